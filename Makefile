@@ -1,0 +1,49 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test test-slow check format clean
+
+help:
+	@echo "make demo       train a small Res2Net on scanned digits, show scores and pictures"
+	@echo "make test       the fast tests"
+	@echo "make test-slow  the slow tests"
+	@echo "make check      ruff and mypy"
+	@echo "make format     ruff format and the safe fixes"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# What users install.
+$(VENV)/.train: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[train]'
+	@touch $@
+
+# What developers add.
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.train
+
+demo: $(VENV)/.train
+	$(BIN)/res2net demo
+
+# One worker a core, each with one thread: the tests share the machine instead of fighting for it.
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,81 @@
+"""Res2Net, the multi-scale backbone: every network of the paper, built, trained and used.
+
+Nothing runs at import: a name is loaded when it is first used, and one that needs PyTorch says
+which extra to install where PyTorch is missing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "FirstBlock": "res2net.paper.variant",
+    "Level": "res2net.models.network",
+    "Network": "res2net.models.network",
+    "Res2Conv1d": "res2net.nn.res2conv",
+    "Res2Conv2d": "res2net.nn.res2conv",
+    "Res2Conv3d": "res2net.nn.res2conv",
+    "Res2NetBottleneck": "res2net.nn.bottleneck",
+    "Res2NetUnit": "res2net.nn.unit",
+    "UserError": "res2net.errors",
+    "choose_width": "res2net.paper.widths",
+    "convert": "res2net.plug.convert",
+    "create_backbone": "res2net.models.backbone",
+    "create_model": "res2net.models.factory",
+    "list_models": "res2net.paper.networks",
+    "load": "res2net.tasks.classify.predictor",
+}
+
+__all__ = [
+    "FirstBlock",
+    "Level",
+    "Network",
+    "Res2Conv1d",
+    "Res2Conv2d",
+    "Res2Conv3d",
+    "Res2NetBottleneck",
+    "Res2NetUnit",
+    "UserError",
+    "__version__",
+    "choose_width",
+    "convert",
+    "create_backbone",
+    "create_model",
+    "list_models",
+    "load",
+]
+
+if TYPE_CHECKING:
+    from res2net.errors import UserError
+    from res2net.models.backbone import create_backbone
+    from res2net.models.factory import create_model
+    from res2net.models.network import Level, Network
+    from res2net.nn.bottleneck import Res2NetBottleneck
+    from res2net.nn.res2conv import Res2Conv1d, Res2Conv2d, Res2Conv3d
+    from res2net.nn.unit import Res2NetUnit
+    from res2net.paper.networks import list_models
+    from res2net.paper.variant import FirstBlock
+    from res2net.paper.widths import choose_width
+    from res2net.plug.convert import convert
+    from res2net.tasks.classify.predictor import load
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'res2net' has no attribute {name!r}")
+    try:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("torch", "torchvision", "pytorch_lightning", "torchmetrics"):
+            raise ModuleNotFoundError(
+                f"res2net.{name} needs {package}: pip install 'res2net[train]'", name=error.name
+            ) from None
+        raise
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

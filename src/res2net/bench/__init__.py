@@ -1,0 +1,1 @@
+"""Measured speed: one timing protocol, the cases it runs, and the files it appends to."""

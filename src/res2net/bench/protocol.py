@@ -1,0 +1,98 @@
+"""How this project times things: interleaved, in rotating order, many rounds, ratios by round.
+
+A machine that is slower for a while is slower for every case of a round, so the ratio of two cases
+in the same round says more than two lone times.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from res2net import machine
+from res2net.files import write_text
+
+ROUNDS = 45  # enough that the median of a ratio moves by about 0.02 at most
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The rounds of one case."""
+
+    name: str
+    seconds: tuple[float, ...]  # one entry a round
+
+    @property
+    def median(self) -> float:
+        """Seconds."""
+        return statistics.median(self.seconds)
+
+    @property
+    def least(self) -> float:
+        """Seconds."""
+        return min(self.seconds)
+
+    def speed_over(self, other: Timing) -> float:
+        """How many times faster this case is: the median of the rounds' ratios."""
+        pairs = zip(other.seconds, self.seconds, strict=True)
+        return statistics.median(theirs / ours for theirs, ours in pairs)
+
+
+def interleave(
+    cases: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int = ROUNDS,
+    warmup: int = 3,
+    track: Callable[[range], range] | None = None,
+) -> dict[str, Timing]:
+    """Time every case once a round; the order rotates from round to round.
+
+    Args:
+        cases: name → what to time.
+        warmup: rounds that are run and not counted.
+        track: wraps the rounds in a progress bar.
+    """
+    names = list(cases)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    numbers = range(warmup + rounds)
+    for number in track(numbers) if track else numbers:
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            start = time.perf_counter()
+            cases[name]()
+            elapsed = time.perf_counter() - start
+            if number >= warmup:
+                seconds[name].append(elapsed)
+    return {name: Timing(name, tuple(values)) for name, values in seconds.items()}
+
+
+def append_rows(path: Path, rows: Sequence[Mapping[str, object]], command: str) -> None:
+    """Append measured rows to a CSV of results, each with what it depends on.
+
+    Columns are those of the rows, then date, commit, versions, processor and command. An older file
+    keeps its rows; a column that it lacked is blank there.
+    """
+    about = {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "commit": machine.commit(),
+        **machine.versions(),
+        "cores": machine.cores(),
+        "command": command,
+    }
+    old: list[dict[str, object]] = []
+    if path.is_file():
+        with path.open(newline="") as file:
+            old = list(csv.DictReader(file))
+    everything = [*old, *({**row, **about} for row in rows)]
+    columns = list(dict.fromkeys(column for row in everything for column in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(everything)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text.getvalue())

@@ -1,0 +1,175 @@
+"""``res2net bench``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from res2net.cli.parser import Parser, exit_after_help, given_options
+from res2net.cli.progress import track
+from res2net.errors import UserError
+
+if TYPE_CHECKING:
+    from res2net.bench.protocol import Timing
+
+SUBJECTS = {
+    "train-step": "a training step beside timm's: images a second, memory",
+    "loading": "the share of an epoch that reading images costs",
+}
+EXAMPLES = (
+    "res2net bench train-step --model res2net50_26w_4s --batch 8",
+    "res2net bench loading --model resnet50 --data photos/ --batch 32",
+)
+
+
+def make_parser() -> Parser:
+    """All options of a measurement."""
+    subjects = "\n".join(f"  {name:<12} {what}" for name, what in SUBJECTS.items())
+    parser = Parser(
+        "bench SUBJECT [--option value ...]",
+        "Measure this machine. Cases run interleaved in rotating order; the ratio of two is the "
+        "median of the ratios round by round. Run it while nothing else runs.",
+        EXAMPLES,
+    )
+    parser.description = f"{parser.description}\n\nsubjects:\n{subjects}"
+    parser.add_argument("subject", type=str, help="what to measure")
+    parser.add_argument("--model", type=str, default="res2net50_26w_4s", help="network")
+    parser.add_argument("--batch", type=int, default=8, help="images of one step")
+    parser.add_argument("--size", type=int, default=224, help="pixels")
+    parser.add_argument("--rounds", type=int, default=45, help="counted rounds of train-step")
+    parser.add_argument("--data", type=str, help="loading: FORMAT:PATH")
+    parser.add_argument("--epochs", type=int, default=2, help="loading: epochs of each kind")
+    parser.add_argument("--workers", type=int | None, help="loading: processes that read")
+    parser.add_argument("--out", type=Path | None, help="CSV to append the figures to")
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure and print; append to a file where asked."""
+    parser = make_parser()
+    exit_after_help(argv, parser)
+    parser.check_names(given_options(argv))
+    options = parser.parse_args(list(argv))
+    measures = {"train-step": train_step, "loading": loading}
+    if options.subject not in measures:
+        raise UserError(f"unknown subject {options.subject!r}; it can be {', '.join(measures)}")
+    rows = measures[options.subject](options)
+    if options.out:
+        from res2net.bench.protocol import append_rows
+
+        append_rows(options.out, rows, shlex.join(["res2net", "bench", *argv]))
+        print(f"appended to {options.out}")
+
+
+def train_step(options: Any) -> list[dict[str, object]]:
+    """Time and memory of a training step, ours and timm's."""
+    import torch
+    from rich.console import Console
+
+    from res2net import machine
+    from res2net.bench import train_step as bench
+    from res2net.bench.protocol import interleave
+    from res2net.cli.tables import new_table
+
+    torch.set_num_threads(machine.cores())
+    given = {"network": options.model, "batch": options.batch, "size": options.size}
+    memory = {case: bench.peak_memory(case, **given) for case in bench.CASES}
+    saved = {case: bench.saved_bytes(case, **given) for case in bench.CASES}
+    timings = interleave(
+        {case: bench.make_step(case, **given) for case in bench.CASES},
+        rounds=options.rounds,
+        track=lambda numbers: track(numbers, len(numbers), "training steps"),  # type: ignore[arg-type, return-value]
+    )
+    table = new_table(
+        "case", "img/s (median)", "ms (median)", "ms (least)", "peak MiB", "saved MiB"
+    )
+    rows: list[dict[str, object]] = []
+    for case, timing in timings.items():
+        row = {
+            "network": options.model,
+            "batch": options.batch,
+            "size": options.size,
+            "case": case,
+            "images_per_second": round(options.batch / timing.median, 2),
+            "median_ms": round(1000 * timing.median, 1),
+            "least_ms": round(1000 * timing.least, 1),
+            "peak_mib": round(memory[case] / 2**20),
+            "saved_mib": round(saved[case] / 2**20),
+            "n": len(timing.seconds),
+        }
+        row |= speed_ratios(case, timings)
+        rows.append(row)
+        table.add_row(
+            *(
+                str(row[k])
+                for k in (
+                    "case",
+                    "images_per_second",
+                    "median_ms",
+                    "least_ms",
+                    "peak_mib",
+                    "saved_mib",
+                )
+            )
+        )
+    console = Console()
+    console.print(table)
+    for row in rows:
+        for name in ("speed_over_timm_default", "speed_over_timm_equal"):
+            if row.get(name) != "":
+                console.print(f"{row['case']}: {name.replace('_', ' ')} {row[name]}x")
+    return rows
+
+
+def speed_ratios(case: str, timings: dict[str, Timing]) -> dict[str, object]:
+    """How many times faster than timm's default and than timm at equal precision and layout."""
+    from res2net.bench.train_step import DEFAULTS, EQUAL
+
+    ratios: dict[str, object] = {"speed_over_timm_default": "", "speed_over_timm_equal": ""}
+    if case == DEFAULTS[0]:
+        ratios["speed_over_timm_default"] = round(timings[case].speed_over(timings[DEFAULTS[1]]), 3)
+    if case in dict(EQUAL):
+        ratios["speed_over_timm_equal"] = round(
+            timings[case].speed_over(timings[dict(EQUAL)[case]]), 3
+        )
+    return ratios
+
+
+def loading(options: Any) -> list[dict[str, object]]:
+    """The share of an epoch that reading images costs."""
+    from res2net.bench.loading import loading_share
+    from res2net.config import InputOptions, RunConfig, TrainOptions
+    from res2net.data.augment import Augment
+    from res2net.data.source import parse_source
+
+    if not options.data:
+        raise UserError("--data is missing; `res2net bench --help` explains it")
+    config = RunConfig(
+        model=options.model,
+        data=str(parse_source(options.data)),
+        recipe="imagenet",
+        input=InputOptions(size=options.size, workers=options.workers),
+        augment=Augment(),
+        train=TrainOptions(batch=options.batch),
+    )
+    found = loading_share(config, epochs=options.epochs)
+    print(
+        f"{options.model}, {options.size} pixels, batch {options.batch}: {found.images} images in "
+        f"{found.loaded:.1f} s with the loader, {found.ready:.1f} s without; loading costs "
+        f"{100 * found.share:.1f} % of the epoch"
+    )
+    return [
+        {
+            "network": options.model,
+            "size": options.size,
+            "batch": options.batch,
+            "data": Path(str(options.data)).name,
+            "images": found.images,
+            "seconds_loaded": round(found.loaded, 2),
+            "seconds_ready": round(found.ready, 2),
+            "loading_share": round(found.share, 4),
+            "n": options.epochs,
+        }
+    ]

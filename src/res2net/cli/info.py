@@ -1,0 +1,236 @@
+"""``res2net info NAME``: what one network is made of, and what the paper says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich.table import Table
+from rich.text import Text
+
+from res2net.cli.parser import Parser, exit_after_help
+from res2net.cli.tables import depth, new_table, notation, show
+from res2net.errors import UserError
+from res2net.paper.networks import NETWORKS, find_variant
+from res2net.paper.published import GAINS, published
+from res2net.paper.published_rows import Published
+from res2net.paper.structure import Layer, Structure, tally
+from res2net.paper.variant import (
+    BigLittleVariant,
+    DLAVariant,
+    FirstBlock,
+    ResNetVariant,
+    TorchvisionVariant,
+    Variant,
+)
+
+EXAMPLES = (
+    "res2net info res2net50_26w_4s",
+    "res2net info res2net50_26w_4s --width 18 --se true --size 299",
+    "res2net info dla60_res2net --layers",
+)
+VARIANT_OPTIONS = {  # of the row
+    "width": (int, "channels of one split where a plain ResNet has 64 (the paper's w)"),
+    "scale": (int, "number of splits (s)"),
+    "cardinality": (int, "groups of each 3×3 (c)"),
+    "depth": (int, "layers, of those that the family has"),
+    "se": (bool, "squeeze-and-excitation: true or false"),
+}
+RULES = {
+    FirstBlock.POOL: "the splits are not added to each other; the last one is average-pooled 3×3 "
+    "(pad counted)",
+    FirstBlock.POOL_EXCLUDE_PAD: "the splits are not added to each other; the last one is "
+    "average-pooled 3×3 (pad not counted)",
+    FirstBlock.STRIDED_ONLY: "where strided, the splits are not added to each other and the last "
+    "one is average-pooled 3×3; at stride 1 it is a normal block",
+    FirstBlock.STRIDED_EXCLUDE_PAD: "where strided, the splits are not added to each other and the "
+    "last one is average-pooled 3×3 (pad not counted); at stride 1 it is a normal block",
+    FirstBlock.GROUP: "one 3×3 convolution over all splits, with c·s groups",
+    FirstBlock.PAPER: "as in every block (Eq. 1); the convolution before the splits has the stride",
+}
+METRICS = {  # others: "mask_ap_small" is printed as "AP small", the table says of what
+    "top1_error": "top-1 error",
+    "top5_error": "top-5 error",
+    "flops": "FLOPs",
+    "params": "params",
+    "runtime": "runtime",
+    "mean_iou": "mean IoU",
+    "f_measure": "F-measure",
+    "mae": "MAE",
+}
+
+
+def make_parser() -> Parser:
+    """The options of the command."""
+    parser = Parser(
+        "info NAME [--size PIXELS] [--option value ...]",
+        "Show what a network is made of: parameters, multiply-adds and activations by stage, the "
+        "levels that other networks build on, and its published results. Width, scale, "
+        "cardinality, depth and se build its neighbours.",
+        EXAMPLES,
+    )
+    parser.add_argument("name", type=str, help="a network that `res2net models` lists")
+    parser.add_argument("--layers", action="store_true", help="every convolution, not only stages")
+    parser.add_argument("--size", type=int | None, help="side of the image in pixels")
+    parser.add_argument("--num_classes", type=int | None, help="classes; 0 for no classifier")
+    for option, (kind, text) in VARIANT_OPTIONS.items():
+        parser.add_argument(f"--{option}", type=kind | None, help=text)
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Print what there is to know about one network.
+
+    Raises:
+        UserError: no such network, an option that it does not have, or a value out of range.
+    """
+    parser = make_parser()
+    exit_after_help(argv, parser)
+    options = parser.parse_args(list(argv))
+    given = {name: options[name] for name in VARIANT_OPTIONS if options[name] is not None}
+    try:
+        variant = find_variant(options.name, given)
+    except (TypeError, ValueError) as error:
+        raise UserError(str(error)) from error
+    structure = tally(variant, size=options.size, num_classes=options.num_classes)
+    published_part: tuple[Table | Text, ...] = (Text("Published results: none for these options."),)
+    if variant == NETWORKS[options.name]:
+        published_part = (_published(options.name), *map(Text, _notes(options.name)))
+    show(
+        _summary(options.name, variant, structure),
+        _layers(structure) if options.layers else _stages(structure),
+        _levels(structure),
+        *published_part,
+    )
+
+
+def _summary(name: str, variant: Variant, structure: Structure) -> Table:
+    table = new_table("Network", wrapped=(name,))
+    changed = "" if variant == NETWORKS[name] else ", changed"
+    size = structure.size
+    table.add_row("Setting", f"{_setting(variant)}{changed}")
+    table.add_row("Image", f"{size}×{size} pixels, {structure.num_classes} classes")
+    table.add_row("Parameters", f"{structure.params:,} in {structure.tensors:,} tensors")
+    table.add_row("Multiply-adds", f"{structure.macs:,} (the paper's FLOPs)")
+    table.add_row("Activations", f"{structure.activations:,} out of all convolutions")
+    table.add_row("First block", _first_block(variant))
+    return table
+
+
+def _setting(variant: Variant) -> str:
+    if isinstance(variant, TorchvisionVariant):
+        return f"{variant.architecture} of torchvision"
+    layers = depth(variant)
+    return notation(variant) if layers == "-" else f"{notation(variant)}, depth {layers}"
+
+
+def _first_block(variant: Variant) -> str:
+    """The rule for the first block of a stage, in words."""
+    if not isinstance(variant, ResNetVariant | DLAVariant | BigLittleVariant) or variant.scale == 1:
+        return "like every other: nothing is split"
+    where = "first block of each stage"
+    if isinstance(variant, DLAVariant):
+        where = "each strided block"
+    elif isinstance(variant, BigLittleVariant):
+        where = "first block of each sequence (big, little, fusion, layer4)"
+    return f"{variant.first_block.value}; {where}: {RULES[variant.first_block]}"
+
+
+def _stages(structure: Structure) -> Table:
+    table = new_table("Stage", right=("Convs", "Params M", "%", "MACs G", "%", "Activations M"))
+    rows = (*structure.layers, *structure.auxiliary)
+    for stage, group in groupby(rows, key=lambda layer: layer.stage):
+        layers = list(group)
+        runs = layers[0] not in structure.auxiliary
+        params = sum(layer.params for layer in layers)
+        macs = sum(layer.macs for layer in layers) if runs else 0
+        activations = sum(layer.activations for layer in layers) if runs else 0
+        table.add_row(
+            stage if runs else f"{stage} (training)",
+            str(sum(layer.kind == "conv" for layer in layers)),
+            f"{params / 1e6:.3f}",
+            f"{100 * params / structure.params:.1f}",
+            f"{macs / 1e9:.3f}",
+            f"{100 * macs / structure.macs:.1f}",
+            f"{activations / 1e6:.3f}",
+        )
+    return table
+
+
+def _layers(structure: Structure) -> Table:
+    table = new_table(
+        "Layer", "Kernel", right=("Groups", "In", "Out", "Size", "Params", "MACs M", "Sees")
+    )
+    table.padding = (0, 1, 0, 0)  # 80 columns hold it so
+    rows = [layer for layer in structure.layers if layer.kind in ("conv", "linear")]
+    for stage, group in groupby(rows, key=lambda layer: layer.stage):
+        table.add_row(Text(stage, style="bold"))
+        for layer in group:
+            table.add_row(*_layer_cells(layer))
+    return table
+
+
+def _layer_cells(layer: Layer) -> tuple[str, ...]:
+    kernel = "×".join(map(str, layer.kernel))  # height×width
+    inner = layer.name.removeprefix("features.").removeprefix(f"{layer.stage}.")
+    return (
+        f"  {inner}",
+        f"{kernel}/{layer.stride}" if layer.stride > 1 else kernel,
+        str(layer.groups),
+        str(layer.channels_in),
+        str(layer.channels_out),
+        str(layer.height),
+        f"{layer.params:,}",
+        f"{layer.macs / 1e6:.2f}",
+        str(layer.receptive_field),
+    )
+
+
+def _levels(structure: Structure) -> Table:
+    table = new_table("Level", right=("Channels", "Stride", "Size", "Receptive field"))
+    for level in structure.levels:
+        table.add_row(
+            level.name,
+            str(level.channels),
+            str(level.stride),
+            f"{level.height}×{level.width}",
+            str(level.receptive_field),
+        )
+    return table
+
+
+def _published(name: str) -> Table | Text:
+    rows = published(network=name)
+    if not rows:
+        return Text("Published results: not in the paper.")
+    table = new_table("Published", wrapped=("As printed", "Result"))
+
+    def line(row: Published) -> tuple[str, str, str]:
+        return row.item, row.label, row.setting
+
+    for (item, label, setting), cells in groupby(rows, key=line):
+        results = ", ".join(_cell(row) for row in cells)
+        table.add_row(item, f"{label} {setting}".strip(), results)
+    return table
+
+
+def _cell(row: Published) -> str:
+    """``top-1 error 22.01%``, with the decimals that the paper prints."""
+    metric = METRICS.get(row.metric)
+    if metric is None:
+        what, *group = row.metric.split("_")[1:]
+        metric = " ".join((what.upper(), *group))
+    decimals = 2 if row.metric.endswith("error") else {"1": 3, "ms": 0}.get(row.unit, 1)
+    unit = "" if row.unit == "1" else row.unit
+    return f"{metric} {row.value:.{decimals}f}{unit}"
+
+
+def _notes(name: str) -> list[str]:
+    """What is wrong with a gain that the paper quotes for this network, or against it."""
+    rows = {(row.item, row.label, row.setting) for row in published(network=name)}
+    notes = []
+    for gain in GAINS:
+        if gain.note and {(gain.item, *gain.ours), (gain.item, *gain.baseline)} & rows:
+            ours, baseline = (" ".join(row).strip() for row in (gain.ours, gain.baseline))
+            notes.append(f"Note on {gain.item}, {ours} and {baseline}: {gain.note}.")
+    return notes

@@ -1,0 +1,110 @@
+"""``res2net COMMAND [TARGET] --option value``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import res2net
+from res2net.errors import UserError, did_you_mean
+
+# command → what it does; each has its module in this room, imported when it runs
+COMMANDS = {
+    "demo": "train a small Res2Net on real scans in two minutes and show what it learnt",
+    "train": "train a network of the model table on your images",
+    "evaluate": "measure a trained network: error, per class, calibration, worst mistakes",
+    "predict": "say what is in an image or in a folder of images",
+    "models": "list the networks with parameters, multiply-adds and their tables in the paper",
+    "info": "show the inside of a network: stages, levels, receptive field, cost",
+    "weights": "published weights and files of them: list, fetch, verify, convert",
+    "bench": "time training steps and data loading beside other implementations",
+}
+
+OVERVIEW = """\
+usage: res2net COMMAND [TARGET] [--option value ...]
+
+Res2Net, the multi-scale backbone: every network of the paper, with one command.
+
+commands:
+{commands}
+
+examples:
+  res2net demo
+  res2net train --model res2net50_26w_4s --data photos/ --out runs/mine
+  res2net evaluate runs/mine --data photos/
+  res2net predict runs/mine holiday.jpg
+
+`res2net COMMAND --help` explains a command; --version prints the version.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0, 2 (a mistake of the user's), 130 (stopped)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        lines = "\n".join(f"  {name:<9} {what}" for name, what in COMMANDS.items())
+        print(OVERVIEW.format(commands=lines))
+        return 0
+    if arguments[0] == "--version":
+        print(f"res2net {res2net.__version__}")
+        return 0
+    try:
+        with warnings_as_notes():
+            _run(arguments[0], arguments[1:])
+    except UserError as error:
+        _say(_one_line(error))
+        return 2
+    except KeyboardInterrupt as error:
+        _say(_one_line(error) or "stopped")
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _run(command: str, arguments: Sequence[str]) -> None:
+    if command not in COMMANDS:
+        raise UserError(
+            f"unknown command {command!r}.{did_you_mean(command, COMMANDS)} "
+            f"It can be {', '.join(COMMANDS)}."
+        )
+    try:
+        importlib.import_module(f"res2net.cli.{command}").main(arguments)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("res2net", ""):
+            raise
+        raise UserError(
+            f"`res2net {command}` needs {package}: pip install 'res2net[train]'"
+        ) from error
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Show every warning as one line, ``res2net: note: ...``, without its place in the source."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        _say(f"note: {_one_line(message)}")
+
+    with warnings.catch_warnings():
+        if not sys.warnoptions:  # -W and PYTHONWARNINGS go before
+            warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
+
+
+def _say(message: str) -> None:
+    print(f"res2net: {message}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""One parser for all commands: no abbreviations, one line on error with the nearest name."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import re
+import shutil
+import sys
+import textwrap
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jsonargparse
+
+from res2net.config import read_yaml
+from res2net.errors import UserError, did_you_mean
+
+_COMMENT = re.compile(r"^    (\w+):[^#]*#\s*(.+)$")
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """The help text with its default behind it, and no names of Python types."""
+
+    def __init__(self, prog: str) -> None:
+        width = min(100, shutil.get_terminal_size().columns - 2)
+        super().__init__(prog, max_help_position=30, width=width)
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        text = super()._expand_help(action)
+        default = action.default
+        if default in (None, argparse.SUPPRESS, False, ()) or not action.option_strings:
+            return text
+        return f"{text} [{default}]"
+
+
+class Parser(jsonargparse.ArgumentParser):
+    """jsonargparse with this project's manners.
+
+    Args:
+        command: what follows ``res2net`` on the command line, as the usage line shows it.
+        summary: first lines of the help.
+        examples: command lines shown at the end of the help.
+    """
+
+    def __init__(self, command: str, summary: str, examples: Sequence[str] = ()) -> None:
+        text = "examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None
+        name = command.partition(" ")[0]
+        super().__init__(
+            prog=f"res2net {name}",
+            usage=f"res2net {command}",
+            description=textwrap.fill(summary, 90),
+            epilog=text,
+            allow_abbrev=False,
+            formatter_class=HelpFormatter,
+            print_config=None,
+        )
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the mistake as a ``UserError``."""
+        raise UserError(self._in_one_line(message)) from ex
+
+    def names(self) -> list[str]:
+        """Every option without its dashes."""
+        return [s.removeprefix("--") for s in self._option_string_actions if s.startswith("--")]
+
+    def check_names(self, given: Iterable[str], where: str = "") -> None:
+        """Refuse an option or key that does not exist, and name the nearest that does.
+
+        Args:
+            given: names without dashes.
+            where: what the message begins with, such as the name of a file.
+
+        Raises:
+            UserError: the first unknown one.
+        """
+        names = self.names()
+        for name in given:
+            if name in names:
+                continue
+            by_last_part = {option.rpartition(".")[2]: option for option in names}
+            hint = did_you_mean(name, names)
+            last = name.rpartition(".")[2]
+            if last in by_last_part:
+                hint = f" Did you mean '{by_last_part[last]}'?"
+            elif not hint:
+                hint = did_you_mean(last, by_last_part)
+            hint = hint.replace(" '", " '--")
+            raise UserError(
+                f"{where}unknown option '--{name}'.{hint} `{self.prog} --help` lists all."
+            )
+
+    def _in_one_line(self, message: str) -> str:
+        text = " ".join(message.split())
+        if found := re.search(r"[Uu]nrecognized arguments: (.+)$", text):
+            stranger = found.group(1).split()[0]
+            if stranger.startswith("--"):
+                self.check_names([stranger.removeprefix("--").partition("=")[0]])
+            return f"unexpected argument {stranger!r}; `{self.prog} --help` shows what it takes"
+        if found := re.search(r"arguments are required: (.+)$", text):
+            return f"missing: {found.group(1)}; `{self.prog} --help` explains it"
+        if found := re.search(r"argument (\S+): expected", text):
+            return f"{found.group(1)} needs a value; `{self.prog} --help` explains it"
+        if found := re.search(r"argument (\S+): ignored explicit argument (.+)$", text):
+            return f"{found.group(1)} takes no value, got {found.group(2)}"
+        if found := re.search(r"argument (\S+): invalid choice: (.+) \(choose from (.+)\)", text):
+            return f"{found.group(1)}: must be one of {found.group(3)}, not {found.group(2)}"
+        if found := re.search(r'key "([\w.]+)": (.+)$', text):
+            return f"--{found.group(1)}: {_plain_type_error(found.group(2))}"
+        return text
+
+
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "tuple": "a list such as '[30, 60]'",
+}
+
+
+def _plain_type_error(text: str) -> str:
+    value = re.search(r"(?:Got|Given) value: (.+)$", text)
+    got = f", not {value.group(1)!r}" if value else ""
+    if found := re.search(r"Literal\[(.+?)\]", text):
+        return f"must be one of {found.group(1)}{got}"
+    if found := re.search(r"Expected a <class '(\w+)'>", text):
+        return f"must be {_TYPES.get(found.group(1), found.group(1))}{got}"
+    return text
+
+
+def add_fields(parser: Parser, group: str, kind: type, title: str) -> None:
+    """One option for each field of a dataclass, ``--group.field``; its comment is the help."""
+    section = parser.add_argument_group(title)
+    hints = typing.get_type_hints(kind)
+    comments = field_comments(kind)
+    for each in dataclasses.fields(kind):
+        action = section.add_argument(
+            f"--{group}.{each.name}",
+            type=hints[each.name],
+            default=each.default,
+            help=comments.get(each.name, "").replace("%", "%%"),
+        )
+        if "Literal" not in repr(hints[each.name]) and "bool" not in repr(hints[each.name]):
+            action.metavar = each.name.rpartition("_")[2].upper()
+
+
+def field_comments(kind: type) -> dict[str, str]:
+    """The comment behind each field of a dataclass."""
+    lines = inspect.getsource(kind).splitlines()
+    found = (match for line in lines if (match := _COMMENT.match(line)))
+    return {match.group(1): match.group(2) for match in found}
+
+
+def given_options(argv: Sequence[str]) -> dict[str, Any]:
+    """The options that were set by hand, on the command line or in its ``--config`` files.
+
+    Values are as typed; this is for finding out what somebody decided, not for their types.
+    """
+    typed: dict[str, Any] = {}
+    filed: dict[str, Any] = {}
+    for name, value in _options(argv):
+        if name == "config":
+            filed.update(config_values(Path(value)))
+        typed[name] = value
+    return {**filed, **typed}
+
+
+def config_files(argv: Sequence[str]) -> list[str]:
+    """The values of ``--config``, in order."""
+    return [value for name, value in _options(argv) if name == "config"]
+
+
+def config_values(path: Path) -> dict[str, Any]:
+    """The options in a YAML file, by their full names.
+
+    Raises:
+        UserError: it cannot be read, or does not hold options by name.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in read_yaml(path).items():
+        if isinstance(value, dict):
+            flat.update({f"{key}.{name}": item for name, item in value.items()})
+        else:
+            flat[str(key)] = value
+    return flat
+
+
+def _options(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(name, the value behind it) for each option on a command line."""
+    for word, following in pairwise([*argv, ""]):
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            yield name, value if equals else following
+
+
+def exit_after_help(argv: Sequence[str], parser: Parser) -> None:
+    """Print the help and leave where it was asked for (before anything else can complain)."""
+    if any(word in ("-h", "--help") for word in argv):
+        parser.print_help()
+        sys.exit(0)

@@ -1,0 +1,177 @@
+"""``res2net predict``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import Namespace
+from rich.markup import escape
+from rich.table import Table
+
+from res2net.cli.parser import Parser, exit_after_help, given_options
+from res2net.cli.progress import track
+from res2net.cli.tables import new_table, show
+from res2net.errors import UserError
+from res2net.files import write_text
+
+if TYPE_CHECKING:
+    from res2net.tasks.classify.predictor import Prediction, Predictor
+
+    Found = tuple[Path, Prediction]
+
+ON_A_SHEET = 48
+EXAMPLES = (
+    "res2net predict runs/photos holiday.jpg",
+    "res2net predict runs/photos holiday/ --csv holiday.csv",
+    "res2net predict runs/photos a.jpg b.png --json --top 3",
+)
+
+
+def make_parser() -> Parser:
+    """All options of a prediction."""
+    parser = Parser(
+        "predict RUN|CHECKPOINT IMAGE_OR_FOLDER ... [--option value ...]",
+        "Say what is in images: the most likely classes with their probabilities. In a folder, "
+        "files that cannot be read are listed and left out.",
+        EXAMPLES,
+    )
+    parser.add_argument("target", type=str, help="run folder, checkpoint or .safetensors file")
+    parser.add_argument("images", type=Path, nargs="+", help="image files and folders of them")
+    parser.add_argument("--top", type=int, default=5, help="classes to name for each image")
+    parser.add_argument("--csv", type=Path | None, help="write a table to this file")
+    parser.add_argument("--json", action="store_true", help="print JSON, one line an image")
+    parser.add_argument(
+        "--sheet", type=Path | None, help=f"write a picture of the first {ON_A_SHEET}"
+    )
+    parser.add_argument("--batch", type=int, default=32, help="images at a time")
+    parser.add_argument(
+        "--precision",
+        type=str,
+        default="auto",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        help="auto: bf16 where the hardware has it",
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Predict and print."""
+    parser = make_parser()
+    exit_after_help(argv, parser)
+    parser.check_names(given_options(argv))
+    options = parser.parse_args(list(argv))
+    for name in ("top", "batch"):
+        if options[name] < 1:
+            raise UserError(f"--{name} is {options[name]}; it must be at least 1")
+    for path in (options.csv, options.sheet):
+        if path and not path.parent.is_dir():
+            raise UserError(f"{path}: folder {path.parent} does not exist; make it and run again")
+
+    from res2net.machine import memory_mended_by
+    from res2net.tasks.classify.predictor import load
+
+    predictor = load(options.target)
+    files = [file for path in options.images for file in images_in(path)]
+    with memory_mended_by(f"lower --batch (it is {options.batch})"):
+        found = predict(predictor, files, options)
+    if options.csv:
+        write_text(options.csv, as_csv(found))
+    if options.sheet:
+        draw_sheet(found, predictor, options.sheet)
+    if not options.json:
+        show(as_table(found))
+    for path in (options.csv, options.sheet):
+        if path:
+            print(f"written: {path}", file=sys.stderr)
+
+
+def predict(predictor: Predictor, files: Sequence[Path], options: Namespace) -> list[Found]:
+    """Classify batch by batch; a file that cannot be read is left out with a note.
+
+    With ``--json`` every batch is printed as soon as it is done.
+
+    Raises:
+        UserError: the only file, or every file, cannot be read.
+    """
+    found: list[Found] = []
+    batches = [files[i : i + options.batch] for i in range(0, len(files), options.batch)]
+    for batch in track(batches, len(batches), "predicting"):
+        good, shaped = [], []
+        for file in batch:
+            try:
+                shaped.append(predictor.shaped(file))
+                good.append(file)
+            except UserError as error:
+                if len(files) == 1:
+                    raise
+                warnings.warn(f"left out: {error}", stacklevel=1)
+        if not good:
+            continue
+        predictions = predictor.classify(shaped, top=options.top, precision=options.precision)
+        found.extend(zip(good, predictions, strict=True))
+        if options.json:
+            for file, prediction in found[-len(good) :]:
+                print(json.dumps({"image": str(file), "top": dict(prediction.top)}), flush=True)
+    if not found:
+        raise UserError(f"none of the {len(files)} images could be read")
+    return found
+
+
+def images_in(path: Path) -> list[Path]:
+    """The file, or the images under the folder, at any depth, sorted.
+
+    Raises:
+        UserError: nothing there.
+    """
+    from res2net.data.files import Listing, list_images
+
+    if path.is_dir():
+        listing = Listing()
+        list_images(path, "", listing, find_empty=False)
+        if not listing.names:
+            raise UserError(f"{path}: no images in this folder")
+        return [path / name for name in listing.names]
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    return [path]
+
+
+def as_csv(found: Sequence[Found]) -> str:
+    """image, class_1, probability_1, class_2, ... as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    numbers = range(1, len(found[0][1].top) + 1)
+    names = [f"{what}_{k}" for k in numbers for what in ("class", "probability")]
+    writer.writerow(["image", *names])
+    for file, prediction in found:
+        cells = [cell for name, p in prediction.top for cell in (name, f"{p:.6f}")]
+        writer.writerow([str(file), *cells])
+    return text.getvalue()
+
+
+def as_table(found: Sequence[Found]) -> Table:
+    """A row an image."""
+    numbers = range(1, len(found[0][1].top) + 1)
+    table = new_table(wrapped=("Image", *map(str, numbers)))
+    for file, prediction in found:
+        table.add_row(
+            escape(str(file)), *(escape(f"{name} {100 * p:.1f} %") for name, p in prediction.top)
+        )
+    return table
+
+
+def draw_sheet(found: Sequence[Found], predictor: Predictor, path: Path) -> None:
+    """The contact sheet of predictions: the first images at most."""
+    from res2net.tasks.classify.sheets import draw_predictions
+
+    shown = found[:ON_A_SHEET]
+    images = [predictor.shaped(file).permute(1, 2, 0).numpy() for file, _ in shown]
+    labels = [f"{p.label} {100 * p.probability:.0f} %" for _, p in shown]
+    draw_predictions(images, labels, path)

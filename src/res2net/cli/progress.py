@@ -1,0 +1,20 @@
+"""A progress bar where somebody looks at it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Thing = TypeVar("Thing")
+
+
+def track(things: Iterable[Thing], count: int, label: str) -> Iterator[Thing]:
+    """The same things, with a bar on the terminal (none where the output is piped)."""
+    if not sys.stderr.isatty():
+        yield from things
+        return
+    from rich.console import Console
+    from rich.progress import track as rich_track
+
+    yield from rich_track(things, label, count, console=Console(stderr=True), transient=True)

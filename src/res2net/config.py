@@ -1,0 +1,247 @@
+"""The configuration of a run, as it is typed, saved and resumed. No torch in here.
+
+Every field is an option of ``res2net train``: ``--train.lr 0.1`` sets ``RunConfig.train.lr``. The
+comment behind a field is its help text (``res2net.cli.parser`` reads it).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from res2net.data.augment import Augment
+from res2net.errors import UserError, did_you_mean
+
+Optimizer = Literal["sgd", "adamw"]
+Schedule = Literal["step", "cosine", "constant"]
+Precision = Literal["auto", "fp64", "fp32", "bf16", "fp16"]
+Norm = Literal["batch", "group", "frozen"]
+Strategy = Literal["auto", "ddp", "fsdp"]
+AUTO = "auto"  # of --net.pretrained: published weights if they can be reached, else none
+FirstBlockName = Literal[
+    "pool", "pool_exclude_pad", "strided_only", "strided_exclude_pad", "group", "paper"
+]
+
+
+def _check(problem: bool, message: str) -> None:
+    if problem:
+        raise UserError(message)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetOptions:
+    """What may differ from the network's row."""
+
+    pretrained: str | None = None  # weights to start from: file, run, in1k; auto: in1k if reached
+    width: int | None = None  # channels per split where planes = 64 (the paper's w)
+    scale: int | None = None  # splits (the paper's s)
+    cardinality: int | None = None  # groups of each 3x3 (the paper's c)
+    depth: int | None = None  # layers
+    se: bool | None = None  # squeeze-and-excitation before the addition
+    drop_path: float = 0.0  # probability of dropping the last block's residual branch
+    first_block: FirstBlockName | None = None  # rule for the first block of each stage
+    zero_init: bool | None = None  # start residual branches at zero
+    norm: Norm = "batch"  # batch, group (no batch statistics) or frozen normalisation
+    global_pool: Literal["avg", "max", "avgmax"] = "avg"  # pooling before the classifier
+
+    def variant(self) -> dict[str, Any]:
+        """The row's own fields that are set."""
+        named = {f: getattr(self, f) for f in ("width", "scale", "cardinality", "depth", "se")}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputOptions:
+    """How images are found, read and shaped."""
+
+    size: int | None = None  # pixels the network sees; default: the network's, or the images' own
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # of resizing
+    val_fraction: float = 0.2  # held out where the data have no validation part
+    workers: int | None = None  # processes that read images; default fits the machine
+    skip_bad: bool = False  # leave out unreadable images, counted and named, instead of stopping
+    download: bool = False  # fetch cifar10 or cifar100 into the path if it is not there
+
+    def __post_init__(self) -> None:
+        _check(self.size is not None and self.size < 1, f"--input.size is {self.size}; at least 1")
+        _check(
+            not 0 < self.val_fraction < 1,
+            f"--input.val_fraction is {self.val_fraction}; it must lie between 0 and 1",
+        )
+        _check(
+            self.workers is not None and self.workers < 0,
+            f"--input.workers is {self.workers}; 0 reads in the training process",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainOptions:
+    """How long, how fast, with what."""
+
+    epochs: int = 20  # passes over the training images
+    batch: int = 32  # images of one step, over all devices
+    accumulate: int = 1  # steps whose gradients are added before the weights move
+    optimizer: Optimizer = "sgd"  # sgd or adamw
+    lr: float = 0.1  # learning rate at its highest
+    lr_batch: int = 0  # batch that lr is meant for: lr is scaled linearly to ours; 0 takes it as is
+    momentum: float = 0.9  # of sgd
+    nesterov: bool = False  # of sgd
+    weight_decay: float = 1e-4  # L2 (sgd) or decoupled (adamw)
+    decay_norms: bool = True  # weight decay on norms and biases too, as the paper's code does
+    schedule: Schedule = "cosine"  # step (at milestones), cosine (to 0) or constant
+    milestones: tuple[float, ...] = ()  # epochs after which lr is multiplied by gamma
+    gamma: float = 0.1  # factor at each milestone
+    warmup: float = 0.0  # epochs of linear growth from 0
+    label_smoothing: float = 0.0  # share of the target spread over all classes
+    class_weights: Literal["none", "balanced"] = "none"  # balanced: rare classes count more
+    clip: float = 0.0  # largest norm of the gradient; 0 does not clip
+    ema: float = 0.0  # decay of averaged weights, used for evaluation; 0 is off
+    early_stop: int = 0  # epochs without improvement before stopping; 0 never stops
+    frozen_levels: int = 0  # levels kept as they are: 1 the stem, 2 the first stage too, ...
+    precision: Precision = "auto"  # auto: bf16 where the hardware has it, else fp32
+    gradient_checkpointing: bool = False  # recompute activations: less memory, more time
+    max_steps: int = -1  # stop after so many steps; -1 goes by epochs
+    val_batches: int | None = None  # validate on so many batches only; default: all
+    devices: int | None = None  # accelerators (or CPU processes); default: all, or torchrun's
+    strategy: Strategy = "auto"  # auto (ddp where several processes train), ddp, fsdp (untested)
+    threads: int | None = None  # of each process; default fits the machine
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "accumulate"):
+            value = getattr(self, name)
+            _check(value < 1, f"--train.{name} is {value}; it must be at least 1")
+        for name in ("val_batches", "devices", "threads"):
+            value = getattr(self, name)
+            _check(
+                value is not None and value < 1,
+                f"--train.{name} is {value}; it must be at least 1, or left out",
+            )
+        _check(
+            self.max_steps < 1 and self.max_steps != -1,
+            f"--train.max_steps is {self.max_steps}; it must be at least 1, or -1 for no limit",
+        )
+        for name in ("lr", "gamma"):
+            value = getattr(self, name)
+            _check(not 0 < value < math.inf, f"--train.{name} is {value}; it must be above 0")
+        for name in ("weight_decay", "warmup", "clip", "early_stop", "lr_batch", "frozen_levels"):
+            value = getattr(self, name)
+            _check(not 0 <= value < math.inf, f"--train.{name} is {value}; it must be 0 or more")
+        for name in ("momentum", "label_smoothing", "ema"):
+            value = getattr(self, name)
+            _check(not 0 <= value < 1, f"--train.{name} is {value}; it must be in [0, 1)")
+        _check(self.nesterov and not self.momentum, "--train.nesterov needs --train.momentum")
+        _check(
+            list(self.milestones) != sorted(self.milestones),
+            f"--train.milestones is {list(self.milestones)}; epochs must grow",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """Everything that decides the outcome of a run."""
+
+    model: str  # a row of the model table
+    data: str  # FORMAT:PATH
+    recipe: str  # the recipe whose settings were the starting point
+    seed: int = 0  # of weights, order, augmentation
+    compile: bool = False  # torch.compile the network
+    net: NetOptions = field(default_factory=NetOptions)
+    input: InputOptions = field(default_factory=InputOptions)
+    augment: Augment = field(default_factory=Augment)
+    train: TrainOptions = field(default_factory=TrainOptions)
+
+    def __post_init__(self) -> None:
+        _check(not 0 <= self.seed < 2**32, f"--seed is {self.seed}; it must lie in 0..2^32-1")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain nested types, as ``config.yaml`` holds them."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunConfig:
+        """The inverse of ``as_dict``.
+
+        Raises:
+            UserError: an unknown key (names the nearest) or a value out of range.
+        """
+        config: RunConfig = _build(cls, values, "")
+        return config
+
+    @classmethod
+    def read(cls, path: Path) -> RunConfig:
+        """The configuration that a run saved.
+
+        Raises:
+            UserError: missing, not YAML, or not the options of a run.
+        """
+        try:
+            return cls.from_dict(read_yaml(path))
+        except UserError as error:
+            raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The named values in a YAML file.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" (line {mark.line + 1}: {getattr(error, 'problem', '')})" if mark else ""
+        raise UserError(f"{path}: not YAML{place}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold options by name, such as `model: res2net50_26w_4s`")
+    return content
+
+
+_GROUPS: dict[str, type] = {
+    "net": NetOptions,
+    "input": InputOptions,
+    "augment": Augment,
+    "train": TrainOptions,
+}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
+    names = [f.name for f in fields(kind)]
+    if not isinstance(values, dict):
+        raise UserError(f"'{prefix.rstrip('.')}' must hold options by name, not {values!r}")
+    for key in values:
+        if key not in names:
+            raise UserError(f"unknown key '{prefix}{key}'.{did_you_mean(key, names)}")
+    for each in fields(kind):
+        if each.name not in values and each.default is each.default_factory is MISSING:
+            raise UserError(f"key '{prefix}{each.name}' is missing")
+    made: dict[str, Any] = {}
+    for key, value in values.items():
+        if not prefix and key in _GROUPS:
+            value = _build(_GROUPS[key], value, f"{key}.")
+        made[key] = tuple(value) if isinstance(value, list) else value
+    try:
+        return kind(**made)
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise option_error(error, prefix.rstrip("."), kind) from None
+
+
+def option_error(error: Exception, group: str, kind: type) -> UserError:
+    """The mistake, with the name of its option in full where the message begins with one."""
+    text = str(error)
+    about_one = text.partition(" ")[0] in [f.name for f in fields(kind)]
+    return UserError(f"--{group}.{text}" if about_one else f"options --{group}.*: {text}")

@@ -1,0 +1,1 @@
+"""Images with labels: one reader per format, decoding, transforms, loaders."""

@@ -1,0 +1,42 @@
+"""How training images are varied, as data; ``transforms`` turns it into functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Crop = Literal["random_resized", "pad", "none"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augment:
+    """Augmentation of training images; the defaults are the paper's (4.1)."""
+
+    crop: Crop = "random_resized"  # random_resized (photos), pad (CIFAR) or none (centre crop)
+    crop_scale: float = 0.08  # random_resized: smallest share of the image's area, 0..1
+    pad: int = 4  # pad: pixels of black around the image before the random crop
+    hflip: float = 0.5  # probability of a left-right flip, 0..1
+    color_jitter: float = 0.0  # strength for brightness, contrast and saturation; 0.4 is usual
+    randaugment: int = 0  # RandAugment operations an image; 0: off
+    randaugment_magnitude: int = 9  # RandAugment strength, 0..30
+    random_erasing: float = 0.0  # probability of erasing a rectangle, 0..1
+    mixup: float = 0.0  # mixup alpha; 0: off, 0.2 is usual
+    cutmix: float = 0.0  # CutMix alpha; 0: off, 1.0 is usual
+
+    def __post_init__(self) -> None:
+        if self.crop not in get_args(Crop):
+            raise ValueError(f"crop is {self.crop!r}; choose from {', '.join(get_args(Crop))}")
+        if not 0 < self.crop_scale <= 1:
+            raise ValueError(f"crop_scale is {self.crop_scale}; it must be above 0, at most 1")
+        for name in ("hflip", "random_erasing"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}; a probability lies in 0..1")
+        for name in ("pad", "color_jitter", "randaugment", "mixup", "cutmix"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise ValueError(f"{name} is {value}; it must be 0 or more")
+        if not 0 <= self.randaugment_magnitude <= 30:
+            raise ValueError(
+                f"randaugment_magnitude is {self.randaugment_magnitude}; it must lie in 0..30"
+            )

@@ -1,0 +1,240 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in the official python layout."""
+
+from __future__ import annotations
+
+import pickle
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from res2net.data import cifar_cache
+from res2net.data.labelled import LabelledImages, Labels, Pixels, ReadOptions, Split
+from res2net.errors import UserError
+
+SIDE = 32  # pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One of the two data sets, as the official archives hold it."""
+
+    archive: str  # name of the archive, less its ending
+    folder: str  # its top folder
+    train: tuple[str, ...]  # files of the training images, in order
+    test: str
+    meta: str  # file of the class names
+    label_key: str
+    name_key: str
+    torchvision: str  # class of torchvision.datasets that downloads it
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (*self.train, self.test, self.meta)
+
+
+LAYOUTS = {
+    "cifar10": Layout(
+        archive="cifar-10-python",
+        folder="cifar-10-batches-py",
+        train=tuple(f"data_batch_{i}" for i in range(1, 6)),
+        test="test_batch",
+        meta="batches.meta",
+        label_key="labels",
+        name_key="label_names",
+        torchvision="CIFAR10",
+    ),
+    "cifar100": Layout(
+        archive="cifar-100-python",
+        folder="cifar-100-python",
+        train=("train",),
+        test="test",
+        meta="meta",
+        label_key="fine_labels",
+        name_key="fine_label_names",
+        torchvision="CIFAR100",
+    ),
+}
+ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar")
+
+
+def read_cifar10(path: Path, options: ReadOptions) -> LabelledImages:
+    """CIFAR-10: 50,000 training and 10,000 test images of 32x32, 10 classes."""
+    return _read("cifar10", path, options)
+
+
+def read_cifar100(path: Path, options: ReadOptions) -> LabelledImages:
+    """CIFAR-100: 50,000 training and 10,000 test images of 32x32, 100 (fine) classes."""
+    return _read("cifar100", path, options)
+
+
+def recognise(path: Path) -> list[str]:
+    """Which of the two a path holds: its extracted folder, its archive, or a folder of either."""
+    return [name for name, layout in LAYOUTS.items() if _find(path, layout) is not None]
+
+
+def _read(name: str, path: Path, options: ReadOptions) -> LabelledImages:
+    layout = LAYOUTS[name]
+    found = _find(path, layout)
+    if found is None and options.download:
+        _download(path, layout)
+        found = _find(path, layout)
+    if found is None:
+        raise UserError(
+            f"{path}: no folder {layout.folder} and no {layout.archive}.tar.gz or .tar.xz there; "
+            "give the path of one, or set download"
+        )
+    arrays = _read_folder(found, layout) if found.is_dir() else _read_archive(found, layout)
+    return LabelledImages(
+        name=name,
+        classes=tuple(str(word) for word in arrays["classes"]),
+        train=Split(images=arrays["train_images"], labels=arrays["train_labels"]),
+        val=Split(images=arrays["test_images"], labels=arrays["test_labels"]),
+        native_size=SIDE,
+    )
+
+
+def _find(path: Path, layout: Layout) -> Path | None:
+    """The extracted folder (first choice) or the archive that ``path`` is or holds."""
+    if path.is_file():
+        return path if _is_archive_of(path, layout) else None
+    for folder in (path, path / layout.folder):
+        if all((folder / name).is_file() for name in layout.files):
+            return folder
+    archives = (path / (layout.archive + ending) for ending in ARCHIVE_ENDINGS)
+    return next((file for file in archives if file.is_file()), None)
+
+
+def _is_archive_of(path: Path, layout: Layout) -> bool:
+    """Whether the first member lies in the layout's folder; nothing more is unpacked."""
+    if not path.name.endswith(ARCHIVE_ENDINGS):
+        return False
+    try:
+        with tarfile.open(path, "r|*") as archive:
+            first = archive.next()
+    except (tarfile.TarError, EOFError, OSError):
+        return path.name.startswith(layout.archive)
+    return first is not None and layout.folder in Path(first.name).parts
+
+
+def _read_folder(folder: Path, layout: Layout) -> dict[str, Any]:
+    def load(name: str) -> Mapping[str, Any]:
+        return _unpickle((folder / name).read_bytes(), folder / name)
+
+    return _to_arrays(load, layout, folder)
+
+
+def _read_archive(path: Path, layout: Layout) -> dict[str, Any]:
+    """The arrays of an archive, unpacked in memory; the next time they come from the cache."""
+    cached = cifar_cache.load(path)
+    if cached is not None:
+        return cached
+    members: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path, "r|*") as archive:  # a stream: the archive is unpacked once
+            for member in archive:
+                name = Path(member.name).name
+                if name in layout.files and (content := archive.extractfile(member)) is not None:
+                    members[name] = content.read()
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: a damaged or truncated archive ({error}); fetch it again"
+        ) from error
+
+    def load(name: str) -> Mapping[str, Any]:
+        if name not in members:
+            raise UserError(f"{path}: the archive has no file {name}")
+        return _unpickle(members.pop(name), path / name)
+
+    arrays = _to_arrays(load, layout, path)
+    cifar_cache.save(path, arrays)
+    return arrays
+
+
+def _to_arrays(
+    load: Callable[[str], Mapping[str, Any]], layout: Layout, where: Path
+) -> dict[str, Any]:
+    """Images uint8 (N, 32, 32, 3), labels int64 (N,) of train and test, and the class names."""
+    try:
+        classes = np.array([str(name) for name in load(layout.meta)[layout.name_key]])
+        train = [_batch(load(name), layout) for name in layout.train]
+        test = _batch(load(layout.test), layout)
+        labels = np.concatenate([*(batch[1] for batch in train), test[1]])
+        if labels.min() < 0 or labels.max() >= len(classes):
+            raise ValueError(f"labels outside 0..{len(classes) - 1}")
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{where}: not in the layout of {layout.folder} ({error})") from error
+    return {
+        "classes": classes,
+        "train_images": np.concatenate([images for images, _ in train]),
+        "train_labels": np.concatenate([labels for _, labels in train]),
+        "test_images": test[0],
+        "test_labels": test[1],
+    }
+
+
+def _batch(content: Mapping[str, Any], layout: Layout) -> tuple[Pixels, Labels]:
+    data = np.asarray(content["data"], dtype=np.uint8)
+    labels = np.asarray(content[layout.label_key], dtype=np.int64)
+    planes = data.reshape(len(labels), 3, SIDE, SIDE)  # (N, 3072) in planes of R, G, B
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
+
+
+def _unpickle(content: bytes, name: Path) -> Mapping[str, Any]:
+    """A dictionary of plain values and NumPy arrays; a pickle of anything else is refused."""
+    try:
+        loaded = _PlainUnpickler(BytesIO(content), encoding="latin1").load()
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+    except Exception as error:  # a damaged pickle raises anything
+        raise UserError(f"{name}: a damaged file ({type(error).__name__}: {error})") from error
+    if not isinstance(loaded, dict):
+        raise UserError(f"{name}: holds a {type(loaded).__name__}, not the dictionary expected")
+    return loaded
+
+
+def _dtype(code: str, align: Any = False, copy: Any = True) -> np.dtype[Any]:
+    """``numpy.dtype`` as old pickles call it, with 0 and 1 for the booleans."""
+    return np.dtype(code, align=bool(align), copy=bool(copy))
+
+
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): _dtype,
+}
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Knows how to rebuild arrays and nothing else, so a crafted file runs no code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise UserError(
+                f"refused, as it asks for {module}.{name}: a CIFAR file holds only arrays, "
+                "lists and text"
+            ) from None
+
+
+def _download(path: Path, layout: Layout) -> None:
+    """Fetch and extract the official archive into ``path``, with torchvision."""
+    from torchvision import datasets
+
+    try:
+        getattr(datasets, layout.torchvision)(root=path, download=True)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: cannot download {layout.folder} ({reason}); fetch its archive by other "
+            "means and give its path"
+        ) from error

@@ -1,0 +1,146 @@
+"""A CSV manifest: columns ``path`` and ``label``, and ``split`` if wanted."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from res2net.data.files import Files, some, usable
+from res2net.data.folder import VAL_NAMES
+from res2net.data.labelled import (
+    LabelledImages,
+    Labels,
+    ReadOptions,
+    Split,
+    check_classes,
+    stratified_split,
+)
+from res2net.errors import UserError, did_you_mean
+
+SPLITS = {"train": "train"} | dict.fromkeys(VAL_NAMES, "val")
+
+
+class Row(NamedTuple):
+    line: int  # in the file, from 1
+    path: str  # as written, relative to the file's folder
+    label: str
+    split: str  # "train", "val" or "" where the file has no such column
+
+
+def read(path: Path, options: ReadOptions) -> LabelledImages:
+    """The images that a CSV lists; paths are relative to its folder, other columns are ignored.
+
+    The separator may be a comma, a semicolon or a tab. Labels are names, or whole numbers (then in
+    the order of numbers). Without a ``split`` column (train or val) the split is drawn here.
+
+    Raises:
+        UserError: missing columns or values (names the line), missing or empty files (unless
+            ``skip_bad``), one class only, classes that differ between train and val.
+    """
+    rows = _rows(path)
+    present = _present(path, rows, options)
+    rows = [row for row, kept in zip(rows, present, strict=True) if kept]
+    names = {row.label for row in rows}
+    numbers = all(name.isdecimal() for name in names)
+    classes = sorted(names, key=int) if numbers else sorted(names)
+    check_classes(path, classes, classes)
+    label_of = {name: i for i, name in enumerate(classes)}
+    labels = np.array([label_of[row.label] for row in rows], dtype=np.int64)
+    train, val = _splits(path, rows, labels, classes, options)
+
+    def pick(indices: Labels) -> Split:
+        files = Files(path.parent, [rows[i].path for i in indices])
+        return Split(images=files, labels=labels[indices])
+
+    return LabelledImages(
+        name=path.stem,
+        classes=tuple(classes),
+        train=pick(train),
+        val=pick(val),
+        native_size=None,
+    )
+
+
+def _rows(path: Path) -> list[Row]:
+    """Every line of the file, checked for its columns and values."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            separator = max(",;\t", key=header.count)
+            columns = [
+                name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])
+            ]
+            _check_columns(path, columns)
+            reader = csv.DictReader(file, columns, delimiter=separator)
+            return [_row(path, reader.line_num + 1, values) for values in reader]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    except csv.Error as error:
+        raise UserError(f"{path}: not a CSV file ({error})") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot read it ({error.strerror})") from error
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    for needed in ("path", "label"):
+        if needed not in columns:
+            raise UserError(
+                f"{path}: line 1 must name the columns path and label; it has "
+                f"{some(columns) or 'nothing'}.{did_you_mean(needed, columns)}"
+            )
+
+
+def _row(path: Path, line: int, values: dict[str, str | None]) -> Row:
+    image = (values["path"] or "").strip()
+    label = (values["label"] or "").strip()
+    if not image or not label:
+        raise UserError(f"{path}: line {line} has no {'label' if image else 'path'}")
+    if "split" not in values:
+        return Row(line, image, label, "")
+    word = (values["split"] or "").strip().lower()
+    if word not in SPLITS:
+        raise UserError(f"{path}: line {line}: split is {word!r}; it must be train or val")
+    return Row(line, image, label, SPLITS[word])
+
+
+def _present(path: Path, rows: Sequence[Row], options: ReadOptions) -> Sequence[bool]:
+    """Which rows to keep: all, or with ``skip_bad`` those whose files are readable."""
+    names = [row.path for row in rows]
+    if options.skip_bad:
+        return [bool(kept) for kept in usable(path.parent, names, skip_bad=True, empty=())]
+    empty = []
+    missing = []
+    for row in rows:
+        try:
+            if not (path.parent / row.path).stat().st_size:
+                empty.append(row.path)
+        except OSError:
+            missing.append(f"line {row.line}: {row.path}")
+    if missing:
+        raise UserError(
+            f"{path}: {len(missing)} missing file(s): {some(missing)}; paths are relative to "
+            f"{path.parent}"
+        )
+    usable(path.parent, names, skip_bad=False, empty=empty)
+    return [True] * len(rows)
+
+
+def _splits(
+    path: Path,
+    rows: Sequence[Row],
+    labels: Labels,
+    classes: Sequence[str],
+    options: ReadOptions,
+) -> tuple[Labels, Labels]:
+    """Indices of the training and the validation rows."""
+    side = np.array([row.split for row in rows])
+    train, val = np.flatnonzero(side == "train"), np.flatnonzero(side == "val")
+    if not val.size:
+        return stratified_split(labels, options, classes=classes, where=path)
+    used = [[classes[label] for label in np.unique(labels[part])] for part in (train, val)]
+    check_classes(path, *used)
+    return train, val

@@ -1,0 +1,28 @@
+"""The 1,797 scanned digits (8x8) that ship inside scikit-learn: real data, no download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from res2net.data.labelled import LabelledImages, ReadOptions, Split, stratified_split
+
+
+def read(_: Path, options: ReadOptions) -> LabelledImages:
+    """The digits as uint8 RGB (N, 8, 8, 3), their 17 grey levels scaled to 0..255, split here."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    grey = np.round(data.images * (255 / 16)).astype(np.uint8)  # (N, 8, 8), from 0..16
+    images = np.repeat(grey[..., None], 3, axis=-1)  # (N, 8, 8, 3)
+    labels = data.target.astype(np.int64)
+    classes = tuple(str(name) for name in data.target_names)
+    train, val = stratified_split(labels, options, classes=classes, where="digits")
+    return LabelledImages(
+        name="digits",
+        classes=classes,
+        train=Split(images=images[train], labels=labels[train]),
+        val=Split(images=images[val], labels=labels[val]),
+        native_size=8,
+    )

@@ -1,0 +1,193 @@
+"""Listing image files: fast for a million of them, and stable against file-system order."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from res2net.data import photo
+from res2net.errors import UserError
+
+# Folders that tools leave behind; hidden ones (.ipynb_checkpoints, .git) are skipped by their dot.
+SKIPPED_FOLDERS = frozenset({"__MACOSX", "__pycache__", "@eaDir"})
+
+Identity = tuple[int, int]  # device and inode: what a link really points to
+
+
+class Files(Sequence[Path]):
+    """Paths under one folder, held in two flat buffers.
+
+    A list of a million ``Path`` objects takes most of a gigabyte, and every loader worker would
+    copy it as reference counts change. This takes the bytes of the names.
+    """
+
+    def __init__(self, root: Path, names: Iterable[str]) -> None:
+        encoded = [os.fsencode(name) for name in names]
+        self.root = root
+        self._bytes = b"".join(encoded)
+        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)  # (N + 1,)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def name(self, i: int) -> str:
+        """Path ``i`` relative to the root."""
+        if not -len(self) <= i < len(self):
+            raise IndexError(i)
+        i %= len(self)
+        return os.fsdecode(self._bytes[self._ends[i] : self._ends[i + 1]])
+
+    @overload
+    def __getitem__(self, i: int) -> Path: ...
+    @overload
+    def __getitem__(self, i: slice) -> Files: ...
+    def __getitem__(self, i: int | slice) -> Path | Files:
+        if isinstance(i, slice):
+            return Files(self.root, [self.name(j) for j in range(*i.indices(len(self)))])
+        return self.root / self.name(i)
+
+
+@dataclass(kw_only=True)
+class Listing:
+    """What a walk over folders found."""
+
+    names: list[str] = field(default_factory=list)  # images, relative to the root walked from
+    empty: list[str] = field(default_factory=list)  # those of no bytes, where asked for
+    ignored: Counter[str] = field(default_factory=Counter)  # ending -> files that are no images
+
+    def warn_ignored(self, where: Path) -> None:
+        """One warning that counts the files of other endings, if any."""
+        if self.ignored:
+            counts = ", ".join(f"{end or 'none'}: {n}" for end, n in self.ignored.most_common(5))
+            warnings.warn(
+                f"{where}: {self.ignored.total()} files ignored, their endings are not of images "
+                f"({counts})",
+                stacklevel=2,
+            )
+
+
+def subfolders(folder: Path) -> list[str]:
+    """The visible folders in ``folder``, sorted; links that lead back up are left out."""
+    with _opened(folder) as entries:
+        above = _ancestors(folder)
+        return sorted(e.name for e in entries if _is_folder(e) and _identity(e.path) not in above)
+
+
+def list_images(root: Path, folder: str, listing: Listing, *, find_empty: bool) -> int:
+    """Add the images under ``root/folder``, at any depth and sorted, to ``listing``; their number.
+
+    ``find_empty`` asks the file system for each file's size: some seconds for a million files.
+    """
+    start = len(listing.names)
+    path = root / folder
+    _walk(str(path), folder, _ancestors(path), listing, find_empty)
+    listing.names[start:] = sorted(listing.names[start:])
+    return len(listing.names) - start
+
+
+def usable(
+    root: Path, names: Sequence[str], *, skip_bad: bool, empty: Sequence[str]
+) -> npt.NDArray[np.bool_]:
+    """Which of ``names`` to keep: bool (N,).
+
+    With ``skip_bad`` every file is probed (``photo.probe``) and one warning counts and names those
+    left out. Without, only the ``empty`` ones found on the way are refused.
+
+    Raises:
+        UserError: there are empty files and they may not be skipped.
+    """
+    if not skip_bad:
+        if empty:
+            raise UserError(
+                f"{root}: {len(empty)} empty or missing file(s): {some(empty)}; "
+                "delete them, or skip bad files (skip_bad)"
+            )
+        return np.ones(len(names), dtype=np.bool_)
+    with ThreadPoolExecutor() as pool:
+        faults = list(pool.map(lambda name: _fault(root / name), names))
+    bad = [name for name, fault in zip(names, faults, strict=True) if fault]
+    if bad:
+        warnings.warn(
+            f"{root}: {len(bad)} unreadable file(s) skipped: {some(bad)} "
+            f"(the first: {next(filter(None, faults))})",
+            stacklevel=2,
+        )
+    return np.array([fault is None for fault in faults], dtype=np.bool_)
+
+
+def some(names: Sequence[str]) -> str:
+    """Up to five names, and how many more there are."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def _fault(path: Path) -> str | None:
+    try:
+        photo.probe(path)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _walk(
+    path: str, prefix: str, above: frozenset[Identity], listing: Listing, find_empty: bool
+) -> None:
+    with _opened(path) as entries:
+        for entry in entries:
+            name = f"{prefix}/{entry.name}" if prefix else entry.name
+            if _is_folder(entry):
+                own = _identity(entry.path)
+                if own not in above:
+                    _walk(entry.path, name, above | {own}, listing, find_empty)
+            elif entry.name.startswith(".") or entry.is_dir():
+                continue
+            elif (ending := _ending(entry.name)) in photo.EXTENSIONS:
+                listing.names.append(name)
+                if find_empty and _size(entry) == 0:
+                    listing.empty.append(name)
+            else:
+                listing.ignored[ending] += 1
+
+
+def _opened(folder: Path | str) -> os._ScandirIterator[str]:
+    try:
+        return os.scandir(folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot list this folder ({error.strerror})") from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    hidden = entry.name.startswith(".") or entry.name in SKIPPED_FOLDERS
+    return not hidden and entry.is_dir()
+
+
+def _ending(name: str) -> str:
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > 0 else ""
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    """Bytes; 0 for a link that leads nowhere."""
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return 0
+
+
+def _identity(path: Path | str) -> Identity:
+    found = Path(path).stat()
+    return found.st_dev, found.st_ino
+
+
+def _ancestors(folder: Path) -> frozenset[Identity]:
+    real = folder.resolve()
+    return frozenset(_identity(p) for p in (real, *real.parents))

@@ -1,0 +1,155 @@
+"""ImageNet (ILSVRC 2012) as its archives unpack, or as Kaggle ships it."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from res2net.data.files import Files, Listing, list_images, some, subfolders
+from res2net.data.labelled import LabelledImages, ReadOptions, Split, check_classes
+from res2net.errors import UserError
+
+WNID = re.compile(r"n\d{8}")
+BASES = ("", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "ILSVRC")  # where train/ and val/ may lie
+VAL_CSV = "LOC_val_solution.csv"
+NAMES = "LOC_synset_mapping.txt"
+TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+META = "meta.mat"
+DEVKIT = "ILSVRC2012_devkit_t12/data"
+
+
+def read(root: Path, _: ReadOptions) -> LabelledImages:
+    """ImageNet: classes in the order of their wnids, the order of all published networks.
+
+    ``train/`` has a folder a wnid. ``val/`` has the same, or lies flat with its labels in
+    ``LOC_val_solution.csv`` (Kaggle) or in the devkit's ground truth and ``meta.mat``. Classes are
+    named by ``LOC_synset_mapping.txt`` where it is found, else by wnid.
+
+    Raises:
+        UserError: a layout that is none of these, or validation images without labels.
+    """
+    base = _base(root)
+    if base is None:
+        raise UserError(
+            f"{root}: no ImageNet layout; expected train/<wnid>/ and val/ there or in "
+            f"{BASES[1]}/, wnids as n01440764"
+        )
+    wnids = [name for name in subfolders(base / "train") if WNID.fullmatch(name)]
+    val_wnids = subfolders(base / "val")
+    if val_wnids:
+        check_classes(base, wnids, val_wnids)
+        val = _by_folder(base, "val", wnids)
+    else:
+        val = _flat_val(base, wnids)
+    return LabelledImages(
+        name=root.resolve().name,
+        classes=_class_names(base, wnids),
+        train=_by_folder(base, "train", wnids),
+        val=val,
+        native_size=None,
+    )
+
+
+def recognise(path: Path) -> bool:
+    """Whether a folder is ImageNet and not any folder of wnids: by a devkit or Kaggle file."""
+    base = _base(path)
+    return base is not None and any(_companion(base, name) for name in (VAL_CSV, NAMES, TRUTH))
+
+
+def _base(root: Path) -> Path | None:
+    """The folder that holds ``train/<wnid>/`` and ``val/``."""
+    for base in (root / name for name in BASES):
+        if (base / "train").is_dir() and (base / "val").is_dir():
+            wnids = subfolders(base / "train")
+            if wnids and all(WNID.fullmatch(name) for name in wnids):
+                return base
+    return None
+
+
+def _companion(base: Path, name: str) -> Path | None:
+    """A file that comes with the images: beside them, in the devkit, or up to 3 folders above."""
+    real = base.resolve()
+    for folder in (real, *real.parents[:3]):
+        for file in (folder / name, folder / DEVKIT / name):
+            if file.is_file():
+                return file
+    return None
+
+
+def _by_folder(base: Path, split: str, wnids: Sequence[str]) -> Split:
+    listing = Listing()
+    counts = [list_images(base, f"{split}/{wnid}", listing, find_empty=False) for wnid in wnids]
+    if not all(counts):
+        without = [wnid for wnid, count in zip(wnids, counts, strict=True) if not count]
+        raise UserError(f"{base / split}: no images in class {some(without)}")
+    listing.warn_ignored(base / split)
+    return Split(
+        images=Files(base, listing.names),
+        labels=np.repeat(np.arange(len(wnids), dtype=np.int64), counts),
+    )
+
+
+def _flat_val(base: Path, wnids: Sequence[str]) -> Split:
+    """Validation images in one folder, labelled by a companion file."""
+    listing = Listing()
+    if not list_images(base, "val", listing, find_empty=False):
+        raise UserError(f"{base / 'val'}: holds no images")
+    wnid_of = _val_wnids(base)
+    stems = [Path(name).stem for name in listing.names]
+    label_of = {wnid: i for i, wnid in enumerate(wnids)}
+    unknown = [stem for stem in stems if wnid_of.get(stem) not in label_of]
+    if unknown:
+        raise UserError(f"{base / 'val'}: {len(unknown)} image(s) without label: {some(unknown)}")
+    labels = np.array([label_of[wnid_of[stem]] for stem in stems], dtype=np.int64)
+    return Split(images=Files(base, listing.names), labels=labels)
+
+
+def _val_wnids(base: Path) -> Mapping[str, str]:
+    """Stem of a validation image -> wnid."""
+    table = _companion(base, VAL_CSV)
+    if table is not None:
+        with table.open(encoding="utf-8", newline="") as file:
+            return {
+                row["ImageId"]: row["PredictionString"].split(maxsplit=1)[0]
+                for row in csv.DictReader(file)
+            }
+    truth, meta = _companion(base, TRUTH), _companion(base, META)
+    if truth is None or meta is None:
+        raise UserError(
+            f"{base / 'val'}: labels not found; put {VAL_CSV}, or {TRUTH} and {META} of the "
+            f"devkit, beside train/ and val/"
+        )
+    wnid_of = _devkit_wnids(meta)
+    numbers = truth.read_text(encoding="ascii").split()
+    return {
+        f"ILSVRC2012_val_{i:08d}": wnid_of[int(number)] for i, number in enumerate(numbers, start=1)
+    }
+
+
+def _devkit_wnids(meta: Path) -> dict[int, str]:
+    """The devkit's class number -> wnid; its numbers are not in the order of the wnids."""
+    from scipy.io import loadmat  # type: ignore[import-untyped]
+
+    synsets: Any = loadmat(meta, squeeze_me=True)["synsets"]
+    return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in np.atleast_1d(synsets)}
+
+
+def _class_names(base: Path, wnids: Sequence[str]) -> tuple[str, ...]:
+    """The first name of each class; two classes of one name (crane) keep their wnid with it."""
+    table = _companion(base, NAMES)
+    if table is None:
+        return tuple(wnids)
+    lines = table.read_text(encoding="utf-8").splitlines()
+    words = dict(line.split(" ", maxsplit=1) for line in lines if " " in line)
+    first = [words.get(wnid, wnid).split(",")[0].strip() for wnid in wnids]
+    times = Counter(first)
+    return tuple(
+        name if times[name] == 1 else f"{name} ({wnid})"
+        for name, wnid in zip(first, wnids, strict=True)
+    )

@@ -1,0 +1,113 @@
+"""What every reader returns: images with labels, in a training and a validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from res2net.data.files import Files, some
+from res2net.errors import UserError
+
+Labels = npt.NDArray[np.int64]  # (N,)
+Pixels = npt.NDArray[np.uint8]  # (N, H, W, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How to read, for the formats that leave a choice."""
+
+    val_fraction: float = 0.2  # share of each class held out where the data has no val split
+    seed: int = 0  # of that split
+    skip_bad: bool = False  # drop unreadable files with a warning, instead of refusing
+    download: bool = False  # fetch CIFAR where it is not there yet
+
+    def __post_init__(self) -> None:
+        if not 0 < self.val_fraction < 1:
+            raise UserError(f"val_fraction is {self.val_fraction}; it must lie between 0 and 1")
+
+
+Reader = Callable[[Path, ReadOptions], "LabelledImages"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """N images and their classes."""
+
+    images: Sequence[Path] | Pixels  # files, or uint8 (N, H, W, 3)
+    labels: Labels  # (N,), index into the classes
+
+    def __post_init__(self) -> None:
+        assert len(self.images) == len(self.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def names(self, i: int) -> str:
+        """The name of image ``i`` for reports: its path within the data set, or ``"#123"``."""
+        if isinstance(self.images, np.ndarray):
+            return f"#{i}"
+        if isinstance(self.images, Files):
+            return self.images.name(i)
+        return str(self.images[i])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelledImages:
+    """A data set for classification."""
+
+    name: str  # for reports: "cifar100", or the folder's own name
+    classes: tuple[str, ...]  # label -> name
+    train: Split
+    val: Split
+    native_size: int | None  # pixels, when all images are squares of one known size
+
+    def class_counts(self) -> Labels:
+        """Training images of each class: int64 (number of classes,)."""
+        return np.bincount(self.train.labels, minlength=len(self.classes)).astype(np.int64)
+
+
+def check_classes(where: Path, train: Sequence[str], val: Sequence[str]) -> None:
+    """Refuse fewer than two classes, or splits whose class names differ."""
+    only_train, only_val = sorted(set(train) - set(val)), sorted(set(val) - set(train))
+    if only_train or only_val:
+        parts = [
+            f"only in {split}: {some(names)}"
+            for split, names in (("train", only_train), ("val", only_val))
+            if names
+        ]
+        raise UserError(f"{where}: classes of train and val differ ({'; '.join(parts)})")
+    if not train:
+        raise UserError(f"{where}: lists no images")
+    if len(train) < 2:
+        raise UserError(f"{where}: one class only ({some(train)}); a classifier needs at least two")
+
+
+def stratified_split(
+    labels: Labels, options: ReadOptions, *, classes: Sequence[str], where: Path | str
+) -> tuple[Labels, Labels]:
+    """Sorted indices (train, val) with ``val_fraction`` of every class, at least one in each.
+
+    Classes are drawn one by one from the seed, so new images of one class leave the split of the
+    others as it was.
+
+    Raises:
+        UserError: a class with fewer than two images.
+    """
+    from sklearn.model_selection import train_test_split
+
+    order = np.argsort(labels, kind="stable")  # indices, class by class
+    members = np.split(order, np.cumsum(np.bincount(labels, minlength=len(classes)))[:-1])
+    small = [name for name, own in zip(classes, members, strict=True) if len(own) < 2]
+    if small:
+        raise UserError(f"{where}: fewer than 2 images, so no split, in class {some(small)}")
+    train, val = [], []
+    for own in members:
+        held_out = min(max(round(options.val_fraction * len(own)), 1), len(own) - 1)
+        parts = train_test_split(own, test_size=held_out, random_state=options.seed)
+        train.append(parts[0])
+        val.append(parts[1])
+    return np.sort(np.concatenate(train)), np.sort(np.concatenate(val))

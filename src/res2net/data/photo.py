@@ -1,0 +1,230 @@
+"""Photos as people have them, to RGB: Pillow and NumPy alone, no torch."""
+
+from __future__ import annotations
+
+import functools
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from res2net.errors import UserError
+
+RGB = npt.NDArray[np.uint8]  # (H, W, 3)
+
+# Formats with a signature that Pillow decodes itself (no EPS, which runs Ghostscript) -> endings.
+_ENDINGS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "JPEG2000": (".jp2", ".j2k"),
+    "AVIF": (".avif",),
+}
+EXTENSIONS = frozenset(ending for endings in _ENDINGS.values() for ending in endings)
+JPEG_FORMATS = ("JPEG", "MPO")  # MPO: several JPEGs in one file, as some cameras write
+
+_ORIENTATION = 0x0112  # EXIF tag
+_TURNS: dict[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_JPEG_END = b"\xff\xd9"
+
+# What Pillow's decoders raise on damaged files.
+_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+
+
+def read_rgb(path: str | Path, *, min_side: int | None = None) -> RGB:
+    """Decode an image file to uint8 (H, W, 3), as :func:`res2net.data.decode.decode` does.
+
+    Raises:
+        UserError: names the file and what is wrong with it.
+    """
+    path = Path(path)
+    data = read_bytes(path)
+    with faults_named(path):
+        return opened_to_rgb(open_image(data), min_side=min_side)
+
+
+def probe(path: Path) -> None:
+    """Raise ``UserError`` if the file is not a readable image.
+
+    A JPEG that ends with its end marker passes on its header; anything else is decoded.
+    """
+    with faults_named(path), path.open("rb") as file:
+        image = open_image(file) if file.peek(1) else None
+        if image is not None and image.format in JPEG_FORMATS:
+            file.seek(-2, io.SEEK_END)
+            if file.read() == _JPEG_END:
+                return
+    read_rgb(path)
+
+
+def read_bytes(path: Path) -> npt.NDArray[np.uint8]:
+    """The bytes of a file, uint8 (N,); a missing or an empty file is a ``UserError``."""
+    with faults_named(path):
+        data = np.fromfile(path, dtype=np.uint8)
+    if not data.size:
+        raise UserError(f"{path}: the file is empty (0 bytes)")
+    return data
+
+
+def open_image(data: npt.NDArray[np.uint8] | io.BufferedReader) -> Image.Image:
+    """The header of an encoded image, checked; pixels are decoded later.
+
+    Pillow passes over a wrong checksum of PNG pixels, so checksums are read here.
+    """
+    file = io.BytesIO(data.data) if isinstance(data, np.ndarray) else data
+    image = Image.open(file, formats=_known_formats())
+    if image.format == "PNG":
+        image.verify()
+        file.seek(0)
+        image = Image.open(file, formats=("PNG",))
+    return image
+
+
+def opened_to_rgb(image: Image.Image, *, min_side: int | None = None) -> RGB:
+    """First frame of a freshly opened image, upright: uint8 (H, W, 3)."""
+    if min_side is not None and image.format in JPEG_FORMATS:
+        image.draft(None, (min_side, min_side))
+    image.load()
+    return to_rgb(upright(image))
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says; a damaged EXIF block turns nothing."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except _FAULTS:
+        return image
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def to_rgb(image: Image.Image) -> RGB:
+    """Any Pillow mode to uint8 (H, W, 3).
+
+    Grey of more than 8 bits is scaled (see :func:`to_uint8`), never clipped; transparency is
+    composited on white, as a page shows it.
+    """
+    if image.mode[0] in "IF":
+        return array_to_rgb(np.asarray(image))
+    if image.has_transparency_data:
+        return _on_white(image.convert("RGBA"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def array_to_rgb(array: npt.NDArray[Any]) -> RGB:
+    """An array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) to uint8 (H, W, 3).
+
+    Raises:
+        ValueError: another shape, no pixels, or values that are not finite numbers.
+    """
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or not array.size:
+        raise ValueError(
+            f"an image array has shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); got {array.shape}"
+        )
+    pixels = to_uint8(array)
+    if pixels.shape[-1] == 4:
+        return _on_white(Image.fromarray(pixels))
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
+
+
+def to_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Numbers of any type to 0..255, shape kept.
+
+    uint8 stays; bool and uint16 are scaled by their full range. Of other types, floats within 0..1
+    are scaled by 255, values within 0..255 are rounded, values within 0..65535 taken as 16 bits,
+    and anything else is stretched from its least to its greatest value.
+
+    Raises:
+        ValueError: not numbers, or not finite.
+    """
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind == "b":
+        return array.astype(np.uint8) * np.uint8(255)
+    if kind == "u" and size == 1:
+        return array
+    if kind == "u" and size == 2:
+        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if kind not in "iuf":
+        raise ValueError(f"pixels of type {array.dtype} are not numbers")
+    values = array.astype(np.float64)
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise ValueError("pixels hold NaN or infinite values")
+    if low < 0 or high > 65535:
+        values, high = values - low, high - low
+        values *= 255 / high
+    elif kind == "f" and high <= 1:
+        values *= 255
+    elif high > 255:
+        values /= 257
+    return values.round().astype(np.uint8)
+
+
+@contextmanager
+def faults_named(path: Path) -> Iterator[None]:
+    """Turn what a damaged file raises into one line that names it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise UserError(f"{path}: cannot read it ({error.strerror})") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(f"{path}: {_one_line(error)} Scale it down.") from error
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f"{path}: not an image (or of a format unknown here); delete it, convert it to JPEG "
+            "or PNG, or skip bad files"
+        ) from error
+    except _FAULTS as error:
+        raise UserError(
+            f"{path}: a damaged or truncated image ({_one_line(error)}); replace it, or skip bad "
+            "files"
+        ) from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _on_white(rgba: Image.Image) -> RGB:
+    white = Image.new("RGBA", rgba.size, "white")
+    return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
+
+
+@functools.cache
+def _known_formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in _ENDINGS if name in Image.OPEN)

@@ -1,0 +1,85 @@
+"""What an image goes through before the network sees it, as data that a run saves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from res2net.errors import UserError, did_you_mean
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# The usual CIFAR recipe of the ResNeXt authors, in 8-bit levels.
+CIFAR_MEAN = (125.3 / 255, 123.0 / 255, 113.9 / 255)
+CIFAR_STD = (63.0 / 255, 62.1 / 255, 66.7 / 255)
+
+CROP_SHARE = 224 / 256  # centre crop 224 of short side 256
+SMALL = 64  # pixels; images up to this size are seen whole
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocess:
+    """Resize, centre crop and normalisation at evaluation."""
+
+    size: int  # pixels, side of the square the network sees
+    resize: int  # pixels, short side before the centre crop; equal to size: no margin
+    mean: tuple[float, float, float]  # of R, G, B in 0..1
+    std: tuple[float, float, float]  # of R, G, B in 0..1
+    interpolation: Interpolation = "bilinear"  # of the resizing, antialiased
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size is {self.size}; it must be at least 1 pixel")
+        if self.resize < self.size:
+            raise ValueError(f"resize is {self.resize}; it must be at least size ({self.size})")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(
+                f"mean {self.mean} and std {self.std} must have 3 values, those of std above 0"
+            )
+        if self.interpolation not in get_args(Interpolation):
+            raise ValueError(
+                f"interpolation is {self.interpolation!r}; choose from "
+                f"{', '.join(get_args(Interpolation))}"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON and YAML."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
+        """The inverse of :meth:`as_dict`.
+
+        Raises:
+            UserError: an unknown or a missing key, or a value out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise UserError(f"preprocess has no key {key!r}.{did_you_mean(key, known)}")
+        try:
+            colors = {key: tuple(values[key]) for key in ("mean", "std") if key in values}
+            return cls(**{**values, **colors})
+        except (TypeError, ValueError) as error:
+            raise UserError(f"preprocess: {error}") from error
+
+
+def default_preprocess(
+    size: int, *, cifar: bool = False, native_size: int | None = None
+) -> Preprocess:
+    """How the recipes see images: photos with a margin of 1/8, small images whole.
+
+    Args:
+        size: pixels, side of the square the network sees.
+        cifar: the mean and std of the CIFAR recipe, instead of ImageNet's.
+        native_size: pixels of the images, where all have one size (``LabelledImages.native_size``).
+    """
+    small = min(size, native_size or size) <= SMALL
+    return Preprocess(
+        size=size,
+        resize=size if small else round(size / CROP_SHARE),
+        mean=CIFAR_MEAN if cifar else IMAGENET_MEAN,
+        std=CIFAR_STD if cifar else IMAGENET_STD,
+    )

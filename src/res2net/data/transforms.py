@@ -1,0 +1,122 @@
+"""Augmentation and preprocessing as torchvision v2 transforms.
+
+uint8 (3, H, W) of any size and shape goes in, uint8 (3, size, size) comes out: bytes are what the
+loader moves. Normalisation and mixing work on whole batches, on the device.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2 import functional as F
+
+from res2net.data.augment import Augment
+from res2net.data.preprocess import Preprocess
+
+LONGEST = 8  # long side over short side; what is beyond is cut away before resizing
+
+
+def train_transform(augment: Augment, preprocess: Preprocess) -> v2.Transform:
+    """Random crop, flip and whatever else ``augment`` asks for, drawn from torch's generator."""
+    steps = _crop(augment, preprocess)
+    if augment.hflip:
+        steps.append(v2.RandomHorizontalFlip(augment.hflip))
+    if augment.randaugment:
+        steps.append(v2.RandAugment(augment.randaugment, augment.randaugment_magnitude))
+    if augment.color_jitter:
+        jitter = augment.color_jitter
+        steps.append(v2.ColorJitter(brightness=jitter, contrast=jitter, saturation=jitter))
+    if augment.random_erasing:
+        steps.append(v2.RandomErasing(augment.random_erasing, value=_mean_color(preprocess)))
+    return v2.Compose(steps)
+
+
+def eval_transform(preprocess: Preprocess) -> v2.Transform:
+    """Short side to ``preprocess.resize``, then the central square of ``preprocess.size``."""
+    return v2.Compose(_centre(preprocess.resize, preprocess))
+
+
+def decode_side(preprocess: Preprocess, augment: Augment | None = None) -> int:
+    """Pixels of the short side that an image needs to have: the ``min_side`` of ``decode``.
+
+    At evaluation that is the resized short side. In training with random resized crops it is twice
+    the network's size, so that a crop of a quarter of the image still has all its pixels.
+    """
+    if augment is not None and augment.crop == "random_resized":
+        return max(2 * preprocess.size, preprocess.resize)
+    return preprocess.resize
+
+
+def normalise(batch: Tensor, preprocess: Preprocess, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 (B, 3, S, S) to (value/255 - mean)/std of type ``dtype``, on the batch's device.
+
+    Types of less than 32 bits are rounded once, at the end. The memory format is kept.
+    """
+    values = F.to_dtype(batch, torch.promote_types(dtype, torch.float32), scale=True)
+    values = F.normalize(values, list(preprocess.mean), list(preprocess.std), inplace=True)
+    return values.to(dtype)
+
+
+def mix(
+    images: Tensor, targets: Tensor, augment: Augment, num_classes: int
+) -> tuple[Tensor, Tensor]:
+    """Blend each image of a batch with another: mixup or CutMix, either at random if both are set.
+
+    Draws from torch's default generator (see ``res2net.data.sampler.seeded``).
+
+    Args:
+        images: float (B, 3, S, S), normalised.
+        targets: int64 (B,).
+
+    Returns:
+        images (B, 3, S, S) and soft targets: float (B, num_classes), each row adding up to 1;
+        one-hot where ``augment`` mixes nothing.
+    """
+    mixers = []
+    if augment.mixup:
+        mixers.append(v2.MixUp(alpha=augment.mixup, num_classes=num_classes))
+    if augment.cutmix:
+        mixers.append(v2.CutMix(alpha=augment.cutmix, num_classes=num_classes))
+    if not mixers:
+        return images, torch.nn.functional.one_hot(targets, num_classes).float()
+    return v2.RandomChoice(mixers)(images, targets)
+
+
+def _crop(augment: Augment, preprocess: Preprocess) -> list[Any]:
+    if augment.crop == "random_resized":
+        crop = v2.RandomResizedCrop(
+            preprocess.size,
+            scale=(augment.crop_scale, 1.0),
+            interpolation=InterpolationMode(preprocess.interpolation),
+            antialias=True,
+        )
+        return [crop]
+    if augment.crop == "pad":
+        pad = v2.RandomCrop(preprocess.size, padding=augment.pad)
+        return [*_short_side(preprocess.size, preprocess), pad]
+    return _centre(preprocess.resize, preprocess)
+
+
+def _centre(resize: int, preprocess: Preprocess) -> list[Any]:
+    return [*_short_side(resize, preprocess), v2.CenterCrop(preprocess.size)]
+
+
+def _short_side(resize: int, preprocess: Preprocess) -> list[Any]:
+    mode = InterpolationMode(preprocess.interpolation)
+    return [v2.Lambda(_cut_long, Tensor), v2.Resize(resize, interpolation=mode, antialias=True)]
+
+
+def _cut_long(image: Tensor) -> Tensor:
+    """The middle of a strip: resizing a 5000x3 image whole would take 300 MB."""
+    height, width = image.shape[-2:]
+    if max(height, width) <= LONGEST * min(height, width):
+        return image
+    return F.center_crop(image, [min(height, LONGEST * width), min(width, LONGEST * height)])
+
+
+def _mean_color(preprocess: Preprocess) -> list[int]:
+    """The colour that normalises to about 0."""
+    return [round(255 * channel) for channel in preprocess.mean]

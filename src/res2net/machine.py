@@ -1,0 +1,196 @@
+"""What this machine offers: precision, threads, processes, memory, the versions of a result."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from res2net.errors import UserError
+
+FREE_TO_TAKE = 0.85  # share of the free memory; the rest is for loader processes and for others
+PACKAGES = ("res2net", "torch", "torchvision", "pytorch-lightning", "numpy", "pillow")
+_NO_MEMORY = re.compile(
+    "out of memory|can't allocate memory|not enough memory|Cannot allocate memory|bad_alloc|"
+    "could not create a memory|unable to (mmap|allocate shared)|worker.* is killed by signal",
+    re.IGNORECASE,
+)
+
+
+def hardware_bf16() -> bool:
+    """Whether the GPU or, without one, the CPU computes in bfloat16 by its own instructions."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    flags = _cpu_field("flags").split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def known_precision(name: str) -> str:
+    """The precision, with "auto" decided.
+
+    Raises:
+        UserError: fp16 on a CPU.
+    """
+    if name == "auto":
+        return "bf16" if hardware_bf16() else "fp32"
+    if name == "fp16" and not torch.cuda.is_available():
+        raise UserError("precision fp16 needs a GPU; use bf16, fp32 or auto on a CPU")
+    return name
+
+
+def lightning_precision(name: str) -> str:
+    """Lightning's name for our precision.
+
+    Raises:
+        UserError: fp16 on a CPU.
+    """
+    known = {"fp64": "64-true", "fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+    return known[known_precision(name)]
+
+
+def autocast(device: torch.device | str, precision: str = "auto") -> torch.autocast:
+    """The context in which a network runs outside of Lightning, at our precision."""
+    kind = lightning_precision(precision)
+    dtype = torch.float16 if kind == "16-mixed" else torch.bfloat16
+    return torch.autocast(torch.device(device).type, dtype=dtype, enabled=kind.endswith("mixed"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """How many processes train together and which one this is."""
+
+    devices: int  # on this machine
+    nodes: int
+    rank: int  # of this process among all
+
+    @property
+    def world(self) -> int:
+        """Processes in all."""
+        return self.devices * self.nodes
+
+
+def processes(devices: int | None = None) -> Processes:
+    """From torchrun's or SLURM's environment, else ``devices``, else all GPUs or one CPU."""
+    env = os.environ
+    if "LOCAL_WORLD_SIZE" in env:  # torchrun
+        local = int(env["LOCAL_WORLD_SIZE"])
+        return Processes(
+            devices=local, nodes=int(env["WORLD_SIZE"]) // local, rank=int(env["RANK"])
+        )
+    if "SLURM_NTASKS" in env and "SLURM_PROCID" in env and int(env["SLURM_NTASKS"]) > 1:
+        nodes = int(env.get("SLURM_NNODES", "1"))
+        return Processes(
+            devices=int(env["SLURM_NTASKS"]) // nodes, nodes=nodes, rank=int(env["SLURM_PROCID"])
+        )
+    devices = devices or max(1, torch.cuda.device_count())
+    return Processes(devices=devices, nodes=1, rank=int(env.get("LOCAL_RANK", "0")))
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_threads(threads: int | None, together: Processes) -> None:
+    """Share the processors among the processes of this machine, unless told a number."""
+    torch.set_num_threads(threads or max(1, cores() // together.devices))
+
+
+@contextmanager
+def memory_mended_by(advice: str) -> Iterator[None]:
+    """Make running out of memory a ``UserError`` that gives this advice.
+
+    On Linux without a GPU an allocation beyond the free memory fails in here, where otherwise the
+    kernel would kill the process without a word.
+    """
+    with _within_free_memory():
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:  # torch's own are RuntimeErrors
+            if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+                raise UserError(f"out of memory: {advice}") from error
+            raise
+
+
+@contextmanager
+def _within_free_memory() -> Iterator[None]:
+    free = free_memory()
+    if free is None or torch.cuda.is_available():  # CUDA reserves addresses that it never fills
+        yield
+        return
+    import resource
+
+    share = FREE_TO_TAKE / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    used = _kilobytes("/proc/self/status", "VmData")
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    allowed = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([used + int(free * share), *allowed]), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def free_memory() -> int | None:
+    """Bytes that this process may still use, swap included; None where it is not known."""
+    try:
+        free = _kilobytes("/proc/meminfo", "MemAvailable") + _kilobytes("/proc/meminfo", "SwapFree")
+        own = _kilobytes("/proc/self/status", "VmRSS")
+    except OSError:
+        return None
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # a container's limit
+        limit = Path("/sys/fs/cgroup", name)
+        if limit.is_file() and (text := limit.read_text().strip()).isdecimal():
+            free = min(free, max(int(text) - own, 0))
+    return free
+
+
+def _kilobytes(path: str, name: str) -> int:
+    """Bytes behind a name in one of the kernel's tables, which count in kB."""
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path(path).read_text(), re.MULTILINE)
+    return int(found.group(1)) * 1024 if found else 0
+
+
+def versions() -> dict[str, str]:
+    """Versions and hardware that a measured number depends on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    found["cpu"] = _cpu_field("model name") or platform.machine()
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def commit() -> str:
+    """The commit of the checkout this package runs from; "" for an installed package."""
+    here = Path(__file__).resolve().parent
+    git: dict[str, Any] = {"cwd": here, "capture_output": True, "text": True, "check": False}
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **git)
+        if head.returncode:
+            return ""
+        changed = subprocess.run(["git", "status", "--porcelain", "--", str(here)], **git)
+    except OSError:
+        return ""
+    return head.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
+
+
+def _cpu_field(name: str) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")

@@ -1,0 +1,147 @@
+"""From a name of the model table to a network: the one place that turns a row into a module."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from res2net.errors import UserError, did_you_mean
+from res2net.models.biglittle import BigLittleNet
+from res2net.models.cifar_baselines import DenseNetBC, WideResNet
+from res2net.models.dla import DLA
+from res2net.models.network import GlobalPool, Network
+from res2net.models.resnet import ResNet
+from res2net.models.torchvision_baselines import DenseNet161, InceptionV3
+from res2net.nn.layers import ActLayer, NormLayer
+from res2net.paper.networks import find_variant
+from res2net.paper.variant import (
+    BigLittleVariant,
+    DenseNetVariant,
+    DLAVariant,
+    FirstBlock,
+    ResNetVariant,
+    TorchvisionVariant,
+    Variant,
+    WideResNetVariant,
+)
+from res2net.weights.pretrained import open_pretrained
+
+_FAMILIES: dict[type, Callable[..., Network]] = {
+    ResNetVariant: ResNet,
+    DLAVariant: DLA,
+    BigLittleVariant: BigLittleNet,
+    WideResNetVariant: WideResNet,
+    DenseNetVariant: DenseNetBC,
+}
+_TORCHVISION: dict[str, Callable[..., Network]] = {
+    "inception_v3": InceptionV3,
+    "densenet161": DenseNet161,
+}
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    pretrained: str | Path | None = None,
+    drop_path: float = 0.0,
+    first_block: FirstBlock | str | None = None,
+    zero_init: bool | None = None,
+    norm_layer: NormLayer | None = None,
+    act_layer: ActLayer | None = None,
+    global_pool: GlobalPool = "avg",
+    **variant: Any,
+) -> Network:
+    """Build a network of the model table: (B, in_channels, H, W) → (B, num_classes).
+
+    Args:
+        name: a row of the model table (``res2net.list_models()``).
+        num_classes: 0 leaves the classifier out, so the network gives pooled features.
+        in_channels: channels of the image.
+        pretrained: weights to start from: ``"in1k"`` (published ones, fetched and checked), a name
+            that ``res2net weights list`` shows, an address, a file of any layout that
+            docs/weights.md names, or a run folder. The licence is printed once and kept in
+            ``weights_notice``; what had to be changed to fit is printed too.
+        drop_path: probability of dropping the last block's residual branch in training; the blocks
+            before it get linearly less.
+        first_block: rule for the first block of each stage (``res2net.FirstBlock``); None takes the
+            rule that the weights were trained under, or the row's.
+        zero_init: start residual branches at zero; None takes what the row was published with.
+        norm_layer: channels → normalisation; None is batch normalisation.
+        act_layer: () → activation; None is ReLU.
+        global_pool: "avg", "max" or "avgmax".
+        **variant: the row's own fields, to build its neighbours: width, scale, cardinality, depth,
+            se (whichever the row has).
+
+    Raises:
+        UserError: an unknown network, or weights that cannot be loaded.
+        TypeError: an option that this row does not have; names the nearest.
+        ValueError: a value out of range.
+    """
+    allowed = inspect.signature(create_model).parameters
+    row = _row(name, variant, [option for option in allowed if option not in ("name", "variant")])
+    builder = (
+        _TORCHVISION[row.architecture]
+        if isinstance(row, TorchvisionVariant)
+        else _FAMILIES[type(row)]
+    )
+    given: dict[str, Any] = {
+        "drop_path": drop_path or None,
+        "first_block": FirstBlock(first_block) if first_block is not None else None,
+        "zero_init": zero_init,
+        "norm_layer": norm_layer,
+        "act_layer": act_layer,
+    }
+    takes = inspect.signature(builder).parameters
+    options = {option: value for option, value in given.items() if value is not None}
+    for option in options:
+        if option not in takes:
+            raise TypeError(f"{name} cannot take {option}: its architecture has no use for it")
+    for what, value in (("num_classes", num_classes), ("in_channels", in_channels)):
+        if value < (0 if what == "num_classes" else 1):
+            raise ValueError(f"{what} is {value}; it must be at least 1")
+    weights = None if pretrained is None else open_pretrained(pretrained, name)
+    splits = getattr(row, "scale", 1) > 1  # else there is no first-block rule
+    if weights is not None and weights.first_block is not None and splits:
+        options.setdefault("first_block", weights.first_block)
+    model = builder(
+        row, num_classes=num_classes, in_channels=in_channels, global_pool=global_pool, **options
+    )
+    if splits:
+        model.first_block = options.get("first_block", getattr(row, "first_block", None))
+    if weights is not None:
+        weights.load_into(model, head=model.HEAD, first_block=model.first_block)
+        model.weights_notice = weights.notice
+    return model
+
+
+def _row(name: str, options: dict[str, Any], other_options: list[str]) -> Variant:
+    """The row, its unknown options explained with the options of ``create_model`` in mind too."""
+    try:
+        return find_variant(name, options)
+    except TypeError as error:
+        row = find_variant(name)
+        stranger = next(option for option in options if option not in row.OPTIONS)
+        hint = did_you_mean(stranger, [*row.OPTIONS, *other_options])
+        if hint and "Did you mean" not in str(error):
+            raise TypeError(f"{error}{hint}") from None
+        raise
+
+
+def norm_by_name(name: str) -> NormLayer:
+    """The normalisation behind a name of the configuration: "batch", "group" or "frozen"."""
+    from res2net.nn.layers import frozen_batch_norm, group_norm
+
+    norms: dict[str, NormLayer] = {
+        "batch": nn.BatchNorm2d,
+        "group": group_norm,
+        "frozen": frozen_batch_norm,
+    }
+    if name not in norms:
+        raise UserError(f"unknown norm {name!r}; it must be one of {', '.join(norms)}")
+    return norms[name]

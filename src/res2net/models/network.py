@@ -1,0 +1,202 @@
+"""What every network promises: levels, pooled features, a head that can be changed.
+
+Legend: B batch · C channels · H, W space · N classes
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from res2net.models.checkpointing import recomputed
+from res2net.paper.variant import FirstBlock
+
+GlobalPool = Literal["avg", "max", "avgmax"]
+
+
+class Level(NamedTuple):
+    """One feature map that a network offers to heads."""
+
+    name: str  # c1..c5 (ImageNet rows), c1..c3 (CIFAR rows)
+    channels: int
+    stride: int  # input pixels a step of this map
+
+
+class Step(NamedTuple):
+    """A piece of the forward pass: what runs, whose parameters it uses, which level it ends in."""
+
+    level: str | None
+    run: Callable[[Tensor], Tensor]
+    modules: tuple[nn.Module, ...]
+
+
+class GlobalPooling(nn.Module):
+    """(B, C, H, W) → (B, C): the mean, the maximum, or the mean of both."""
+
+    def __init__(self, kind: GlobalPool) -> None:
+        super().__init__()
+        if kind not in ("avg", "max", "avgmax"):
+            raise ValueError(f"global_pool is {kind!r}; it must be 'avg', 'max' or 'avgmax'")
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "avg":
+            return F.adaptive_avg_pool2d(x, 1).flatten(1)
+        if self.kind == "max":
+            return F.adaptive_max_pool2d(x, 1).flatten(1)
+        mean, peak = F.adaptive_avg_pool2d(x, 1), F.adaptive_max_pool2d(x, 1)
+        return (0.5 * (mean + peak)).flatten(1)
+
+    def extra_repr(self) -> str:
+        return self.kind
+
+
+class PointwiseLinear(nn.Conv2d):
+    """A linear layer whose weight is kept as a 1×1 convolution, as DLA's files have it."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__(features, classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C) → (B, N)
+        return F.linear(x, self.weight.flatten(1), self.bias)
+
+
+class Network(nn.Module, ABC):
+    """A classification network that is also a backbone.
+
+    Subclasses set ``levels`` and give ``steps``; the last step ends in the last level. The
+    classifier is the attribute named by ``HEAD`` (the name that published files use).
+    """
+
+    HEAD = "fc"
+    levels: tuple[Level, ...]
+    first_block: FirstBlock | None = None  # rule of its first blocks, set by create_model
+    weights_notice = ""  # where its weights come from and their licence, set by create_model
+
+    def __init__(self, *, global_pool: GlobalPool) -> None:
+        super().__init__()
+        self.global_pool = GlobalPooling(global_pool)
+        self.gradient_checkpointing = False
+        self.frozen_levels = 0
+        self.num_classes = 0
+
+    @abstractmethod
+    def steps(self) -> tuple[Step, ...]:
+        """The forward pass up to the last level, in order."""
+
+    def make_head(self, features: int, classes: int) -> nn.Module:
+        """A classifier for ``classes`` classes: (B, features) → (B, classes)."""
+        return nn.Linear(features, classes)
+
+    @property
+    def num_features(self) -> int:
+        """Channels of the pooled features."""
+        return self.levels[-1].channels
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace the classifier by a fresh one; 0 takes it away, so ``forward`` gives features.
+
+        Raises:
+            ValueError: a negative number.
+        """
+        if num_classes < 0:
+            raise ValueError(f"num_classes is {num_classes}; it must be 0 (features) or more")
+        old = next(self.parameters(), None)
+        head = self.make_head(self.num_features, num_classes) if num_classes else nn.Identity()
+        if old is not None:
+            head = head.to(device=old.device, dtype=old.dtype)
+        setattr(self, self.HEAD, head)
+        self.num_classes = num_classes
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last level's map: (B, 3, H, W) → (B, C, H/stride, W/stride)."""
+        for step in self.steps():
+            x = step.run(x)
+        return x
+
+    def forward_levels(self, x: Tensor, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """The maps of the named levels (all by default), by name.
+
+        Raises:
+            ValueError: a level that this network does not have; lists those it has.
+        """
+        has = [level.name for level in self.levels]
+        wanted = has if names is None else list(names)
+        for name in wanted:
+            if name not in has:
+                raise ValueError(f"no level {name!r}; this network has {', '.join(has)}")
+        maps: dict[str, Tensor] = {}
+        for step in self.steps():
+            x = step.run(x)
+            if step.level in wanted:
+                maps[step.level] = x
+            if len(maps) == len(set(wanted)):
+                break
+        return {name: maps[name] for name in wanted}
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        """Pool and classify: (B, C, H, W) → (B, N), or (B, C) without a classifier."""
+        logits: Tensor = getattr(self, self.HEAD)(self.global_pool(x))
+        return logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
+    def training_outputs(self, x: Tensor) -> tuple[tuple[float, Tensor], ...]:
+        """(weight of its loss, logits) for each classifier that trains; one unless overridden."""
+        return ((1.0, self(x)),)
+
+    def run_blocks(self, blocks: nn.Module, x: Tensor) -> Tensor:
+        """Run blocks in a row; with ``gradient_checkpointing`` each is recomputed in backward."""
+        if not (self.gradient_checkpointing and self.training and torch.is_grad_enabled()):
+            return blocks(x)
+        for block in blocks.children() if isinstance(blocks, nn.Sequential) else (blocks,):
+            x = recomputed(block, x)
+        return x
+
+    def freeze(self, levels: int) -> None:
+        """Freeze the first ``levels`` levels: no gradients, and norms stay in evaluation mode.
+
+        1 freezes the stem (up to c1), 2 the first stage as well (up to c2), 0 nothing.
+
+        Raises:
+            ValueError: more levels than the network has, or a negative number.
+        """
+        if not 0 <= levels <= len(self.levels):
+            raise ValueError(f"cannot freeze {levels} levels; this network has {len(self.levels)}")
+        self.frozen_levels = levels
+        self.requires_grad_(True)
+        for module in self._frozen_modules():
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        frozen: list[nn.Module] = []
+        reached = 0
+        for step in self.steps():
+            if reached == self.frozen_levels:
+                break
+            frozen.extend(step.modules)
+            reached += step.level is not None
+        return frozen
+
+    def train(self, mode: bool = True) -> Network:
+        super().train(mode)
+        for module in self._frozen_modules() if self.frozen_levels else ():
+            module.eval()
+        return self
+
+
+def initialise(model: nn.Module) -> None:
+    """He initialisation by fan-out for every convolution; norms start at 1 and 0.
+
+    The same numbers as ``normal(0, sqrt(2 / (k·k·out)))``, which DLA and Res2NeXt name.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and not isinstance(module, PointwiseLinear):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,0 +1,149 @@
+"""Files of weights: safetensors and checkpoints, read without running anything they hold.
+
+A target is a run folder, a checkpoint (``.ckpt``, ``.pth``, ``.pt``), a ``.safetensors`` file with
+its ``model.json`` beside it, or the name of a network.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from res2net.errors import UserError, did_you_mean
+from res2net.files import write_bytes
+from res2net.models.card import ModelCard
+from res2net.models.factory import create_model, norm_by_name
+from res2net.models.network import Network
+from res2net.paper.networks import NETWORKS
+from res2net.weights.fit import check_fits, check_values
+from res2net.weights.pretrained import open_pretrained
+from res2net.weights.reading import CARD_NAME, RUN_FILES, card_inside, find_weights, read_content
+from res2net.weights.unwrap import unwrap
+
+__all__ = [
+    "CARD_NAME",
+    "CHECKPOINTS",
+    "WEIGHTS_NAME",
+    "apply_weights",
+    "build",
+    "find_weights",
+    "load_target",
+    "load_weights",
+    "read_checkpoint",
+    "read_weights",
+    "save_weights",
+]
+
+WEIGHTS_NAME, *CHECKPOINTS = RUN_FILES
+_PREFIX = "model."  # of the network inside a training checkpoint
+
+
+def build(card: ModelCard) -> Network:
+    """The network that a card describes, with fresh weights."""
+    options = dict(card.options)
+    norm = options.pop("norm", None)
+    return create_model(
+        card.network,
+        num_classes=len(card.classes),
+        norm_layer=norm and norm_by_name(norm),
+        **options,
+    )
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write the weights as safetensors, all or nothing."""
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+    }
+    write_bytes(path, save(tensors))
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """The state dict in a file, and the card that a checkpoint of ours carries.
+
+    Raises:
+        UserError: missing, a folder, damaged, or holding code.
+    """
+    content = read_content(path)
+    card = card_inside(content)
+    state, _ = unwrap(content.values, str(path))
+    if card is not None:
+        state = {
+            name.removeprefix(_PREFIX): value
+            for name, value in state.items()
+            if name.startswith(_PREFIX)
+        }
+    return state, card
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a file of ``torch.save`` holds, as long as it is tensors and plain values.
+
+    Raises:
+        UserError: missing, a folder, damaged, or holding code.
+    """
+    return read_content(path).values
+
+
+def apply_weights(model: nn.Module, state: dict[str, Tensor], origin: str) -> None:
+    """Load a state dict, every tensor of it.
+
+    Raises:
+        UserError: keys or shapes that do not fit, or numbers that are not finite.
+    """
+    check_fits(state, model.state_dict(), origin)
+    check_values(state, origin)
+    model.load_state_dict(state)
+
+
+def load_weights(model: Network, target: str | Path) -> None:
+    """Start a network from whatever ``create_model(pretrained=...)`` takes (docs/weights.md).
+
+    A classifier of another size is left fresh. Warns where the weights were trained under another
+    first-block rule than the network has.
+
+    Raises:
+        UserError: nothing there, damaged, or of another network.
+    """
+    weights = open_pretrained(target, None)
+    weights.load_into(model, head=model.HEAD, first_block=model.first_block)
+    model.weights_notice = weights.notice
+
+
+def load_target(target: str | Path) -> tuple[Network, ModelCard]:
+    """The network and card behind a run folder, a checkpoint or a ``.safetensors`` file.
+
+    Raises:
+        UserError: nothing there, or nothing that can be loaded.
+    """
+    path = Path(target)
+    if not path.exists():
+        if str(target) in NETWORKS:
+            raise UserError(
+                f"{target} is a network without weights: none are shipped; give the run folder or "
+                f"a checkpoint of one that was trained (`res2net train --model {target} ...`)"
+            )
+        raise UserError(
+            f"{target}: no such run, checkpoint or network.{did_you_mean(str(target), NETWORKS)}"
+        )
+    file = find_weights(path) if path.is_dir() else path
+    state, content = read_weights(file)
+    if content is not None:
+        origin, card = file, ModelCard.from_dict(content, str(file))
+    else:
+        origin = file.with_name(CARD_NAME)
+        if not origin.is_file():
+            raise UserError(
+                f"{file}: weights alone; {CARD_NAME}, which names the network and the classes, "
+                "must lie beside them"
+            )
+        card = ModelCard.read(origin)
+    try:
+        model = build(card)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{origin}: {error}") from None
+    apply_weights(model, state, str(file))
+    return model.eval(), card

@@ -1,0 +1,180 @@
+"""Training recipes as data: what each run starts from before anybody changes an option.
+
+Settings are names of options of ``res2net train``. A recipe says where it comes from and what it is
+said to reach; a number that nobody published and we did not measure stays away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from res2net.errors import UserError, did_you_mean
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """A named starting point."""
+
+    summary: str  # one line for --help
+    source: str  # where it was published
+    promise: str  # what it reaches, and who says so; "" where nobody measured it
+    settings: Settings  # option → value
+
+
+_IMAGENET: dict[str, Any] = {
+    "train.epochs": 100,
+    "train.batch": 256,
+    "train.optimizer": "sgd",
+    "train.lr": 0.1,
+    "train.lr_batch": 256,
+    "train.momentum": 0.9,
+    "train.weight_decay": 1e-4,
+    "train.decay_norms": True,
+    "train.schedule": "step",
+    "train.milestones": [30, 60, 90],
+    "train.gamma": 0.1,
+    "train.label_smoothing": 0.1,
+    "augment.crop": "random_resized",
+    "augment.crop_scale": 0.08,
+    "augment.hflip": 0.5,
+}
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "imagenet": Recipe(
+            summary="the paper's: SGD, lr 0.1 at batch 256, /10 every 30 epochs, 100 epochs",
+            source=(
+                "paper 4.1; label smoothing 0.1 is in the authors' training code but not in the "
+                "paper (docs/errata.md)"
+            ),
+            promise="Res2Net-50 26w4s: 22.01 / 6.15 top-1 / top-5 error (Table 1)",
+            settings=_IMAGENET,
+        ),
+        "imagenet299": Recipe(
+            summary="the same at 299 pixels: the row Res2Net-50-299 of Table 1",
+            source="paper 4.2.1, 'input image size of 299x299'; nothing more was published",
+            promise="Res2Net-50 26w4s: 21.41 / 5.88 top-1 / top-5 error (Table 1)",
+            settings={**_IMAGENET, "input.size": 299},
+        ),
+        "biglittle": Recipe(
+            summary="Big-Little Net's: SGD nesterov, cosine, 110 epochs, colour jitter 0.4",
+            source="IBM/BigLittleNet; the paper trains bLResNet with its own 'same strategy'",
+            promise="bLResNet-50: 22.41 top-1 error (its authors)",
+            settings={
+                **_IMAGENET,
+                "train.epochs": 110,
+                "train.nesterov": True,
+                "train.schedule": "cosine",
+                "train.milestones": [],
+                "train.label_smoothing": 0.0,
+                "augment.color_jitter": 0.4,
+                "net.zero_init": True,
+            },
+        ),
+        "cifar": Recipe(
+            summary="ResNeXt-29's: SGD nesterov, lr 0.1 at batch 128, /10 at 150 and 225 of 300",
+            source=(
+                "paper 4.3 with prlz77/ResNeXt.pytorch and facebookresearch/ResNeXt; the authors' "
+                "batch 64 with lr 0.05 is the same by linear scaling"
+            ),
+            promise="Res2NeXt-29 6c24w4s: 16.98 top-1 error on CIFAR-100 (Table 4)",
+            settings={
+                "train.epochs": 300,
+                "train.batch": 128,
+                "train.optimizer": "sgd",
+                "train.lr": 0.1,
+                "train.lr_batch": 128,
+                "train.momentum": 0.9,
+                "train.nesterov": True,
+                "train.weight_decay": 5e-4,
+                "train.decay_norms": True,
+                "train.schedule": "step",
+                "train.milestones": [150, 225],
+                "augment.crop": "pad",
+                "augment.pad": 4,
+                "augment.hflip": 0.5,
+            },
+        ),
+        "finetune": Recipe(
+            summary="your own images: from published weights if reached; AdamW, cosine, warm-up",
+            source="this project",
+            promise="",
+            settings={
+                "train.epochs": 30,
+                "train.batch": 32,
+                "train.optimizer": "adamw",
+                "train.lr": 1e-3,
+                "train.weight_decay": 0.05,
+                "train.decay_norms": False,
+                "train.schedule": "cosine",
+                "train.warmup": 1.0,
+                "train.label_smoothing": 0.1,
+                "train.clip": 1.0,
+                "augment.crop": "random_resized",
+                "augment.crop_scale": 0.35,
+                "augment.hflip": 0.5,
+                "net.pretrained": "auto",
+            },
+        ),
+        "digits": Recipe(
+            summary="scikit-learn's scanned digits: AdamW, cosine, small shifts, no mirror images",
+            source="this project",
+            promise="",
+            settings={
+                "train.epochs": 12,
+                "train.batch": 64,
+                "train.optimizer": "adamw",
+                "train.lr": 3e-3,
+                "train.weight_decay": 0.05,
+                "train.decay_norms": False,
+                "train.schedule": "cosine",
+                "train.warmup": 1.0,
+                "augment.crop": "pad",
+                "augment.pad": 4,
+                "augment.hflip": 0.0,
+            },
+        ),
+        "smoke": Recipe(
+            summary="does it run? any network, any data, 8 steps on tiny images, under a minute",
+            source="this project",
+            promise="",
+            settings={
+                "train.epochs": 1,
+                "train.max_steps": 8,
+                "train.val_batches": 4,
+                "train.batch": 4,
+                "train.optimizer": "sgd",
+                "train.lr": 0.01,
+                "train.schedule": "constant",
+                "input.size": 96,
+                "input.workers": 0,
+                "augment.hflip": 0.5,
+            },
+        ),
+    }
+)
+
+_BY_FORMAT = {"cifar10": "cifar", "cifar100": "cifar", "imagenet": "imagenet", "digits": "digits"}
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        UserError: no such recipe; names the nearest and all.
+    """
+    if name not in RECIPES:
+        raise UserError(
+            f"unknown recipe {name!r}.{did_you_mean(name, RECIPES)} It can be {', '.join(RECIPES)}."
+        )
+    return RECIPES[name]
+
+
+def recipe_for(data_format: str) -> str:
+    """The recipe that data of this format get when none is named."""
+    return _BY_FORMAT.get(data_format, "finetune")

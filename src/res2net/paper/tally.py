@@ -1,0 +1,201 @@
+"""Counts of a network without building it: a map flows through, a tally writes down.
+
+Multiply-adds (MACs) are those of convolutions and linear layers, half of what
+``torch.utils.flop_counter`` counts. The receptive field is the largest along any path; the global
+path of squeeze-and-excitation is left out of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from res2net.errors import UserError
+from res2net.paper.maps import Kernel, Map, pair, window
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One row of a tally."""
+
+    stage: str
+    name: str  # state-dict prefix
+    kind: str  # conv, batch_norm, linear, max_pool, average_pool
+    channels_in: int
+    channels_out: int
+    kernel: tuple[int, int]  # (height, width)
+    stride: int  # of this layer
+    groups: int
+    height: int  # pixels of the output
+    width: int
+    params: int
+    macs: int  # multiply-adds for one image
+    tensors: int  # entries in the state dict
+    receptive_field: int  # input pixels, the larger side
+
+    @property
+    def activations(self) -> int:
+        """Numbers that a convolution puts out for one image; 0 for every other kind."""
+        return self.channels_out * self.height * self.width if self.kind == "conv" else 0
+
+
+class Tally:
+    """Writes one row a layer while a map flows through. ``stage`` names the group of rows."""
+
+    def __init__(self, stage: str = "stem") -> None:
+        self.stage = stage
+        self.layers: list[Layer] = []
+
+    def conv(
+        self,
+        x: Map,
+        out: int,
+        kernel: Kernel,
+        *,
+        name: str,
+        stride: int = 1,
+        padding: Kernel | None = None,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> Map:
+        """A convolution; without ``padding`` it keeps the size at stride 1 (odd kernels)."""
+        kh, kw = pair(kernel)
+        if padding is None:
+            padding = (dilation * (kh // 2), dilation * (kw // 2))
+        if x.channels % groups or out % groups:
+            raise UserError(
+                f"{name}: {x.channels} channels in, {out} out cannot be cut into {groups} groups; "
+                "take another cardinality"
+            )
+        y = window(x, (kh, kw), stride, padding, dilation, name=name)
+        y = replace(y, channels=out)
+        weights = out * (x.channels // groups) * kh * kw
+        self._write(
+            name,
+            "conv",
+            x,
+            y,
+            kernel=(kh, kw),
+            stride=stride,
+            groups=groups,
+            params=weights + (out if bias else 0),
+            macs=weights * y.height * y.width,
+            tensors=2 if bias else 1,
+        )
+        return y
+
+    def batch_norm(self, x: Map, *, name: str) -> Map:
+        """Batch norm: weight, bias, and three buffers in the state dict."""
+        self._write(name, "batch_norm", x, x, params=2 * x.channels, tensors=5)
+        return x
+
+    def conv_bn(
+        self,
+        x: Map,
+        out: int,
+        kernel: Kernel,
+        *,
+        name: str,
+        norm: str | None = None,
+        stride: int = 1,
+        padding: Kernel | None = None,
+        groups: int = 1,
+    ) -> Map:
+        """A convolution without bias, then its batch norm.
+
+        The norm's name is ``norm``, or that of the convolution with bn in place of conv.
+        """
+        y = self.conv(x, out, kernel, name=name, stride=stride, padding=padding, groups=groups)
+        return self.batch_norm(y, name=norm or name.replace("conv", "bn"))
+
+    def max_pool(
+        self,
+        x: Map,
+        kernel: int,
+        *,
+        name: str,
+        stride: int,
+        padding: int = 0,
+        ceil_mode: bool = False,
+    ) -> Map:
+        """A max-pool."""
+        return self._pool("max_pool", x, kernel, stride, padding, ceil_mode, name)
+
+    def average_pool(
+        self,
+        x: Map,
+        kernel: int,
+        *,
+        name: str,
+        stride: int,
+        padding: int = 0,
+        ceil_mode: bool = False,
+    ) -> Map:
+        """An average-pool."""
+        return self._pool("average_pool", x, kernel, stride, padding, ceil_mode, name)
+
+    def global_pool(self, x: Map, *, name: str) -> Map:
+        """The mean over the whole map: 1×1 pixels."""
+        rh, rw = x.receptive_field
+        seen = (rh + (x.height - 1) * x.stride, rw + (x.width - 1) * x.stride)
+        y = replace(x, height=1, width=1, receptive_field=seen)
+        self._write(name, "average_pool", x, y, kernel=(x.height, x.width))
+        return y
+
+    def linear(self, x: Map, out: int, *, name: str) -> Map:
+        """A linear layer with bias on a map of 1×1 pixels."""
+        assert (x.height, x.width) == (1, 1), f"{name}: a linear layer needs a pooled map"
+        y = replace(x, channels=out)
+        weights = x.channels * out
+        self._write(name, "linear", x, y, params=weights + out, macs=weights, tensors=2)
+        return y
+
+    def se(self, x: Map, *, name: str, reduction: int = 16) -> Map:
+        """Squeeze-and-excitation: two 1×1 convolutions with bias on the pooled map (Hu et al.)."""
+        pooled = replace(x, height=1, width=1)
+        squeezed = self.conv(
+            pooled, max(1, x.channels // reduction), 1, name=f"{name}.fc1", bias=True
+        )
+        self.conv(squeezed, x.channels, 1, name=f"{name}.fc2", bias=True)
+        return x
+
+    def _pool(
+        self, kind: str, x: Map, kernel: int, stride: int, padding: int, ceil_mode: bool, name: str
+    ) -> Map:
+        sides = (kernel, kernel)
+        y = window(x, sides, stride, padding, ceil_mode=ceil_mode, name=name)
+        self._write(name, kind, x, y, kernel=sides, stride=stride)
+        return y
+
+    def _write(
+        self,
+        name: str,
+        kind: str,
+        x: Map,
+        y: Map,
+        *,
+        kernel: tuple[int, int] = (1, 1),
+        stride: int = 1,
+        groups: int = 1,
+        params: int = 0,
+        macs: int = 0,
+        tensors: int = 0,
+    ) -> None:
+        self.layers.append(
+            Layer(
+                self.stage,
+                name,
+                kind,
+                x.channels,
+                y.channels,
+                kernel,
+                stride,
+                groups,
+                y.height,
+                y.width,
+                params,
+                macs,
+                tensors,
+                max(y.receptive_field),
+            )
+        )

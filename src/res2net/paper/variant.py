@@ -1,0 +1,245 @@
+"""What a row of the model table may say.
+
+A variant is frozen data. ``planes`` is the bottleneck's inner width of a plain ResNet in that stage
+(64, 128, 256, 512 on ImageNet); every split width of this project follows from it by one rule,
+``split_channels``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from typing import Any, ClassVar, Literal
+
+from res2net.errors import did_you_mean
+
+
+class FirstBlock(StrEnum):
+    """What the first block of a stage does with its splits (docs/first-block.md)."""
+
+    POOL = "pool"
+    """Official weights: no additions, last split 3×3 average-pooled (pad counted), always."""
+    POOL_EXCLUDE_PAD = "pool_exclude_pad"
+    """As ``pool``, the pad not counted in the average (PaddlePaddle's pooling)."""
+    STRIDED_ONLY = "strided_only"
+    """Decided by stride: ``pool`` where the stride is above 1, a normal block at stride 1."""
+    STRIDED_EXCLUDE_PAD = "strided_exclude_pad"
+    """As ``strided_only``, the pad not counted in the average (PaddlePaddle's weights)."""
+    GROUP = "group"
+    """CIFAR results: one 3×3 convolution with c·s groups over all s·w channels."""
+    PAPER = "paper"
+    """Eq. 1 everywhere: the stride moves to the first 1×1, so every split keeps its addition."""
+
+
+def split_channels(planes: int, width: int, cardinality: int = 1) -> int:
+    """Channels of one split: ``floor(planes·width/64)·cardinality`` (paper 3.1, 3.2.1)."""
+    return planes * width // 64 * cardinality
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Row:
+    """The part that every row has: which fields a caller may change, and how."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ()
+
+    size: int  # pixels, side of the square image the published number was measured at
+
+    def __post_init__(self) -> None:
+        for option in self.OPTIONS:
+            value = getattr(self, option)
+            if option == "se":
+                if not isinstance(value, bool):
+                    raise ValueError(f"se is {value!r}; it must be True or False")
+            elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{option} is {value!r}; it must be a whole number of at least 1")
+
+    def changed(self, name: str, options: Mapping[str, Any]) -> Any:
+        """This row with the given options replaced.
+
+        Raises:
+            TypeError: an option that this row does not have; names the nearest that it has.
+            ValueError: a value out of range.
+        """
+        for option in options:
+            if option not in self.OPTIONS:
+                has = ", ".join(self.OPTIONS) or "none"
+                raise TypeError(
+                    f"{name} has no option {option!r} (it has: {has})."
+                    f"{did_you_mean(option, self.OPTIONS)}"
+                )
+        return replace(self, **options)
+
+    def options(self) -> dict[str, Any]:
+        """The values of the fields that a caller may change."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name in self.OPTIONS}
+
+
+# depth -> blocks per stage. 200 is PaddlePaddle's Res2Net-200, not He et al.'s ResNet-200.
+IMAGENET_BLOCKS: dict[int, tuple[int, ...]] = {
+    18: (2, 2, 2, 2),
+    26: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+    200: (3, 12, 48, 3),
+}
+BASIC_DEPTHS = (18, 34)  # two 3×3 a block; every other depth is a bottleneck
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResNetVariant(_Row):
+    """ResNet, ResNeXt, SE-ResNet and their Res2Net forms; CIFAR rows have three stages."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("width", "scale", "cardinality", "depth", "se")
+
+    depth: int = 50
+    width: int = (
+        64  # channels of one split (per cardinality group) where planes = 64: the paper's w
+    )
+    scale: int = 1  # splits: the paper's s; 1 is the plain bottleneck
+    cardinality: int = 1  # groups of each 3×3: the paper's c
+    se: bool = False  # squeeze-and-excitation before the residual addition
+    stem: Literal["7x7", "deep", "cifar"] = "7x7"
+    average_down: bool = False  # shortcut: average-pool, then a 1×1 at stride 1 (the "d" rows)
+    planes: int = 64  # planes of the first stage
+    first_block: FirstBlock = FirstBlock.POOL
+    size: int = 224
+
+    def __post_init__(self) -> None:
+        _Row.__post_init__(self)
+        if self.stem == "cifar":
+            if self.depth < 11 or (self.depth - 2) % 9:
+                raise ValueError(
+                    f"depth is {self.depth}; a CIFAR network has 9n+2 layers: 11, 20, 29, 38, ..."
+                )
+        elif self.depth not in IMAGENET_BLOCKS:
+            known = ", ".join(map(str, IMAGENET_BLOCKS))
+            raise ValueError(f"depth is {self.depth}; this family has {known}")
+        smallest = self.planes * self.width // 64
+        if smallest < 1:
+            raise ValueError(
+                f"width is {self.width}; with {self.planes} planes a split would have no channel"
+            )
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Blocks per stage."""
+        if self.stem == "cifar":
+            return ((self.depth - 2) // 9,) * 3
+        return IMAGENET_BLOCKS[self.depth]
+
+    @property
+    def basic(self) -> bool:
+        """Two 3×3 a block (depth 18, 34) instead of a bottleneck."""
+        return self.stem != "cifar" and self.depth in BASIC_DEPTHS
+
+    @property
+    def expansion(self) -> int:
+        """Output channels of a block over its planes."""
+        return 1 if self.basic else 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DLAVariant(_Row):
+    """DLA-60 and its X, Res2Net and Res2NeXt forms (the dead projections left out)."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("width", "scale", "cardinality", "se")
+
+    width: int = 64  # channels of one split where the block puts out 128 (planes = 64)
+    scale: int = 1
+    cardinality: int = 1
+    se: bool = False
+    levels: tuple[int, ...] = (1, 1, 1, 2, 3, 1)  # depth of each level's tree
+    channels: tuple[int, ...] = (16, 32, 128, 256, 512, 1024)
+    first_block: FirstBlock = FirstBlock.POOL  # here the stride decides, not the position
+    size: int = 224
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BigLittleVariant(_Row):
+    """bLResNet and bLRes2Net (Big-Little Net, alpha and beta as published for bLResNet-50)."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("width", "scale", "cardinality", "depth", "se")
+
+    depth: int = 50
+    width: int = 64
+    scale: int = 1
+    cardinality: int = 1
+    se: bool = False
+    alpha: int = 2  # the little branch has 1/alpha of the channels
+    beta: int = 4  # and about 1/beta of the blocks
+    first_block: FirstBlock = FirstBlock.POOL
+    size: int = 224
+
+    BLOCKS: ClassVar[dict[int, tuple[int, ...]]] = {
+        50: (3, 4, 6, 3),
+        101: (4, 8, 18, 3),
+        152: (5, 12, 30, 3),
+    }
+
+    def __post_init__(self) -> None:
+        _Row.__post_init__(self)
+        if self.depth not in self.BLOCKS:
+            known = ", ".join(map(str, self.BLOCKS))
+            raise ValueError(f"depth is {self.depth}; this family has {known}")
+        if 64 // self.alpha // 2 * self.width // 64 < 1:
+            raise ValueError(f"width is {self.width}; a split of the little branch would be empty")
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Blocks of the three modules and of layer4."""
+        return self.BLOCKS[self.depth]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WideResNetVariant(_Row):
+    """Wide ResNet for CIFAR, pre-activation basic blocks (Table 4's first baseline)."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("width", "depth")
+
+    depth: int = 28  # 6n + 4
+    width: int = 10  # widening factor k: stages of 16k, 32k, 64k channels
+    size: int = 32
+
+    def __post_init__(self) -> None:
+        _Row.__post_init__(self)
+        if self.depth < 10 or (self.depth - 4) % 6:
+            raise ValueError(
+                f"depth is {self.depth}; a Wide ResNet has 6n+4 layers: 10, 16, 22, 28"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DenseNetVariant(_Row):
+    """DenseNet-BC for CIFAR, compression 0.5 (Table 4)."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("width", "depth")
+
+    depth: int = 190  # 6n + 4
+    width: int = 40  # growth rate k: channels that each layer adds
+    size: int = 32
+
+    def __post_init__(self) -> None:
+        _Row.__post_init__(self)
+        if self.depth < 10 or (self.depth - 4) % 6:
+            raise ValueError(f"depth is {self.depth}; a DenseNet-BC has 6n+4 layers: 40, 100, 190")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TorchvisionVariant(_Row):
+    """A baseline that torchvision has, taken from there: no option of its own."""
+
+    architecture: Literal["inception_v3", "densenet161"]
+    size: int = 224
+
+
+Variant = (
+    ResNetVariant
+    | DLAVariant
+    | BigLittleVariant
+    | WideResNetVariant
+    | DenseNetVariant
+    | TorchvisionVariant
+)

@@ -1,0 +1,1 @@
+"""The plug: the Res2Net unit put into networks that were built elsewhere."""

@@ -1,0 +1,196 @@
+"""``convert``: any network with bottlenecks, its k×k convolutions replaced by Res2Net units."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+from torch import nn
+
+from res2net.errors import UserError
+from res2net.nn.layers import ActLayer, NormLayer
+from res2net.nn.unit import SplitUnit
+from res2net.paper.variant import FirstBlock
+from res2net.paper.widths import nearest_width
+from res2net.plug.budget import Budget, cost_of_width, count_params
+from res2net.plug.find import ConvSequence
+from res2net.plug.record import Record, record
+from res2net.plug.replace import Setting, replace
+from res2net.plug.report import BlockChange, ConversionReport
+from res2net.plug.select import Where, select
+
+
+def convert(
+    model: nn.Module,
+    *,
+    scale: int = 4,
+    width: Budget | int = "match-params",
+    cardinality: int | None = None,
+    where: Where | None = None,
+    first_block: FirstBlock | str = FirstBlock.POOL,
+    image_size: int = 224,
+    norm_layer: NormLayer | None = None,
+    act_layer: ActLayer | None = None,
+) -> tuple[nn.Module, ConversionReport]:
+    """Put a Res2Net unit into every bottleneck of a network, in a copy: (network, report).
+
+    The k×k convolution of each bottleneck becomes a unit of s splits of w channels, the layers
+    around it are widened or narrowed to s·w channels, and the norm and activation behind the k×k
+    move into the splits. Layers that keep their channels keep their weights; the others start anew,
+    so the network must be trained.
+
+    Args:
+        model: a network that takes an image (B, C, H, W); it is left as it is.
+        scale: splits of each unit (s), at least 2.
+        width: channels of one split where the k×k has 64 (the paper's w), floor(channels·w/64)
+            elsewhere, down to a multiple of the groups; or the w that comes nearest to the
+            network's own parameters ("match-params") or multiply-adds ("match-macs").
+        cardinality: groups of each split's convolution; None shares out those of the k×k, as the
+            paper does (32 groups become 8 in each of 4 splits).
+        where: which k×k convolutions to replace. None: those of bottlenecks, found by shape. Names
+            of modules: the bottlenecks inside them, or the convolutions themselves. A function
+            (name, convolution, sequence) → bool: it is asked for every k×k convolution between two
+            others (``sequence.is_bottleneck`` says whether it is found by shape).
+        first_block: rule for the first block of a stage, that is one that is strided or whose
+            output has other channels than its input (``res2net.FirstBlock``).
+        image_size: pixels, side of the image that the network is followed and counted with.
+        norm_layer, act_layer: norm and activation inside the splits; None takes the block's own.
+
+    Raises:
+        UserError: nothing to replace, a name that matches nothing, a width too small, a network
+            that cannot be run on such an image, or an activation that would be applied twice.
+    """
+    _check(model, scale, width, cardinality)
+    setting = Setting(
+        scale=scale,
+        cardinality=cardinality,
+        first_block=FirstBlock(first_block),
+        norm_layer=norm_layer,
+        act_layer=act_layer,
+    )
+    converted = copy.deepcopy(model)
+    before = record(converted, image_size)
+    sequences = select(converted, before, where)
+    layers = dict(model.named_modules())
+    least = max(setting.least_width(_conv(layers, sequence)) for sequence in sequences)
+    if isinstance(width, str):
+        cost = cost_of_width(converted, before, sequences, setting, width)
+        budget = count_params(model) if width == "match-params" else before.macs
+        width = nearest_width(cost, budget, least=least)
+    elif width < least:
+        raise UserError(f"width is {width}; the narrowest of these blocks needs {least} or more")
+    for sequence in sequences:
+        replace(converted, sequence, setting, width)
+    after = _run_again(converted, before, image_size)
+    report = ConversionReport(
+        network=type(model).__name__,
+        image_size=image_size,
+        width=width,
+        scale=scale,
+        first_block=setting.first_block.value,
+        blocks=tuple(_change(model, converted, before, after, s) for s in sequences),
+        params=(count_params(model), count_params(converted)),
+        macs=(before.macs, after.macs),
+        notes=_notes(sequences),
+    )
+    return converted, report
+
+
+def _run_again(converted: nn.Module, before: Record, image_size: int) -> Record:
+    """The run of the converted network, which must put out what the other did."""
+    try:
+        after = record(converted, image_size)
+        if after.output == before.output:
+            return after
+        reason = f"it puts out {after.output} instead of {before.output}"
+    except UserError as error:
+        reason = str(error)
+    raise UserError(f"after conversion: {reason}; leave blocks out with `where`")
+
+
+def _check(model: object, scale: int, width: str | int, cardinality: int | None) -> None:
+    if not isinstance(model, nn.Module):
+        raise UserError(f"convert takes a built network (torch.nn.Module), not {model!r}")
+    if scale < 2:
+        raise UserError(f"scale is {scale}; a unit needs at least 2 splits")
+    if cardinality is not None and cardinality < 1:
+        raise UserError(f"cardinality is {cardinality}; it must be at least 1")
+    if isinstance(width, str) and width not in ("match-params", "match-macs"):
+        raise UserError(f"width is {width!r}; it must be match-params, match-macs or a number")
+
+
+def _conv(layers: Mapping[str, nn.Module], sequence: ConvSequence) -> nn.Conv2d:
+    conv = layers[sequence.conv]
+    assert isinstance(conv, nn.Conv2d)
+    return conv
+
+
+def _change(
+    model: nn.Module, converted: nn.Module, before: Record, after: Record, sequence: ConvSequence
+) -> BlockChange:
+    conv = _conv(dict(model.named_modules()), sequence)
+    unit = converted.get_submodule(sequence.conv)
+    assert isinstance(unit, SplitUnit)
+    inner = next(m for m in unit.modules() if isinstance(m, nn.Conv2d))
+    return BlockChange(
+        name=sequence.block or sequence.conv,
+        conv=sequence.conv,
+        kernel=(conv.kernel_size[0], conv.kernel_size[1]),
+        stride=max(inner.stride),
+        form=unit.form,
+        channels=conv.out_channels,
+        groups=conv.groups,
+        width=unit.width,
+        scale=unit.scale,
+        cardinality=inner.groups // (unit.scale if unit.grouped else 1),
+        params=(_block_params(model, sequence), _block_params(converted, sequence)),
+        macs=(_macs(before, sequence), _macs(after, sequence)),
+        receptive_field=(_sees(before, sequence), _sees(after, sequence)),
+    )
+
+
+def _block_params(model: nn.Module, sequence: ConvSequence) -> int:
+    """Learned parameters from entry to exit; the unit has its own in its children."""
+    layers = dict(model.named_modules())
+    return sum(
+        p.numel()
+        for name in sequence.modules
+        for p in layers[name].parameters(recurse=name == sequence.conv)
+    )
+
+
+def _macs(run: Record, sequence: ConvSequence) -> int:
+    names, unit = set(sequence.modules), f"{sequence.conv}."
+    return sum(s.macs for s in run.steps if s.module in names or s.module.startswith(unit))
+
+
+def _sees(run: Record, sequence: ConvSequence) -> int:
+    return next(s.receptive_field for s in run.steps if s.module == sequence.exit)
+
+
+def _notes(sequences: list[ConvSequence]) -> tuple[str, ...]:
+    """How norm and activation behind the k×k were dealt with."""
+    notes = []
+    if any(s.tail.norm or s.tail.act_alone for s in sequences):
+        notes.append(
+            "Norm and activation behind each k×k stand inside the splits now; an identity has "
+            "taken their place."
+        )
+    stays = [s for s in sequences if s.tail.act and not s.tail.act_alone and not s.tail.act_in_norm]
+    if stays:
+        same = all(s.entry_tail.act == s.tail.act for s in stays)
+        effect = "changes nothing" if same else "changes only the split that passes"
+        notes.append(
+            "The activation behind the k×k cannot be taken out, for the block calls it in several "
+            f"places or as a function; applied once more to the unit's output, it {effect}."
+        )
+    tails = [(s.tail, s.entry_tail) for s in sequences]
+    if any(
+        (tail.norm is None and entry.norm) or (tail.act is None and entry.act)
+        for tail, entry in tails
+    ):
+        notes.append(
+            "Where no norm or no activation follows the k×k at once, the splits have that of the "
+            "1×1 before; what follows later stays."
+        )
+    return tuple(notes)

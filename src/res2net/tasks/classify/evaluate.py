@@ -1,0 +1,118 @@
+"""A trained network measured on labelled images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from res2net.config import RunConfig
+from res2net.data.labelled import LabelledImages, ReadOptions
+from res2net.data.preprocess import Preprocess
+from res2net.data.readers import read
+from res2net.data.source import parse_source
+from res2net.errors import UserError
+from res2net.models.weights import load_target
+from res2net.tasks.classify.conclude import draw_all
+from res2net.tasks.classify.evaluation import Evaluation, score
+from res2net.tasks.classify.inference import Track, run_over
+from res2net.tasks.classify.job import check_size
+
+
+def evaluate(
+    target: str,
+    data: str,
+    *,
+    split: str = "val",
+    out: Path | None = None,
+    batch: int = 64,
+    size: int | None = None,
+    workers: int | None = None,
+    precision: str = "auto",
+    val_fraction: float | None = None,
+    seed: int | None = None,
+    skip_bad: bool = False,
+    track: Track | None = None,
+) -> tuple[Evaluation, Path]:
+    """Evaluate a run or checkpoint and write its tables and pictures.
+
+    Args:
+        target: run folder, checkpoint or ``.safetensors`` file.
+        data: FORMAT:PATH.
+        split: "val" or "train".
+        out: folder to write; by default ``evaluation`` beside the weights.
+        size: pixels the network sees; None takes what it was trained at.
+        val_fraction, seed: of the split of data that have none; None takes the run's, so that no
+            training image is among those measured.
+
+    Returns:
+        The evaluation and the folder with its tables and pictures.
+
+    Raises:
+        UserError: target or data that cannot be read, or whose classes differ.
+    """
+    for value, least, option in ((batch, 1, "--batch"), (workers, 0, "--workers")):
+        if value is not None and value < least:
+            raise UserError(f"{option} is {value}; it must be at least {least}")
+    model, card = load_target(target)
+    preprocess = card.preprocess
+    if size is not None:
+        check_size(size, card.network, "--size")
+        preprocess = resized(preprocess, size)
+    run = run_of(Path(target))
+    if val_fraction is None:
+        val_fraction = run.input.val_fraction if run else ReadOptions().val_fraction
+    if seed is None:
+        seed = run.seed if run else ReadOptions().seed
+    images = read(parse_source(data), val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
+    part = images.val if split == "val" else images.train
+    part = replace(part, labels=_in_order_of(card.classes, images, part.labels))
+    logits, targets, seen = run_over(
+        model,
+        part,
+        preprocess,
+        batch=batch,
+        workers=workers,
+        precision=precision,
+        skip_bad=skip_bad,
+        track=track,
+    )
+    evaluation = score(logits, targets, card.classes)
+    home = Path(target)
+    folder = out or (home if home.is_dir() else home.parent) / "evaluation"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); change --out") from None
+    draw_all(folder, evaluation, part, seen, preprocess)
+    return evaluation, folder
+
+
+def run_of(target: Path) -> RunConfig | None:
+    """The configuration of the run that a target is, or is a file of; None for any other."""
+    folder = target if target.is_dir() else target.parent
+    for home in (folder, folder.parent):
+        if (home / "config.yaml").is_file():
+            return RunConfig.read(home / "config.yaml")
+    return None
+
+
+def resized(preprocess: Preprocess, size: int) -> Preprocess:
+    """The same preprocessing for another size, with the same share of margin around the crop."""
+    return replace(preprocess, size=size, resize=round(size * preprocess.resize / preprocess.size))
+
+
+def _in_order_of(
+    classes: tuple[str, ...], images: LabelledImages, labels: np.ndarray[Any, np.dtype[np.int64]]
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Labels as the network numbers its classes; the data may have fewer of them."""
+    unknown = [name for name in images.classes if name not in classes]
+    if unknown:
+        raise UserError(
+            f"{images.name} has classes that the network does not know: {', '.join(unknown[:5])}"
+            f"{f' and {len(unknown) - 5} more' if len(unknown) > 5 else ''}; it knows "
+            f"{', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}"
+        )
+    return np.array([classes.index(name) for name in images.classes], dtype=np.int64)[labels]

@@ -1,0 +1,299 @@
+"""From logits to scores: error, calibration, classes, confusions, mistakes.
+
+The headline figures are percent, as in the paper's Tables 1-4. Everything else is a fraction of 1,
+as scikit-learn and torchmetrics give it.
+"""
+
+# N images · C classes
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from res2net.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+BINS = 15  # equal-width bins of confidence (Guo et al. 2017)
+_CHUNK = 1024  # images turned to float64 at once: 8 MB a copy at 1,000 classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScore:
+    """How well one class is told from the others; None is "cannot be said", not 0."""
+
+    name: str
+    support: int  # images of this class
+    precision: float | None  # 0..1, of the images predicted as this class; None if there is none
+    recall: float | None  # 0..1, of the images of this class; None if there is none
+    f1: float | None  # 0..1, harmonic mean of both; None without images of this class
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfusedPair:
+    """One kind of mistake."""
+
+    true: str  # class name
+    predicted: str  # class name
+    count: int  # images
+    share: float  # 0..1, of the images of the true class
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """One image that was taken for something else."""
+
+    index: int  # row of the logits
+    true: str  # class name
+    predicted: str  # class name
+    confidence: float  # 0..1, probability given to the predicted class
+    true_probability: float  # 0..1, probability given to the true class
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """The predictions whose confidence lies in [lower, upper)."""
+
+    lower: float  # 0..1
+    upper: float  # 0..1; the last bin holds confidence 1 too
+    count: int  # images
+    confidence: float | None  # 0..1, mean; None in an empty bin
+    accuracy: float | None  # 0..1; None in an empty bin
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """Everything that is known once the logits of a data set are there. Made by ``score``."""
+
+    count: int  # images, N
+    classes: tuple[str, ...]  # C names
+    top_k: int  # min(5, C): what "top-5" means here; with 5 classes or fewer it is always right
+    top1_accuracy: float  # percent
+    top5_accuracy: float  # percent
+    top1_error: float  # percent
+    top5_error: float  # percent
+    balanced_accuracy: float  # percent, mean recall of the classes that have images
+    loss: float  # nats, mean negative log-likelihood (no label smoothing, no class weights)
+    calibration_error: float  # 0..1, expected calibration error
+    bins: tuple[ReliabilityBin, ...]  # BINS of them
+    confusion: Ints  # (C, C) images, rows true, columns predicted
+    per_class: tuple[ClassScore, ...]  # C, in the order of classes
+    targets: Ints  # (N,) true class
+    predicted: Ints  # (N,) most probable class
+    confidence: Floats  # (N,) 0..1, probability of the predicted class
+    true_probability: Floats  # (N,) 0..1, probability of the true class
+
+    def confused_pairs(self, n: int = 10) -> list[ConfusedPair]:
+        """The ``n`` most frequent kinds of mistake, ties by their share of the true class."""
+        wrong = self.confusion.copy()
+        np.fill_diagonal(wrong, 0)
+        rows, columns = np.nonzero(wrong)
+        counts = wrong[rows, columns]
+        shares = counts / self.confusion.sum(axis=1)[rows]
+        order = np.lexsort((-shares, -counts))[:n]
+        return [
+            ConfusedPair(
+                true=self.classes[rows[i]],
+                predicted=self.classes[columns[i]],
+                count=int(counts[i]),
+                share=float(shares[i]),
+            )
+            for i in order
+        ]
+
+    def mistakes(self, n: int | None = None) -> list[Mistake]:
+        """The ``n`` worst mistakes (all by default), the most confident first."""
+        wrong = np.flatnonzero(self.predicted != self.targets)
+        order = np.argsort(-self.confidence[wrong], kind="stable")
+        return [
+            Mistake(
+                index=int(i),
+                true=self.classes[self.targets[i]],
+                predicted=self.classes[self.predicted[i]],
+                confidence=float(self.confidence[i]),
+                true_probability=float(self.true_probability[i]),
+            )
+            for i in wrong[order][:n]
+        ]
+
+    def summary(self) -> dict[str, float]:
+        """The scalar scores as (name, value) pairs, for logger, CSV and JSON alike."""
+        return {
+            "top1_error": self.top1_error,
+            "top5_error": self.top5_error,
+            "top1_accuracy": self.top1_accuracy,
+            "top5_accuracy": self.top5_accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "loss": self.loss,
+            "calibration_error": self.calibration_error,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The scores in plain JSON types: ``summary()``, bins, classes, most confused pairs."""
+        return {
+            "count": self.count,
+            "top_k": self.top_k,
+            **self.summary(),
+            "bins": [asdict(each) for each in self.bins],
+            "per_class": [asdict(each) for each in self.per_class],
+            "confused_pairs": [asdict(each) for each in self.confused_pairs()],
+        }
+
+
+def score(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> Evaluation:
+    """Score the network's output on a whole data set.
+
+    Args:
+        logits: (N, C) floating point, before the softmax, on any device.
+        targets: (N,) int64, the true class of each image, 0 to C-1.
+        classes: C names.
+
+    Equal logits rank in the order of the classes, so the scores are the same on every device.
+
+    Raises:
+        UserError: no images, a target or a number of names that does not fit the network, or
+            logits that are not finite.
+    """
+    _check(logits, targets, classes)
+    rank, predicted, confidence, log_likelihood = _per_image(logits, targets)
+    true = targets.cpu().numpy()
+    correct = rank == 0
+    top_k = min(5, len(classes))
+    top1, top5 = int(correct.sum()), int((rank < top_k).sum())  # images
+    confusion = _confusion(true, predicted, len(classes))
+    per_class = _per_class(true, predicted, confusion, classes)
+    recalls = [each.recall for each in per_class if each.recall is not None]
+    return Evaluation(
+        count=len(true),
+        classes=tuple(classes),
+        top_k=top_k,
+        top1_accuracy=100 * top1 / len(true),
+        top5_accuracy=100 * top5 / len(true),
+        top1_error=100 * (len(true) - top1) / len(true),
+        top5_error=100 * (len(true) - top5) / len(true),
+        balanced_accuracy=100 * float(np.mean(recalls)),
+        loss=-float(log_likelihood.mean()),
+        calibration_error=_calibration_error(confidence, correct),
+        bins=_bins(confidence, correct),
+        confusion=confusion,
+        per_class=per_class,
+        targets=true,
+        predicted=predicted,
+        confidence=confidence,
+        true_probability=np.exp(log_likelihood),
+    )
+
+
+def _check(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> None:
+    import torch
+
+    if logits.ndim != 2 or targets.shape != logits.shape[:1]:
+        raise ValueError(
+            f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} must be (N, C), (N,)"
+        )
+    if len(logits) == 0:
+        raise UserError("there are no images to evaluate; check the folder given with --data")
+    if logits.shape[1] != len(classes):
+        raise UserError(
+            f"the network tells {logits.shape[1]} classes apart, the data has {len(classes)}; "
+            "evaluate on data with the classes it was trained on"
+        )
+    outside = (targets < 0) | (targets >= len(classes))
+    if outside.any():
+        i = int(outside.nonzero()[0])
+        raise UserError(
+            f"image {i} has label {int(targets[i])}, but the network's classes are numbered "
+            f"0 to {len(classes) - 1}; correct the labels"
+        )
+    broken = ~torch.cat([rows.isfinite().all(dim=1) for rows in torch.split(logits, _CHUNK)])
+    if broken.any():
+        raise UserError(
+            f"the network gives NaN or infinite scores for {int(broken.sum())} of {len(logits)} "
+            f"images (the first is image {int(broken.nonzero()[0])}); "
+            "use an earlier checkpoint, or evaluate in float32"
+        )
+
+
+def _per_image(logits: Tensor, targets: Tensor) -> tuple[Ints, Ints, Floats, Floats]:
+    """(N,) each: rank of the true class (0 is best), predicted class, its p, log p(true)."""
+    import torch
+
+    class_index = torch.arange(logits.shape[1])
+    rank, predicted = torch.empty(2, len(logits), dtype=torch.int64)
+    confidence, log_likelihood = torch.empty(2, len(logits), dtype=torch.float64)
+    for start in range(0, len(logits), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        scores = logits[rows].detach().cpu().double()  # (n, C)
+        true = targets[rows].cpu()[:, None]  # (n, 1)
+        true_score = scores.gather(1, true)
+        ahead = (scores > true_score) | ((scores == true_score) & (class_index < true))  # (n, C)
+        best = scores.argmax(dim=1, keepdim=True)  # (n, 1), the first of equals
+        log_p = scores.log_softmax(dim=1)
+        rank[rows] = ahead.sum(dim=1)
+        predicted[rows] = best[:, 0]
+        confidence[rows] = log_p.gather(1, best)[:, 0].exp()
+        log_likelihood[rows] = log_p.gather(1, true)[:, 0]
+    return rank.numpy(), predicted.numpy(), confidence.numpy(), log_likelihood.numpy()
+
+
+def _confusion(true: Ints, predicted: Ints, classes: int) -> Ints:
+    """(C, C) images. scikit-learn's: torchmetrics needs N·C² cells in deterministic mode."""
+    from sklearn.metrics import confusion_matrix
+
+    return np.asarray(confusion_matrix(true, predicted, labels=np.arange(classes)), dtype=np.int64)
+
+
+def _per_class(
+    true: Ints, predicted: Ints, confusion: Ints, classes: Sequence[str]
+) -> tuple[ClassScore, ...]:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    precision, recall, f1, support = precision_recall_fscore_support(
+        true, predicted, labels=np.arange(len(classes)), zero_division=np.nan
+    )
+    guessed = confusion.sum(axis=0)
+    return tuple(
+        ClassScore(
+            name=name,
+            support=int(support[i]),
+            precision=float(precision[i]) if support[i] and guessed[i] else None,
+            recall=float(recall[i]) if support[i] else None,
+            f1=float(f1[i]) if support[i] else None,
+        )
+        for i, name in enumerate(classes)
+    )
+
+
+def _calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_]) -> float:
+    """Expected calibration error of the predicted class, 0..1."""
+    import torch
+    from torchmetrics.functional.classification import binary_calibration_error
+
+    # torchmetrics has a 16th bin for confidence 1.0 exactly: step below it
+    below_one = torch.from_numpy(confidence).clamp(max=np.nextafter(1.0, 0.0))
+    return float(binary_calibration_error(below_one, torch.from_numpy(correct).int(), n_bins=BINS))
+
+
+def _bins(confidence: Floats, correct: npt.NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
+    edges = np.linspace(0, 1, BINS + 1)
+    bin_of = np.minimum(np.searchsorted(edges, confidence, side="right") - 1, BINS - 1)  # (N,)
+    members = [bin_of == i for i in range(BINS)]
+    return tuple(
+        ReliabilityBin(
+            lower=float(edges[i]),
+            upper=float(edges[i + 1]),
+            count=int(inside.sum()),
+            confidence=float(confidence[inside].mean()) if inside.any() else None,
+            accuracy=float(correct[inside].mean()) if inside.any() else None,
+        )
+        for i, inside in enumerate(members)
+    )

@@ -1,0 +1,146 @@
+"""The classifier as Lightning trains it.
+
+Legend: B batch · S side in pixels · N classes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from res2net.data.augment import Augment
+from res2net.data.preprocess import Preprocess
+from res2net.data.transforms import mix, normalise
+from res2net.errors import UserError
+from res2net.models.card import ModelCard
+from res2net.models.network import Network
+
+Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, 3, S, S), class (B,), index (B,)
+
+
+class TopError(MulticlassAccuracy):
+    """Share of images whose class is not among the k most likely ones, in percent."""
+
+    def __init__(self, classes: int, k: int) -> None:
+        super().__init__(classes, top_k=min(k, classes), average="micro")
+
+    def compute(self) -> Tensor:
+        return 100 * (1 - super().compute())
+
+
+@contextmanager
+def one_image_explained() -> Iterator[None]:
+    """Say what to do where batch norm has a single value a channel to average over."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(
+            "a batch of one image is too little for batch normalisation at this size: raise "
+            "--train.batch or --input.size, or set --net.norm group"
+        ) from None
+
+
+class ClassifierModule(pl.LightningModule):
+    """Loss and scores of a classification network.
+
+    Args:
+        model: the network; its weights are the ``model.`` part of every checkpoint.
+        card: what the checkpoint says about itself.
+        augment: mixup and cutmix happen here, on whole batches.
+        optimiser: (parameters of the module) → what ``configure_optimizers`` returns.
+        label_smoothing: share of the target spread over all classes.
+        class_weights: (N,) factors of the classes' losses, or None.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        *,
+        card: ModelCard,
+        augment: Augment,
+        optimiser: Any,
+        label_smoothing: float = 0.0,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.class_weights: Tensor | None
+        self.save_hyperparameters({"card": card.as_dict()})
+        self.model = model
+        self.preprocess: Preprocess = card.preprocess
+        self.augment = augment
+        self.optimiser = optimiser
+        self.label_smoothing = label_smoothing
+        self.register_buffer("class_weights", class_weights, persistent=False)
+        classes = len(card.classes)
+        self.mixes = augment.mixup > 0 or augment.cutmix > 0
+        self.val_loss = MeanMetric()
+        self.train_error = TopError(classes, 1)
+        self.val_top1 = TopError(classes, 1)
+        self.val_top5 = TopError(classes, 5)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        images, targets, _ = batch
+        x = self.prepare(images)
+        goal = targets
+        if self.mixes:
+            x, goal = mix(x, targets, self.augment, self._classes)
+        with one_image_explained():
+            outputs = self.model.training_outputs(x)
+        loss = torch.stack([weight * self.loss(y, goal) for weight, y in outputs]).sum()
+        self._stop_unless_finite(loss, "loss")
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        if not self.mixes:  # a mixed image has no one class to be right about
+            self.train_error.update(outputs[0][1].detach(), targets)
+            self.log("train/top1_error", self.train_error, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        images, targets, _ = batch
+        logits = self.model(self.prepare(images)).float()
+        loss = F.cross_entropy(logits, targets)
+        self._stop_unless_finite(loss, "validation loss")
+        self.val_loss.update(loss, weight=len(targets))
+        self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
+        for k, error in ((1, self.val_top1), (5, self.val_top5)):
+            if k < self._classes:
+                error.update(logits, targets)
+                self.log(f"val/top{k}_error", error, on_epoch=True, prog_bar=k == 1)
+
+    def configure_optimizers(self) -> Any:
+        return self.optimiser(self)
+
+    def _stop_unless_finite(self, loss: Tensor, name: str) -> None:
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"the {name} became {loss.item()} at step {self.global_step} (epoch "
+                f"{self.current_epoch + 1}): lower --train.lr, or set --train.clip 1 or "
+                "--train.precision fp32"
+            )
+
+    @property
+    def _classes(self) -> int:
+        return len(self.hparams["card"]["classes"])
+
+    def prepare(self, images: Tensor) -> Tensor:
+        x = normalise(
+            images, self.preprocess, dtype=next(self.model.parameters()).dtype
+        )  # (B, 3, S, S)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def loss(self, logits: Tensor, goal: Tensor) -> Tensor:
+        return F.cross_entropy(
+            logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits,
+            goal,
+            weight=self.class_weights,
+            label_smoothing=self.label_smoothing,
+        )

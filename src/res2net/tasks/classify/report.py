@@ -1,0 +1,271 @@
+"""The report of a run on one page, the tables for the terminal, the files for other programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path, PurePath
+from urllib.parse import quote
+
+from rich.markup import escape
+from rich.table import Table
+
+from res2net.files import write_text
+from res2net.tasks.classify.evaluation import ClassScore, Evaluation
+from res2net.tasks.classify.history import History, epochs, lowest, series
+
+WORST = 20  # classes in the terminal's table
+EXTREMES = 5  # best and worst classes in the report, where there are more than twice as many
+PAIRS = 10  # most confused pairs
+
+
+def write_report(
+    folder: Path,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    evaluation: Evaluation,
+    history: History,
+    pictures: Sequence[str],
+) -> Path:
+    """Write ``report.md``: what was trained on what, how good it is, how to go on.
+
+    Args:
+        folder: the run folder; it must exist.
+        title: the heading.
+        facts: what the run is, label and text, in the order to show. A text that starts with
+            ``res2net`` is a command and goes under "Commands".
+        evaluation: the scores.
+        history: rows as ``draw_curves`` takes them; may be empty.
+        pictures: names of files in ``folder`` to show.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    commands = {label: text for label, text in facts.items() if text.startswith("res2net ")}
+    described = [(label, text) for label, text in facts.items() if label not in commands]
+    parts = [
+        f"# {_inline(title)}",
+        f"**Top-1 error {_percent(evaluation.top1_error)}** "
+        f"on {evaluation.count:,} images of {len(evaluation.classes):,} classes.",
+        _section("Run", _markdown_table(("", ""), described + _training(history))),
+        _section("Result", _result(evaluation)),
+        _section("Classes", _class_table(evaluation)),
+        _section("Most confused", _pair_table(evaluation)),
+        _section("Pictures", "\n\n".join(map(_picture, pictures))),
+        _section("Commands", _code_block(commands)),
+    ]
+    path = folder / "report.md"
+    write_text(path, "\n\n".join(part for part in parts if part) + "\n")
+    return path
+
+
+def save_evaluation(
+    folder: Path, evaluation: Evaluation, names: Sequence[str] | None = None
+) -> None:
+    """Write ``metrics.json``, ``per_class.csv`` and ``mistakes.csv``.
+
+    Args:
+        folder: where to; it must exist.
+        evaluation: the scores.
+        names: the file of each of the N images, for ``mistakes.csv``.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    write_text(folder / "metrics.json", json.dumps(evaluation.as_dict(), indent=2) + "\n")
+    classes = ((c.name, c.support, c.precision, c.recall, c.f1) for c in evaluation.per_class)
+    columns: tuple[str, ...] = ("class", "support", "precision", "recall", "f1")
+    write_text(folder / "per_class.csv", _csv(columns, classes))
+    mistakes = (
+        (
+            each.index,
+            names[each.index] if names else None,
+            each.true,
+            each.predicted,
+            each.confidence,
+            each.true_probability,
+        )
+        for each in evaluation.mistakes()
+    )
+    columns = ("index", "file", "true", "predicted", "confidence", "true_probability")
+    write_text(folder / "mistakes.csv", _csv(columns, mistakes))
+
+
+# ---- terminal
+
+
+def evaluation_table(evaluation: Evaluation) -> tuple[Table, Table, Table]:
+    """Summary, classes (the worst 20 at most) and most confused pairs, for a rich console."""
+    return _summary(evaluation), _classes(evaluation), _pairs(evaluation)
+
+
+def _summary(evaluation: Evaluation) -> Table:
+    table = Table("", title=f"{evaluation.count:,} images, {len(evaluation.classes):,} classes")
+    table.add_column("error", justify="right")
+    table.add_column("accuracy", justify="right")
+    for name, *values in _accuracies(evaluation):
+        table.add_row(name, *values)
+    table.add_section()
+    for name, value in _further(evaluation):
+        table.add_row(name, "", value)
+    return table
+
+
+def _classes(evaluation: Evaluation) -> Table:
+    ranked = _ranked(evaluation)
+    more = len(ranked) > WORST
+    title = f"The {WORST} worst classes" if more else "Classes, the worst first"
+    caption = f"all {len(ranked):,} in per_class.csv" if more else None
+    table = Table("class", title=title, caption=caption)
+    for name in ("images", "precision", "recall", "F1"):
+        table.add_column(name, justify="right")
+    for each in ranked[:WORST]:
+        name, *values = _class_row(each)
+        table.add_row(_shown(name), *values)
+    return table
+
+
+def _pairs(evaluation: Evaluation) -> Table:
+    pairs = evaluation.confused_pairs(PAIRS)
+    caption = None if pairs else "none: no image is classified wrongly"
+    table = Table("true", "predicted", title="Most confused", caption=caption)
+    table.add_column("images", justify="right")
+    table.add_column("of the true class", justify="right")
+    for pair in pairs:
+        share = _percent(100 * pair.share)
+        table.add_row(_shown(pair.true), _shown(pair.predicted), f"{pair.count:,}", share)
+    return table
+
+
+def _shown(name: str) -> str:
+    """A name as it is: brackets are no markup, bytes that are no text become question marks."""
+    return escape(name.encode(errors="replace").decode())
+
+
+# ---- what terminal and page share
+
+
+def _accuracies(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """Name, error, accuracy."""
+    k = evaluation.top_k
+    top5 = "top-5" if k == 5 else f"top-{k} (there are only {k} classes)"
+    return [
+        ("top-1", _percent(evaluation.top1_error), _percent(evaluation.top1_accuracy)),
+        (top5, _percent(evaluation.top5_error), _percent(evaluation.top5_accuracy)),
+    ]
+
+
+def _further(evaluation: Evaluation) -> list[tuple[str, str]]:
+    return [
+        ("balanced accuracy (mean recall)", _percent(evaluation.balanced_accuracy)),
+        ("loss (negative log-likelihood, nats)", f"{evaluation.loss:.4f}"),
+        ("expected calibration error", _percent(100 * evaluation.calibration_error)),
+    ]
+
+
+def _ranked(evaluation: Evaluation) -> list[ClassScore]:
+    """The classes, worst F1 first, those without images last."""
+    return sorted(evaluation.per_class, key=lambda each: 2.0 if each.f1 is None else each.f1)
+
+
+def _class_row(each: ClassScore) -> tuple[str, str, str, str, str]:
+    rates = (each.precision, each.recall, each.f1)
+    precision, recall, f1 = ("" if rate is None else _percent(100 * rate) for rate in rates)
+    return each.name, f"{each.support:,}", precision, recall, f1
+
+
+def _percent(value: float) -> str:
+    return f"{value:.2f} %"
+
+
+# ---- page
+
+
+def _section(heading: str, body: str) -> str:
+    return f"## {heading}\n\n{body}" if body else ""
+
+
+def _training(history: History) -> list[tuple[str, str]]:
+    """How long it took and which epoch was best, as far as the history says."""
+    if not history:
+        return []
+    count = len(epochs(history))
+    text = f"{count} epoch{'s' * (count > 1)}"
+    seconds = sum(series(history, "seconds").values())
+    if seconds:
+        text += f" in {timedelta(seconds=round(seconds))} (h:mm:ss)"
+    best = lowest(history, "val/top1_error")
+    if best:
+        text += f"; lowest validation top-1 error {_percent(best[1])}, epoch {best[0]:g}"
+    return [("trained", text)]
+
+
+def _result(evaluation: Evaluation) -> str:
+    rows = [*_accuracies(evaluation), *((name, "", value) for name, value in _further(evaluation))]
+    return _markdown_table(("", "error", "accuracy"), rows)
+
+
+def _class_table(evaluation: Evaluation) -> str:
+    """All classes, or the best and the worst; those without images are only counted."""
+    ranked = [each for each in reversed(_ranked(evaluation)) if each.support]
+    absent = len(evaluation.classes) - len(ranked)
+    notes = []
+    if len(ranked) > 2 * EXTREMES:
+        notes.append(f"The {EXTREMES} best and the {EXTREMES} worst of {len(ranked):,} by F1.")
+        ranked = ranked[:EXTREMES] + ranked[-EXTREMES:]
+    if absent:
+        notes.append(f"Classes without images: {absent:,}.")
+    notes.append("Every class: [per_class.csv](per_class.csv).")
+    header = ("class", "images", "precision", "recall", "F1")
+    return f"{_markdown_table(header, map(_class_row, ranked))}\n\n{' '.join(notes)}"
+
+
+def _pair_table(evaluation: Evaluation) -> str:
+    pairs = evaluation.confused_pairs(PAIRS)
+    rows = [(p.true, p.predicted, f"{p.count:,}", _percent(100 * p.share)) for p in pairs]
+    if not rows:
+        return "None: every image is classified correctly."
+    table = _markdown_table(("true", "predicted", "images", "of the true class"), rows)
+    return f"{table}\n\nEvery mistake: [mistakes.csv](mistakes.csv)."
+
+
+def _picture(name: str) -> str:
+    return f"![{_inline(PurePath(name).stem)}]({quote(name)})"
+
+
+def _code_block(commands: Mapping[str, str]) -> str:
+    lines = "\n".join(f"{command}  # {label}" for label, command in commands.items())
+    return f"```sh\n{lines}\n```" if lines else ""
+
+
+def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table with columns of numbers to the right; nothing when there are no rows."""
+    cells = [[_inline(cell) for cell in row] for row in rows]
+    columns = zip(*cells, strict=True)
+    numbers = [all(not cell or cell[0].isdigit() for cell in column) for column in columns]
+    rule = ["---:" if number and i else "---" for i, number in enumerate(numbers)]
+    lines = [header, rule, *cells] if cells else []
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _inline(text: str) -> str:
+    """One line of Markdown that shows ``text`` as it is."""
+    text = re.sub(r"([\\`*<|\[\]$])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # within a word _ is harmless
+
+
+# ---- files
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """CSV text; None is a blank."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

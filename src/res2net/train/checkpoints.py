@@ -1,0 +1,89 @@
+"""Checkpoints that a kill cannot break, and that hold no code."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+
+from res2net.files import write_bytes
+from res2net.models.weights import read_checkpoint
+
+FOLDER = "checkpoints"
+BEST = "best.ckpt"
+LAST = "last.ckpt"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target and renames, so a checkpoint is whole or the old one stays."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        if storage_options is not None:
+            raise TypeError("AtomicCheckpointIO takes no storage_options")
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(Path(path), buffer.getvalue())
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        del map_location, weights_only  # never anything but "cpu" and True
+        content: dict[str, Any] = read_checkpoint(Path(path))
+        return content
+
+
+def to_go_on_from(run: Path) -> Path | None:
+    """The checkpoint that a resumed run starts at: the last, or the only one in its first epoch."""
+    found = (run / FOLDER / name for name in (LAST, BEST))
+    return next((path for path in found if path.is_file()), None)
+
+
+class Keep(ModelCheckpoint):
+    """Writes one file at the end of each epoch (after the history has its row), over the last one.
+
+    Args:
+        run: the run folder; it may be another than at the time of the checkpoint resumed from.
+        name: of the file.
+        monitor: only when this metric has its lowest value so far; None: always.
+    """
+
+    def __init__(self, run: Path, name: str, monitor: str | None) -> None:
+        super().__init__(
+            dirpath=run / FOLDER,
+            filename=Path(name).stem,
+            monitor=monitor,
+            mode="min",
+            save_top_k=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath), Path(path).name)) if path else path
+
+        super().load_state_dict(
+            {
+                **state_dict,
+                "dirpath": self.dirpath,
+                "best_model_path": here(state_dict["best_model_path"]),
+                "kth_best_model_path": here(state_dict["kth_best_model_path"]),
+                "best_k_models": {here(k): v for k, v in state_dict["best_k_models"].items()},
+            }
+        )
+
+
+def checkpoint_callbacks(run: Path) -> list[Callback]:
+    """Keep the checkpoint of the least validation error, then that of the last epoch.
+
+    In this order: the last one then knows of the best, so a kill in between loses nothing.
+    (``ModelCheckpoint(save_last=True)`` writes no last checkpoint where there is no new best.)
+    """
+    return [Keep(run, BEST, "val/top1_error"), Keep(run, LAST, None)]

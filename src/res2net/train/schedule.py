@@ -1,0 +1,31 @@
+"""The learning rate as a function of time, in epochs. No torch in here."""
+
+from __future__ import annotations
+
+import math
+
+from res2net.config import TrainOptions
+
+
+def peak_lr(options: TrainOptions) -> float:
+    """The highest learning rate: ``lr``, scaled linearly where it was meant for another batch."""
+    if not options.lr_batch:
+        return options.lr
+    return options.lr * options.batch * options.accumulate / options.lr_batch
+
+
+def lr_factor(epoch: float, options: TrainOptions) -> float:
+    """Share of the highest learning rate after ``epoch`` epochs (fractions count).
+
+    Linear growth over ``warmup`` epochs, then the schedule: constant; ``gamma`` for each milestone
+    passed; or half a cosine from 1 at the end of the warm-up to 0 at the end of training.
+    """
+    if epoch < options.warmup:
+        return epoch / options.warmup
+    if options.schedule == "step":
+        return options.gamma ** sum(epoch >= milestone for milestone in options.milestones)
+    if options.schedule == "cosine":
+        length = max(options.epochs - options.warmup, 1e-9)
+        progress = min(1.0, (epoch - options.warmup) / length)
+        return 0.5 * (1 + math.cos(math.pi * progress))
+    return 1.0

@@ -1,0 +1,224 @@
+"""Layouts of names: which library wrote a state dict, and the same tensors under our names.
+
+Ours are the official ones; timm, torchvision and mmpretrain's shallow stem share them. A layout is
+recognised by a name that only it has, and everything before that name is a prefix to take off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from res2net.errors import UserError
+from res2net.paper.variant import FirstBlock
+from res2net.weights.reading import Content
+from res2net.weights.unwrap import State, unwrap
+
+
+class Layout(StrEnum):
+    """Whose names a file uses."""
+
+    OFFICIAL = "official"  # also timm's, torchvision's and ours
+    OPENMMLAB = "openmmlab"
+    DETECTRON2 = "detectron2"
+    MASKRCNN = "maskrcnn-benchmark"
+    PADDLE = "paddle"
+    CIFAR = "prlz77"  # ResNeXt.pytorch, the base of the CIFAR networks
+
+
+Replacement = str | Callable[[re.Match[str]], str]
+Renames = tuple[tuple[re.Pattern[str], Replacement], ...]
+
+
+def _renames(*pairs: tuple[str, Replacement]) -> Renames:
+    return tuple((re.compile(pattern), replacement) for pattern, replacement in pairs)
+
+
+# name that only this layout has → layout; the first that is found counts
+_MARKS: tuple[tuple[re.Pattern[str], Layout], ...] = tuple(
+    (re.compile(rf"(?P<prefix>(?:.*\.)?){mark}$"), layout)
+    for mark, layout in (
+        (r"bb_0_0\.conv0\._conv\.weight", Layout.PADDLE),
+        (r"res2\.0\.conv1\.weight", Layout.DETECTRON2),
+        (r"stage_1\.stage_1_bottleneck_0\.conv_reduce\.weight", Layout.CIFAR),
+        (r"layer1\.(?:big\.)?0\.conv1\.weight", Layout.OFFICIAL),
+        (r"level2\.tree1\.conv1\.weight", Layout.OFFICIAL),
+        (r"block1\.0\.conv1\.weight", Layout.OFFICIAL),
+        (r"Conv2d_1a_3x3\.conv\.weight", Layout.OFFICIAL),
+        (r"features\.conv0\.weight", Layout.OFFICIAL),
+    )
+)
+_RENAMES: dict[Layout, Renames] = {
+    Layout.OFFICIAL: _renames(
+        (r"^last_linear\.", "fc."),
+        # torchvision's file of DenseNet is older than its code
+        (r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),
+    ),
+    Layout.OPENMMLAB: _renames((r"^stem\.([01346])\.", r"conv1.\1."), (r"^stem\.7\.", "bn1.")),
+    Layout.MASKRCNN: _renames((r"^stem\.", "")),
+    Layout.DETECTRON2: _renames(
+        (r"^stem\.conv1\.norm\.", "bn1."),
+        (r"^(?:stem\.)?linear\.", "fc."),
+        (r"^stem\.", ""),
+        (r"\.conv([123])\.norm\.", r".bn\1."),
+        (r"\.shortcut\.norm\.", ".downsample.1."),
+        (r"\.shortcut\.weight", ".downsample.0.weight"),
+        (r"\.shortcut\.1\.norm\.", ".downsample.2."),
+        (r"\.shortcut\.1\.", ".downsample.1."),
+        *((rf"^res{stage + 1}\.", f"layer{stage}.") for stage in (1, 2, 3, 4)),
+    ),
+    Layout.PADDLE: _renames(
+        (r"^out\.", "fc."),
+        (r"^conv1_1\._conv\.", "conv1.0."),
+        (r"^conv1_1\._batch_norm\.", "conv1.1."),
+        (r"^conv1_2\._conv\.", "conv1.3."),
+        (r"^conv1_2\._batch_norm\.", "conv1.4."),
+        (r"^conv1_3\._conv\.", "conv1.6."),
+        (r"^conv1(?:_3)?\._batch_norm\.", "bn1."),
+        (r"^conv1\._conv\.", "conv1."),
+        *((rf"^bb_{stage - 1}_(\d+)\.", rf"layer{stage}.\1.") for stage in (1, 2, 3, 4)),
+        (r"\.conv0\._conv\.", ".conv1."),
+        (r"\.conv0\._batch_norm\.", ".bn1."),
+        (r"\.conv2\._conv\.", ".conv3."),
+        (r"\.conv2\._batch_norm\.", ".bn3."),
+        (r"\.res\w+_branch2b_(\d+)\._conv\.", lambda found: f".convs.{int(found[1]) - 1}."),
+        (r"\.res\w+_branch2b_(\d+)\._batch_norm\.", lambda found: f".bns.{int(found[1]) - 1}."),
+        (r"\._mean$", ".running_mean"),
+        (r"\._variance$", ".running_var"),
+    ),
+    Layout.CIFAR: _renames(
+        (r"^conv_1_3x3\.", "conv1."),
+        (r"^bn_1\.", "bn1."),
+        (r"^classifier\.", "fc."),
+        (r"^stage_(\d)\.stage_\d_bottleneck_(\d+)\.", r"layer\1.\2."),
+        (r"\.conv_reduce\.", ".conv1."),
+        (r"\.bn_reduce\.", ".bn1."),
+        (r"\.conv_conv\.", ".conv2."),
+        (r"\.bn\.", ".bn2."),
+        (r"\.conv_expand\.", ".conv3."),
+        (r"\.bn_expand\.", ".bn3."),
+        (r"\.shortcut\.shortcut_conv\.", ".downsample.0."),
+        (r"\.shortcut\.shortcut_bn\.", ".downsample.1."),
+    ),
+}
+# The official DLA files hold three projections that its forward pass computes and throws away.
+DEAD = ("level3.project.", "level4.project.", "level4.tree1.project.")
+_DETECTORS = ("neck", "rpn_head", "roi_head", "bbox_head", "mask_head")
+_FORK_RULE = (
+    "trained as {0} builds it, whose first blocks no rule here equals (docs/first-block.md)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A state dict under our names, and where it comes from."""
+
+    state: State
+    layout: Layout
+    said: tuple[str, ...] = ()  # what was done to get it, for people
+    first_block: FirstBlock | None = None  # the rule it was trained under, where the layout tells
+
+
+def translate(content: Content, origin: str) -> Weights:
+    """The tensors of a file under our names.
+
+    Raises:
+        UserError: no weights of a network that this project has, or of two.
+    """
+    state, said = unwrap(content.values, origin)
+    layout, prefix = _recognise(state, origin)
+    if layout is Layout.OFFICIAL:
+        layout = _refine(state, prefix)
+    taken = _places(layout, prefix)
+    found: State = {}
+    left: dict[str, None] = {}  # what else is in the file, by its first names
+    for name, value in state.items():
+        place = next((place for place in taken if name.startswith(place)), None)
+        if place is None:
+            left[".".join(name.split(".")[: 2 if name.startswith("backbone.") else 1])] = None
+        else:
+            found[f"{taken[place]}{name.removeprefix(place)}"] = value
+    if left:
+        said.append(f"left out what is no part of the network: {', '.join(list(left)[:6])}")
+    if note := _fork(layout, state):
+        said.append(note)
+    ours = {_rename(name, _RENAMES[layout]): value for name, value in found.items()}
+    if layout is Layout.PADDLE:
+        ours = _finish_paddle(ours)
+    ours = {name: value for name, value in ours.items() if not name.startswith(DEAD)}
+    rule = FirstBlock.STRIDED_EXCLUDE_PAD if layout is Layout.PADDLE else None
+    return Weights(ours, layout, tuple(said), rule)
+
+
+def _recognise(state: State, origin: str) -> tuple[Layout, str]:
+    """Whose names these are, and what stands before them."""
+    for mark, layout in _MARKS:
+        prefixes = [found["prefix"] for name in state if (found := mark.match(name))]
+        if len(prefixes) > 1:
+            raise UserError(
+                f"{origin}: holds {len(prefixes)} networks (under {', '.join(sorted(prefixes))}); "
+                "save the one that is meant as a file of its own"
+            )
+        if prefixes:
+            return layout, prefixes[0]
+    example = next(iter(state))
+    raise UserError(
+        f"{origin}: no layout of a network that this project has ({len(state)} tensors, such as "
+        f"{example!r})"
+    )
+
+
+def _refine(state: State, prefix: str) -> Layout:
+    """Which of the libraries that kept the official names of blocks it is."""
+    if f"{prefix}stem.conv1.weight" in state:
+        return Layout.MASKRCNN
+    parts = {name.removeprefix(prefix.removesuffix("backbone.")).split(".")[0] for name in state}
+    if f"{prefix}stem.0.weight" in state or (
+        prefix.endswith("backbone.") and parts & {"head", *_DETECTORS}
+    ):
+        return Layout.OPENMMLAB
+    return Layout.OFFICIAL
+
+
+def _places(layout: Layout, prefix: str) -> dict[str, str]:
+    """Where a library keeps the network: beginning of their names → what it becomes."""
+    top = prefix.partition("backbone.")[0]  # of the model that the backbone is a part of
+    elsewhere = {
+        Layout.OPENMMLAB: {f"{top}head.fc.": "fc."},
+        # Detectors on the fourth stage (C4) keep the fifth in their box head.
+        Layout.DETECTRON2: {f"{top}roi_heads.res5.": "res5."},
+        Layout.MASKRCNN: {f"{top}roi_heads.box.feature_extractor.head.layer4.": "layer4."},
+    }
+    return {**elsewhere.get(layout, {}), prefix: ""}
+
+
+def _finish_paddle(state: State) -> State:
+    """What names alone do not say: where the shortcut's pool stands, and (in, out) of a linear."""
+    first = 1 if "conv1.0.weight" in state else 0  # a deep stem goes with pooled shortcuts
+    renames = _renames(
+        (r"\.short\._conv\.", f".downsample.{first}."),
+        (r"\.short\._batch_norm\.", f".downsample.{first + 1}."),
+    )
+    state = {_rename(name, renames): value for name, value in state.items()}
+    if "fc.weight" in state:
+        state["fc.weight"] = state["fc.weight"].t().contiguous()
+    return state
+
+
+def _fork(layout: Layout, state: State) -> str:
+    """A remark where a library trains under a rule that has no name here."""
+    if layout in (Layout.DETECTRON2, Layout.MASKRCNN):
+        return _FORK_RULE.format(f"the {layout} fork")
+    if layout is Layout.OPENMMLAB and any(
+        part in _DETECTORS for name in state for part in name.split(".")[:2]
+    ):
+        return _FORK_RULE.format("mmdetection")
+    return ""
+
+
+def _rename(name: str, renames: Renames) -> str:
+    for pattern, replacement in renames:
+        name = pattern.sub(replacement, name)
+    return name

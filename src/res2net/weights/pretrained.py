@@ -1,0 +1,179 @@
+"""``pretrained=``: from a word of the user's to weights that fit, with their licence said once."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from res2net.errors import UserError, did_you_mean
+from res2net.paper.networks import NETWORKS
+from res2net.paper.variant import FirstBlock
+from res2net.weights.cache import check_hash, promised_hash
+from res2net.weights.catalogue import (
+    WeightFile,
+    copy_on_hub,
+    find_file,
+    names,
+    published_for,
+    recognise,
+)
+from res2net.weights.download import Patience
+from res2net.weights.fetch import Fetched, fetch, fetch_url
+from res2net.weights.fit import fit
+from res2net.weights.hub import PREFIX, fetch_from_hub, parse_address
+from res2net.weights.layouts import Layout, Weights, translate
+from res2net.weights.reading import card_of, find_weights, read_content
+
+IN1K = "in1k"  # ImageNet-1k: the catalogue's first file for the network
+
+_told: set[str] = set()  # notices that this process has printed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pretrained:
+    """Weights that were asked for, read and checked."""
+
+    weights: Weights
+    origin: str  # what errors call them
+    notice: str  # where they come from and what they may be used for
+    first_block: FirstBlock | None  # the rule they were trained under; None where nobody knows
+
+    def load_into(
+        self, model: nn.Module, *, head: str = "fc", first_block: FirstBlock | None = None
+    ) -> tuple[str, ...]:
+        """Put them into a network and print their licence and what had to be changed.
+
+        Warns where the network has another first-block rule: nothing else shows that mistake.
+
+        Args:
+            head: name of the network's classifier.
+            first_block: rule that the network was built under; None where it has no splits.
+
+        Returns:
+            In words, what had to be changed.
+
+        Raises:
+            UserError: they do not fit; says which network they belong to.
+        """
+        said = (*self.weights.said, *fit(model, self.weights.state, self.origin, head=head))
+        tell_once(self.notice)
+        for line in said:
+            tell_once(f"{self.origin}: {line}")
+        if first_block is not None and self.first_block not in (None, first_block):
+            warnings.warn(
+                f"{self.origin} was trained with first_block='{self.first_block}', the network has "
+                f"'{first_block}': names and shapes fit, but accuracy drops silently; build it "
+                f"with first_block='{self.first_block}'",
+                stacklevel=3,
+            )
+        return said
+
+
+def open_pretrained(
+    asked: str | Path, network: str | None, *, patience: Patience | None = None
+) -> Pretrained:
+    """Find, fetch, check and read weights.
+
+    Args:
+        asked: ``"in1k"`` (what was first published for the network), a name of the catalogue
+            (``res2net50_26w_4s.timm``), an address (``https://...``, ``hf-hub:OWNER/NAME``) or the
+            path of a file.
+        network: the row that will get them; None where it is no row of the table.
+
+    Raises:
+        UserError: nothing of that kind, or it cannot be fetched or read.
+    """
+    row, fetched = _find(str(asked), network, patience)
+    path = fetched.path
+    row = row or recognise(path.name)
+    promised = (row.sha256 if row else "") or promised_hash(path.name)
+    digest = check_hash(path, promised, "its name")
+    content = read_content(path)
+    card = card_of(content, path)
+    weights = translate(content, str(path))
+    rule = weights.first_block or (row.first_block if row else _rule_of(card))
+    return Pretrained(
+        weights=weights,
+        origin=str(path),
+        notice=_notice(row, fetched, digest, weights.layout, rule, card),
+        first_block=rule,
+    )
+
+
+def _find(
+    asked: str, network: str | None, patience: Patience | None
+) -> tuple[WeightFile | None, Fetched]:
+    """The row of the catalogue where it is one, and the file."""
+    if asked == IN1K:
+        row = published_for(network or "a network of your own")
+        return row, fetch(row, patience=patience)
+    if asked in names():
+        row = find_file(asked)
+        if network is not None and row.network != network:
+            raise UserError(
+                f"pretrained={asked!r} are weights of {row.network}, not of {network}: "
+                f"use {row.network}"
+            )
+        return row, fetch(row, patience=patience)
+    if asked.startswith(("http://", "https://")):
+        return None, fetch_url(asked, patience=patience)
+    if asked.startswith(PREFIX):
+        repository, revision = parse_address(asked)
+        found = fetch_from_hub(repository, revision=revision)
+        return copy_on_hub(repository), Fetched(found.path, found.revision)
+    path = Path(asked).expanduser()
+    if not path.exists():
+        hint = did_you_mean(asked, [IN1K, *names()])
+        raise UserError(
+            f"pretrained={asked!r}: no such file, and no name of the catalogue.{hint} "
+            "`res2net weights list` lists all"
+        )
+    return None, Fetched(find_weights(path) if path.is_dir() else path)
+
+
+def _notice(
+    row: WeightFile | None,
+    fetched: Fetched,
+    digest: str,
+    layout: Layout,
+    rule: FirstBlock | None,
+    card: dict[str, Any],
+) -> str:
+    """One line for people and for ``model.json``."""
+    file = row.hub if row and row.hub else fetched.path.name
+    parts = [f"weights from {file}"]
+    if fetched.revision:
+        parts.append(f"revision {fetched.revision[:12]}")
+    parts.append(f"sha256 {digest[:16]}")
+    if card:
+        notes = str(card.get("notes") or "")
+        parts.append(f"trained by this project{f' ({notes})' if notes else ''}")
+    else:
+        parts.append(f"licence {row.licence}" if row else "licence unknown to us")
+    parts.append(f"{layout} layout")
+    if rule:
+        parts.append(f"first block '{rule}'")
+    return "; ".join(parts)
+
+
+def _rule_of(card: dict[str, Any]) -> FirstBlock | None:
+    """The rule of a network that this project trained."""
+    options = card.get("options")
+    named = options.get("first_block") if isinstance(options, dict) else None
+    row = NETWORKS.get(str(card.get("network")))
+    try:
+        return FirstBlock(named) if named else getattr(row, "first_block", None)
+    except ValueError:  # of a later version
+        return None
+
+
+def tell_once(notice: str) -> None:
+    """Print a notice on standard error, the first time in this process."""
+    if notice not in _told:
+        _told.add(notice)
+        print(notice, file=sys.stderr)

@@ -1,0 +1,189 @@
+"""The one reader of files of weights: it runs nothing that a file holds.
+
+What a file is shows in its first bytes, never in its name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import struct
+import warnings
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+
+from res2net.errors import UserError
+from res2net.weights.pickled import STAND_INS, read_arrays
+
+_ZIP, _OLD_TORCH = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_NOT_WEIGHTS = (
+    (b"version https://git-lfs", "a Git LFS pointer; fetch the file itself with `git lfs pull`"),
+    (b"<", "a web page or XML, not a file of weights; the download went wrong"),
+    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    (b"\x89HDF", "an HDF5 file, which this project cannot read"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8", "a picture"),
+)
+# Plain data that training scripts put beside their weights; none of it can run anything.
+_HARMLESS: list[Any] = [
+    argparse.Namespace,
+    *((stand_in, name) for name, stand_in in STAND_INS.items() if name.startswith("numpy.")),
+]
+_NAMED = re.compile(r"GLOBAL ([\w.]+) (?:was not an allowed|whose module)")
+
+
+# A run's own files, best first, and the description beside them.
+RUN_FILES = ("model.safetensors", "checkpoints/best.ckpt", "checkpoints/last.ckpt")
+CARD_NAME = "model.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file holds, as it is."""
+
+    kind: str  # "safetensors", "torch" or "pickle"
+    values: dict[str, Any]
+    metadata: dict[str, str] = field(default_factory=dict)  # of a safetensors file
+
+
+def find_weights(run: Path) -> Path:
+    """The best weights in a run folder.
+
+    Raises:
+        UserError: a folder without any.
+    """
+    for name in RUN_FILES:
+        if (run / name).is_file():
+            return run / name
+    raise UserError(
+        f"{run} is a folder without weights (no {RUN_FILES[0]}, no checkpoint); give a file of "
+        "weights or a run folder"
+    )
+
+
+def card_inside(content: Content) -> dict[str, Any] | None:
+    """The description that a checkpoint of this project carries."""
+    saved = content.values.get("hyper_parameters")
+    card = saved.get("card") if isinstance(saved, dict) else None
+    return card if isinstance(card, dict) else None
+
+
+def card_of(content: Content, path: Path) -> dict[str, Any]:
+    """The description that a file of this project carries, or has beside it; else empty."""
+    card = card_inside(content)
+    beside = path.with_name(CARD_NAME)
+    if card is None and path.name == RUN_FILES[0] and beside.is_file():
+        try:
+            card = json.loads(beside.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            card = None  # a damaged description says nothing; the weights may still be good
+    return card if isinstance(card, dict) else {}
+
+
+def read_content(path: Path) -> Content:
+    """Read a safetensors file, a checkpoint of PyTorch or a pickle of arrays.
+
+    Raises:
+        UserError: missing, a folder, not readable, damaged, holding code or not weights at all.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file of weights or a run folder")
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if not head:
+        raise UserError(f"{path}: empty")
+    for sign, what in _NOT_WEIGHTS:
+        if head.startswith(sign):
+            raise UserError(f"{path}: {what}")
+    if head.startswith((_ZIP, _OLD_TORCH)):
+        return Content("torch", _as_dict(_read_torch(path), path))
+    if _is_safetensors(head):
+        return _read_safetensors(path)
+    if head[:1] == b"\x80":
+        return Content("pickle", _as_dict(_tensors(read_arrays(path)), path))
+    raise UserError(
+        f"{path}: damaged, or no file of weights (neither safetensors, PyTorch nor PaddlePaddle)"
+    )
+
+
+def _as_dict(values: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds a {type(values).__name__}, not weights by name")
+    return {str(key): value for key, value in values.items()}
+
+
+def _is_safetensors(head: bytes) -> bool:
+    length = struct.unpack("<Q", head[:8].ljust(8, b"\0"))[0]
+    return length < 1 << 27 and head[8:9] == b"{"
+
+
+def _read_safetensors(path: Path) -> Content:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:  # a damaged header can raise anything
+        raise UserError(f"{path}: damaged or not a safetensors file ({_short(error)})") from None
+    return Content("safetensors", values, metadata)
+
+
+def _read_torch(path: Path) -> Any:
+    if zipfile.is_zipfile(path):
+        _check_sums(path)
+    try:
+        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on pickle protocols
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can raise anything
+        text = " ".join(str(error).split())
+        if "TorchScript" in text:
+            raise UserError(
+                f"{path}: a TorchScript archive, a program and not a file of weights; save the "
+                "state dict of the model instead"
+            ) from None
+        if found := _NAMED.search(text):
+            raise UserError(
+                f"{path}: refused, it holds Python code or objects ({found.group(1)}); whoever "
+                "trusts the file can save its state dict alone and give that"
+            ) from None
+        raise UserError(f"{path}: damaged or not a checkpoint ({_short(error)})") from None
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the checksums in a ``.pth``, which PyTorch does not.
+
+    Raises:
+        UserError: one does not fit.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if not any(entry.CRC for entry in archive.infolist()):
+                return  # written without checksums
+            broken = archive.testzip()
+    except Exception as error:  # a damaged archive can raise anything
+        raise UserError(f"{path}: damaged ({_short(error)})") from None
+    if broken:
+        raise UserError(f"{path}: damaged (the checksum of {broken} in it does not fit)")
+
+
+def _tensors(values: Any) -> Any:
+    """Arrays as tensors, in nested dictionaries."""
+    if isinstance(values, dict):
+        return {key: _tensors(value) for key, value in values.items()}
+    return torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -1,0 +1,26 @@
+"""The cases of the training-step measurement do what their names say."""
+
+from __future__ import annotations
+
+import pytest
+
+from res2net.bench import train_step
+from res2net.errors import UserError
+
+SMALL = {"network": "resnet18", "batch": 2, "size": 32}
+
+
+@pytest.mark.parametrize("case", train_step.CASES)
+def test_every_case_steps(case: str) -> None:
+    train_step.make_step(case, **SMALL)()  # type: ignore[arg-type]
+
+
+def test_both_makers_keep_the_same_bytes_for_backward_of_a_plain_resnet() -> None:
+    ours = train_step.saved_bytes("ours fp32 nchw", **SMALL)  # type: ignore[arg-type]
+    theirs = train_step.saved_bytes("timm fp32 nchw", **SMALL)  # type: ignore[arg-type]
+    assert 0 < ours <= 1.01 * theirs
+
+
+def test_a_network_that_timm_lacks_is_refused() -> None:
+    with pytest.raises(UserError, match="timm has no blres2net50"):
+        train_step.make_step("timm fp32 nchw", "blres2net50", batch=1, size=32)

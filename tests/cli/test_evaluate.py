@@ -1,0 +1,116 @@
+"""``res2net evaluate``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+from res2net.data.readers import read
+
+TABLES = ("metrics.json", "per_class.csv", "mistakes.csv")
+PICTURES = ("confusion.png", "calibration.png", "mistakes.png")
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    """A copy that may be written to."""
+    return shutil.copytree(tiny_run, tmp_path / "run")
+
+
+def test_a_run(cli, run):
+    code, out, err = cli("evaluate", run, "--data", "digits", "--workers", "0")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[-1] == f"tables and pictures: {run}/evaluation"
+    assert not any(line != line.rstrip() or "\x1b" in line for line in lines)
+    for word in ("359 images, 10 classes", "top-1", "top-5", "calibration error", "Most confused"):
+        assert word in out
+    folder = run / "evaluation"
+    assert {path.name for path in folder.iterdir()} == {*TABLES, *PICTURES}
+    scores = json.loads((folder / "metrics.json").read_text())
+    assert scores["top1_error"] + scores["top1_accuracy"] == pytest.approx(100)
+    with (folder / "per_class.csv").open(newline="") as file:
+        assert sum(int(row["support"]) for row in csv.DictReader(file)) == 359
+    with Image.open(folder / "mistakes.png") as picture:
+        assert picture.width > 300
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "checkpoints/last.ckpt"])
+def test_a_file_of_a_run_scores_as_the_run(cli, run, tmp_path, name):
+    options = ("--data", "digits", "--workers", "0", "--precision", "fp32")
+    cli("evaluate", run, *options)
+    assert cli("evaluate", run / name, *options, "--out", tmp_path / "alone").code == 0
+    first, second = (
+        json.loads((folder / "metrics.json").read_text())
+        for folder in (run / "evaluation", tmp_path / "alone")
+    )
+    assert first == second  # after one epoch the last checkpoint is the best
+
+
+@pytest.mark.parametrize(
+    ("target", "words", "split"),
+    [
+        (".", (), (0.5, 9)),
+        ("checkpoints/best.ckpt", (), (0.5, 9)),
+        (".", ("--val_fraction", "0.2"), (0.2, 9)),
+        (".", ("--seed", "3"), (0.5, 3)),
+    ],
+)
+def test_the_split_of_a_run_is_kept(cli, tiny, photos, tmp_path, monkeypatch, target, words, split):
+    """Data without val/: what was held out in training is measured, not what was trained on."""
+    used = []
+
+    def spied(source, *, val_fraction, seed, skip_bad):
+        used.append((val_fraction, seed))
+        return read(source, val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
+
+    flat, run = photos / "train", tmp_path / "run"
+    drawn = ("--seed", "9", "--input.val_fraction", "0.5")
+    assert cli(*tiny, "--data", flat, *drawn, "--out", run).code == 0
+    monkeypatch.setattr("res2net.tasks.classify.evaluate.read", spied)
+    out = cli("evaluate", run / target, "--data", flat, "--workers", "0", *words).out
+    assert out.startswith(f"{flat}: taken for folder data\n")
+    assert f"{3 * round(6 * split[0])} images, 3 classes" in out
+    assert used == [split]
+
+
+def test_another_size(cli, run, tmp_path):
+    options = ("--data", "digits", "--workers", "0", "--size", "48", "--out", tmp_path / "large")
+    assert cli("evaluate", run, *options).code == 0
+    assert (tmp_path / "large" / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "--data is missing"),
+        (("--data", "digits", "--batch", "0"), "--batch is 0; it must be at least 1"),
+        (("--data", "digits", "--workers", "-1"), "--workers is -1; it must be at least 0"),
+        (("--data", "digits", "--size", "8"), "--size is 8; res2net29_small needs images"),
+        (("--data", "digits", "--split", "test"), "--split: must be one of 'val', 'train'"),
+        (("--data", "digits", "--precision", "fp16"), "precision fp16 needs a GPU"),
+        (("--data", "digits", "--val_fraction", "2"), "val_fraction is 2.0"),
+        (("--data", "digit"), "digit: no such file or folder"),
+        (("--data", "digits", "--sise", "8"), "unknown option '--sise'. Did you mean '--size'?"),
+    ],
+)
+def test_mistakes(cli, tiny_run, words, message):
+    line = cli("evaluate", tiny_run, *words).line
+    assert line.startswith(message)
+    assert not (tiny_run / "evaluation").exists()
+
+
+def test_other_classes(cli, tiny_run, photos):
+    line = cli("evaluate", tiny_run, "--data", f"folder:{photos}", "--workers", "0").line
+    assert "classes that the network does not know: ant, bee, cat; it knows 0, 1, 2" in line
+
+
+def test_a_folder_that_cannot_be_made(cli, tiny_run, tmp_path):
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "x"
+    line = cli("evaluate", tiny_run, "--data", "digits", "--workers", "0", "--out", out).line
+    assert line == f"{out}: cannot be made (Not a directory); change --out"

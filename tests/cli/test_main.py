@@ -1,0 +1,145 @@
+"""The command line as a whole: help, exit codes, one line on what went wrong."""
+
+from __future__ import annotations
+
+import importlib
+import resource
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+import res2net
+from res2net.cli import main as command_line
+from res2net.cli.main import COMMANDS, main
+from res2net.errors import Stopped, UserError
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",)])
+def test_the_overview_names_every_command(cli, words):
+    code, out, err = cli(*words)
+    assert (code, err) == (0, "")
+    for name, what in COMMANDS.items():
+        assert f"  {name:<9} {what}" in out
+
+
+def test_version(cli):
+    assert cli("--version") == (0, f"res2net {res2net.__version__}\n", "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(capsys, name):
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    out, err = capsys.readouterr()
+    assert (end.value.code, err) == (0, "")
+    assert out.startswith(f"usage: res2net {name}")
+    assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("trian", ["unknown command 'trian'", "Did you mean 'train'?", "demo, train, evaluate"]),
+        ("--trian", ["unknown command '--trian'"]),
+        ("zzz", ["unknown command 'zzz'. It can be"]),
+    ],
+)
+def test_unknown_command(cli, name, words):
+    line = cli(name).line
+    for word in words:
+        assert word in line
+
+
+class FakeCommand:
+    """A command that ends as it is told."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def main(self, arguments):
+        del arguments
+        if isinstance(self.end, BaseException):
+            raise self.end
+        self.end()
+
+
+def _run_fake(monkeypatch, end):
+    monkeypatch.setattr(importlib, "import_module", lambda _: FakeCommand(end))
+    return main(["demo"])
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "line"),
+    [
+        (UserError("--x is 1;\n  say 2"), 2, "res2net: --x is 1; say 2"),
+        (Stopped("stopped; go on"), 130, "res2net: stopped; go on"),
+        (KeyboardInterrupt(), 130, "res2net: stopped"),
+        (
+            ModuleNotFoundError("No module named 'torch.x'", name="torch.x"),
+            2,
+            "res2net: `res2net demo` needs torch: pip install 'res2net[train]'",
+        ),
+        (ModuleNotFoundError("no", name="onnx"), 2, "res2net: `res2net demo` needs onnx"),
+    ],
+)
+def test_exit_codes(monkeypatch, capsys, end, code, line):
+    assert _run_fake(monkeypatch, end) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(line)
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "bug", [RuntimeError("bug"), ModuleNotFoundError("x", name="res2net.nowhere")]
+)
+def test_our_own_bugs_are_not_hidden(monkeypatch, bug):
+    with pytest.raises(type(bug)):
+        _run_fake(monkeypatch, bug)
+
+
+def test_warnings_are_one_plain_line(monkeypatch, capsys):
+    def end():
+        for i in (1, 2):
+            warnings.warn(f"{i} files\n  skipped", stacklevel=1)
+
+    before = warnings.showwarning, list(warnings.filters)
+    assert _run_fake(monkeypatch, end) == 0
+    assert capsys.readouterr() == (
+        "",
+        "res2net: note: 1 files skipped\nres2net: note: 2 files skipped\n",
+    )
+    assert (warnings.showwarning, list(warnings.filters)) == before
+
+
+def test_python_w_goes_before(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "warnoptions", ["ignore"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert _run_fake(monkeypatch, lambda: warnings.warn("x", stacklevel=1)) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reader_that_leaves_is_no_error():
+    command = f"{sys.executable} -m res2net models | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Name ")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [("--help",), ("models",)])
+def test_the_start_is_fast(words):
+    """Processor time, which others on the machine do not lengthen; a second is promised."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "res2net", *words], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+
+
+def test_every_command_has_a_file_and_every_file_a_use():
+    room = Path(command_line.__file__).parent
+    helpers = {"__init__", "main", "parser", "progress", "tables"}
+    assert {path.stem for path in room.glob("*.py")} == helpers | set(COMMANDS)

@@ -1,0 +1,97 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ["RES2NET_OFFLINE"] = "1"  # no test reaches beyond this machine
+# Threads that wait by spinning starve each other where several processes share two cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+TINY = (
+    *("train", "--model", "res2net29_small", "--net.depth", "11", "--recipe", "smoke"),
+    *("--train.threads", "1", "--input.workers", "0"),
+)
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of small real samples; the test is skipped where it is absent (users lack it)."""
+    root = Path(os.environ.get("RES2NET_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not root.is_dir():
+        pytest.skip(f"no real data at {root.name}/ (set RES2NET_DATA to a folder that has it)")
+    return root
+
+
+class Output(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The one line of a mistake."""
+        assert self.code == 2, self
+        (line,) = self.err.splitlines()
+        assert line.startswith("res2net: ")
+        return line.removeprefix("res2net: ")
+
+
+Cli = Callable[..., Output]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """``cli("train", "--model", ...)``: the command line, in this process."""
+    from res2net.cli.main import main
+
+    def call(*words: object) -> Output:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return Output(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a few steps on the digits; tests copy what they change."""
+    from res2net.cli.main import main
+
+    run = tmp_path_factory.mktemp("tiny") / "run"
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as err:
+        code = main([*TINY, "--data", "digits", "--train.batch", "16", "--out", str(run)])
+    assert (code, err.getvalue()) == (0, "")
+    return run
+
+
+@pytest.fixture
+def tiny() -> tuple[str, ...]:
+    """``train`` with the options that make it a matter of a second, all but data and folder."""
+    return TINY
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Small photos of three classes: 6 to train on and 3 to validate with of each."""
+    root = tmp_path / "photos"
+    chance = np.random.default_rng(0)
+    for number, name in enumerate(("ant", "bee", "cat")):
+        for split, count in (("train", 6), ("val", 3)):
+            (root / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = chance.integers(0, 90, (40, 36, 3), dtype=np.uint8)
+                pixels[..., number] += 160
+                Image.fromarray(pixels).save(root / split / name / f"{i}.jpg", quality=90)
+    return root

@@ -1,0 +1,106 @@
+"""CSV manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from res2net.data.csvfile import read
+from res2net.data.labelled import ReadOptions
+from res2net.errors import UserError
+
+MakeTree = Callable[[dict[str, int]], Path]
+
+
+@pytest.fixture
+def manifest(make_tree: MakeTree) -> Callable[[str], Path]:
+    root = make_tree({"img": 4})
+
+    def write(text: str) -> Path:
+        (root / "labels.csv").write_text(text, encoding="utf-8")
+        return root / "labels.csv"
+
+    return write
+
+
+ROWS = "img/0.png,cat\nimg/1.png,dog\nimg/2.png,cat\nimg/3.png,dog\n"
+
+
+@pytest.mark.parametrize("header", ["path,label\n", "\ufeffPath, Label \n"])
+def test_split_here(manifest: Callable[[str], Path], header: str) -> None:
+    file = manifest(header + ROWS)
+    data = read(file, ReadOptions(val_fraction=0.5))
+    assert (data.name, data.classes) == ("labels", ("cat", "dog"))
+    assert sorted(data.train.labels) == sorted(data.val.labels) == [0, 1]
+    assert data.train.images[0].parent == file.parent / "img"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_split_column(manifest: Callable[[str], Path], separator: str) -> None:
+    text = "label,note,split,path\n" + "".join(
+        f"{label},x,{split},img/{i}.png\n"
+        for i, (label, split) in enumerate(
+            [("10", "train"), ("9", "val"), ("9", "Train"), ("10", "test")]
+        )
+    )
+    data = read(manifest(text.replace(",", separator)), ReadOptions())
+    assert data.classes == ("9", "10")  # numbers in the order of numbers
+    assert [data.train.names(i) for i in range(2)] == ["img/0.png", "img/2.png"]
+    assert data.train.labels.tolist() == [1, 0]
+    assert data.val.labels.tolist() == [0, 1]
+
+
+def test_absolute_paths_quotes_and_umlauts(manifest: Callable[[str], Path]) -> None:
+    file = manifest("")
+    folder = file.parent
+    (folder / "img" / "0.png").rename(folder / "a, ä.png")
+    file = manifest(f'path,label\n"a, ä.png",cat\n{folder}/img/1.png,dog\n' + ROWS[14:])
+    data = read(file, ReadOptions(val_fraction=0.5))
+    paths = [*data.train.images, *data.val.images]
+    assert folder / "a, ä.png" in paths
+    assert all(path.is_file() for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "line 1 must name the columns path and label; it has nothing"),
+        (ROWS, r"it has img/0\.png, cat"),
+        ("paths,label\n", "it has paths, label. Did you mean 'paths'"),
+        ("path,label\nimg/0.png,\n", "line 2 has no label"),
+        ("path,label\nimg/0.png,a\n,b\n", "line 3 has no path"),
+        ("path,label\nimg/0.png\n", "line 2 has no label"),
+        ("path,label\n" + ROWS + "img/9.png,cat\n", r"1 missing file\(s\): line 6: img/9\.png"),
+        ("path,label,split\nimg/0.png,a,dev\n", "line 2: split is 'dev'; it must be train or val"),
+        ("path,label\nimg/0.png,a\nimg/1.png,a\n", "one class only"),
+        ("path,label\n", "lists no images"),
+        ("path,label,split\nimg/0.png,a,train\nimg/1.png,b,val\n", "only in train: a; only in val"),
+        ("path,label\nimg/0.png,a\nimg/1.png,b\n", "fewer than 2 images"),
+    ],
+)
+def test_faults(manifest: Callable[[str], Path], text: str, reason: str) -> None:
+    with pytest.raises(UserError, match=reason) as caught:
+        read(manifest(text), ReadOptions())
+    assert "labels.csv" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_files(manifest: Callable[[str], Path]) -> None:
+    more = "img/zero.png,cat\nimg/text.png,dog\n"
+    file = manifest("path,label\n" + ROWS + more)
+    (file.parent / "img" / "zero.png").touch()
+    (file.parent / "img" / "text.png").write_text("hello")
+    with pytest.raises(UserError, match=r"1 empty or missing file\(s\): img/zero\.png"):
+        read(file, ReadOptions())
+    file = manifest("path,label\n" + ROWS + more + "img/gone.png,cat\n")
+    with pytest.warns(UserWarning, match=r"3 unreadable .*zero\.png, img/text\.png, img/gone"):
+        data = read(file, ReadOptions(skip_bad=True))
+    assert len(data.train) + len(data.val) == 4
+
+
+def test_not_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"path,label\n\xff\xfe\x00,a\n")
+    with pytest.raises(UserError, match=r"a\.csv: not UTF-8 text"):
+        read(tmp_path / "a.csv", ReadOptions())

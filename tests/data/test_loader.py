@@ -1,0 +1,128 @@
+"""Loaders: the same batches whatever the workers and processes, errors as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from res2net.data.augment import Augment
+from res2net.data.files import Files
+from res2net.data.labelled import Split
+from res2net.data.loader import Batch, default_workers, make_loader
+from res2net.data.preprocess import default_preprocess
+from res2net.data.transforms import eval_transform, train_transform
+from res2net.errors import UserError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (22, 16, 16, 3), dtype=np.uint8)
+SPLIT = Split(images=PIXELS, labels=np.arange(22) % 3)
+TRANSFORM = train_transform(Augment(), default_preprocess(12))
+
+
+def batches(epoch: int = 0, **options: object) -> list[Batch]:
+    settings = {"batch": 4, "shuffle": True, "seed": 3, "workers": 0} | options
+    loader = make_loader(SPLIT, TRANSFORM, **settings)  # type: ignore[arg-type]
+    loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+    drawn = list(loader)
+    assert len(drawn) == len(loader)
+    return drawn
+
+
+def same(a: list[Batch], b: list[Batch]) -> bool:
+    return len(a) == len(b) and all(
+        torch.equal(x, y)
+        for one, other in zip(a, b, strict=True)
+        for x, y in zip(one, other, strict=True)
+    )
+
+
+def test_shapes() -> None:
+    images, labels, indices = batches()[0]
+    assert (images.shape, images.dtype) == ((4, 3, 12, 12), torch.uint8)
+    assert (labels.shape, labels.dtype) == ((4,), torch.int64)
+    assert (indices.shape, indices.dtype) == ((4,), torch.int64)
+    assert (labels == indices % 3).all()
+    assert [len(b[1]) for b in batches()] == [4, 4, 4, 4, 4, 2]
+    assert [len(b[1]) for b in batches(drop_last=True)] == [4, 4, 4, 4, 4]
+
+
+def test_workers_change_nothing() -> None:
+    plain = batches(epoch=2)
+    torch.rand(5)
+    assert same(batches(epoch=2, workers=1), plain)
+    assert same(batches(epoch=2, workers=2), plain)
+    assert not same(batches(epoch=3), plain)
+
+
+def test_workers_live_on_and_have_one_thread() -> None:
+    loader = make_loader(SPLIT, _threads, batch=4, shuffle=False, seed=0, workers=1)
+    first, second = list(loader), list(loader)
+    assert same(first, second)
+    assert {int(value) for images, _, _ in first for value in images.flatten()} == {1}
+
+
+def _threads(image: Tensor) -> Tensor:
+    return torch.full_like(image, torch.get_num_threads())
+
+
+def test_processes_share_the_global_batches() -> None:
+    plain = batches(batch=4)
+    ranks = [batches(batch=2, rank=rank, world=2) for rank in range(2)]
+    for k, (images, _, indices) in enumerate(plain[:5]):
+        for rank in range(2):
+            own_images, _, own_indices = ranks[rank][k]
+            assert torch.equal(own_indices, indices[rank::2])
+            assert torch.equal(own_images, images[rank::2])
+
+
+def test_loading_draws_nothing_from_the_global_generator() -> None:
+    before = torch.get_rng_state()
+    batches(workers=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_file_is_one_line(
+    make_tree: Callable[[dict[str, int]], Path], workers: int
+) -> None:
+    root = make_tree({"cat": 4})
+    (root / "cat" / "2.png").write_bytes(b"no image")
+    names = [f"cat/{i}.png" for i in range(4)]
+    split = Split(images=Files(root, names), labels=np.zeros(4, dtype=np.int64))
+    transform = eval_transform(default_preprocess(8))
+    loader = make_loader(split, transform, batch=2, shuffle=False, seed=0, workers=workers)
+    iterator = iter(loader)
+    assert len(next(iterator)[1]) == 2
+    message = _fault(iterator)
+    assert "cat/2.png: not an image" in message
+    assert "\n" not in message
+
+
+def _fault(iterator: Iterator[Batch]) -> str:
+    """What the next batch says is wrong. (``pytest.raises`` would keep the workers alive.)"""
+    try:
+        next(iterator)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def test_a_batch_larger_than_the_data() -> None:
+    with pytest.raises(UserError, match="batch is 12, but there are 11 images a process"):
+        batches(batch=12, world=2, drop_last=True)
+
+
+@pytest.mark.parametrize(
+    ("cores", "local", "workers"),
+    [(1, "1", 0), (2, "1", 1), (2, "2", 0), (16, "4", 3), (64, "1", 16)],
+)
+def test_workers_leave_a_core(
+    monkeypatch: pytest.MonkeyPatch, cores: int, local: str, workers: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
+    assert default_workers() == workers

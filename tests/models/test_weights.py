@@ -1,0 +1,225 @@
+"""Runs, checkpoints and files of weights into networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+
+import pytest
+import torch
+
+from res2net.errors import UserError
+from res2net.models.card import ModelCard
+from res2net.models.factory import create_model
+from res2net.models.weights import (
+    apply_weights,
+    build,
+    load_target,
+    load_weights,
+    read_weights,
+    save_weights,
+)
+
+
+class Code:
+    """Unpickled, it would leave a trace."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.system, (f"touch {self.path}",))
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    """A copy that may be spoilt."""
+    return shutil.copytree(tiny_run, tmp_path / "run")
+
+
+def _small(classes=10, depth=11):
+    return create_model("res2net29_small", num_classes=classes, depth=depth)
+
+
+@pytest.mark.parametrize("name", ["", "model.safetensors", "checkpoints/best.ckpt"])
+def test_every_kind_of_target_gives_the_same_network(tiny_run, name):
+    model, card = load_target(tiny_run / name)
+    assert not model.training
+    assert card.network == "res2net29_small"
+    assert card.classes == tuple(str(i) for i in range(10))
+    state, _ = read_weights(tiny_run / "model.safetensors")
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+
+
+def test_a_run_prefers_its_best(run):
+    (run / "model.safetensors").unlink()
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    for value in last["state_dict"].values():
+        value.zero_()
+    torch.save(last, run / "checkpoints" / "last.ckpt")
+    assert load_target(run)[0].fc.weight.abs().sum() > 0
+    (run / "checkpoints" / "best.ckpt").unlink()
+    assert load_target(run)[0].fc.weight.abs().sum() == 0
+    (run / "checkpoints" / "last.ckpt").unlink()
+    with pytest.raises(UserError, match=r"without weights \(no model.safetensors, no checkpoint"):
+        load_target(run)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_saved_and_read_back(tmp_path, kind):
+    model = _small().to(kind).to(memory_format=torch.channels_last)
+    save_weights(model, tmp_path / "w.safetensors")
+    state, card = read_weights(tmp_path / "w.safetensors")
+    assert card is None
+    other = _small().to(kind)
+    apply_weights(other, state, "w")
+    own = model.state_dict()
+    assert all(torch.equal(value, own[key]) for key, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"depth": 11}, {"depth": 11, "norm": "group", "width": 8}, {"first_block": "paper"}],
+)
+def test_a_card_builds_what_it_describes(tiny_run, options):
+    values = json.loads((tiny_run / "model.json").read_text())
+    card = ModelCard.from_dict({**values, "options": options}, "x")
+    model = build(card)
+    assert model.num_classes == 10
+    kinds = {type(module).__name__ for module in model.modules()}
+    assert ("GroupNorm" in kinds) == ("norm" in options)
+
+
+@pytest.mark.parametrize("name", ["inception_v3", "densenet161"])
+def test_networks_of_torchvision_are_built_from_cards(tiny_run, name):
+    values = json.loads((tiny_run / "model.json").read_text())
+    card = ModelCard.from_dict({**values, "network": name, "options": {}}, "x")
+    with torch.device("meta"):
+        assert build(card).num_classes == 10
+
+
+def _spoil_bytes(path):
+    path.write_bytes(os.urandom(999))
+
+
+def _spoil_half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _spoil_empty(path):
+    path.write_bytes(b"")
+
+
+def _spoil_pickle(path):
+    path.write_bytes(pickle.dumps({"state_dict": Code(path.with_name("trace"))}))
+
+
+def _spoil_code(path):
+    torch.save({"state_dict": {"x": Code(path.with_name("trace"))}}, path)
+
+
+def _spoil_list(path):
+    torch.save([1, 2], path)
+
+
+def _spoil_nan(path):
+    content = torch.load(path, weights_only=True)
+    content["state_dict"]["model.fc.bias"][3] = float("nan")
+    torch.save(content, path)
+
+
+def _spoil_keys(path):
+    content = torch.load(path, weights_only=True)
+    del content["state_dict"]["model.fc.bias"]
+    torch.save(content, path)
+
+
+def _spoil_card(path):
+    content = torch.load(path, weights_only=True)
+    content["hyper_parameters"]["card"]["network"] = "res2net29_smal"
+    torch.save(content, path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (_spoil_bytes, ""),
+        (_spoil_half, "damaged"),
+        (_spoil_empty, "empty"),
+        (_spoil_pickle, ""),
+        (_spoil_code, ""),
+        (_spoil_list, "holds"),
+        (_spoil_nan, "fc.bias"),
+        (_spoil_keys, "fc.bias"),
+        (_spoil_card, "Did you mean 'res2net29_small'?"),
+    ],
+)
+def test_a_spoilt_checkpoint_is_one_line_and_runs_nothing(run, spoil, word):
+    path = run / "checkpoints" / "best.ckpt"
+    spoil(path)
+    with pytest.raises(UserError) as error:
+        load_target(path)
+    text = str(error.value)
+    assert text.startswith(str(path))
+    assert word in text
+    assert "\n" not in text
+    assert not path.with_name("trace").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"network": "res2net50_26w_4"}, "unknown model 'res2net50_26w_4'. Did you mean"),
+        ({"options": {"depht": 11}}, "has no option 'depht'"),
+        ({"options": {"norm": "layer"}}, "unknown norm 'layer'"),
+        ({"options": {"depth": 12}}, "depth is 12"),
+    ],
+)
+def test_a_card_that_describes_no_network(run, change, message):
+    path = run / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UserError) as error:
+        load_target(run)
+    assert str(error.value).startswith(f"{path}: ")
+    assert message in str(error.value)
+
+
+def test_weights_alone(run):
+    (run / "model.json").unlink()
+    with pytest.raises(UserError, match=r"weights alone; model.json, which names the network"):
+        load_target(run)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("nowhere/run", "nowhere/run: no such run, checkpoint or network."),
+        ("res2net50_26w_4s", "res2net50_26w_4s is a network without weights: none are shipped"),
+        ("res2net50_26w4s", "Did you mean 'res2net50_26w_4s'?"),
+    ],
+)
+def test_nothing_there(tmp_path, monkeypatch, target, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        load_target(target)
+    assert message in str(error.value)
+
+
+def test_apply_refuses_another_network():
+    with pytest.raises(UserError) as error:
+        apply_weights(_small(), _small(depth=20).state_dict(), "x.ckpt")
+    assert str(error.value).startswith("x.ckpt")
+    with pytest.raises(UserError, match="fc"):
+        apply_weights(_small(), _small(classes=7).state_dict(), "x.ckpt")
+
+
+def test_a_start_for_other_classes_keeps_the_fresh_head(tiny_run, capsys):
+    model = _small(classes=3)
+    fresh = model.fc.weight.clone()
+    load_weights(model, tiny_run)
+    state, _ = read_weights(tiny_run / "model.safetensors")
+    assert torch.equal(model.fc.weight, fresh)
+    assert torch.equal(model.layer1[0].conv1.weight, state["layer1.0.conv1.weight"])
+    assert "classifier of 10 classes" in capsys.readouterr().err

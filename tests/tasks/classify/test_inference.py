@@ -1,0 +1,99 @@
+"""A network over many images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+import torch
+
+from res2net.data.labelled import Split
+from res2net.data.preprocess import default_preprocess
+from res2net.errors import UserError
+from res2net.models.factory import create_model
+from res2net.tasks.classify.inference import best_device, logits_of, run_over
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return create_model("res2net29_small", num_classes=4, depth=11).eval()
+
+
+@pytest.fixture
+def split():
+    pixels = np.random.default_rng(0).integers(0, 256, (7, SIZE, SIZE, 3), dtype=np.uint8)
+    return Split(images=pixels, labels=np.arange(7, dtype=np.int64) % 4)
+
+
+def test_logits_are_the_networks(network):
+    images = torch.randint(0, 256, (3, 3, SIZE, SIZE), dtype=torch.uint8)
+    preprocess = default_preprocess(SIZE)
+    found = logits_of(network.to(best_device()), images, preprocess, "fp32")
+    mean, std = (torch.tensor(x)[:, None, None] for x in (preprocess.mean, preprocess.std))
+    with torch.no_grad():
+        expected = network.cpu()((images / 255 - mean) / std)
+    assert found.shape == (3, 4)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-5)
+    assert not found.requires_grad
+
+
+def test_half_precision_is_near(network):
+    images = torch.randint(0, 256, (3, 3, SIZE, SIZE), dtype=torch.uint8)
+    full, half = (
+        logits_of(network, images, default_preprocess(SIZE), kind) for kind in ("fp32", "bf16")
+    )
+    assert half.dtype == torch.float32
+    assert not torch.equal(full, half)
+    torch.testing.assert_close(full, half, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize(("batch", "workers"), [(1, 0), (3, 0), (3, 1), (7, 0), (100, 0)])
+def test_every_image_once_in_order(network, split, batch, workers):
+    preprocess = default_preprocess(SIZE)
+    logits, targets, seen = run_over(
+        network, split, preprocess, batch=batch, workers=workers, precision="fp32"
+    )
+    assert logits.shape == (7, 4)
+    assert targets.tolist() == split.labels.tolist()
+    assert seen.tolist() == list(range(7))
+    whole = run_over(network, split, preprocess, batch=7, workers=0, precision="fp32")[0]
+    torch.testing.assert_close(logits, whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("limit", "images"), [(1, 3), (2, 6), (3, 7), (99, 7), (None, 7)])
+def test_limit_counts_batches(network, split, limit, images):
+    counted = []
+
+    def track(things: Iterable[object], count: int, label: str) -> Iterable[object]:
+        counted.append((count, label))
+        return things
+
+    logits, *_ = run_over(
+        network, split, default_preprocess(SIZE), batch=3, workers=0, limit=limit, track=track
+    )
+    assert len(logits) == images
+    assert counted == [(-(-images // 3), "evaluating")]
+
+
+def test_the_network_is_left_in_evaluation_mode(network, split):
+    network.train()
+    before = network.bn1.running_mean.clone()
+    run_over(network, split, default_preprocess(SIZE), workers=0)
+    assert not network.training
+    assert torch.equal(network.bn1.running_mean, before)
+
+
+def test_bad_files(network, photos):
+    files = sorted((photos / "val").rglob("*.jpg"))
+    files[4].write_bytes(files[4].read_bytes()[:300])
+    split = Split(images=files, labels=np.zeros(9, dtype=np.int64))
+    with pytest.raises(UserError, match=str(files[4])):
+        run_over(network, split, default_preprocess(SIZE), workers=0)
+    with pytest.warns(UserWarning, match=f"skipped: {files[4]}"):
+        _, _, seen = run_over(network, split, default_preprocess(SIZE), workers=0, skip_bad=True)
+    assert seen.tolist() == [0, 1, 2, 3, 5, 6, 7, 8]

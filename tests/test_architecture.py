@@ -1,0 +1,125 @@
+"""Ratchets: imports point one way, files stay small, the start stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parent.parent / "src" / "res2net"
+FILES = sorted(SOURCE.rglob("*.py"))
+LONGEST = 400  # lines
+
+# room → the rooms that it may import; what is not named here has no leave to import anything
+GROUND = {"errors", "files", "machine"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "files": {"errors"},
+    "machine": {"errors"},
+    "paper": {"errors"},
+    "data": GROUND,
+    "nn": {"paper"},
+    "config": {"data", "paper", *GROUND},
+    "weights": {"paper", "data", *GROUND},
+    "models": {"paper", "nn", "data", "weights", *GROUND},
+    "plug": {"paper", "nn", "models", *GROUND},
+    "integrations": {"paper", "nn", "models", "weights", "data", "tasks", *GROUND},
+    "tasks": {"paper", "nn", "models", "data", "weights", "config", *GROUND},
+    "train": {"paper", "models", "data", "weights", "tasks", "config", *GROUND},
+    "bench": {"paper", "models", "data", "tasks", "train", "config", *GROUND},
+    "cli": {
+        *("paper", "nn", "models", "plug", "data", "weights", "tasks", "train", "bench", "config"),
+        *GROUND,
+    },
+}
+HEAVY = ("torch", "torchvision", "pytorch_lightning", "torchmetrics", "matplotlib", "sklearn")
+
+
+def _room(file: Path) -> str:
+    return file.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def _imports(file: Path, *, top_only: bool = False) -> set[str]:
+    tree = ast.parse(file.read_text())
+    nodes = tree.body if top_only else ast.walk(tree)
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            if node.module == "res2net":
+                found |= {f"res2net.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
+def test_imports_point_one_way(file: Path) -> None:
+    room = _room(file)
+    if room in ("__init__", "__main__"):
+        return
+    rooms = {name.split(".")[1] for name in _imports(file) if name.startswith("res2net.")}
+    assert rooms - {room} <= MAY_IMPORT[room]
+
+
+def test_tasks_never_import_each_other() -> None:
+    for file in (SOURCE / "tasks").rglob("*.py"):
+        own = file.relative_to(SOURCE / "tasks").parts[0]
+        for name in _imports(file):
+            if name.startswith("res2net.tasks."):
+                assert name.split(".")[2] == own, file
+
+
+def test_the_paper_room_needs_no_torch() -> None:
+    for file in [*(SOURCE / "paper").glob("*.py"), SOURCE / "config.py", SOURCE / "errors.py"]:
+        assert not {name.partition(".")[0] for name in _imports(file)} & set(HEAVY), file
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
+def test_files_stay_small(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import res2net; res2net.list_models()",
+        "from res2net.cli.main import main; main(['--help'])",
+        "from res2net.cli.main import main; main(['models'])",
+        "from res2net.cli.main import main; main(['info', 'res2net50_26w_4s'])",
+    ],
+)
+def test_the_light_core_loads_nothing_heavy(code: str) -> None:
+    check = f"import sys\n{code}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_name_that_needs_torch_says_which_extra_to_install() -> None:
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'torch':\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import res2net\n"
+        "from res2net.cli.main import main\n"
+        "assert main(['models', 'dla*']) == 0\n"
+        "assert main(['demo']) == 2\n"
+        "res2net.create_model('resnet50')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "dla60_res2net" in done.stdout
+    assert "`res2net demo` needs torch: pip install 'res2net[train]'" in done.stderr
+    assert "res2net.create_model needs torch: pip install 'res2net[train]'" in done.stderr
+
+
+def test_public_names_are_sorted_and_exist() -> None:
+    import res2net
+
+    assert sorted(res2net.__all__) == res2net.__all__
+    assert set(res2net.__all__) <= {*res2net._HOMES, "__version__"}

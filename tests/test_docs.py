@@ -1,0 +1,93 @@
+"""What README and docs show is true: generated tables are current, examples run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from res2net.cli.main import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+README = (ROOT / "README.md").read_text()
+SHELL = [
+    line
+    for kind, text in FENCE.findall(README)
+    if kind == "sh"
+    for line in text.splitlines()
+    if line.startswith("res2net ")
+]
+
+
+def test_generated_tables_are_current() -> None:
+    done = subprocess.run(
+        [sys.executable, "tools/render_docs.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}run python tools/render_docs.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_every_block_of_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = [text for kind, text in FENCE.findall(README) if kind == "python"]
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert "Level(name='c5', channels=2048, stride=32) (1, 2048, 7, 7)" in capsys.readouterr().out
+
+
+def test_every_command_and_make_target_named_in_the_pages_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for page in PAGES:
+        text = page.read_text()
+        for command in re.findall(r"(?:^|`)res2net ([a-z]+)\b", text, re.MULTILINE):
+            assert command in COMMANDS, (page.name, command)
+        for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), (page.name, target)
+
+
+def test_every_option_named_in_the_pages_exists() -> None:
+    from res2net.cli import bench, demo, evaluate, predict, train, weights
+
+    known = {
+        f"--{name}"
+        for module in (bench, demo, evaluate, predict, train, weights)
+        for name in module.make_parser().names()
+    } | {"--nproc_per_node", "--check", "--resume"}
+    for page in PAGES:
+        for option in re.findall(r"(?<![\w-])(--[a-z][\w.]+)", page.read_text()):
+            assert option in known, (page.name, option)
+
+
+@pytest.mark.slow
+def test_the_readmes_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    chance = np.random.default_rng(0)
+    for name, tint in (("cat", 0), ("dog", 128)):
+        for i in range(6):
+            pixels = tint + chance.integers(0, 127, (64, 80, 3))
+            file = tmp_path / "photos" / name / f"{i}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(file)
+    assert len(SHELL) >= 3
+    for line in SHELL:
+        assert main(shlex.split(line)[1:]) == 0, line
+    assert (tmp_path / "runs" / "photos" / "report.md").is_file()
+    assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 13

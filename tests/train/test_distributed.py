@@ -1,0 +1,45 @@
+"""Two processes give the weights of one with the same global batch (where no batch norm is)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+OPTIONS = (
+    *("train", "--model", "res2net29_small", "--net.depth", "11", "--data", "digits"),
+    *("--train.precision", "fp64", "--train.epochs", "1", "--train.max_steps", "6"),
+    *("--train.threads", "1", "--input.workers", "0", "--seed", "3"),
+)
+
+
+def _train(run: Path, norm: str, launcher: tuple[str, ...]) -> tuple[dict[str, torch.Tensor], str]:
+    command = [sys.executable, *launcher, "-m", "res2net", *OPTIONS]
+    done = subprocess.run(
+        [*command, "--net.norm", norm, "--out", str(run)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return content["state_dict"], done.stdout
+
+
+@pytest.mark.parametrize("norm", ["group", pytest.param("frozen", marks=pytest.mark.slow)])
+def test_two_processes_equal_one(tmp_path: Path, norm: str) -> None:
+    one, _ = _train(tmp_path / "one", norm, ())
+    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
+    two, output = _train(tmp_path / "two", norm, torchrun)
+    assert "on 2 CPUs" in output
+    assert output.count("best checkpoint") == 1  # the first process speaks and writes alone
+    weights = [key for key, value in one.items() if value.is_floating_point()]
+    start = torch.cat([one[key].flatten() for key in weights])
+    difference = torch.cat([(one[key] - two[key]).flatten() for key in weights])
+    assert float(difference.abs().max() / start.abs().max()) <= 1e-6
+    assert (tmp_path / "two" / "report.md").is_file()

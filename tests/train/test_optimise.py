@@ -1,0 +1,77 @@
+"""Optimiser and schedule as Lightning gets them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn, optim
+
+from res2net.config import TrainOptions
+from res2net.train.optimise import make_optimiser, parameter_groups
+
+
+def _network():
+    return nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize(
+    ("decay_norms", "groups"),
+    [(True, [(5, 0.3)]), (False, [(2, 0.3), (3, 0.0)])],  # conv and linear; norm and biases
+)
+def test_decay_of_norms_and_biases(decay_norms, groups):
+    options = TrainOptions(decay_norms=decay_norms, weight_decay=0.3)
+    found = parameter_groups(_network(), options)
+    assert [(len(group["params"]), group["weight_decay"]) for group in found] == groups
+
+
+def test_frozen_parameters_are_left_out():
+    network = _network()
+    network[0].requires_grad_(False)
+    (group,) = parameter_groups(network, TrainOptions())
+    assert len(group["params"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "settings"),
+    [
+        (
+            {"optimizer": "sgd", "momentum": 0.8, "nesterov": True},
+            optim.SGD,
+            {"lr": 0.1, "momentum": 0.8, "nesterov": True},
+        ),
+        ({"optimizer": "adamw", "weight_decay": 0.05}, optim.AdamW, {"lr": 0.1}),
+    ],
+)
+def test_optimisers(values, kind, settings):
+    options = TrainOptions(lr=0.1, schedule="constant", **values)
+    optimiser = make_optimiser(_network(), options, 10)["optimizer"]
+    assert type(optimiser) is kind
+    for group in optimiser.param_groups:
+        assert {name: group[name] for name in settings} == settings
+    assert optimiser.param_groups[0]["weight_decay"] == options.weight_decay
+
+
+def test_the_rate_of_every_step():
+    """Warm-up over 2 epochs of 2 steps moves from the first step on, then half a cosine."""
+    options = TrainOptions(lr=0.8, epochs=4, warmup=2.0, schedule="cosine")
+    made = make_optimiser(_network(), options, 2)
+    assert made["lr_scheduler"]["interval"] == "step"
+    rates = []
+    for _ in range(8):
+        rates.append(made["optimizer"].param_groups[0]["lr"])
+        made["optimizer"].step()
+        made["lr_scheduler"]["scheduler"].step()
+    half = 0.5**0.5
+    falling = [0.8, 0.4 * (1 + half), 0.4, 0.4 * (1 - half)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, *falling])
+    assert made["optimizer"].param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_step_follows_the_gradient():
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(network.weight)
+    options = TrainOptions(lr=0.5, momentum=0.0, weight_decay=0.0, schedule="constant")
+    optimiser = make_optimiser(network, options, 1)["optimizer"]
+    network(torch.tensor([[3.0]])).sum().backward()
+    optimiser.step()
+    assert network.weight.item() == pytest.approx(1 - 0.5 * 3)

@@ -1,0 +1,102 @@
+"""A run that is killed and resumed ends in the very weights of a run that was left alone."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+EPOCHS = 3
+COMMAND = (
+    *(sys.executable, "-m", "res2net", "train", "--model", "res2net29_small", "--net.depth", "11"),
+    *("--net.drop_path", "0.2", "--data", "digits", "--train.epochs", str(EPOCHS)),
+    *("--augment.mixup", "0.2", "--train.ema", "0.9", "--train.threads", "1"),
+    *("--input.workers", "1", "--seed", "5"),
+)
+
+
+def _start(run: Path, *, resume: bool = False) -> subprocess.Popen[str]:
+    more = ["--resume"] if resume else []
+    return subprocess.Popen(
+        [*COMMAND, "--out", str(run), *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def _kill_after(process: subprocess.Popen[str], run: Path, epochs: int, delay: float) -> None:
+    """Kill -9 so many seconds after that many epochs are in metrics.csv."""
+    metrics = run / "metrics.csv"
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        if epochs == 0 or (metrics.is_file() and len(metrics.read_text().splitlines()) > epochs):
+            break
+        time.sleep(0.01)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def _weights(run: Path) -> dict[str, torch.Tensor]:
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return {
+        f"{part}/{name}": value
+        for part in ("state_dict", "current_model_state")
+        for name, value in content[part].items()
+    }
+
+
+def _assert_same(a: Path, b: Path) -> None:
+    first, second = _weights(a), _weights(b)
+    assert first.keys() == second.keys()
+    assert [k for k, v in first.items() if not torch.equal(v, second[k])] == []
+    rows = [(r / "metrics.csv").read_text().splitlines() for r in (a, b)]
+    without_time = [[row.split(",")[:3] + row.split(",")[4:] for row in each] for each in rows]
+    assert without_time[0] == without_time[1]
+    assert len(rows[0]) == 1 + EPOCHS
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody disturbed."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    _finish(_start(run))
+    return run
+
+
+def test_killed_in_an_epoch_and_resumed(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    _kill_after(_start(run), run, epochs=1, delay=0.3)
+    assert not (run / "report.md").exists()
+    output = _finish(_start(run, resume=True))
+    assert "epoch 1/3" not in output  # no epoch is lost, none is done twice
+    assert "epoch 3/3" in output
+    _assert_same(whole, run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_at_random_moments(whole: Path, tmp_path: Path, seed: int) -> None:
+    """Three kills a run, each anywhere from the start-up to the report."""
+    chance = random.Random(seed)
+    run = tmp_path / "run"
+    for attempt in range(3):
+        process = _start(run, resume=attempt > 0)
+        _kill_after(process, run, epochs=chance.randint(0, EPOCHS), delay=chance.uniform(0, 6))
+    _finish(_start(run, resume=True))
+    _assert_same(whole, run)
+    assert (run / "report.md").is_file()
+    assert not list(run.rglob("*.tmp"))

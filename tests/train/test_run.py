@@ -1,0 +1,212 @@
+"""A training run from configuration to report."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+import torch
+import yaml
+
+from res2net.config import RunConfig
+from res2net.errors import Stopped
+from res2net.machine import Processes
+from res2net.train.run import fit, make_trainer, memory_advice
+from res2net.train.start import settle_start
+
+
+def _config(data="digits", **train):
+    return RunConfig.from_dict(
+        {
+            "model": "res2net29_small",
+            "data": str(data),
+            "recipe": "smoke",
+            "net": {"depth": 11, "drop_path": 0.2},
+            "input": {"workers": 0},
+            "augment": {"mixup": 0.2},
+            "train": {"batch": 6, "threads": 1, "epochs": 3, "lr": 0.01, **train},
+        }
+    )
+
+
+class Listener:
+    """Hears what a run says; presses Ctrl-C at a line."""
+
+    def __init__(self, stop_at=None):
+        self.lines = []
+        self.stop_at = stop_at
+
+    def __call__(self, line):
+        self.lines.append(line)
+        if self.stop_at and line.startswith(self.stop_at):
+            signal.raise_signal(signal.SIGINT)
+
+
+def _state(run):
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in content["state_dict"].values())
+    return content
+
+
+def _assert_same(a, b):
+    first, second = _state(a), _state(b)
+    for part in ("state_dict", "current_model_state"):
+        assert first.get(part, {}).keys() == second.get(part, {}).keys()
+        for name, value in first.get(part, {}).items():
+            assert torch.equal(value, second[part][name]), name
+    assert first["global_step"] == second["global_step"]
+    rows = [
+        [line.split(",")[:3] + line.split(",")[4:] for line in text.splitlines()]  # less seconds
+        for text in ((run / "metrics.csv").read_text() for run in (a, b))
+    ]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"ema": 0.9, "accumulate": 2, "clip": 0.5},
+        {"max_steps": 7, "early_stop": 3},  # in the middle of the third epoch
+    ],
+)
+def test_stopped_and_resumed_ends_in_the_same_weights(photos, tmp_path, options):
+    config = _config(f"folder:{photos}", schedule="cosine", warmup=1.0, **options)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    fit(config, whole, resume=False, say=Listener())
+    with pytest.raises(Stopped, match=f"go on with: res2net train --out {broken} --resume"):
+        fit(config, broken, resume=False, say=Listener("epoch 2/3"))
+    assert _state(broken)["epoch"] == 0  # stopped before the second was written
+    listener = Listener()
+    fit(config, broken, resume=True, say=listener)
+    assert [line.split("  ")[0] for line in listener.lines if line.startswith("epoch")] == [
+        "epoch 2/3",
+        "epoch 3/3",
+    ]
+    _assert_same(whole, broken)
+
+
+def test_stopped_in_the_first_epoch_leaves_nothing(photos, tmp_path):
+    run = tmp_path / "run"
+    handlers = signal.getsignal(signal.SIGINT), threading.excepthook
+    with pytest.raises(Stopped, match="before the first checkpoint; nothing is kept"):
+        fit(_config(f"folder:{photos}"), run, resume=False, say=Listener("epoch 1/3"))
+    assert not run.exists()
+    assert (signal.getsignal(signal.SIGINT), threading.excepthook) == handlers
+
+
+def test_what_a_run_says(photos, tmp_path):
+    listener = Listener()
+    fit(_config(f"folder:{photos}", epochs=1), tmp_path / "run", resume=False, say=listener)
+    folder, network, recipe, epoch, best = listener.lines
+    assert folder == f"run folder: {tmp_path}/run"
+    assert network.startswith("res2net29_small (0.13M parameters) on photos: 18 training and 9")
+    assert recipe.startswith("recipe smoke: 1 epoch of 3 steps, batch 6, sgd, ")
+    assert recipe.endswith(" on 1 CPU, 1 thread") or torch.cuda.is_available()
+    assert epoch.startswith("epoch 1/1  loss ")
+    assert best.endswith(f"see {tmp_path}/run/report.md")
+
+
+def test_training_learns(photos, tmp_path):
+    """The three classes differ in colour."""
+    config = _config(f"folder:{photos}", epochs=12, optimizer="adamw", lr=0.01)
+    listener = Listener()
+    fit(config, tmp_path / "run", resume=False, say=listener)
+    assert "top-1 error 0.00 %" in listener.lines[-1]
+
+
+def test_early_stopping(photos, tmp_path):
+    config = _config(f"folder:{photos}", epochs=9, lr=1e-12, early_stop=2)
+    config = RunConfig.from_dict({**config.as_dict(), "net": {"depth": 11, "norm": "group"}})
+    listener = Listener()
+    run = tmp_path / "run"
+    fit(config, run, resume=False, say=listener)
+    assert sum(line.startswith("epoch") for line in listener.lines) == 3  # the first and two more
+    listener = Listener()
+    fit(config, run, resume=True, say=listener)
+    assert "nothing is left to train; raise --train.epochs to go on" in listener.lines
+
+
+def test_the_saved_configuration(photos, tmp_path):
+    config = _config(f"folder:{photos}", epochs=1)
+    fit(config, tmp_path / "run", resume=False, say=Listener())
+    saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert RunConfig.from_dict(saved) == config
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ({}, {"precision": "32-true", "max_epochs": 3, "accumulate_grad_batches": 1}),
+        ({"accumulate": 4}, {"accumulate_grad_batches": 4}),
+        ({"clip": 2.0}, {"gradient_clip_val": 2.0}),
+        ({"clip": 0.0}, {"gradient_clip_val": None}),
+        ({"val_batches": 2}, {"limit_val_batches": 2}),
+        ({"precision": "bf16"}, {"precision": "bf16-mixed"}),
+        ({"precision": "fp64"}, {"precision": "64-true"}),
+    ],
+)
+def test_options_reach_the_trainer(tmp_path, options, settings):
+    class Loader:
+        def __len__(self):
+            return 7
+
+    class Job:
+        train_loader = Loader()
+
+    config = _config(**{"precision": "fp32", **options})
+    one = Processes(devices=1, nodes=1, rank=0)
+    trainer = make_trainer(config, Job(), tmp_path, one, None)
+    assert {name: getattr(trainer, name) for name in settings} == settings
+    assert trainer.num_sanity_val_steps == 0
+
+
+def test_checkpointed_gradients_change_nothing(photos, tmp_path):
+    runs = []
+    for value in (False, True):
+        runs.append(tmp_path / str(value))
+        config = _config(f"folder:{photos}", epochs=1, gradient_checkpointing=value)
+        config = RunConfig.from_dict({**config.as_dict(), "net": {"depth": 11}})
+        fit(config, runs[-1], resume=False, say=Listener())
+    _assert_same(*runs)
+
+
+def test_frozen_levels_stay(photos, tmp_path):
+    config = _config(f"folder:{photos}", epochs=1, frozen_levels=1, lr=1.0)
+    fit(config, tmp_path / "run", resume=False, say=Listener())
+    fit(
+        _config(f"folder:{photos}", epochs=1, frozen_levels=1, lr=1e-12),
+        tmp_path / "still",
+        resume=False,
+        say=Listener(),
+    )
+    moved, still = (_state(tmp_path / name)["state_dict"] for name in ("run", "still"))
+    stem = [name for name in moved if name.startswith(("model.conv1.", "model.bn1."))]
+    assert stem
+    assert all(torch.equal(moved[name], still[name]) for name in stem)
+    assert not torch.allclose(moved["model.fc.weight"], still["model.fc.weight"])
+
+
+def test_memory_advice_names_the_values():
+    config = _config(batch=77)
+    assert "--train.batch (it is 77;" in memory_advice(config)
+    assert "it is None" not in memory_advice(config)
+
+
+def test_a_run_that_asks_for_no_weights_starts_as_it_is(tmp_path):
+    config = _config()
+    assert settle_start(config, tmp_path, pytest.fail) is config
+
+
+@pytest.mark.slow
+def test_compiled(photos, tmp_path):
+    """torch.compile on this machine: the same loss up to rounding."""
+    losses = []
+    for value in (False, True):
+        config = _config(f"folder:{photos}", epochs=1, precision="fp32")
+        values = {**config.as_dict(), "compile": value, "net": {"depth": 11}}
+        listener = Listener()
+        fit(RunConfig.from_dict(values), tmp_path / str(value), resume=False, say=listener)
+        losses.append(float(next(x for x in listener.lines if "loss" in x).split()[3]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

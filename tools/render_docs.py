@@ -1,0 +1,199 @@
+"""Write the generated tables into README.md and docs/*.md; ``--check`` only compares.
+
+A table stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. Numbers come from the
+paper room (published, counted) and from results/ (measured), never from a keyboard.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from res2net.paper.networks import NETWORKS, find_variant
+from res2net.paper.published import published, tables_of
+from res2net.paper.recipes import RECIPES
+from res2net.paper.structure import tally
+from res2net.paper.widths import choose_width
+from res2net.weights.catalogue import CATALOGUE
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+WIDTH_SCALES = (2, 3, 4, 5, 6, 8)
+BLOCK = re.compile(r"(<!-- begin: ([\w-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the first column is left-aligned, the others right."""
+    lines = [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def networks() -> str:
+    """Every row: counted size and cost, published top-1 error."""
+    rows = []
+    for name, variant in NETWORKS.items():
+        structure = tally(variant)
+        errors = {p.value for p in published(network=name) if p.metric == "top1_error"}
+        tables = ", ".join(tables_of(name)) or "–"
+        rows.append(
+            (
+                f"`{name}`",
+                f"{structure.params / 1e6:.3f}",
+                f"{structure.macs / 1e9:.3f}",
+                str(variant.size),
+                " / ".join(f"{e:.2f}" for e in sorted(errors, reverse=True)) or "–",
+                tables,
+            )
+        )
+    head = ("network", "parameters, M", "MACs, G", "pixels", "published top-1 error, %", "tables")
+    return markdown(head, rows)
+
+
+def recipes() -> str:
+    """Every recipe with where it comes from."""
+    rows = [(f"`{name}`", r.summary, r.source, r.promise or "–") for name, r in RECIPES.items()]
+    return re.sub(r"---:", "---", markdown(("recipe", "what", "source", "said to reach"), rows))
+
+
+def read_results(name: str) -> list[dict[str, str]]:
+    """Rows of a results file."""
+    with (RESULTS / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def pinned(package: str) -> str:
+    """The version of a package that measurements are made with."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return next(line.partition("==")[2] for line in lines if line.startswith(f"{package}=="))
+
+
+def about(row: Mapping[str, str]) -> str:
+    """What a measured table depends on, in a line."""
+    return (
+        f"\nMeasured on {row['cores']} cores of {row['cpu']}, torch {row['torch']}, "
+        f"timm {pinned('timm')}, n = {row['n']} interleaved rounds, {row['date']}: "
+        f"`{row['command']}`\n"
+    )
+
+
+def train_step() -> str:
+    """Training steps, ours and timm's."""
+    rows = read_results("train_step.csv")
+    cells = [
+        (
+            row["case"],
+            row["images_per_second"],
+            row["speed_over_timm_default"] or "",
+            row["speed_over_timm_equal"] or "",
+            row["peak_mib"],
+            row["saved_mib"],
+        )
+        for row in rows
+    ]
+    head = (
+        "case",
+        "img/s",
+        "× timm's default",
+        "× timm, same precision and layout",
+        "peak memory, MiB",
+        "kept for backward, MiB",
+    )
+    return markdown(head, cells) + about(rows[0])
+
+
+def trainings() -> str:
+    """Trained networks and what they reached."""
+    rows = read_results("trainings.csv")
+    cells = [
+        (
+            row["network"],
+            row["data"],
+            row["pixels"],
+            row["epochs"],
+            f"{float(row['top1_error']):.2f}",
+            f"{float(row['top5_error']):.2f}",
+            f"[curves]({row['folder']}/curves.png)",
+        )
+        for row in rows
+    ]
+    head = ("network", "data", "pixels", "epochs", "top-1 error, %", "top-5 error, %", "")
+    return markdown(head, cells)
+
+
+def weights() -> str:
+    """Every published file."""
+
+    def errors(pair: tuple[float, float] | None) -> str:
+        return f"{pair[0]:.2f} / {pair[1]:.2f}" if pair else "–"
+
+    rows = [
+        (
+            f"`{row.name}`",
+            row.file if not row.hub else f"{row.hub} on the hub",
+            errors(row.published),
+            errors(row.measured),
+            "yes" if row.licence.commercial else "no",
+        )
+        for row in CATALOGUE
+    ]
+    head = (
+        "name",
+        "file",
+        "published top-1 / top-5 error, %",
+        "measured by timm",
+        "commercial use",
+    )
+    return markdown(head, rows)
+
+
+def widths() -> str:
+    """The width that each scale needs to cost what the plain network costs."""
+    rows = []
+    for network in ("resnet50", "resnet101", "dla60"):
+        for budget, what in (("params", "parameters"), ("macs", "MACs")):
+            plain = getattr(tally(find_variant(network)), budget)
+            cells = []
+            for scale in WIDTH_SCALES:
+                width = choose_width(scale, budget, network=network)
+                row = find_variant(network, {"scale": scale, "width": width})
+                cells.append(f"{width} ({100 * (getattr(tally(row), budget) / plain - 1):+.1f} %)")
+            rows.append((f"`{network}`, {what}", *cells))
+    return markdown(("budget", *(f"s = {scale}" for scale in WIDTH_SCALES)), rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "networks": networks,
+    "recipes": recipes,
+    "train-step": train_step,
+    "trainings": trainings,
+    "widths": widths,
+    "weights": weights,
+}
+
+
+def render(text: str) -> str:
+    """The text with every block made anew."""
+    return BLOCK.sub(lambda m: f"{m.group(1)}{TABLES[m.group(2)]()}{m.group(3)}", text)
+
+
+def main() -> int:
+    """Render all pages; with ``--check`` return 1 where one is out of date."""
+    check, stale = "--check" in sys.argv[1:], []
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        old = page.read_text()
+        new = render(old)
+        if new != old:
+            stale.append(page.name)
+            if not check:
+                page.write_text(new)
+    if stale:
+        print(f"{'out of date' if check else 'written'}: {', '.join(stale)}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
