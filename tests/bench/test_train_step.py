@@ -6,6 +6,7 @@ import pytest
 
 from res2net.bench import train_step
 from res2net.errors import UserError
+from res2net.integrations.timm import register
 
 SMALL = {"network": "resnet18", "batch": 2, "size": 32}
 
@@ -21,6 +22,7 @@ def test_both_makers_keep_the_same_bytes_for_backward_of_a_plain_resnet() -> Non
     assert 0 < ours <= 1.01 * theirs
 
 
-def test_a_network_that_timm_lacks_is_refused() -> None:
+def test_a_network_that_timm_lacks_is_refused_even_when_registered_there() -> None:
+    register()  # or a step named "timm" would run our own network
     with pytest.raises(UserError, match="timm has no blres2net50"):
         train_step.make_step("timm fp32 nchw", "blres2net50", batch=1, size=32)

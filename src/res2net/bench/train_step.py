@@ -99,6 +99,8 @@ def _timm(network: str) -> Any:
         import timm
     except ModuleNotFoundError:
         raise UserError("timm is not installed: pip install timm==1.0.31") from None
-    if network not in timm.list_models():
+    # timm lists ours too once res2net.integrations.timm has registered them.
+    known = network in timm.list_models()
+    if not known or not timm.models.model_entrypoint(network).__module__.startswith("timm."):
         raise UserError(f"timm has no {network}; choose a network that both have")
     return timm.create_model(network)
