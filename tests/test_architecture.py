@@ -29,9 +29,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": {"paper", "nn", "models", "weights", "data", "tasks", *GROUND},
     "tasks": {"paper", "nn", "models", "data", "weights", "config", *GROUND},
     "train": {"paper", "models", "data", "weights", "tasks", "config", *GROUND},
-    "bench": {"paper", "models", "data", "tasks", "train", "config", *GROUND},
+    "runtime": {"data", "models", "errors", "files"},  # no torch: not the machine
+    "deploy": {
+        *("paper", "nn", "models", "weights", "data", "tasks", "config", "runtime"),
+        *GROUND,
+    },
+    "bench": {
+        *("paper", "models", "data", "tasks", "train", "deploy", "runtime", "config"),
+        *GROUND,
+    },
     "cli": {
         *("paper", "nn", "models", "plug", "data", "weights", "tasks", "train", "bench", "config"),
+        *("deploy", "runtime"),
         *GROUND,
     },
 }

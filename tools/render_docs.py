@@ -105,6 +105,49 @@ def train_step() -> str:
     return markdown(head, cells) + about(rows[0])
 
 
+def demo() -> str:
+    """What ``res2net demo`` printed: its epochs and its scores."""
+    lines = (RESULTS / "demo.txt").read_text().splitlines()
+    per_class = next(i for i, line in enumerate(lines) if "Classes, the worst first" in line)
+    last = next(i for i, line in enumerate(lines) if line.startswith("of "))
+    shown = [*lines[:per_class], *lines[last:]]
+    return "```text\n" + "\n".join(shown) + "\n```\n"
+
+
+def parity() -> str:
+    """How far our networks are from timm's and torchvision's."""
+    rows = read_results("parity.csv")
+    columns = ("library", "sizes", "logits", "levels", "gradients", "statistics")
+    cells = [
+        (f"`{row['network']}`", *(row[name] or "–" for name in columns), row["level_names"] or "–")
+        for row in rows
+    ]
+    head = ("network", *columns, "levels compared")
+    last = rows[-1]
+    made = f"\ntorch {last['torch']}, torchvision {last['torchvision']}, timm {pinned('timm')}, "
+    return markdown(head, cells) + made + f"{last['date']}: `{last['command']}`\n"
+
+
+def loading() -> str:
+    """The share of an epoch that reading images costs."""
+    rows = read_results("loading.csv")
+    cells = [
+        (
+            row["data"],
+            row["network"],
+            row["images"],
+            row["seconds_loaded"],
+            row["seconds_ready"],
+            f"{100 * float(row['loading_share']):.1f}",
+        )
+        for row in rows
+    ]
+    head = ("images", "network", "number", "epoch, s", "epoch without reading, s", "share, %")
+    last = rows[-1]
+    made = f"\nMeasured on {last['cores']} cores of {last['cpu']}, torch {last['torch']}, "
+    return markdown(head, cells) + made + f"{last['date']}: `{last['command']}`\n"
+
+
 def trainings() -> str:
     """Trained networks and what they reached."""
     rows = read_results("trainings.csv")
@@ -168,7 +211,10 @@ def widths() -> str:
 TABLES: Mapping[str, Callable[[], str]] = {
     "networks": networks,
     "recipes": recipes,
+    "demo": demo,
     "train-step": train_step,
+    "loading": loading,
+    "parity": parity,
     "trainings": trainings,
     "widths": widths,
     "weights": weights,

@@ -21,6 +21,7 @@ Schedule = Literal["step", "cosine", "constant"]
 Precision = Literal["auto", "fp64", "fp32", "bf16", "fp16"]
 Norm = Literal["batch", "group", "frozen"]
 Strategy = Literal["auto", "ddp", "fsdp"]
+Checkpointing = Literal["none", "cheap", "full"]
 AUTO = "auto"  # of --net.pretrained: published weights if they can be reached, else none
 FirstBlockName = Literal[
     "pool", "pool_exclude_pad", "strided_only", "strided_exclude_pad", "group", "paper"
@@ -102,7 +103,7 @@ class TrainOptions:
     early_stop: int = 0  # epochs without improvement before stopping; 0 never stops
     frozen_levels: int = 0  # levels kept as they are: 1 the stem, 2 the first stage too, ...
     precision: Precision = "auto"  # auto: bf16 where the hardware has it, else fp32
-    gradient_checkpointing: bool = False  # recompute activations: less memory, more time
+    gradient_checkpointing: Checkpointing = "none"  # in backward: cheap (norms), full (blocks)
     max_steps: int = -1  # stop after so many steps; -1 goes by epochs
     val_batches: int | None = None  # validate on so many batches only; default: all
     devices: int | None = None  # accelerators (or CPU processes); default: all, or torchrun's

@@ -13,7 +13,7 @@ SMALL = {"network": "resnet18", "batch": 2, "size": 32}
 
 @pytest.mark.parametrize("case", train_step.CASES)
 def test_every_case_steps(case: str) -> None:
-    train_step.make_step(case, **SMALL)()  # type: ignore[arg-type]
+    train_step.make_training(case, **SMALL).step()  # type: ignore[arg-type]
 
 
 def test_both_makers_keep_the_same_bytes_for_backward_of_a_plain_resnet() -> None:
@@ -25,4 +25,13 @@ def test_both_makers_keep_the_same_bytes_for_backward_of_a_plain_resnet() -> Non
 def test_a_network_that_timm_lacks_is_refused_even_when_registered_there() -> None:
     register()  # or a step named "timm" would run our own network
     with pytest.raises(UserError, match="timm has no blres2net50"):
-        train_step.make_step("timm fp32 nchw", "blres2net50", batch=1, size=32)
+        train_step.make_training("timm fp32 nchw", "blres2net50", batch=1, size=32)
+
+
+def test_checkpointing_keeps_less_for_backward_the_full_kind_least() -> None:
+    unit = {**SMALL, "network": "res2net18"}
+    plain, cheap, full = (
+        train_step.saved_bytes(f"ours fp32 nhwc{kind}", **unit)  # type: ignore[arg-type]
+        for kind in ("", " cheap", " full")
+    )
+    assert full < cheap < 0.9 * plain

@@ -3,116 +3,46 @@
 from __future__ import annotations
 
 import pytest
-import timm
 import torch
 import torchvision
 
 from res2net import create_model
+from res2net.bench.parity import SHARED, compare
 
-# ours → timm's name; DLA at multiples of 32, the others also at odd sizes
-TIMM = {
-    "resnet50": "resnet50",
-    "resnet101": "resnet101",
-    "resnext50_32x4d": "resnext50_32x4d",
-    "seresnet50": "seresnet50",
-    "dla60": "dla60",
-    "dla60x": "dla60x",
-    "dla60_res2net": "dla60_res2net",
-    "dla60_res2next": "dla60_res2next",
-    "res2net50_48w_2s": "res2net50_48w_2s",
-    "res2net50_26w_4s": "res2net50_26w_4s",
-    "res2net50_14w_8s": "res2net50_14w_8s",
-    "res2net50_26w_6s": "res2net50_26w_6s",
-    "res2net50_26w_8s": "res2net50_26w_8s",
-    "res2net101_26w_4s": "res2net101_26w_4s",
-    "res2next50": "res2next50",
-    "res2net50d": "res2net50d",
-    "res2net101d": "res2net101d",
-    "resnet18": "resnet18",
-    "resnet34": "resnet34",
+FAST = {  # one of each kind; the slow suite compares them all, at the large sizes too
+    *(("resnet18", "timm"), ("res2net50_26w_4s", "timm"), ("res2net50d", "timm")),
+    *(("dla60_res2net", "timm"), ("res2next50", "timm"), ("seresnet50", "timm")),
+    *(("resnet50", "torchvision"), ("inception_v3", "torchvision")),
 }
-FAST = {"resnet18", "res2net50_26w_4s", "res2net50d", "dla60_res2net", "res2next50", "seresnet50"}
-TORCHVISION = ["resnet50", "inception_v3", "densenet161"]
 
 
-def _randomise(model: torch.nn.Module) -> None:
-    """Weights and statistics at which every path matters (fresh norms would hide a missing one)."""
-    generator = torch.Generator().manual_seed(7)
-    for name, value in model.state_dict().items():
-        if value.ndim <= 1 and value.is_floating_point():
-            noise = torch.rand(value.shape, generator=generator, dtype=value.dtype)
-            centre = 0.0 if name.endswith(("bias", "running_mean")) else 1.0
-            value.copy_(centre + 0.2 * (noise - 0.5))
+@pytest.mark.parametrize(("network", "library"), sorted(FAST))
+def test_equals_its_peer_at_small_sizes(network: str, library: str) -> None:
+    sizes = {"inception_v3": (75,), "dla60_res2net": (64, 96)}.get(network, (64, 65))
+    found = compare(network, library, sizes)
+    assert found.holds, found
 
 
-def _relative(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float((a - b).norm() / b.norm())
+@pytest.mark.slow
+@pytest.mark.parametrize(("network", "library"), SHARED)
+def test_equals_its_peer_at_all_sizes(network: str, library: str) -> None:
+    found = compare(network, library)
+    assert found.holds, found
 
 
-def _pair(name: str, dtype: torch.dtype) -> tuple[torch.nn.Module, torch.nn.Module]:
-    theirs = timm.create_model(TIMM[name]).to(dtype)
-    _randomise(theirs)
-    ours = create_model(name).to(dtype)
-    ours.load_state_dict(theirs.state_dict(), strict=True)
-    return ours, theirs
+def test_levels_are_compared_where_the_peer_has_them() -> None:
+    assert list(compare("resnet18", "timm", (64,)).levels) == ["c1", "c2", "c3", "c4", "c5"]
+    assert list(compare("resnet18", "torchvision", (64,)).levels) == ["c2", "c3", "c4", "c5"]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in TIMM]
-)
-def test_evaluation_equals_timm(name: str) -> None:
-    ours, theirs = (model.eval() for model in _pair(name, torch.float32))
-    for size in (64, 96) if name.startswith("dla") else (64, 65, 225):
-        image = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(size))
-        with torch.no_grad():
-            assert _relative(ours(image), theirs(image)) < 1e-5
+def test_another_rule_for_the_first_block_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    from res2net.bench import parity
 
+    def other(name: str) -> torch.nn.Module:
+        return create_model(name, first_block="strided_only")
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in TIMM]
-)
-def test_training_step_equals_timm(name: str) -> None:
-    """Logits, every gradient and running statistic after one step, in double precision."""
-    ours, theirs = _pair(name, torch.float64)
-    image = torch.randn(
-        2, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
-    )
-    for model in (ours, theirs):
-        model.train()
-        model(image).square().sum().backward()
-    assert set(ours.state_dict()) == set(theirs.state_dict())
-    for key, value in theirs.state_dict().items():
-        if value.is_floating_point():
-            assert _relative(ours.state_dict()[key], value) < 1e-9, key
-    gradients = dict(ours.named_parameters())
-    for key, parameter in theirs.named_parameters():
-        assert _relative(gradients[key].grad, parameter.grad) < 1e-9, key
-
-
-@pytest.mark.parametrize("name", ["res2net50_26w_4s", "res2net50d"])
-def test_levels_equal_timms_features(name: str) -> None:
-    theirs = timm.create_model(name, features_only=True).eval()
-    ours = create_model(name).eval()
-    ours.load_state_dict(theirs.state_dict(), strict=False)
-    image = torch.randn(1, 3, 96, 65)
-    with torch.no_grad():
-        for level, mine, other in zip(
-            ours.levels, ours.forward_levels(image).values(), theirs(image), strict=True
-        ):
-            assert _relative(mine, other) < 1e-5, level
-
-
-@pytest.mark.parametrize("name", TORCHVISION)
-def test_evaluation_equals_torchvision(name: str) -> None:
-    extra = {"init_weights": False} if name == "inception_v3" else {}
-    theirs = torchvision.models.get_model(name, weights=None, **extra).eval()
-    _randomise(theirs)
-    ours = create_model(name).eval()
-    ours.load_state_dict(theirs.state_dict(), strict=True)
-    for size in (75, 299) if name == "inception_v3" else (64, 65):
-        image = torch.randn(1, 3, size, size)
-        with torch.no_grad():
-            assert _relative(ours(image), theirs(image)) < 1e-5
+    monkeypatch.setattr(parity, "create_model", other)
+    assert not compare("res2net50_26w_4s", "timm", (64,)).holds
 
 
 def test_inception_trains_its_auxiliary_classifier_as_torchvision_does() -> None:

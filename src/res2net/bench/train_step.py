@@ -2,7 +2,7 @@
 
 Each case names its maker, its precision and its memory layout. ``ours bf16 nhwc`` is what
 ``res2net train`` does on a processor with bfloat16; ``timm fp32 nchw`` is what timm does unless
-told otherwise.
+told otherwise; ``cheap`` and ``full`` are kinds of gradient checkpointing.
 """
 
 from __future__ import annotations
@@ -12,33 +12,51 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from res2net.bench.memory import bytes_kept
 from res2net.errors import UserError
 from res2net.models.factory import create_model
 
-Step = Callable[[], None]
 DEFAULTS = ("ours bf16 nhwc", "timm fp32 nchw")
 CASES = (
     *DEFAULTS,
     *("timm bf16 nhwc", "ours fp32 nchw", "ours fp32 nhwc", "timm fp32 nhwc"),
+    *("ours bf16 nhwc cheap", "ours bf16 nhwc full"),
 )
-EQUAL = tuple((f"ours {kind}", f"timm {kind}") for kind in ("bf16 nhwc", "fp32 nchw", "fp32 nhwc"))
+EQUAL = tuple(
+    (case, " ".join(["timm", *case.split()[1:3]])) for case in CASES if case.startswith("ours")
+)
 
 
-def make_step(case: str, network: str, *, batch: int, size: int) -> Step:
-    """A function that does one training step of a case on fixed random images.
+@dataclass(frozen=True)
+class Training:
+    """One case, ready to run on fixed random images."""
+
+    forward: Callable[[], Tensor]  # → loss
+    finish: Callable[[Tensor], None]  # backward and update
+
+    def step(self) -> None:
+        """A whole training step."""
+        self.finish(self.forward())
+
+
+def make_training(case: str, network: str, *, batch: int, size: int) -> Training:
+    """What trains a case.
 
     Raises:
         UserError: timm is asked for and not installed, or lacks the network.
     """
-    maker, precision, layout = case.split()
+    maker, precision, layout, *checkpointing = case.split()
     torch.manual_seed(0)
     model = _timm(network) if maker == "timm" else create_model(network)
+    if checkpointing:
+        model.gradient_checkpointing = checkpointing[0]
     images = torch.randn(batch, 3, size, size)
     targets = torch.randint(0, 1000, (batch,))
     if layout == "nhwc":
@@ -47,30 +65,22 @@ def make_step(case: str, network: str, *, batch: int, size: int) -> Step:
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     model.train()
 
-    def step() -> None:
+    def forward() -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             logits = model(images)
-        torch.autograd.backward(F.cross_entropy(logits.float(), targets))
+        return F.cross_entropy(logits.float(), targets)
+
+    def finish(loss: Tensor) -> None:
+        torch.autograd.backward(loss)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
-    return step
+    return Training(forward, finish)
 
 
 def saved_bytes(case: str, network: str, *, batch: int, size: int) -> int:
-    """Bytes that forward keeps for backward: each storage once, parameters left out."""
-    step = make_step(case, network, batch=batch, size=size)
-    storages: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, nn.Parameter):
-            storage = tensor.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        step()
-    return sum(storages.values())
+    """Bytes that forward keeps for backward."""
+    return bytes_kept(make_training(case, network, batch=batch, size=size).forward)
 
 
 def peak_memory(case: str, network: str, *, batch: int, size: int, steps: int = 3) -> int:
@@ -88,9 +98,9 @@ def peak_memory(case: str, network: str, *, batch: int, size: int, steps: int = 
 
 def run_alone(case: str, network: str, batch: int, size: int, steps: int) -> int:
     """Do some steps and return this process's peak resident bytes."""
-    step = make_step(case, network, batch=batch, size=size)
+    training = make_training(case, network, batch=batch, size=size)
     for _ in range(steps):
-        step()
+        training.step()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SUBJECTS = {
     "train-step": "a training step beside timm's: images a second, memory",
     "loading": "the share of an epoch that reading images costs",
+    "parity": "outputs, gradients and statistics beside timm's and torchvision's, same weights",
 }
 EXAMPLES = (
     "res2net bench train-step --model res2net50_26w_4s --batch 8",
@@ -52,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     exit_after_help(argv, parser)
     parser.check_names(given_options(argv))
     options = parser.parse_args(list(argv))
-    measures = {"train-step": train_step, "loading": loading}
+    measures = {"train-step": train_step, "loading": loading, "parity": parity}
     if options.subject not in measures:
         raise UserError(f"unknown subject {options.subject!r}; it can be {', '.join(measures)}")
     rows = measures[options.subject](options)
@@ -78,7 +79,7 @@ def train_step(options: Any) -> list[dict[str, object]]:
     memory = {case: bench.peak_memory(case, **given) for case in bench.CASES}
     saved = {case: bench.saved_bytes(case, **given) for case in bench.CASES}
     timings = interleave(
-        {case: bench.make_step(case, **given) for case in bench.CASES},
+        {case: bench.make_training(case, **given).step for case in bench.CASES},
         rounds=options.rounds,
         track=lambda numbers: track(numbers, len(numbers), "training steps"),  # type: ignore[arg-type, return-value]
     )
@@ -173,3 +174,35 @@ def loading(options: Any) -> list[dict[str, object]]:
             "n": options.epochs,
         }
     ]
+
+
+def parity(options: Any) -> list[dict[str, object]]:
+    """Differences from timm and torchvision: of one network, or with ``--model all`` of all."""
+    from res2net.bench.parity import SHARED, compare
+    from res2net.cli.tables import new_table, show
+
+    pairs = [pair for pair in SHARED if options.model in ("all", pair[0])]
+    if not pairs:
+        shared = ", ".join(dict.fromkeys(network for network, _ in SHARED))
+        raise UserError(f"--model {options.model}: no other library has it; all, or {shared}")
+    shown = ("network", "library", "logits", "levels", "gradients", "statistics")
+    table = new_table(*shown)
+    rows: list[dict[str, object]] = []
+    for network, library in track(pairs, len(pairs), "comparing"):
+        found = compare(network, library)
+        levels = f"{max(found.levels.values()):.1e}" if found.levels else ""
+        row: dict[str, object] = {
+            "network": network,
+            "library": library,
+            "sizes": " ".join(map(str, found.sizes)),
+            "logits": f"{found.logits:.1e}",
+            "level_names": " ".join(found.levels),
+            "levels": levels,
+            "gradients": f"{found.gradients:.1e}",
+            "statistics": f"{found.statistics:.1e}",
+            "holds": found.holds,
+        }
+        rows.append(row)
+        table.add_row(*(str(row[name]) for name in shown))
+    show(table)
+    return rows

@@ -206,11 +206,11 @@ def faults_named(path: Path) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise UserError(
             f"{path}: not an image (or of a format unknown here); delete it, convert it to JPEG "
-            "or PNG, or skip bad files"
+            "or PNG, or leave bad files out (skip_bad)"
         ) from error
     except _FAULTS as error:
         raise UserError(
-            f"{path}: a damaged or truncated image ({_one_line(error)}); replace it, or skip bad "
+            f"{path}: a damaged or truncated image ({_one_line(error)}); replace it, or leave bad "
             "files"
         ) from error
 

@@ -71,7 +71,7 @@ class TimmModel(Interface):
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute each block in backward instead of keeping its activations."""
-        self.gradient_checkpointing = enable
+        self.gradient_checkpointing = "full" if enable else "none"
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """(B, C, H, W) → logits (B, N), or pooled features (B, C) with ``pre_logits``."""

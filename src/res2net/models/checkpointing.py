@@ -1,12 +1,26 @@
-"""Gradient checkpointing that counts each batch once in the running statistics."""
+"""Gradient checkpointing: what backward needs is computed again instead of kept.
+
+Two ways: ``recomputed`` keeps nothing of a block but its input; ``cheaply_recomputed`` keeps the
+outputs of its convolutions too, so that only norms, activations, additions and concatenations run
+twice. Both count each batch once in the running statistics.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+)
+
+Contexts = tuple[AbstractContextManager[Any], AbstractContextManager[Any]]  # forward, second run
+_COSTLY = (torch.ops.aten.convolution.default, torch.ops.aten.addmm.default)
 
 
 @contextmanager
@@ -25,14 +39,35 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
 
 
 def recomputed(block: nn.Module, x: Tensor) -> Tensor:
-    """``block(x)`` whose activations are recomputed in backward instead of kept.
+    """``block(x)`` of which nothing but the input is kept for backward."""
 
-    The second run would update batch norms' running statistics again; it is kept from doing so.
-    """
-    y: Tensor = checkpoint(
-        block,
-        x,
-        use_reentrant=False,
-        context_fn=lambda: (nullcontext(), _statistics_kept(block)),
-    )
+    def contexts() -> Contexts:
+        return nullcontext(), _statistics_kept(block)
+
+    y: Tensor = checkpoint(block, x, use_reentrant=False, context_fn=contexts)
     return y
+
+
+def cheaply_recomputed(block: nn.Module, x: Tensor) -> Tensor:
+    """``block(x)`` of which the input and the convolutions' outputs are kept for backward."""
+
+    def contexts() -> Contexts:
+        forward, again = create_selective_checkpoint_contexts(_policy)
+        return forward, _both(again, _statistics_kept(block))
+
+    y: Tensor = checkpoint(block, x, use_reentrant=False, context_fn=contexts)
+    return y
+
+
+def _policy(_context: Any, operator: Any, *_: Any, **__: Any) -> CheckpointPolicy:
+    costly = operator in _COSTLY
+    return CheckpointPolicy.MUST_SAVE if costly else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+@contextmanager
+def _both(outer: AbstractContextManager[Any], inner: AbstractContextManager[Any]) -> Iterator[None]:
+    with outer, inner:
+        yield
+
+
+RECOMPUTE = {"cheap": cheaply_recomputed, "full": recomputed}

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from res2net.models.checkpointing import recomputed
+from res2net.models.checkpointing import RECOMPUTE
 from res2net.paper.variant import FirstBlock
 
 GlobalPool = Literal["avg", "max", "avgmax"]
+Checkpointing = Literal["none", "cheap", "full"]  # see res2net.models.checkpointing
 
 
 class Level(NamedTuple):
@@ -81,7 +82,7 @@ class Network(nn.Module, ABC):
     def __init__(self, *, global_pool: GlobalPool) -> None:
         super().__init__()
         self.global_pool = GlobalPooling(global_pool)
-        self.gradient_checkpointing = False
+        self.gradient_checkpointing: Checkpointing = "none"
         self.frozen_levels = 0
         self.num_classes = 0
 
@@ -152,9 +153,11 @@ class Network(nn.Module, ABC):
         return ((1.0, self(x)),)
 
     def run_blocks(self, blocks: nn.Module, x: Tensor) -> Tensor:
-        """Run blocks in a row; with ``gradient_checkpointing`` each is recomputed in backward."""
-        if not (self.gradient_checkpointing and self.training and torch.is_grad_enabled()):
+        """Run blocks in a row, each recomputed in backward as ``gradient_checkpointing`` says."""
+        kind = self.gradient_checkpointing
+        if kind == "none" or not (self.training and torch.is_grad_enabled()):
             return blocks(x)
+        recomputed = RECOMPUTE[kind]
         for block in blocks.children() if isinstance(blocks, nn.Sequential) else (blocks,):
             x = recomputed(block, x)
         return x

@@ -233,5 +233,5 @@ def memory_advice(config: RunConfig) -> str:
     return (
         f"lower --train.batch (it is {config.train.batch}; --train.accumulate keeps the batch that "
         f"the learning rate was meant for) or --input.size{size}, set "
-        "--train.gradient_checkpointing true, or use fewer --input.workers"
+        "--train.gradient_checkpointing full, or use fewer --input.workers"
     )

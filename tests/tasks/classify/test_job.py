@@ -159,10 +159,10 @@ def test_steps_of_an_epoch(photos, batch, accumulate, batches, steps):
 def test_a_job(photos):
     config = _config(
         data=f"folder:{photos}",
-        train={"class_weights": "balanced", "frozen_levels": 1, "gradient_checkpointing": True},
+        train={"class_weights": "balanced", "frozen_levels": 1, "gradient_checkpointing": "full"},
     )
     job = _build(config)
-    assert job.module.model.gradient_checkpointing
+    assert job.module.model.gradient_checkpointing == "full"
     assert not any(p.requires_grad for p in job.module.model.conv1.parameters())
     assert job.module.class_weights.tolist() == [1, 1, 1]
     assert job.card.network == "res2net29_small"
