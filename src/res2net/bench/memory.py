@@ -30,7 +30,7 @@ class _Made(TorchDispatchMode):
     """Remembers, weakly, every storage that an operator returns and did not get."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.storages: dict[int, tuple[StorageWeakRef, int]] = {}
 
     def __torch_dispatch__(

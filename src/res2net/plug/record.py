@@ -120,7 +120,7 @@ class _Frame:
     step: Step | None = None  # of a whole one, once an operation was seen
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Recorder(TorchDispatchMode):
     """Sees every operation; the hooks tell it inside which module."""
 
     def __init__(self) -> None:

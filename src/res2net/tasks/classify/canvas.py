@@ -65,7 +65,9 @@ _STYLE: dict[Any, Any] = {
     "ytick.color": GREY,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
-    "legend.frameon": False,
+    "legend.facecolor": "white",  # over a line it stays readable
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
     "lines.linewidth": 1.8,
     "lines.markersize": 4,
 }
