@@ -64,6 +64,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "runtime":  # needs no torch: `res2net.runtime.load(DIR)`
+        return importlib.import_module("res2net.runtime")
     if name not in _HOMES:
         raise AttributeError(f"module 'res2net' has no attribute {name!r}")
     try:

@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from res2net import machine
@@ -96,3 +97,14 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, object]], command: str) 
     writer.writerows(everything)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text.getvalue())
+
+
+def engine_versions() -> dict[str, str]:
+    """Versions of what networks are compared in and with; "" where it is missing."""
+    found = {}
+    for package in ("timm", "openvino", "onnxruntime", "nncf"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = ""
+    return found

@@ -19,12 +19,12 @@ EXAMPLES = (
 def make_parser() -> Parser:
     """All options of an evaluation."""
     parser = Parser(
-        "evaluate RUN|CHECKPOINT --data DATA [--option value ...]",
+        "evaluate RUN|CHECKPOINT|ARTIFACT --data DATA [--option value ...]",
         "Measure a trained network: top-1 and top-5 error and accuracy, every class, calibration, "
         "the pairs it confuses, a sheet of its worst mistakes.",
         EXAMPLES,
     )
-    parser.add_argument("target", type=str, help="run folder, checkpoint or .safetensors file")
+    parser.add_argument("target", type=str, help="run folder, checkpoint, .safetensors or artifact")
     parser.add_argument("--data", type=str, help="FORMAT:PATH, or a path that is recognised")
     parser.add_argument(
         "--split", type=str, default="val", choices=("val", "train"), help="part of the data"

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 from rich.markup import escape
@@ -22,7 +22,9 @@ from res2net.errors import UserError
 from res2net.files import write_text
 
 if TYPE_CHECKING:
-    from res2net.tasks.classify.predictor import Prediction, Predictor
+    from res2net.models.prediction import Prediction
+    from res2net.runtime.session import Runtime
+    from res2net.tasks.classify.predictor import Predictor
 
     Found = tuple[Path, Prediction]
 
@@ -37,12 +39,12 @@ EXAMPLES = (
 def make_parser() -> Parser:
     """All options of a prediction."""
     parser = Parser(
-        "predict RUN|CHECKPOINT IMAGE_OR_FOLDER ... [--option value ...]",
+        "predict RUN|CHECKPOINT|ARTIFACT IMAGE_OR_FOLDER ... [--option value ...]",
         "Say what is in images: the most likely classes with their probabilities. In a folder, "
         "files that cannot be read are listed and left out.",
         EXAMPLES,
     )
-    parser.add_argument("target", type=str, help="run folder, checkpoint or .safetensors file")
+    parser.add_argument("target", type=str, help="run folder, checkpoint, .safetensors or artifact")
     parser.add_argument("images", type=Path, nargs="+", help="image files and folders of them")
     parser.add_argument("--top", type=int, default=5, help="classes to name for each image")
     parser.add_argument("--csv", type=Path | None, help="write a table to this file")
@@ -75,9 +77,8 @@ def main(argv: Sequence[str]) -> None:
             raise UserError(f"{path}: folder {path.parent} does not exist; make it and run again")
 
     from res2net.machine import memory_mended_by
-    from res2net.tasks.classify.predictor import load
 
-    predictor = load(options.target)
+    predictor = open_target(options.target, options.precision)
     files = [file for path in options.images for file in images_in(path)]
     with memory_mended_by(f"lower --batch (it is {options.batch})"):
         found = predict(predictor, files, options)
@@ -92,7 +93,39 @@ def main(argv: Sequence[str]) -> None:
             print(f"written: {path}", file=sys.stderr)
 
 
-def predict(predictor: Predictor, files: Sequence[Path], options: Namespace) -> list[Found]:
+def open_target(target: str, precision: str) -> Predictor | Runtime:
+    """What predicts: a network in PyTorch, or an artifact in its engine.
+
+    Raises:
+        UserError: nothing there, or a precision for an artifact, which has its own.
+    """
+    from res2net.runtime.artifact import is_artifact
+
+    if not is_artifact(target):
+        from res2net.tasks.classify.predictor import load
+
+        return load(target)
+    from res2net.runtime.session import load as load_artifact
+
+    if precision != "auto":
+        raise UserError(f"--precision {precision}: {target} has its own; export another artifact")
+    return load_artifact(target, stream=True)
+
+
+def classify(
+    predictor: Predictor | Runtime, shaped: list[Any], *, top: int, precision: str
+) -> list[Prediction]:
+    """The classes of one batch of images that ``predictor.shaped`` made."""
+    from res2net.runtime.session import Runtime
+
+    if isinstance(predictor, Runtime):
+        return predictor.classify(shaped, top=top)
+    return predictor.classify(shaped, top=top, precision=precision)
+
+
+def predict(
+    predictor: Predictor | Runtime, files: Sequence[Path], options: Namespace
+) -> list[Found]:
     """Classify batch by batch; a file that cannot be read is left out with a note.
 
     With ``--json`` every batch is printed as soon as it is done.
@@ -103,7 +136,8 @@ def predict(predictor: Predictor, files: Sequence[Path], options: Namespace) -> 
     found: list[Found] = []
     batches = [files[i : i + options.batch] for i in range(0, len(files), options.batch)]
     for batch in track(batches, len(batches), "predicting"):
-        good, shaped = [], []
+        good: list[Path] = []
+        shaped: list[Any] = []
         for file in batch:
             try:
                 shaped.append(predictor.shaped(file))
@@ -114,7 +148,7 @@ def predict(predictor: Predictor, files: Sequence[Path], options: Namespace) -> 
                 warnings.warn(f"left out: {error}", stacklevel=1)
         if not good:
             continue
-        predictions = predictor.classify(shaped, top=options.top, precision=options.precision)
+        predictions = classify(predictor, shaped, top=options.top, precision=options.precision)
         found.extend(zip(good, predictions, strict=True))
         if options.json:
             for file, prediction in found[-len(good) :]:
@@ -167,11 +201,14 @@ def as_table(found: Sequence[Found]) -> Table:
     return table
 
 
-def draw_sheet(found: Sequence[Found], predictor: Predictor, path: Path) -> None:
+def draw_sheet(found: Sequence[Found], predictor: Predictor | Runtime, path: Path) -> None:
     """The contact sheet of predictions: the first images at most."""
+    import numpy as np
+
     from res2net.tasks.classify.sheets import draw_predictions
 
     shown = found[:ON_A_SHEET]
-    images = [predictor.shaped(file).permute(1, 2, 0).numpy() for file, _ in shown]
+    shaped = [predictor.shaped(file) for file, _ in shown]
+    images = [x if isinstance(x, np.ndarray) else x.permute(1, 2, 0).numpy() for x in shaped]
     labels = [f"{p.label} {100 * p.probability:.0f} %" for _, p in shown]
     draw_predictions(images, labels, path)

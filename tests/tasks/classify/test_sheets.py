@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from res2net.tasks.classify.canvas import MARGIN, TOP, WIDTH, Picture
+from res2net.drawing.canvas import MARGIN, TOP, WIDTH, Picture
 from res2net.tasks.classify.evaluation import Evaluation, score
 from res2net.tasks.classify.pictures import draw_mistakes, draw_predictions
 

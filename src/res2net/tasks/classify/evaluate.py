@@ -15,7 +15,10 @@ from res2net.data.readers import read
 from res2net.data.source import parse_source
 from res2net.errors import UserError
 from res2net.models.weights import load_target
+from res2net.runtime.artifact import is_artifact
+from res2net.runtime.session import load as load_artifact
 from res2net.tasks.classify.conclude import draw_all
+from res2net.tasks.classify.deployed import run_deployed
 from res2net.tasks.classify.evaluation import Evaluation, score
 from res2net.tasks.classify.inference import Track, run_over
 from res2net.tasks.classify.job import check_size
@@ -39,7 +42,7 @@ def evaluate(
     """Evaluate a run or checkpoint and write its tables and pictures.
 
     Args:
-        target: run folder, checkpoint or ``.safetensors`` file.
+        target: run folder, checkpoint, ``.safetensors`` file, or artifact folder.
         data: FORMAT:PATH.
         split: "val" or "train".
         out: folder to write; by default ``evaluation`` beside the weights.
@@ -56,7 +59,10 @@ def evaluate(
     for value, least, option in ((batch, 1, "--batch"), (workers, 0, "--workers")):
         if value is not None and value < least:
             raise UserError(f"{option} is {value}; it must be at least {least}")
-    model, card = load_target(target)
+    runtime = load_artifact(target) if is_artifact(target) else None
+    if runtime is not None and (size is not None or precision != "auto"):
+        raise UserError(f"{target}: an artifact has its size and precision; export another")
+    model, card = (None, runtime.artifact.card) if runtime else load_target(target)
     preprocess = card.preprocess
     if size is not None:
         check_size(size, card.network, "--size")
@@ -69,16 +75,22 @@ def evaluate(
     images = read(parse_source(data), val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
     part = images.val if split == "val" else images.train
     part = replace(part, labels=_in_order_of(card.classes, images, part.labels))
-    logits, targets, seen = run_over(
-        model,
-        part,
-        preprocess,
-        batch=batch,
-        workers=workers,
-        precision=precision,
-        skip_bad=skip_bad,
-        track=track,
-    )
+    if runtime is not None:
+        logits, targets, seen = run_deployed(
+            runtime, part, batch=batch, workers=workers, skip_bad=skip_bad, track=track
+        )
+    else:
+        assert model is not None
+        logits, targets, seen = run_over(
+            model,
+            part,
+            preprocess,
+            batch=batch,
+            workers=workers,
+            precision=precision,
+            skip_bad=skip_bad,
+            track=track,
+        )
     evaluation = score(logits, targets, card.classes)
     home = Path(target)
     folder = out or (home if home.is_dir() else home.parent) / "evaluation"

@@ -22,7 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from res2net.tasks.classify.canvas import (
+from res2net.drawing.canvas import (
     BLUE,
     GREEN,
     GREY,

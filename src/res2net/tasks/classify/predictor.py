@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,27 +18,11 @@ from res2net.data.transforms import eval_transform
 from res2net.errors import UserError
 from res2net.models.card import ModelCard
 from res2net.models.network import Network
+from res2net.models.prediction import Prediction
 from res2net.models.weights import load_target
 from res2net.tasks.classify.inference import best_device, logits_of
 
 Picture = str | Path | Image.Image | np.ndarray[Any, Any] | Tensor
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the network sees in one image."""
-
-    top: tuple[tuple[str, float], ...]  # (class, probability), most likely first
-
-    @property
-    def label(self) -> str:
-        """The most likely class."""
-        return self.top[0][0]
-
-    @property
-    def probability(self) -> float:
-        """Its probability."""
-        return self.top[0][1]
 
 
 class Predictor:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from res2net.tasks.classify.canvas import (
+from res2net.drawing.canvas import (
     GREEN,
     GREY,
     INK,

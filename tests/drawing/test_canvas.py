@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from matplotlib import _pylab_helpers
 from PIL import Image
 
-from res2net.errors import UserError
-from res2net.tasks.classify.canvas import (
+from res2net.drawing.canvas import (
     MARGIN,
     PALE,
     WIDTH,
@@ -24,6 +23,7 @@ from res2net.tasks.classify.canvas import (
     measure,
     write,
 )
+from res2net.errors import UserError
 
 
 def test_a_short_name_stays() -> None:

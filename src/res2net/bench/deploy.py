@@ -1,0 +1,101 @@
+"""Deployed networks timed beside each other: engine by engine, maker by maker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from res2net.bench.engines import ENGINES, MAKERS, TORCH, Case, has, prepare
+from res2net.bench.protocol import ROUNDS, Timing, interleave
+from res2net.errors import UserError
+
+REFERENCE = "resnet50"  # what a network's time is compared with
+Track = Callable[[range, str], Iterable[int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """What one case took, and what that is beside others."""
+
+    case: Case
+    size: int  # pixels
+    timing: Timing
+    over_timm: float | None  # speed over timm's network in the same engine and precision
+    to_resnet50: float | None  # time over that of the same maker's ResNet-50 in the same engine
+    over_timm_eager: float | None  # speed over timm's eager fp32; loops of their own, so medians
+
+
+def cases(
+    networks: Sequence[str],
+    *,
+    makers: Sequence[str] = MAKERS,
+    engines: Sequence[str] = tuple(ENGINES),
+    precisions: Sequence[str] = ("fp32", "bf16", "int8"),
+    batches: Sequence[int] = (1,),
+) -> list[Case]:
+    """Every combination that exists.
+
+    Raises:
+        UserError: a maker, engine or precision that does not exist, or nothing is left.
+    """
+    for option, given, known in (
+        ("--makers", makers, MAKERS),
+        ("--engines", engines, tuple(ENGINES)),
+        ("--precisions", precisions, ("fp32", "bf16", "int8")),
+    ):
+        for value in given:
+            if value not in known:
+                raise UserError(f"{option} {value}: it can be {', '.join(known)}")
+    found = [
+        Case(network, maker, engine, precision, batch)
+        for network in networks
+        for maker in makers
+        if has(network, maker)
+        for engine in engines
+        for precision in ENGINES[engine]
+        if precision in precisions
+        for batch in batches
+    ]
+    if not found:
+        raise UserError(f"nothing to time: no maker of {', '.join(makers)} has such a network")
+    return found
+
+
+def measure(
+    wanted: Sequence[Case], *, size: int, rounds: int = ROUNDS, track: Track | None = None
+) -> list[Speed]:
+    """Time the cases: those of torch in loops of their own, all others in one, batch by batch."""
+    timings: dict[Case, Timing] = {}
+    for loop in _loops(wanted):
+        calls = {str(case): prepare(case, size) for case in loop}
+        label = f"{len(loop)} cases"
+        found = interleave(
+            calls,
+            rounds=rounds,
+            track=(lambda numbers, label=label: track(numbers, label)) if track else None,  # type: ignore[misc, arg-type]
+        )
+        timings |= {case: found[str(case)] for case in loop}
+    return [_speed(case, size, timings) for case in wanted]
+
+
+def _loops(wanted: Sequence[Case]) -> list[list[Case]]:
+    kinds = dict.fromkeys((c.engine if c.engine in TORCH else "engines", c.batch) for c in wanted)
+    return [
+        [c for c in wanted if (c.engine if c.engine in TORCH else "engines", c.batch) == kind]
+        for kind in kinds
+    ]
+
+
+def _speed(case: Case, size: int, timings: dict[Case, Timing]) -> Speed:
+    own = timings[case]
+    timm = timings.get(replace(case, maker="timm"))
+    resnet = timings.get(replace(case, network=REFERENCE))
+    eager = timings.get(replace(case, maker="timm", engine="eager", precision="fp32"))
+    return Speed(
+        case=case,
+        size=size,
+        timing=own,
+        over_timm=own.speed_over(timm) if timm and case.maker != "timm" else None,
+        to_resnet50=resnet.speed_over(own) if resnet and case.network != REFERENCE else None,
+        over_timm_eager=eager.median / own.median if eager and eager is not own else None,
+    )

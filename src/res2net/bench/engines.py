@@ -1,0 +1,199 @@
+"""Networks in inference engines: ours as ``res2net export`` makes them, and other makers' models.
+
+A case names its network, its maker, its engine and its precision. timm's and torchvision's models
+go into an engine the way its manual says: converted as they are, float NCHW images in. Ours take
+bytes: their normalisation is part of what is timed.
+
+Legend: B batch · S side of the square image
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from res2net.data.preprocess import default_preprocess
+from res2net.deploy.engine import find_engine
+from res2net.deploy.fold import fold_batchnorm
+from res2net.deploy.program import INPUT, Program
+from res2net.deploy.quiet import quietly
+from res2net.errors import UserError
+from res2net.models.factory import create_model
+
+Call = Callable[[], object]
+MAKERS = ("ours", "timm", "torchvision")
+# engine → its precisions; eager and compiled are torch itself
+ENGINES = {
+    "eager": ("fp32", "bf16"),
+    "compiled": ("fp32", "bf16"),
+    "onnxruntime": ("fp32", "int8"),
+    "openvino": ("fp32", "bf16", "int8"),
+}
+TORCH = ("eager", "compiled")  # timed in loops of their own: their threads spin on
+CALIBRATION = 16  # images for int8: enough for ranges, and speed does not depend on them
+HINTS = {"fp32": {"INFERENCE_PRECISION_HINT": "f32"}, "bf16": {"INFERENCE_PRECISION_HINT": "bf16"}}
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """One thing to time."""
+
+    network: str
+    maker: str
+    engine: str
+    precision: str
+    batch: int
+
+    def __str__(self) -> str:
+        return f"{self.network} {self.maker} {self.engine} {self.precision} batch {self.batch}"
+
+
+def prepare(case: Case, size: int) -> Call:
+    """A function that classifies one fixed batch.
+
+    Raises:
+        UserError: the maker lacks the network, or is not installed.
+    """
+    torch.manual_seed(0)
+    net = _network(case.network, case.maker).eval().requires_grad_(False)
+    build = {"eager": _eager, "compiled": _compiled, "openvino": _openvino}
+    return build.get(case.engine, _onnxruntime)(case, net, size)
+
+
+def has(network: str, maker: str) -> bool:
+    """Whether the maker offers a network of this name."""
+    try:
+        with torch.device("meta"):
+            _network(network, maker)
+    except (UserError, NotImplementedError):
+        return False
+    return True
+
+
+def _network(network: str, maker: str) -> nn.Module:
+    if maker == "ours":
+        return create_model(network)
+    try:
+        if maker == "timm":
+            import timm
+
+            known = timm.models.is_model(network)
+            entry = timm.models.model_entrypoint(network) if known else None
+            if entry is None or not entry.__module__.startswith("timm."):
+                raise UserError(f"timm has no {network}")
+            return entry()
+        from torchvision.models import get_model, list_models
+
+        if network not in list_models():
+            raise UserError(f"torchvision has no {network}")
+        extra = {"init_weights": False} if network == "inception_v3" else {}
+        return get_model(network, weights=None, **extra)
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed: pip install {error.name}") from None
+
+
+def _images(case: Case, size: int) -> Tensor:
+    """Float images (B, 3, S, S)."""
+    return torch.rand(case.batch, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def _eager(case: Case, net: nn.Module, size: int) -> Call:
+    """Channels-last; ours with its norms folded, as ``res2net export`` and nobody else does."""
+    if case.maker == "ours":
+        net = fold_batchnorm(net)
+    return _in_torch(case, net, size)
+
+
+def _compiled(case: Case, net: nn.Module, size: int) -> Call:
+    """``torch.compile`` with weights frozen into the graph, which folds norms by itself."""
+    import torch._inductor.config as inductor
+
+    inductor.freezing = True
+    net.compile()
+    return _in_torch(case, net, size)
+
+
+def _in_torch(case: Case, net: nn.Module, size: int) -> Call:
+    net = net.to(memory_format=torch.channels_last)
+    images = _images(case, size).contiguous(memory_format=torch.channels_last)
+    if case.precision == "bf16":
+        net, images = net.bfloat16(), images.bfloat16()
+
+    def call() -> Tensor:
+        with torch.no_grad():
+            return net(images)
+
+    return call
+
+
+def _openvino(case: Case, net: nn.Module, size: int) -> Call:
+    import openvino as ov
+
+    with quietly():
+        if case.maker == "ours":
+            model = find_engine("openvino").convert(_program(net, size), size, case.batch)
+        else:
+            model = ov.convert_model(net, example_input=_images(case, size))
+            model.reshape([case.batch, 3, size, size])
+        if case.precision == "int8":
+            model = _quantised(model, case, size)
+    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), **HINTS.get(case.precision, {})}
+    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", **settings})
+    request = compiled.create_infer_request()
+    request.set_input_tensor(ov.Tensor(_given(case, size)))
+    return request.infer
+
+
+def _onnxruntime(case: Case, net: nn.Module, size: int) -> Call:
+    import onnxruntime
+
+    with quietly():
+        if case.maker == "ours":
+            model = find_engine("onnx").convert(_program(net, size), size, case.batch)
+        else:
+            images = (_images(case, size),)
+            exported = torch.onnx.export(
+                net, images, dynamo=True, input_names=[INPUT], external_data=False, verbose=False
+            )
+            assert exported is not None
+            model = exported.model_proto
+        if case.precision == "int8":
+            model = _quantised(model, case, size)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    given = {INPUT: _given(case, size)}
+    return lambda: session.run(None, given)
+
+
+def _program(net: nn.Module, size: int) -> Program:
+    return Program(fold_batchnorm(net), default_preprocess(size))  # type: ignore[arg-type]
+
+
+def _given(case: Case, size: int) -> Any:
+    """What the engine is fed: bytes (B, S, S, 3) for ours, else floats (B, 3, S, S)."""
+    images = _images(case, size).numpy()
+    if case.maker != "ours":
+        return images
+    return np.ascontiguousarray((255 * images).astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def _quantised(model: Any, case: Case, size: int) -> Any:
+    import nncf
+
+    chance = np.random.default_rng(0)
+    shape = _given(case, size).shape
+    batches = []
+    for _ in range(max(1, CALIBRATION // case.batch)):
+        noise = chance.random(shape, dtype=np.float32)
+        batches.append({INPUT: (255 * noise).astype(np.uint8)} if case.maker == "ours" else noise)
+    if case.maker != "ours" and case.engine == "onnxruntime":
+        batches = [{INPUT: noise} for noise in batches]
+    return nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))

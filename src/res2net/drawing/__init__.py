@@ -1,0 +1,1 @@
+"""How the project draws: one style for every picture."""

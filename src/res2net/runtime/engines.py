@@ -1,0 +1,181 @@
+"""What runs an artifact's model: OpenVINO or ONNX Runtime, imported when used.
+
+Legend: B batch · S side of the square image
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from res2net.errors import UserError
+from res2net.runtime.artifact import Artifact
+from res2net.weights.cache import cache_folder
+
+Pixels = npt.NDArray[np.uint8]  # (B, S, S, 3)
+Outputs = list[npt.NDArray[np.float32]]
+Key = TypeVar("Key")
+
+
+class Engine(Protocol):
+    """A loaded model."""
+
+    def run(self, images: Pixels) -> Outputs:
+        """One pass over images that the graph takes at once."""
+
+    def stream(self, items: Iterable[tuple[Key, Pixels]]) -> Iterator[tuple[Key, Outputs]]:
+        """Passes over many, in order, several under way at a time where the engine can."""
+
+
+class OpenVino:
+    """OpenVINO on the CPU; the compiled model is kept in the cache folder for the next start."""
+
+    def __init__(self, artifact: Artifact, *, threads: int | None, stream: bool) -> None:
+        try:
+            import openvino as ov
+        except ModuleNotFoundError:
+            raise UserError(_missing(artifact, "openvino", "runtime")) from None
+        core = ov.Core()
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "THROUGHPUT" if stream else "LATENCY",
+            "INFERENCE_NUM_THREADS": threads or cores(),
+        }
+        kept = _writable(cache_folder() / "openvino")
+        if kept is not None:
+            settings["CACHE_DIR"] = str(kept)
+        if artifact.precision in ("fp32", "bf16"):
+            settings["INFERENCE_PRECISION_HINT"] = "f32"
+        if artifact.precision == "bf16":
+            if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+                settings["INFERENCE_PRECISION_HINT"] = "bf16"
+            else:
+                warnings.warn(
+                    f"{artifact.folder}: this processor has no bfloat16; it runs in float32",
+                    stacklevel=2,
+                )
+        try:
+            self._compiled = core.compile_model(artifact.path, "CPU", settings)
+        except RuntimeError as error:
+            raise UserError(_unloadable(artifact, error)) from error
+        self._requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+
+    def run(self, images: Pixels) -> Outputs:
+        found = self._compiled(images)
+        return [np.array(found[port]) for port in self._compiled.outputs]
+
+    def stream(self, items: Iterable[tuple[Key, Pixels]]) -> Iterator[tuple[Key, Outputs]]:
+        free = deque(self._compiled.create_infer_request() for _ in range(self._requests))
+        busy: deque[tuple[Key, Any]] = deque()  # oldest first
+
+        def oldest() -> tuple[Key, Outputs]:
+            key, request = busy.popleft()
+            request.wait()
+            outputs = [np.array(request.get_output_tensor(i).data) for i in self._places]
+            free.append(request)
+            return key, outputs
+
+        for key, images in items:
+            if not free:
+                yield oldest()
+            request = free.popleft()
+            request.start_async([images])
+            busy.append((key, request))
+        while busy:
+            yield oldest()
+
+    @property
+    def _places(self) -> range:
+        return range(len(self._compiled.outputs))
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU."""
+
+    def __init__(self, artifact: Artifact, *, threads: int | None, stream: bool) -> None:  # noqa: ARG002
+        try:
+            import onnxruntime
+        except ModuleNotFoundError:
+            raise UserError(_missing(artifact, "onnxruntime", "onnx")) from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or cores()
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                artifact.path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its own hierarchy, down from RuntimeError or not
+            raise UserError(_unloadable(artifact, error)) from error
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, images: Pixels) -> Outputs:
+        return [np.asarray(y) for y in self._session.run(None, {self._input: images})]
+
+    def stream(self, items: Iterable[tuple[Key, Pixels]]) -> Iterator[tuple[Key, Outputs]]:
+        for key, images in items:
+            yield key, self.run(images)
+
+
+# the artifact's engine → those that can run it, the usual one first
+ENGINES: dict[str, dict[str, type[OpenVino | OnnxRuntime]]] = {
+    "openvino": {"openvino": OpenVino},
+    "onnx": {"onnx": OnnxRuntime, "openvino": OpenVino},  # OpenVINO reads ONNX files too
+}
+AUTO = "auto"
+
+
+def open_engine(
+    artifact: Artifact, name: str = AUTO, *, threads: int | None = None, stream: bool = False
+) -> Engine:
+    """Load the model.
+
+    Args:
+        name: an engine that can run it, or "auto".
+        threads: processors to use; None takes all.
+        stream: for many images at the highest rate, instead of one at the least delay.
+
+    Raises:
+        UserError: an engine that cannot run it, is not installed, or refuses the file.
+    """
+    able = ENGINES.get(artifact.engine, {})
+    if not able:
+        raise UserError(
+            f"{artifact.folder}: an artifact for {artifact.engine} runs in PyTorch "
+            "(torch.export.load), not here; export it --to openvino or onnx"
+        )
+    if name != AUTO and name not in able:
+        raise UserError(
+            f"--engine {name}: {artifact.folder} is for {artifact.engine}; "
+            f"it can be auto, {', '.join(able)}"
+        )
+    kind = next(iter(able.values())) if name == AUTO else able[name]
+    return kind(artifact, threads=threads, stream=stream)
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _writable(folder: Path) -> Path | None:
+    """The folder, made if need be; None where nothing can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def _missing(artifact: Artifact, package: str, extra: str) -> str:
+    return f"{artifact.folder} needs {package}: pip install 'res2net[{extra}]'"
+
+
+def _unloadable(artifact: Artifact, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:200]
+    return f"{artifact.path}: the engine refuses it ({reason}); export it again"

@@ -1,0 +1,70 @@
+"""Images as the exported graph takes them, by Pillow and NumPy alone.
+
+The same geometry as ``res2net.data.transforms.eval_transform``: short side to ``resize`` with
+antialiasing, then the central square. Both are antialiased with the same filter; rounding differs
+by a level of 255 here and there (``tests/runtime/test_images.py``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from res2net.data import photo
+from res2net.data.preprocess import Preprocess
+
+Picture = str | Path | Image.Image | npt.NDArray[Any]
+LONGEST = 8  # long side over short side; what is beyond is cut away before resizing
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def shaped(image: Picture, preprocess: Preprocess) -> photo.RGB:
+    """Any image as uint8 (S, S, 3).
+
+    Args:
+        image: a file, a Pillow image, or an array (H, W), (H, W, 3) or (H, W, 4).
+
+    Raises:
+        UserError: a file that cannot be read; names it.
+        TypeError, ValueError: something that is no image.
+    """
+    return fit(Image.fromarray(_rgb(image, preprocess.resize)), preprocess)
+
+
+def fit(image: Image.Image, preprocess: Preprocess) -> photo.RGB:
+    """An RGB image resized and cropped: uint8 (S, S, 3)."""
+    image = _cut_long(image)
+    width, height = image.size
+    short, long = sorted((width, height))
+    longer = int(preprocess.resize * long / short)
+    target = (preprocess.resize, longer) if width <= height else (longer, preprocess.resize)
+    if target != image.size:
+        image = image.resize(target, _FILTERS[preprocess.interpolation])
+    return np.ascontiguousarray(_centre(image, preprocess.size, preprocess.size))
+
+
+def _rgb(image: Picture, min_side: int) -> photo.RGB:
+    if isinstance(image, str | Path):
+        return photo.read_rgb(image, min_side=min_side)
+    if isinstance(image, Image.Image):
+        return photo.to_rgb(photo.upright(image))
+    if isinstance(image, np.ndarray):
+        return photo.array_to_rgb(image)
+    raise TypeError(f"an image is a path, a Pillow image or an array; got {type(image)}")
+
+
+def _cut_long(image: Image.Image) -> Image.Image:
+    """The middle of a strip, as in training."""
+    width, height = image.size
+    if max(width, height) <= LONGEST * min(width, height):
+        return image
+    return _centre(image, min(width, LONGEST * height), min(height, LONGEST * width))
+
+
+def _centre(image: Image.Image, width: int, height: int) -> Image.Image:
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))

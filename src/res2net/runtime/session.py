@@ -1,0 +1,147 @@
+"""``res2net.runtime.load(DIR)``: an artifact that takes images.
+
+Legend: B batch · S side of the square image · N classes · C channels and s stride of a level
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from res2net.data.preprocess import Preprocess
+from res2net.errors import UserError
+from res2net.models.prediction import Prediction
+from res2net.runtime.artifact import Artifact
+from res2net.runtime.engines import AUTO, Engine, Key, Outputs, Pixels, open_engine
+from res2net.runtime.images import Picture, shaped
+
+Floats = npt.NDArray[np.float32]
+
+
+class Runtime:
+    """A deployed network.
+
+    Attributes:
+        artifact: what is known of it.
+        engine: what runs it.
+    """
+
+    def __init__(self, artifact: Artifact, engine: Engine) -> None:
+        self.artifact = artifact
+        self.engine = engine
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of the logits."""
+        return self.artifact.card.classes
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What an image goes through before the graph, and inside it."""
+        return self.artifact.card.preprocess
+
+    def __call__(self, images: Pixels) -> Floats | dict[str, Floats]:
+        """uint8 (B, S, S, 3) → logits (B, N), or for a backbone maps (B, C, S/s, S/s) by name.
+
+        Raises:
+            ValueError: another shape or type.
+        """
+        height, width = self.artifact.height, self.artifact.width
+        wanted = (height, width, 3)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != wanted:
+            raise ValueError(
+                f"images are uint8 (B, {height}, {width}, 3); got {images.dtype} {images.shape}. "
+                "`predict` takes images of any size"
+            )
+        step = self.artifact.batch or len(images)
+        parts = [self.engine.run(part) for part in _cut(images, step)]
+        return self._named(
+            [np.concatenate(column)[: len(images)] for column in zip(*parts, strict=True)]
+        )
+
+    def predict(self, images: Picture | Iterable[Picture], *, top: int = 5) -> list[Prediction]:
+        """The most likely classes of each image, in order.
+
+        Args:
+            images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4).
+            top: how many classes to name.
+
+        Raises:
+            UserError: an image that cannot be read, a backbone (it has no classes), top below 1.
+        """
+        if top < 1:
+            raise UserError(f"top is {top}; it must be at least 1")
+        return self.classify((self.shaped(image) for image in _listed(images)), top=top)
+
+    def predict_shaped(
+        self, items: Iterable[tuple[Key, Pixels]], *, top: int = 5
+    ) -> Iterator[tuple[Key, Prediction]]:
+        """The most likely classes of images that ``shaped`` made, (S, S, 3) each, in order."""
+        if self.artifact.card.task != "classify":
+            raise UserError(
+                f"{self.artifact.folder} gives {', '.join(self.artifact.outputs)}, not classes; "
+                "call it with images instead"
+            )
+        for key, outputs in self.engine.stream((key, self._one(image)) for key, image in items):
+            yield key, self._prediction(outputs, top)
+
+    def classify(self, images: Iterable[Pixels], *, top: int = 5) -> list[Prediction]:
+        """The most likely classes of images that ``shaped`` made, in order."""
+        return [found for _, found in self.predict_shaped(enumerate(images), top=top)]
+
+    def shaped(self, image: Picture) -> Pixels:
+        """One image resized and cropped for the graph: uint8 (S, S, 3)."""
+        return shaped(image, self.preprocess)
+
+    def _one(self, image: Pixels) -> Pixels:
+        """(S, S, 3) → (B, S, S, 3) with as many copies as the graph takes."""
+        return np.repeat(image[None], self.artifact.batch or 1, axis=0)
+
+    def _prediction(self, outputs: Outputs, top: int) -> Prediction:
+        logits = outputs[0][0].astype(np.float64)  # (N,)
+        odds = np.exp(logits - logits.max())
+        probabilities = odds / odds.sum()
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        return Prediction(tuple((self.classes[i], float(probabilities[i])) for i in best))
+
+    def _named(self, outputs: Sequence[Floats]) -> Floats | dict[str, Floats]:
+        if self.artifact.outputs == ("logits",):
+            return outputs[0]
+        return dict(zip(self.artifact.outputs, outputs, strict=True))
+
+
+def load(
+    folder: str | Path, *, engine: str = AUTO, threads: int | None = None, stream: bool = False
+) -> Runtime:
+    """Load an artifact folder.
+
+    Args:
+        engine: "auto", "openvino" or "onnx".
+        threads: processors to use; None takes all.
+        stream: tune for many images at the highest rate, not for one at the least delay.
+
+    Raises:
+        UserError: no artifact, a damaged one, or an engine that is missing or cannot run it.
+    """
+    if threads is not None and threads < 1:
+        raise UserError(f"threads is {threads}; it must be at least 1")
+    artifact = Artifact.read(folder)
+    return Runtime(artifact, open_engine(artifact, engine, threads=threads, stream=stream))
+
+
+def _cut(images: Pixels, step: int) -> Iterator[Pixels]:
+    """Parts of ``step`` images; the last is filled up by repeating its last image."""
+    for start in range(0, len(images), step):
+        part = images[start : start + step]
+        missing = step - len(part)
+        yield part if not missing else np.concatenate([part, np.repeat(part[-1:], missing, 0)])
+
+
+def _listed(images: Picture | Iterable[Picture]) -> Iterable[Picture]:
+    if isinstance(images, np.ndarray):
+        return images if images.ndim == 4 else [images]
+    return [images] if isinstance(images, str | Path | Image.Image) else images

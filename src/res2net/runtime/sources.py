@@ -1,0 +1,127 @@
+"""Images of any number, listed one by one: folders, archives, list files, single files.
+
+Nothing is held but the names of one folder at a time, so a million files take no more memory than
+the largest folder. The order is fixed, which is what lets a stopped run go on.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from res2net.data import photo
+from res2net.data.files import SKIPPED_FOLDERS
+from res2net.errors import UserError
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+LISTS = (".txt", ".lst")
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One image that is to be read."""
+
+    name: str  # as the results name it
+    data: bytes | None = None  # of a member of an archive; None: the name is a file's
+
+    def read(self, min_side: int) -> Image.Image:
+        """The image in RGB, upright.
+
+        Raises:
+            UserError: it cannot be read; names it.
+        """
+        path = Path(self.name)
+        if self.data is None:
+            return Image.fromarray(photo.read_rgb(path, min_side=min_side))
+        if not self.data:
+            raise UserError(f"{self.name}: the file is empty (0 bytes)")
+        with photo.faults_named(path):
+            opened = photo.open_image(np.frombuffer(self.data, np.uint8))
+            return Image.fromarray(photo.opened_to_rgb(opened, min_side=min_side))
+
+
+def sources(given: Iterable[str]) -> Iterator[Source]:
+    """Every image that is meant, in a fixed order.
+
+    Args:
+        given: image files, folders, archives (zip, tar), list files (a path a line), or "-" for a
+            list on standard input.
+
+    Raises:
+        UserError: nothing there, or an archive or a list that cannot be read.
+    """
+    for item in given:
+        path = Path(item)
+        if item == STDIN:
+            yield from _listed(sys.stdin, None)
+        elif path.is_dir():
+            yield from _folder(str(path))
+        elif not path.exists():
+            raise UserError(f"{item}: no such file or folder")
+        elif item.lower().endswith(ARCHIVES):
+            yield from _archive(path)
+        elif path.suffix.lower() in LISTS:
+            with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+                yield from _listed(lines, path.parent)
+        else:
+            yield Source(item)
+
+
+def _folder(folder: str) -> Iterator[Source]:
+    """Images in it, then those of its folders, each sorted; links to folders are not followed."""
+    try:
+        with os.scandir(folder) as entries:
+            inside = sorted(
+                (entry.name, entry.is_dir(follow_symlinks=False))
+                for entry in entries
+                if not entry.name.startswith(".") and entry.name not in SKIPPED_FOLDERS
+            )
+    except OSError as error:
+        raise UserError(f"{folder}: cannot list this folder ({error.strerror})") from error
+    for name, is_folder in inside:
+        if not is_folder and _is_image(name):
+            yield Source(f"{folder}{os.sep}{name}")
+    for name, is_folder in inside:
+        if is_folder:
+            yield from _folder(f"{folder}{os.sep}{name}")
+
+
+def _listed(lines: Iterable[str], folder: Path | None) -> Iterator[Source]:
+    """A path a line; relative ones count from the list's folder."""
+    for line in lines:
+        name = line.strip()
+        if name and not name.startswith("#"):
+            yield Source(str(folder / name) if folder else name)
+
+
+def _archive(path: Path) -> Iterator[Source]:
+    """Images in a zip or tar, in the order of the archive."""
+    try:
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                for info in archive.infolist():
+                    if not info.is_dir() and _is_image(info.filename):
+                        yield Source(f"{path}/{info.filename}", archive.read(info))
+            return
+        with tarfile.open(path, "r:*") as tar:
+            for member in tar:
+                if member.isfile() and _is_image(member.name):
+                    file = tar.extractfile(member) or io.BytesIO()
+                    yield Source(f"{path}/{member.name}", file.read())
+    except (OSError, tarfile.TarError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
+        raise UserError(f"{path}: a damaged archive ({error}); copy it again") from error
+
+
+def _is_image(name: str) -> bool:
+    base = name.rpartition("/")[2]
+    return not base.startswith(".") and Path(base).suffix.lower() in photo.EXTENSIONS

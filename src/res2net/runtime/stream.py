@@ -1,0 +1,134 @@
+"""Many images through an artifact: decoded in threads while the engine works, results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from res2net.errors import UserError
+from res2net.models.prediction import Prediction
+from res2net.runtime.engines import Pixels, cores
+from res2net.runtime.images import fit
+from res2net.runtime.session import Runtime
+from res2net.runtime.sinks import open_sink
+from res2net.runtime.sources import Source, sources
+
+AHEAD = 8  # images decoded ahead of the engine, for each thread
+Result = tuple[str, Prediction | str]  # name, and what was seen or why it could not be read
+Track = Callable[[Iterable[Result]], Iterable[Result]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """What a run over many images did."""
+
+    done: int  # images of this run, bad ones included
+    before: int  # images that were done already
+    bad: int  # images of this run that could not be read
+    first_bad: str  # why the first could not; "" without any
+
+
+def classify(
+    runtime: Runtime, images: Iterable[Source], *, top: int = 5, workers: int | None = None
+) -> Iterator[Result]:
+    """Results in the order of the images; memory does not grow with their number.
+
+    Args:
+        workers: threads that decode; None fits the machine.
+    """
+    bad: dict[int, str] = {}
+    names: deque[str] = deque()
+    with ThreadPoolExecutor(workers or cores()) as pool:
+        readable = _readable(_ahead(pool, runtime, images, workers or cores()), names, bad)
+        number = 0  # of the next result
+        for key, found in runtime.predict_shaped(readable, top=top):
+            while number < key:
+                yield names.popleft(), bad.pop(number)
+                number += 1
+            yield names.popleft(), found
+            number += 1
+        while names:
+            yield names.popleft(), bad.pop(number)
+            number += 1
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, runtime: Runtime, images: Iterable[Source], workers: int
+) -> Iterator[tuple[str, Future[Pixels]]]:
+    """Names and images under way, a bounded number of them."""
+    preprocess = runtime.preprocess
+
+    def prepare(image: Source) -> Pixels:
+        return fit(image.read(preprocess.resize), preprocess)
+
+    waiting: deque[tuple[str, Future[Pixels]]] = deque()
+    for image in images:
+        waiting.append((image.name, pool.submit(prepare, image)))
+        if len(waiting) >= AHEAD * workers:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _readable(
+    images: Iterable[tuple[str, Future[Pixels]]], names: deque[str], bad: dict[int, str]
+) -> Iterator[tuple[int, Pixels]]:
+    """The images that can be read, numbered; the others' reasons go to ``bad``."""
+    for number, (name, image) in enumerate(images):
+        names.append(name)
+        try:
+            pixels = image.result()
+        except UserError as error:
+            bad[number] = str(error)
+            continue
+        yield number, pixels
+
+
+def predict_to_file(
+    runtime: Runtime,
+    given: Iterable[str],
+    out: Path,
+    *,
+    top: int = 5,
+    resume: bool = False,
+    workers: int | None = None,
+    track: Track | None = None,
+) -> Count:
+    """Classify everything and write it as it comes.
+
+    Args:
+        given: see ``sources``.
+        out: .csv, .jsonl or .parquet.
+        resume: go on behind the last row of ``out``, if it exists.
+        track: wraps the results in a progress bar.
+
+    Raises:
+        UserError: nothing to read, or an ``out`` that cannot be written or gone on with.
+    """
+    done, bad, first = 0, 0, ""
+    with open_sink(out, top=min(top, len(runtime.classes)), resume=resume) as sink:
+        images, before = sources(given), sink.done
+        if before:
+            _check_same(out, list(islice(images, before - 1, before)), sink.last)
+        results: Iterable[Result] = classify(runtime, images, top=top, workers=workers)
+        for name, found in track(results) if track else results:
+            sink.write(name, found)
+            done += 1
+            if isinstance(found, str):
+                bad += 1
+                first = first or found
+    if not done + before:
+        raise UserError(f"no images in {', '.join(given)}")
+    return Count(done=done, before=before, bad=bad, first_bad=first)
+
+
+def _check_same(out: Path, image: list[Source], last: str | None) -> None:
+    """Refuse to go on where the images are not those of the rows so far."""
+    if not image or image[0].name != last:
+        raise UserError(
+            f"--resume: the last row of {out} is {last}, but the images given now come in another "
+            "order or are others; start a new file"
+        )
