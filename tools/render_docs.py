@@ -80,6 +80,60 @@ def about(row: Mapping[str, str]) -> str:
     )
 
 
+def deploy() -> str:
+    """Two networks in every engine, ours and timm's."""
+    return _speeds(read_results("deploy.csv"))
+
+
+def deploy_networks() -> str:
+    """Many networks, ours, in the fastest engine and in PyTorch."""
+    return _speeds(read_results("deploy_networks.csv"))
+
+
+def folder() -> str:
+    """Folders of files through an artifact."""
+    rows = read_results("folder.csv")
+    cells = [
+        (
+            f"`{row['network']}`",
+            f"{row['engine']} {row['precision']}",
+            row["images"],
+            row["alone_per_second"],
+            row["whole_per_second"],
+            f"{100 * float(row['share']):.0f}",
+        )
+        for row in rows
+    ]
+    head = (
+        "network",
+        "how",
+        "files",
+        "network alone, images/s",
+        "from files, images/s",
+        "share, %",
+    )
+    return markdown(head, cells) + about(rows[-1])
+
+
+def _speeds(rows: Sequence[Mapping[str, str]]) -> str:
+    columns = ("over_timm", "to_resnet50", "over_timm_eager")
+    cells = [
+        (
+            f"`{row['network']}`",
+            f"{row['maker']}, {row['engine']} {row['precision']}",
+            row["batch"],
+            row["median_ms"],
+            *(row[name] or "–" for name in columns),
+        )
+        for row in rows
+    ]
+    head = (
+        *("network", "how", "batch", "ms", "× timm, same engine"),
+        *("time / ResNet-50", "× timm eager fp32"),
+    )
+    return markdown(head, cells) + about(rows[-1])
+
+
 def train_step() -> str:
     """Training steps, ours and timm's."""
     rows = read_results("train_step.csv")
@@ -212,6 +266,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "networks": networks,
     "recipes": recipes,
     "demo": demo,
+    "deploy": deploy,
+    "deploy-networks": deploy_networks,
+    "folder": folder,
     "train-step": train_step,
     "loading": loading,
     "parity": parity,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from res2net.bench.engines import ENGINES, MAKERS, TORCH, Case, has, prepare
+from res2net.bench.engines import ENGINES, MAKERS, Case, has, prepare
 from res2net.bench.protocol import ROUNDS, Timing, interleave
 from res2net.errors import UserError
 
@@ -22,7 +22,7 @@ class Speed:
     timing: Timing
     over_timm: float | None  # speed over timm's network in the same engine and precision
     to_resnet50: float | None  # time over that of the same maker's ResNet-50 in the same engine
-    over_timm_eager: float | None  # speed over timm's eager fp32; loops of their own, so medians
+    over_timm_eager: float | None  # speed over timm in eager fp32, torch's default layout; medians
 
 
 def cases(
@@ -64,7 +64,7 @@ def cases(
 def measure(
     wanted: Sequence[Case], *, size: int, rounds: int = ROUNDS, track: Track | None = None
 ) -> list[Speed]:
-    """Time the cases: those of torch in loops of their own, all others in one, batch by batch."""
+    """Time the cases in a loop for each engine: threads that spin on slow what comes next."""
     timings: dict[Case, Timing] = {}
     for loop in _loops(wanted):
         calls = {str(case): prepare(case, size) for case in loop}
@@ -79,18 +79,15 @@ def measure(
 
 
 def _loops(wanted: Sequence[Case]) -> list[list[Case]]:
-    kinds = dict.fromkeys((c.engine if c.engine in TORCH else "engines", c.batch) for c in wanted)
-    return [
-        [c for c in wanted if (c.engine if c.engine in TORCH else "engines", c.batch) == kind]
-        for kind in kinds
-    ]
+    kinds = dict.fromkeys((case.engine, case.batch) for case in wanted)
+    return [[c for c in wanted if (c.engine, c.batch) == kind] for kind in kinds]
 
 
 def _speed(case: Case, size: int, timings: dict[Case, Timing]) -> Speed:
     own = timings[case]
     timm = timings.get(replace(case, maker="timm"))
     resnet = timings.get(replace(case, network=REFERENCE))
-    eager = timings.get(replace(case, maker="timm", engine="eager", precision="fp32"))
+    eager = timings.get(replace(case, maker="timm", engine="eager-nchw", precision="fp32"))
     return Speed(
         case=case,
         size=size,

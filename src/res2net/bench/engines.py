@@ -27,16 +27,17 @@ from res2net.models.factory import create_model
 
 Call = Callable[[], object]
 MAKERS = ("ours", "timm", "torchvision")
-# engine → its precisions; eager and compiled are torch itself
+# engine → its precisions; eager (channels-last), eager-nchw (torch's default layout) and compiled
+# (torch.compile) are torch itself
 ENGINES = {
     "eager": ("fp32", "bf16"),
+    "eager-nchw": ("fp32",),
     "compiled": ("fp32", "bf16"),
     "onnxruntime": ("fp32", "int8"),
     "openvino": ("fp32", "bf16", "int8"),
 }
-TORCH = ("eager", "compiled")  # timed in loops of their own: their threads spin on
 CALIBRATION = 16  # images for int8: enough for ranges, and speed does not depend on them
-HINTS = {"fp32": {"INFERENCE_PRECISION_HINT": "f32"}, "bf16": {"INFERENCE_PRECISION_HINT": "bf16"}}
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8: what is left in float
 
 
 @dataclass(frozen=True, order=True)
@@ -61,8 +62,14 @@ def prepare(case: Case, size: int) -> Call:
     """
     torch.manual_seed(0)
     net = _network(case.network, case.maker).eval().requires_grad_(False)
-    build = {"eager": _eager, "compiled": _compiled, "openvino": _openvino}
-    return build.get(case.engine, _onnxruntime)(case, net, size)
+    build: dict[str, Callable[[Case, nn.Module, int], Call]] = {
+        "eager": _eager,
+        "eager-nchw": _eager,
+        "compiled": _compiled,
+        "onnxruntime": _onnxruntime,
+        "openvino": _openvino,
+    }
+    return build[case.engine](case, net, size)
 
 
 def has(network: str, maker: str) -> bool:
@@ -103,7 +110,7 @@ def _images(case: Case, size: int) -> Tensor:
 
 
 def _eager(case: Case, net: nn.Module, size: int) -> Call:
-    """Channels-last; ours with its norms folded, as ``res2net export`` and nobody else does."""
+    """Ours with its norms folded, as in every export."""
     if case.maker == "ours":
         net = fold_batchnorm(net)
     return _in_torch(case, net, size)
@@ -119,8 +126,10 @@ def _compiled(case: Case, net: nn.Module, size: int) -> Call:
 
 
 def _in_torch(case: Case, net: nn.Module, size: int) -> Call:
-    net = net.to(memory_format=torch.channels_last)
-    images = _images(case, size).contiguous(memory_format=torch.channels_last)
+    images = _images(case, size)
+    if case.engine != "eager-nchw":
+        net = net.to(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
     if case.precision == "bf16":
         net, images = net.bfloat16(), images.bfloat16()
 
@@ -142,8 +151,12 @@ def _openvino(case: Case, net: nn.Module, size: int) -> Call:
             model.reshape([case.batch, 3, size, size])
         if case.precision == "int8":
             model = _quantised(model, case, size)
-    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), **HINTS.get(case.precision, {})}
-    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", **settings})
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": HINTS[case.precision],
+    }
+    compiled = ov.Core().compile_model(model, "CPU", settings)
     request = compiled.create_infer_request()
     request.set_input_tensor(ov.Tensor(_given(case, size)))
     return request.infer

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from res2net.bench.protocol import Timing
 
 SUBJECTS = {
+    "deploy": "networks in inference engines, ours beside timm's and torchvision's",
     "train-step": "a training step beside timm's: images a second, memory",
+    "folder": "an artifact over a folder of files, beside the network alone",
     "loading": "the share of an epoch that reading images costs",
     "parity": "outputs, gradients and statistics beside timm's and torchvision's, same weights",
 }
 EXAMPLES = (
     "res2net bench train-step --model res2net50_26w_4s --batch 8",
+    "res2net bench deploy --model resnet50,res2net50_26w_4s --engines openvino --chart speed.png",
     "res2net bench loading --model resnet50 --data photos/ --batch 32",
 )
 
@@ -36,11 +39,26 @@ def make_parser() -> Parser:
     )
     parser.description = f"{parser.description}\n\nsubjects:\n{subjects}"
     parser.add_argument("subject", type=str, help="what to measure")
-    parser.add_argument("--model", type=str, default="res2net50_26w_4s", help="network")
-    parser.add_argument("--batch", type=int, default=8, help="images of one step")
+    parser.add_argument(
+        "--model",
+        type=str,
+        default="res2net50_26w_4s",
+        help="network; deploy: several, by commas",
+    )
+    parser.add_argument("--batch", type=int | None, help="images at a time; default 8, deploy 1")
     parser.add_argument("--size", type=int, default=224, help="pixels")
-    parser.add_argument("--rounds", type=int, default=45, help="counted rounds of train-step")
-    parser.add_argument("--data", type=str, help="loading: FORMAT:PATH")
+    parser.add_argument("--rounds", type=int, default=45, help="counted rounds")
+    parser.add_argument("--makers", type=str, default="ours,timm", help="deploy: also torchvision")
+    parser.add_argument(
+        "--engines",
+        type=str,
+        default="eager-nchw,eager,onnxruntime,openvino",
+        help="deploy: also compiled (minutes for each network)",
+    )
+    parser.add_argument("--precisions", type=str, default="fp32,bf16,int8", help="deploy")
+    parser.add_argument("--chart", type=Path | None, help="deploy: draw the figures, PNG")
+    parser.add_argument("--data", type=str, help="loading: FORMAT:PATH; folder: images")
+    parser.add_argument("--artifact", type=str | None, help="folder: what `res2net export` wrote")
     parser.add_argument("--epochs", type=int, default=2, help="loading: epochs of each kind")
     parser.add_argument("--workers", type=int | None, help="loading: processes that read")
     parser.add_argument("--out", type=Path | None, help="CSV to append the figures to")
@@ -53,9 +71,12 @@ def main(argv: Sequence[str]) -> None:
     exit_after_help(argv, parser)
     parser.check_names(given_options(argv))
     options = parser.parse_args(list(argv))
-    measures = {"train-step": train_step, "loading": loading, "parity": parity}
+    measures = {"deploy": deploy, "train-step": train_step}
+    measures |= {"folder": folder, "loading": loading, "parity": parity}
     if options.subject not in measures:
         raise UserError(f"unknown subject {options.subject!r}; it can be {', '.join(measures)}")
+    if options.batch is None:
+        options.batch = 1 if options.subject == "deploy" else 8
     rows = measures[options.subject](options)
     if options.out:
         from res2net.bench.protocol import append_rows
@@ -206,3 +227,81 @@ def parity(options: Any) -> list[dict[str, object]]:
         table.add_row(*(str(row[name]) for name in shown))
     show(table)
     return rows
+
+
+def deploy(options: Any) -> list[dict[str, object]]:
+    """Time networks in engines."""
+    import torch
+
+    from res2net import machine
+    from res2net.bench.deploy import cases, measure
+    from res2net.bench.protocol import engine_versions
+    from res2net.cli.tables import new_table, show
+
+    torch.set_num_threads(machine.cores())
+    names = {name: options[name].split(",") for name in ("makers", "engines", "precisions")}
+    wanted = cases(options.model.split(","), batches=[options.batch], **names)
+    found = measure(
+        wanted,
+        size=options.size,
+        rounds=options.rounds,
+        track=lambda numbers, label: track(numbers, len(numbers), label),
+    )
+    shown = ("network", "maker", "engine", "precision", "median_ms")
+    ratios = ("over_timm", "to_resnet50", "over_timm_eager")
+    table = new_table(*shown, right=ratios)
+    rows: list[dict[str, object]] = []
+    for speed in found:
+        case = speed.case
+        row: dict[str, object] = {
+            **{name: getattr(case, name) for name in ("network", "maker", "engine", "precision")},
+            "batch": case.batch,
+            "size": speed.size,
+            "median_ms": round(1000 * speed.timing.median, 2),
+            "least_ms": round(1000 * speed.timing.least, 2),
+            "n": len(speed.timing.seconds),
+            **{
+                name: "" if getattr(speed, name) is None else round(getattr(speed, name), 3)
+                for name in ratios
+            },
+            **engine_versions(),
+        }
+        rows.append(row)
+        table.add_row(*(str(row[name]) for name in (*shown, *ratios)))
+    show(table)
+    if options.chart:
+        from res2net.bench.chart import draw_speeds
+
+        draw_speeds(found, options.chart)
+    return rows
+
+
+def folder(options: Any) -> list[dict[str, object]]:
+    """An artifact over files, and what reading them costs."""
+    from res2net.bench.folder import ROUNDS, measure
+    from res2net.bench.protocol import engine_versions
+    from res2net.runtime.artifact import Artifact
+
+    for name in ("artifact", "data"):
+        if not options[name]:
+            raise UserError(f"--{name} is missing; `res2net bench --help` explains it")
+    artifact = Artifact.read(options.artifact)
+    found = measure(options.artifact, [options.data])
+    print(
+        f"{artifact.card.network} {artifact.engine} {artifact.precision}: {found.images} files at "
+        f"{found.whole:.1f} images/s, the network alone at {found.alone:.1f}: "
+        f"{100 * found.share:.0f} %"
+    )
+    return [
+        {
+            "network": artifact.card.network,
+            "engine": artifact.engine,
+            "precision": artifact.precision,
+            "images": found.images,
+            "alone_per_second": round(found.alone, 2),
+            "whole_per_second": round(found.whole, 2),
+            "share": round(found.share, 3),
+            "n": ROUNDS,
+            **engine_versions(),
+        }
+    ]

@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train a network of the model table on your images",
     "evaluate": "measure a trained network: error, per class, calibration, worst mistakes",
     "predict": "say what is in an image or in a folder of images",
+    "export": "turn a trained network into a fast, verified artifact for OpenVINO or ONNX Runtime",
     "models": "list the networks with parameters, multiply-adds and their tables in the paper",
     "info": "show the inside of a network: stages, levels, receptive field, cost",
     "weights": "published weights and files of them: list, fetch, verify, convert",

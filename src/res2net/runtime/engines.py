@@ -50,8 +50,7 @@ class OpenVino:
         kept = _writable(cache_folder() / "openvino")
         if kept is not None:
             settings["CACHE_DIR"] = str(kept)
-        if artifact.precision in ("fp32", "bf16"):
-            settings["INFERENCE_PRECISION_HINT"] = "f32"
+        settings["INFERENCE_PRECISION_HINT"] = "f32"  # of int8 too: what is left in float
         if artifact.precision == "bf16":
             if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
                 settings["INFERENCE_PRECISION_HINT"] = "bf16"

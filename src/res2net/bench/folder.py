@@ -1,0 +1,50 @@
+"""Files to classes, end to end, beside the network alone."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from res2net.errors import UserError
+from res2net.runtime.session import load
+from res2net.runtime.sources import sources
+from res2net.runtime.stream import classify
+
+ROUNDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Throughput:
+    """Images a second, medians of the rounds."""
+
+    images: int
+    alone: float  # shaped images that lie in memory
+    whole: float  # files: read, decoded, shaped, classified
+    share: float  # median of whole / alone, round by round
+
+
+def measure(artifact: str | Path, images: Sequence[str], *, rounds: int = ROUNDS) -> Throughput:
+    """Classify the files of a folder with and without reading them, in turn.
+
+    Raises:
+        UserError: no artifact, or no images.
+    """
+    runtime = load(artifact, stream=True)
+    files = list(sources(images))
+    if not files:
+        raise UserError(f"no images in {', '.join(images)}")
+    shaped = [runtime.shaped(file.name) for file in files]
+    pairs = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        runtime.classify(shaped)
+        middle = time.perf_counter()
+        done = sum(1 for _ in classify(runtime, files))
+        end = time.perf_counter()
+        pairs.append((len(files) / (middle - start), done / (end - middle)))
+    alone, whole = (statistics.median(column) for column in zip(*pairs, strict=True))
+    share = statistics.median(whole / alone for alone, whole in pairs)
+    return Throughput(images=len(files), alone=alone, whole=whole, share=share)

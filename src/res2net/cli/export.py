@@ -1,0 +1,112 @@
+"""``res2net export``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from res2net.cli.parser import Parser, exit_after_help, given_options
+from res2net.cli.progress import track
+from res2net.errors import UserError
+
+if TYPE_CHECKING:
+    from res2net.deploy.export import Exported
+
+EXAMPLES = (
+    "res2net export runs/photos --to openvino --out photos-fast",
+    "res2net export runs/photos --to openvino --precision int8 --out photos-int8",
+    "res2net export runs/photos --to onnx --dynamic-batch --out photos-onnx",
+    "res2net export res2net50_26w_4s --to openvino --features c2,c3,c4,c5 --out backbone",
+)
+
+
+def make_parser() -> Parser:
+    """All options of an export."""
+    parser = Parser(
+        "export RUN|CHECKPOINT|NAME --to ENGINE --out DIR [--option value ...]",
+        "Turn a trained network into a folder that runs fast and without PyTorch. What is written "
+        "has been compared with the original on real images; if it differs too much, nothing is "
+        "written. Not sure? --to openvino is the fastest on CPUs; add --precision int8 for about "
+        "three times the speed of fp32, checked for accuracy.",
+        EXAMPLES,
+    )
+    parser.add_argument(
+        "target", type=str, help="run folder, checkpoint, or a network's name (structure only)"
+    )
+    parser.add_argument(
+        "--to",
+        type=str,
+        help="openvino (CPUs), onnx (ONNX Runtime, nearly everywhere), torch-export (PyTorch)",
+    )
+    parser.add_argument("--out", type=Path | None, help="folder to write; must not exist yet")
+    parser.add_argument(
+        "--precision",
+        type=str,
+        default="fp32",
+        help="fp32 (same numbers), bf16 (not onnx), int8 (not torch-export; calibrates on images)",
+    )
+    parser.add_argument("--size", type=int | None, help="pixels; default: as in training")
+    parser.add_argument(
+        "--dynamic-batch", action="store_true", help="any number of images at once, not one"
+    )
+    parser.add_argument(
+        "--features", type=str | None, help="give these levels' maps, not classes: c2,c3,c4,c5"
+    )
+    parser.add_argument(
+        "--images", type=Path | None, help="calibrate and verify with these, not the run's data"
+    )
+    parser.add_argument(
+        "--max-drop", type=float, default=0.5, help="points of top-1 that int8 may lose"
+    )
+    parser.add_argument(
+        "--val_images", type=int, default=1000, help="validation images to verify with, at most"
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Export, and say what was found."""
+    parser = make_parser()
+    exit_after_help(argv, parser)
+    parser.check_names(given_options(argv))
+    options = parser.parse_args(list(argv))
+    for name in ("to", "out"):
+        if not options[name]:
+            raise UserError(f"--{name} is missing; `res2net export --help` explains it")
+
+    from res2net.deploy.export import export
+    from res2net.machine import memory_mended_by
+
+    with memory_mended_by("lower --size, or export on a machine with more memory"):
+        done = export(
+            options.target,
+            options.out,
+            engine=options.to,
+            precision=options.precision,
+            size=options.size,
+            dynamic_batch=options.dynamic_batch,
+            features=None if options.features is None else options.features.split(","),
+            images=options.images,
+            max_drop=options.max_drop,
+            val_images=options.val_images,
+            track=track,
+        )
+    print("\n".join(summary(done)))
+
+
+def summary(done: Exported) -> list[str]:
+    """What was written and how it compares, in a few lines."""
+    found = done.verification
+    lines = [f"verified on {found.images} images: {found.origin}"]
+    for name, each in found.outputs.items():
+        lines.append(f"  {name}: relative L2 {each.overall:.1e} to PyTorch fp32")
+    if not done.trained:
+        lines.append("  structure only: the weights are random")
+    elif found.agreement is not None:
+        lines.append(f"  same top-1 class: {100 * found.agreement:.1f} %")
+    if found.eager_top1 is not None and done.trained:
+        lines.append(
+            f"  top-1 accuracy: {found.exported_top1:.2f} %, PyTorch {found.eager_top1:.2f} %"
+        )
+    return [*lines, *done.notes, f"written: {done.folder} (report.md says more)"]

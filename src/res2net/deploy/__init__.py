@@ -1,0 +1,1 @@
+"""From a checkpoint to a deployed network: fold, export, quantise, verify."""

@@ -1,0 +1,73 @@
+"""What each engine's module offers, and the one place that picks it.
+
+Legend: B batch · S side of the square image
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from res2net.deploy.program import INPUT, Program
+
+Pixels = npt.NDArray[np.uint8]  # (B, S, S, 3)
+Floats = npt.NDArray[np.float32]
+Run = Callable[[Pixels], Sequence[Floats]]  # images → outputs, in the program's order
+
+
+class Engine(Protocol):
+    """A module of this room; the model is of the engine's own type."""
+
+    def convert(self, program: Program, size: int, batch: int | None) -> Any:
+        """The program for square images of ``size`` pixels; ``batch`` None takes any number."""
+
+    def opset(self, model: Any) -> str:
+        """The set of operations that the model is written in."""
+
+    def save(self, model: Any, path: Path) -> tuple[str, ...]:
+        """Write the model to ``path`` and say which files that made."""
+
+    def load(self, path: Path, precision: str) -> Run:
+        """What ``save`` wrote, ready to run on this machine's CPU."""
+
+
+class Quantisable(Engine, Protocol):
+    """An engine whose models NNCF quantises."""
+
+    def run_of(self, model: Any) -> Run:
+        """The model as NNCF hands it to a validation function, ready to run."""
+
+    def layers(self, model: Any) -> list[str]:
+        """Names of its convolutions and matrix products; quantising keeps them."""
+
+    def run_layers(self, model: Any, names: Sequence[str]) -> Run:
+        """The model, giving the outputs of these layers instead of its own."""
+
+
+def find_engine(name: str) -> Engine:
+    """The module behind ``--to``."""
+    # modules fulfil protocols, but mypy compares their functions with unbound methods
+    if name == "openvino":
+        from res2net.deploy import openvino
+
+        return cast(Engine, openvino)
+    if name == "onnx":
+        from res2net.deploy import onnx
+
+        return cast(Engine, onnx)
+    from res2net.deploy import torch_export
+
+    return cast(Engine, torch_export)
+
+
+def traced(program: Program, size: int, batch: int | None) -> torch.export.ExportedProgram:
+    """The program as a graph of torch operations for images (B, size, size, 3)."""
+    example = torch.zeros(batch or 2, size, size, 3, dtype=torch.uint8)
+    free = {INPUT: {0: torch.export.Dim("batch")}} if batch is None else None
+    with torch.no_grad():
+        return torch.export.export(program, (example,), dynamic_shapes=free)

@@ -1,0 +1,295 @@
+"""From a network to an artifact folder: convert, quantise, verify, then put in place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from res2net.deploy.engine import Engine, Quantisable, Run, find_engine
+from res2net.deploy.fold import fold_batchnorm
+from res2net.deploy.pictures import Pictures, of_folder, of_run, of_samples
+from res2net.deploy.program import INPUT, Program
+from res2net.deploy.quantise import Sensitivity, quantise, quantise_with_control, sensitivity
+from res2net.deploy.report import as_csv, report
+from res2net.deploy.subject import Subject, open_subject
+from res2net.deploy.targets import Target, check_installed, find_target
+from res2net.deploy.verify import Track, Verification, compare, eager, faults
+from res2net.errors import UserError
+from res2net.files import write_error, write_text
+from res2net.runtime.artifact import CARD_NAME
+
+PACKAGES = ("res2net", "torch", "openvino", "nncf", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """An artifact that passed."""
+
+    folder: Path
+    target: Target
+    verification: Verification
+    trained: bool
+    notes: tuple[str, ...]  # what happened on the way, in sentences
+
+
+def export(
+    name: str,
+    out: Path,
+    *,
+    engine: str,
+    precision: str = "fp32",
+    size: int | None = None,
+    dynamic_batch: bool = False,
+    features: Sequence[str] | None = None,
+    images: Path | None = None,
+    max_drop: float = 0.5,
+    val_images: int = 1000,
+    track: Track | None = None,
+) -> Exported:
+    """Write the artifact folder ``out``, or nothing.
+
+    Args:
+        name: run folder, checkpoint, or a row of the model table for its structure.
+        engine, precision: a row of ``res2net.deploy.targets``.
+        size: pixels of the square image; None is the network's own.
+        dynamic_batch: take any number of images at once; else one.
+        features: levels to give as maps, instead of logits.
+        images: folder of images to calibrate and verify with, instead of the run's data.
+        max_drop: points of top-1 accuracy that int8 may lose.
+        val_images: verify with so many images at most.
+
+    Raises:
+        UserError: a target that cannot be exported so, images that cannot be read, or an artifact
+            that does not agree with eager; nothing is left behind then.
+    """
+    target = find_target(engine, precision)
+    check_installed(target)
+    _check_out(out)
+    if val_images < 1:
+        raise UserError(f"--val_images is {val_images}; it must be at least 1")
+    if max_drop < 0:
+        raise UserError(f"--max-drop is {max_drop:g}; it is in points and must be at least 0")
+    subject = open_subject(name, size=size, features=features)
+    calibration, checked = _pictures(subject, target, images, val_images)
+    reference = eager(subject.net, subject.card.preprocess)
+    with _put_in_place(out) as folder:
+        work = _Work(subject, target, folder, reference, checked, track)
+        model = work.convert(None if dynamic_batch else 1)
+        layers: list[Sensitivity] = []
+        notes: list[str] = []
+        if calibration is None:
+            found = work.save_and_compare(model)
+            work.refuse(work.faults(found, max_drop))
+        else:
+            plain = model
+            model, found, notes = work.quantise(model, calibration, max_drop)
+            layers = sensitivity(work.quantisable, plain, model, calibration)
+            write_text(folder / "sensitivity.csv", as_csv(layers))
+        _describe(work, model, found, layers, notes, batch=None if dynamic_batch else 1)
+    return Exported(
+        folder=out, target=target, verification=found, trained=subject.trained, notes=tuple(notes)
+    )
+
+
+class _Work:
+    """One export on its way: what all its steps need."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        target: Target,
+        folder: Path,
+        reference: Run,
+        checked: Pictures,
+        track: Track | None,
+    ) -> None:
+        self.subject, self.target, self.folder = subject, target, folder
+        self.reference, self.checked, self.track = reference, checked, track
+        self.engine: Engine = find_engine(target.engine)
+        dtype = torch.float32
+        if target.engine == "torch-export" and target.precision == "bf16":
+            dtype = torch.bfloat16  # the others are told when they load
+        self.program = Program(fold_batchnorm(subject.net), subject.card.preprocess, dtype=dtype)
+        self.files: tuple[str, ...] = ()
+
+    @property
+    def quantisable(self) -> Quantisable:
+        assert self.target.precision == "int8"
+        return cast(Quantisable, self.engine)
+
+    def convert(self, batch: int | None) -> Any:
+        return self.engine.convert(self.program, self.subject.card.preprocess.size, batch)
+
+    def save_and_compare(self, model: Any) -> Verification:
+        """Write the model and measure what was written."""
+        path = self.folder / self.target.file
+        try:
+            self.files = self.engine.save(model, path)
+        except OSError as error:
+            raise write_error(error, path) from error
+        run = self.engine.load(path, self.target.precision)
+        return compare(self.reference, run, self.program.outputs, self.checked, track=self.track)
+
+    def quantise(
+        self, model: Any, calibration: Pictures, max_drop: float
+    ) -> tuple[Any, Verification, list[str]]:
+        """int8, with layers left in float where that is what the accuracy takes."""
+        whole = quantise(model, calibration)
+        found = self.save_and_compare(whole)
+        wrong = self.faults(found, max_drop)
+        if not wrong:
+            return whole, found, []
+        if found.agreement is None:
+            self.refuse(wrong)
+        assert self.target.agreement is not None
+        warnings.warn(
+            f"with every layer in int8, {wrong[0]}; looking for layers to leave in float, which "
+            "takes many passes over the images",
+            stacklevel=2,
+        )
+        mixed = quantise_with_control(
+            self.quantisable,
+            model,
+            calibration,
+            self.checked,
+            self.reference,
+            agreement=self.target.agreement,
+            max_drop=max_drop / 100,
+        )
+        found = self.save_and_compare(mixed)
+        self.refuse(self.faults(found, max_drop))
+        note = (
+            f"With every layer in int8, {wrong[0]}; the worst layers are left in float. "
+            "They were chosen on the images verified with, so figures on new ones may be lower."
+        )
+        return mixed, found, [note]
+
+    def faults(self, found: Verification, max_drop: float) -> list[str]:
+        return faults(found, self.target, trained=self.subject.trained, max_drop=max_drop)
+
+    def refuse(self, wrong: Sequence[str]) -> None:
+        """Raise if anything is wrong."""
+        if not wrong:
+            return
+        advice = {
+            "int8": "use --precision fp32 or bf16, more calibration images, or a larger --max-drop",
+            "bf16": "use --precision fp32",
+            "fp32": "use another --to, and report this",
+        }[self.target.precision]
+        raise UserError(f"{self.subject.target} is not exported: {'; '.join(wrong)}; {advice}")
+
+
+def _pictures(
+    subject: Subject, target: Target, images: Path | None, most: int
+) -> tuple[Pictures | None, Pictures]:
+    """(calibration images if int8, images to verify with)."""
+    preprocess = subject.card.preprocess
+    calibration: Pictures | None
+    if images is not None:
+        calibration, checked = of_folder(images, preprocess, most=most)
+    elif subject.run is not None:
+        calibration, checked = of_run(subject.run, subject.card.classes, preprocess, most=most)
+    elif subject.trained:
+        raise UserError(
+            f"{subject.target}: no run folder around it says which images it was trained on; "
+            "give some to verify with: --images DIR"
+        )
+    else:
+        calibration, checked = None, of_samples(preprocess)
+    if target.precision != "int8":
+        return None, checked
+    if calibration is None:
+        raise UserError(
+            "--precision int8 needs images to calibrate with, and a network's bare name has none; "
+            "give some hundred: --images DIR"
+        )
+    return calibration, checked
+
+
+def _describe(
+    work: _Work,
+    model: Any,
+    found: Verification,
+    layers: Sequence[Sensitivity],
+    notes: Sequence[str],
+    *,
+    batch: int | None,
+) -> None:
+    """``model.json`` and ``report.md``."""
+    subject, target = work.subject, work.target
+    size = subject.card.preprocess.size
+    card = subject.card
+    classified = card.task == "classify"
+    record: dict[str, Any] = {
+        "engine": target.engine,
+        "precision": target.precision,
+        "file": target.file,
+        "files": {name: _sha256(work.folder / name) for name in work.files},
+        "input": {
+            "name": INPUT,
+            "layout": "NHWC",
+            "dtype": "uint8",
+            "batch": batch,
+            "height": size,
+            "width": size,
+        },
+        "outputs": [{"name": name} for name in work.program.outputs]
+        if classified
+        else [level._asdict() for level in subject.net.levels],
+        "opset": work.engine.opset(model),
+        "versions": _versions(),
+        "source": {"target": subject.target, "sha256": subject.sha256},
+        "structure_only": not subject.trained,
+        "verification": found.as_dict(),
+    }
+    content = {**card.as_dict(), "artifact": record}
+    write_text(work.folder / CARD_NAME, json.dumps(content, indent=2) + "\n")
+    write_text(work.folder / "report.md", report(card, record, target, found, layers, notes))
+
+
+def _check_out(out: Path) -> None:
+    if out.exists():
+        raise UserError(f"--out {out} exists; name another folder, or remove it first")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"--out {out}: folder {out.parent} does not exist; make it and run again")
+
+
+@contextmanager
+def _put_in_place(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` that takes its name if all goes well, else goes."""
+    beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        beside.mkdir()
+    except OSError as error:
+        raise write_error(error, out) from error
+    try:
+        yield beside
+        beside.rename(out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

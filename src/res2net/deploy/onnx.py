@@ -1,0 +1,99 @@
+"""Export to ``model.onnx``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import ModelProto, helper
+
+from res2net.deploy.engine import Floats, Pixels, Run, traced
+from res2net.deploy.program import INPUT, Program
+from res2net.deploy.quiet import quietly
+from res2net.files import write_bytes
+
+OPSET = 18  # what ONNX Runtime has read since 1.14 (2023)
+LAYERS = ("Conv", "Gemm", "MatMul")
+
+
+def convert(program: Program, size: int, batch: int | None) -> ModelProto:
+    """The program as an ONNX model, its weights inside (see ``Engine``)."""
+    graph = traced(program, size, batch)
+    with quietly():
+        exported = torch.onnx.export(
+            graph,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=list(program.outputs),
+            external_data=False,
+            verbose=False,
+        )
+        assert exported is not None
+        model = exported.model_proto
+    return _trimmed(model)
+
+
+def opset(model: ModelProto) -> str:
+    """The version of the standard operators, such as "18"."""
+    return str(next(each.version for each in model.opset_import if not each.domain))
+
+
+def save(model: ModelProto, path: Path) -> tuple[str, ...]:
+    """Write one file."""
+    write_bytes(path, model.SerializeToString())
+    return (path.name,)
+
+
+def load(path: Path, precision: str) -> Run:  # noqa: ARG001  the file says all
+    """The saved model in ONNX Runtime on this CPU."""
+    return run_of(onnx.load(path))
+
+
+def run_of(model: ModelProto) -> Run:
+    """The model in a session of ONNX Runtime; a batch is cut to what the model takes."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    free = not isinstance(session.get_inputs()[0].shape[0], int)
+
+    def run(images: Pixels) -> Sequence[Floats]:
+        parts = [images] if free else [image[None] for image in images]
+        found = [session.run(None, {INPUT: part}) for part in parts]
+        return [np.concatenate(column) for column in zip(*found, strict=True)]
+
+    return run
+
+
+def layers(model: ModelProto) -> list[str]:
+    """Names of the convolutions and matrix products."""
+    return [node.name for node in model.graph.node if node.op_type in LAYERS]
+
+
+def run_layers(model: ModelProto, names: Sequence[str]) -> Run:
+    """The model, giving these layers' outputs."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    produced = {node.name: node.output[0] for node in copy.graph.node}
+    del copy.graph.output[:]
+    copy.graph.output.extend(
+        helper.make_tensor_value_info(produced[name], onnx.TensorProto.FLOAT, None)
+        for name in names
+    )
+    return run_of(copy)
+
+
+def _trimmed(model: ModelProto) -> ModelProto:
+    """The model without the notes of the exporter: traces of source files on this machine."""
+    for node in model.graph.node:
+        node.ClearField("doc_string")
+        node.ClearField("metadata_props")
+    model.graph.ClearField("metadata_props")
+    model.ClearField("metadata_props")
+    return model

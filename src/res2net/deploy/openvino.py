@@ -1,0 +1,83 @@
+"""Export to OpenVINO's ``model.xml`` and ``model.bin``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import torch
+
+from res2net.deploy.engine import Floats, Pixels, Run, traced
+from res2net.deploy.program import INPUT, Program
+from res2net.deploy.quiet import quietly
+
+LAYERS = ("Convolution", "GroupConvolution", "MatMul")
+# precision of the artifact → what OpenVINO is asked to compute in (what int8 leaves in float);
+# unasked it would take bf16 on processors that have it, and the numbers would depend on the machine
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+def convert(program: Program, size: int, batch: int | None) -> ov.Model:
+    """The program as an OpenVINO model; weights stay float32 (see ``Engine``)."""
+    graph = traced(program, size, batch)
+    with quietly():
+        model = ov.convert_model(graph)
+    model.reshape({model.input(0).any_name: [batch or -1, size, size, 3]})
+    model.input(0).get_tensor().set_names({INPUT})
+    for port, name in zip(model.outputs, program.outputs, strict=True):
+        port.get_tensor().set_names({name})
+    return model
+
+
+def opset(model: ov.Model) -> str:
+    """The newest operation set that the model uses, such as "opset15"."""
+    sets = {op.get_type_info().version_id for op in model.get_ops()}
+    numbers = [s.removeprefix("opset") for s in sets if s.startswith("opset")]
+    return f"opset{max(map(int, numbers))}"
+
+
+def save(model: ov.Model, path: Path) -> tuple[str, ...]:
+    """Write ``path`` and the ``.bin`` beside it."""
+    ov.save_model(model, path, compress_to_fp16=False)
+    return (path.name, path.with_suffix(".bin").name)
+
+
+def load(path: Path, precision: str) -> Run:
+    """The saved model, compiled for this CPU."""
+    return run_of(_compiled(ov.Core().read_model(path), precision))
+
+
+def run_of(compiled: ov.CompiledModel) -> Run:
+    """A compiled model as a function; a batch is cut to what the model takes."""
+    free = compiled.input(0).partial_shape[0].is_dynamic
+
+    def run(images: Pixels) -> Sequence[Floats]:
+        parts = [images] if free else [image[None] for image in images]
+        found = [list(compiled(part).to_tuple()) for part in parts]
+        return [np.concatenate(column) for column in zip(*found, strict=True)]
+
+    return run
+
+
+def layers(model: ov.Model) -> list[str]:
+    """Friendly names of the convolutions and matrix products."""
+    ops = model.get_ordered_ops()
+    return [op.get_friendly_name() for op in ops if op.get_type_name() in LAYERS]
+
+
+def run_layers(model: ov.Model, names: Sequence[str]) -> Run:
+    """The model, giving these layers' outputs."""
+    copy = model.clone()
+    ops = {op.get_friendly_name(): op for op in copy.get_ordered_ops()}
+    cut = ov.Model([ops[name].output(0) for name in names], copy.get_parameters())
+    return run_of(_compiled(cut, "fp32"))
+
+
+def _compiled(model: ov.Model, precision: str) -> ov.CompiledModel:
+    config = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+    }
+    return ov.Core().compile_model(model, "CPU", config)

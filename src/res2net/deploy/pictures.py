@@ -1,0 +1,159 @@
+"""Real images for calibration and verification, as the deployed program takes them.
+
+Legend: B batch · N images · S side of the square image
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from res2net.config import RunConfig
+from res2net.data.files import Listing, list_images
+from res2net.data.labelled import Split
+from res2net.data.loader import make_loader
+from res2net.data.preprocess import Preprocess
+from res2net.data.readers import read
+from res2net.data.source import parse_source
+from res2net.data.transforms import decode_side, eval_transform
+from res2net.deploy.engine import Pixels
+from res2net.errors import UserError
+
+CALIBRATION = 300  # images: what NNCF uses by default
+BATCH = 8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pictures:
+    """Images of one origin, seen as at evaluation."""
+
+    origin: str  # for the report
+    split: Split
+    labelled: bool  # False: the split's labels mean nothing
+    preprocess: Preprocess
+    skip_bad: bool = False  # leave out what cannot be read
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def batches(self) -> Iterator[tuple[Pixels, npt.NDArray[np.int64]]]:
+        """uint8 (B, S, S, 3) and classes (B,), in order."""
+        loader = make_loader(
+            self.split,
+            eval_transform(self.preprocess),
+            batch=BATCH,
+            shuffle=False,
+            seed=0,
+            workers=0,
+            min_side=decode_side(self.preprocess),
+            skip_bad=self.skip_bad,
+        )
+        for images, labels, _ in loader:
+            yield np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy()), labels.numpy()
+
+
+def of_run(
+    run: RunConfig, classes: tuple[str, ...], preprocess: Preprocess, *, most: int
+) -> tuple[Pictures, Pictures]:
+    """Calibration from the run's training images, verification from its validation images.
+
+    Args:
+        most: verify with so many, spread evenly over the validation images.
+
+    Raises:
+        UserError: the data are not where they were, or have other classes now.
+    """
+    try:
+        data = read(
+            parse_source(run.data),
+            val_fraction=run.input.val_fraction,
+            seed=run.seed,
+            skip_bad=run.input.skip_bad,
+        )
+    except UserError as error:
+        raise UserError(
+            f"the run's data cannot be read ({error}); put them back, or verify with other "
+            "images: --images DIR"
+        ) from None
+    if data.classes != classes:
+        raise UserError(
+            f"{run.data}: has other classes than the run was trained on; give --images DIR"
+        )
+    return (
+        Pictures(
+            origin=f"training images of {data.name}",
+            split=_spread(data.train, CALIBRATION),
+            labelled=True,
+            preprocess=preprocess,
+            skip_bad=run.input.skip_bad,
+        ),
+        Pictures(
+            origin=f"validation images of {data.name}",
+            split=_spread(data.val, most),
+            labelled=True,
+            preprocess=preprocess,
+            skip_bad=run.input.skip_bad,
+        ),
+    )
+
+
+def of_folder(folder: Path, preprocess: Preprocess, *, most: int) -> tuple[Pictures, Pictures]:
+    """Every second image under a folder to calibrate with, the others to verify with.
+
+    Raises:
+        UserError: no folder, or fewer than two images in it.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--images {folder}: no such folder")
+    listing = Listing()
+    list_images(folder, "", listing, find_empty=False)
+    paths = [folder / name for name in listing.names]
+    if len(paths) < 2:
+        raise UserError(
+            f"--images {folder}: {len(paths)} image(s) in it; at least 2 are needed, some hundred "
+            "are better"
+        )
+    calibration, verification = (
+        Pictures(
+            origin=f"images in {folder}",
+            split=_spread(Split(images=part, labels=np.zeros(len(part), np.int64)), count),
+            labelled=False,
+            preprocess=preprocess,
+            skip_bad=True,
+        )
+        for part, count in ((paths[1::2], CALIBRATION), (paths[::2], most))
+    )
+    return calibration, verification
+
+
+def of_samples(preprocess: Preprocess) -> Pictures:
+    """Eight views of the two photographs that ship inside scikit-learn."""
+    from sklearn.datasets import load_sample_images
+
+    views = [
+        photo[y : y + 300, x : x + 300]
+        for photo in load_sample_images().images  # uint8 (427, 640, 3)
+        for y, x in ((0, 0), (0, 340), (127, 0), (127, 340))
+    ]
+    split = Split(images=np.stack(views), labels=np.zeros(len(views), np.int64))
+    return Pictures(
+        origin="views of scikit-learn's two photographs",
+        split=split,
+        labelled=False,
+        preprocess=preprocess,
+    )
+
+
+def _spread(split: Split, most: int) -> Split:
+    """At most so many images of a split, at even distances (splits may be sorted by class)."""
+    if len(split) <= most:
+        return split
+    chosen = np.linspace(0, len(split) - 1, most).round().astype(np.int64)
+    images = split.images
+    if isinstance(images, np.ndarray):
+        return Split(images=images[chosen], labels=split.labels[chosen])
+    return Split(images=[images[i] for i in chosen], labels=split.labels[chosen])

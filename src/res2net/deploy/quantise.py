@@ -1,0 +1,118 @@
+"""int8 by NNCF's post-training quantisation, and how much it costs each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from res2net.deploy.engine import Pixels, Quantisable, Run
+from res2net.deploy.pictures import Pictures
+from res2net.deploy.program import INPUT
+from res2net.deploy.quiet import quietly
+
+SENSITIVITY_IMAGES = 8  # for the figures of single layers
+Item = tuple[dict[str, Pixels], int]  # one image by the input's name, and its class
+Checked = tuple[dict[str, Pixels], int, int]  # one image, eager's class, its own class
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sensitivity:
+    """How far a layer's output moves when the network is quantised."""
+
+    layer: str
+    error: float  # relative L2 to the same layer in fp32, errors of earlier layers included
+
+
+def quantise(model: Any, calibration: Pictures) -> Any:
+    """Weights and activations of 8 bits, ranges taken from the calibration images."""
+    with quietly():
+        import nncf
+
+        items = [item for item, _ in _items(calibration)]
+        return nncf.quantize(model, nncf.Dataset(items), subset_size=len(items))
+
+
+def quantise_with_control(
+    engine: Quantisable,
+    model: Any,
+    calibration: Pictures,
+    checked: Pictures,
+    reference: Run,
+    *,
+    agreement: float,
+    max_drop: float,
+) -> Any:
+    """As ``quantise``, then layers go back to float, the worst first, until both gates hold.
+
+    Args:
+        checked: images that the gates are about.
+        reference: eager, whose top-1 class counts.
+        agreement: least share of images with eager's top-1 class, 0..1.
+        max_drop: top-1 accuracy that may be lost, 0..1; without labels nothing can be.
+
+    Returns:
+        The model; or, where NNCF found none that passes, its best attempt.
+    """
+    items = [
+        ({INPUT: image[None]}, int(expected), int(label))
+        for images, labels in checked.batches()
+        for image, expected, label in zip(
+            images, reference(images)[0].argmax(1), labels, strict=True
+        )
+    ]
+
+    def validate(candidate: Any, data: Iterable[Checked]) -> tuple[float, list[float]]:
+        run = engine.run_of(candidate)
+        kept, lost = [], 0
+        for item, expected, label in data:
+            found = int(run(item[INPUT])[0].argmax())
+            kept.append(float(found == expected))
+            lost += checked.labelled * ((expected == label) - (found == label))
+        changed = 1 - sum(kept) / len(kept)
+        used = max(changed / (1 - agreement), lost / len(kept) / max(max_drop, 1e-9))
+        return 1 - max(0.0, used - 1), kept  # 1: both gates hold, by however much
+
+    with quietly():
+        import nncf
+
+        inputs = [item for item, _ in _items(calibration)]
+        return nncf.quantize_with_accuracy_control(
+            model,
+            nncf.Dataset(inputs),
+            nncf.Dataset(items, lambda item: item[0]),
+            validate,
+            max_drop=1e-6,
+            subset_size=len(inputs),
+        )
+
+
+def sensitivity(
+    engine: Quantisable, model: Any, quantised: Any, pictures: Pictures
+) -> list[Sensitivity]:
+    """Every convolution and matrix product, the most disturbed first."""
+    kept = set(engine.layers(quantised))
+    names = [name for name in engine.layers(model) if name in kept]
+    plain, rounded = engine.run_layers(model, names), engine.run_layers(quantised, names)
+    errors, norms = np.zeros(len(names)), np.zeros(len(names))
+    images = [item[INPUT] for item, _ in _items(pictures, SENSITIVITY_IMAGES)]
+    for image in images:
+        for i, (a, b) in enumerate(zip(plain(image), rounded(image), strict=True)):
+            wanted = a.astype(np.float64)
+            errors[i] += np.square(b - wanted).sum()
+            norms[i] += np.square(wanted).sum()
+    ratios = np.sqrt(errors / np.maximum(norms, np.finfo(np.float64).tiny))
+    order = np.argsort(-ratios, kind="stable")
+    return [Sensitivity(layer=names[i], error=float(ratios[i])) for i in order]
+
+
+def _items(pictures: Pictures, most: int | None = None) -> Sequence[Item]:
+    """Single images (1, S, S, 3) with their classes."""
+    found: list[Item] = []
+    for images, labels in pictures.batches():
+        found += [({INPUT: x[None]}, int(y)) for x, y in zip(images, labels, strict=True)]
+        if most is not None and len(found) >= most:
+            break
+    return found[:most]

@@ -1,0 +1,122 @@
+"""``report.md`` of an artifact: what was exported, from what, and how well it agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from res2net.deploy.quantise import Sensitivity
+from res2net.deploy.targets import Target
+from res2net.deploy.verify import Verification
+from res2net.models.card import ModelCard
+
+LAYERS = 10  # of the most disturbed ones
+
+
+def report(
+    card: ModelCard,
+    record: Mapping[str, Any],
+    target: Target,
+    found: Verification,
+    layers: Sequence[Sensitivity] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """The page, as Markdown.
+
+    Args:
+        record: the ``artifact`` part of ``model.json``.
+        layers: sensitivity of an int8 model, the most disturbed layer first.
+        notes: sentences on what happened on the way.
+    """
+    head = [f"# {card.network} for {target.engine}, {target.precision}", ""]
+    if record["structure_only"]:
+        head += [
+            "**Structure only**: the weights are random, so classes and accuracy mean nothing; "
+            "speed and the agreement of numbers do.",
+            "",
+        ]
+    parts = [
+        head,
+        _facts(card, record),
+        ["## Verification", "", *_verdict(target, found), "", *_outputs(target, found)],
+    ]
+    if notes:
+        parts.append(["", *(f"- {note}" for note in notes)])
+    if layers:
+        parts.append(_sensitivity(layers))
+    return "\n".join(line for part in parts for line in part) + "\n"
+
+
+def _facts(card: ModelCard, record: Mapping[str, Any]) -> list[str]:
+    image = record["input"]
+    batch = "any number of" if image["batch"] is None else image["batch"]
+    outputs = ", ".join(
+        f"`{each['name']}`"
+        + (f" ({each['channels']} channels, stride {each['stride']})" if "stride" in each else "")
+        for each in record["outputs"]
+    )
+    rows = [
+        ("from", f"`{record['source']['target']}`"),
+        ("sha256 of the weights", f"`{record['source']['sha256']}`"),
+        ("network", f"{card.network} {card.options or ''}".strip()),
+        (
+            "input",
+            f"`{image['name']}`: {batch} images, {image['height']}×{image['width']} pixels, "
+            f"{image['dtype']} RGB, {image['layout']}; resize to {card.preprocess.resize} and crop "
+            "before, normalisation is inside",
+        ),
+        ("outputs", f"{outputs}, float32"),
+        ("operators", record["opset"]),
+        ("files", ", ".join(f"`{name}`" for name in record["files"])),
+        ("versions", ", ".join(f"{name} {v}" for name, v in record["versions"].items())),
+    ]
+    if card.notes:
+        rows.append(("notes", card.notes))
+    return ["| | |", "| --- | --- |", *(f"| {what} | {text} |" for what, text in rows), ""]
+
+
+def _verdict(target: Target, found: Verification) -> list[str]:
+    lines = [
+        f"Compared with PyTorch in fp32, nothing folded, on {found.images} images ({found.origin})."
+    ]
+    if found.agreement is not None:
+        needed = f" (needed: {100 * target.agreement:.0f} %)" if target.agreement else ""
+        lines.append(f"Same top-1 class: {100 * found.agreement:.2f} %{needed}.")
+    if found.eager_top1 is not None and found.exported_top1 is not None:
+        lines.append(
+            f"Top-1 accuracy: {found.exported_top1:.2f} %, eager {found.eager_top1:.2f} %."
+        )
+    return lines
+
+
+def _outputs(target: Target, found: Verification) -> list[str]:
+    allowed = "–" if target.tolerance is None else f"{target.tolerance:.0e}"
+    return [
+        "| output | relative L2 | of the worst image | allowed |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| `{name}` | {each.overall:.1e} | {each.worst:.1e} | {allowed} |"
+            for name, each in found.outputs.items()
+        ),
+    ]
+
+
+def _sensitivity(layers: Sequence[Sensitivity]) -> list[str]:
+    shown = layers[:LAYERS]
+    return [
+        "",
+        "## Layers that int8 disturbs most",
+        "",
+        f"Relative L2 of a layer's output to fp32, errors of earlier layers included; {len(shown)} "
+        f"of {len(layers)} layers. `sensitivity.csv` has all.",
+        "",
+        "| layer | relative L2 |",
+        "| --- | --- |",
+        *(f"| `{each.layer}` | {each.error:.3f} |" for each in shown),
+    ]
+
+
+def as_csv(layers: Sequence[Sensitivity]) -> str:
+    """layer, relative_l2: a row a layer."""
+    rows = ["layer,relative_l2", *(f'"{each.layer}",{each.error:.6f}' for each in layers)]
+    return "\n".join(rows) + "\n"

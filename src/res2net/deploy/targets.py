@@ -1,0 +1,85 @@
+"""Which engine can have which precision: one row each. No engine is imported here.
+
+fp32 is the default everywhere: an artifact then gives the numbers of training on any machine it is
+copied to. bf16 and int8 trade numbers for speed, so somebody must ask for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from res2net.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """What a network is exported to."""
+
+    engine: str
+    precision: str
+    file: str  # of the model, in the artifact folder
+    needs: tuple[str, ...]  # packages that write and run it
+    tolerance: float | None  # relative L2 of an output against eager fp32; None: gated by accuracy
+    agreement: float | None = None  # least share of images with eager's top-1 class
+
+
+_OPENVINO = ("model.xml", ("openvino",))
+_ONNX = ("model.onnx", ("onnx", "onnxscript", "onnxruntime"))
+_TORCH = ("model.pt2", ())
+# engine, precision → (file, packages), tolerance, agreement (the contract, "Parity, in numbers")
+_ROWS: tuple[tuple[str, str, tuple[str, tuple[str, ...]], float | None, float | None], ...] = (
+    ("openvino", "fp32", _OPENVINO, 1e-5, None),
+    ("openvino", "bf16", _OPENVINO, 2e-2, 0.99),
+    ("openvino", "int8", ("model.xml", ("openvino", "nncf")), None, 0.99),
+    ("onnx", "fp32", _ONNX, 1e-5, None),
+    ("onnx", "int8", ("model.onnx", ("onnx", "onnxscript", "onnxruntime", "nncf")), None, 0.99),
+    ("torch-export", "fp32", _TORCH, 1e-5, None),
+    ("torch-export", "bf16", _TORCH, 2e-2, 0.99),
+)
+TARGETS: dict[tuple[str, str], Target] = {
+    (engine, precision): Target(
+        engine=engine,
+        precision=precision,
+        file=file,
+        needs=needs,
+        tolerance=tolerance,
+        agreement=agreement,
+    )
+    for engine, precision, (file, needs), tolerance, agreement in _ROWS
+}
+ENGINES = tuple(dict.fromkeys(engine for engine, _ in TARGETS))
+PRECISIONS = tuple(dict.fromkeys(precision for _, precision in TARGETS))
+
+
+def find_target(engine: str, precision: str) -> Target:
+    """The row of an engine and a precision.
+
+    Raises:
+        UserError: there is none; names the choices.
+    """
+    if engine not in ENGINES:
+        raise UserError(
+            f"--to {engine}: no such engine.{did_you_mean(engine, ENGINES)} "
+            f"It can be {', '.join(ENGINES)}."
+        )
+    if (engine, precision) not in TARGETS:
+        has = ", ".join(p for e, p in TARGETS if e == engine)
+        others = [e for e, p in TARGETS if p == precision]
+        also = f"; {precision} is for {', '.join(others)}" if others else ""
+        raise UserError(f"--precision {precision}: --to {engine} takes {has}{also}")
+    return TARGETS[engine, precision]
+
+
+def check_installed(target: Target) -> None:
+    """Refuse before any work where a package is missing.
+
+    Raises:
+        UserError: names the package and the extra that brings it.
+    """
+    for package in target.needs:
+        if find_spec(package) is None:
+            raise UserError(
+                f"--to {target.engine} --precision {target.precision} needs {package}: "
+                "pip install 'res2net[deploy]'"
+            )

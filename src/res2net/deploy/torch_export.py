@@ -1,0 +1,48 @@
+"""Export to ``model.pt2``, which ``torch.export.load`` reads: PyTorch without our code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+
+from res2net.deploy.engine import Floats, Pixels, Run, traced
+from res2net.deploy.program import Program
+from res2net.deploy.quiet import quietly
+
+
+def convert(program: Program, size: int, batch: int | None) -> ExportedProgram:
+    """The program as a graph, weights channels-last as the images are (see ``Engine``)."""
+    return traced(program.to(memory_format=torch.channels_last), size, batch)
+
+
+def opset(model: ExportedProgram) -> str:  # noqa: ARG001  one set of operators a version
+    """The PyTorch whose operators the graph is written in, such as "torch 2.14"."""
+    return f"torch {'.'.join(torch.__version__.split('.')[:2])}"
+
+
+def save(model: ExportedProgram, path: Path) -> tuple[str, ...]:
+    """Write one file."""
+    with quietly():  # it wonders at weights that are not row by row
+        torch.export.save(model, path)
+    return (path.name,)
+
+
+def load(path: Path, precision: str) -> Run:  # noqa: ARG001  the graph says it
+    """The saved graph as a function; a batch is cut to what the graph takes."""
+    graph = torch.export.load(path)
+    free = bool(graph.range_constraints)
+    module = graph.module()
+
+    def run(images: Pixels) -> Sequence[Floats]:
+        parts = [images] if free else [image[None] for image in images]
+        with torch.inference_mode():
+            found = [module(torch.from_numpy(part)) for part in parts]
+        return [
+            np.concatenate([each.numpy() for each in column]) for column in zip(*found, strict=True)
+        ]
+
+    return run

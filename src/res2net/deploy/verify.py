@@ -1,0 +1,195 @@
+"""An exported network against eager PyTorch in float32, on real images.
+
+Legend: B batch · S side of the square image · N classes
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from res2net.data.preprocess import Preprocess
+from res2net.data.transforms import normalise
+from res2net.deploy.engine import Floats, Pixels, Run
+from res2net.deploy.pictures import BATCH, Pictures
+from res2net.deploy.program import LOGITS
+from res2net.deploy.targets import Target
+from res2net.models.network import Network
+
+# Relative L2 that maps in int8 may differ by: they have no accuracy to go by. Our own rule; a sound
+# quantisation of our networks stays below 0.1.
+INT8_MAPS = 0.2
+Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One output against eager's, relative L2: ‖exported − eager‖ / ‖eager‖."""
+
+    overall: float  # over all images together: what the tolerance is about
+    worst: float  # of the image that differs most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What was found; ``faults`` says whether it is good enough."""
+
+    images: int
+    origin: str  # of the images
+    outputs: dict[str, Difference]
+    agreement: float | None  # 0..1, share of images with eager's top-1 class; None for maps
+    eager_top1: float | None  # percent, accuracy of eager on these images; None without labels
+    exported_top1: float | None  # percent
+
+    @property
+    def drop(self) -> float | None:
+        """Points of top-1 accuracy lost; below 0 where some were won."""
+        if self.eager_top1 is None or self.exported_top1 is None:
+            return None
+        return self.eager_top1 - self.exported_top1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types, for ``model.json``."""
+        return {
+            "images": self.images,
+            "origin": self.origin,
+            "relative_l2": {name: each.overall for name, each in self.outputs.items()},
+            "relative_l2_worst_image": {name: each.worst for name, each in self.outputs.items()},
+            "top1_agreement": self.agreement,
+            "top1_eager": self.eager_top1,
+            "top1_exported": self.exported_top1,
+        }
+
+
+def eager(net: Network, preprocess: Preprocess) -> Run:
+    """The network as it was trained: normalised as in training, float32, nothing folded."""
+
+    def run(images: Pixels) -> list[Floats]:
+        x = normalise(torch.from_numpy(images).permute(0, 3, 1, 2), preprocess)
+        with torch.inference_mode():
+            found = net(x)
+        maps = found.values() if isinstance(found, dict) else (found,)
+        return [each.float().numpy() for each in maps]
+
+    return run
+
+
+def compare(
+    reference: Run,
+    exported: Run,
+    outputs: Iterable[str],
+    pictures: Pictures,
+    *,
+    track: Track | None = None,
+) -> Verification:
+    """Run both over the pictures, batch by batch; nothing is kept but sums.
+
+    Args:
+        outputs: names of what both give, in order.
+        track: wraps the batches in a progress bar.
+    """
+    tally = _Tally(tuple(outputs))
+    batches: Iterable[Any] = pictures.batches()
+    if track:
+        batches = track(batches, -(-len(pictures) // BATCH), "verifying")
+    for images, labels in batches:
+        tally.add(reference(images), exported(images), labels)
+    return tally.result(pictures)
+
+
+@dataclass
+class _Tally:
+    names: tuple[str, ...]
+    images: int = 0
+    errors: list[npt.NDArray[np.float64]] = field(default_factory=list)  # (outputs, B) squared
+    norms: list[npt.NDArray[np.float64]] = field(default_factory=list)  # (outputs, B) squared
+    agree: int = 0
+    right: int = 0  # of eager
+    exported_right: int = 0
+
+    def add(
+        self, wanted: Iterable[Floats], found: Iterable[Floats], labels: npt.NDArray[np.int64]
+    ) -> None:
+        wanted, found = list(wanted), list(found)
+        pairs = list(zip(wanted, found, strict=True))
+        assert all(a.shape == b.shape for a, b in pairs)
+        self.errors.append(np.stack([_squares(b.astype(np.float64) - a) for a, b in pairs]))
+        self.norms.append(np.stack([_squares(a.astype(np.float64)) for a in wanted]))
+        self.images += len(labels)
+        if self.names == (LOGITS,):
+            expected, predicted = wanted[0].argmax(1), found[0].argmax(1)
+            self.agree += int((expected == predicted).sum())
+            self.right += int((expected == labels).sum())
+            self.exported_right += int((predicted == labels).sum())
+
+    def result(self, pictures: Pictures) -> Verification:
+        errors, norms = np.concatenate(self.errors, 1), np.concatenate(self.norms, 1)
+        classified = self.names == (LOGITS,)
+        labelled = classified and pictures.labelled
+        return Verification(
+            images=self.images,
+            origin=pictures.origin,
+            outputs={
+                name: Difference(
+                    overall=_relative(error.sum(), norm.sum()),
+                    worst=max(map(_relative, error, norm)),
+                )
+                for name, error, norm in zip(self.names, errors, norms, strict=True)
+            },
+            agreement=self.agree / self.images if classified else None,
+            eager_top1=100 * self.right / self.images if labelled else None,
+            exported_top1=100 * self.exported_right / self.images if labelled else None,
+        )
+
+
+def faults(found: Verification, target: Target, *, trained: bool, max_drop: float) -> list[str]:
+    """What keeps an artifact from being good enough, in words; empty where it is.
+
+    Args:
+        trained: whether classes mean something; an untrained network gives every image one class.
+        max_drop: points of top-1 accuracy that int8 may lose.
+    """
+    wrong = []
+    tolerance = target.tolerance
+    if tolerance is None and found.agreement is None:
+        tolerance = INT8_MAPS
+    for name, each in found.outputs.items():
+        if not math.isfinite(each.overall):
+            wrong.append(f"{name} holds numbers that are not finite")
+        elif tolerance is not None and each.overall > tolerance:
+            wrong.append(
+                f"{name} differs from eager by {each.overall:.1e} (relative L2), allowed are "
+                f"{tolerance:.0e}"
+            )
+    if not trained or target.agreement is None or found.agreement is None:
+        return wrong
+    if found.agreement < target.agreement:
+        wrong.append(
+            f"{100 * found.agreement:.1f} % of {found.images} images keep their top-1 class, "
+            f"needed are {100 * target.agreement:.0f} %"
+        )
+    if target.precision == "int8" and found.drop is not None and found.drop > max_drop:
+        wrong.append(
+            f"top-1 accuracy falls by {found.drop:.2f} points, --max-drop allows {max_drop:g}"
+        )
+    return wrong
+
+
+def _squares(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(B, ...) → (B,)"""
+    flat = values.reshape(len(values), -1)
+    squares: npt.NDArray[np.float64] = np.einsum("bi,bi->b", flat, flat)
+    return squares
+
+
+def _relative(error: float, norm: float) -> float:
+    """The root of error over norm; an output that is zero throughout must be met exactly."""
+    if norm == 0:
+        return 0.0 if error == 0 else math.inf
+    return math.sqrt(error / norm)

@@ -1,0 +1,69 @@
+"""Every engine, precision and maker is timed as what it says it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from res2net.bench.chart import draw_speeds
+from res2net.bench.deploy import cases, measure
+from res2net.bench.engines import ENGINES, Case, has, prepare
+from res2net.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("maker", ["ours", "timm"])
+@pytest.mark.parametrize(
+    ("engine", "precision"),
+    [(e, p) for e, precisions in ENGINES.items() for p in precisions if e != "compiled"],
+)
+def test_every_case_runs(maker: str, engine: str, precision: str) -> None:
+    prepare(Case("resnet18", maker, engine, precision, 2), 32)()
+
+
+def test_what_a_maker_lacks_is_left_out() -> None:
+    assert has("blres2net50", "ours")
+    assert not has("blres2net50", "timm")
+    assert not has("res2net50_26w_4s", "torchvision")
+    found = cases(["blres2net50"], makers=["ours", "timm"], engines=["openvino"])
+    assert {(case.maker, case.precision) for case in found} == {
+        ("ours", "fp32"),
+        ("ours", "bf16"),
+        ("ours", "int8"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"makers": ["mmdet"]}, "--makers mmdet: it can be ours"),
+        ({"engines": ["tvm"]}, "--engines tvm: it can be eager"),
+        ({"precisions": ["fp8"]}, "--precisions fp8: it can be fp32"),
+        ({"makers": ["torchvision"]}, "nothing to time"),
+    ],
+)
+def test_unknown_names_are_refused(option: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        cases(["res2net18"], **option)
+
+
+def test_ratios_are_to_what_their_names_say(tmp_path: Path) -> None:
+    wanted = cases(["resnet50", "res2net18"], engines=["eager-nchw"], precisions=["fp32"])
+    found = {(s.case.network, s.case.maker): s for s in measure(wanted, size=32, rounds=3)}
+    ours = found["resnet50", "ours"]
+    assert ours.over_timm is not None
+    assert ours.over_timm_eager is not None
+    assert ours.to_resnet50 is None
+    small = found["res2net18", "ours"]
+    assert small.over_timm is None  # timm has none
+    assert small.to_resnet50 is not None
+    assert small.to_resnet50 < 1  # a third of the work
+    assert found["resnet50", "torchvision"].over_timm is not None
+    draw_speeds(list(found.values()), tmp_path / "speed.png")
+    assert (tmp_path / "speed.png").stat().st_size > 1000

@@ -1,0 +1,180 @@
+"""Artifact folders, really written, read back and compared, by every engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import openvino as ov
+import pytest
+
+from res2net.data.preprocess import default_preprocess
+from res2net.deploy.engine import find_engine
+from res2net.deploy.export import export
+from res2net.deploy.pictures import of_samples
+from res2net.deploy.targets import TARGETS
+from res2net.errors import UserError
+from res2net.models.card import ModelCard
+from res2net.paper.networks import NETWORKS
+from res2net.runtime.session import load
+
+FILES = {
+    "openvino": {"model.xml", "model.bin"},
+    "onnx": {"model.onnx"},
+    "torch-export": {"model.pt2"},
+}
+
+
+def _record(out):
+    return json.loads((out / "model.json").read_text())["artifact"]
+
+
+# weights trained on another processor may need a layer in float: no fault, but a slower test
+@pytest.mark.filterwarnings("ignore:with every layer in int8")
+@pytest.mark.parametrize(("engine", "precision"), TARGETS)
+def test_a_trained_run(trained_run, tmp_path, engine, precision):
+    out = tmp_path / "out"
+    done = export(str(trained_run), out, engine=engine, precision=precision, max_drop=1)
+    assert {p.name for p in out.iterdir()} == {
+        *FILES[engine],
+        *("model.json", "report.md"),
+        *(("sensitivity.csv",) if precision == "int8" else ()),
+    }
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]  # nothing is left beside it
+    record = _record(out)
+    assert (record["engine"], record["precision"]) == (engine, precision)
+    assert record["file"] in FILES[engine]
+    assert record["files"] == {
+        name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in FILES[engine]
+    }
+    shape = {"batch": 1, "height": 32, "width": 32}
+    assert record["input"] == {"name": "images", "layout": "NHWC", "dtype": "uint8", **shape}
+    assert record["outputs"] == [{"name": "logits"}]
+    assert record["structure_only"] is False
+    weights = (trained_run / "model.safetensors").read_bytes()
+    assert record["source"]["sha256"] == hashlib.sha256(weights).hexdigest()
+    content = json.loads((out / "model.json").read_text())
+    del content["artifact"]
+    assert ModelCard.from_dict(content, "") == ModelCard.read(trained_run / "model.json")
+
+    found = done.verification
+    assert found.images == 359
+    assert found.agreement is not None
+    assert found.eager_top1 is not None
+    assert found.eager_top1 > 70  # a network that has learnt something
+    most = {"fp32": 1e-5, "bf16": 2e-2, "int8": 0.3}[precision]
+    least = {"fp32": 0, "bf16": 1e-4, "int8": 1e-3}[precision]  # it did change precision
+    assert least <= found.outputs["logits"].overall < most
+    assert record["verification"] == found.as_dict()
+    if engine != "torch-export":  # what users run gives what was verified
+        runtime = load(out, threads=1)
+        assert runtime.classes == ModelCard.read(trained_run / "model.json").classes
+        images = next(of_samples(runtime.preprocess).batches())[0]
+        verified = find_engine(engine).load(out / record["file"], precision)(images)[0]
+        np.testing.assert_allclose(runtime(images), verified, rtol=1e-4, atol=1e-4)
+    report = (out / "report.md").read_text()
+    assert f"{100 * found.agreement:.2f} %" in report
+    assert ("disturbs most" in report) == (precision == "int8")
+
+
+@pytest.mark.parametrize("engine", FILES)
+def test_maps_of_a_backbone_at_an_odd_size(tmp_path, engine):
+    """Any number of images at once, whose maps do not depend on the others."""
+    out = tmp_path / "out"
+    done = export(
+        "res2net29_small", out, engine=engine, size=65, dynamic_batch=True, features=("c3", "c1")
+    )
+    assert list(done.verification.outputs) == ["c3", "c1"]
+    assert done.verification.agreement is None
+    record = _record(out)
+    assert record["structure_only"] is True
+    assert "Structure only" in (out / "report.md").read_text()
+    assert record["input"]["batch"] is None
+    assert record["outputs"] == [
+        {"name": "c3", "channels": 256, "stride": 4},
+        {"name": "c1", "channels": 64, "stride": 1},
+    ]
+    run = find_engine(engine).load(out / done.target.file, "fp32")
+    images = next(of_samples(default_preprocess(65, cifar=True)).batches())[0]
+    together, one = run(images), run(images[3:4])
+    assert [y.shape for y in together] == [(8, 256, 17, 17), (8, 64, 65, 65)]
+    for many, single in zip(together, one, strict=True):
+        np.testing.assert_allclose(many[3:4], single, rtol=1e-4, atol=1e-4)
+    if engine == "openvino":
+        model = ov.Core().read_model(out / "model.xml")
+        assert model.input("images").element_type == ov.Type.u8
+        assert [port.any_name for port in model.outputs] == ["c3", "c1"]
+    if engine == "onnx":
+        session = onnxruntime.InferenceSession(out / "model.onnx")
+        assert [(i.name, i.type) for i in session.get_inputs()] == [("images", "tensor(uint8)")]
+        assert [o.name for o in session.get_outputs()] == ["c3", "c1"]
+        assert b"/res2net/" not in (out / "model.onnx").read_bytes()  # paths of source files
+
+
+def test_images_of_ones_own(trained_run, photos, tmp_path):
+    """Without labels the classes of eager are what counts."""
+    out = tmp_path / "out"
+    done = export(str(trained_run), out, engine="onnx", images=photos)
+    assert done.verification.images == 14
+    assert done.verification.eager_top1 is None
+    assert done.verification.agreement == 1
+
+
+def test_a_checkpoint(trained_run, tmp_path):
+    done = export(
+        str(trained_run / "checkpoints/last.ckpt"), tmp_path / "o", engine="onnx", val_images=20
+    )
+    assert done.verification.agreement == 1
+
+
+def test_a_failing_artifact_is_deleted(trained_run, tmp_path, monkeypatch):
+    strict = replace(TARGETS["openvino", "fp32"], tolerance=1e-12)
+    monkeypatch.setitem(TARGETS, ("openvino", "fp32"), strict)
+    with pytest.raises(UserError, match=r"not exported: logits differs .* allowed are 1e-12"):
+        export(str(trained_run), tmp_path / "out", engine="openvino", val_images=20)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stop_leaves_nothing(trained_run, tmp_path):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(str(trained_run), tmp_path / "out", engine="onnx", val_images=20, track=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_artifact_is_no_target(tmp_path):
+    export("res2net29_small", tmp_path / "one", engine="onnx")
+    with pytest.raises(UserError, match="one is exported already; export the run"):
+        export(str(tmp_path / "one"), tmp_path / "two", engine="onnx")
+
+
+def test_a_run_without_its_data(trained_run, photos, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("data: digits", "data: folder:gone"))
+    with pytest.raises(UserError, match="run's data cannot be read .*gone.*--images DIR"):
+        export(str(run), tmp_path / "out", engine="onnx")
+    (run / "config.yaml").unlink()
+    with pytest.raises(UserError, match="no run folder around it .*--images DIR"):
+        export(str(run), tmp_path / "out", engine="onnx")
+    assert export(str(run), tmp_path / "out", engine="onnx", images=photos).trained
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", FILES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_row(tmp_path, name, engine):
+    size = {"inception_v3": 75}.get(name, 64 if NETWORKS[name].size > 32 else 32)
+    done = export(name, tmp_path / "out", engine=engine, size=size)
+    assert done.verification.outputs["logits"].overall <= 1e-5
+    features = export(
+        name, tmp_path / "maps", engine=engine, size=size, features=("c2", "c3"), dynamic_batch=True
+    )
+    assert list(features.verification.outputs) == ["c2", "c3"]

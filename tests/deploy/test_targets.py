@@ -1,0 +1,50 @@
+"""Engines and precisions."""
+
+from __future__ import annotations
+
+import pytest
+
+from res2net.deploy import targets
+from res2net.deploy.targets import TARGETS, check_installed, find_target
+from res2net.errors import UserError
+
+
+def test_the_choices_are_those_of_the_contract():
+    has: dict[str, list[str]] = {}
+    for engine, precision in TARGETS:
+        has.setdefault(engine, []).append(precision)
+    assert has == {
+        "openvino": ["fp32", "bf16", "int8"],
+        "onnx": ["fp32", "int8"],
+        "torch-export": ["fp32", "bf16"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("precision", "tolerance", "agreement"),
+    [("fp32", 1e-5, None), ("bf16", 2e-2, 0.99), ("int8", None, 0.99)],
+)
+def test_one_precision_has_the_same_gates_on_every_engine(precision, tolerance, agreement):
+    gates = {(t.tolerance, t.agreement) for t in TARGETS.values() if t.precision == precision}
+    assert gates == {(tolerance, agreement)}
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "message"),
+    [
+        ("openvin", "fp32", "--to openvin: no such engine. Did you mean 'openvino'? It can be"),
+        ("onnx", "bf16", "--precision bf16: --to onnx takes fp32, int8; bf16 is for openvino, t"),
+        ("torch-export", "int8", "--to torch-export takes fp32, bf16; int8 is for openvino, onnx"),
+        ("onnx", "int4", "--precision int4: --to onnx takes fp32, int8"),
+    ],
+)
+def test_others_are_refused_with_the_choices(engine, precision, message):
+    with pytest.raises(UserError, match=message.replace("?", r"\?")):
+        find_target(engine, precision)
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setattr(targets, "find_spec", lambda name: None if name == "nncf" else object())
+    check_installed(find_target("openvino", "fp32"))
+    with pytest.raises(UserError, match=r"needs nncf: pip install 'res2net\[deploy\]'"):
+        check_installed(find_target("openvino", "int8"))

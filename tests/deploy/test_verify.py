@@ -1,0 +1,104 @@
+"""What counts as agreement."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from res2net.data.labelled import Split
+from res2net.data.preprocess import default_preprocess
+from res2net.deploy.pictures import Pictures
+from res2net.deploy.targets import find_target
+from res2net.deploy.verify import Difference, Verification, compare, faults
+
+WANTED = np.array([[3.0, 4.0], [0.0, 2.0], [6.0, 0.0]], np.float32)  # classes 1, 1, 0
+
+
+def _pictures(count: int, labels: list[int] | None = None) -> Pictures:
+    images = np.zeros((count, 40, 40, 3), np.uint8)
+    images[:, 0, 0, 0] = np.arange(count)  # tells the stand-ins which image they see
+    return Pictures(
+        origin="made by hand",
+        split=Split(images=images, labels=np.array(labels or [0] * count)),
+        labelled=labels is not None,
+        preprocess=default_preprocess(40, native_size=40),
+    )
+
+
+def _giving(values: np.ndarray):
+    return lambda images: [values[images[:, 0, 0, 0]]]
+
+
+def test_by_hand():
+    found = WANTED + np.array([[0.0, 0.5], [0.0, 0.0], [0.0, 6.5]], np.float32)  # 1, 1, 1
+    result = compare(_giving(WANTED), _giving(found), ["logits"], _pictures(3, [1, 0, 0]))
+    logits = result.outputs["logits"]
+    assert logits.overall == pytest.approx(math.sqrt((0.25 + 42.25) / (25 + 4 + 36)))
+    assert logits.worst == pytest.approx(6.5 / 6)
+    assert result.agreement == pytest.approx(2 / 3)
+    assert result.eager_top1 == pytest.approx(200 / 3)
+    assert result.exported_top1 == pytest.approx(100 / 3)
+    assert result.drop == pytest.approx(100 / 3)
+    assert result.images == 3
+
+
+def test_batches_change_nothing():
+    chance = np.random.default_rng(0)
+    wanted = chance.normal(size=(19, 4)).astype(np.float32)
+    found = wanted + chance.normal(size=(19, 4)).astype(np.float32) / 10
+    result = compare(_giving(wanted), _giving(found), ["logits"], _pictures(19))
+    ratio = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+    assert result.outputs["logits"].overall == pytest.approx(ratio, rel=1e-6)
+    assert result.agreement == (found.argmax(1) == wanted.argmax(1)).mean()
+    assert result.eager_top1 is None  # nobody said which class is right
+
+
+def test_maps_have_no_classes():
+    result = compare(_giving(WANTED), _giving(WANTED), ["c2"], _pictures(3))
+    assert result.agreement is None
+    assert result.outputs == {"c2": Difference(overall=0, worst=0)}
+
+
+def test_an_output_of_zeros_must_be_met_exactly():
+    nothing, something = np.zeros((3, 2), np.float32), np.full((3, 2), 1e-9, np.float32)
+    pictures = _pictures(3)
+    assert compare(_giving(nothing), _giving(nothing), ["c2"], pictures).outputs["c2"].overall == 0
+    met = compare(_giving(nothing), _giving(something), ["c2"], pictures).outputs["c2"]
+    assert met.overall == math.inf
+
+
+def _found(error: float, agreement: float | None = 1.0, drop: float | None = 0.0) -> Verification:
+    return Verification(
+        images=200,
+        origin="",
+        outputs={"logits": Difference(overall=error, worst=error)},
+        agreement=agreement,
+        eager_top1=None if drop is None else 90.0,
+        exported_top1=None if drop is None else 90.0 - drop,
+    )
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "found", "trained", "words"),
+    [
+        ("openvino", "fp32", _found(9e-6), True, []),
+        ("openvino", "fp32", _found(2e-5), True, ["2.0e-05", "allowed are 1e-05"]),
+        ("openvino", "fp32", _found(math.nan), False, ["not finite"]),
+        ("openvino", "bf16", _found(1.9e-2), True, []),
+        ("openvino", "bf16", _found(1e-3, 0.985), True, ["98.5 % of 200 images", "99 %"]),
+        ("openvino", "bf16", _found(1e-3, 0.1), False, []),  # one class for all: says nothing
+        ("torch-export", "bf16", _found(3e-2, 0.1), False, ["allowed are 2e-02"]),
+        ("onnx", "int8", _found(0.3, 0.99, 0.5), True, []),
+        ("onnx", "int8", _found(0.3, 0.99, 0.6), True, ["0.60 points", "--max-drop allows 0.5"]),
+        ("onnx", "int8", _found(0.3, 0.9, None), True, ["90.0 %"]),
+        ("openvino", "int8", _found(0.19, None, None), True, []),
+        ("openvino", "int8", _found(0.21, None, None), True, ["allowed are 2e-01"]),  # maps
+    ],
+)
+def test_gates(engine, precision, found, trained, words):
+    wrong = faults(found, find_target(engine, precision), trained=trained, max_drop=0.5)
+    assert bool(wrong) == bool(words)
+    for word in words:
+        assert word in "; ".join(wrong)
