@@ -81,6 +81,9 @@ def test_a_trained_run(trained_run, tmp_path, engine, precision):
     assert ("disturbs most" in report) == (precision == "int8")
 
 
+# Slow: once the process died in OpenVINO's dynamic shapes at the end of a long run of other tests; it
+# could not be made to die again (docs/lab-notebook.md).
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", FILES)
 def test_maps_of_a_backbone_at_an_odd_size(tmp_path, engine):
     """Any number of images at once, whose maps do not depend on the others."""

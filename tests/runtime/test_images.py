@@ -39,7 +39,9 @@ def test_any_shape_is_what_training_made_of_it(
     if bicubic:
         preprocess = Preprocess(**{**preprocess.as_dict(), "interpolation": "bicubic"})
     apart = _apart(pixels, preprocess)
-    assert apart.max() <= 2  # levels of 255: noise is the hardest picture there is
+    # levels of 255; noise is the hardest picture there is: bicubic overshoots, and Pillow cuts that
+    # off after each of its two passes
+    assert apart.max() <= (48 if bicubic else 2)
     assert apart.mean() < 0.5
 
 

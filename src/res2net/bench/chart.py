@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.patches import Patch
+
 from res2net.bench.deploy import Speed
 from res2net.bench.engines import MAKERS
 from res2net.drawing.canvas import (
@@ -15,6 +17,7 @@ from res2net.drawing.canvas import (
     TOP,
     WIDTH,
     add_axes,
+    counted,
     headed_figure,
 )
 
@@ -35,12 +38,14 @@ def draw_speeds(speeds: Sequence[Speed], path: Path) -> None:
     rows = -(-len(kinds) // 2)
     one = speeds[0]
     subtitle = (
-        f"milliseconds for {one.case.batch} of {one.size}x{one.size} pixels, median of "
-        f"{len(one.timing.seconds)} rounds; shorter is faster"
+        f"milliseconds for {counted(one.case.batch, 'image')} of {one.size}x{one.size} pixels, "
+        f"median of {len(one.timing.seconds)} rounds; shorter is faster"
     )
     height = TOP + rows * (panel + GAP) + MARGIN
     width = (WIDTH - 2 * MARGIN) / 2 - NAME - 30
     with headed_figure(path, height, "Networks in engines", subtitle) as figure:
+        keys = [Patch(color=COLOURS[maker], label=maker) for maker in makers]
+        figure.legend(handles=keys, loc="upper right", ncols=len(keys))
         for i, kind in enumerate(kinds):
             left = MARGIN + NAME + (i % 2) * (WIDTH - 2 * MARGIN) / 2
             axes = add_axes(figure, left, TOP + 20 + (i // 2) * (panel + GAP), width, panel)
@@ -62,5 +67,3 @@ def draw_speeds(speeds: Sequence[Speed], path: Path) -> None:
             axes.set_title(" ".join(kind))
             axes.margins(x=0.15)
             axes.grid(axis="y", visible=False)
-            if i == 0:
-                axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(makers))
