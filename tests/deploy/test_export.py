@@ -81,8 +81,8 @@ def test_a_trained_run(trained_run, tmp_path, engine, precision):
     assert ("disturbs most" in report) == (precision == "int8")
 
 
-# Slow: once the process died in OpenVINO's dynamic shapes at the end of a long run of other tests; it
-# could not be made to die again (docs/lab-notebook.md).
+# Slow: once the process died in OpenVINO's dynamic shapes after a long run of other tests; it could
+# not be made to die again (docs/lab-notebook.md).
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", FILES)
 def test_maps_of_a_backbone_at_an_odd_size(tmp_path, engine):
