@@ -20,6 +20,7 @@ from res2net.deploy.targets import TARGETS
 from res2net.errors import UserError
 from res2net.models.card import ModelCard
 from res2net.paper.networks import NETWORKS
+from res2net.runtime.engines import openvino_core
 from res2net.runtime.session import load
 
 FILES = {
@@ -81,9 +82,6 @@ def test_a_trained_run(trained_run, tmp_path, engine, precision):
     assert ("disturbs most" in report) == (precision == "int8")
 
 
-# Slow: once the process died in OpenVINO's dynamic shapes after a long run of other tests; it could
-# not be made to die again (docs/lab-notebook.md).
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", FILES)
 def test_maps_of_a_backbone_at_an_odd_size(tmp_path, engine):
     """Any number of images at once, whose maps do not depend on the others."""
@@ -108,7 +106,7 @@ def test_maps_of_a_backbone_at_an_odd_size(tmp_path, engine):
     for many, single in zip(together, one, strict=True):
         np.testing.assert_allclose(many[3:4], single, rtol=1e-4, atol=1e-4)
     if engine == "openvino":
-        model = ov.Core().read_model(out / "model.xml")
+        model = openvino_core().read_model(out / "model.xml")
         assert model.input("images").element_type == ov.Type.u8
         assert [port.any_name for port in model.outputs] == ["c3", "c1"]
     if engine == "onnx":

@@ -16,6 +16,7 @@ from res2net.data.readers import read
 from res2net.data.source import parse_source
 from res2net.deploy import export as export_module
 from res2net.deploy import openvino
+from res2net.deploy import quantise as quantise_module
 from res2net.deploy.engine import find_engine
 from res2net.deploy.fold import fold_batchnorm
 from res2net.deploy.pictures import of_run, of_samples
@@ -23,6 +24,7 @@ from res2net.deploy.program import Program
 from res2net.deploy.quantise import quantise, sensitivity
 from res2net.deploy.subject import open_subject
 from res2net.deploy.verify import eager
+from res2net.runtime.engines import openvino_core
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def _runnable(engine, model):
     """What ``run_of`` takes: OpenVINO's compiled, ONNX's as it is."""
     if engine is openvino:
         config = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-        return ov.Core().compile_model(model, "CPU", config)
+        return openvino_core().compile_model(model, "CPU", config)
     return model
 
 
@@ -106,3 +108,11 @@ def test_layers_go_back_to_float_until_the_gates_hold(trained_run, tmp_path, mon
     assert done.verification.agreement == 1
     assert "left in float" in done.notes[0]
     assert done.notes[0] in (out / "report.md").read_text()
+
+
+def test_nncf_uses_the_one_core_of_the_process() -> None:
+    core = ov.Core
+    with quantise_module._one_core():
+        assert ov.Core() is openvino_core()
+        assert ov.compile_model.__self__ is openvino_core()  # type: ignore[attr-defined]
+    assert ov.Core is core

@@ -97,6 +97,23 @@ def test_an_artifact_of_torch_export_says_where_it_runs(tmp_path: Path) -> None:
         load(tmp_path / "t")
 
 
+def test_signals_are_survived_after_networks_came_and_went(artifact: Path) -> None:
+    """OpenVINO once left the process a freed stack for signals; the next one killed it."""
+    code = (
+        "import faulthandler, signal, subprocess\n"
+        "faulthandler.enable()\n"
+        "signal.signal(signal.SIGCHLD, lambda *_: None)\n"
+        "from res2net.runtime import load\n"
+        f"first, second = (load({str(artifact)!r}) for _ in range(2))\n"
+        "del first\n"
+        "del second\n"
+        "for _ in range(3):\n"
+        "    subprocess.run(['true'], check=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done
+
+
 def test_no_torch_is_needed(artifact: Path, photos: Path) -> None:
     code = (
         "import sys\n"

@@ -12,7 +12,7 @@ from res2net.weights.catalogue import find_file
 from res2net.weights.fetch import fetch
 from res2net.weights.hub import fetch_from_hub, parse_address
 
-pytest.importorskip("huggingface_hub")
+huggingface_hub = pytest.importorskip("huggingface_hub")
 
 REPOSITORY, FILE = "timm/res2net50_26w_4s.in1k", "model.safetensors"
 OLD, NEW = "a" * 40, "b" * 40  # commits
@@ -23,6 +23,7 @@ def hub(server, behaviour, monkeypatch: pytest.MonkeyPatch):
     """``hub(commit, body)`` makes a version; the last one is main."""
     monkeypatch.setenv("HF_ENDPOINT", server.url())
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    huggingface_hub.close_session()  # it may hold a connection to a server that had this port
 
     def publish(commit: str, body: bytes, *, sha256: str | None = None, file: str = FILE) -> None:
         etag = sha256 or hashlib.sha256(body).hexdigest()

@@ -24,6 +24,7 @@ from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quiet import quietly
 from res2net.errors import UserError
 from res2net.models.factory import create_model
+from res2net.runtime.engines import openvino_core
 
 Call = Callable[[], object]
 MAKERS = ("ours", "timm", "torchvision")
@@ -156,7 +157,7 @@ def _openvino(case: Case, net: nn.Module, size: int) -> Call:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": HINTS[case.precision],
     }
-    compiled = ov.Core().compile_model(model, "CPU", settings)
+    compiled = openvino_core().compile_model(model, "CPU", settings)
     request = compiled.create_infer_request()
     request.set_input_tensor(ov.Tensor(_given(case, size)))
     return request.infer

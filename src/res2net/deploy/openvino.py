@@ -12,6 +12,7 @@ import torch
 from res2net.deploy.engine import Floats, Pixels, Run, traced
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quiet import quietly
+from res2net.runtime.engines import openvino_core
 
 LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 # precision of the artifact → what OpenVINO is asked to compute in (what int8 leaves in float);
@@ -46,7 +47,7 @@ def save(model: ov.Model, path: Path) -> tuple[str, ...]:
 
 def load(path: Path, precision: str) -> Run:
     """The saved model, compiled for this CPU."""
-    return run_of(_compiled(ov.Core().read_model(path), precision))
+    return run_of(_compiled(openvino_core().read_model(path), precision))
 
 
 def run_of(compiled: ov.CompiledModel) -> Run:
@@ -80,4 +81,4 @@ def _compiled(model: ov.Model, precision: str) -> ov.CompiledModel:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": HINTS[precision],
     }
-    return ov.Core().compile_model(model, "CPU", config)
+    return openvino_core().compile_model(model, "CPU", config)

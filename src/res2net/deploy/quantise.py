@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from res2net.deploy.engine import Pixels, Quantisable, Run
 from res2net.deploy.pictures import Pictures
 from res2net.deploy.program import INPUT
 from res2net.deploy.quiet import quietly
+from res2net.runtime.engines import openvino_core
 
 SENSITIVITY_IMAGES = 8  # for the figures of single layers
 Item = tuple[dict[str, Pixels], int]  # one image by the input's name, and its class
@@ -28,7 +31,7 @@ class Sensitivity:
 
 def quantise(model: Any, calibration: Pictures) -> Any:
     """Weights and activations of 8 bits, ranges taken from the calibration images."""
-    with quietly():
+    with quietly(), _one_core():
         import nncf
 
         items = [item for item, _ in _items(calibration)]
@@ -75,7 +78,7 @@ def quantise_with_control(
         used = max(changed / (1 - agreement), lost / len(kept) / max(max_drop, 1e-9))
         return 1 - max(0.0, used - 1), kept  # 1: both gates hold, by however much
 
-    with quietly():
+    with quietly(), _one_core():
         import nncf
 
         inputs = [item for item, _ in _items(calibration)]
@@ -106,6 +109,23 @@ def sensitivity(
     ratios = np.sqrt(errors / np.maximum(norms, np.finfo(np.float64).tiny))
     order = np.argsort(-ratios, kind="stable")
     return [Sensitivity(layer=names[i], error=float(ratios[i])) for i in order]
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """NNCF opens OpenVINO for every model it tries; why that must not be: ``openvino_core``."""
+    if find_spec("openvino") is None:
+        yield
+        return
+    import openvino
+
+    ours = openvino_core()
+    theirs = openvino.Core, openvino.compile_model
+    openvino.Core, openvino.compile_model = lambda: ours, ours.compile_model
+    try:
+        yield
+    finally:
+        openvino.Core, openvino.compile_model = theirs
 
 
 def _items(pictures: Pictures, most: int | None = None) -> Sequence[Item]:

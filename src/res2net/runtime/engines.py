@@ -9,8 +9,9 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ import numpy.typing as npt
 from res2net.errors import UserError
 from res2net.runtime.artifact import Artifact
 from res2net.weights.cache import cache_folder
+
+if TYPE_CHECKING:
+    import openvino as ov
 
 Pixels = npt.NDArray[np.uint8]  # (B, S, S, 3)
 Outputs = list[npt.NDArray[np.float32]]
@@ -39,10 +43,10 @@ class OpenVino:
 
     def __init__(self, artifact: Artifact, *, threads: int | None, stream: bool) -> None:
         try:
-            import openvino as ov
+            import openvino  # noqa: F401
         except ModuleNotFoundError:
             raise UserError(_missing(artifact, "openvino", "runtime")) from None
-        core = ov.Core()
+        core = openvino_core()
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT" if stream else "LATENCY",
             "INFERENCE_NUM_THREADS": threads or cores(),
@@ -155,6 +159,20 @@ def open_engine(
         )
     kind = next(iter(able.values())) if name == AUTO else able[name]
     return kind(artifact, threads=threads, stream=stream)
+
+
+@cache
+def openvino_core() -> ov.Core:
+    """The one entrance to OpenVINO of this process.
+
+    OpenVINO's CPU plugin (2026.4) sets a stack for signals and puts back the one before it when it
+    goes. Two that go in the order in which they came leave the process a stack that is freed, and
+    the next signal that Python handles, Ctrl-C or the end of a child, kills it without a word. One
+    core has one plugin, which stays.
+    """
+    import openvino as ov
+
+    return ov.Core()
 
 
 def cores() -> int:
