@@ -104,9 +104,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("Content-Type", behaviour.content_type)
             self.close_connection = True
-            if behaviour.chunked:
-                self.send_header("Connection", "close")
-            else:
+            self.send_header("Connection", "close")  # unsaid, a client would use it again
+            if not behaviour.chunked:
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command == "HEAD":
