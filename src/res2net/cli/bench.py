@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from res2net.cli.parser import Parser, exit_after_help, given_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.errors import UserError
 
@@ -65,12 +65,15 @@ def make_parser() -> Parser:
     return parser
 
 
+def _portable(word: str) -> str:
+    """A word of the command line without the folders of one machine."""
+    kind, colon, path = word.rpartition(":")
+    return f"{kind}{colon}{'/'.join(Path(path).parts[-2:])}" if Path(path).is_absolute() else word
+
+
 def main(argv: Sequence[str]) -> None:
     """Measure and print; append to a file where asked."""
-    parser = make_parser()
-    exit_after_help(argv, parser)
-    parser.check_names(given_options(argv))
-    options = parser.parse_args(list(argv))
+    options = read_options(make_parser(), argv)
     measures = {"deploy": deploy, "train-step": train_step}
     measures |= {"folder": folder, "loading": loading, "parity": parity}
     if options.subject not in measures:
@@ -81,7 +84,7 @@ def main(argv: Sequence[str]) -> None:
     if options.out:
         from res2net.bench.protocol import append_rows
 
-        append_rows(options.out, rows, shlex.join(["res2net", "bench", *argv]))
+        append_rows(options.out, rows, shlex.join(["res2net", "bench", *map(_portable, argv)]))
         print(f"appended to {options.out}")
 
 

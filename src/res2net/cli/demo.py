@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from res2net.cli.parser import Parser, exit_after_help, given_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import show
 
 NETWORK = "res2net29_small"
@@ -25,10 +25,7 @@ def make_parser() -> Parser:
 
 def main(argv: Sequence[str]) -> None:
     """Train, measure, predict, and say where everything lies."""
-    parser = make_parser()
-    exit_after_help(argv, parser)
-    parser.check_names(given_options(argv))
-    options = parser.parse_args(list(argv))
+    options = read_options(make_parser(), argv)
 
     from res2net.cli.train import free_folder, resolve
     from res2net.tasks.classify.evaluate import evaluate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from res2net.cli.parser import Parser, exit_after_help, given_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import show
 from res2net.errors import UserError
@@ -52,10 +52,7 @@ def make_parser() -> Parser:
 
 def main(argv: Sequence[str]) -> None:
     """Evaluate and show the tables."""
-    parser = make_parser()
-    exit_after_help(argv, parser)
-    parser.check_names(given_options(argv))
-    options = parser.parse_args(list(argv))
+    options = read_options(make_parser(), argv)
     if not options.data:
         raise UserError("--data is missing; `res2net evaluate --help` explains it")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from res2net.cli.parser import Parser, exit_after_help, given_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.errors import UserError
 
@@ -67,10 +67,7 @@ def make_parser() -> Parser:
 
 def main(argv: Sequence[str]) -> None:
     """Export, and say what was found."""
-    parser = make_parser()
-    exit_after_help(argv, parser)
-    parser.check_names(given_options(argv))
-    options = parser.parse_args(list(argv))
+    options = read_options(make_parser(), argv)
     for name in ("to", "out"):
         if not options[name]:
             raise UserError(f"--{name} is missing; `res2net export --help` explains it")

@@ -203,3 +203,14 @@ def exit_after_help(argv: Sequence[str], parser: Parser) -> None:
     if any(word in ("-h", "--help") for word in argv):
         parser.print_help()
         sys.exit(0)
+
+
+def read_options(parser: Parser, argv: Sequence[str]) -> jsonargparse.Namespace:
+    """What was typed: help first, then names, then values.
+
+    Raises:
+        UserError: an unknown option, or a value that cannot be.
+    """
+    exit_after_help(argv, parser)
+    parser.check_names(given_options(argv))
+    return parser.parse_args(list(argv))

@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 from rich.markup import escape
 from rich.table import Table
 
-from res2net.cli.parser import Parser, exit_after_help, given_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
@@ -65,10 +65,7 @@ def make_parser() -> Parser:
 
 def main(argv: Sequence[str]) -> None:
     """Predict and print."""
-    parser = make_parser()
-    exit_after_help(argv, parser)
-    parser.check_names(given_options(argv))
-    options = parser.parse_args(list(argv))
+    options = read_options(make_parser(), argv)
     for name in ("top", "batch"):
         if options[name] < 1:
             raise UserError(f"--{name} is {options[name]}; it must be at least 1")

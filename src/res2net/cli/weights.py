@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from res2net.cli.parser import Parser, exit_after_help, given_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError, did_you_mean
 from res2net.weights.cache import cache_folder
@@ -63,10 +63,7 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         UserError: an unknown action, a missing target, or whatever goes wrong with a file.
     """
-    parser = make_parser()
-    exit_after_help(argv, parser)
-    parser.check_names(given_options(argv))
-    options = parser.parse_args(list(argv))
+    options = read_options(make_parser(), argv)
     actions: dict[str, Callable[[Any], None]] = {
         "list": show_list,
         "fetch": fetch_one,

@@ -6,7 +6,7 @@ Legend: B batch · N images · S side of the square image
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,22 +83,17 @@ def of_run(
         raise UserError(
             f"{run.data}: has other classes than the run was trained on; give --images DIR"
         )
-    return (
-        Pictures(
-            origin=f"training images of {data.name}",
-            split=_spread(data.train, CALIBRATION),
-            labelled=True,
-            preprocess=preprocess,
-            skip_bad=run.input.skip_bad,
-        ),
-        Pictures(
-            origin=f"validation images of {data.name}",
-            split=_spread(data.val, most),
-            labelled=True,
-            preprocess=preprocess,
-            skip_bad=run.input.skip_bad,
-        ),
+    training = Pictures(
+        origin=f"training images of {data.name}",
+        split=_spread(data.train, CALIBRATION),
+        labelled=True,
+        preprocess=preprocess,
+        skip_bad=run.input.skip_bad,
     )
+    validation = replace(
+        training, origin=f"validation images of {data.name}", split=_spread(data.val, most)
+    )
+    return training, validation
 
 
 def of_folder(folder: Path, preprocess: Preprocess, *, most: int) -> tuple[Pictures, Pictures]:

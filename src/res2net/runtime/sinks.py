@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,7 @@ def open_sink(path: Path, *, top: int, resume: bool) -> Iterator[Sink]:
             sink.close()
 
 
-class _Text:
+class _Text(ABC):
     """Rows of text, the half row of a killed run cut away."""
 
     def __init__(self, path: Path, top: int) -> None:
@@ -77,11 +78,13 @@ class _Text:
         self.file = path.open("a", encoding="utf-8", errors="surrogateescape", newline="")
         self.unflushed = 0
 
+    @abstractmethod
     def read(self) -> tuple[int, str | None]:
-        raise NotImplementedError
+        """Images that the file holds, and the last of them."""
 
+    @abstractmethod
     def text(self, name: str, found: Prediction | str) -> str:
-        raise NotImplementedError
+        """The row of one image."""
 
     def write(self, name: str, found: Prediction | str) -> None:
         self.file.write(self.text(name, found))
