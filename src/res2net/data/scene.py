@@ -1,0 +1,127 @@
+"""What the readers of the dense tasks return: images with boxes, masks, key-points, class maps.
+
+Coordinates are continuous pixels from the upper left corner of the image: a box (0, 0, 2, 1) covers
+two pixels. Legend: N objects · K key-points · H, W space
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]  # (H, W, 3), or (H, W) of a map of classes
+Polygons: TypeAlias = list[list[float]]  # each x1, y1, x2, y2, ...
+RLE: TypeAlias = dict[str, Any]  # of COCO: size (H, W), counts as a list or packed
+Segment: TypeAlias = Polygons | RLE | npt.NDArray[np.bool_]
+
+IGNORED = 255  # class of pixels that count neither way
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Objects:
+    """The N objects that are marked in an image."""
+
+    boxes: npt.NDArray[np.float64]  # (N, 4) left, top, right, bottom
+    labels: npt.NDArray[np.int64]  # (N,) index into the classes, from 0
+    ignored: npt.NDArray[np.bool_]  # (N,) crowds of COCO, difficult ones of VOC: neither asked for
+    areas: npt.NDArray[np.float64]  # (N,) pixels of the object: of its mask, where it has one
+    segments: tuple[Segment, ...] | None = None  # N outlines
+    keypoints: npt.NDArray[np.float64] | None = None  # (N, K, 3) x, y, 0 absent 1 hidden 2 visible
+
+    def __post_init__(self) -> None:
+        n = len(self.labels)
+        assert self.boxes.shape == (n, 4)
+        assert len(self.ignored) == len(self.areas) == n
+        assert self.segments is None or len(self.segments) == n
+        assert self.keypoints is None or self.keypoints.shape[::2] == (n, 3)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def of(self, chosen: npt.NDArray[Any]) -> Objects:
+        """Some of the objects, by a mask or by indices."""
+        indices = np.arange(len(self))[chosen]
+        return Objects(
+            boxes=self.boxes[indices],
+            labels=self.labels[indices],
+            ignored=self.ignored[indices],
+            areas=self.areas[indices],
+            segments=None if self.segments is None else tuple(self.segments[i] for i in indices),
+            keypoints=None if self.keypoints is None else self.keypoints[indices],
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Scene:
+    """One image and what is known of it."""
+
+    name: str  # for reports: its path within the data set
+    image: Path | Pixels
+    objects: Objects | None = None
+    classes: Path | Pixels | None = None  # the class of each pixel: a file, or (H, W)
+    salient: Path | Pixels | None = None  # what stands out: a file, or (H, W) of 0 and 255
+    size: tuple[int, int] | None = None  # H, W where the annotation tells
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skeleton:
+    """The key-points of a kind of object."""
+
+    names: tuple[str, ...]  # K
+    swaps: tuple[tuple[int, int], ...]  # left and right ones, which trade places in a mirror
+    bones: tuple[tuple[int, int], ...]  # lines to draw
+    sigmas: tuple[float, ...]  # (K,) of the object key-point similarity
+
+    def mirrored(self) -> list[int]:
+        """Index of the key-point that takes each place in a mirror: (K,)."""
+        order = list(range(len(self.names)))
+        for left, right in self.swaps:
+            order[left], order[right] = right, left
+        return order
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scenes:
+    """A data set for the dense tasks."""
+
+    name: str  # for reports
+    classes: tuple[str, ...]  # label -> name
+    train: Sequence[Scene]
+    val: Sequence[Scene]
+    skeleton: Skeleton | None = None
+    palette: tuple[tuple[int, int, int], ...] = field(default=())  # colours of the classes
+    voc_metric: bool = False  # reported with VOC's average precision beside COCO's
+
+
+def no_objects() -> Objects:
+    """Of an image in which nothing is marked: a negative."""
+    return Objects(
+        boxes=np.zeros((0, 4)),
+        labels=np.zeros(0, np.int64),
+        ignored=np.zeros(0, bool),
+        areas=np.zeros(0),
+    )
+
+
+COCO_PERSON = Skeleton(
+    names=(
+        *("nose", "left_eye", "right_eye", "left_ear", "right_ear"),
+        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow"),
+        *("left_wrist", "right_wrist", "left_hip", "right_hip"),
+        *("left_knee", "right_knee", "left_ankle", "right_ankle"),
+    ),
+    swaps=tuple((left, left + 1) for left in range(1, 17, 2)),
+    bones=(
+        *((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7)),
+        *((6, 8), (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
+    ),
+    sigmas=(
+        *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+        *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+    ),
+)

@@ -1,0 +1,42 @@
+"""``read_scenes(source)``: one reader a format, one table to find it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from res2net.data.scene import Scenes
+from res2net.data.scenes import coco, generated, maps, voc, yolo
+from res2net.data.scenes.options import SceneOptions
+from res2net.data.source import Source
+from res2net.errors import UserError
+
+Reader = Callable[[Path, SceneOptions], Scenes]
+
+READERS: Mapping[str, Reader] = MappingProxyType(
+    {
+        "voc": voc.read,
+        "coco": coco.read,
+        "yolo": yolo.read,
+        "camvid": maps.read_camvid,
+        "pairs": maps.read_pairs,
+        "ecssd": maps.read_salient,
+        "msra-b": maps.read_msra,
+        "scenes": generated.read,
+    }
+)
+
+
+def read_scenes(source: Source, options: SceneOptions) -> Scenes:
+    """The images of a source with the marks that a task asks for.
+
+    Raises:
+        UserError: what is wrong with the data, in one line.
+    """
+    if source.format not in READERS:
+        raise UserError(
+            f"{source}: holds classes of whole images, no {options.marks}; "
+            f"formats with them are {', '.join(READERS)}"
+        )
+    return READERS[source.format](source.path or Path(), options)

@@ -1,0 +1,1 @@
+"""How good predictions are: the official measures of each task, on numpy arrays. No torch."""

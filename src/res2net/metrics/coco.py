@@ -1,0 +1,163 @@
+"""COCO's average precision and recall of boxes, masks and key-points, by faster-coco-eval.
+
+Crowds, sizes and limits are COCO's own; tests/metrics compares every figure with pycocotools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from res2net.data.scene import Objects, Scene
+from res2net.errors import UserError
+from res2net.metrics.detections import Detections
+
+Kind = Literal["bbox", "segm", "keypoints"]
+_BOX_STATS = (
+    *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
+    *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
+)
+_KEYPOINT_STATS = (
+    *("ap", "ap50", "ap75", "ap_medium", "ap_large"),
+    *("ar", "ar50", "ar75", "ar_medium", "ar_large"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoScores:
+    """Averages in percent; None where no such object is marked."""
+
+    kind: Kind
+    stats: dict[str, float | None]  # ap, ap50, ap75, ap_small, ..., ar1, ar10, ar100, ...
+    per_class: tuple[float | None, ...]  # average precision of each class
+    objects: tuple[int, ...]  # marked, of each class
+
+
+def coco_scores(
+    scenes: Sequence[Scene],
+    found: Sequence[Detections],
+    classes: Sequence[str],
+    *,
+    kind: Kind = "bbox",
+    sigmas: Sequence[float] | None = None,
+) -> CocoScores:
+    """The twelve figures of COCO (ten for key-points), and the average precision by class.
+
+    Args:
+        scenes: with objects; masks or key-points where ``kind`` asks for them.
+        found: what was detected in each.
+        sigmas: (K,) of key-points; None are those of COCO's persons.
+
+    Raises:
+        UserError: faster-coco-eval is not installed.
+        ValueError: not one list of detections for each scene.
+    """
+    if len(scenes) != len(found):
+        raise ValueError(f"{len(found)} lists of detections for {len(scenes)} images")
+    try:
+        from faster_coco_eval import COCO, COCOeval_faster
+    except ModuleNotFoundError:
+        raise UserError(
+            "COCO's measures need faster-coco-eval: pip install 'res2net[tasks]'"
+        ) from None
+    truth = COCO(ground_truth(scenes, classes, kind))
+    guesses = truth.loadRes(results(found, kind))
+    job = COCOeval_faster(
+        truth, guesses, kind, kpt_oks_sigmas=None if sigmas is None else list(sigmas)
+    )
+    job.evaluate()
+    job.accumulate()
+    job.summarize()
+    names = _KEYPOINT_STATS if kind == "keypoints" else _BOX_STATS
+    stats = dict(zip(names, map(_percent, job.stats), strict=False))
+    precision = job.eval["precision"][:, :, :, 0, -1]  # (T, R, classes) of all sizes
+    marked = np.zeros(len(classes), np.int64)
+    for scene in scenes:
+        objects = _objects(scene)
+        np.add.at(marked, objects.labels[~objects.ignored], 1)
+    return CocoScores(
+        kind=kind,
+        stats=stats,
+        per_class=tuple(_mean_where_known(precision[:, :, k]) for k in range(len(classes))),
+        objects=tuple(marked.tolist()),
+    )
+
+
+def ground_truth(scenes: Sequence[Scene], classes: Sequence[str], kind: Kind) -> dict[str, Any]:
+    """The scenes as COCO's annotation file has them; images are numbered from 1, classes from 1."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, scene in enumerate(scenes, 1):
+        height, width = scene.size or (0, 0)
+        images.append({"id": number, "height": height, "width": width, "file_name": scene.name})
+        objects = _objects(scene)
+        for i in range(len(objects)):
+            left, top, right, bottom = objects.boxes[i].tolist()
+            row: dict[str, Any] = {
+                "id": len(annotations) + 1,
+                "image_id": number,
+                "category_id": int(objects.labels[i]) + 1,
+                "bbox": [left, top, right - left, bottom - top],
+                "area": float(objects.areas[i]),
+                "iscrowd": int(objects.ignored[i]),
+            }
+            if kind == "segm":
+                row["segmentation"] = _as_json(objects, i)
+            if kind == "keypoints":
+                assert objects.keypoints is not None
+                row["keypoints"] = objects.keypoints[i].ravel().tolist()
+                row["num_keypoints"] = int((objects.keypoints[i, :, 2] > 0).sum())
+            annotations.append(row)
+    categories = [{"id": k, "name": name} for k, name in enumerate(classes, 1)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def results(found: Sequence[Detections], kind: Kind) -> list[dict[str, Any]]:
+    """Detections as COCO's result file has them."""
+    rows: list[dict[str, Any]] = []
+    for number, each in enumerate(found, 1):
+        for i in range(len(each)):
+            left, top, right, bottom = each.boxes[i].tolist()
+            row: dict[str, Any] = {
+                "image_id": number,
+                "category_id": int(each.labels[i]) + 1,
+                "score": float(each.scores[i]),
+            }
+            if kind == "bbox":
+                row["bbox"] = [left, top, right - left, bottom - top]
+            elif kind == "segm":
+                assert each.masks is not None
+                row["segmentation"] = each.masks[i]
+            else:
+                assert each.keypoints is not None
+                row["keypoints"] = each.keypoints[i].ravel().tolist()
+            rows.append(row)
+    return rows
+
+
+def _objects(scene: Scene) -> Objects:
+    assert scene.objects is not None, scene.name
+    return scene.objects
+
+
+def _as_json(objects: Objects, i: int) -> Any:
+    assert objects.segments is not None
+    outline = objects.segments[i]
+    if isinstance(outline, np.ndarray):
+        from res2net.data.outlines import pack
+
+        return pack(outline)
+    return outline
+
+
+def _percent(value: float) -> float | None:
+    return None if value < 0 else 100 * float(value)
+
+
+def _mean_where_known(values: npt.NDArray[np.float64]) -> float | None:
+    known = values[values > -1]
+    return 100 * float(known.mean()) if known.size else None

@@ -1,0 +1,94 @@
+"""Object key-point similarity, and the suppression of poses that say the same."""
+
+# N poses · K key-points
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+def oks(
+    poses: Floats, truth: Floats, area: float, sigmas: Sequence[float], *, visible: Floats | None
+) -> Floats:
+    """Similarity of poses (N, K, 2 or 3) to one of (K, 2 or 3): (N,), 1 is the same place.
+
+    Mean over key-points of exp(-d² / (2 area (2σ)²)).
+
+    Args:
+        area: pixels of the object.
+        visible: (K,) above 0 where a key-point counts; None counts all.
+    """
+    distance = ((poses[:, :, :2] - truth[None, :, :2]) ** 2).sum(axis=2)  # (N, K)
+    spread = 2 * (area + np.spacing(1)) * (2 * np.asarray(sigmas)) ** 2
+    near = np.exp(-distance / spread)
+    if visible is None:
+        return np.asarray(near.mean(axis=1))
+    counted = visible > 0
+    if not counted.any():
+        return np.zeros(len(poses))
+    return np.asarray(near[:, counted].mean(axis=1))
+
+
+def oks_nms(
+    poses: Floats,
+    scores: Floats,
+    areas: Floats,
+    sigmas: Sequence[float],
+    *,
+    threshold: float = 0.9,
+) -> npt.NDArray[np.int64]:
+    """Indices of the poses that stay, surest first: none like a surer one by more than OKS 0.9.
+
+    Args:
+        poses: (N, K, 2 or 3).
+        scores, areas: (N,); two poses are compared at the mean of their areas.
+    """
+    left = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while left.size:
+        best, rest = int(left[0]), left[1:]
+        kept.append(best)
+        alike = np.array(
+            [
+                oks(
+                    poses[i : i + 1],
+                    poses[best],
+                    (areas[best] + areas[i]) / 2,
+                    sigmas,
+                    visible=None,
+                )[0]
+                for i in rest
+            ]
+        )
+        left = rest[alike <= threshold] if rest.size else rest
+    return np.array(kept, np.int64)
+
+
+def decode_heatmaps(maps: Floats) -> Floats:
+    """Places and scores of the peaks of heat maps (N, K, H, W): (N, K, 3) x, y, value.
+
+    The peak moves a quarter of a cell toward its higher neighbour on each axis. Values at or below
+    0 give a score of 0.
+    """
+    n, k, height, width = maps.shape
+    flat = maps.reshape(n, k, -1)
+    where = flat.argmax(axis=2)
+    score = np.take_along_axis(flat, where[..., None], 2)[..., 0]
+    x, y = where % width, where // width
+    inner = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
+    a, b = np.ogrid[:n, :k]
+    right, left = maps[a, b, y, np.minimum(x + 1, width - 1)], maps[a, b, y, np.maximum(x - 1, 0)]
+    below, above = maps[a, b, np.minimum(y + 1, height - 1), x], maps[a, b, np.maximum(y - 1, 0), x]
+    return np.stack(
+        [
+            x + np.where(inner, 0.25 * np.sign(right - left), 0.0),
+            y + np.where(inner, 0.25 * np.sign(below - above), 0.0),
+            np.maximum(score, 0.0),
+        ],
+        axis=2,
+    )

@@ -1,0 +1,120 @@
+"""Maps of what stands out: max F-measure and MAE as Table 9 has them; S- and E-measure beside.
+
+F: at each of 256 thresholds t the pixels with ``saliency > t`` are taken; precision and recall are
+averaged over the images, then F = (1 + β²) P R / (β² P + R) with β² = 0.3, and the best t counts
+(the protocol of the paper's base: thresholds strict, ε = 1e-4 above and below, so an empty map has
+precision 1). pysodmetrics averages F itself, stretches each map to 0..1 and takes ``>=``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from res2net.errors import UserError
+
+BETA2 = 0.3
+EPSILON = 1e-4
+FOREGROUND = 128  # truth above this is salient
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SaliencyScores:
+    """Averages over the images."""
+
+    max_f: float  # 0..1
+    threshold: int  # where F is at its best, 0..255
+    mae: float  # 0..1
+    precision: Floats  # (256,)
+    recall: Floats  # (256,)
+    s_measure: float | None = None
+    e_measure: float | None = None  # at its best threshold
+
+
+@dataclass(kw_only=True, eq=False)
+class SaliencyMetric:
+    """Takes images one by one; holds two curves an image, no pixels.
+
+    Args:
+        structure: also S- and E-measure, which pysodmetrics computes (much the slower part).
+    """
+
+    structure: bool = False
+    _precision: list[Floats] = field(default_factory=list)
+    _recall: list[Floats] = field(default_factory=list)
+    _mae: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.structure:
+            try:
+                from py_sod_metrics import Emeasure, Smeasure
+            except ModuleNotFoundError:
+                raise UserError(
+                    "S- and E-measure need pysodmetrics: pip install 'res2net[tasks]'"
+                ) from None
+            self._s, self._e = Smeasure(), Emeasure()
+
+    def update(self, saliency: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> None:
+        """Add an image.
+
+        Args:
+            saliency: (H, W), 0..255.
+            truth: (H, W), salient above 128.
+
+        Raises:
+            ValueError: shapes that differ, or another type than uint8.
+        """
+        if saliency.shape != truth.shape or saliency.ndim != 2:
+            raise ValueError(f"saliency is {saliency.shape}, truth {truth.shape}")
+        if saliency.dtype != np.uint8:
+            raise ValueError(f"saliency is {saliency.dtype}; it must be uint8, 0..255")
+        wanted = truth > FOREGROUND
+        precision, recall = curves(saliency, wanted)
+        self._precision.append(precision)
+        self._recall.append(recall)
+        self._mae.append(float(np.abs(saliency / 255.0 - wanted).mean()))
+        if self.structure:
+            self._s.step(saliency / 255.0, wanted, normalize=False)
+            self._e.step(saliency / 255.0, wanted, normalize=False)
+
+    def compute(self) -> SaliencyScores:
+        """The averages.
+
+        Raises:
+            ValueError: no image was added.
+        """
+        if not self._mae:
+            raise ValueError("no image to measure")
+        precision = np.mean(self._precision, axis=0)
+        recall = np.mean(self._recall, axis=0)
+        scores = f_measure(precision, recall)
+        best = int(scores.argmax())
+        return SaliencyScores(
+            max_f=float(scores[best]),
+            threshold=best,
+            mae=float(np.mean(self._mae)),
+            precision=precision,
+            recall=recall,
+            s_measure=float(self._s.get_results()["sm"]) if self.structure else None,
+            e_measure=float(self._e.get_results()["em"]["curve"].max()) if self.structure else None,
+        )
+
+
+def curves(saliency: npt.NDArray[np.uint8], wanted: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Precision and recall of ``saliency > t`` for t = 0..255: two of (256,)."""
+    all_pixels = np.bincount(saliency.ravel(), minlength=256)
+    right_pixels = np.bincount(saliency[wanted], minlength=256)
+    taken = all_pixels.sum() - np.cumsum(all_pixels)  # with a value above t
+    right = right_pixels.sum() - np.cumsum(right_pixels)
+    precision = (right + EPSILON) / (taken + EPSILON)
+    recall = (right + EPSILON) / (right_pixels.sum() + EPSILON)
+    return precision, recall
+
+
+def f_measure(precision: Floats, recall: Floats) -> Floats:
+    """F with β² = 0.3."""
+    return (1 + BETA2) * precision * recall / (BETA2 * precision + recall)
