@@ -134,7 +134,7 @@ def _val_wnids(base: Path) -> Mapping[str, str]:
 
 def _devkit_wnids(meta: Path) -> dict[int, str]:
     """The devkit's class number -> wnid; its numbers are not in the order of the wnids."""
-    from scipy.io import loadmat  # type: ignore[import-untyped]
+    from scipy.io import loadmat
 
     synsets: Any = loadmat(meta, squeeze_me=True)["synsets"]
     return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in np.atleast_1d(synsets)}

@@ -42,15 +42,16 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
         name: the file, for the tally.
     """
     height, width = size
-    finite = np.isfinite(objects.boxes).all(axis=1)
+    finite = np.array(np.isfinite(objects.boxes).all(axis=1))
     tally.add("boxes left out that are not numbers", name, int((~finite).sum()))
     objects = objects.of(finite)
-    area = (objects.boxes[:, 2:] - objects.boxes[:, :2]).clip(0).prod(axis=1)
+    sides = (objects.boxes[:, 2:] - objects.boxes[:, :2]).clip(0)
+    area = sides[:, 0] * sides[:, 1]
     tally.add("boxes left out that have no area", name, int((area <= 0).sum()))
     objects = objects.of(area > 0)
     limits = np.array([width, height, width, height], np.float64)
     cut = objects.boxes.clip(0, limits)
-    inside = (cut[:, 2:] > cut[:, :2]).all(axis=1)
+    inside = np.array((cut[:, 2:] > cut[:, :2]).all(axis=1))
     tally.add("boxes left out that lie outside their image", name, int((~inside).sum()))
     reaching = (np.abs(cut - objects.boxes).max(axis=1, initial=0) > 1) & inside
     tally.add("boxes cut that reach beyond their image", name, int(reaching.sum()))

@@ -68,7 +68,9 @@ def generate(index: int, seed: int, rules: SceneRules) -> Scene:
     side = rules.side
     picture = _texture(chance, side)
     numbers = np.zeros((side, side), np.uint8)  # 0 ground, else 1 + object
-    labels, frames, wholes = [], [], []
+    labels: list[int] = []
+    frames: list[_Frame] = []
+    wholes: list[float] = []  # pixels of each object before others covered it
     largest = rules.largest or side
     for _ in range(int(chance.integers(1, rules.most + 1))):
         length = np.exp(chance.uniform(np.log(rules.smallest), np.log(largest)))
@@ -79,11 +81,11 @@ def generate(index: int, seed: int, rules: SceneRules) -> Scene:
         inside = _filled(frame.place(SHAPES[CLASSES[label]]), side)
         hidden = np.bincount(numbers[inside], minlength=len(wholes) + 1)[1:]
         before = np.bincount(numbers.ravel(), minlength=len(wholes) + 1)[1:]
-        if inside.sum() < 12 or (before - hidden < 0.5 * np.array(wholes, float)).any():
+        if inside.sum() < 12 or (before - hidden < 0.5 * np.array(wholes)).any():
             continue  # it would be a speck, or cover half of another
         labels.append(label)
         frames.append(frame)
-        wholes.append(int(inside.sum()))
+        wholes.append(float(inside.sum()))
         numbers[inside] = len(labels)
         own = _texture(chance, side)
         picture[inside] = own[inside]
