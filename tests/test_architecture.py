@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drawing": {"errors", "files"},
     "paper": {"errors"},
     "data": GROUND,
+    "metrics": {"data", "errors"},
     "nn": {"paper"},
     "config": {"data", "paper", *GROUND},
     "weights": {"paper", "data", *GROUND},

@@ -85,6 +85,21 @@ def deploy() -> str:
     return _speeds(read_results("deploy.csv"))
 
 
+def deploy_batch8() -> str:
+    """The same at eight images a time."""
+    return _speeds(read_results("deploy_batch8.csv"))
+
+
+def deploy_compiled() -> str:
+    """The same networks through torch.compile."""
+    return _speeds(read_results("deploy_compiled.csv"))
+
+
+def deploy_networks_int8() -> str:
+    """Every network of Table 3 in int8."""
+    return _speeds(read_results("deploy_networks_int8.csv"))
+
+
 def deploy_networks() -> str:
     """Many networks, ours, in the fastest engine and in PyTorch."""
     return _speeds(read_results("deploy_networks.csv"))
@@ -268,6 +283,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "demo": demo,
     "deploy": deploy,
     "deploy-networks": deploy_networks,
+    "deploy-networks-int8": deploy_networks_int8,
+    "deploy-batch8": deploy_batch8,
+    "deploy-compiled": deploy_compiled,
     "folder": folder,
     "train-step": train_step,
     "loading": loading,

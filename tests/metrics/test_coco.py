@@ -1,0 +1,120 @@
+"""COCO's figures against pycocotools, on real annotations with disturbed guesses."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from res2net.data.outlines import pack, to_mask
+from res2net.data.scene import Objects, Scene, Scenes, no_objects
+from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.readers import read_scenes
+from res2net.data.source import Source
+from res2net.metrics.coco import coco_scores, ground_truth, results
+from res2net.metrics.detections import Detections
+
+MARKS = {"bbox": "boxes", "segm": "masks", "keypoints": "keypoints"}
+
+
+def disturbed(scene: Scene, classes: int, chance: np.random.Generator) -> Detections:
+    """Objects moved, lost, doubled and misnamed, with scores; some from nowhere."""
+    objects = scene.objects
+    assert objects is not None
+    assert scene.size is not None
+    height, width = scene.size
+    boxes, labels, masks, points = [], [], [], []
+    for i in range(len(objects)):
+        for _ in range(int(chance.integers(0, 3))):
+            box = objects.boxes[i]
+            side = np.tile(box[2:] - box[:2], 2)
+            boxes.append(box + chance.normal(0, 0.08, 4) * side)
+            wrong = chance.random() < 0.1
+            labels.append(int(chance.integers(classes)) if wrong else int(objects.labels[i]))
+            if objects.segments is not None:
+                mask = to_mask(objects.segments[i], height, width)
+                masks.append(pack(np.roll(mask, tuple(chance.integers(-6, 7, 2)), (0, 1))))
+            if objects.keypoints is not None:
+                noise = chance.normal(0, 4, objects.keypoints[i].shape) * (1, 1, 0)
+                points.append(objects.keypoints[i] + noise)
+    n = len(boxes)
+    return Detections(
+        boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        scores=chance.random(n),
+        labels=np.array(labels, np.int64),
+        masks=tuple(masks) if objects.segments is not None or not len(objects) else None,
+        keypoints=np.array(points) if points else None,
+    )
+
+
+def by_pycocotools(
+    scenes: list[Scene], found: list[Detections], classes: tuple[str, ...], kind: Any
+) -> np.ndarray:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = {"info": {}, **ground_truth(scenes, classes, kind)}
+        truth.createIndex()
+        job = COCOeval(truth, truth.loadRes(results(found, kind)), kind)
+        job.evaluate()
+        job.accumulate()
+        job.summarize()
+    return np.asarray(job.stats)
+
+
+@pytest.mark.parametrize("kind", ["bbox", "segm", "keypoints"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_figure_equals_pycocotools(shared_data: Path, kind: Any, seed: int) -> None:
+    source = Source(format="coco", path=shared_data / "coco", guessed=False)
+    data: Scenes = read_scenes(source, SceneOptions(marks=MARKS[kind]))  # type: ignore[arg-type]
+    scenes = [*data.train, *data.val]
+    chance = np.random.default_rng(seed)
+    found = [disturbed(scene, len(data.classes), chance) for scene in scenes]
+    ours = coco_scores(scenes, found, data.classes, kind=kind)
+    theirs = by_pycocotools(scenes, found, data.classes, kind)
+    values = [-1.0 if v is None else v / 100 for v in ours.stats.values()]
+    assert values == pytest.approx(theirs.tolist(), abs=1e-6)
+    assert ours.stats["ap"] is not None
+    assert 5 < ours.stats["ap"] < 95
+
+
+def scene(boxes: list[list[float]]) -> Scene:
+    corners = np.array(boxes, np.float64).reshape(-1, 4)
+    objects = Objects(
+        boxes=corners,
+        labels=np.zeros(len(boxes), np.int64),
+        ignored=np.zeros(len(boxes), bool),
+        areas=(corners[:, 2:] - corners[:, :2]).prod(axis=1),
+    )
+    return Scene(name="a.jpg", image=np.zeros((9, 9, 3), np.uint8), objects=objects, size=(9, 9))
+
+
+def guess(boxes: list[list[float]]) -> Detections:
+    n = len(boxes)
+    corners = np.array(boxes, np.float64).reshape(-1, 4)
+    return Detections(boxes=corners, scores=np.ones(n), labels=np.zeros(n, np.int64))
+
+
+def test_exact_guesses_score_100_and_none_score_0() -> None:
+    scenes = [scene([[0, 0, 5, 5]]), scene([])]
+    assert coco_scores(scenes, [guess([[0, 0, 5, 5]]), guess([])], ["a"]).stats["ap"] == 100
+    none = coco_scores(scenes, [guess([]), guess([])], ["a", "b"])
+    assert none.stats["ap"] == 0
+    assert none.stats["ap_large"] is None
+    assert none.per_class == (0, None)
+    assert none.objects == (1, 0)
+
+
+def test_another_number_of_images_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 lists of detections for 1 images"):
+        coco_scores([scene([])], [], ["a"])
+
+
+def test_an_image_without_marks_is_a_negative() -> None:
+    assert len(no_objects()) == 0
