@@ -27,8 +27,8 @@ _MAPS = (  # folder, list of training images; the first that is there
 
 def find(root: Path) -> Path | None:
     """The folder with JPEGImages and ImageSets: ``root`` itself or one below it."""
-    for pattern in (".", "*", "*/*"):
-        found = sorted(p for p in root.glob(pattern) if (p / "ImageSets").is_dir())
+    for places in ([root], root.glob("*"), root.glob("*/*")):
+        found = sorted(p for p in places if (p / "ImageSets").is_dir())
         if len(found) > 1:
             names = ", ".join(str(p) for p in found[:4])
             raise UserError(f"{root}: holds several VOC sets; name one: {names}")
