@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"data", "paper", *GROUND},
     "weights": {"paper", "data", *GROUND},
     "models": {"paper", "nn", "data", "weights", *GROUND},
+    "heads": {"models", "data", "errors"},
     "plug": {"paper", "nn", "models", *GROUND},
     "integrations": {"paper", "nn", "models", "weights", "data", "tasks", *GROUND},
     "tasks": {"paper", "nn", "models", "data", "weights", "config", "runtime", *GROUND},

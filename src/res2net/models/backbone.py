@@ -167,7 +167,12 @@ def as_backbone(network: Network, levels: Sequence[Level]) -> Backbone:
 
 def drop_unused(network: Network, deepest: str) -> None:
     """Leave out, in place, every parameter that the map of level ``deepest`` does not depend on."""
-    used = {module for step in steps_up_to(network.steps(), deepest) for module in step.modules}
+    steps = steps_up_to(network.steps(), deepest)
+    keep_only(network, {module for step in steps for module in step.modules})
+
+
+def keep_only(network: Network, used: set[nn.Module]) -> None:
+    """Leave out, in place, the parameters of every step's modules that are not ``used``."""
     unused = {module for step in network.steps() for module in step.modules} - used
     _drop(network, unused, kept=used)
 

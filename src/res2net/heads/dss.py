@@ -1,0 +1,92 @@
+"""Deeply supervised salient object detection with short connections (section 4.9, Table 9).
+
+Five sides c1 to c5, c5 at stride 16. A deep side hands its one-channel map to shallower ones, by
+the true ratio of their sizes (the released network enlarges one of them twice too much; see
+docs/errata.md). Legend: B batch · H, W space
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from res2net.models.backbone import create_backbone
+
+
+class Side(NamedTuple):
+    """A side output."""
+
+    level: str
+    channels: int  # of its two convolutions
+    kernel: int
+    receives: tuple[str, ...]  # deeper sides whose maps it takes
+
+
+SIDES = (  # deepest first
+    Side("c5", 512, 7, ()),
+    Side("c4", 512, 5, ()),
+    Side("c3", 256, 5, ("c5", "c4")),
+    Side("c2", 256, 5, ("c5", "c4")),
+    Side("c1", 128, 3, ("c5", "c4", "c3", "c2")),
+)
+
+
+class SaliencyNet(nn.Module):
+    """(B, 3, H, W) → six logit maps (B, 1, H, W): the fused one, then c5 to c1.
+
+    Args:
+        network: a row of the model table.
+        width: factor on the channels of the sides; 1 is the paper's base.
+        options: of ``create_backbone``.
+
+    Raises:
+        UserError, TypeError, ValueError: what ``create_backbone`` refuses.
+    """
+
+    def __init__(self, network: str, *, width: float = 1.0, **options: Any) -> None:
+        super().__init__()
+        names = tuple(side.level for side in reversed(SIDES))
+        self.body = create_backbone(network, out_levels=names, output_stride=16, **options)
+        inputs = {level.name: level.channels for level in self.body.levels}
+        self.sides = nn.ModuleDict()
+        self.joins = nn.ModuleDict()
+        for side in SIDES:
+            channels = max(8, round(side.channels * width))
+            padding = side.kernel // 2
+            self.sides[side.level] = nn.Sequential(
+                nn.Conv2d(inputs[side.level], channels, side.kernel, padding=padding),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(channels, channels, side.kernel, padding=padding),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(channels, 1, 1),
+            )
+            if side.receives:
+                self.joins[side.level] = _mean_of(1 + len(side.receives))
+        self.fuse = _mean_of(len(SIDES))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = self.body(x)
+        made: dict[str, Tensor] = {}
+        for side in SIDES:
+            own = self.sides[side.level](maps[side.level])
+            if side.receives:
+                deeper = [_resized(made[name], own.shape[2:]) for name in side.receives]
+                own = self.joins[side.level](torch.cat([own, *deeper], 1))
+            made[side.level] = own
+        full = [_resized(each, x.shape[2:]) for each in made.values()]
+        return [self.fuse(torch.cat(full, 1)), *full]
+
+
+def _mean_of(maps: int) -> nn.Conv2d:
+    """A 1×1 over one-channel maps that begins as their mean (bias 0)."""
+    join = nn.Conv2d(maps, 1, 1)
+    nn.init.constant_(join.weight, 1 / maps)
+    join.bias = nn.Parameter(torch.zeros(1))
+    return join
+
+
+def _resized(x: Tensor, size: torch.Size) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
