@@ -1,0 +1,222 @@
+"""The readers of the dense tasks on real data, and on data with faults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from res2net.data.outlines import to_mask
+from res2net.data.scene import Scenes
+from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.readers import read_scenes
+from res2net.data.source import Source
+from res2net.errors import UserError
+
+
+def read(form: str, path: Path | None, marks: Any, **options: Any) -> Scenes:
+    source = Source(format=form, path=path, guessed=False)
+    return read_scenes(source, SceneOptions(marks=marks, **options))
+
+
+def photo(path: Path, size: tuple[int, int] = (40, 30)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, "grey").save(path)
+
+
+def test_blood_cells_without_their_degenerate_boxes(shared_data: Path) -> None:
+    with pytest.warns(UserWarning, match="2 boxes left out that have no area; the first: Blood"):
+        data = read("voc", shared_data / "bccd", "boxes")
+    assert (len(data.train), len(data.val)) == (205, 87)
+    assert data.classes == ("Platelets", "RBC", "WBC")
+    objects = [scene.objects for scene in (*data.train, *data.val)]
+    assert sum(len(each) for each in objects if each) == 3943 - 2
+
+
+def test_voc_boxes_and_difficult_flags(shared_data: Path) -> None:
+    data = read("voc", shared_data / "voc", "boxes")
+    assert (len(data.train), len(data.val), len(data.classes)) == (50, 25, 20)
+    objects = [scene.objects for scene in (*data.train, *data.val)]
+    assert sum(len(each) for each in objects if each) == 205
+    assert sum(int(each.ignored.sum()) for each in objects if each) == 20
+
+
+def test_voc_class_maps(shared_data: Path) -> None:
+    data = read("voc", shared_data / "voc", "classes")
+    assert (len(data.train), len(data.val), len(data.classes)) == (105, 45, 21)
+    assert data.palette[15] == (192, 128, 128)  # person
+
+
+def test_coco_boxes_masks_and_key_points(shared_data: Path) -> None:
+    data = read("coco", shared_data / "coco", "masks")
+    assert (len(data.train), len(data.val), len(data.classes)) == (80, 36, 80)
+    assert sum(len(scene.objects) for scene in data.train if scene.objects) == 876
+    scene = next(s for s in data.val if s.objects is not None and len(s.objects))
+    assert scene.size is not None
+    assert scene.objects is not None
+    assert scene.objects.segments is not None
+    mask = to_mask(scene.objects.segments[0], *scene.size)
+    assert mask.sum() == pytest.approx(scene.objects.areas[0], rel=0.15)
+    people = read("coco", shared_data / "coco", "keypoints")
+    assert people.skeleton is not None
+    assert len(people.skeleton.names) == 17
+    assert people.skeleton.mirrored()[5] == 6
+
+
+def test_camvid_and_ecssd(shared_data: Path) -> None:
+    camvid = read("camvid", shared_data / "camvid", "classes")
+    assert (len(camvid.train), len(camvid.val), len(camvid.classes)) == (60, 20, 11)
+    ecssd = read("ecssd", shared_data / "ecssd", "salient")
+    assert (len(ecssd.train), len(ecssd.val)) == (140, 50)
+    assert all(isinstance(scene.salient, Path) for scene in ecssd.val)
+
+
+def coco(root: Path, annotations: list[dict[str, Any]]) -> None:
+    photo(root / "train2017" / "a.jpg")
+    photo(root / "val2017" / "a.jpg")
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "height": 30, "width": 40}],
+        "annotations": annotations,
+        "categories": [{"id": 7, "name": "cat"}],
+    }
+    (root / "annotations").mkdir(exist_ok=True)
+    for part in ("train2017", "val2017"):
+        (root / "annotations" / f"instances_{part}.json").write_text(json.dumps(content))
+
+
+GOOD = {"image_id": 1, "category_id": 7, "bbox": [1, 2, 10, 10], "area": 100, "iscrowd": 0}
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"bbox": [1, 2, 0, 10]}, "2 boxes left out that have no area; the first: a.jpg"),
+        ({"bbox": [float("nan"), 2, 3, 4]}, "2 boxes left out that are not numbers"),
+        ({"bbox": [100, 2, 5, 5]}, "2 boxes left out that lie outside their image"),
+        ({"bbox": [30, 2, 50, 5]}, "2 boxes cut that reach beyond their image"),
+        ({"image_id": 99}, "2 annotations belong to images that are not listed"),
+    ],
+)
+def test_faults_of_marks_are_counted_and_nothing_else_is_lost(
+    tmp_path: Path, fault: dict[str, Any], message: str
+) -> None:
+    coco(tmp_path, [GOOD, {**GOOD, **fault}])
+    with pytest.warns(UserWarning, match=message):
+        data = read("coco", tmp_path, "boxes")
+    objects = data.train[0].objects
+    assert objects is not None
+    assert len(objects) == 1 + ("cut" in message)
+    assert objects.boxes[0].tolist() == [1, 2, 11, 12]
+
+
+def test_run_lengths_of_another_size_are_left_out(tmp_path: Path) -> None:
+    wrong = {"size": [10, 10], "counts": [50, 50]}
+    right = {"size": [30, 40], "counts": [600, 600]}
+    coco(tmp_path, [{**GOOD, "segmentation": wrong}, {**GOOD, "segmentation": right}])
+    with pytest.warns(UserWarning, match="masks left out whose size is not the image's"):
+        data = read("coco", tmp_path, "masks")
+    objects = data.val[0].objects
+    assert objects is not None
+    assert objects.segments == (right,)
+
+
+def test_a_category_that_is_not_listed_is_refused(tmp_path: Path) -> None:
+    coco(tmp_path, [{**GOOD, "category_id": 8}])
+    with pytest.raises(UserError, match=r"a\.jpg: category 8 is not in the list"):
+        read("coco", tmp_path, "boxes")
+
+
+def test_images_without_annotations_are_negatives(tmp_path: Path) -> None:
+    coco(tmp_path, [])
+    objects = read("coco", tmp_path, "boxes").train[0].objects
+    assert objects is not None
+    assert len(objects) == 0
+
+
+def test_missing_images_are_counted_and_none_left_is_refused(tmp_path: Path) -> None:
+    coco(tmp_path, [GOOD])
+    (tmp_path / "val2017" / "a.jpg").unlink()
+    with (
+        pytest.warns(UserWarning, match=r"images of the annotations are not there.*a\.jpg"),
+        pytest.raises(UserError, match="no images to validate on"),
+    ):
+        read("coco", tmp_path, "boxes")
+
+
+def test_entities_in_xml_are_refused(tmp_path: Path) -> None:
+    photo(tmp_path / "JPEGImages" / "a.jpg")
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations" / "a.xml").write_text('<!DOCTYPE x [<!ENTITY a "b">]><x/>')
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    for part in ("train", "val"):
+        (tmp_path / "ImageSets" / "Main" / f"{part}.txt").write_text("a\n")
+    with pytest.raises(UserError, match=r"a\.xml: XML with its own entities"):
+        read("voc", tmp_path, "boxes")
+
+
+def test_yolo_folders(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        photo(tmp_path / "images" / part / "a.jpg")
+        (tmp_path / "labels" / part).mkdir(parents=True)
+        (tmp_path / "labels" / part / "a.txt").write_text("1 0.5 0.5 0.5 0.2\n")
+    yaml = "path: /somewhere/else\ntrain: images/train\nval: images/val\nnames: [cat, dog]\n"
+    (tmp_path / "data.yaml").write_text(yaml)
+    data = read("yolo", tmp_path, "boxes")
+    objects = data.train[0].objects
+    assert objects is not None
+    assert objects.boxes.tolist() == [[10, 12, 30, 18]]
+    assert objects.labels.tolist() == [1]
+    (tmp_path / "labels" / "val" / "a.txt").write_text("2 0.5 0.5 0.5 0.2\n")
+    with pytest.raises(UserError, match=r"a\.txt, line 1: class 2 is not in data.yaml"):
+        read("yolo", tmp_path, "boxes")
+
+
+def test_a_training_list_longer_than_msra_bs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("res2net.data.scenes.maps.MSRA_TRAIN", 2)
+    for name in "abcd":
+        photo(tmp_path / "imgs" / f"{name}.jpg")
+        photo(tmp_path / "gt" / f"{name}.png")
+    (tmp_path / "train.txt").write_text("a.jpg\nb.jpg\n")
+    (tmp_path / "val.txt").write_text("c.jpg\n")
+    assert len(read("msra-b", tmp_path, "salient").train) == 2
+    (tmp_path / "train.txt").write_text("a.jpg\nb.jpg\nd.jpg\n")
+    with pytest.raises(UserError, match="3 training images, MSRA-B has 2"):
+        read("msra-b", tmp_path, "salient")
+
+
+def test_pairs_need_a_list_of_classes(tmp_path: Path) -> None:
+    for name in "abcde":
+        photo(tmp_path / "images" / f"{name}.jpg")
+        photo(tmp_path / "masks" / f"{name}.png")
+    with pytest.raises(UserError, match=r"classes\.txt: missing"):
+        read("pairs", tmp_path, "classes")
+    (tmp_path / "classes.txt").write_text("ground\nroad\n")
+    data = read("pairs", tmp_path, "classes")
+    assert (len(data.train), len(data.val)) == (4, 1)
+
+
+def test_generated_scenes_repeat_and_have_every_label() -> None:
+    one, two = read("scenes", None, "boxes"), read("scenes", None, "boxes")
+    other = read("scenes", None, "boxes", seed=1)
+    for a, b, c in zip(one.train[:5], two.train[:5], other.train[:5], strict=True):
+        assert np.array_equal(a.image, b.image)
+        assert not np.array_equal(a.image, c.image)
+    sizes = []
+    for scene in one.train:
+        assert scene.objects is not None
+        assert scene.objects.segments is not None
+        assert scene.objects.keypoints is not None
+        for i, mask in enumerate(scene.objects.segments):
+            rows, columns = np.nonzero(mask)
+            box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            assert scene.objects.boxes[i].tolist() == box
+            assert mask.sum() == scene.objects.areas[i]
+        sizes.extend(np.sqrt(scene.objects.areas).tolist())
+    assert min(sizes) < 8
+    assert max(sizes) > 80
