@@ -95,6 +95,7 @@ class Scenes:
     val: Sequence[Scene]
     skeleton: Skeleton | None = None
     palette: tuple[tuple[int, int, int], ...] = field(default=())  # colours of the classes
+    void: tuple[int, ...] = ()  # values of class maps that do not count, beside 255
     voc_metric: bool = False  # reported with VOC's average precision beside COCO's
 
 

@@ -38,7 +38,9 @@ def read_camvid(root: Path, options: SceneOptions) -> Scenes:
     tally.warn(root)
     check_parts(root, train, val)
     colours = palette(len(CAMVID) + 1)[1:]
-    return Scenes(name=root.resolve().name, classes=CAMVID, train=train, val=val, palette=colours)
+    return Scenes(
+        name=root.resolve().name, classes=CAMVID, train=train, val=val, palette=colours, void=(11,)
+    )
 
 
 def read_pairs(root: Path, options: SceneOptions) -> Scenes:

@@ -1,0 +1,124 @@
+"""Marks move with the pixels, chance follows from the key, faults name their file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from res2net.data.sampler import SampleKey
+from res2net.data.scene import IGNORED, Scene
+from res2net.data.scenes.dataset import SceneDataset, read_map
+from res2net.data.scenes.generated import CLASSES, KEYPOINTS, SceneRules, generate
+from res2net.data.scenes.transforms import as_it_is, chain, flip, scale_and_crop, square
+from res2net.errors import UserError
+
+SCENES = [generate(i, 0, SceneRules(side=64)) for i in range(12)]
+
+
+def dataset(marks: Any, transform: Any = as_it_is, scenes: Any = SCENES) -> SceneDataset:
+    return SceneDataset(scenes, marks, len(CLASSES) + 1, transform)
+
+
+def test_boxes_and_masks_turn_together() -> None:
+    plain, turned = dataset("masks"), dataset("masks", flip(1.0))
+    for i in range(len(SCENES)):
+        (image, target, _), (mirror, moved, index) = plain[i], turned[i]
+        assert index == i
+        assert torch.equal(image.flip(-1), mirror)
+        assert torch.equal(target["masks"].flip(-1), moved["masks"])
+        for mask, box in zip(moved["masks"], moved["boxes"], strict=True):
+            rows, columns = mask.nonzero(as_tuple=True)
+            found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            assert box.tolist() == [int(value) for value in found]
+
+
+def test_key_points_trade_places_in_a_mirror() -> None:
+    turned = dataset("keypoints", flip(1.0, KEYPOINTS.mirrored()))
+    for i in range(len(SCENES)):
+        before, after = dataset("keypoints")[i][1]["keypoints"], turned[i][1]["keypoints"]
+        for left, right in ((0, 0), (1, 3), (2, 2), (3, 1)):
+            seen = before[:, left, 2] > 0
+            x = 63 - before[seen, left, 0]
+            assert torch.allclose(after[seen, right, 0], x)
+            assert torch.equal(after[:, right, 2], before[:, left, 2])
+
+
+@pytest.mark.parametrize("side", [32, 64, 200])
+def test_crops_keep_image_and_map_together(side: int) -> None:
+    crop = chain(scale_and_crop(side, 0.5, 2.0, (0, 0, 0)), flip(0.5))
+    data = dataset("classes", crop)
+    for i in range(len(SCENES)):
+        image, target, _ = data[SampleKey(i, 7 + i)]
+        assert image.shape == (3, side, side)
+        assert target["map"].shape == (side, side)
+        outside = target["map"] == IGNORED
+        assert (image[:, outside] == 0).all()
+        again, same, _ = data[SampleKey(i, 7 + i)]
+        assert torch.equal(image, again)
+        assert torch.equal(target["map"], same["map"])
+
+
+def test_salient_maps_are_zero_and_one_in_a_square() -> None:
+    image, target, _ = dataset("salient", square(48))[0]
+    assert image.shape == (3, 48, 48)
+    assert set(target["map"].unique().tolist()) <= {0, 1}
+
+
+def files(tmp_path: Path, values: np.ndarray, size: tuple[int, int] = (8, 6)) -> Scene:
+    Image.new("RGB", size).save(tmp_path / "a.png")
+    Image.fromarray(values).save(tmp_path / "m.png")
+    return Scene(name="a.png", image=tmp_path / "a.png", classes=tmp_path / "m.png")
+
+
+def test_strange_values_of_a_map_are_named(tmp_path: Path) -> None:
+    scene = files(tmp_path, np.full((6, 8), 9, np.uint8))
+    with pytest.raises(UserError, match=r"a\.png: its map has the value 9; classes are 0\.\.4"):
+        dataset("classes", scenes=[scene])[0]
+    kept = SceneDataset([scene], "classes", 5, as_it_is, void=(9,))
+    assert (kept[0][1]["map"] == IGNORED).all()
+
+
+def test_a_map_of_another_size_is_named(tmp_path: Path) -> None:
+    scene = files(tmp_path, np.zeros((5, 8), np.uint8))
+    with pytest.raises(UserError, match=r"a\.png: is \(6, 8\), its map \(5, 8\)"):
+        dataset("classes", scenes=[scene])[0]
+
+
+def test_faulty_files_stop_or_are_left_out(tmp_path: Path) -> None:
+    bad = files(tmp_path, np.full((6, 8), 9, np.uint8))
+    stopping = SceneDataset([bad, SCENES[0]], "classes", 5, as_it_is)
+    assert isinstance(stopping.__getitems__([0, 1]), UserError)
+    going_on = SceneDataset([bad, SCENES[0]], "classes", 5, as_it_is, skip_bad=True)
+    with pytest.warns(UserWarning, match=r"skipped: a\.png"):
+        batch = going_on.__getitems__([0, 1])
+    assert not isinstance(batch, UserError)
+    assert [index for _, _, index in batch] == [1]
+
+
+def test_a_map_in_colours_is_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "m.png")
+    with pytest.raises(UserError, match="a map has one value a pixel, this one is RGB"):
+        read_map(tmp_path / "m.png")
+
+
+def test_palettes_are_read_as_indices(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 1], [2, 255]], np.uint8), "L").convert("P")
+    image.putdata([0, 1, 2, 255])
+    image.save(tmp_path / "m.png")
+    assert read_map(tmp_path / "m.png").tolist() == [[0, 1], [2, 255]]
+
+
+def test_real_camvid_maps_know_their_void(shared_data: Path) -> None:
+    from res2net.data.scenes.maps import CAMVID, read_camvid
+    from res2net.data.scenes.options import SceneOptions
+
+    data = read_camvid(shared_data / "camvid", SceneOptions(marks="classes"))
+    shown = SceneDataset(data.val, "classes", len(CAMVID), as_it_is, void=data.void)
+    values = {int(v) for i in range(3) for v in shown[i][1]["map"].unique()}
+    assert IGNORED in values
+    assert max(values - {IGNORED}) <= 10
