@@ -30,7 +30,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "heads": {"models", "data", "errors"},
     "plug": {"paper", "nn", "models", *GROUND},
     "integrations": {"paper", "nn", "models", "weights", "data", "tasks", *GROUND},
-    "tasks": {"paper", "nn", "models", "data", "weights", "config", "runtime", *GROUND},
+    "tasks": {
+        *("paper", "nn", "models", "heads", "metrics", "data", "weights", "config", "runtime"),
+        *GROUND,
+    },
     "train": {"paper", "models", "data", "weights", "tasks", "config", *GROUND},
     "runtime": {"data", "models", "weights", "errors", "files"},  # no torch: not the machine
     "deploy": {
@@ -80,6 +83,8 @@ def test_imports_point_one_way(file: Path) -> None:
 def test_tasks_never_import_each_other() -> None:
     for file in (SOURCE / "tasks").rglob("*.py"):
         own = file.relative_to(SOURCE / "tasks").parts[0]
+        if own == "table.py":
+            continue
         for name in _imports(file):
             if name.startswith("res2net.tasks."):
                 assert name.split(".")[2] == own, file

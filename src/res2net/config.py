@@ -17,7 +17,8 @@ from res2net.data.augment import Augment
 from res2net.errors import UserError, did_you_mean
 
 Optimizer = Literal["sgd", "adamw"]
-Schedule = Literal["step", "cosine", "constant"]
+Schedule = Literal["step", "cosine", "poly", "constant"]
+TaskName = Literal["classify", "segment"]
 Precision = Literal["auto", "fp64", "fp32", "bf16", "fp16"]
 Norm = Literal["batch", "group", "frozen"]
 Strategy = Literal["auto", "ddp", "fsdp"]
@@ -53,6 +54,22 @@ class NetOptions:
         """The row's own fields that are set."""
         named = {f: getattr(self, f) for f in ("width", "scale", "cardinality", "depth", "se")}
         return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeadOptions:
+    """What stands on the backbone, for the tasks beyond classification."""
+
+    output_stride: Literal[16, 8] = 16  # segment: of the backbone's last map
+    channels: int = 256  # of the head's convolutions
+    lr_factor: float = 1.0  # learning rate of the head over the backbone's
+
+    def __post_init__(self) -> None:
+        _check(self.channels < 1, f"--head.channels is {self.channels}; it must be at least 1")
+        _check(
+            not 0 < self.lr_factor < math.inf,
+            f"--head.lr_factor is {self.lr_factor}; it must be above 0",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +109,7 @@ class TrainOptions:
     nesterov: bool = False  # of sgd
     weight_decay: float = 1e-4  # L2 (sgd) or decoupled (adamw)
     decay_norms: bool = True  # weight decay on norms and biases too, as the paper's code does
-    schedule: Schedule = "cosine"  # step (at milestones), cosine (to 0) or constant
+    schedule: Schedule = "cosine"  # step (at milestones), cosine, poly (both to 0) or constant
     milestones: tuple[float, ...] = ()  # epochs after which lr is multiplied by gamma
     gamma: float = 0.1  # factor at each milestone
     warmup: float = 0.0  # epochs of linear growth from 0
@@ -147,15 +164,21 @@ class RunConfig:
     model: str  # a row of the model table
     data: str  # FORMAT:PATH
     recipe: str  # the recipe whose settings were the starting point
+    task: TaskName = "classify"  # what the network learns
     seed: int = 0  # of weights, order, augmentation
     compile: bool = False  # torch.compile the network
     net: NetOptions = field(default_factory=NetOptions)
+    head: HeadOptions = field(default_factory=HeadOptions)
     input: InputOptions = field(default_factory=InputOptions)
     augment: Augment = field(default_factory=Augment)
     train: TrainOptions = field(default_factory=TrainOptions)
 
     def __post_init__(self) -> None:
         _check(not 0 <= self.seed < 2**32, f"--seed is {self.seed}; it must lie in 0..2^32-1")
+        _check(
+            self.task == "classify" and self.head != HeadOptions(),
+            "--head.* is for other tasks; a classifier has no such head",
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested types, as ``config.yaml`` holds them."""
@@ -206,6 +229,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 _GROUPS: dict[str, type] = {
     "net": NetOptions,
+    "head": HeadOptions,
     "input": InputOptions,
     "augment": Augment,
     "train": TrainOptions,

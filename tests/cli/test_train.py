@@ -13,13 +13,19 @@ import torch
 import yaml
 
 from res2net.cli.train import free_folder, last_folder, make_parser, recipe_defaults, resolve
-from res2net.config import InputOptions, NetOptions, RunConfig, TrainOptions
+from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig, TrainOptions
 from res2net.data.augment import Augment
 from res2net.errors import UserError
 from res2net.paper.recipes import RECIPES
 
 DIGITS = ("--model", "res2net29_small", "--data", "digits")
-GROUPS = {"net": NetOptions, "input": InputOptions, "augment": Augment, "train": TrainOptions}
+GROUPS = {
+    "net": NetOptions,
+    "head": HeadOptions,
+    "input": InputOptions,
+    "augment": Augment,
+    "train": TrainOptions,
+}
 
 
 # ---- options
@@ -37,7 +43,9 @@ def test_every_option_is_explained():
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_makes_a_configuration(name):
-    config, _, _ = resolve([*DIGITS, "--recipe", name])
+    task = RECIPES[name].task
+    words = ("--task", "segment", "--data", "scenes") if task == "segment" else ()
+    config, _, _ = resolve([*DIGITS, *words, "--recipe", name])
     assert config.recipe == name
     flat = {f"{g}.{k}": v for g, values in config.as_dict().items() if g in GROUPS
             for k, v in values.items()}  # fmt: skip

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from res2net.data import readers
+from res2net.data.scenes import readers as scene_readers
 from res2net.data.source import FORMATS, Source, parse_source
 from res2net.errors import UserError
 
@@ -85,4 +87,6 @@ def test_faults(make_tree: MakeTree, text: str, reason: str) -> None:
 
 
 def test_formats() -> None:
-    assert FORMATS == ("folder", "csv", "imagenet", "cifar10", "cifar100", "digits")
+    assert FORMATS[:6] == ("folder", "csv", "imagenet", "cifar10", "cifar100", "digits")
+    assert set(FORMATS[6:]) == set(scene_readers.READERS)
+    assert set(FORMATS[:6]) == set(readers.READERS)

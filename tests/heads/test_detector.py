@@ -35,7 +35,6 @@ def test_equal_to_torchvision_with_the_same_weights(masks: bool) -> None:
         num_classes=4,
         min_size=96,
         max_size=128,
-        trainable_backbone_layers=5,
     ).eval()
     ours = make_detector("resnet50", 3, masks=masks, **SMALL).eval()
     own = ours.state_dict()

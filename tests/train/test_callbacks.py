@@ -63,9 +63,9 @@ def test_stop_after(steps, stops):
 
 @pytest.mark.parametrize(("waited", "now", "stops"), [(2, 2, True), (2, 3, False), (0, 1, False)])
 def test_patience_of_a_resumed_run_is_the_one_given_now(waited, now, stops):
-    before = Patience(2)
+    before = Patience(2, "val/top1_error")
     before.wait_count = waited
-    after, trainer = Patience(now), _trainer()
+    after, trainer = Patience(now, "val/top1_error"), _trainer()
     after.load_state_dict(before.state_dict())
     after.on_train_start(trainer, None)
     assert (after.patience, trainer.should_stop) == (now, stops)

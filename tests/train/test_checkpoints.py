@@ -120,7 +120,7 @@ def test_where_a_run_goes_on(tmp_path, there, found):
 
 def test_the_best_is_written_first(tmp_path):
     """So the last knows of it; two states, told apart by their keys."""
-    best, last = checkpoint_callbacks(tmp_path)
+    best, last = checkpoint_callbacks(tmp_path, "val/top1_error")
     assert (best.filename, last.filename) == ("best", "last")
     assert (best.monitor, last.monitor) == ("val/top1_error", None)
     assert best.state_key != last.state_key

@@ -154,6 +154,7 @@ def test_options_reach_the_trainer(tmp_path, options, settings):
 
     class Job:
         train_loader = Loader()
+        monitor = "val/top1_error"
 
     config = _config(**{"precision": "fp32", **options})
     one = Processes(devices=1, nodes=1, rank=0)

@@ -62,6 +62,12 @@ def main(argv: Sequence[str]) -> None:
     if source.guessed:
         print(f"{source.path}: taken for {source.format} data")
 
+    from res2net.cli import segment
+
+    if segment.task_of(options.target) == "segment":
+        segment.evaluate(options, str(source))
+        return
+
     from res2net.machine import memory_mended_by
     from res2net.tasks.classify.evaluate import evaluate
     from res2net.tasks.classify.report import evaluation_table

@@ -52,6 +52,9 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--sheet", type=Path | None, help=f"write a picture of the first {ON_A_SHEET}"
     )
+    parser.add_argument(
+        "--out", type=Path | None, help="segmenters: folder of pictures and maps [segmented]"
+    )
     parser.add_argument("--batch", type=int, default=32, help="images at a time")
     parser.add_argument(
         "--precision",
@@ -72,6 +75,14 @@ def main(argv: Sequence[str]) -> None:
     for path in (options.csv, options.sheet):
         if path and not path.parent.is_dir():
             raise UserError(f"{path}: folder {path.parent} does not exist; make it and run again")
+
+    from res2net.cli import segment
+
+    if segment.task_of(options.target) == "segment":
+        segment.predict(options, [file for path in options.images for file in images_in(path)])
+        return
+    if options.out:
+        raise UserError("--out is for segmenters; a classifier writes --csv and --sheet")
 
     from res2net.machine import memory_mended_by
 

@@ -17,7 +17,7 @@ from res2net.cli.parser import (
     exit_after_help,
     given_options,
 )
-from res2net.config import InputOptions, NetOptions, RunConfig, TrainOptions
+from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig, TrainOptions
 from res2net.data.augment import Augment
 from res2net.data.source import parse_source
 from res2net.errors import UserError
@@ -31,6 +31,7 @@ EXAMPLES = (
     "res2net train --model res2net50_26w_4s --data photos/ --train.lr 0.01 --train.epochs 50",
     "res2net train --out runs/photos --resume        # go on after a stop or a crash",
 )
+GROUPS = ("net", "head", "input", "augment", "train")
 SMALL_IMAGES = {"cifar10": 32, "cifar100": 32, "digits": 32}  # format → pixels a network sees
 
 
@@ -53,12 +54,20 @@ def make_parser() -> Parser:
         help="FORMAT:PATH with folder, csv, imagenet, cifar10, cifar100; digits needs no path; "
         "a bare path is recognised",
     )
+    parser.add_argument(
+        "--task",
+        type=str,
+        default="classify",
+        choices=("classify", "segment"),
+        help="what to learn: classes of images, or of every pixel (voc, camvid, pairs, scenes)",
+    )
     parser.add_argument("--recipe", type=str | None, help="starting point; default: by the data")
     parser.add_argument("--out", type=Path | None, help="run folder; default runs/MODEL-FORMAT")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order, augmentation")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
     add_fields(parser, "net", NetOptions, "network")
+    add_fields(parser, "head", HeadOptions, "head, of other tasks than classify")
     add_fields(parser, "input", InputOptions, "images")
     add_fields(parser, "augment", Augment, "augmentation")
     add_fields(parser, "train", TrainOptions, "training")
@@ -88,7 +97,9 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
             raise UserError(f"--{needed} is missing; `res2net train --help` explains it")
     size = find_variant(str(given["model"])).size
     source = parse_source(str(given["data"]))
-    recipe_name = str(given.get("recipe") or recipe_for(source.format))
+    recipe_name = str(
+        given.get("recipe") or recipe_for(source.format, str(given.get("task", "classify")))
+    )
     size = min(size, SMALL_IMAGES.get(source.format, size))
     parser.set_defaults(recipe_defaults(recipe_name, given, usual_size=size))
     options = parser.parse_args(_config_first(argv))
@@ -97,9 +108,13 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
             "model": options.model,
             "data": str(source),
             "recipe": recipe_name,
+            "task": options.task,
             "seed": options.seed,
             "compile": options.compile,
-            **{group: _values(options[group]) for group in ("net", "input", "augment", "train")},
+            **{
+                group: _values(options[group])
+                for group in ("net", "head", "input", "augment", "train")
+            },
         }
     )
     if source.guessed:
@@ -118,7 +133,7 @@ def recipe_defaults(name: str, given: dict[str, Any], *, usual_size: int) -> dic
         given: options set by hand.
         usual_size: pixels, what this network sees of these data by default.
     """
-    settings = dict(find_recipe(name).settings)
+    settings = dict(find_recipe(name, str(given.get("task", "classify"))).settings)
     milestones = settings.get("train.milestones")
     if milestones and "train.epochs" in given:
         try:

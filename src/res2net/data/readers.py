@@ -7,6 +7,7 @@ from pathlib import Path
 from res2net.data import cifar, csvfile, digits, folder, imagenet
 from res2net.data.labelled import LabelledImages, Reader, ReadOptions
 from res2net.data.source import Source
+from res2net.errors import UserError
 
 READERS: dict[str, Reader] = {
     "folder": folder.read,
@@ -42,4 +43,9 @@ def read(
     options = ReadOptions(
         val_fraction=val_fraction, seed=seed, skip_bad=skip_bad, download=download
     )
+    if source.format not in READERS:
+        raise UserError(
+            f"{source}: has marks inside images; classifying them needs one of "
+            f"{', '.join(READERS)}, segmenting them --task segment"
+        )
     return READERS[source.format](source.path or Path(), options)

@@ -9,7 +9,11 @@ from pathlib import Path
 from res2net.data import cifar, imagenet
 from res2net.errors import UserError, did_you_mean
 
-FORMATS = ("folder", "csv", "imagenet", "cifar10", "cifar100", "digits")
+FORMATS = (
+    *("folder", "csv", "imagenet", "cifar10", "cifar100", "digits"),
+    *("voc", "coco", "yolo", "camvid", "pairs", "msra-b", "ecssd", "scenes"),
+)
+PATHLESS = {"digits": "it ships inside scikit-learn", "scenes": "they are generated"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +21,7 @@ class Source:
     """Where the images are and how they are laid out."""
 
     format: str  # one of FORMATS
-    path: Path | None  # None for digits, which ship inside scikit-learn
+    path: Path | None  # None for what needs no files (PATHLESS)
     guessed: bool  # the format was recognised by the content, not given
 
     def __str__(self) -> str:
@@ -40,7 +44,7 @@ def parse_source(text: str) -> Source:
     if colon and prefix in FORMATS:
         return _given(prefix, rest)
     path = Path(text).expanduser()
-    if not colon and text in FORMATS and (text == "digits" or not path.exists()):
+    if not colon and text in FORMATS and (text in PATHLESS or not path.exists()):
         return _given(text, "")
     if path.exists():
         return Source(format=_recognise(path), path=path, guessed=True)
@@ -53,9 +57,9 @@ def parse_source(text: str) -> Source:
 
 
 def _given(name: str, rest: str) -> Source:
-    if name == "digits":
+    if name in PATHLESS:
         if rest:
-            raise UserError(f"digits takes no path, got {rest!r}: it ships inside scikit-learn")
+            raise UserError(f"{name} takes no path, got {rest!r}: {PATHLESS[name]}")
         return Source(format=name, path=None, guessed=False)
     if not rest:
         raise UserError(f"data format {name!r} needs a path: {name}:PATH")

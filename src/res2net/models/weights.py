@@ -117,7 +117,33 @@ def load_target(target: str | Path) -> tuple[Network, ModelCard]:
     """The network and card behind a run folder, a checkpoint or a ``.safetensors`` file.
 
     Raises:
-        UserError: nothing there, or nothing that can be loaded.
+        UserError: nothing there, nothing that can be loaded, or a network of another task.
+    """
+    state, card, file, origin = read_target(target)
+    check_task(card, "classify", target)
+    try:
+        model = build(card)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{origin}: {error}") from None
+    apply_weights(model, state, str(file))
+    return model.eval(), card
+
+
+def check_task(card: ModelCard, task: str, target: str | Path) -> None:
+    """Refuse a network that learnt something else.
+
+    Raises:
+        UserError: names the target and both tasks.
+    """
+    if card.task != task:
+        raise UserError(f"{target}: was trained with --task {card.task}; {task} is asked for")
+
+
+def read_target(target: str | Path) -> tuple[dict[str, Tensor], ModelCard, Path, Path]:
+    """Weights and card behind a target, their file, and the file that the card is from.
+
+    Raises:
+        UserError: nothing there, or nothing that can be read.
     """
     path = Path(target)
     if not path.exists():
@@ -141,9 +167,4 @@ def load_target(target: str | Path) -> tuple[Network, ModelCard]:
                 "must lie beside them"
             )
         card = ModelCard.read(origin)
-    try:
-        model = build(card)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{origin}: {error}") from None
-    apply_weights(model, state, str(file))
-    return model.eval(), card
+    return state, card, file, origin

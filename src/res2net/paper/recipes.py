@@ -24,6 +24,7 @@ class Recipe:
     source: str  # where it was published
     promise: str  # what it reaches, and who says so; "" where nobody measured it
     settings: Settings  # option → value
+    task: str = "classify"  # that it is for; "any"
 
 
 _IMAGENET: dict[str, Any] = {
@@ -139,10 +140,50 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 "augment.hflip": 0.0,
             },
         ),
+        "deeplab": Recipe(
+            summary="segment: DeepLab v3+ as on VOC12: SGD, lr 0.007, head x10, poly, 50 epochs",
+            source=(
+                "paper 4.7 with jfzhang95/pytorch-deeplab-xception; its own code is not public"
+            ),
+            promise="Res2Net-50 26w4s: 79.2 % mean IoU on VOC12 val (Table 7)",
+            task="segment",
+            settings={
+                "train.epochs": 50,
+                "train.batch": 16,
+                "train.optimizer": "sgd",
+                "train.lr": 0.007,
+                "train.lr_batch": 16,
+                "train.momentum": 0.9,
+                "train.weight_decay": 5e-4,
+                "train.schedule": "poly",
+                "head.lr_factor": 10.0,
+                "input.size": 513,
+                "net.pretrained": "auto",
+            },
+        ),
+        "segment": Recipe(
+            summary="segment: from scratch on a few images; AdamW, cosine, crops of 256 pixels",
+            source="this project",
+            promise="",
+            task="segment",
+            settings={
+                "train.epochs": 60,
+                "train.batch": 8,
+                "train.optimizer": "adamw",
+                "train.lr": 2e-3,
+                "train.weight_decay": 0.05,
+                "train.decay_norms": False,
+                "train.schedule": "cosine",
+                "train.warmup": 2.0,
+                "train.clip": 1.0,
+                "input.size": 256,
+            },
+        ),
         "smoke": Recipe(
             summary="does it run? any network, any data, 8 steps on tiny images, under a minute",
             source="this project",
             promise="",
+            task="any",
             settings={
                 "train.epochs": 1,
                 "train.max_steps": 8,
@@ -162,19 +203,27 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 _BY_FORMAT = {"cifar10": "cifar", "cifar100": "cifar", "imagenet": "imagenet", "digits": "digits"}
 
 
-def find_recipe(name: str) -> Recipe:
-    """The recipe of that name.
+def find_recipe(name: str, task: str = "classify") -> Recipe:
+    """The recipe of that name for a task.
 
     Raises:
-        UserError: no such recipe; names the nearest and all.
+        UserError: no such recipe (names the nearest and all), or one for another task.
     """
     if name not in RECIPES:
         raise UserError(
             f"unknown recipe {name!r}.{did_you_mean(name, RECIPES)} It can be {', '.join(RECIPES)}."
         )
-    return RECIPES[name]
+    recipe = RECIPES[name]
+    if recipe.task not in (task, "any"):
+        fit = [key for key, each in RECIPES.items() if each.task in (task, "any")]
+        raise UserError(
+            f"recipe {name!r} is for --task {recipe.task}; for {task} it can be {', '.join(fit)}"
+        )
+    return recipe
 
 
-def recipe_for(data_format: str) -> str:
+def recipe_for(data_format: str, task: str = "classify") -> str:
     """The recipe that data of this format get when none is named."""
+    if task == "segment":
+        return "deeplab" if data_format == "voc" else "segment"
     return _BY_FORMAT.get(data_format, "finetune")

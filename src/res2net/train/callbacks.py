@@ -27,6 +27,7 @@ COLUMNS = (
     "val/loss",
     "val/top1_error",
     "val/top5_error",
+    "val/iou_error",
 )
 
 
@@ -69,8 +70,8 @@ class StopAfter(Callback):
 class Patience(EarlyStopping):
     """Early stopping that a resumed run holds to, with the patience that it is given now."""
 
-    def __init__(self, epochs: int) -> None:
-        super().__init__("val/top1_error", patience=epochs)
+    def __init__(self, epochs: int, monitor: str) -> None:
+        super().__init__(monitor, patience=epochs)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict({**state_dict, "patience": self.patience})
@@ -136,6 +137,7 @@ def epoch_line(row: dict[str, float], epochs: int) -> str:
         ("val/loss", "val loss", ""),
         ("val/top1_error", "val top-1 error", " %"),
         ("val/top5_error", "top-5", " %"),
+        ("val/iou_error", "val IoU error", " %"),
     ):
         if name in row:
             number = f"{row[name]:.2f}" if unit else f"{row[name]:.4g}"

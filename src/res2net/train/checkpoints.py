@@ -80,10 +80,10 @@ class Keep(ModelCheckpoint):
         )
 
 
-def checkpoint_callbacks(run: Path) -> list[Callback]:
+def checkpoint_callbacks(run: Path, monitor: str) -> list[Callback]:
     """Keep the checkpoint of the least validation error, then that of the last epoch.
 
     In this order: the last one then knows of the best, so a kill in between loses nothing.
     (``ModelCheckpoint(save_last=True)`` writes no last checkpoint where there is no new best.)
     """
-    return [Keep(run, BEST, "val/top1_error"), Keep(run, LAST, None)]
+    return [Keep(run, BEST, monitor), Keep(run, LAST, None)]

@@ -9,26 +9,46 @@ from torch import nn, optim
 from res2net.config import TrainOptions
 from res2net.train.schedule import lr_factor, peak_lr
 
+BODY = "model.body."  # what the names of a backbone's parameters begin with, below a head
 
-def parameter_groups(module: nn.Module, options: TrainOptions) -> list[dict[str, Any]]:
-    """Trainable parameters; norms and biases apart, without decay, unless ``decay_norms``."""
-    trainable = [p for p in module.parameters() if p.requires_grad]
+
+def parameter_groups(
+    module: nn.Module, options: TrainOptions, head_factor: float = 1.0
+) -> list[dict[str, Any]]:
+    """Trainable parameters; norms and biases apart, without decay, unless ``decay_norms``.
+
+    Args:
+        head_factor: on the learning rate of what is not the backbone; then that is apart too.
+    """
+    trainable = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    if head_factor == 1:
+        return _by_decay([p for _, p in trainable], options, {})
+    body = [p for name, p in trainable if name.startswith(BODY)]
+    head = [p for name, p in trainable if not name.startswith(BODY)]
+    faster = {"lr": peak_lr(options) * head_factor}
+    return _by_decay(body, options, {}) + _by_decay(head, options, faster)
+
+
+def _by_decay(
+    parameters: list[nn.Parameter], options: TrainOptions, extra: dict[str, Any]
+) -> list[dict[str, Any]]:
     if options.decay_norms:
-        return [{"params": trainable, "weight_decay": options.weight_decay}]
+        return [{"params": parameters, "weight_decay": options.weight_decay, **extra}]
     return [
         {
-            "params": [p for p in trainable if p.ndim > 1],
+            "params": [p for p in parameters if p.ndim > 1],
             "weight_decay": options.weight_decay,
+            **extra,
         },
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, **extra},
     ]
 
 
 def make_optimiser(
-    module: nn.Module, options: TrainOptions, steps_per_epoch: int
+    module: nn.Module, options: TrainOptions, steps_per_epoch: int, head_factor: float = 1.0
 ) -> dict[str, Any]:
     """Optimiser and per-step schedule, as Lightning's ``configure_optimizers`` returns them."""
-    groups = parameter_groups(module, options)
+    groups = parameter_groups(module, options, head_factor)
     lr = peak_lr(options)
     optimiser: optim.Optimizer
     if options.optimizer == "sgd":

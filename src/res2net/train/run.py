@@ -21,8 +21,7 @@ from res2net import machine
 from res2net.config import RunConfig
 from res2net.errors import UserError
 from res2net.models.weights import read_weights
-from res2net.tasks.classify.conclude import conclude
-from res2net.tasks.classify.job import Job, build_job
+from res2net.tasks.table import Job, find_task
 from res2net.train.callbacks import (
     Bar,
     EpochSeed,
@@ -62,8 +61,13 @@ def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = print) -> None
     keeping = kept_whole(run, new=new) if first else nullcontext()
     enough_memory = partial(machine.memory_mended_by, memory_advice(config))
     with enough_memory():
-        job = build_job(
-            config, together, lambda module, steps: make_optimiser(module, config.train, steps)
+        task = find_task(config.task)
+        job = task.build_job(
+            config,
+            together,
+            lambda module, steps: make_optimiser(
+                module, config.train, steps, config.head.lr_factor
+            ),
         )
     with keeping, enough_memory():
         if first:
@@ -71,7 +75,7 @@ def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = print) -> None
             announce(config, job, together, run, say)
         history = train(config, job, run, together, resume=resume, say=say)
         if first:
-            conclude(run, job, history.rows, batches=config.train.val_batches, say=say)
+            task.conclude(run, job, history.rows, batches=config.train.val_batches, say=say)
 
 
 def train(
@@ -110,11 +114,15 @@ def make_trainer(
         UserError: devices or a strategy that this machine does not have.
     """
     options = config.train
-    callbacks: list[Callback] = [EpochSeed(config.seed), history, *checkpoint_callbacks(run)]
+    callbacks: list[Callback] = [
+        EpochSeed(config.seed),
+        history,
+        *checkpoint_callbacks(run, job.monitor),
+    ]
     if options.ema:
         callbacks.append(EMAWeightAveraging(decay=options.ema))
     if options.early_stop:
-        callbacks.append(Patience(options.early_stop))
+        callbacks.append(Patience(options.early_stop, job.monitor))
     if options.max_steps > 0:
         callbacks.append(StopAfter(options.max_steps))
     if shows_progress():

@@ -40,6 +40,7 @@ class Job:
     steps: int  # of the optimiser, an epoch
     precision: str
     skip_bad: bool  # unreadable images are left out
+    monitor: str = "val/top1_error"  # the lowest is best
 
 
 def build_job(

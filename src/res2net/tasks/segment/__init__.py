@@ -1,0 +1,1 @@
+"""Semantic segmentation: DeepLab v3+ (paper section 4.7, Table 7)."""

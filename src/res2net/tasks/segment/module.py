@@ -1,0 +1,95 @@
+"""The segmenter as Lightning trains it.
+
+Legend: B batch · S side of a training crop · H, W of a whole image · N classes
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from res2net.data.preprocess import Preprocess
+from res2net.data.scene import IGNORED
+from res2net.data.transforms import normalise
+from res2net.errors import UserError
+from res2net.heads.deeplab import DeepLabV3Plus
+from res2net.models.card import ModelCard
+
+Batch = tuple[Tensor, Tensor]  # uint8 (B, 3, S, S), classes uint8 (B, S, S)
+Whole = list[tuple[Tensor, dict[str, Any], int]]  # of images of their own sizes
+
+
+class SegmenterModule(pl.LightningModule):
+    """Loss and mean IoU of a segmentation network.
+
+    Args:
+        model: the network; its weights are the ``model.`` part of every checkpoint.
+        card: what the checkpoint says about itself.
+        optimiser: (module) → what ``configure_optimizers`` returns.
+    """
+
+    def __init__(self, model: DeepLabV3Plus, *, card: ModelCard, optimiser: Any) -> None:
+        super().__init__()
+        self.save_hyperparameters({"card": card.as_dict()})
+        self.model = model
+        self.preprocess: Preprocess = card.preprocess
+        self.optimiser = optimiser
+        self.val_loss = MeanMetric()
+        self.confusion = MulticlassConfusionMatrix(len(card.classes), ignore_index=IGNORED)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        images, maps = batch
+        loss = self.loss(self.model(self.prepare(images)), maps)
+        self._stop_unless_finite(loss, "loss")
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Whole, batch_idx: int) -> None:  # noqa: ARG002
+        for image, target, _ in batch:
+            logits = self.model(self.prepare(image[None])).float()  # (1, N, H, W)
+            truth = target["map"][None].long()
+            if bool((truth != IGNORED).any()):
+                loss = self.loss(logits, truth)
+                self._stop_unless_finite(loss, "validation loss")
+                self.val_loss.update(loss)
+            self.confusion.update(logits.argmax(1), truth)
+        self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val/iou_error", 100 * (1 - mean_iou(self.confusion.compute())), prog_bar=True)
+        self.confusion.reset()
+
+    def configure_optimizers(self) -> Any:
+        return self.optimiser(self)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) to what the network takes."""
+        x = normalise(images, self.preprocess, dtype=next(self.model.parameters()).dtype)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def loss(self, logits: Tensor, maps: Tensor) -> Tensor:
+        """Mean cross entropy of the pixels that count; 0 where none does."""
+        total = F.cross_entropy(logits.float(), maps.long(), ignore_index=IGNORED, reduction="sum")
+        return total / (maps != IGNORED).sum().clamp(min=1)
+
+    def _stop_unless_finite(self, loss: Tensor, name: str) -> None:
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"the {name} became {loss.item()} at step {self.global_step} (epoch "
+                f"{self.current_epoch + 1}): lower --train.lr, or set --train.clip 1 or "
+                "--train.precision fp32"
+            )
+
+
+def mean_iou(confusion: Tensor) -> Tensor:
+    """Mean over the classes that are there or predicted: (N, N) → ()."""
+    hits = confusion.diagonal().double()
+    union = confusion.sum(0) + confusion.sum(1) - hits
+    known = union > 0
+    return (hits[known] / union[known]).mean().float() if bool(known.any()) else hits.sum().float()
