@@ -208,6 +208,15 @@ class RunConfig:
             raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
+def run_of(target: Path) -> RunConfig | None:
+    """The configuration of the run that a target is, or is a file of; None for any other."""
+    folder = target if target.is_dir() else target.parent
+    for home in (folder, folder.parent):
+        if (home / "config.yaml").is_file():
+            return RunConfig.read(home / "config.yaml")
+    return None
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The named values in a YAML file.
 

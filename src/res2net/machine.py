@@ -57,6 +57,11 @@ def lightning_precision(name: str) -> str:
     return known[known_precision(name)]
 
 
+def best_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def autocast(device: torch.device | str, precision: str = "auto") -> torch.autocast:
     """The context in which a network runs outside of Lightning, at our precision."""
     kind = lightning_precision(precision)

@@ -48,6 +48,8 @@ def evaluate(options: Any, source: str) -> None:
         split=options.split,
         out=options.out,
         precision=options.precision,
+        val_fraction=options.val_fraction,
+        seed=options.seed,
         skip_bad=options.skip_bad,
         track=track,
     )

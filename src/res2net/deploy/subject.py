@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 
 from res2net import machine
-from res2net.config import RunConfig
+from res2net.config import RunConfig, run_of
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
 from res2net.models.backbone import as_backbone
@@ -21,7 +21,7 @@ from res2net.models.network import Network
 from res2net.models.weights import find_weights, load_target
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.runtime.artifact import is_artifact
-from res2net.tasks.classify.evaluate import resized, run_of
+from res2net.tasks.classify.evaluate import resized
 from res2net.tasks.classify.job import check_size
 
 SEED = 0  # of the weights of a bare name

@@ -143,3 +143,23 @@ def test_it_overfits_a_few_scenes() -> None:
     with torch.no_grad():  # statistics of this batch, as 60 steps leave the running ones behind
         metric.update(model(x).argmax(1).numpy(), maps.numpy())
     assert metric.compute().mean_iou > 85
+
+
+def test_a_drawn_split_is_the_runs_own(tmp_path: Path, cli: Any) -> None:
+    """Else training images would be among those measured."""
+    from res2net.tasks.segment.evaluate import evaluate
+
+    for i in range(10):
+        scene = generate(i, 0, SceneRules(side=64))
+        for folder, pixels in (("images", scene.image), ("masks", scene.classes)):
+            (tmp_path / "d" / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.asarray(pixels)).save(tmp_path / "d" / folder / f"{i}.png")
+    (tmp_path / "d" / "classes.txt").write_text("a\nb\nc\nd\ne\n")
+    data = f"pairs:{tmp_path / 'd'}"
+    words = (*TINY[:5], "--data", data, *TINY[7:], "--seed", "5", "--input.val_fraction", "0.4")
+    assert cli(*words, "--out", tmp_path / "run").code == 0
+    scores, _, _ = evaluate(str(tmp_path / "run"), data)
+    card = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert scores.mean_iou == pytest.approx(card["metrics"]["mean_iou"], abs=1e-6)
+    other, _, _ = evaluate(str(tmp_path / "run"), data, seed=6, out=tmp_path / "o")
+    assert (other.confusion != scores.confusion).any()

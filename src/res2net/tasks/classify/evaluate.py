@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from res2net.config import RunConfig
+from res2net.config import run_of
 from res2net.data.labelled import LabelledImages, ReadOptions
 from res2net.data.preprocess import Preprocess
 from res2net.data.readers import read
@@ -100,15 +100,6 @@ def evaluate(
         raise UserError(f"{folder}: cannot be made ({error.strerror}); change --out") from None
     draw_all(folder, evaluation, part, seen, preprocess)
     return evaluation, folder
-
-
-def run_of(target: Path) -> RunConfig | None:
-    """The configuration of the run that a target is, or is a file of; None for any other."""
-    folder = target if target.is_dir() else target.parent
-    for home in (folder, folder.parent):
-        if (home / "config.yaml").is_file():
-            return RunConfig.read(home / "config.yaml")
-    return None
 
 
 def resized(preprocess: Preprocess, size: int) -> Preprocess:

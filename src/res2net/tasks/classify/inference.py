@@ -19,11 +19,6 @@ from res2net.models.network import Network
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
 
 
-def best_device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 @torch.inference_mode()
 def logits_of(model: Network, images: Tensor, preprocess: Preprocess, precision: str) -> Tensor:
     """uint8 (B, 3, S, S) → float32 logits (B, N), on the model's device."""
@@ -52,7 +47,7 @@ def run_over(
 
     ``track`` wraps the batches in a progress bar.
     """
-    model.to(best_device()).to(memory_format=torch.channels_last).eval()
+    model.to(machine.best_device()).to(memory_format=torch.channels_last).eval()
     loader = make_loader(
         split,
         eval_transform(preprocess),

@@ -16,11 +16,12 @@ from res2net.data.decode import as_rgb, decode
 from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import eval_transform
 from res2net.errors import UserError
+from res2net.machine import best_device
 from res2net.models.card import ModelCard
 from res2net.models.network import Network
 from res2net.models.prediction import Prediction
 from res2net.models.weights import load_target
-from res2net.tasks.classify.inference import best_device, logits_of
+from res2net.tasks.classify.inference import logits_of
 
 Picture = str | Path | Image.Image | np.ndarray[Any, Any] | Tensor
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from res2net.config import run_of
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.scenes.transforms import as_it_is
@@ -24,8 +25,8 @@ def evaluate(
     out: Path | None = None,
     precision: str = "auto",
     turned: bool = False,
-    val_fraction: float = 0.2,
-    seed: int = 0,
+    val_fraction: float | None = None,
+    seed: int | None = None,
     skip_bad: bool = False,
     track: Track | None = None,
 ) -> tuple[SegmentationScores, tuple[str, ...], Path]:
@@ -33,6 +34,8 @@ def evaluate(
 
     Args:
         turned: also see each image in a mirror (the flip test).
+        val_fraction, seed: of the split of data that have none; None takes the run's, so that no
+            training image is among those measured.
 
     Returns:
         The scores, the names of the classes, and the folder with tables and pictures.
@@ -42,6 +45,12 @@ def evaluate(
     """
     predictor = load(target)
     card = predictor.card
+    run = run_of(Path(target))
+    usual = SceneOptions(marks="classes")
+    if val_fraction is None:
+        val_fraction = run.input.val_fraction if run else usual.val_fraction
+    if seed is None:
+        seed = run.seed if run else usual.seed
     images = read_scenes(
         parse_source(data), SceneOptions(marks="classes", val_fraction=val_fraction, seed=seed)
     )

@@ -16,8 +16,9 @@ from res2net.data.scenes.dataset import SceneDataset
 from res2net.errors import UserError
 from res2net.files import write_text
 from res2net.heads.deeplab import DeepLabV3Plus
+from res2net.machine import best_device
 from res2net.metrics.segmentation import SegmentationMetric, SegmentationScores
-from res2net.tasks.segment.inference import best_device, classes_of
+from res2net.tasks.segment.inference import classes_of
 
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 Seen = list[tuple[Tensor, Tensor, Tensor, str]]  # image, truth, prediction, name

@@ -14,11 +14,6 @@ LARGEST = 1536  # pixels of a side that is seen at once
 OVERLAP = 256  # pixels that neighbouring windows share
 
 
-def best_device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 @torch.inference_mode()
 def classes_of(
     model: DeepLabV3Plus,

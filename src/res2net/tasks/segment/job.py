@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -68,6 +68,10 @@ def build_job(
     card = describe(config, images)
     torch.manual_seed(config.seed)  # the weights
     model = build(card, pretrained=config.net.pretrained)
+    if model.body.weights_notice:  # the weights may have brought their rule for first blocks
+        rule = {"first_block": str(model.body.first_block)} if model.body.first_block else {}
+        options = {**card.options, **rule}
+        card = replace(card, options=options, notes=model.body.weights_notice)
     try:
         model.body.freeze(config.train.frozen_levels)
     except ValueError as error:

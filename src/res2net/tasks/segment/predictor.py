@@ -12,9 +12,10 @@ from torch import Tensor
 from res2net.data.decode import decode
 from res2net.data.scenes.voc import palette
 from res2net.heads.deeplab import DeepLabV3Plus
+from res2net.machine import best_device
 from res2net.models.card import ModelCard
 from res2net.models.weights import apply_weights, check_task, read_target
-from res2net.tasks.segment.inference import best_device, classes_of
+from res2net.tasks.segment.inference import classes_of
 from res2net.tasks.segment.job import build
 
 
