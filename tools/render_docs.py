@@ -15,6 +15,7 @@ from pathlib import Path
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.paper.published import published, tables_of
 from res2net.paper.recipes import RECIPES
+from res2net.paper.recipes_dense import DENSE_RECIPES
 from res2net.paper.structure import tally
 from res2net.paper.widths import choose_width
 from res2net.weights.catalogue import CATALOGUE
@@ -55,8 +56,13 @@ def networks() -> str:
 
 def recipes() -> str:
     """Every recipe with where it comes from."""
-    rows = [(f"`{name}`", r.summary, r.source, r.promise or "–") for name, r in RECIPES.items()]
-    return re.sub(r"---:", "---", markdown(("recipe", "what", "source", "said to reach"), rows))
+    rows = [
+        (task, f"`{name}`", r.summary, r.source, r.promise or "–")
+        for task, known in {"classify": RECIPES, **DENSE_RECIPES}.items()
+        for name, r in known.items()
+    ]
+    head = ("task", "recipe", "what", "source", "said to reach")
+    return re.sub(r"---:", "---", markdown(head, rows))
 
 
 def read_results(name: str) -> list[dict[str, str]]:

@@ -18,7 +18,7 @@ from res2net.errors import UserError, did_you_mean
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["step", "cosine", "poly", "constant"]
-TaskName = Literal["classify", "segment"]
+TaskName = Literal["classify", "detect", "instances", "segment", "saliency", "pose"]
 Precision = Literal["auto", "fp64", "fp32", "bf16", "fp16"]
 Norm = Literal["batch", "group", "frozen"]
 Strategy = Literal["auto", "ddp", "fsdp"]
@@ -60,16 +60,33 @@ class NetOptions:
 class HeadOptions:
     """What stands on the backbone, for the tasks beyond classification."""
 
+    form: Literal["fpn", "c4"] = "fpn"  # detect: a pyramid, or the paper's base (one map)
+    anchors: tuple[int, ...] = ()  # detect, instances: sides in pixels; default: the form's own
+    regions: int | None = None  # detect, instances: of an image to learn from in a step
     output_stride: Literal[16, 8] = 16  # segment: of the backbone's last map
-    channels: int = 256  # of the head's convolutions
+    channels: int | None = None  # of the head's convolutions; default: the task's own
     lr_factor: float = 1.0  # learning rate of the head over the backbone's
 
     def __post_init__(self) -> None:
-        _check(self.channels < 1, f"--head.channels is {self.channels}; it must be at least 1")
+        for name in ("channels", "regions"):
+            few = getattr(self, name) is not None and getattr(self, name) < 1
+            _check(few, f"--head.{name} is {getattr(self, name)}; it must be at least 1")
+        bad = [side for side in self.anchors if side < 1]
+        _check(bool(bad), f"--head.anchors is {list(self.anchors)}; sides are pixels, 1 or more")
         _check(
             not 0 < self.lr_factor < math.inf,
             f"--head.lr_factor is {self.lr_factor}; it must be above 0",
         )
+
+
+_HEAD_OPTIONS: dict[TaskName, set[str]] = {
+    "classify": set(),
+    "detect": {"form", "anchors", "regions", "channels", "lr_factor"},
+    "instances": {"anchors", "regions", "channels", "lr_factor"},
+    "segment": {"output_stride", "channels", "lr_factor"},
+    "saliency": {"channels", "lr_factor"},
+    "pose": {"channels", "lr_factor"},
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,10 +192,10 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _check(not 0 <= self.seed < 2**32, f"--seed is {self.seed}; it must lie in 0..2^32-1")
-        _check(
-            self.task == "classify" and self.head != HeadOptions(),
-            "--head.* is for other tasks; a classifier has no such head",
-        )
+        for each in fields(HeadOptions):
+            unread = each.name not in _HEAD_OPTIONS[self.task]
+            strange = unread and getattr(self.head, each.name) != each.default
+            _check(strange, f"--head.{each.name} means nothing for --task {self.task}")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested types, as ``config.yaml`` holds them."""

@@ -52,6 +52,18 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise write_error(error, path) from error
 
 
+def make_folder(path: Path, option: str) -> None:
+    """The folder, with those above it.
+
+    Raises:
+        UserError: it cannot be made; names the option that says otherwise.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made ({error.strerror}); change {option}") from None
+
+
 def write_error(error: OSError, path: Path) -> UserError:
     """The one line that a user needs when writing ``path`` failed with ``error``."""
     wrong, remedy = _REASONS.get(

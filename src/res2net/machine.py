@@ -100,6 +100,21 @@ def processes(devices: int | None = None) -> Processes:
     return Processes(devices=devices, nodes=1, rank=int(env.get("LOCAL_RANK", "0")))
 
 
+def share_of_batch(batch: int, together: Processes) -> int:
+    """Images of each process.
+
+    Raises:
+        UserError: a batch that the processes cannot share evenly.
+    """
+    share, rest = divmod(batch, together.world)
+    if rest or not share:
+        raise UserError(
+            f"--train.batch {batch} cannot be shared by {together.world} processes; "
+            f"use a multiple of {together.world}"
+        )
+    return share
+
+
 def cores() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

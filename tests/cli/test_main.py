@@ -141,5 +141,5 @@ def test_the_start_is_fast(words):
 
 def test_every_command_has_a_file_and_every_file_a_use():
     room = Path(command_line.__file__).parent
-    helpers = {"__init__", "main", "parser", "progress", "segment", "tables"}
+    helpers = {"__init__", "dense", "main", "parser", "progress", "tables"}
     assert {path.stem for path in room.glob("*.py")} == helpers | set(COMMANDS)

@@ -16,7 +16,8 @@ from res2net.cli.train import free_folder, last_folder, make_parser, recipe_defa
 from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig, TrainOptions
 from res2net.data.augment import Augment
 from res2net.errors import UserError
-from res2net.paper.recipes import RECIPES
+from res2net.paper.recipes import RECIPES, find_recipe
+from res2net.paper.recipes_dense import DENSE_RECIPES
 
 DIGITS = ("--model", "res2net29_small", "--data", "digits")
 GROUPS = {
@@ -41,17 +42,22 @@ def test_every_option_is_explained():
     assert [action.dest for action in make_parser()._actions if not action.help] == []
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_makes_a_configuration(name):
-    task = RECIPES[name].task
-    words = ("--task", "segment", "--data", "scenes") if task == "segment" else ()
+EVERY_RECIPE = [
+    (task, name) for task, known in {"classify": RECIPES, **DENSE_RECIPES}.items() for name in known
+]
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY_RECIPE)
+def test_every_recipe_makes_a_configuration(task, name):
+    words = () if task == "classify" else ("--task", task, "--data", "scenes")
     config, _, _ = resolve([*DIGITS, *words, "--recipe", name])
     assert config.recipe == name
     flat = {f"{g}.{k}": v for g, values in config.as_dict().items() if g in GROUPS
             for k, v in values.items()}  # fmt: skip
-    for option, value in RECIPES[name].settings.items():
+    for option, value in find_recipe(name, task).settings.items():
         if (name, option) != ("smoke", "input.size"):
-            assert flat[option] == value, option
+            held = flat[option]
+            assert (list(held) if isinstance(held, tuple) else held) == value, option
 
 
 @pytest.mark.parametrize(

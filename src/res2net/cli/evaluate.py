@@ -21,7 +21,8 @@ def make_parser() -> Parser:
     parser = Parser(
         "evaluate RUN|CHECKPOINT|ARTIFACT --data DATA [--option value ...]",
         "Measure a trained network: top-1 and top-5 error and accuracy, every class, calibration, "
-        "the pairs it confuses, a sheet of its worst mistakes.",
+        "the pairs it confuses, a sheet of its worst mistakes; average precision, IoU or F-measure "
+        "by class and by size of object where it was trained for another task.",
         EXAMPLES,
     )
     parser.add_argument("target", type=str, help="run folder, checkpoint, .safetensors or artifact")
@@ -47,6 +48,12 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--seed", type=int | None, help="of that split; default: as in the run")
     parser.add_argument("--skip_bad", action="store_true", help="leave out unreadable images")
+    parser.add_argument(
+        "--scales",
+        type=list[float] | None,
+        help="segmenters: sizes to see each image at; 1 is as it is",
+    )
+    parser.add_argument("--flip", action="store_true", help="segmenters: see the mirror image too")
     return parser
 
 
@@ -62,11 +69,14 @@ def main(argv: Sequence[str]) -> None:
     if source.guessed:
         print(f"{source.path}: taken for {source.format} data")
 
-    from res2net.cli import segment
+    from res2net.cli import dense
 
-    if segment.task_of(options.target) == "segment":
-        segment.evaluate(options, str(source))
+    task = dense.task_of(options.target)
+    if task != "classify":
+        dense.evaluate(task, options, str(source))
         return
+    if options.scales or options.flip:
+        raise UserError("--scales and --flip are for segmenters")
 
     from res2net.machine import memory_mended_by
     from res2net.tasks.classify.evaluate import evaluate

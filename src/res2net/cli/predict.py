@@ -33,6 +33,7 @@ EXAMPLES = (
     "res2net predict runs/photos holiday.jpg",
     "res2net predict runs/photos holiday/ --csv holiday.csv",
     "res2net predict runs/photos a.jpg b.png --json --top 3",
+    "res2net predict runs/cells slides/ --out found      # a detector: boxes drawn, and as JSON",
 )
 
 
@@ -53,7 +54,9 @@ def make_parser() -> Parser:
         "--sheet", type=Path | None, help=f"write a picture of the first {ON_A_SHEET}"
     )
     parser.add_argument(
-        "--out", type=Path | None, help="segmenters: folder of pictures and maps [segmented]"
+        "--out",
+        type=Path | None,
+        help="other tasks than classify: folder of pictures [predictions]",
     )
     parser.add_argument("--batch", type=int, default=32, help="images at a time")
     parser.add_argument(
@@ -76,13 +79,14 @@ def main(argv: Sequence[str]) -> None:
         if path and not path.parent.is_dir():
             raise UserError(f"{path}: folder {path.parent} does not exist; make it and run again")
 
-    from res2net.cli import segment
+    from res2net.cli import dense
 
-    if segment.task_of(options.target) == "segment":
-        segment.predict(options, [file for path in options.images for file in images_in(path)])
+    task = dense.task_of(options.target)
+    if task != "classify":
+        dense.predict(task, options, [f for path in options.images for f in images_in(path)])
         return
     if options.out:
-        raise UserError("--out is for segmenters; a classifier writes --csv and --sheet")
+        raise UserError("--out is for other networks; a classifier writes --csv and --sheet")
 
     from res2net.machine import memory_mended_by
 

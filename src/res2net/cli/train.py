@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from jsonargparse import Namespace
 
@@ -17,18 +17,20 @@ from res2net.cli.parser import (
     exit_after_help,
     given_options,
 )
-from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig, TrainOptions
+from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig, TaskName, TrainOptions
 from res2net.data.augment import Augment
 from res2net.data.source import parse_source
-from res2net.errors import UserError
+from res2net.errors import UserError, did_you_mean
 from res2net.paper.networks import find_variant
 from res2net.paper.recipes import RECIPES, find_recipe, recipe_for
+from res2net.paper.recipes_dense import DENSE_RECIPES
 
 EXAMPLES = (
     "res2net train --model res2net50_26w_4s --data photos/ --out runs/photos",
     "res2net train --model res2next29_6c24w_4s --data cifar100:cifar-100-python.tar.gz",
     "res2net train --model dla60_res2net --data photos/ --recipe smoke",
     "res2net train --model res2net50_26w_4s --data photos/ --train.lr 0.01 --train.epochs 50",
+    "res2net train --task detect --model res2net50_26w_4s --data coco:cells/ --out runs/cells",
     "res2net train --out runs/photos --resume        # go on after a stop or a crash",
 )
 GROUPS = ("net", "head", "input", "augment", "train")
@@ -37,7 +39,9 @@ SMALL_IMAGES = {"cifar10": 32, "cifar100": 32, "digits": 32}  # format → pixel
 
 def make_parser() -> Parser:
     """All options of a run."""
-    recipes = "\n".join(f"  {name:<12} {recipe.summary}" for name, recipe in RECIPES.items())
+    lines = [f"  {name:<12} {recipe.summary}" for name, recipe in RECIPES.items()]
+    for task, recipes in DENSE_RECIPES.items():
+        lines += [f"--task {task}:", *(f"  {name:<12} {r.summary}" for name, r in recipes.items())]
     parser = Parser(
         "train --model NAME --data DATA [--recipe NAME] [--out FOLDER] [--option value ...]",
         "Train a network of the model table. A recipe sets every option, and each can be changed. "
@@ -45,21 +49,23 @@ def make_parser() -> Parser:
         "best epoch and a report.",
         EXAMPLES,
     )
-    parser.description = f"{parser.description}\n\nrecipes:\n{recipes}"
+    parser.description = f"{parser.description}\n\nrecipes:\n" + "\n".join(lines)
     parser.add_argument("--config", action="config", help="options from a YAML file")
     parser.add_argument("--model", type=str, help="a row of `res2net models`")
     parser.add_argument(
         "--data",
         type=str,
-        help="FORMAT:PATH with folder, csv, imagenet, cifar10, cifar100; digits needs no path; "
-        "a bare path is recognised",
+        help="FORMAT:PATH with folder, csv, imagenet, cifar10, cifar100 or, for other tasks, voc, "
+        "coco, yolo, camvid, pairs, msra-b, ecssd; digits and scenes need no path; a bare path is "
+        "recognised",
     )
     parser.add_argument(
         "--task",
         type=str,
         default="classify",
-        choices=("classify", "segment"),
-        help="what to learn: classes of images, or of every pixel (voc, camvid, pairs, scenes)",
+        choices=get_args(TaskName),
+        help="what to learn: classes of images or, on data with such marks, boxes, masks, classes "
+        "of pixels, salient objects, key-points",
     )
     parser.add_argument("--recipe", type=str | None, help="starting point; default: by the data")
     parser.add_argument("--out", type=Path | None, help="run folder; default runs/MODEL-FORMAT")
@@ -95,11 +101,13 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
             raise UserError(f"--resume: {given['out']} holds no run; give --model and --data")
         if not given.get(needed):
             raise UserError(f"--{needed} is missing; `res2net train --help` explains it")
+    task = str(given.get("task", "classify"))
+    if task not in get_args(TaskName):
+        near = did_you_mean(task, get_args(TaskName))
+        raise UserError(f"--task is {task!r}; it can be {', '.join(get_args(TaskName))}.{near}")
     size = find_variant(str(given["model"])).size
     source = parse_source(str(given["data"]))
-    recipe_name = str(
-        given.get("recipe") or recipe_for(source.format, str(given.get("task", "classify")))
-    )
+    recipe_name = str(given.get("recipe") or recipe_for(source.format, task))
     size = min(size, SMALL_IMAGES.get(source.format, size))
     parser.set_defaults(recipe_defaults(recipe_name, given, usual_size=size))
     options = parser.parse_args(_config_first(argv))

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from res2net.data.decode import decode
+from res2net.data.keyed import KeyedDataset
 from res2net.data.labelled import Split
-from res2net.data.sampler import SampleKey, seeded
-from res2net.errors import UserError
 
 Sample = tuple[Tensor, int, int]  # uint8 (3, S, S), label, index
-Key = int | SampleKey
 
 
-class ImageDataset(Dataset[Sample]):
+class ImageDataset(KeyedDataset[Sample]):
     """Decoded, transformed images of a split with their labels and indices.
 
     Args:
@@ -38,42 +34,17 @@ class ImageDataset(Dataset[Sample]):
         min_side: int | None,
         skip_bad: bool = False,
     ) -> None:
+        super().__init__(skip_bad=skip_bad)
         self.split = split
         self.transform = transform
         self.min_side = min_side
-        self.skip_bad = skip_bad
 
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, key: Key) -> Sample:
-        """The sample of an index; of a ``SampleKey``, with the augmentation of its seed.
-
-        Raises:
-            UserError: a file that cannot be decoded.
-        """
-        index = key.index if isinstance(key, SampleKey) else key
-        image = self._image(index)
-        if isinstance(key, SampleKey):
-            with seeded(key.seed):
-                image = self.transform(image)
-        else:
-            image = self.transform(image)
-        return image, int(self.split.labels[index]), index
-
-    def __getitems__(self, keys: Sequence[Key]) -> list[Sample] | UserError:
-        """A batch, for the loader. An error is returned, as torch would rewrite a raised one."""
-        samples: list[Sample] = []
-        fault: UserError | None = None
-        for key in keys:
-            try:
-                samples.append(self[key])
-            except UserError as error:
-                fault = error
-                if not self.skip_bad:
-                    return fault
-                warnings.warn(f"skipped: {error}", stacklevel=2)
-        return fault if fault is not None and not samples else samples
+    def sample(self, index: int) -> Sample:
+        """Image, label and index."""
+        return self.transform(self._image(index)), int(self.split.labels[index]), index
 
     def _image(self, index: int) -> Tensor:
         """Image ``index``: uint8 (3, H, W)."""

@@ -23,6 +23,7 @@ Form = Literal["fpn", "c4"]
 RATIOS = (0.5, 1.0, 2.0)  # of anchors
 FPN_ANCHORS = (32, 64, 128, 256, 512)  # pixels, one size a level
 C4_ANCHORS = (64, 128, 256, 512)  # pixels; the paper's base leaves out 64 on VOC
+FPN_REGIONS, C4_REGIONS = 512, 128  # of an image, from which the heads learn in a step
 C4_REGION = 14  # cells a side of a region's map; its first stage halves them
 
 
@@ -34,6 +35,7 @@ def make_detector(
     form: Form = "fpn",
     channels: int = 256,
     anchors: tuple[int, ...] | None = None,
+    regions: int | None = None,
     short_side: int = 800,
     long_side: int = 1333,
     frozen_norm: bool = False,
@@ -47,6 +49,7 @@ def make_detector(
         masks: Mask R-CNN (FPN only).
         channels: of the pyramid.
         anchors: sides in pixels; FPN: one for each of its five maps.
+        regions: of an image from which the heads learn in a step; FPN 512, C4 128 if not given.
         short_side, long_side: pixels to which images are resized.
         frozen_norm: batch norms keep their statistics and weights (for published weights).
         options: of ``create_backbone``.
@@ -64,12 +67,14 @@ def make_detector(
     if form == "c4":
         if masks:
             raise ValueError("masks need the fpn form")
+        common["box_batch_size_per_image"] = regions or C4_REGIONS
         detector = _c4(network, classes, anchors or C4_ANCHORS, common, options)
     else:
         sides = anchors or FPN_ANCHORS
         if len(sides) != len(FPN_ANCHORS):
             raise ValueError(f"anchors are {sides}; the pyramid has {len(FPN_ANCHORS)} maps")
         body = create_backbone(network, out_levels=("c2", "c3", "c4", "c5"), **options)
+        common["box_batch_size_per_image"] = regions or FPN_REGIONS
         family = MaskRCNN if masks else FasterRCNN
         detector = family(
             PyramidBackbone(body, channels),
@@ -103,7 +108,6 @@ def _c4(
         box_roi_pool=MultiScaleRoIAlign(["0"], output_size=C4_REGION, sampling_ratio=2),
         box_head=tail,
         box_predictor=FastRCNNPredictor(tail.num_features, classes + 1),
-        box_batch_size_per_image=128,
         box_nms_thresh=0.3,
         **common,
     )

@@ -35,6 +35,15 @@ class SaliencyScores:
     e_measure: float | None = None  # at its best threshold
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one image adds."""
+
+    precision: Floats  # (256,)
+    recall: Floats  # (256,)
+    mae: float
+
+
 @dataclass(kw_only=True, eq=False)
 class SaliencyMetric:
     """Takes images one by one; holds two curves an image, no pixels.
@@ -72,14 +81,17 @@ class SaliencyMetric:
             raise ValueError(f"saliency is {saliency.shape}, truth {truth.shape}")
         if saliency.dtype != np.uint8:
             raise ValueError(f"saliency is {saliency.dtype}; it must be uint8, 0..255")
+        self.add(measured(saliency, truth))
         wanted = truth > FOREGROUND
-        precision, recall = curves(saliency, wanted)
-        self._precision.append(precision)
-        self._recall.append(recall)
-        self._mae.append(float(np.abs(saliency / 255.0 - wanted).mean()))
         if self.structure:
             self._s.step(saliency / 255.0, wanted, normalize=False)
             self._e.step(saliency / 255.0, wanted, normalize=False)
+
+    def add(self, image: Measured) -> None:
+        """Add an image by its curves (no S- and E-measure)."""
+        self._precision.append(image.precision)
+        self._recall.append(image.recall)
+        self._mae.append(image.mae)
 
     def compute(self) -> SaliencyScores:
         """The averages.
@@ -102,6 +114,12 @@ class SaliencyMetric:
             s_measure=float(self._s.get_results()["sm"]) if self.structure else None,
             e_measure=float(self._e.get_results()["em"]["curve"].max()) if self.structure else None,
         )
+
+
+def measured(saliency: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> Measured:
+    """Curves and mean absolute error of one map (H, W) against its truth, salient above 128."""
+    wanted = truth > FOREGROUND
+    return Measured(*curves(saliency, wanted), float(np.abs(saliency / 255.0 - wanted).mean()))
 
 
 def curves(saliency: npt.NDArray[np.uint8], wanted: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -27,6 +27,7 @@ class ModelCard:
     recipe: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     commit: str = ""  # of this project, where it runs from a checkout
+    marks: dict[str, Any] = field(default_factory=dict)  # colours of classes, bones of key-points
     notes: str = ""  # licence of the starting weights, and the like
 
     def as_dict(self) -> dict[str, Any]:

@@ -7,25 +7,12 @@ said to reach; a number that nobody published and we did not measure stays away.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from res2net.errors import UserError, did_you_mean
-
-Settings = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
-    """A named starting point."""
-
-    summary: str  # one line for --help
-    source: str  # where it was published
-    promise: str  # what it reaches, and who says so; "" where nobody measured it
-    settings: Settings  # option → value
-    task: str = "classify"  # that it is for; "any"
-
+from res2net.paper.recipe import Recipe
+from res2net.paper.recipes_dense import DENSE_RECIPES
 
 _IMAGENET: dict[str, Any] = {
     "train.epochs": 100,
@@ -140,50 +127,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 "augment.hflip": 0.0,
             },
         ),
-        "deeplab": Recipe(
-            summary="segment: DeepLab v3+ as on VOC12: SGD, lr 0.007, head x10, poly, 50 epochs",
-            source=(
-                "paper 4.7 with jfzhang95/pytorch-deeplab-xception; its own code is not public"
-            ),
-            promise="Res2Net-50 26w4s: 79.2 % mean IoU on VOC12 val (Table 7)",
-            task="segment",
-            settings={
-                "train.epochs": 50,
-                "train.batch": 16,
-                "train.optimizer": "sgd",
-                "train.lr": 0.007,
-                "train.lr_batch": 16,
-                "train.momentum": 0.9,
-                "train.weight_decay": 5e-4,
-                "train.schedule": "poly",
-                "head.lr_factor": 10.0,
-                "input.size": 513,
-                "net.pretrained": "auto",
-            },
-        ),
-        "segment": Recipe(
-            summary="segment: from scratch on a few images; AdamW, cosine, crops of 256 pixels",
-            source="this project",
-            promise="",
-            task="segment",
-            settings={
-                "train.epochs": 60,
-                "train.batch": 8,
-                "train.optimizer": "adamw",
-                "train.lr": 2e-3,
-                "train.weight_decay": 0.05,
-                "train.decay_norms": False,
-                "train.schedule": "cosine",
-                "train.warmup": 2.0,
-                "train.clip": 1.0,
-                "input.size": 256,
-            },
-        ),
         "smoke": Recipe(
             summary="does it run? any network, any data, 8 steps on tiny images, under a minute",
             source="this project",
             promise="",
-            task="any",
             settings={
                 "train.epochs": 1,
                 "train.max_steps": 8,
@@ -200,7 +147,15 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
     }
 )
 
+_PAPERS = {("segment", "voc"): "paper", ("saliency", "msra-b"): "paper"}
 _BY_FORMAT = {"cifar10": "cifar", "cifar100": "cifar", "imagenet": "imagenet", "digits": "digits"}
+
+
+def recipes_of(task: str) -> Mapping[str, Recipe]:
+    """What a run of a task can start from, by name."""
+    if task == "classify":
+        return RECIPES
+    return {**DENSE_RECIPES[task], "smoke": RECIPES["smoke"]}
 
 
 def find_recipe(name: str, task: str = "classify") -> Recipe:
@@ -209,21 +164,17 @@ def find_recipe(name: str, task: str = "classify") -> Recipe:
     Raises:
         UserError: no such recipe (names the nearest and all), or one for another task.
     """
-    if name not in RECIPES:
-        raise UserError(
-            f"unknown recipe {name!r}.{did_you_mean(name, RECIPES)} It can be {', '.join(RECIPES)}."
-        )
-    recipe = RECIPES[name]
-    if recipe.task not in (task, "any"):
-        fit = [key for key, each in RECIPES.items() if each.task in (task, "any")]
-        raise UserError(
-            f"recipe {name!r} is for --task {recipe.task}; for {task} it can be {', '.join(fit)}"
-        )
-    return recipe
+    known = recipes_of(task)
+    if name not in known:
+        owners = [each for each in ("classify", *DENSE_RECIPES) if name in recipes_of(each)]
+        why = f" It is for --task {' and '.join(owners)}." if owners else did_you_mean(name, known)
+        what = f"unknown recipe {name!r}" if not owners else f"recipe {name!r} is not for {task}"
+        raise UserError(f"{what}.{why} It can be {', '.join(known)}.")
+    return known[name]
 
 
 def recipe_for(data_format: str, task: str = "classify") -> str:
     """The recipe that data of this format get when none is named."""
-    if task == "segment":
-        return "deeplab" if data_format == "voc" else "segment"
+    if task != "classify":
+        return _PAPERS.get((task, data_format), "scratch")
     return _BY_FORMAT.get(data_format, "finetune")

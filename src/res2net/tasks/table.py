@@ -4,39 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from res2net.config import TaskName
 
 if TYPE_CHECKING:
     from res2net.tasks.classify.job import Job as ClassifyJob
-    from res2net.tasks.segment.job import Job as SegmentJob
+    from res2net.tasks.dense.task import DenseTask
+    from res2net.tasks.dense.task import Job as DenseJob
 
-    Job = ClassifyJob | SegmentJob
+    Job = ClassifyJob | DenseJob
 else:
     Job = Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What ``train`` needs to know of a task; every room of a task has files of these names."""
+    """What ``train`` needs to know of a task."""
 
     build_job: Callable[..., Any]  # (config, processes, optimiser) → Job
     conclude: Callable[..., Any]  # (run, job, history, *, batches, say)
 
 
-def find_task(name: str) -> Task:
-    """The task of that name; only its own room is imported.
-
-    Raises:
-        ValueError: no such task.
-    """
+def find_task(name: TaskName) -> Task:
+    """The task of that name; only its own room is imported."""
     if name == "classify":
         from res2net.tasks.classify.conclude import conclude as conclude_classify
         from res2net.tasks.classify.job import build_job as build_classify
 
         return Task(build_job=build_classify, conclude=conclude_classify)
-    if name == "segment":
-        from res2net.tasks.segment.conclude import conclude as conclude_segment
-        from res2net.tasks.segment.job import build_job as build_segment
+    from res2net.tasks.dense.conclude import conclude
+    from res2net.tasks.dense.job import build_job
 
-        return Task(build_job=build_segment, conclude=conclude_segment)
-    raise ValueError(f"no task {name!r}")
+    return Task(build_job=partial(build_job, find_dense_task(name)), conclude=conclude)
+
+
+def find_dense_task(name: str) -> DenseTask:
+    """The row of a task that marks what is in an image.
+
+    Raises:
+        ValueError: no such task.
+    """
+    if name in ("detect", "instances"):
+        from res2net.tasks.detect.task import DETECT, INSTANCES
+
+        return DETECT if name == "detect" else INSTANCES
+    if name == "segment":
+        from res2net.tasks.segment.task import SEGMENT
+
+        return SEGMENT
+    if name == "saliency":
+        from res2net.tasks.saliency.task import SALIENCY
+
+        return SALIENCY
+    if name == "pose":
+        from res2net.tasks.pose.task import POSE
+
+        return POSE
+    raise ValueError(f"no task {name!r} beyond classification")

@@ -9,7 +9,7 @@ from torch import nn, optim
 from res2net.config import TrainOptions
 from res2net.train.schedule import lr_factor, peak_lr
 
-BODY = "model.body."  # what the names of a backbone's parameters begin with, below a head
+BODY = ("model.body.", "model.backbone.body.")  # begin the names of a backbone's parameters
 
 
 def parameter_groups(

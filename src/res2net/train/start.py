@@ -12,10 +12,11 @@ from res2net.train.folder import CONFIG
 from res2net.weights.download import Patience
 from res2net.weights.pretrained import IN1K, open_pretrained
 
+Say = Callable[[str], None]
 BRIEF = Patience(rounds=1, stall=10.0)  # a start that nobody asked for by name may not hold one up
 
 
-def settle_start(config: RunConfig, run: Path, say: Callable[[str], None]) -> RunConfig:
+def settle_start(config: RunConfig, run: Path, say: Say) -> RunConfig:
     """``--net.pretrained auto`` decided: published weights of this very network, else none.
 
     A run that goes on keeps what it once decided.
@@ -26,17 +27,22 @@ def settle_start(config: RunConfig, run: Path, say: Callable[[str], None]) -> Ru
     if config.net.pretrained != AUTO:
         return config
     if (run / CONFIG).is_file():
-        return _starting_from(config, RunConfig.read(run / CONFIG).net.pretrained)
-    if config.net.variant() or config.net.norm != "batch":
+        return _starting_from(config, RunConfig.read(run / CONFIG).net.pretrained, say)
+    if config.net.variant() or config.net.norm == "group":
         say("training from scratch: published weights are of the unchanged network")
-        return _starting_from(config, None)
+        return _starting_from(config, None, say)
     try:
         open_pretrained(IN1K, config.model, patience=BRIEF)
     except UserError as error:
         say(f"training from scratch: {error}")
-        return _starting_from(config, None)
-    return _starting_from(config, IN1K)
+        return _starting_from(config, None, say)
+    return _starting_from(config, IN1K, say)
 
 
-def _starting_from(config: RunConfig, pretrained: str | None) -> RunConfig:
-    return replace(config, net=replace(config.net, pretrained=pretrained))
+def _starting_from(config: RunConfig, pretrained: str | None, say: Say) -> RunConfig:
+    net, train = replace(config.net, pretrained=pretrained), config.train
+    if pretrained is None and (net.norm == "frozen" or train.frozen_levels):
+        say("nothing is kept frozen: without published weights all of it has to learn")
+        net = replace(net, norm="batch" if net.norm == "frozen" else net.norm)
+        train = replace(train, frozen_levels=0)
+    return replace(config, net=net, train=train)

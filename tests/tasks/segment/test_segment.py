@@ -80,12 +80,15 @@ def test_predict_writes_pictures_maps_and_json(run: Path, cli: Any, tmp_path: Pa
     ("words", "message"),
     [
         (("export", "RUN", "--to", "onnx", "--out", "x"), "was trained with --task segment"),
-        (("evaluate", "RUN", "--data", "scenes", "--size", "64"), "--size: a segmenter sees"),
+        (("evaluate", "RUN", "--data", "scenes", "--size", "64"), "--size is for classifiers"),
         (("predict", "RUN", "IMAGE", "--csv", "x.csv"), "--csv is for classifiers"),
         (("train", "--model", "resnet50", "--data", "scenes"), "segmenting them --task segment"),
         ((*TINY, "--train.label_smoothing", "0.1"), "are for --task classify"),
         ((*TINY, "--head.channels", "0"), "--head.channels is 0"),
-        ((*TINY[:7], "--recipe", "finetune"), "recipe 'finetune' is for --task classify"),
+        (
+            (*TINY[:7], "--recipe", "finetune"),
+            "is not for segment. It is for --task classify",
+        ),
         (("train", "--model", "resnet50", "--data", "digits", "--head.channels", "8"), "--head."),
         ((*TINY[:6], "digits", *TINY[7:]), "holds classes of whole images"),
     ],
@@ -147,7 +150,8 @@ def test_it_overfits_a_few_scenes() -> None:
 
 def test_a_drawn_split_is_the_runs_own(tmp_path: Path, cli: Any) -> None:
     """Else training images would be among those measured."""
-    from res2net.tasks.segment.evaluate import evaluate
+    from res2net.tasks.dense.evaluate import evaluate
+    from res2net.tasks.segment.task import SEGMENT
 
     for i in range(10):
         scene = generate(i, 0, SceneRules(side=64))
@@ -158,8 +162,9 @@ def test_a_drawn_split_is_the_runs_own(tmp_path: Path, cli: Any) -> None:
     data = f"pairs:{tmp_path / 'd'}"
     words = (*TINY[:5], "--data", data, *TINY[7:], "--seed", "5", "--input.val_fraction", "0.4")
     assert cli(*words, "--out", tmp_path / "run").code == 0
-    scores, _, _ = evaluate(str(tmp_path / "run"), data)
+    found, _ = evaluate(SEGMENT, str(tmp_path / "run"), data)
+    scores = found.scores
     card = json.loads((tmp_path / "run" / "model.json").read_text())
     assert scores.mean_iou == pytest.approx(card["metrics"]["mean_iou"], abs=1e-6)
-    other, _, _ = evaluate(str(tmp_path / "run"), data, seed=6, out=tmp_path / "o")
-    assert (other.confusion != scores.confusion).any()
+    other, _ = evaluate(SEGMENT, str(tmp_path / "run"), data, seed=6, out=tmp_path / "o")
+    assert (other.scores.confusion != scores.confusion).any()

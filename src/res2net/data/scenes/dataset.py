@@ -5,7 +5,6 @@ Legend: H, W pixels · N objects · K key-points
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,12 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from res2net.data import photo
-from res2net.data.dataset import Key
 from res2net.data.decode import decode
+from res2net.data.keyed import KeyedDataset
 from res2net.data.outlines import to_mask
-from res2net.data.sampler import SampleKey, seeded
 from res2net.data.scene import IGNORED, Objects, Pixels, Scene
 from res2net.data.scenes.options import Marks
 from res2net.errors import UserError
@@ -32,7 +29,7 @@ Sample = tuple[Tensor, Target, int]  # uint8 (3, H, W), marks, index
 Transform = Callable[[Tensor, Target], tuple[Tensor, Target]]
 
 
-class SceneDataset(Dataset[Sample]):
+class SceneDataset(KeyedDataset[Sample]):
     """Scenes with one kind of marks.
 
     The target of ``boxes``: boxes (N, 4), labels (N,), ignored (N,); of ``masks`` also masks
@@ -57,40 +54,16 @@ class SceneDataset(Dataset[Sample]):
         void: Sequence[int] = (),
         skip_bad: bool = False,
     ) -> None:
+        super().__init__(skip_bad=skip_bad)
         self.scenes, self.marks, self.classes = scenes, marks, classes
-        self.transform, self.void, self.skip_bad = transform, tuple(void), skip_bad
+        self.transform, self.void = transform, tuple(void)
 
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def __getitem__(self, key: Key) -> Sample:
-        """A scene by its index; by a ``SampleKey``, with the augmentation of its seed.
-
-        Raises:
-            UserError: a file that cannot be decoded or does not fit; names it.
-        """
-        index = key.index if isinstance(key, SampleKey) else key
-        image, target = self.load(index)
-        if isinstance(key, SampleKey):
-            with seeded(key.seed):
-                image, target = self.transform(image, target)
-        else:
-            image, target = self.transform(image, target)
-        return image, target, index
-
-    def __getitems__(self, keys: Sequence[Key]) -> list[Sample] | UserError:
-        """A batch, for the loader. An error is returned, as torch would rewrite a raised one."""
-        samples: list[Sample] = []
-        fault: UserError | None = None
-        for key in keys:
-            try:
-                samples.append(self[key])
-            except UserError as error:
-                fault = error
-                if not self.skip_bad:
-                    return fault
-                warnings.warn(f"skipped: {error}", stacklevel=2)
-        return fault if fault is not None and not samples else samples
+    def sample(self, index: int) -> Sample:
+        """Image, marks and index, transformed."""
+        return *self.transform(*self.load(index)), index
 
     def load(self, index: int) -> tuple[Tensor, Target]:
         """Image uint8 (3, H, W) and marks, nothing transformed."""

@@ -9,15 +9,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from res2net.data.keyed import KeyedDataset
 from res2net.data.loader import BatchLoader
 from res2net.data.sampler import EpochSampler, derive_seed
-from res2net.data.scenes.dataset import Sample, SceneDataset
+from res2net.data.scenes.dataset import Sample
 from res2net.errors import UserError
+
+SceneSet = KeyedDataset[Any]
+Collate = Callable[[list[Any]], Any]
 
 
 def make_scene_loader(
-    dataset: SceneDataset,
-    collate: Callable[[list[Sample]], Any],
+    dataset: SceneSet,
+    collate: Collate,
     *,
     batch: int,
     shuffle: bool,
@@ -38,11 +42,11 @@ def make_scene_loader(
     """
     sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=seed, rank=rank, world=world)
 
-    def whole(samples: list[Sample] | UserError) -> Any:
+    def whole(samples: list[Any] | UserError) -> Any:
         return samples if isinstance(samples, UserError) else collate(samples)
 
     return BatchLoader(
-        dataset,  # type: ignore[arg-type]
+        dataset,
         batch_size=batch,
         sampler=sampler,
         num_workers=workers,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from res2net.data.scene import IGNORED
@@ -68,6 +68,28 @@ def scale_and_crop(
         cut = F.crop(whole, top, left, side, side)
         marks = F.pad(target["map"], [0, 0, right, below], fill=void)
         return cut, {**target, "map": F.crop(marks, top, left, side, side)}
+
+    return run
+
+
+def crop_with_boxes(least: float) -> Transform:
+    """A random part of the image around some of its boxes (SSD's way), or all of it.
+
+    Boxes whose centre is outside are left out, with their masks; the others are cut.
+
+    Args:
+        least: share of the image's sides, at least.
+    """
+    crop = v2.RandomIoUCrop(min_scale=least)
+    sanitise = v2.SanitizeBoundingBoxes(
+        labels_getter=lambda inputs: (inputs[1]["labels"], inputs[1]["ignored"])
+    )
+
+    def run(image: Tensor, target: Target) -> tuple[Tensor, Target]:
+        if not len(target["boxes"]):
+            return image, target
+        image, target = sanitise(*crop(image, target))
+        return image, target
 
     return run
 

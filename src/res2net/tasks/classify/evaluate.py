@@ -14,6 +14,7 @@ from res2net.data.preprocess import Preprocess
 from res2net.data.readers import read
 from res2net.data.source import parse_source
 from res2net.errors import UserError
+from res2net.files import make_folder
 from res2net.models.weights import load_target
 from res2net.runtime.artifact import is_artifact
 from res2net.runtime.session import load as load_artifact
@@ -94,10 +95,7 @@ def evaluate(
     evaluation = score(logits, targets, card.classes)
     home = Path(target)
     folder = out or (home if home.is_dir() else home.parent) / "evaluation"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}); change --out") from None
+    make_folder(folder, "--out")
     draw_all(folder, evaluation, part, seen, preprocess)
     return evaluation, folder
 

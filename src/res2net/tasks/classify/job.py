@@ -57,12 +57,7 @@ def build_job(
     Raises:
         UserError: data, network or option that cannot work; says which.
     """
-    batch, rest = divmod(config.train.batch, together.world)
-    if rest or not batch:
-        raise UserError(
-            f"--train.batch {config.train.batch} cannot be shared by {together.world} processes; "
-            f"use a multiple of {together.world}"
-        )
+    batch = machine.share_of_batch(config.train.batch, together)
     images = read(
         parse_source(config.data),
         val_fraction=config.input.val_fraction,

@@ -22,6 +22,7 @@ from res2net.data.transforms import mix, normalise
 from res2net.errors import UserError
 from res2net.models.card import ModelCard
 from res2net.models.network import Network
+from res2net.tasks.finite import stop_unless_finite
 
 Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, 3, S, S), class (B,), index (B,)
 
@@ -97,7 +98,7 @@ class ClassifierModule(pl.LightningModule):
         with one_image_explained():
             outputs = self.model.training_outputs(x)
         loss = torch.stack([weight * self.loss(y, goal) for weight, y in outputs]).sum()
-        self._stop_unless_finite(loss, "loss")
+        stop_unless_finite(self, loss, "loss")
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         if not self.mixes:  # a mixed image has no one class to be right about
             self.train_error.update(outputs[0][1].detach(), targets)
@@ -108,7 +109,7 @@ class ClassifierModule(pl.LightningModule):
         images, targets, _ = batch
         logits = self.model(self.prepare(images)).float()
         loss = F.cross_entropy(logits, targets)
-        self._stop_unless_finite(loss, "validation loss")
+        stop_unless_finite(self, loss, "validation loss")
         self.val_loss.update(loss, weight=len(targets))
         self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
         for k, error in ((1, self.val_top1), (5, self.val_top5)):
@@ -118,14 +119,6 @@ class ClassifierModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         return self.optimiser(self)
-
-    def _stop_unless_finite(self, loss: Tensor, name: str) -> None:
-        if not torch.isfinite(loss):
-            raise UserError(
-                f"the {name} became {loss.item()} at step {self.global_step} (epoch "
-                f"{self.current_epoch + 1}): lower --train.lr, or set --train.clip 1 or "
-                "--train.precision fp32"
-            )
 
     @property
     def _classes(self) -> int:

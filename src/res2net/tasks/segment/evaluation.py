@@ -1,108 +1,134 @@
-"""The scores of a segmenter over a part of the data, and their tables."""
+"""The scores of a segmenter over a part of the data, their tables and pictures."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from res2net.data.preprocess import Preprocess
-from res2net.data.scenes.dataset import SceneDataset
+from res2net.data.scene import Scene, Scenes
+from res2net.data.scenes.dataset import SceneDataset, Transform
+from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
-from res2net.files import write_text
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.machine import best_device
 from res2net.metrics.segmentation import SegmentationMetric, SegmentationScores
+from res2net.models.card import ModelCard
+from res2net.tasks.dense.samples import each_sample
+from res2net.tasks.dense.tables import write_table
+from res2net.tasks.dense.task import Track
 from res2net.tasks.segment.inference import classes_of
 
-Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
+Palette = Sequence[tuple[int, int, int]]
 Seen = list[tuple[Tensor, Tensor, Tensor, str]]  # image, truth, prediction, name
 SHOWN = 6  # images kept for the sheet
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SegmentScores:
+    """What a measurement found, with the first few images."""
+
+    scores: SegmentationScores
+    classes: tuple[str, ...]
+    palette: Palette
+    seen: Seen
+
+    @property
+    def headline(self) -> str:
+        return f"mean IoU {self.scores.mean_iou:.2f} %"
+
+    def summary(self) -> dict[str, float]:
+        """In percent."""
+        found = self.scores.region_recall.items()
+        sizes = {f"region_recall_{k}": v for k, v in found if v is not None}
+        known = {"mean_iou": self.scores.mean_iou, "pixel_accuracy": self.scores.pixel_accuracy}
+        return {**known, **sizes}
+
+    def table(self) -> list[tuple[str, str]]:
+        """(what, figure) for people."""
+        scores = self.scores
+        rows = [
+            ("mean IoU", f"{scores.mean_iou:.2f} %"),
+            ("pixels right", f"{scores.pixel_accuracy:.2f} %"),
+        ]
+        for size, share in scores.region_recall.items():
+            if share is not None:
+                rows.append((f"{size} regions found ({scores.regions[size]:,})", f"{share:.2f} %"))
+        for name, iou in zip(self.classes, scores.per_class, strict=True):
+            rows.append((f"IoU of {name}", "not there" if iou is None else f"{iou:.2f} %"))
+        return rows
+
+    def write(self, folder: Path) -> tuple[str, ...]:
+        """``per_class.csv``, ``by_size.csv`` and pictures."""
+        from res2net.tasks.segment.pictures import draw_scores, draw_sheet
+
+        scores = self.scores
+        write_table(
+            folder / "per_class.csv",
+            ("class", "pixels", "iou_percent"),
+            [
+                (name, int(count), iou)
+                for name, count, iou in zip(
+                    self.classes, scores.confusion.sum(1), scores.per_class, strict=True
+                )
+            ],
+        )
+        write_table(
+            folder / "by_size.csv",
+            ("size", "regions", "found_percent"),
+            [(k, scores.regions[k], v) for k, v in scores.region_recall.items()],
+        )
+        draw_scores(scores, self.classes, folder / "scores.png")
+        draw_sheet(self.seen, self.classes, self.palette, folder / "sheet.png")
+        return "scores.png", "sheet.png"
+
+
 def measure(
     model: DeepLabV3Plus,
-    shown: SceneDataset,
-    preprocess: Preprocess,
+    card: ModelCard,
+    images: Scenes,
+    part: Sequence[Scene],
     *,
     precision: str = "auto",
+    skip_bad: bool = False,
+    scales: tuple[float, ...] = (1.0,),
     turned: bool = False,
     limit: int | None = None,
     track: Track | None = None,
-) -> tuple[SegmentationScores, Seen]:
-    """Scores over whole images, and the first few for a sheet.
+) -> SegmentScores:
+    """Scores over whole images.
+
+    Args:
+        scales, turned: sizes at which each image is seen, and also in a mirror (``classes_of``).
 
     Raises:
         UserError: a file that cannot be read (unless left out), or nothing to measure.
     """
-    import torch
-
     model.to(best_device()).to(memory_format=torch.channels_last).eval()
-    metric = SegmentationMetric(shown.classes)
-    kept: Seen = []
-    count = len(shown) if limit is None else min(limit, len(shown))
-    for index in track(range(count), count, "evaluating") if track else range(count):
-        batch = shown.__getitems__([index])
-        if isinstance(batch, UserError):
-            if shown.skip_bad:
-                continue
-            raise UserError(str(batch))
-        image, target, _ = batch[0]
-        found = classes_of(model, image, preprocess, precision=precision, turned=turned)
+    metric = SegmentationMetric(len(images.classes))
+    seen: Seen = []
+    shown = dataset_of(images, part, as_it_is, skip_bad=skip_bad)
+    for image, target, index in each_sample(shown, limit, track):
+        found = classes_of(
+            model, image, card.preprocess, precision=precision, scales=scales, turned=turned
+        )
         metric.update(found.numpy(), target["map"].numpy())
-        if len(kept) < SHOWN:
-            kept.append((image, target["map"], found, shown.scenes[index].name))
+        if len(seen) < SHOWN:
+            seen.append((image, target["map"], found, part[index].name))
     try:
-        return metric.compute(), kept
+        scores = metric.compute()
     except ValueError as error:
         raise UserError(f"nothing was measured: {error}") from None
+    return SegmentScores(scores=scores, classes=card.classes, palette=images.palette, seen=seen)
 
 
-def summary(scores: SegmentationScores) -> dict[str, float]:
-    """The figures of ``model.json``, in percent."""
-    sizes = {f"region_recall_{k}": v for k, v in scores.region_recall.items() if v is not None}
-    return {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy, **sizes}
-
-
-def save(folder: Path, scores: SegmentationScores, classes: Sequence[str]) -> None:
-    """``metrics.json``, ``per_class.csv`` and ``by_size.csv``."""
-    write_text(folder / "metrics.json", json.dumps(summary(scores), indent=2) + "\n")
-    pixels = scores.confusion.sum(1)
-    rows: list[Sequence[object]] = [
-        (name, int(count), _shown(iou))
-        for name, count, iou in zip(classes, pixels, scores.per_class, strict=True)
-    ]
-    write_text(folder / "per_class.csv", _csv(("class", "pixels", "iou_percent"), rows))
-    rows = [(k, scores.regions[k], _shown(v)) for k, v in scores.region_recall.items()]
-    write_text(folder / "by_size.csv", _csv(("size", "regions", "found_percent"), rows))
-
-
-def table(scores: SegmentationScores, classes: Sequence[str]) -> list[tuple[str, str]]:
-    """(what, figure) for people."""
-    rows = [
-        ("mean IoU", f"{scores.mean_iou:.2f} %"),
-        ("pixels right", f"{scores.pixel_accuracy:.2f} %"),
-    ]
-    for size, share in scores.region_recall.items():
-        if share is not None:
-            rows.append((f"{size} regions found ({scores.regions[size]:,})", f"{share:.2f} %"))
-    for name, iou in zip(classes, scores.per_class, strict=True):
-        rows.append((f"IoU of {name}", "not there" if iou is None else f"{iou:.2f} %"))
-    return rows
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
-
-
-def _csv(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue()
+def dataset_of(
+    images: Scenes, part: Sequence[Scene], transform: Transform, *, skip_bad: bool
+) -> SceneDataset:
+    """A part of the data with its class maps."""
+    options: dict[str, Any] = {"void": images.void, "skip_bad": skip_bad}
+    return SceneDataset(part, "classes", len(images.classes), transform, **options)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from res2net import machine
 from res2net.data.preprocess import Preprocess
@@ -22,6 +28,7 @@ def classes_of(
     *,
     precision: str = "auto",
     largest: int = LARGEST,
+    scales: Sequence[float] = (1.0,),
     turned: bool = False,
 ) -> Tensor:
     """The class of each pixel: uint8 (3, H, W) → int64 (H, W), on the CPU.
@@ -29,13 +36,59 @@ def classes_of(
     Args:
         largest: a longer side is seen in windows of this length that overlap by 256 pixels (a
             quarter of it, if that is less); where they do, their scores are added.
+        scales: sizes at which the image is seen, as factors of its own; scores are added.
         turned: also see the image in a mirror (the flip test).
     """
-    scores = _windows(model, image, preprocess, precision, largest)
-    if turned:
-        mirror = _windows(model, image.flip(-1), preprocess, precision, largest)
-        scores = scores + mirror.flip(-1)
-    return scores.argmax(0).cpu()
+    height, width = image.shape[-2:]
+    total: Tensor | None = None
+    for scale in scales:
+        seen = image
+        if scale != 1:
+            size = (max(1, round(height * scale)), max(1, round(width * scale)))
+            small = F.interpolate(image[None].float(), size, mode="bilinear", antialias=True)
+            seen = small[0].round().clamp(0, 255).to(torch.uint8)
+        for mirrored in (False, True) if turned else (False,):
+            scores = _windows(
+                model, seen.flip(-1) if mirrored else seen, preprocess, precision, largest
+            )
+            scores = scores.flip(-1) if mirrored else scores
+            if scale != 1:
+                scores = F.interpolate(scores[None], (height, width), mode="bilinear")[0]
+            total = scores if total is None else total + scores
+    if total is None:
+        raise ValueError("scales is empty")
+    return total.argmax(0).cpu()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segmented:
+    """The classes of an image's pixels."""
+
+    image: Tensor  # uint8 (3, H, W)
+    classes: Tensor  # int64 (H, W)
+    names: tuple[str, ...]
+    palette: Sequence[tuple[int, int, int]]
+
+    def shares(self) -> dict[str, float]:
+        """The share of the image that each class covers, largest first; those that are there."""
+        found = self.classes.numpy()
+        counts = np.bincount(found.ravel(), minlength=len(self.names)) / found.size
+        order = np.argsort(-counts, kind="stable")
+        return {self.names[k]: float(counts[k]) for k in order if counts[k]}
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"shares": self.shares()}
+
+    def line(self) -> str:
+        return "  ".join(f"{name} {100 * share:.0f} %" for name, share in self.shares().items())
+
+    def pictures(self) -> Mapping[str, Any]:
+        """The image in the colours of its classes, with their names, and the map of classes."""
+        from res2net.tasks.segment.pictures import labelled
+
+        classes = self.classes.numpy()
+        picture = labelled(self.image, classes, self.names, self.palette)
+        return {"": picture, "-classes": classes.astype(np.uint8)}
 
 
 def _windows(

@@ -15,11 +15,11 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from res2net.data.preprocess import Preprocess
-from res2net.data.scene import IGNORED
+from res2net.data.scene import IGNORED, Scenes
 from res2net.data.transforms import normalise
-from res2net.errors import UserError
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.models.card import ModelCard
+from res2net.tasks.finite import stop_unless_finite
 
 Batch = tuple[Tensor, Tensor]  # uint8 (B, 3, S, S), classes uint8 (B, S, S)
 Whole = list[tuple[Tensor, dict[str, Any], int]]  # of images of their own sizes
@@ -31,22 +31,25 @@ class SegmenterModule(pl.LightningModule):
     Args:
         model: the network; its weights are the ``model.`` part of every checkpoint.
         card: what the checkpoint says about itself.
+        images: the data.
         optimiser: (module) → what ``configure_optimizers`` returns.
     """
 
-    def __init__(self, model: DeepLabV3Plus, *, card: ModelCard, optimiser: Any) -> None:
+    def __init__(
+        self, model: DeepLabV3Plus, *, card: ModelCard, images: Scenes, optimiser: Any
+    ) -> None:
         super().__init__()
         self.save_hyperparameters({"card": card.as_dict()})
         self.model = model
         self.preprocess: Preprocess = card.preprocess
         self.optimiser = optimiser
         self.val_loss = MeanMetric()
-        self.confusion = MulticlassConfusionMatrix(len(card.classes), ignore_index=IGNORED)
+        self.confusion = MulticlassConfusionMatrix(len(images.classes), ignore_index=IGNORED)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         images, maps = batch
         loss = self.loss(self.model(self.prepare(images)), maps)
-        self._stop_unless_finite(loss, "loss")
+        stop_unless_finite(self, loss, "loss")
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 
@@ -56,7 +59,7 @@ class SegmenterModule(pl.LightningModule):
             truth = target["map"][None].long()
             if bool((truth != IGNORED).any()):
                 loss = self.loss(logits, truth)
-                self._stop_unless_finite(loss, "validation loss")
+                stop_unless_finite(self, loss, "validation loss")
                 self.val_loss.update(loss)
             self.confusion.update(logits.argmax(1), truth)
         self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
@@ -77,14 +80,6 @@ class SegmenterModule(pl.LightningModule):
         """Mean cross entropy of the pixels that count; 0 where none does."""
         total = F.cross_entropy(logits.float(), maps.long(), ignore_index=IGNORED, reduction="sum")
         return total / (maps != IGNORED).sum().clamp(min=1)
-
-    def _stop_unless_finite(self, loss: Tensor, name: str) -> None:
-        if not torch.isfinite(loss):
-            raise UserError(
-                f"the {name} became {loss.item()} at step {self.global_step} (epoch "
-                f"{self.current_epoch + 1}): lower --train.lr, or set --train.clip 1 or "
-                "--train.precision fp32"
-            )
 
 
 def mean_iou(confusion: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""What detection, instances, segmentation, salient objects and key-points have in common."""

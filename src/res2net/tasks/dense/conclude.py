@@ -1,0 +1,73 @@
+"""The end of a run: the best weights measured once more on whole images, drawn and reported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from res2net.files import write_text
+from res2net.models.weights import (
+    CARD_NAME,
+    CHECKPOINTS,
+    WEIGHTS_NAME,
+    apply_weights,
+    read_weights,
+    save_weights,
+)
+from res2net.tasks.dense.pictures import draw_curves
+from res2net.tasks.dense.task import Job, Scores
+
+
+def conclude(
+    run: Path,
+    job: Job,
+    history: Sequence[Mapping[str, float]],
+    *,
+    batches: int | None,
+    say: Callable[[str], None],
+) -> Scores:
+    """Evaluate the best checkpoint of a run and fill its folder.
+
+    Args:
+        history: a row an epoch, as in ``metrics.csv``.
+        batches: measure so many images only (a smoke run); None takes all.
+    """
+    task, model = job.task, job.module.model
+    best = next(run / name for name in CHECKPOINTS if (run / name).is_file())
+    apply_weights(model, read_weights(best)[0], str(best))
+    scores = task.measure(
+        model,
+        job.card,
+        job.images,
+        job.images.val,
+        precision=job.precision,
+        skip_bad=job.skip_bad,
+        limit=batches,
+    )
+    card = replace(job.card, metrics=scores.summary())
+    save_weights(model, run / WEIGHTS_NAME)
+    write_text(run / CARD_NAME, json.dumps(card.as_dict(), indent=2) + "\n")
+    pictures = (*write_scores(run, scores), "curves.png")
+    draw_curves(history, task.curves, run / "curves.png")
+    parameters = sum(p.numel() for p in model.parameters())
+    lines = [f"| {what} | {figure} |" for what, figure in scores.table()]
+    facts = (
+        f"{card.network} under {task.head}, {parameters:,} parameters; {card.data}: "
+        f"{len(job.images.train)} training and {len(job.images.val)} validation images; "
+        f"recipe {card.recipe}, {card.preprocess.size} pixels."
+    )
+    shown = "\n\n".join(f"![{Path(name).stem}]({name})" for name in pictures)
+    commands = f"```sh\nres2net evaluate {run} --data {card.data}\nres2net predict {run} IMAGE\n```"
+    body = "\n".join(["| | |", "| --- | ---: |", *lines])
+    title = f"# {card.network} on {job.images.name}: {task.title}"
+    write_text(run / "report.md", "\n\n".join([title, facts, body, shown, commands]) + "\n")
+    say(f"best checkpoint: {scores.headline}; see {run / 'report.md'}")
+    return scores
+
+
+def write_scores(folder: Path, scores: Scores) -> tuple[str, ...]:
+    """``metrics.json``, and the task's own tables and pictures; returns the pictures' names."""
+    write_text(folder / "metrics.json", json.dumps(scores.summary(), indent=2) + "\n")
+    return scores.write(folder)

@@ -1,0 +1,170 @@
+"""The scores of a detector over a part of the data, their tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torchvision.models.detection import FasterRCNN
+
+from res2net.data.scene import Scene, Scenes
+from res2net.data.scenes.dataset import SceneDataset
+from res2net.data.scenes.options import Marks
+from res2net.data.scenes.transforms import as_it_is
+from res2net.errors import UserError
+from res2net.machine import best_device
+from res2net.metrics.coco import CocoScores, Kind, coco_scores
+from res2net.metrics.detections import Detections
+from res2net.metrics.voc import VocScores, voc_scores
+from res2net.models.card import ModelCard
+from res2net.tasks.dense.samples import each_sample
+from res2net.tasks.dense.tables import write_table
+from res2net.tasks.dense.task import Track
+from res2net.tasks.detect.inference import SURE, detect
+from res2net.tasks.detect.pictures import Seen, draw_scores, draw_sheet
+
+SHOWN = 6  # images kept for the sheet
+_NAMES = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_small": "AP of small objects",
+    "ap_medium": "AP of medium objects",
+    "ap_large": "AP of large objects",
+    "ar1": "AR, 1 an image",
+    "ar10": "AR, 10 an image",
+    "ar100": "AR, 100 an image",
+    "ar_small": "AR of small objects",
+    "ar_medium": "AR of medium objects",
+    "ar_large": "AR of large objects",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DetectScores:
+    """What a measurement found, with the first few images."""
+
+    kinds: dict[Kind, CocoScores]  # of boxes and, of Mask R-CNN, masks; the last one counts
+    voc: VocScores | None  # where the data are VOC's
+    classes: tuple[str, ...]
+    seen: list[Seen]
+
+    @property
+    def main(self) -> CocoScores:
+        """Of masks where there are such, else of boxes."""
+        return list(self.kinds.values())[-1]
+
+    @property
+    def headline(self) -> str:
+        of = "masks" if self.main.kind == "segm" else "boxes"
+        stats = self.main.stats
+        return f"AP {_percent(stats['ap'])}, AP50 {_percent(stats['ap50'])} of {of}"
+
+    def summary(self) -> dict[str, float]:
+        """In percent; figures of masks begin with ``mask_``."""
+        found = {
+            f"{'mask_' if kind == 'segm' else ''}{name}": value
+            for kind, scores in self.kinds.items()
+            for name, value in scores.stats.items()
+            if value is not None
+        }
+        if self.voc is not None and self.voc.map_eleven_points is not None:
+            found["voc07_ap50"] = self.voc.map_eleven_points
+            found["voc_ap50"] = self.voc.map_area or 0.0
+        return found
+
+    def table(self) -> list[tuple[str, str]]:
+        """(what, figure) for people."""
+        rows = []
+        for kind, scores in self.kinds.items():
+            of = "masks: " if kind == "segm" else "boxes: " if len(self.kinds) > 1 else ""
+            rows += [(f"{of}{_NAMES[name]}", _percent(v)) for name, v in scores.stats.items()]
+        if self.voc is not None:
+            rows.append(("VOC07's AP50 (11 points)", _percent(self.voc.map_eleven_points)))
+            rows.append(("VOC's AP50 (area)", _percent(self.voc.map_area)))
+        for name, value, count in zip(
+            self.classes, self.main.per_class, self.main.objects, strict=True
+        ):
+            rows.append((f"AP of {name} ({count:,})", _percent(value)))
+        return rows
+
+    def write(self, folder: Path) -> tuple[str, ...]:
+        """``per_class.csv``, ``by_size.csv`` and pictures."""
+        rows: list[tuple[object, ...]] = []
+        sizes: list[tuple[object, ...]] = []
+        for kind, scores in self.kinds.items():
+            rows += [
+                (kind, name, count, value)
+                for name, count, value in zip(
+                    self.classes, scores.objects, scores.per_class, strict=True
+                )
+            ]
+            for size in ("small", "medium", "large"):
+                stats = scores.stats
+                sizes.append((kind, size, stats[f"ap_{size}"], stats[f"ar_{size}"]))
+        write_table(folder / "per_class.csv", ("of", "class", "objects", "ap_percent"), rows)
+        write_table(folder / "by_size.csv", ("of", "size", "ap_percent", "ar_percent"), sizes)
+        masks = self.main.kind == "segm"
+        draw_scores(
+            self.main, self.classes, f"Scores of {'masks' if masks else 'boxes'}",
+            folder / "scores.png",
+        )  # fmt: skip
+        title = "Instances" if masks else "Detections"
+        draw_sheet(self.seen, self.classes, title, SURE, folder / "sheet.png")
+        return "scores.png", "sheet.png"
+
+
+def measure(
+    model: FasterRCNN,
+    card: ModelCard,
+    images: Scenes,
+    part: Sequence[Scene],
+    *,
+    precision: str = "auto",
+    skip_bad: bool = False,
+    limit: int | None = None,
+    track: Track | None = None,
+) -> DetectScores:
+    """Scores over whole images.
+
+    Raises:
+        UserError: a file that cannot be read (unless left out), or nothing to measure.
+    """
+    model.to(best_device()).to(memory_format=torch.channels_last).eval()
+    marks: Marks = "masks" if card.task == "instances" else "boxes"
+    shown = SceneDataset(part, marks, len(images.classes), as_it_is, skip_bad=skip_bad)
+    scenes: list[Scene] = []
+    found: list[Detections] = []
+    seen: list[Seen] = []
+    for image, _, index in each_sample(shown, limit, track):
+        scenes.append(part[index])
+        found.append(detect(model, image, precision=precision))
+        objects = part[index].objects
+        if len(seen) < SHOWN and objects is not None:
+            seen.append((image, objects, found[-1], part[index].name))
+    return DetectScores(
+        kinds=scores_of(scenes, found, card.classes, masks=marks == "masks"),
+        voc=voc_scores(scenes, found, card.classes) if images.voc_metric else None,
+        classes=card.classes,
+        seen=seen,
+    )
+
+
+def scores_of(
+    scenes: Sequence[Scene], found: Sequence[Detections], classes: Sequence[str], *, masks: bool
+) -> dict[Kind, CocoScores]:
+    """COCO's figures of boxes and, where asked for, of masks.
+
+    Raises:
+        UserError: nothing to measure.
+    """
+    if not any(len(scene.objects or ()) for scene in scenes):
+        raise UserError("nothing was measured: no object is marked in these images")
+    kinds: tuple[Kind, ...] = ("bbox", "segm") if masks else ("bbox",)
+    return {kind: coco_scores(scenes, found, classes, kind=kind) for kind in kinds}
+
+
+def _percent(value: float | None) -> str:
+    return "none there" if value is None else f"{value:.2f} %"

@@ -1,0 +1,81 @@
+"""A detector over an image: boxes and, of Mask R-CNN, masks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.models.detection import FasterRCNN
+
+from res2net import machine
+from res2net.data.outlines import pack
+from res2net.metrics.detections import Detections
+
+SURE = 0.5  # score from which a detection is shown
+MASK = 0.5  # probability from which a pixel belongs to a mask
+
+
+@torch.inference_mode()
+def detect(model: FasterRCNN, image: Tensor, *, precision: str = "auto") -> Detections:
+    """All detections in uint8 (3, H, W), in its own pixels, surest first."""
+    weight = next(model.parameters())
+    with machine.autocast(weight.device, precision):
+        (found,) = model([image.to(weight.device, weight.dtype) / 255])
+    return as_detections(found)
+
+
+def as_detections(found: Mapping[str, Tensor]) -> Detections:
+    """What torchvision's detectors return of an image; their class 0 is the background."""
+    masks = found.get("masks")  # (N, 1, H, W) probabilities
+    return Detections(
+        boxes=found["boxes"].double().cpu().numpy(),
+        scores=found["scores"].double().cpu().numpy(),
+        labels=found["labels"].cpu().numpy() - 1,
+        masks=None
+        if masks is None
+        else tuple(pack(mask) for mask in (masks[:, 0] > MASK).cpu().numpy()),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Detected:
+    """The objects of an image."""
+
+    image: Tensor  # uint8 (3, H, W)
+    detections: Detections
+    names: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All detections: box as left, top, right, bottom in pixels; masks as COCO's RLE."""
+        each = self.detections
+        rows = []
+        for i in range(len(each)):
+            row: dict[str, Any] = {
+                "class": self.names[each.labels[i]],
+                "score": round(float(each.scores[i]), 4),
+                "box": [round(float(value), 2) for value in each.boxes[i]],
+            }
+            if each.masks is not None:
+                rle = each.masks[i]
+                counts = rle["counts"]
+                text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+                row["mask"] = {"size": list(rle["size"]), "counts": text}
+            rows.append(row)
+        return {"objects": rows}
+
+    def line(self) -> str:
+        sure = self.detections.scores >= SURE
+        counts = Counter(self.names[label] for label in self.detections.labels[sure])
+        return "  ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
+
+    def pictures(self) -> Mapping[str, Any]:
+        """The image with the surest detections (score 0.5 or more)."""
+        from res2net.tasks.detect.pictures import draw_detections
+
+        pixels = np.ascontiguousarray(self.image.permute(1, 2, 0).numpy())
+        return {"": draw_detections(pixels, self.detections, self.names, least=SURE)}

@@ -1,0 +1,79 @@
+"""The detector as Lightning trains it: torchvision's losses, COCO's average precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+from torchvision.models.detection import FasterRCNN, MaskRCNN
+
+from res2net.data.scene import Scenes
+from res2net.data.scenes.dataset import Sample
+from res2net.metrics.detections import Detections
+from res2net.models.card import ModelCard
+from res2net.tasks.dense.together import gathered
+from res2net.tasks.detect.evaluation import scores_of
+from res2net.tasks.detect.inference import as_detections
+from res2net.tasks.finite import stop_unless_finite
+
+
+class DetectorModule(pl.LightningModule):
+    """Losses and average precision of a detector.
+
+    Args:
+        model: the network; its weights are the ``model.`` part of every checkpoint.
+        card: what the checkpoint says about itself.
+        images: the data.
+        optimiser: (module) → what ``configure_optimizers`` returns.
+    """
+
+    def __init__(
+        self, model: FasterRCNN, *, card: ModelCard, images: Scenes, optimiser: Any
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters({"card": card.as_dict()})
+        self.model = model
+        self.images = images
+        self.optimiser = optimiser
+        self.masks = isinstance(model, MaskRCNN)
+        self.found: dict[int, Detections] = {}  # index of the scene → what was found
+
+    def training_step(self, batch: list[Sample], batch_idx: int) -> Tensor:  # noqa: ARG002
+        pixels = [self.prepare(image) for image, _, _ in batch]
+        losses = self.model(pixels, [self.target(marks) for _, marks, _ in batch])
+        total: Tensor = sum(losses.values())
+        stop_unless_finite(self, total, "loss")
+        logged = {f"train/{name}": value for name, value in losses.items()}
+        common: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
+        self.log_dict(logged, sync_dist=True, **common)
+        self.log("train/loss", total, prog_bar=True, sync_dist=True, **common)
+        return total
+
+    def validation_step(self, batch: list[Sample], batch_idx: int) -> None:  # noqa: ARG002
+        outputs = self.model([self.prepare(image) for image, _, _ in batch])
+        for (_, _, index), found in zip(batch, outputs, strict=True):
+            self.found[index] = as_detections(found)
+
+    def on_validation_epoch_end(self) -> None:
+        found = gathered(self.found)
+        self.found = {}
+        scenes = [self.images.val[index] for index in found]
+        scores = scores_of(scenes, list(found.values()), self.images.classes, masks=self.masks)
+        stats = list(scores.values())[-1].stats
+        for name in ("ap", "ap50"):
+            self.log(f"val/{name}_error", 100 - (stats[name] or 0.0), prog_bar=name == "ap")
+
+    def configure_optimizers(self) -> Any:
+        return self.optimiser(self)
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """uint8 (3, H, W) to what the network takes: 0..1; it resizes and normalises itself."""
+        return image.as_subclass(Tensor).to(next(self.model.parameters()).dtype) / 255
+
+    def target(self, marks: dict[str, Any]) -> dict[str, Tensor]:
+        """Marks as torchvision takes them: classes from 1, without crowds and difficult ones."""
+        wanted = ~marks["ignored"]
+        names = ("boxes", "masks") if self.masks else ("boxes",)
+        chosen = {name: marks[name].as_subclass(Tensor)[wanted] for name in names}
+        return {**chosen, "labels": marks["labels"][wanted] + 1}

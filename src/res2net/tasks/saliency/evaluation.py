@@ -1,0 +1,132 @@
+"""The scores of a saliency network over a part of the data, their tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from res2net.data.scene import Scene, Scenes
+from res2net.data.scenes.dataset import SceneDataset
+from res2net.data.scenes.transforms import as_it_is
+from res2net.errors import UserError
+from res2net.heads.dss import SaliencyNet
+from res2net.machine import best_device
+from res2net.metrics.saliency import SaliencyMetric, SaliencyScores, f_measure
+from res2net.metrics.sizes import SIZES, size_index
+from res2net.models.card import ModelCard
+from res2net.tasks.dense.samples import each_sample
+from res2net.tasks.dense.tables import write_table
+from res2net.tasks.dense.task import Track
+from res2net.tasks.saliency.inference import saliency_of
+
+Seen = tuple[Tensor, Tensor, Tensor, str]  # image, truth (0 and 255), found, name
+SHOWN = 6  # images kept for the sheet
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DssScores:
+    """What a measurement found, with the first few images."""
+
+    scores: SaliencyScores
+    by_size: dict[str, tuple[int, SaliencyScores]]  # images by the size of what is salient
+    seen: list[Seen]
+
+    @property
+    def headline(self) -> str:
+        return f"max F-measure {self.scores.max_f:.3f}, MAE {self.scores.mae:.3f}"
+
+    def summary(self) -> dict[str, float]:
+        """F, MAE, S and E as 0..1."""
+        scores = self.scores
+        known = {
+            "max_f": scores.max_f,
+            "mae": scores.mae,
+            "s_measure": scores.s_measure,
+            "e_measure": scores.e_measure,
+            **{f"max_f_{size}": each.max_f for size, (_, each) in self.by_size.items()},
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+    def table(self) -> list[tuple[str, str]]:
+        """(what, figure) for people."""
+        scores = self.scores
+        rows = [
+            ("max F-measure (β² = 0.3)", f"{scores.max_f:.4f}"),
+            ("mean absolute error", f"{scores.mae:.4f}"),
+        ]
+        if scores.s_measure is not None and scores.e_measure is not None:
+            rows.append(("S-measure", f"{scores.s_measure:.4f}"))
+            rows.append(("E-measure, at its best", f"{scores.e_measure:.4f}"))
+        for size, (count, each) in self.by_size.items():
+            rows.append(
+                (f"max F-measure of {size} regions ({count:,} images)", f"{each.max_f:.4f}")
+            )
+        return rows
+
+    def write(self, folder: Path) -> tuple[str, ...]:
+        """``by_size.csv``, ``curves_by_threshold.csv`` and pictures."""
+        from res2net.tasks.saliency.pictures import draw_scores, draw_sheet
+
+        sizes = [(k, n, each.max_f, each.mae) for k, (n, each) in self.by_size.items()]
+        write_table(folder / "by_size.csv", ("size", "images", "max_f", "mae"), sizes)
+        scores = self.scores
+        f = f_measure(scores.precision, scores.recall)
+        write_table(
+            folder / "thresholds.csv",
+            ("threshold", "precision", "recall", "f_measure"),
+            [
+                (t, float(scores.precision[t]), float(scores.recall[t]), float(f[t]))
+                for t in range(len(f))
+            ],
+        )
+        draw_scores(scores, self.by_size, folder / "scores.png")
+        draw_sheet(self.seen, folder / "sheet.png")
+        return "scores.png", "sheet.png"
+
+
+def measure(
+    model: SaliencyNet,
+    card: ModelCard,
+    images: Scenes,  # noqa: ARG001  every task is given them
+    part: Sequence[Scene],
+    *,
+    precision: str = "auto",
+    skip_bad: bool = False,
+    limit: int | None = None,
+    track: Track | None = None,
+) -> DssScores:
+    """Scores over whole images; S- and E-measure where pysodmetrics is installed.
+
+    Raises:
+        UserError: a file that cannot be read (unless left out), or nothing to measure.
+    """
+    model.to(best_device()).to(memory_format=torch.channels_last).eval()
+    metric = SaliencyMetric(structure=find_spec("py_sod_metrics") is not None)
+    sizes = {size: (0, SaliencyMetric()) for size in SIZES}
+    seen: list[Seen] = []
+    for image, target, index in each_sample(
+        SceneDataset(part, "salient", 2, as_it_is, skip_bad=skip_bad), limit, track
+    ):
+        truth = target["map"].as_subclass(Tensor) * 255
+        found = saliency_of(model, image, card.preprocess, precision=precision)
+        metric.update(found.numpy(), truth.numpy())
+        area = float((truth > 0).sum())
+        if area:
+            size = list(SIZES)[int(size_index(np.array([area]))[0])]
+            count, own = sizes[size]
+            own.update(found.numpy(), truth.numpy())
+            sizes[size] = count + 1, own
+        if len(seen) < SHOWN:
+            seen.append((image, truth, found, part[index].name))
+    try:
+        scores = metric.compute()
+    except ValueError as error:
+        raise UserError(f"nothing was measured: {error}") from None
+    by_size = {size: (count, own.compute()) for size, (count, own) in sizes.items() if count}
+    return DssScores(scores=scores, by_size=by_size, seen=seen)

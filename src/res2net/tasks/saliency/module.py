@@ -1,0 +1,93 @@
+"""The saliency network as Lightning trains it: deep supervision of every side.
+
+Legend: B batch · S side of a training square · H, W of a whole image
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import MeanMetric
+
+from res2net.data.scene import Scenes
+from res2net.data.scenes.dataset import Sample
+from res2net.heads.dss import SaliencyNet
+from res2net.metrics.saliency import Measured, SaliencyMetric, measured
+from res2net.models.card import ModelCard
+from res2net.tasks.dense.together import gathered
+from res2net.tasks.finite import stop_unless_finite
+from res2net.tasks.saliency.inference import squared
+
+Batch = tuple[Tensor, Tensor]  # uint8 (B, 3, S, S), maps of 0 and 1 uint8 (B, S, S)
+
+
+class SaliencyModule(pl.LightningModule):
+    """Losses, max F-measure and mean absolute error of a saliency network.
+
+    Args:
+        model: the network; its weights are the ``model.`` part of every checkpoint.
+        card: what the checkpoint says about itself.
+        images: the data.
+        optimiser: (module) → what ``configure_optimizers`` returns.
+    """
+
+    def __init__(
+        self,
+        model: SaliencyNet,
+        *,
+        card: ModelCard,
+        images: Scenes,  # noqa: ARG002  every task's module is given them
+        optimiser: Any,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters({"card": card.as_dict()})
+        self.model = model
+        self.preprocess = card.preprocess
+        self.optimiser = optimiser
+        self.val_loss = MeanMetric()
+        self.found: dict[int, Measured] = {}  # by index of the scene
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        images, maps = batch
+        loss = deep_loss(self.model(self.prepare(images)), maps)
+        stop_unless_finite(self, loss, "loss")
+        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: list[Sample], batch_idx: int) -> None:  # noqa: ARG002
+        for image, target, index in batch:
+            truth = target["map"].as_subclass(Tensor)
+            sides = self.model(self.prepare(image.as_subclass(Tensor)[None]))
+            size = tuple(truth.shape)
+            full = [F.interpolate(each.float(), size, mode="bilinear") for each in sides]
+            self.val_loss.update(deep_loss(full, truth[None]))
+            seen = (full[0][0, 0].sigmoid() * 255).round().to(torch.uint8)
+            self.found[index] = measured(seen.cpu().numpy(), (truth * 255).cpu().numpy())
+        self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
+
+    def on_validation_epoch_end(self) -> None:
+        metric = SaliencyMetric()
+        for each in gathered(self.found).values():
+            metric.add(each)
+        self.found = {}
+        scores = metric.compute()
+        self.log("val/f_error", 100 * (1 - scores.max_f), prog_bar=True)
+        self.log("val/mae", 100 * scores.mae)
+
+    def configure_optimizers(self) -> Any:
+        return self.optimiser(self)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) to what the network takes."""
+        return squared(images, self.preprocess, next(self.model.parameters()).dtype)
+
+
+def deep_loss(sides: list[Tensor], maps: Tensor) -> Tensor:
+    """Sum over the sides and the fused map of the mean binary cross entropy of a pixel."""
+    wanted = maps[:, None].float()
+    each = [F.binary_cross_entropy_with_logits(side.float(), wanted) for side in sides]
+    return torch.stack(each).sum()
