@@ -54,6 +54,8 @@ def evaluate(task: str, options: Any, source: str) -> None:
         if task != "segment":
             raise UserError("--scales and --flip are for segmenters")
         how = {"scales": tuple(options.scales or (1.0,)), "turned": options.flip}
+    if boxes := read_boxes_of(task, options.boxes):
+        how["boxes"] = boxes
     scores, folder = measure(
         find_dense_task(task),
         options.target,
@@ -87,12 +89,14 @@ def predict(task: str, options: Any, files: Sequence[Path]) -> None:
         if options[name]:
             raise UserError(f"--{name} is for classifiers; this network writes to --out FOLDER")
     predictor = load(find_dense_task(task), options.target)
+    boxes = read_boxes_of(task, options.boxes)
     folder = options.out or Path("predictions")
     done: list[dict[str, Any]] = []
     lines: list[tuple[str, str]] = []
     for file in track(files, len(files), "predicting"):
         try:
-            found = predictor.predict(file, precision=options.precision)
+            how = {"boxes": boxes, "name": file.name} if boxes else {}
+            found = predictor.predict(file, precision=options.precision, **how)
         except UserError as error:
             if len(files) == 1:
                 raise
@@ -117,6 +121,21 @@ def predict(task: str, options: Any, files: Sequence[Path]) -> None:
             shown.add_row(escape(image), escape(line))
         show(shown)
         print(f"pictures and predictions.json: {folder}")
+
+
+def read_boxes_of(task: str, file: Path | None) -> Any:
+    """The boxes that ``--boxes`` names; None where it is not given.
+
+    Raises:
+        UserError: another task than pose, or a file that is not one of boxes.
+    """
+    if file is None:
+        return None
+    if task != "pose":
+        raise UserError("--boxes is for key-points, which are looked for in them")
+    from res2net.tasks.pose.boxes import read_boxes
+
+    return read_boxes(file)
 
 
 def _png(picture: Any) -> bytes:

@@ -54,6 +54,11 @@ def make_parser() -> Parser:
         help="segmenters: sizes to see each image at; 1 is as it is",
     )
     parser.add_argument("--flip", action="store_true", help="segmenters: see the mirror image too")
+    parser.add_argument(
+        "--boxes",
+        type=Path | None,
+        help="key-points: boxes of a detector (JSON) instead of marked ones",
+    )
     return parser
 
 
@@ -75,8 +80,9 @@ def main(argv: Sequence[str]) -> None:
     if task != "classify":
         dense.evaluate(task, options, str(source))
         return
-    if options.scales or options.flip:
-        raise UserError("--scales and --flip are for segmenters")
+    for name in ("scales", "flip", "boxes"):
+        if options[name]:
+            raise UserError(f"--{name} is for networks of another --task than classify")
 
     from res2net.machine import memory_mended_by
     from res2net.tasks.classify.evaluate import evaluate

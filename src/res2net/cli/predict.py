@@ -58,6 +58,9 @@ def make_parser() -> Parser:
         type=Path | None,
         help="other tasks than classify: folder of pictures [predictions]",
     )
+    parser.add_argument(
+        "--boxes", type=Path | None, help="key-points: predictions.json of a detector [whole image]"
+    )
     parser.add_argument("--batch", type=int, default=32, help="images at a time")
     parser.add_argument(
         "--precision",
@@ -85,8 +88,10 @@ def main(argv: Sequence[str]) -> None:
     if task != "classify":
         dense.predict(task, options, [f for path in options.images for f in images_in(path)])
         return
-    if options.out:
-        raise UserError("--out is for other networks; a classifier writes --csv and --sheet")
+    if options.out or options.boxes:
+        raise UserError(
+            "--out and --boxes are for other networks; a classifier writes --csv and --sheet"
+        )
 
     from res2net.machine import memory_mended_by
 

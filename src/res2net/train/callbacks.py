@@ -27,8 +27,18 @@ COLUMNS = (
     "val/loss",
     "val/top1_error",
     "val/top5_error",
-    "val/iou_error",
-)
+)  # others come behind them
+SHOWN = {
+    "train/loss": ("loss", ""),
+    "val/loss": ("val loss", ""),
+    "val/top1_error": ("val top-1 error", " %"),
+    "val/top5_error": ("top-5", " %"),
+    "val/iou_error": ("val IoU error", " %"),
+    "val/ap_error": ("val AP error", " %"),
+    "val/ap50_error": ("AP50 error", " %"),
+    "val/f_error": ("val F-measure error", " %"),
+    "val/mae": ("MAE", " %"),
+}
 
 
 class EpochSeed(Callback):
@@ -106,7 +116,7 @@ class History(Callback):
             "seconds": time.perf_counter() - self._started,
             **measured,
         }
-        self.rows.append({name: row[name] for name in COLUMNS if name in row})
+        self.rows.append(row)
         self.grown = True
         if trainer.is_global_zero:
             write_text(self.path, self.as_csv())
@@ -115,7 +125,9 @@ class History(Callback):
     def as_csv(self) -> str:
         """The rows as CSV; a metric that an epoch lacks is blank."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+        named = {name for row in self.rows for name in row}
+        columns = [*(name for name in COLUMNS if name in named), *sorted(named - set(COLUMNS))]
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
         for row in self.rows:
             whole = {name: int(row[name]) for name in ("epoch", "step")}
@@ -132,13 +144,7 @@ class History(Callback):
 def epoch_line(row: dict[str, float], epochs: int) -> str:
     """One line for people: ``epoch 3/20  loss 1.204  val top-1 error 34.1 %  ...``."""
     parts = [f"epoch {int(row['epoch'])}/{epochs}"]
-    for name, label, unit in (
-        ("train/loss", "loss", ""),
-        ("val/loss", "val loss", ""),
-        ("val/top1_error", "val top-1 error", " %"),
-        ("val/top5_error", "top-5", " %"),
-        ("val/iou_error", "val IoU error", " %"),
-    ):
+    for name, (label, unit) in SHOWN.items():
         if name in row:
             number = f"{row[name]:.2f}" if unit else f"{row[name]:.4g}"
             parts.append(f"{label} {number}{unit}")

@@ -26,13 +26,16 @@ class Predictor:
     def classes(self) -> tuple[str, ...]:
         return self.card.classes
 
-    def predict(self, image: str | Path, *, precision: str = "auto") -> Found:
+    def predict(self, image: str | Path, *, precision: str = "auto", **how: object) -> Found:
         """What is in an image.
+
+        Args:
+            how: what the task's own ``look`` takes besides.
 
         Raises:
             UserError: an image that cannot be read; names it.
         """
-        return self.task.look(self.model, self.card, decode(image), precision)
+        return self.task.look(self.model, self.card, decode(image), precision, **how)
 
 
 def load(task: DenseTask, target: str | Path) -> Predictor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from res2net.config import RunConfig, TaskName
@@ -80,7 +80,7 @@ class DenseTask:
     feed: Callable[[RunConfig, ModelCard, Scenes], Feed]
     module: Callable[..., pl.LightningModule]  # (model, job card, images, optimiser)
     measure: Callable[..., Scores]  # (model, card, images, part, **how)
-    look: Callable[[Any, ModelCard, Tensor, str], Found]  # (model, card, image, precision)
+    look: Callable[..., Found]  # (model, card, image, precision, **how)
 
 
 @dataclass(frozen=True, kw_only=True)

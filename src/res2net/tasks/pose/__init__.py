@@ -1,0 +1,1 @@
+"""Key-points: SimpleBaseline (paper section 4.10, Table 10)."""

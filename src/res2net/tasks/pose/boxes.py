@@ -1,0 +1,97 @@
+"""Boxes of a detector, from a file: what ``res2net predict`` writes, or COCO's result format."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from res2net.errors import UserError
+from res2net.metrics.detections import Detections
+
+LEAST = 0.05  # score from which a box is looked into
+PERSON = 1  # COCO's number of the class
+
+
+class Row(NamedTuple):
+    """A box."""
+
+    image: str
+    box: list[float]  # left, top, right, bottom
+    score: float
+    kind: str | None  # name of its class
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Boxes:
+    """Boxes by image."""
+
+    origin: str
+    rows: dict[str, list[Row]]  # name of the image without folders and suffix → its boxes
+
+    def of(self, name: str, classes: Sequence[str]) -> Detections:
+        """The boxes of these classes in an image; where they name no class, it is the first."""
+        own = [row for row in self.rows.get(key_of(name), []) if row.kind in (None, *classes)]
+        return Detections(
+            boxes=np.array([row.box for row in own], np.float64).reshape(-1, 4),
+            scores=np.array([row.score for row in own], np.float64),
+            labels=np.array([classes.index(row.kind) if row.kind else 0 for row in own], np.int64),
+        )
+
+
+def key_of(name: str) -> str:
+    """What an image is called in both formats: COCO numbers its files."""
+    stem = Path(name).stem
+    return str(int(stem)) if stem.isdigit() else stem
+
+
+def read_boxes(path: Path) -> Boxes:
+    """The boxes of a file.
+
+    COCO's result rows have ``image_id``, ``bbox``, ``score`` and ``category_id`` (persons count);
+    ours have ``image`` and ``objects`` with ``box`` and ``score``.
+
+    Raises:
+        UserError: cannot be read, or neither of the two.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error})") from None
+    rows: dict[str, list[Row]] = defaultdict(list)
+    try:
+        for each in content:
+            for row in _rows(each):
+                if row.score >= LEAST and np.isfinite(row.box).all():
+                    rows[key_of(row.image)].append(row)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(
+            f"{path}: neither predictions of `res2net predict` nor COCO's results "
+            "(image_id, bbox, score)"
+        ) from None
+    if not rows:
+        raise UserError(f"{path}: holds no box of a score of {LEAST} or more")
+    return Boxes(origin=path.name, rows=dict(rows))
+
+
+def _rows(each: dict[str, Any]) -> list[Row]:
+    if "objects" in each:
+        return [
+            Row(str(each["image"]), _four(own["box"]), float(own["score"]), str(own["class"]))
+            for own in each["objects"]
+        ]
+    if int(each.get("category_id", PERSON)) != PERSON:
+        return []
+    left, top, width, height = _four(each["bbox"])
+    box = [left, top, left + width, top + height]
+    return [Row(str(each["image_id"]), box, float(each["score"]), None)]
+
+
+def _four(values: Any) -> list[float]:
+    left, top, right, bottom = map(float, values)
+    return [left, top, right, bottom]

@@ -1,0 +1,173 @@
+"""The scores of a pose network over a part of the data, their tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from res2net.data.scene import Objects, Scene, Scenes, Skeleton
+from res2net.data.scenes.dataset import SceneDataset
+from res2net.data.scenes.transforms import as_it_is
+from res2net.errors import UserError
+from res2net.heads.pose import PoseNet
+from res2net.machine import best_device
+from res2net.metrics.coco import CocoScores, coco_scores
+from res2net.metrics.detections import Detections
+from res2net.metrics.keypoints import oks
+from res2net.metrics.sizes import SIZES, size_index
+from res2net.models.card import ModelCard
+from res2net.tasks.dense.samples import each_sample
+from res2net.tasks.dense.tables import write_table
+from res2net.tasks.dense.task import Track
+from res2net.tasks.pose.boxes import Boxes
+from res2net.tasks.pose.inference import poses_of, skeleton_of
+
+Seen = tuple[Tensor, Objects, Detections, str]  # image, truth, what was found, name
+SHOWN = 6  # images kept for the sheet
+_NAMES = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_medium": "AP of medium objects",
+    "ap_large": "AP of large objects",
+    "ar": "AR",
+    "ar50": "AR50",
+    "ar75": "AR75",
+    "ar_medium": "AR of medium objects",
+    "ar_large": "AR of large objects",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PoseScores:
+    """What a measurement found, with the first few images."""
+
+    scores: CocoScores
+    boxes: str  # where the boxes came from: figures with marked and with detected ones differ
+    near: dict[str, tuple[float, int]]  # size → mean OKS of its objects in percent, their number
+    skeleton: Skeleton
+    seen: list[Seen]
+
+    @property
+    def headline(self) -> str:
+        return f"AP {_percent(self.scores.stats['ap'])} of key-points, {self.boxes}"
+
+    def summary(self) -> dict[str, float]:
+        """In percent."""
+        found = {k: v for k, v in self.scores.stats.items() if v is not None}
+        return {**found, **{f"oks_{size}": value for size, (value, _) in self.near.items()}}
+
+    def table(self) -> list[tuple[str, str]]:
+        """(what, figure) for people."""
+        rows = [("boxes", self.boxes)]
+        rows += [(_NAMES[name], _percent(value)) for name, value in self.scores.stats.items()]
+        for size, (value, count) in self.near.items():
+            rows.append((f"mean OKS of {size} objects ({count:,})", f"{value:.2f} %"))
+        return rows
+
+    def write(self, folder: Path) -> tuple[str, ...]:
+        """``by_size.csv`` and pictures."""
+        from res2net.tasks.pose.pictures import draw_scores, draw_sheet
+
+        sizes = [(size, count, value) for size, (value, count) in self.near.items()]
+        write_table(folder / "by_size.csv", ("size", "objects", "mean_oks_percent"), sizes)
+        draw_scores(self.scores, self.near, self.boxes, folder / "scores.png")
+        draw_sheet(self.seen, self.skeleton, folder / "sheet.png")
+        return "scores.png", "sheet.png"
+
+
+def measure(
+    model: PoseNet,
+    card: ModelCard,
+    images: Scenes,
+    part: Sequence[Scene],
+    *,
+    precision: str = "auto",
+    skip_bad: bool = False,
+    boxes: Boxes | None = None,
+    turned: bool = True,
+    limit: int | None = None,
+    track: Track | None = None,
+) -> PoseScores:
+    """Scores over whole images.
+
+    Args:
+        boxes: those of a detector; None takes the marked ones.
+        turned: also see each object in a mirror (the flip test).
+
+    Raises:
+        UserError: a file that cannot be read (unless left out), or nothing to measure.
+    """
+    model.to(best_device()).to(memory_format=torch.channels_last).eval()
+    skeleton = skeleton_of(card.marks)
+    scenes: list[Scene] = []
+    found: list[Detections] = []
+    seen: list[Seen] = []
+    shown = SceneDataset(part, "keypoints", len(images.classes), as_it_is, skip_bad=skip_bad)
+    for image, _, index in each_sample(shown, limit, track):
+        scene = part[index]
+        assert scene.objects is not None
+        places = marked(scene) if boxes is None else boxes.of(scene.name, images.classes)
+        found.append(
+            poses_of(
+                *(model, image, places, card.preprocess, skeleton),
+                precision=precision,
+                turned=turned,
+            )
+        )
+        scenes.append(scene)
+        if len(seen) < SHOWN and len(scene.objects):
+            seen.append((image, scene.objects, found[-1], scene.name))
+    if not any(len(marked(scene)) for scene in scenes):
+        raise UserError("nothing was measured: no key-point is marked in these images")
+    return PoseScores(
+        scores=coco_scores(scenes, found, images.classes, kind="keypoints", sigmas=skeleton.sigmas),
+        boxes="in the marked boxes" if boxes is None else f"in the boxes of {boxes.origin}",
+        near=nearness(scenes, found, skeleton),
+        skeleton=skeleton,
+        seen=seen,
+    )
+
+
+def nearness(
+    scenes: Sequence[Scene], found: Sequence[Detections], skeleton: Skeleton
+) -> dict[str, tuple[float, int]]:
+    """Mean OKS in percent of the best pose for each object, by the object's size."""
+    values: dict[str, list[float]] = {size: [] for size in SIZES}
+    for scene, each in zip(scenes, found, strict=True):
+        objects = scene.objects
+        assert objects is not None
+        if objects.keypoints is None:
+            continue
+        assert each.keypoints is not None
+        for i in range(len(objects)):
+            points = objects.keypoints[i]
+            if objects.ignored[i] or not (points[:, 2] > 0).any():
+                continue
+            area = float(objects.areas[i])
+            alike = oks(each.keypoints, points, area, skeleton.sigmas, visible=points[:, 2])
+            size = list(SIZES)[int(size_index(np.array([area]))[0])]
+            values[size].append(float(alike.max(initial=0.0)))
+    return {size: (100 * float(np.mean(own)), len(own)) for size, own in values.items() if own}
+
+
+def marked(scene: Scene) -> Detections:
+    """The marked boxes of the objects that have key-points, as if a detector were sure of them."""
+    objects = scene.objects
+    assert objects is not None
+    usable = np.zeros(len(objects), bool)
+    if objects.keypoints is not None:
+        usable = ~objects.ignored & (objects.keypoints[:, :, 2] > 0).any(axis=1)
+    count = int(usable.sum())
+    return Detections(
+        boxes=objects.boxes[usable], scores=np.ones(count), labels=objects.labels[usable]
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "none there" if value is None else f"{value:.2f} %"

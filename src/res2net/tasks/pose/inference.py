@@ -1,0 +1,164 @@
+"""Key-points of the objects in an image.
+
+Legend: N objects · K key-points · S_h, S_w the network's input · h, w its heat maps
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from res2net import machine
+from res2net.data.preprocess import Preprocess
+from res2net.data.scene import Skeleton
+from res2net.data.transforms import normalise
+from res2net.drawing.marks import colour_of, draw_boxes, draw_skeleton
+from res2net.heads.pose import PoseNet
+from res2net.metrics.detections import Detections
+from res2net.metrics.keypoints import oks_nms
+from res2net.tasks.pose.crops import STRIDE, input_size
+from res2net.tasks.pose.frame import around
+
+SURE = 0.2  # score from which a key-point counts for its pose, and is drawn
+AT_ONCE = 32  # objects
+
+
+@torch.inference_mode()
+def poses_of(
+    model: PoseNet,
+    image: Tensor,
+    places: Detections,
+    preprocess: Preprocess,
+    skeleton: Skeleton,
+    *,
+    precision: str = "auto",
+    turned: bool = True,
+) -> Detections:
+    """The pose in each of N boxes of uint8 (3, H, W), in pixels of the image, surest first.
+
+    A pose's score is that of its box times the mean of its sure key-points (0.2 or more). Of
+    poses that are alike (OKS above 0.9) the surest stays.
+
+    Args:
+        places: boxes with classes and scores; 1 where they were marked by hand.
+        turned: also see each object in a mirror (the flip test, maps moved by one cell).
+    """
+    weight = next(model.parameters())
+    size = input_size(preprocess.size)
+    pixels = image.permute(1, 2, 0).contiguous().numpy()
+    frames = [around(box) for box in places.boxes]
+    found = np.zeros((len(frames), len(skeleton.names), 3))
+    for start in range(0, len(frames), AT_ONCE):
+        group = frames[start : start + AT_ONCE]
+        seen = torch.from_numpy(np.stack([frame.cut(pixels, size) for frame in group]))
+        x = normalise(seen.permute(0, 3, 1, 2).to(weight.device), preprocess, dtype=weight.dtype)
+        x = x.contiguous(memory_format=torch.channels_last)
+        with machine.autocast(weight.device, precision):
+            heat = model(x).float()
+            if turned:
+                mirror = model(x.flip(-1)).float().flip(-1)[:, skeleton.mirrored()]
+                mirror[..., 1:] = mirror[..., :-1].clone()
+                heat = (heat + mirror) / 2
+        points = peaks(heat).cpu().numpy().astype(np.float64)
+        for offset, frame in enumerate(group):
+            own = points[offset]
+            found[start + offset, :, :2] = frame.outward(own[:, :2] * STRIDE, size)
+            found[start + offset, :, 2] = own[:, 2]
+    sure = found[:, :, 2] > SURE
+    means = (found[:, :, 2] * sure).sum(1) / sure.sum(1).clip(1)
+    rated = places.scores * means
+    areas = np.array([frame.height**2 for frame in frames]).reshape(-1)
+    kept = oks_nms(found, rated, areas, skeleton.sigmas) if len(found) else np.zeros(0, np.int64)
+    return Detections(
+        boxes=places.boxes[kept],
+        scores=rated[kept],
+        labels=places.labels[kept],
+        keypoints=found[kept],
+    )
+
+
+def peaks(heat: Tensor) -> Tensor:
+    """Heat maps (B, K, h, w) → x, y in cells and the height of the peak: (B, K, 3).
+
+    A quarter of a cell towards the higher neighbour, as the paper's base does.
+    """
+    h, w = heat.shape[2:]
+    top, place = heat.flatten(2).max(2)  # (B, K)
+    x, y = place % w, place // w
+    flat = heat.flatten(2)
+
+    def at(dx: int, dy: int) -> Tensor:
+        index = (y + dy).clamp(0, h - 1) * w + (x + dx).clamp(0, w - 1)
+        return flat.gather(2, index[..., None])[..., 0]
+
+    inner = (x > 1) & (x < w - 1) & (y > 1) & (y < h - 1)
+    right = torch.sign(at(1, 0) - at(-1, 0)) * 0.25 * inner
+    below = torch.sign(at(0, 1) - at(0, -1)) * 0.25 * inner
+    return torch.stack([x + right, y + below, top.clamp(min=0)], dim=2)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Posed:
+    """The poses in an image."""
+
+    image: Tensor  # uint8 (3, H, W)
+    detections: Detections
+    names: Sequence[str]  # K
+    bones: Sequence[tuple[int, int]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Each pose: score, box, and x, y, score of every key-point."""
+        found = self.detections
+        assert found.keypoints is not None
+        rows = []
+        for box, score, points in zip(found.boxes, found.scores, found.keypoints, strict=True):
+            rows.append(
+                {
+                    "score": round(float(score), 4),
+                    "box": [round(float(value), 2) for value in box],
+                    "keypoints": {
+                        name: [round(float(value), 3) for value in point]
+                        for name, point in zip(self.names, points, strict=True)
+                    },
+                }
+            )
+        return {"objects": rows}
+
+    def line(self) -> str:
+        found = self.detections
+        assert found.keypoints is not None
+        sure = int((found.keypoints[:, :, 2] > SURE).sum())
+        return f"{len(found)} poses, {sure} sure key-points"
+
+    def pictures(self) -> Mapping[str, Any]:
+        """The image with its skeletons."""
+        pixels = self.image.permute(1, 2, 0).contiguous().numpy()
+        return {"": draw_poses(pixels, self.detections, self.bones, least=SURE)}
+
+
+def draw_poses(
+    image: Any, found: Detections, bones: Sequence[tuple[int, int]], *, least: float
+) -> Any:
+    """Boxes and skeletons on (H, W, 3), a colour each."""
+    assert found.keypoints is not None
+    colours = [colour_of(i) for i in range(len(found))]
+    image = draw_boxes(image, found.boxes, [""] * len(found), colours)
+    for points, colour in zip(found.keypoints, colours, strict=True):
+        image = draw_skeleton(image, points, bones, colour, least=least)
+    return image
+
+
+def skeleton_of(marks: Mapping[str, Any]) -> Skeleton:
+    """The skeleton in a model's card."""
+    values = marks["skeleton"]
+    return Skeleton(
+        names=tuple(values["names"]),
+        swaps=tuple((int(a), int(b)) for a, b in values["swaps"]),
+        bones=tuple((int(a), int(b)) for a, b in values["bones"]),
+        sigmas=tuple(map(float, values["sigmas"])),
+    )

@@ -1,0 +1,116 @@
+"""The pose network as Lightning trains it: squared error of heat maps, OKS precision.
+
+Legend: B batch · K key-points · S_h, S_w the network's input · h, w its heat maps
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from res2net.data.scene import Scene, Scenes
+from res2net.data.transforms import normalise
+from res2net.heads.pose import PoseNet
+from res2net.metrics.coco import coco_scores
+from res2net.metrics.detections import Detections
+from res2net.models.card import ModelCard
+from res2net.tasks.dense.together import gathered
+from res2net.tasks.finite import stop_unless_finite
+from res2net.tasks.pose.crops import STRIDE, CropDataset, input_size
+from res2net.tasks.pose.frame import around
+from res2net.tasks.pose.inference import peaks
+
+Batch = tuple[Tensor, Tensor, Tensor, list[int]]  # see ``crops.batched``
+
+
+class PoseModule(pl.LightningModule):
+    """Loss and average precision of a pose network, in the boxes that are marked.
+
+    Args:
+        model: the network; its weights are the ``model.`` part of every checkpoint.
+        card: what the checkpoint says about itself.
+        images: the data.
+        optimiser: (module) → what ``configure_optimizers`` returns.
+    """
+
+    def __init__(self, model: PoseNet, *, card: ModelCard, images: Scenes, optimiser: Any) -> None:
+        super().__init__()
+        assert images.skeleton is not None
+        self.save_hyperparameters({"card": card.as_dict()})
+        self.model = model
+        self.preprocess = card.preprocess
+        self.images = images
+        self.shown = CropDataset(images.val, images.skeleton, card.preprocess.size)
+        self.optimiser = optimiser
+        self.val_loss = MeanMetric()
+        self.found: dict[int, Tensor] = {}  # index of the crop → (K, 3) of the image
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        images, maps, counts, _ = batch
+        loss = heat_loss(self.model(self.prepare(images)), maps, counts)
+        stop_unless_finite(self, loss, "loss")
+        common: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(images)}
+        self.log("train/loss", loss, prog_bar=True, sync_dist=True, **common)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        images, maps, counts, indices = batch
+        heat = self.model(self.prepare(images)).float()
+        self.val_loss.update(heat_loss(heat, maps, counts), weight=len(images))
+        self.log("val/loss", self.val_loss, on_step=False, on_epoch=True, batch_size=len(images))
+        for index, points in zip(indices, peaks(heat).cpu(), strict=True):
+            self.found[index] = points
+
+    def on_validation_epoch_end(self) -> None:
+        found = gathered(self.found)
+        self.found = {}
+        scenes, poses = self._by_scene(found)
+        assert self.images.skeleton is not None
+        scores = coco_scores(
+            scenes, poses, self.images.classes, kind="keypoints", sigmas=self.images.skeleton.sigmas
+        )
+        self.log("val/ap_error", 100 - (scores.stats["ap"] or 0.0), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        return self.optimiser(self)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, S_h, S_w) to what the network takes."""
+        x = normalise(images, self.preprocess, dtype=next(self.model.parameters()).dtype)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def _by_scene(self, found: dict[int, Tensor]) -> tuple[list[Scene], list[Detections]]:
+        rows: dict[int, list[tuple[int, Tensor]]] = {}
+        for index, points in found.items():
+            number, i = self.shown.objects[index]
+            rows.setdefault(number, []).append((i, points))
+        size = input_size(self.preprocess.size)
+        poses = []
+        for number, own in rows.items():
+            objects = self.images.val[number].objects
+            assert objects is not None
+            chosen = np.array([i for i, _ in own])
+            placed = torch.stack([points for _, points in own]).double().numpy()
+            for row, i in enumerate(chosen):
+                frame = around(objects.boxes[i])
+                placed[row, :, :2] = frame.outward(placed[row, :, :2] * STRIDE, size)
+            poses.append(
+                Detections(
+                    boxes=objects.boxes[chosen],
+                    scores=placed[:, :, 2].mean(1),
+                    labels=objects.labels[chosen],
+                    keypoints=placed,
+                )
+            )
+        return [self.images.val[number] for number in rows], poses
+
+
+def heat_loss(heat: Tensor, maps: Tensor, counts: Tensor) -> Tensor:
+    """Half the squared error of the maps (B, K, h, w) that count (B, K), mean over all."""
+    error = (heat.float() - maps) * counts[:, :, None, None]
+    return 0.5 * error.square().mean()
