@@ -1,0 +1,134 @@
+"""Every dense task as a user runs it: train, go on, evaluate, predict, mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from res2net.config import HeadOptions
+from res2net.paper.recipes_dense import DENSE_RECIPES
+
+TASKS = tuple(DENSE_RECIPES)
+METRIC = {"detect": "ap50", "instances": "mask_ap", "segment": "mean_iou", "saliency": "max_f",
+          "pose": "ap"}  # fmt: skip
+WORD = {"detect": "AP50", "instances": "masks: AP75", "segment": "IoU of kite",
+        "saliency": "mean absolute error", "pose": "mean OKS of small objects"}  # fmt: skip
+
+
+def tiny(task: str) -> tuple[str, ...]:
+    return (
+        *("train", "--task", task, "--model", "res2net18", "--data", "scenes"),
+        *("--recipe", "smoke", "--head.channels", "8", "--train.threads", "1"),
+        *("--train.max_steps", "2", "--train.val_batches", "8"),
+    )
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def run(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    from res2net.cli.main import main
+
+    folder = tmp_path_factory.mktemp("dense") / "run"
+    assert main([*tiny(request.param), "--out", str(folder)]) == 0
+    return request.param, folder
+
+
+def test_a_run_leaves_everything(run: tuple[str, Path]) -> None:
+    task, folder = run
+    for name in ("config.yaml", "metrics.csv", "metrics.json", "model.safetensors", "report.md"):
+        assert (folder / name).is_file(), name
+    card = json.loads((folder / "model.json").read_text())
+    assert card["task"] == task
+    assert METRIC[task] in card["metrics"]
+    for name in ("scores.png", "sheet.png", "curves.png"):
+        with Image.open(folder / name) as picture:
+            assert picture.width == 1200
+    assert (folder / "by_size.csv").is_file()
+    assert "val/" in (folder / "metrics.csv").read_text().partition("\n")[0]
+
+
+def test_it_goes_on(run: tuple[str, Path], cli: Any) -> None:
+    task, folder = run
+    done = cli(*tiny(task), "--out", folder, "--resume")
+    assert done.code == 0
+    assert "nothing is left to train" in done.out
+
+
+def test_evaluate_shows_the_table(run: tuple[str, Path], cli: Any, tmp_path: Path) -> None:
+    task, folder = run
+    done = cli("evaluate", folder, "--data", "scenes", "--out", tmp_path / "e")
+    assert done.code == 0
+    assert WORD[task] in done.out
+    assert (tmp_path / "e" / "metrics.json").is_file()
+
+
+def test_predict_writes_pictures_and_json(run: tuple[str, Path], cli: Any, tmp_path: Path) -> None:
+    _, folder = run
+    noise = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no image")
+    done = cli("predict", folder, tmp_path, "--out", tmp_path / "found")
+    assert done.code == 0
+    assert "b.png" in done.err
+    (row,) = json.loads((tmp_path / "found" / "predictions.json").read_text())
+    with Image.open(tmp_path / "found" / row["picture"]) as picture:
+        assert picture.size == (70, 50)
+
+
+def test_another_task_is_refused(run: tuple[str, Path]) -> None:
+    from res2net.errors import UserError
+    from res2net.tasks.dense.predictor import load
+    from res2net.tasks.table import find_dense_task
+
+    task, folder = run
+    other = TASKS[TASKS.index(task) - 1]
+    with pytest.raises(UserError, match=f"was trained with --task {task}; {other} is asked for"):
+        load(find_dense_task(other), folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--task", "detekt"), "--task is 'detekt'; it can be classify, detect,"),
+        (("--task", "pose", "--head.form", "c4"), "--head.form means nothing for --task pose"),
+        (("--task", "instances", "--head.regions", "0"), "--head.regions is 0"),
+        (("--task", "detect", "--head.anchors", "[32, 64]"), "anchors are (32, 64)"),
+        (("--task", "detect", "--input.size", "8"), "--input.size is 8; the short side"),
+        (("--task", "pose", "--input.size", "100"), "--input.size is 100; the height must be"),
+        (("--task", "saliency", "--input.size", "8"), "--input.size is 8"),
+        (("--task", "detect", "--recipe", "imagenet"), "recipe 'imagenet' is not for detect"),
+        (("--task", "detect", "--data", "digits"), "holds classes of whole images"),
+    ],
+)
+def test_mistakes_get_one_line(
+    cli: Any, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    base = ("train", "--model", "res2net18", "--data", "scenes", "--recipe", "smoke")
+    done = cli(*base, *words, "--out", tmp_path / "run")
+    assert done.code == 2
+    assert message in done.line
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_freezes_published_weights_is_let_go_without_them(tmp_path: Path, cli: Any) -> None:
+    done = cli(
+        *("train", "--task", "detect", "--model", "resnet18", "--data", "scenes"),
+        *("--recipe", "smoke", "--net.norm", "frozen", "--train.frozen_levels", "1"),
+        *("--net.pretrained", "auto", "--train.max_steps", "1", "--train.val_batches", "1"),
+        *("--head.channels", "8", "--out", tmp_path / "run"),
+    )
+    assert "nothing is kept frozen" in done.out
+    assert "norm: batch" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_every_option_of_heads_belongs_to_a_task() -> None:
+    from dataclasses import fields
+
+    from res2net.config import _HEAD_OPTIONS
+
+    named = set().union(*_HEAD_OPTIONS.values())
+    assert named == {each.name for each in fields(HeadOptions)}

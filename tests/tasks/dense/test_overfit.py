@@ -1,0 +1,180 @@
+"""Each task learns eight real images by heart: what it marks, it can find again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from res2net.config import HeadOptions, InputOptions, RunConfig
+from res2net.data.augment import Augment
+from res2net.data.scene import Scene, Scenes
+from res2net.data.scenes.loader import make_scene_loader
+from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.readers import read_scenes
+from res2net.data.source import parse_source
+from res2net.tasks.dense.job import build, describe
+from res2net.tasks.dense.task import Scores
+from res2net.tasks.table import find_dense_task
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*",  # reading eight images needs none
+    "ignore:You defined a `validation_step` but have no `val_dataloader`.*",  # measured once, after
+    "ignore:.*is smaller than the logging interval.*",
+    r"ignore:.*isinstance\(treespec, LeafSpec\).*",  # Lightning 2.6 on torch 2.14
+)
+COUNT = 8
+
+
+def learn_by_heart(
+    task_name: str,
+    data: str,
+    fits: Callable[[Scene], bool],
+    *,
+    size: int,
+    epochs: int,
+    lr: float = 1e-3,
+    count: int = COUNT,
+    **head: Any,
+) -> Scores:
+    """Train on a few scenes without variation and measure on the same."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    task = find_dense_task(task_name)
+    every = read_scenes(parse_source(data), SceneOptions(marks=task.marks))
+    few = [scene for scene in (*every.train, *every.val) if fits(scene)][:count]
+    assert len(few) == count
+    images: Scenes = replace(every, train=few, val=few)
+    config = RunConfig(
+        model="res2net18",
+        data=data,
+        recipe="scratch",
+        task=task.name,
+        head=HeadOptions(**head),
+        input=InputOptions(size=size),
+        augment=Augment(crop="none", hflip=0.0),
+    )
+    card = describe(task, config, images)
+    torch.manual_seed(0)
+    model = build(task, card)
+    for each in model.modules():
+        if isinstance(each, torch.nn.Dropout):
+            each.p = 0.0
+    feed = task.feed(config, card, images)
+    if task_name == "pose":
+        feed.train.hflip = None  # type: ignore[attr-defined]
+    loader = make_scene_loader(
+        feed.train, feed.collate_train, batch=count, shuffle=True, seed=0, workers=0
+    )
+
+    def optimiser(module: pl.LightningModule) -> Any:
+        made = torch.optim.AdamW(module.parameters(), lr=lr, weight_decay=0.0)
+        steps = epochs * len(loader)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(made, lr, total_steps=steps)
+        return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    module = task.module(model, card=card, images=images, optimiser=optimiser)
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        gradient_clip_val=1.0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, loader)
+    return task.measure(model, card, images, few, precision="fp32")
+
+
+def few_objects(least_side: float, most: int) -> Callable[[Scene], bool]:
+    """Scenes with some objects, none of them tiny, and no crowd."""
+
+    def fits(scene: Scene) -> bool:
+        objects = scene.objects
+        if objects is None or not 0 < len(objects) <= most or objects.ignored.any():
+            return False
+        sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
+        return bool(sides.min() >= least_side)
+
+    return fits
+
+
+def with_poses(scene: Scene) -> bool:
+    objects = scene.objects
+    if objects is None or objects.keypoints is None or not len(objects) or objects.ignored.any():
+        return False
+    return bool(((objects.keypoints[:, :, 2] > 0).sum(1) >= 8).all())
+
+
+def real(shared_data: Path, form: str, folder: str) -> str:
+    return f"{form}:{shared_data / folder}"
+
+
+def anything(scene: Scene) -> bool:
+    return bool(scene.name)
+
+
+@pytest.mark.slow
+def test_detection(shared_data: Path) -> None:
+    data, fits = real(shared_data, "voc", "bccd"), few_objects(20, 18)
+    found = learn_by_heart("detect", data, fits, size=256, epochs=150, channels=64, regions=64)
+    assert found.summary()["ap50"] >= 90
+
+
+@pytest.mark.slow
+def test_instances(shared_data: Path) -> None:
+    data, fits = real(shared_data, "coco", "coco"), few_objects(48, 5)
+    found = learn_by_heart("instances", data, fits, size=256, epochs=200, channels=64, regions=64)
+    assert found.summary()["ap50"] >= 90
+    assert found.summary()["mask_ap50"] >= 90
+
+
+@pytest.mark.slow
+def test_segmentation(shared_data: Path) -> None:
+    data = real(shared_data, "camvid", "camvid")
+    found = learn_by_heart("segment", data, anything, size=257, epochs=250, lr=2e-3, channels=64)
+    assert found.summary()["mean_iou"] >= 85
+
+
+@pytest.mark.slow
+def test_salient_objects(shared_data: Path) -> None:
+    data = real(shared_data, "ecssd", "ecssd")
+    found = learn_by_heart("saliency", data, anything, size=192, epochs=120, channels=64)
+    assert found.summary()["max_f"] >= 0.95
+
+
+@pytest.mark.slow
+def test_poses(shared_data: Path) -> None:
+    data = real(shared_data, "coco", "coco")
+    found = learn_by_heart("pose", data, with_poses, size=192, epochs=200, channels=64)
+    assert found.summary()["ap"] >= 90
+
+
+def test_detection_of_two_scenes() -> None:
+    found = learn_by_heart(
+        "detect", "scenes", few_objects(40, 2), size=128, epochs=40, count=2, lr=2e-3,
+        channels=32, regions=32,
+    )  # fmt: skip
+    assert found.summary()["ap50"] >= 90
+
+
+def test_salience_of_two_scenes() -> None:
+    def large(scene: Scene) -> bool:
+        return isinstance(scene.salient, np.ndarray) and (scene.salient > 0).mean() > 0.15
+
+    found = learn_by_heart("saliency", "scenes", large, size=96, epochs=40, count=2, channels=32)
+    assert found.summary()["max_f"] >= 0.9
+
+
+def test_poses_of_two_scenes() -> None:
+    found = learn_by_heart(
+        "pose", "scenes", few_objects(60, 2), size=96, epochs=60, count=2, lr=2e-3, channels=32
+    )
+    assert found.summary()["ap50"] >= 90
