@@ -53,6 +53,8 @@ def test_patterns(capsys):
     assert [line.split()[0] for line in _lines(capsys, "dla60x")[1:]] == ["dla60x"]
     assert len(_lines(capsys, "res2net50_*")[1:]) == 7
     assert [line.split()[0] for line in _lines(capsys, "small")[1:]] == [
+        "resnet26_small",
+        "res2net26_small",
         "resnet29_small",
         "res2net29_small",
     ]

@@ -65,6 +65,7 @@ BASIC = [(64, 2), (64, 4), (128, 8), (256, 16), (512, 32)]
 DLA = [(32, 2), (128, 4), (256, 8), (512, 16), (1024, 32)]
 CIFAR = [(256, 1), (512, 2), (1024, 4)]
 CIFAR_SMALL = [(64, 1), (128, 2), (256, 4)]
+SMALL = [(32, 2), (128, 4), (256, 8), (512, 16), (1024, 32)]
 OTHER = {
     "inception_v3": [(64, 2), (192, 4), (288, 8), (768, 16), (2048, 32)],
     "densenet161": [(96, 2), (384, 4), (768, 8), (2112, 16), (2208, 32)],
@@ -80,6 +81,8 @@ def _expected_levels(name):
         return DLA
     if "29" in name:
         return CIFAR_SMALL if name.endswith("small") else CIFAR
+    if name.endswith("small"):
+        return SMALL
     return BASIC if name.endswith(("18", "34")) else BOTTLENECK
 
 

@@ -26,6 +26,7 @@ _RES2NET_BASIC = replace(_RES2NET, width=16, first_block=FirstBlock.PAPER)  # w 
 _DLA = DLAVariant()
 _CIFAR = ResNetVariant(depth=29, stem="cifar", first_block=FirstBlock.GROUP, size=32)
 _CIFAR_SMALL = replace(_CIFAR, planes=16)
+_SMALL = replace(_RESNET, depth=26, planes=32)
 
 _CIFAR_ROWS: dict[str, ResNetVariant] = {
     "resnext29_8c64w": replace(_CIFAR, cardinality=8),
@@ -71,6 +72,9 @@ NETWORKS: dict[str, Variant] = {
     "res2net18": replace(_RES2NET_BASIC, depth=18),
     "res2net34": replace(_RES2NET_BASIC, depth=34),
     "res2net26_26w_4s": replace(_RES2NET, depth=26),
+    # Not in the paper: half the planes, to learn from a few hundred photos on a laptop
+    "resnet26_small": _SMALL,
+    "res2net26_small": replace(_SMALL, width=26, scale=4),
     # CIFAR, Table 4 and Fig. 5
     **_CIFAR_ROWS,
     **{f"{name}_se": replace(row, se=True) for name, row in _CIFAR_ROWS.items()},
