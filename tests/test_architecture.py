@@ -36,6 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "train": {"paper", "models", "data", "weights", "tasks", "config", *GROUND},
     "runtime": {"data", "models", "weights", "errors", "files"},  # no torch: not the machine
+    "explain": {
+        *("paper", "nn", "models", "weights", "data", "tasks", "config"),
+        *GROUND,
+    },
     "deploy": {
         *("paper", "nn", "models", "weights", "data", "tasks", "config", "runtime"),
         *GROUND,
@@ -46,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("paper", "nn", "models", "plug", "data", "weights", "tasks", "train", "bench", "config"),
-        *("deploy", "runtime"),
+        *("deploy", "runtime", "explain"),
         *GROUND,
     },
 }
