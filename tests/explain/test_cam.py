@@ -89,7 +89,7 @@ class Colours(Network):
         super().__init__(global_pool="avg")
         self.levels = (Level("c1", 3, 4),)
         self.reset_classifier(3)
-        self.fc.weight = nn.Parameter(torch.eye(3))
+        self.fc.weight, self.fc.bias = nn.Parameter(torch.eye(3)), None
 
     def steps(self) -> tuple[Step, ...]:
         return (Step("c1", partial(F.avg_pool2d, kernel_size=4), ()),)
