@@ -169,7 +169,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 )
 
 _PAPERS = {("segment", "voc"): "paper", ("saliency", "msra-b"): "paper"}
-_BY_FORMAT = {"cifar10": "cifar", "cifar100": "cifar", "imagenet": "imagenet", "digits": "digits"}
+_BY_FORMAT = {
+    **{"cifar10": "cifar", "cifar100": "cifar", "imagenet": "imagenet"},
+    **{"digits": "digits", "scenes": "cifar-short"},
+}
 
 
 def recipes_of(task: str) -> Mapping[str, Recipe]:
