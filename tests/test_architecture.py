@@ -48,9 +48,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("paper", "models", "data", "tasks", "train", "deploy", "runtime", "config"),
         *GROUND,
     },
+    "studies": {
+        *("paper", "models", "data", "metrics", "tasks", "train", "bench", "config"),
+        *GROUND,
+    },
     "cli": {
         *("paper", "nn", "models", "plug", "data", "weights", "tasks", "train", "bench", "config"),
-        *("deploy", "runtime", "explain"),
+        *("deploy", "runtime", "explain", "studies"),
         *GROUND,
     },
 }

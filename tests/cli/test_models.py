@@ -57,6 +57,7 @@ def test_patterns(capsys):
         "res2net26_small",
         "resnet29_small",
         "res2net29_small",
+        "parallel29_small",
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from res2net.cli.parser import Parser, read_options
+from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.progress import track
 from res2net.errors import UserError
 
@@ -65,12 +65,6 @@ def make_parser() -> Parser:
     return parser
 
 
-def _portable(word: str) -> str:
-    """A word of the command line without the folders of one machine."""
-    kind, colon, path = word.rpartition(":")
-    return f"{kind}{colon}{'/'.join(Path(path).parts[-2:])}" if Path(path).is_absolute() else word
-
-
 def main(argv: Sequence[str]) -> None:
     """Measure and print; append to a file where asked."""
     options = read_options(make_parser(), argv)
@@ -84,7 +78,7 @@ def main(argv: Sequence[str]) -> None:
     if options.out:
         from res2net.bench.protocol import append_rows
 
-        append_rows(options.out, rows, shlex.join(["res2net", "bench", *map(_portable, argv)]))
+        append_rows(options.out, rows, shlex.join(["res2net", "bench", *portable(argv)]))
         print(f"appended to {options.out}")
 
 

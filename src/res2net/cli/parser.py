@@ -214,3 +214,15 @@ def read_options(parser: Parser, argv: Sequence[str]) -> jsonargparse.Namespace:
     exit_after_help(argv, parser)
     parser.check_names(given_options(argv))
     return parser.parse_args(list(argv))
+
+
+def portable(argv: Sequence[str]) -> list[str]:
+    """A command line for a record: without the folders of one machine."""
+    return [_portable(word) for word in argv]
+
+
+def _portable(word: str) -> str:
+    kind, colon, text = word.rpartition(":")
+    path = Path(text)
+    elsewhere = path.is_absolute() or path.parts[:1] == ("..",)
+    return f"{kind}{colon}{'/'.join(path.parts[-2:])}" if elsewhere else word

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from res2net.data import cifar, csvfile, digits, folder, imagenet
 from res2net.data.labelled import LabelledImages, Reader, ReadOptions
+from res2net.data.scenes import single
 from res2net.data.source import Source
 from res2net.errors import UserError
 
@@ -16,6 +17,7 @@ READERS: dict[str, Reader] = {
     "cifar10": cifar.read_cifar10,
     "cifar100": cifar.read_cifar100,
     "digits": digits.read,
+    "scenes": single.read,
 }
 
 

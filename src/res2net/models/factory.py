@@ -14,6 +14,7 @@ from res2net.models.biglittle import BigLittleNet
 from res2net.models.cifar_baselines import DenseNetBC, WideResNet
 from res2net.models.dla import DLA
 from res2net.models.network import GlobalPool, Network
+from res2net.models.parallel import ParallelResNet
 from res2net.models.resnet import ResNet
 from res2net.models.torchvision_baselines import DenseNet161, InceptionV3
 from res2net.nn.layers import ActLayer, NormLayer
@@ -23,6 +24,7 @@ from res2net.paper.variant import (
     DenseNetVariant,
     DLAVariant,
     FirstBlock,
+    ParallelVariant,
     ResNetVariant,
     TorchvisionVariant,
     Variant,
@@ -32,6 +34,7 @@ from res2net.weights.pretrained import open_pretrained
 
 _FAMILIES: dict[type, Callable[..., Network]] = {
     ResNetVariant: ResNet,
+    ParallelVariant: ParallelResNet,
     DLAVariant: DLA,
     BigLittleVariant: BigLittleNet,
     WideResNetVariant: WideResNet,

@@ -13,6 +13,7 @@ from res2net.paper.variant import (
     DenseNetVariant,
     DLAVariant,
     FirstBlock,
+    ParallelVariant,
     ResNetVariant,
     TorchvisionVariant,
     Variant,
@@ -83,6 +84,16 @@ NETWORKS: dict[str, Variant] = {
     # Not in the paper: a quarter of the planes, for 32-pixel images on a laptop
     "resnet29_small": _CIFAR_SMALL,
     "res2net29_small": replace(_CIFAR_SMALL, width=26, scale=4),
+    # The same without additions between splits, for the ablation (docs/studies.md)
+    "parallel29_small": ParallelVariant(
+        depth=29,
+        width=26,
+        scale=4,
+        stem="cifar",
+        planes=16,
+        first_block=FirstBlock.GROUP,
+        size=32,
+    ),
 }
 
 

@@ -88,6 +88,27 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 "augment.hflip": 0.5,
             },
         ),
+        "cifar-short": Recipe(
+            summary="the same in a tenth of the epochs: SGD nesterov, lr 0.1, cosine after warm-up",
+            source="this project, for studies on few processors (docs/studies.md)",
+            promise="",
+            settings={
+                "train.epochs": 30,
+                "train.batch": 128,
+                "train.optimizer": "sgd",
+                "train.lr": 0.1,
+                "train.lr_batch": 128,
+                "train.momentum": 0.9,
+                "train.nesterov": True,
+                "train.weight_decay": 5e-4,
+                "train.decay_norms": True,
+                "train.schedule": "cosine",
+                "train.warmup": 1.0,
+                "augment.crop": "pad",
+                "augment.pad": 4,
+                "augment.hflip": 0.5,
+            },
+        ),
         "finetune": Recipe(
             summary="your own images: from published weights if reached; AdamW, cosine, warm-up",
             source="this project",
@@ -148,7 +169,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 )
 
 _PAPERS = {("segment", "voc"): "paper", ("saliency", "msra-b"): "paper"}
-_BY_FORMAT = {"cifar10": "cifar", "cifar100": "cifar", "imagenet": "imagenet", "digits": "digits"}
+_BY_FORMAT = {
+    **{"cifar10": "cifar", "cifar100": "cifar", "imagenet": "imagenet"},
+    **{"digits": "digits", "scenes": "cifar-short"},
+}
 
 
 def recipes_of(task: str) -> Mapping[str, Recipe]:

@@ -13,6 +13,7 @@ from res2net.paper.variant import (
     BigLittleVariant,
     DLAVariant,
     FirstBlock,
+    ParallelVariant,
     ResNetVariant,
     split_channels,
 )
@@ -32,10 +33,11 @@ def unit(
         groups = v.cardinality * v.scale
         return tally.conv_bn(x, x.channels, 3, stride=stride, groups=groups, name=f"{name}.convs.0")
     pooled = stride > 1 or rule in (FirstBlock.POOL, FirstBlock.POOL_EXCLUDE_PAD)
+    apart = pooled or isinstance(v, ParallelVariant)
     split = replace(x, channels=width)
     ys: list[Map] = []
     for i in range(v.scale - 1):
-        seen = split if pooled or not ys else add(split, ys[-1])
+        seen = split if apart or not ys else add(split, ys[-1])
         y = tally.conv_bn(
             seen, width, 3, stride=stride, groups=v.cardinality, name=f"{name}.convs.{i}"
         )

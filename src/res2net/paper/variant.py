@@ -142,6 +142,11 @@ class ResNetVariant(_Row):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ParallelVariant(ResNetVariant):
+    """A Res2Net whose splits stand side by side: Eq. 1 without its additions, as an ablation."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DLAVariant(_Row):
     """DLA-60 and its X, Res2Net and Res2NeXt forms (the dead projections left out)."""
 
@@ -237,6 +242,7 @@ class TorchvisionVariant(_Row):
 
 Variant = (
     ResNetVariant
+    | ParallelVariant
     | DLAVariant
     | BigLittleVariant
     | WideResNetVariant

@@ -1,0 +1,118 @@
+"""``res2net study``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from res2net.cli.parser import Parser, portable, read_options
+from res2net.cli.tables import new_table, show
+from res2net.errors import UserError
+
+if TYPE_CHECKING:
+    from res2net.studies.study import Study
+
+RESULTS = Path("results/studies")
+EXAMPLES = (
+    "res2net study                                   # all of them",
+    "res2net study cifar-twins --data cifar-100-python.tar.gz --threads 1",
+    "res2net study cifar-twins --data cifar-100-python.tar.gz --trial   # does it run?",
+)
+
+
+def make_parser() -> Parser:
+    """All options of a study."""
+    parser = Parser(
+        "study [NAME] [--data DATA] [--option value ...]",
+        "Train the networks of a study, each with several seeds, and append a row for each to a "
+        "table of results. Stop it whenever you like: the same command goes on. Two at once share "
+        "the work. Without a name: the studies and how far they are.",
+        EXAMPLES,
+    )
+    parser.add_argument("name", type=str | None, nargs="?", help="a study")
+    parser.add_argument("--data", type=str | None, help="path of its images, where it needs files")
+    parser.add_argument("--out", type=Path | None, help="of the runs; default runs/studies/NAME")
+    parser.add_argument(
+        "--results", type=Path | None, help="CSV of rows; default results/studies/NAME.csv"
+    )
+    parser.add_argument("--only", type=str, action="append", help="a point; may be repeated")
+    parser.add_argument("--seeds", type=int | None, help="of each point; default: the study's")
+    parser.add_argument("--threads", type=int | None, help="of the training; default: all")
+    parser.add_argument("--workers", type=int | None, help="processes that read images")
+    parser.add_argument(
+        "--trial", action="store_true", help="two steps of everything; results stay with the runs"
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run a study, or list them."""
+    options = read_options(make_parser(), argv)
+    from res2net.studies.table import find_study
+
+    if options.name is None:
+        list_studies()
+        return
+    study = find_study(options.name)
+    results = options.results or RESULTS / f"{study.name}.csv"
+    folder = options.out or Path("runs/studies") / study.name
+    if options.trial:
+        from res2net.studies.study import as_trial
+
+        study, folder = as_trial(study), folder.with_name(f"{folder.name}-trial")
+        results = folder / results.name
+    run(study, folder, results, options, shlex.join(["res2net", "study", *portable(argv)]))
+
+
+def run(study: Study, folder: Path, results: Path, options: Any, command: str) -> None:
+    """Train what is left, then show every row."""
+    from res2net.studies.run import run_study
+
+    given = {"train.threads": options.threads, "input.workers": options.workers}
+    rows = run_study(
+        study,
+        folder,
+        results,
+        data=options.data,
+        only=options.only or (),
+        seeds=options.seeds,
+        machine={name: value for name, value in given.items() if value is not None},
+        command=command,
+        say=lambda line: print(line, flush=True),
+    )
+    shown = ("point", "seed", "params", "macs", "epochs", "last_top1_error", "top1_error")
+    table = new_table(shown[0], right=(*shown[1:], "seconds"))
+    for row in rows:
+        table.add_row(*(escape(row[name]) for name in (*shown, "seconds")))
+    show(table)
+    print(f"rows: {results}")
+
+
+def list_studies() -> None:
+    """Every study with what it asks and what is left of it."""
+    from res2net.studies.results import read_rows
+    from res2net.studies.run import progress
+    from res2net.studies.table import STUDIES
+
+    table = new_table("study", right=("rows",), wrapped=("question", "left"))
+    for study in STUDIES.values():
+        results = RESULTS / f"{study.name}.csv"
+        try:
+            rows = read_rows(study, results)
+        except UserError as error:
+            table.add_row(study.name, "-", study.question, escape(str(error)))
+            continue
+        done = {(row["point"], row["seed"]) for row in rows}
+        runs = [(p, s) for s in range(study.seeds) for p in study.points]
+        left = [(p, s) for p, s in runs if (p.label, str(s)) not in done]
+        table.add_row(
+            study.name,
+            f"{len(runs) - len(left)}/{len(runs)}",
+            study.question,
+            progress(study, left, rows) if left else "nothing",
+        )
+    show(table)

@@ -1,0 +1,1 @@
+"""Studies: several networks under one recipe, over several seeds, row by row."""
