@@ -126,7 +126,7 @@ def draw_bars(path: Path, title: str, subtitle: str, bars: Bars, by_size: BySize
         for i, (_, value) in enumerate(worst):
             axes.text(value + 1, i, f"{value:.1f}", va="center", size=7, color=GREY)
         axes.set_yticks(range(len(worst)), [fit(name, 140, 7) for name, _ in worst])
-        axes.set(xlim=(0, 108), xlabel=bars.label)
+        axes.set(xlim=(0, 108), ylim=(-0.6, len(worst) - 0.4), xlabel=bars.label)
         axes.set_title(bars.title)
         draw_sizes(add_axes(figure, MARGIN + 690, TOP + 30, 440, LEAST_TALL), by_size)
 
@@ -152,7 +152,7 @@ def draw_sizes(axes: Axes, by_size: BySize) -> None:
     axes.set(ylim=(0, 108), ylabel=by_size.label, xlim=(-0.5, len(SIZES) - 0.5))
     axes.set_title(by_size.title)
     if len(by_size.series) > 1:
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(by_size.series))
 
 
 LIMITS = {"small": "< 32² px", "medium": "< 96² px", "large": "≥ 96² px"}

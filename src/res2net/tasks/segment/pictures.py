@@ -17,15 +17,16 @@ from res2net.tasks.dense import pictures
 
 OPACITY = 0.55  # of the colours over the image
 NAMED = 8  # classes in a legend
+VOID: Colour = (224, 224, 192)  # of what does not count, as VOC has it
 LEAST = 0.002  # share of the image that a class in a legend covers
 
 
 def overlay(image: Tensor, classes: npt.NDArray[np.integer], palette: Sequence[Colour]) -> Picture:
     """The image (3, H, W) under the colours of its classes (H, W).
 
-    What is black in the palette (a background) stays as it is, what does not count turns grey.
+    What is black in the palette (a background) stays as it is, what does not count turns pale.
     """
-    colours = np.full((256, 3), 128, np.uint8)
+    colours = np.full((256, 3), VOID, np.uint8)
     colours[: len(palette)] = palette
     pixels = image.permute(1, 2, 0).numpy().astype(np.float32)  # (H, W, 3)
     over = colours[classes.clip(0, IGNORED)]
@@ -71,7 +72,7 @@ def draw_sheet(
         (name, c) if any(c) else (f"{name} (as it is)", (255, 255, 255)) for name, c in legend
     ]
     if IGNORED in shown:
-        legend.append(("does not count", (128, 128, 128)))
+        legend.append(("does not count", VOID))
     subtitle = f"{counted(len(seen), 'image')}: as it is, as it was marked, as it was predicted"
     pictures.draw_sheet(rows, "Segmentation", subtitle, path, legend)
 
