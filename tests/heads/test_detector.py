@@ -80,6 +80,22 @@ def test_c4_settings_are_those_of_the_papers_base() -> None:
     assert detector.rpn.min_size == 8
     assert detector.rpn.anchor_generator.sizes == ((64, 128, 256, 512),)
     assert detector.roi_heads.nms_thresh == 0.3
+    rpn, heads = detector.rpn, detector.roi_heads
+    assert (rpn._pre_nms_top_n, rpn._post_nms_top_n) == (
+        {"training": 12000, "testing": 6000},
+        {"training": 2000, "testing": 300},
+    )
+    assert rpn.nms_thresh == 0.7
+    assert (rpn.proposal_matcher.high_threshold, rpn.proposal_matcher.low_threshold) == (0.7, 0.3)
+    samplers = (rpn.fg_bg_sampler, heads.fg_bg_sampler)
+    assert [(s.batch_size_per_image, s.positive_fraction) for s in samplers] == [
+        (256, 0.5),
+        (128, 0.25),
+    ]
+    assert heads.box_coder.weights == (10, 10, 5, 5)  # deviations of 0.1 and 0.2
+    matcher = heads.proposal_matcher
+    assert (matcher.high_threshold, matcher.low_threshold) == (0.5, 0.5)
+    assert rpn.anchor_generator.aspect_ratios == ((0.5, 1, 2),)
     names = [name for name, _ in detector.roi_heads.box_head.named_parameters()]
     assert all("layer4" in name for name in names)
     assert not any("layer4" in name for name, _ in detector.backbone.named_parameters())

@@ -32,8 +32,9 @@ def parse_source(text: str) -> Source:
     """The source that ``text`` names: ``FORMAT:PATH``, ``digits``, or a bare path.
 
     A bare path is recognised by its content: a ``.csv`` file; an archive or folder of CIFAR in the
-    official python layout; an ImageNet (ILSVRC) layout with its devkit or Kaggle files; any other
-    folder is a folder of class folders. A path of ``cifar10:`` or ``cifar100:`` need not exist yet,
+    official python layout; an ImageNet (ILSVRC) layout with its devkit or Kaggle files; the layouts
+    of VOC, COCO, CamVid and YOLO, and images with maps beside them; any other folder is a folder of
+    class folders. A path of ``cifar10:`` or ``cifar100:`` need not exist yet,
     as it may be downloaded into.
 
     Raises:
@@ -85,7 +86,9 @@ def _recognise(path: Path) -> str:
     if found:
         return found[0]
     if path.is_dir():
-        return "imagenet" if imagenet.recognise(path) else "folder"
+        from res2net.data.scenes.recognise import recognise
+
+        return "imagenet" if imagenet.recognise(path) else recognise(path) or "folder"
     if path.suffix.lower() == ".csv":
         return "csv"
     raise UserError(

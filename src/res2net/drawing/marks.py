@@ -112,7 +112,7 @@ def _tag(
 
 
 def _line(image: Pixels) -> int:
-    return max(1, round(min(image.shape[:2]) / 250))
+    return max(1, round(min(image.shape[:2]) / 160))
 
 
 def _font(image: Pixels) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from res2net.data.scene import Objects, Scene
 from res2net.errors import UserError
 from res2net.metrics.detections import Detections
+from res2net.metrics.sizes import SIZES, size_index
 
 Kind = Literal["bbox", "segm", "keypoints"]
 _BOX_STATS = (
@@ -35,6 +36,7 @@ class CocoScores:
     stats: dict[str, float | None]  # ap, ap50, ap75, ap_small, ..., ar1, ar10, ar100, ...
     per_class: tuple[float | None, ...]  # average precision of each class
     objects: tuple[int, ...]  # marked, of each class
+    sizes: dict[str, int]  # small, medium, large → marked
 
 
 def coco_scores(
@@ -77,14 +79,17 @@ def coco_scores(
     stats = dict(zip(names, map(_percent, job.stats), strict=False))
     precision = job.eval["precision"][:, :, :, 0, -1]  # (T, R, classes) of all sizes
     marked = np.zeros(len(classes), np.int64)
+    sizes = np.zeros(len(SIZES), np.int64)
     for scene in scenes:
         objects = _objects(scene)
         np.add.at(marked, objects.labels[~objects.ignored], 1)
+        np.add.at(sizes, size_index(objects.areas[~objects.ignored]), 1)
     return CocoScores(
         kind=kind,
         stats=stats,
         per_class=tuple(_mean_where_known(precision[:, :, k]) for k in range(len(classes))),
         objects=tuple(marked.tolist()),
+        sizes=dict(zip(SIZES, sizes.tolist(), strict=True)),
     )
 
 

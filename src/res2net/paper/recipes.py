@@ -7,6 +7,7 @@ said to reach; a number that nobody published and we did not measure stays away.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -179,7 +180,10 @@ def recipes_of(task: str) -> Mapping[str, Recipe]:
     """What a run of a task can start from, by name."""
     if task == "classify":
         return RECIPES
-    return {**DENSE_RECIPES[task], "smoke": RECIPES["smoke"]}
+    smoke = RECIPES["smoke"]
+    if task in ("detect", "instances"):  # what the heads do with each region is most of the work
+        smoke = replace(smoke, settings={**smoke.settings, "head.regions": 16})
+    return {**DENSE_RECIPES[task], "smoke": smoke}
 
 
 def find_recipe(name: str, task: str = "classify") -> Recipe:

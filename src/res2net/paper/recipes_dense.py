@@ -25,6 +25,7 @@ _DETECTOR: dict[str, Any] = {
     "train.lr_batch": 16,
     "train.momentum": 0.9,
     "train.weight_decay": 1e-4,
+    "train.decay_norms": False,  # neither base lets biases decay
     "train.schedule": "step",
     "train.gamma": 0.1,
     "train.frozen_levels": 2,
@@ -195,7 +196,7 @@ DENSE_RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 settings={
                     "train.epochs": 140,
                     "train.batch": 128,
-                    "train.optimizer": "adamw",
+                    "train.optimizer": "adamw",  # Adam, as nothing decays
                     "train.lr": 1e-3,
                     "train.weight_decay": 0.0,
                     "train.schedule": "step",

@@ -12,9 +12,11 @@ from PIL import Image
 
 from res2net.data.outlines import to_mask
 from res2net.data.scene import Scenes
+from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
-from res2net.data.source import Source
+from res2net.data.scenes.transforms import as_it_is
+from res2net.data.source import Source, parse_source
 from res2net.errors import UserError
 
 
@@ -98,6 +100,8 @@ GOOD = {"image_id": 1, "category_id": 7, "bbox": [1, 2, 10, 10], "area": 100, "i
         ({"bbox": [float("nan"), 2, 3, 4]}, "2 boxes left out that are not numbers"),
         ({"bbox": [100, 2, 5, 5]}, "2 boxes left out that lie outside their image"),
         ({"bbox": [30, 2, 50, 5]}, "2 boxes cut that reach beyond their image"),
+        ({"bbox": [1, 2, float("inf"), 4]}, "2 boxes left out that are not numbers"),
+        ({"bbox": [1, 2, -3, 4]}, "2 boxes left out that have no area"),
         ({"image_id": 99}, "2 annotations belong to images that are not listed"),
     ],
 )
@@ -111,6 +115,131 @@ def test_faults_of_marks_are_counted_and_nothing_else_is_lost(
     assert objects is not None
     assert len(objects) == 1 + ("cut" in message)
     assert objects.boxes[0].tolist() == [1, 2, 11, 12]
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [[], [[1, 2, 3, 4]], [[1, 2, 3, 4, 5, 6, 7]], [[1, 2, float("nan"), 4, 5, 6]], None, "abc"],
+)
+def test_outlines_that_are_no_polygons_are_left_out(tmp_path: Path, outline: Any) -> None:
+    right = [[1, 2, 11, 2, 11, 12]]
+    coco(tmp_path, [{**GOOD, "segmentation": right}, {**GOOD, "segmentation": outline}])
+    with pytest.warns(UserWarning, match=r"2 masks left out whose outline is no poly.*a\.jpg"):
+        data = read("coco", tmp_path, "masks")
+    assert data.train[0].objects is not None
+    assert data.train[0].objects.segments == (right,)
+
+
+@pytest.mark.parametrize("counts", [[-5, 1205], [600], None, [600.5, 599.5]])
+def test_run_lengths_that_do_not_add_up_are_left_out(tmp_path: Path, counts: Any) -> None:
+    coco(tmp_path, [{**GOOD, "segmentation": {"size": [30, 40], "counts": counts}}])
+    with pytest.warns(UserWarning, match="2 masks left out whose size is not the image's"):
+        data = read("coco", tmp_path, "masks")
+    assert data.train[0].objects is not None
+    assert not len(data.train[0].objects)
+
+
+@pytest.mark.parametrize("counts", ["zzzz!!", "05"])
+def test_damaged_packed_run_lengths_name_their_image(tmp_path: Path, counts: str) -> None:
+    coco(tmp_path, [{**GOOD, "segmentation": {"size": [30, 40], "counts": counts}}])
+    data = read("coco", tmp_path, "masks")
+    with pytest.raises(UserError, match=r"a\.jpg: a mask cannot be read"):
+        SceneDataset(data.train, "masks", 1, as_it_is)[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({**GOOD, "bbox": [1, 2, 3]}, r"a\.jpg: a bbox is four numbers, not \[1, 2, 3\]"),
+        ({**GOOD, "bbox": None}, r"a\.jpg: a bbox is four numbers, not None"),
+        ({**GOOD, "bbox": ["x", 1, 2, 3], "segmentation": []}, r"annotation of a\.jpg is damaged"),
+        ("a word", "row 0 of its annotations must have image_id"),
+        (GOOD, r"a\.jpg: an annotation has no segmentation, which this --task needs"),
+    ],
+)
+def test_damaged_annotations_are_named(tmp_path: Path, row: Any, message: str) -> None:
+    coco(tmp_path, [row])
+    with pytest.raises(UserError, match=message):
+        read("coco", tmp_path, "masks")
+
+
+@pytest.mark.parametrize("area", [None, float("nan"), 0])
+def test_an_area_that_is_not_stated_is_the_boxs(tmp_path: Path, area: Any) -> None:
+    coco(tmp_path, [{**GOOD, "area": area}])
+    objects = read("coco", tmp_path, "boxes").train[0].objects
+    assert objects is not None
+    assert objects.areas.tolist() == [100]
+
+
+def test_key_points_out_of_frame_count_as_absent(tmp_path: Path) -> None:
+    points = [3, 3, 2, 300, 3, 2, float("nan"), 3, 2] + [5, 5, 1] * 14
+    coco(tmp_path, [{**GOOD, "keypoints": points}])
+    with pytest.warns(UserWarning, match=r"4 key-points left out that lie outside.*a\.jpg"):
+        data = read("coco", tmp_path, "keypoints")
+    objects = data.val[0].objects
+    assert objects is not None
+    assert objects.keypoints is not None
+    assert objects.keypoints[0, :4, 2].tolist() == [2, 0, 0, 1]
+
+
+def test_an_image_in_both_parts_is_told(tmp_path: Path) -> None:
+    home = tmp_path / "VOC2012"
+    for name in "abc":
+        photo(home / "JPEGImages" / f"{name}.jpg")
+        photo(home / "SegmentationClassAug" / f"{name}.png")
+    lists = home / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("a\n")
+    (lists / "train_aug.txt").write_text("a\nb\n")
+    (lists / "val.txt").write_text("c\n")
+    data = read("voc", tmp_path, "classes")  # the longer list, of SBD, where it is there
+    assert (len(data.train), len(data.val)) == (2, 1)
+    (lists / "train_aug.txt").write_text("a\nb\nc\n")
+    with pytest.warns(UserWarning, match=r"1 images are in both parts.*c\.jpg"):
+        read("voc", tmp_path, "classes")
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("images", "ground_truth_mask"),  # ECSSD
+        ("datasets/imgs/pascal", "datasets/masks/pascal"),  # PASCAL-S
+        ("Imgs", "GT"),  # HKU-IS
+        ("DUT-OMRON-image", "pixelwiseGT-new-PNG"),
+    ],
+)
+def test_sets_that_salient_objects_are_measured_on(tmp_path: Path, images: str, masks: str) -> None:
+    for name in "ab":
+        photo(tmp_path / images / f"{name}.jpg")
+        photo(tmp_path / masks / f"{name}.png")
+    root = tmp_path / "datasets" if images.startswith("datasets") else tmp_path
+    assert parse_source(str(root)).format == "ecssd"
+    data = read("ecssd", root, "salient")
+    assert (len(data.train), len(data.val)) == (0, 2)
+
+
+def test_a_set_as_roboflow_writes_it(tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 0, "file_name": "a.jpg", "height": 30, "width": 40}],
+        "annotations": [{**GOOD, "image_id": 0}],
+        "categories": [{"id": 7, "name": "cat"}],
+    }
+    for part in ("train", "valid"):
+        photo(tmp_path / part / "a.jpg")
+        (tmp_path / part / "_annotations.coco.json").write_text(json.dumps(content))
+    assert parse_source(str(tmp_path)).format == "coco"
+    data = read("coco", tmp_path, "boxes")
+    assert (len(data.train), len(data.val)) == (1, 1)
+
+
+def test_bare_paths_of_every_layout_are_recognised(shared_data: Path, tmp_path: Path) -> None:
+    for folder, form in (
+        *(("bccd", "voc"), ("voc", "voc"), ("coco", "coco"), ("camvid", "camvid")),
+        *(("ecssd", "ecssd"), ("ecssd/test", "ecssd"), ("imagenette224", "folder")),
+    ):
+        assert parse_source(str(shared_data / folder)).format == form
+    (tmp_path / "data.yaml").write_text("names: [cat]\n")
+    assert parse_source(str(tmp_path)).format == "yolo"
 
 
 def test_run_lengths_of_another_size_are_left_out(tmp_path: Path) -> None:

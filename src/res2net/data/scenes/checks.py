@@ -61,6 +61,9 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
         fits = np.array([_fits(each, size) for each in objects.segments], bool)
         tally.add("masks left out whose size is not the image's", name, int((~fits).sum()))
         objects = objects.of(fits)
+        whole = np.array([_outlined(each) for each in objects.segments or ()], bool)  # (N,)
+        tally.add("masks left out whose outline is no polygon", name, int((~whole).sum()))
+        objects = objects.of(whole)
     if objects.keypoints is not None:
         x, y, seen = np.moveaxis(objects.keypoints, 2, 0)
         outside = (seen > 0) & ~((x >= 0) & (x < width) & (y >= 0) & (y < height))
@@ -72,9 +75,26 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
 def _fits(segment: object, size: tuple[int, int]) -> bool:
     if isinstance(segment, dict):
         counts = segment.get("counts")
-        whole = not isinstance(counts, list) or sum(counts) == size[0] * size[1]
-        return tuple(segment.get("size", ())) == size and whole
+        if isinstance(counts, list):
+            whole = all(isinstance(each, int) and each >= 0 for each in counts)
+            whole = whole and sum(counts) == size[0] * size[1]
+        else:  # packed: looked into when it is decoded
+            whole = isinstance(counts, str | bytes)
+        return whole and tuple(segment.get("size", ())) == size
     return not isinstance(segment, np.ndarray) or segment.shape == size
+
+
+def _outlined(segment: object) -> bool:
+    """A polygon has three corners or more, each of two numbers; other forms are not looked into."""
+    if not isinstance(segment, list):
+        return isinstance(segment, dict | np.ndarray)
+    return bool(segment) and all(
+        isinstance(each, list)
+        and len(each) >= 6
+        and len(each) % 2 == 0
+        and bool(np.isfinite(np.array(each, np.float64)).all())
+        for each in segment
+    )
 
 
 def check_parts(where: Path, train: Sequence[Scene], val: Sequence[Scene]) -> None:
@@ -83,6 +103,14 @@ def check_parts(where: Path, train: Sequence[Scene], val: Sequence[Scene]) -> No
     Raises:
         UserError: no image to validate on, or none at all.
     """
+    seen = {scene.image for scene in train if isinstance(scene.image, Path)}
+    both = [scene.name for scene in val if scene.image in seen] if seen else []
+    if both:
+        warnings.warn(
+            f"{where}: {len(both)} images are in both parts, training and validation; "
+            f"the first: {both[0]}",
+            stacklevel=3,
+        )
     if not train and not val:
         raise UserError(f"{where}: no image with a file is listed")
     if not val:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def _annotations(root: Path, kind: str, part: str) -> Path:
     for pattern in (
         f"annotations/{kind}_{part}*.json",
         f"annotations/*{part}*.json",
-        f"{part}/_annotations.coco.json",
+        f"{part}*/_annotations.coco.json",
         f"*{part}*.json",
     ):
         if found := sorted(root.glob(pattern)):
@@ -80,7 +81,16 @@ def _load(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read as JSON ({error})") from None
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
         raise UserError(f"{path}: not COCO's form (images, annotations, categories)")
+    for part, needed in _NEEDED.items():
+        for number, row in enumerate(content[part]):
+            if not isinstance(row, dict) or not needed <= row.keys():
+                raise UserError(
+                    f"{path}: row {number} of its {part} must have {' and '.join(sorted(needed))}"
+                )
     return content
+
+
+_NEEDED = {"images": {"id", "file_name"}, "annotations": {"image_id"}, "categories": {"id", "name"}}
 
 
 def _scenes(
@@ -106,6 +116,8 @@ def _scenes(
             size = image_size(path)
         try:
             objects = _objects(rows, numbers, options, f"{file.name}: {image['file_name']}")
+        except UserError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{file}: annotation of {image['file_name']} is damaged ({error!r})"
@@ -123,8 +135,7 @@ def _objects(
     if not rows:
         return no_objects()
     for row in rows:
-        if row["category_id"] not in numbers:
-            raise UserError(f"{where}: category {row['category_id']} is not in the list")
+        _check(row, numbers, options, where)
     boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     keypoints = None
@@ -135,10 +146,28 @@ def _objects(
         boxes=boxes,
         labels=np.array([numbers[row["category_id"]] for row in rows], np.int64),
         ignored=np.array([bool(row.get("iscrowd", 0)) for row in rows]),
-        areas=np.array([row.get("area", row["bbox"][2] * row["bbox"][3]) for row in rows], float),
+        areas=np.array([_area(row) for row in rows]),
         segments=tuple(row["segmentation"] for row in rows) if options.marks == "masks" else None,
         keypoints=keypoints,
     )
+
+
+def _check(row: dict[str, Any], numbers: dict[int, int], options: SceneOptions, where: str) -> None:
+    if row["category_id"] not in numbers:
+        raise UserError(f"{where}: category {row['category_id']} is not in the list")
+    if not isinstance(row["bbox"], list) or len(row["bbox"]) != 4:
+        raise UserError(f"{where}: a bbox is four numbers, not {row['bbox']!r}")
+    for marks, name in (("masks", "segmentation"), ("keypoints", "keypoints")):
+        if options.marks == marks and name not in row:
+            raise UserError(f"{where}: an annotation has no {name}, which this --task needs")
+
+
+def _area(row: dict[str, Any]) -> float:
+    """As it is stated; of the box where it is not."""
+    stated = row.get("area")
+    if isinstance(stated, int | float) and math.isfinite(stated) and stated > 0:
+        return float(stated)
+    return float(row["bbox"][2]) * float(row["bbox"][3])
 
 
 def _skeleton(categories: list[dict[str, Any]]) -> Skeleton:

@@ -85,7 +85,10 @@ class SceneDataset(KeyedDataset[Sample]):
         assert scene.objects is not None
         if scene.size is not None and scene.size != size:
             raise UserError(f"{scene.name}: is {size}, its marks are for {scene.size} (H, W)")
-        return _marks(scene.objects, size, self.marks)
+        try:
+            return _marks(scene.objects, size, self.marks)
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"{scene.name}: a mask cannot be read ({error})") from None
 
     def _classes(self, scene: Scene, size: tuple[int, int]) -> Pixels:
         assert scene.classes is not None

@@ -18,6 +18,8 @@ from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.voc import palette
 
+Floats = npt.NDArray[np.float64]
+
 # Outlines in an object's own frame: the tip is at (0, -1), the left at (-w, 0), the tail at (0, 1).
 _TURN = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 SHAPES: dict[str, npt.NDArray[np.float64]] = {
@@ -66,7 +68,8 @@ def generate(index: int, seed: int, rules: SceneRules) -> Scene:
     """Scene ``index`` of a seed."""
     chance = np.random.default_rng((seed, index))
     side = rules.side
-    picture = _texture(chance, side)
+    base, pattern, tint = _texture(chance, side)
+    picture = _coloured(base, pattern, tint)
     numbers = np.zeros((side, side), np.uint8)  # 0 ground, else 1 + object
     labels: list[int] = []
     frames: list[_Frame] = []
@@ -87,8 +90,8 @@ def generate(index: int, seed: int, rules: SceneRules) -> Scene:
         frames.append(frame)
         wholes.append(float(inside.sum()))
         numbers[inside] = len(labels)
-        own = _texture(chance, side)
-        picture[inside] = own[inside]
+        base, pattern, tint = _texture(chance, side)
+        picture[inside] = _coloured(base, pattern[inside], tint)
     return _as_scene(index, picture, numbers, labels, frames)
 
 
@@ -159,8 +162,13 @@ def _filled(points: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.bool_]
     return np.array(image, bool)
 
 
-def _texture(chance: np.random.Generator, side: int) -> npt.NDArray[np.uint8]:
-    """(side, side, 3): a colour with a pattern of stripes or blots around it."""
+def _coloured(base: Floats, pattern: Floats, tint: Floats) -> npt.NDArray[np.uint8]:
+    """A colour (3,) with a pattern (...) of another around it: (..., 3)."""
+    return np.clip(base + pattern[..., None] * tint, 0, 255).astype(np.uint8)
+
+
+def _texture(chance: np.random.Generator, side: int) -> tuple[Floats, Floats, Floats]:
+    """A colour (3,), stripes or blots of -1..1 (side, side), and the colour that they add (3,)."""
     base = chance.uniform(40, 215, 3)
     if chance.random() < 0.5:
         cells = int(chance.integers(4, 24))
@@ -171,5 +179,4 @@ def _texture(chance: np.random.Generator, side: int) -> npt.NDArray[np.uint8]:
         steps = np.arange(side)
         slope = np.cos(turn) * steps[None] + np.sin(turn) * steps[:, None]
         pattern = np.sin(2 * np.pi * slope / period)
-    tint = chance.uniform(-45, 45, 3)
-    return np.clip(base + pattern[..., None] * tint, 0, 255).astype(np.uint8)
+    return base, pattern, chance.uniform(-45, 45, 3)

@@ -17,8 +17,11 @@ CAMVID = (
     *("sign", "fence", "car", "pedestrian", "bicyclist"),
 )
 MSRA_TRAIN = 2500  # images of MSRA-B's training part
-_IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
-_MAPS = ("masks", "mask", "labels", "annotations", "annotation", "ground_truth_mask", "GT", "gt")
+_IMAGES = ("images", "image", "imgs", "img", "jpegimages", "dut-omron-image")  # in lower case
+_MAPS = (
+    *("masks", "mask", "labels", "annotations", "annotation", "ground_truth_mask", "gt"),
+    "pixelwisegt-new-png",
+)
 _VAL = ("val", "valid", "validation", "test")
 
 
@@ -104,6 +107,14 @@ def read_msra(root: Path, options: SceneOptions) -> Scenes:
     return found
 
 
+def recognise(path: Path) -> str | None:
+    """``pairs`` or, where all is for evaluation or for salient objects, ``ecssd``."""
+    home = path / "train" if (path / "train").is_dir() else path
+    if _first(home, _IMAGES) is None or _first(home, _MAPS) is None:
+        return None
+    return "pairs" if (path / "classes.txt").is_file() else "ecssd"
+
+
 def _only_salient(root: Path, options: SceneOptions) -> None:
     if options.marks != "salient":
         raise UserError(f"{root}: salient objects only, no {options.marks}")
@@ -144,7 +155,11 @@ def _home(root: Path, tally: Tally, marks: str = "salient") -> tuple[Scene, ...]
 
 
 def _first(root: Path, names: Iterable[str]) -> Path | None:
-    return next((root / name for name in names if (root / name).is_dir()), None)
+    """The first of some folders, however their letters are written; of PASCAL-S the one below."""
+    here = {entry.name.lower(): entry for entry in sorted(root.iterdir()) if entry.is_dir()}
+    found = next((here[name] for name in names if name in here), None)
+    below = found and found / "pascal"
+    return below if below is not None and below.is_dir() else found
 
 
 def _pairs(root: Path, images: Path, maps: Path, tally: Tally, marks: str) -> tuple[Scene, ...]:

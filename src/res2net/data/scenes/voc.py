@@ -20,6 +20,7 @@ CLASSES = (
 _IMAGES = (".jpg", ".jpeg", ".png", ".JPG")
 _MAPS = (  # folder, list of training images; the first that is there
     ("SegmentationClassAug", "train_aug"),  # VOC12 with SBD: 10,582 and 1,449
+    ("SegmentationClassAug", "trainaug"),
     ("SegmentationClass", "train_aug"),
     ("SegmentationClass", "train"),
 )

@@ -61,8 +61,9 @@ def conclude(
     shown = "\n\n".join(f"![{Path(name).stem}]({name})" for name in pictures)
     commands = f"```sh\nres2net evaluate {run} --data {card.data}\nres2net predict {run} IMAGE\n```"
     body = "\n".join(["| | |", "| --- | ---: |", *lines])
+    sizes = f"Small is below 32² = 1,024 pixels, large from 96² = 9,216 on: {task.sizes}."
     title = f"# {card.network} on {job.images.name}: {task.title}"
-    write_text(run / "report.md", "\n\n".join([title, facts, body, shown, commands]) + "\n")
+    write_text(run / "report.md", "\n\n".join([title, facts, body, sizes, shown, commands]) + "\n")
     say(f"best checkpoint: {scores.headline}; see {run / 'report.md'}")
     return scores
 

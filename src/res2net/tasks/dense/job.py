@@ -40,6 +40,10 @@ def build_job(
         parse_source(config.data),
         SceneOptions(marks=task.marks, val_fraction=config.input.val_fraction, seed=config.seed),
     )
+    if not images.train:
+        raise UserError(
+            f"{config.data}: no images to train on; as it is, this set is for `res2net evaluate`"
+        )
     card = describe(task, config, images)
     torch.manual_seed(config.seed)  # the weights
     model = build(task, card, pretrained=config.net.pretrained)

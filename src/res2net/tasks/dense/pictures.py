@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from res2net.drawing.canvas import (
     BLUE,
@@ -18,8 +22,11 @@ from res2net.drawing.canvas import (
     fit,
     headed_figure,
     letterbox,
+    measure,
     write,
 )
+from res2net.drawing.marks import Colour
+from res2net.metrics.sizes import SIZES
 from res2net.tasks.dense.task import Curve
 
 COLOURS = (BLUE, ORANGE)
@@ -46,50 +53,108 @@ def draw_curves(
 
 
 def draw_sheet(
-    rows: Sequence[tuple[Sequence[Picture], str]], title: str, subtitle: str, path: Path
+    rows: Sequence[tuple[Sequence[Picture], str]],
+    title: str,
+    subtitle: str,
+    path: Path,
+    legend: Sequence[tuple[str, Colour]] = (),
 ) -> None:
-    """Pictures side by side, a row each with its name below."""
+    """Pictures side by side, a row each with its name below; names and their colours above."""
     columns = max((len(pictures) for pictures, _ in rows), default=1)
     side = (WIDTH - 2 * MARGIN - GAP * (columns - 1)) // columns
-    height = TOP + len(rows) * (side + 44) + MARGIN
+    lines = _flowed([name for name, _ in legend])
+    first = TOP + 30 * len(lines)
+    height = first + len(rows) * (side + 44) + MARGIN
     with headed_figure(path, height, title, subtitle) as figure:
+        colours = dict(legend)
+        for row, line in enumerate(lines):
+            for left, name in line:
+                x, y = left / WIDTH, 1 - (TOP + 30 * row + 20) / height
+                colour = tuple(value / 255 for value in colours[name])
+                size = (18 / WIDTH, 18 / height)
+                figure.add_artist(Rectangle((x, y), *size, facecolor=colour, edgecolor=GREY))
+                write(figure, name, left + 26, TOP + 30 * row + 11, size=7)
         for row, (pictures, name) in enumerate(rows):
-            top = TOP + row * (side + 44)
+            top = first + row * (side + 44)
             for column, picture in enumerate(pictures):
                 left = MARGIN + column * (side + GAP)
                 figure.figimage(letterbox(picture, side), left, height - top - side)
             write(figure, fit(name, side, 7), MARGIN, top + side + 18, size=7, color=GREY)
 
 
-def draw_bars(
-    path: Path,
-    title: str,
-    subtitle: str,
-    classes: Sequence[tuple[str, float]],
-    sizes: Sequence[tuple[str, float, str]],
-    labels: tuple[str, str, str],
-) -> None:
-    """A figure in percent for each class (the worst 40 of many), and for each size of object.
+def _flowed(names: Sequence[str]) -> list[list[tuple[int, str]]]:
+    """Names one after the other, with their left edge, in as many lines as they need."""
+    lines: list[list[tuple[int, str]]] = []
+    left = WIDTH
+    for name in names:
+        wide = round(measure(name, 7)) + 26
+        if left + wide > WIDTH - MARGIN:
+            lines.append([])
+            left = MARGIN
+        lines[-1].append((left, name))
+        left += wide + 24
+    return lines
 
-    Args:
-        classes: (name, percent).
-        sizes: (name, percent, remark above the bar).
-        labels: below the classes; beside and above the sizes.
-    """
-    worst = sorted(classes, key=lambda each: each[1])[:MOST_CLASSES]
-    tall = 26 * max(len(worst), 8)
-    with headed_figure(path, TOP + 60 + tall + 90, title, subtitle) as figure:
-        axes = add_axes(figure, MARGIN + 150, TOP + 30, 420, tall)
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """What stands on the left of a picture of scores, a bar each."""
+
+    title: str
+    label: str  # of the axis
+    values: Sequence[tuple[str, float]]  # name, percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class BySize:
+    """How well objects of each size were found."""
+
+    title: str
+    things: str  # what is counted: "object", "region", "image"
+    label: str  # of the axis
+    series: Mapping[str, Mapping[str, float | None]]  # legend → size → percent
+    counts: Mapping[str, int]  # size → how many there are
+
+
+def draw_bars(path: Path, title: str, subtitle: str, bars: Bars, by_size: BySize) -> None:
+    """Figures in percent, the lowest 40 of many, and beside them those by size."""
+    worst = sorted(bars.values, key=lambda each: each[1])[:MOST_BARS]
+    tall = max(26 * len(worst), LEAST_TALL)
+    with headed_figure(path, TOP + 60 + tall + 120, title, subtitle) as figure:
+        axes = add_axes(figure, MARGIN + 150, TOP + 30, 400, tall)
         axes.barh(range(len(worst)), [value for _, value in worst], color=BLUE)
-        axes.set_yticks(range(len(worst)), [fit(name, 150, 7) for name, _ in worst])
-        axes.set(xlim=(0, 100), xlabel=labels[0])
-        axes.set_title("Classes")
-        axes = add_axes(figure, MARGIN + 740, TOP + 30, 380, tall)
-        axes.bar([k for k, _, _ in sizes], [value for _, value, _ in sizes], color=ORANGE)
-        for i, (_, value, remark) in enumerate(sizes):
-            axes.text(i, value + 1, remark, ha="center", size=7, color=GREY)
-        axes.set(ylim=(0, 108), ylabel=labels[1])
-        axes.set_title(labels[2])
+        for i, (_, value) in enumerate(worst):
+            axes.text(value + 1, i, f"{value:.1f}", va="center", size=7, color=GREY)
+        axes.set_yticks(range(len(worst)), [fit(name, 140, 7) for name, _ in worst])
+        axes.set(xlim=(0, 108), ylim=(-0.6, len(worst) - 0.4), xlabel=bars.label)
+        axes.set_title(bars.title)
+        draw_sizes(add_axes(figure, MARGIN + 690, TOP + 30, 440, LEAST_TALL), by_size)
 
 
-MOST_CLASSES = 40  # bars
+def draw_sizes(axes: Axes, by_size: BySize) -> None:
+    """Bars of each size, side by side, with their value; how many there are stands below."""
+    width = 0.8 / len(by_size.series)
+    for k, ((name, values), colour) in enumerate(
+        zip(by_size.series.items(), COLOURS, strict=False)
+    ):
+        for i, size in enumerate(SIZES):
+            value = values.get(size)
+            x = i + (k - (len(by_size.series) - 1) / 2) * width
+            axes.bar(x, value or 0.0, 0.94 * width, color=colour, label=name if i == 0 else None)
+            if value is not None:
+                axes.text(x, value + 1, f"{value:.1f}", ha="center", size=7, color=GREY)
+    names = []
+    for size, limits in LIMITS.items():
+        count = by_size.counts.get(size, 0)
+        many = counted(count, by_size.things) if count else f"no {by_size.things}"
+        names.append(f"{size}, {limits}\n{many}")
+    axes.set_xticks(range(len(SIZES)), names)
+    axes.set(ylim=(0, 108), ylabel=by_size.label, xlim=(-0.5, len(SIZES) - 0.5))
+    axes.set_title(by_size.title)
+    if len(by_size.series) > 1:
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(by_size.series))
+
+
+LIMITS = {"small": "< 32² px", "medium": "< 96² px", "large": "≥ 96² px"}
+MOST_BARS = 40
+LEAST_TALL = 240  # pixels

@@ -74,6 +74,7 @@ class DenseTask:
     marks: Marks  # that it learns from
     monitor: str  # the lowest is best
     curves: tuple[Curve, ...]
+    sizes: str  # what small, medium and large mean, for people
     describe: Callable[[RunConfig, Scenes], tuple[dict[str, Any], Preprocess]]  # head's options
     build: Callable[[ModelCard, str | None], nn.Module]  # (card, pretrained) → network
     body: Callable[[Any], Backbone]  # the backbone inside

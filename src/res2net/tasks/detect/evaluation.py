@@ -101,11 +101,12 @@ class DetectScores:
                     self.classes, scores.objects, scores.per_class, strict=True
                 )
             ]
-            for size in ("small", "medium", "large"):
+            for size, count in scores.sizes.items():
                 stats = scores.stats
-                sizes.append((kind, size, stats[f"ap_{size}"], stats[f"ar_{size}"]))
+                sizes.append((kind, size, count, stats[f"ap_{size}"], stats[f"ar_{size}"]))
         write_table(folder / "per_class.csv", ("of", "class", "objects", "ap_percent"), rows)
-        write_table(folder / "by_size.csv", ("of", "size", "ap_percent", "ar_percent"), sizes)
+        head = ("of", "size", "objects", "ap_percent", "ar_percent")
+        write_table(folder / "by_size.csv", head, sizes)
         masks = self.main.kind == "segm"
         draw_scores(
             self.main, self.classes, f"Scores of {'masks' if masks else 'boxes'}",

@@ -13,6 +13,7 @@ from res2net.drawing.canvas import Picture, counted
 from res2net.drawing.marks import colour_of, draw_boxes, tint
 from res2net.metrics.coco import CocoScores
 from res2net.metrics.detections import Detections
+from res2net.metrics.sizes import SIZES
 from res2net.tasks.dense import pictures
 
 Seen = tuple[Tensor, Objects, Detections, str]  # image, truth, what was found, name
@@ -65,13 +66,21 @@ def draw_sheet(
 def draw_scores(scores: CocoScores, names: Sequence[str], title: str, path: Path) -> None:
     """Average precision of each class, and by the size of objects."""
     known = [(n, v) for n, v in zip(names, scores.per_class, strict=True) if v is not None]
-    sizes = [(size, scores.stats.get(f"ap_{size}")) for size in ("small", "medium", "large")]
+    by_size = pictures.BySize(
+        title="By size of the object",
+        things="object",
+        label="%",
+        series={
+            "AP": {size: scores.stats[f"ap_{size}"] for size in SIZES},
+            "AR": {size: scores.stats[f"ar_{size}"] for size in SIZES},
+        },
+        counts=scores.sizes,
+    )
     pictures.draw_bars(
         path,
         title,
         f"AP {scores.stats['ap'] or 0:.1f} %, AP50 {scores.stats['ap50'] or 0:.1f} % of "
-        f"{sum(scores.objects):,} objects of {counted(len(known), 'kind')}",
-        known,
-        [(size, value, f"{value:.1f} %") for size, value in sizes if value is not None],
-        ("AP, %", "AP, %", "Objects (small < 32², large ≥ 96² px)"),
+        f"{counted(sum(scores.objects), 'object')} of {counted(len(known), 'kind')}",
+        pictures.Bars(title="By class", label="AP, %", values=known),
+        by_size,
     )

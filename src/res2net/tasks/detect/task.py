@@ -97,6 +97,8 @@ DETECT = DenseTask(
         ("Loss", (("train/loss", "training"),)),
         ("Error, 100 % - AP", (("val/ap_error", "AP"), ("val/ap50_error", "AP50"))),
     ),
+    sizes="an object's size is its area in the image's own pixels: of its mask where the "
+    "annotation has one, else of its box",
     describe=describe,
     build=build,
     body=body_of,

@@ -74,9 +74,10 @@ class PoseScores:
         """``by_size.csv`` and pictures."""
         from res2net.tasks.pose.pictures import draw_scores, draw_sheet
 
-        sizes = [(size, count, value) for size, (value, count) in self.near.items()]
+        blank = (None, 0)
+        sizes = [(size, *reversed(self.near.get(size, blank))) for size in SIZES]
         write_table(folder / "by_size.csv", ("size", "objects", "mean_oks_percent"), sizes)
-        draw_scores(self.scores, self.near, self.boxes, folder / "scores.png")
+        draw_scores(self.scores, _NAMES, self.near, self.boxes, folder / "scores.png")
         draw_sheet(self.seen, self.skeleton, folder / "sheet.png")
         return "scores.png", "sheet.png"
 

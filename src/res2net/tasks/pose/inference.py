@@ -133,7 +133,7 @@ class Posed:
         found = self.detections
         assert found.keypoints is not None
         sure = int((found.keypoints[:, :, 2] > SURE).sum())
-        return f"{len(found)} poses, {sure} sure key-points"
+        return f"poses: {len(found)}, sure key-points: {sure}"
 
     def pictures(self) -> Mapping[str, Any]:
         """The image with its skeletons."""

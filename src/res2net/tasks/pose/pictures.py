@@ -42,15 +42,27 @@ def draw_sheet(
 
 
 def draw_scores(
-    scores: CocoScores, near: Mapping[str, tuple[float, int]], boxes: str, path: Path
+    scores: CocoScores,
+    names: Mapping[str, str],
+    near: Mapping[str, tuple[float, int]],
+    boxes: str,
+    path: Path,
 ) -> None:
-    """The averages, and how near poses are to objects of each size."""
-    stats = [(name.upper(), value) for name, value in scores.stats.items() if value is not None]
+    """The averages by their names, and how near poses are to objects of each size."""
     pictures.draw_bars(
         path,
-        "Key-points",
-        f"AP {scores.stats['ap'] or 0:.1f} %, {boxes}",
-        stats,
-        [(size, value, counted(count, "object")) for size, (value, count) in near.items()],
-        ("%", "mean OKS, %", "Objects (small < 32², large ≥ 96² px)"),
+        "Scores of key-points",
+        f"AP {scores.stats['ap'] or 0:.1f} % of {counted(sum(scores.objects), 'object')}, {boxes}",
+        pictures.Bars(
+            title="Precision and recall",
+            label="%",
+            values=[(names[k], value) for k, value in scores.stats.items() if value is not None],
+        ),
+        pictures.BySize(
+            title="By size of the object",
+            things="object",
+            label="mean OKS, %",
+            series={"OKS": {size: value for size, (value, _) in near.items()}},
+            counts={size: count for size, (_, count) in near.items()},
+        ),
     )

@@ -104,6 +104,8 @@ POSE = DenseTask(
         ("Loss", (("train/loss", "training"), ("val/loss", "validation"))),
         ("Error, 100 % - AP", (("val/ap_error", "validation"),)),
     ),
+    sizes="an object's size is the area that its annotation states, in the image's own pixels; "
+    "COCO's AP leaves small ones out, mean OKS (how near the best pose comes) does not",
     describe=describe,
     build=build,
     body=lambda model: model.body,

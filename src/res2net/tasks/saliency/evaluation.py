@@ -73,7 +73,10 @@ class DssScores:
         """``by_size.csv``, ``curves_by_threshold.csv`` and pictures."""
         from res2net.tasks.saliency.pictures import draw_scores, draw_sheet
 
-        sizes = [(k, n, each.max_f, each.mae) for k, (n, each) in self.by_size.items()]
+        sizes: list[tuple[object, ...]] = []
+        for size in SIZES:
+            count, own = self.by_size.get(size, (0, None))
+            sizes.append((size, count, own and own.max_f, own and own.mae))
         write_table(folder / "by_size.csv", ("size", "images", "max_f", "mae"), sizes)
         scores = self.scores
         f = f_measure(scores.precision, scores.recall)

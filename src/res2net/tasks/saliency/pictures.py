@@ -11,7 +11,6 @@ from torch import Tensor
 from res2net.drawing.canvas import (
     BLUE,
     GREEN,
-    GREY,
     MARGIN,
     ORANGE,
     TOP,
@@ -52,11 +51,14 @@ def draw_scores(
         axes.set(xlabel="threshold", ylim=(0, 1.02), xlim=(0, 255))
         axes.set_title("By threshold")
         axes.legend()
-        axes = add_axes(figure, MARGIN + 660, TOP + 40, 420, 340)
-        axes.bar(list(by_size), [each.max_f for _, each in by_size.values()], color=ORANGE)
-        for i, (count, each) in enumerate(by_size.values()):
-            axes.text(
-                i, each.max_f + 0.01, counted(count, "image"), ha="center", size=7, color=GREY
-            )
-        axes.set(ylim=(0, 1.08), ylabel="max F-measure")
-        axes.set_title("By size of what is salient (small < 32², large ≥ 96² px)")
+        shown = pictures.BySize(
+            title="By size of what is salient",
+            things="image",
+            label="%",
+            series={
+                "max F-measure": {size: 100 * each.max_f for size, (_, each) in by_size.items()},
+                "mean absolute error": {size: 100 * s.mae for size, (_, s) in by_size.items()},
+            },
+            counts={size: count for size, (count, _) in by_size.items()},
+        )
+        pictures.draw_sizes(add_axes(figure, MARGIN + 660, TOP + 40, 460, 340), shown)

@@ -76,6 +76,7 @@ SALIENCY = DenseTask(
         ("Loss, all sides", (("train/loss", "training"), ("val/loss", "validation"))),
         ("Error, %", (("val/f_error", "1 - max F-measure"), ("val/mae", "mean absolute error"))),
     ),
+    sizes="an image belongs to the size of all that is salient in it, taken together, by area",
     describe=describe,
     build=build,
     body=lambda model: model.body,

@@ -17,15 +17,16 @@ from res2net.tasks.dense import pictures
 
 OPACITY = 0.55  # of the colours over the image
 NAMED = 8  # classes in a legend
+VOID: Colour = (224, 224, 192)  # of what does not count, as VOC has it
 LEAST = 0.002  # share of the image that a class in a legend covers
 
 
 def overlay(image: Tensor, classes: npt.NDArray[np.integer], palette: Sequence[Colour]) -> Picture:
     """The image (3, H, W) under the colours of its classes (H, W).
 
-    What is black in the palette (a background) stays as it is, what does not count turns grey.
+    What is black in the palette (a background) stays as it is, what does not count turns pale.
     """
-    colours = np.full((256, 3), 128, np.uint8)
+    colours = np.full((256, 3), VOID, np.uint8)
     colours[: len(palette)] = palette
     pixels = image.permute(1, 2, 0).numpy().astype(np.float32)  # (H, W, 3)
     over = colours[classes.clip(0, IGNORED)]
@@ -58,15 +59,22 @@ def draw_sheet(
         (
             (
                 np.ascontiguousarray(image.permute(1, 2, 0).numpy()),
-                labelled(image, truth.numpy(), names, palette),
-                labelled(image, found.numpy(), names, palette),
+                overlay(image, truth.numpy(), palette),
+                overlay(image, found.numpy(), palette),
             ),
             name,
         )
         for image, truth, found, name in seen
     ]
+    shown = np.unique(np.concatenate([each.ravel() for _, *two, _ in seen for each in two]))
+    legend = [(names[k], palette[k]) for k in shown if k < len(names)]
+    legend = [
+        (name, c) if any(c) else (f"{name} (as it is)", (255, 255, 255)) for name, c in legend
+    ]
+    if IGNORED in shown:
+        legend.append(("does not count", VOID))
     subtitle = f"{counted(len(seen), 'image')}: as it is, as it was marked, as it was predicted"
-    pictures.draw_sheet(rows, "Segmentation", subtitle, path)
+    pictures.draw_sheet(rows, "Segmentation", subtitle, path, legend)
 
 
 def draw_scores(scores: SegmentationScores, classes: Sequence[str], path: Path) -> None:
@@ -75,12 +83,13 @@ def draw_scores(scores: SegmentationScores, classes: Sequence[str], path: Path) 
     pictures.draw_bars(
         path,
         "Scores by class and by size",
-        f"mean IoU {scores.mean_iou:.1f} % of {counted(len(known), 'class')[:-1]}es",
-        known,
-        [
-            (size, share, f"{scores.regions[size]:,} regions")
-            for size, share in scores.region_recall.items()
-            if share is not None
-        ],
-        ("IoU, %", "pixels found, %", "Regions (small < 32², large ≥ 96² px)"),
+        f"mean IoU {scores.mean_iou:.1f} % of {counted(len(known), 'kind')}",
+        pictures.Bars(title="By class", label="IoU, %", values=known),
+        pictures.BySize(
+            title="By size of the region",
+            things="region",
+            label="pixels found, %",
+            series={"found": scores.region_recall},
+            counts=scores.regions,
+        ),
     )
