@@ -10,6 +10,7 @@ import csv
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from res2net.paper.networks import NETWORKS, find_variant
@@ -18,6 +19,9 @@ from res2net.paper.recipes import RECIPES
 from res2net.paper.recipes_dense import DENSE_RECIPES
 from res2net.paper.structure import tally
 from res2net.paper.widths import choose_width
+from res2net.studies.results import difference, read_rows, spread
+from res2net.studies.scenes import PREFIX
+from res2net.studies.table import STUDIES, find_study
 from res2net.weights.catalogue import CATALOGUE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -283,6 +287,48 @@ def widths() -> str:
     return markdown(("budget", *(f"s = {scale}" for scale in WIDTH_SCALES)), rows)
 
 
+def study(name: str) -> str:
+    """A study: what each point is and costs, and what its rows say so far."""
+    asked = find_study(name)
+    file = RESULTS / "studies" / f"{name}.csv"
+    rows = read_rows(asked, file)
+    columns = sorted(
+        {column for row in rows for column in row if column.startswith(PREFIX)},
+        key=lambda column: float(column.removeprefix(PREFIX)),
+    )
+    base, cells = asked.points[0], []
+    for point in asked.points:
+        counted, found = asked.count(point), spread(rows, point)
+        cells.append(
+            (
+                f"`{point.label}`",
+                " ".join((f"`{point.network}`", *(f"{k}={v}" for k, v in point.settings.items()))),
+                f"{counted.params / 1e6:.3f}",
+                f"{counted.macs / 1e6:.1f}",
+                str(len(found.values)),
+                str(found),
+                "" if point is base else str(difference(rows, point, base)),
+                *(str(spread(rows, point, column)) for column in columns),
+            )
+        )
+    head = (
+        *("point", "network", "parameters, M", "MACs, M", "seeds"),
+        *("top-1 error, last epoch, %", f"against `{base.label}`, points"),
+        *(f"{column.removeprefix(PREFIX)} px" for column in columns),
+    )
+    said = f"{asked.question}\n\n{markdown(head, cells)}"
+    if not rows:
+        return f"{said}\nNot measured yet.\n"
+    last = rows[-1]
+    commits = ", ".join(sorted({row["commit"] for row in rows}))
+    about_rows = (
+        f"\nMean ± standard deviation over seeds, differences seed by seed. {last['epochs']} "
+        f"epochs, batch {last['batch']}, {last['val_images']} images measured; {last['cpu']}, torch "
+        f"{last['torch']}, commit {commits}, {last['date']}: `{last['command']}`\n"
+    )
+    return f"{said}{about_rows}\n![{asked.question}](../results/studies/{name}.png)\n"
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "networks": networks,
     "recipes": recipes,
@@ -299,6 +345,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "trainings": trainings,
     "widths": widths,
     "weights": weights,
+    **{f"study-{name}": partial(study, name) for name in STUDIES},
 }
 
 

@@ -94,8 +94,7 @@ def run(study: Study, folder: Path, results: Path, options: Any, command: str) -
 
 def list_studies() -> None:
     """Every study with what it asks and what is left of it."""
-    from res2net.studies.results import read_rows
-    from res2net.studies.run import progress
+    from res2net.studies.results import progress, read_rows
     from res2net.studies.table import STUDIES
 
     table = new_table("study", right=("rows",), wrapped=("question", "left"))

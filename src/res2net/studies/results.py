@@ -1,23 +1,44 @@
-"""Rows of results: read, appended, and how long what is left will take."""
+"""Rows of results: read, summed up, and how long what is left will take. No torch."""
 
 from __future__ import annotations
 
 import csv
+import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
-from res2net.bench.protocol import append_rows
 from res2net.errors import UserError
-from res2net.files import make_folder
-from res2net.studies.measures import card_of, epochs_of
 from res2net.studies.study import Point, Study
 
 Row = Mapping[str, str]
+SCORE = "last_top1_error"  # percent; see ``measures.headline``
 # Multiply-adds of forward passes a second, until a study has rows of its own: one core with bf16
 # trains a Res2Net of 49 M at about 200 images a second.
 USUAL_SPEED = 1e10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """Some numbers, one a seed."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def std(self) -> float:
+        """Of the sample (n − 1); 0 for one value."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
+
+    def __str__(self) -> str:
+        """``31.20 ± 0.15``; without ± for one value; a dash for none."""
+        if not self.values:
+            return "–"
+        alone = len(self.values) == 1
+        return f"{self.mean:.2f}" if alone else f"{self.mean:.2f} ± {self.std:.2f}"
 
 
 def read_rows(study: Study, results: Path) -> list[dict[str, str]]:
@@ -28,8 +49,11 @@ def read_rows(study: Study, results: Path) -> list[dict[str, str]]:
     """
     if not results.is_file():
         return []
-    with results.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with results.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{results}: cannot be read ({error}); name another --results") from None
     now = {point.label: written(study, point) for point in study.points}
     for row in rows:
         if not {"study", "point", "seed", "settings"} <= row.keys():
@@ -53,49 +77,37 @@ def is_done(rows: Sequence[Row], point: Point, seed: int) -> bool:
     return any(row["point"] == point.label and row["seed"] == str(seed) for row in rows)
 
 
-def append_row(
-    study: Study, point: Point, seed: int, run: Path, results: Path, command: str
-) -> None:
-    """Append the row of a finished run; several processes may do so at once.
+def spread(rows: Sequence[Row], point: Point, column: str = SCORE) -> Spread:
+    """A column of a point over its seeds."""
+    own = [row for row in rows if row["point"] == point.label and row.get(column)]
+    return Spread(values=tuple(float(row[column]) for row in own))
 
-    Raises:
-        UserError: the file cannot be written.
-    """
-    card, epochs, count = card_of(run), epochs_of(run), study.count(point)
-    settings = study.settings_of(point)
-    row: dict[str, object] = {
-        "study": study.name,
-        "point": point.label,
-        "group": point.group,
-        "seed": seed,
-        "network": point.network,
-        "options": " ".join(f"{name}={value}" for name, value in card["options"].items()),
-        "params": count.params,
-        "macs": count.macs,
-        "data": study.data,
-        "pixels": card["preprocess"]["size"],
-        "epochs": len(epochs),
-        "steps": int(epochs[-1]["step"]),
-        "batch": settings["train.batch"],
-        **study.measure(run),
-        "seconds": round(sum(float(epoch["seconds"]) for epoch in epochs)),
-        "settings": written(study, point),
-    }
-    make_folder(results.parent, "--results")
-    with FileLock(results.with_name(f".{results.name}.lock")):
-        append_rows(results, [row], command)
+
+def difference(rows: Sequence[Row], point: Point, base: Point, column: str = SCORE) -> Spread:
+    """How much more a point has in a column than another, seed by seed where both have one."""
+    by_seed = [
+        {row["seed"]: float(row[column]) for row in rows if row["point"] == p.label}
+        for p in (point, base)
+    ]
+    both = [seed for seed in by_seed[0] if seed in by_seed[1]]
+    return Spread(values=tuple(by_seed[0][seed] - by_seed[1][seed] for seed in both))
 
 
 def seconds_left(
     study: Study, left: Sequence[tuple[Point, int]], rows: Sequence[Row]
 ) -> tuple[float, bool]:
     """Seconds that the trainings left will take, and whether that follows from measured rows."""
-    labels = {point.label: point for point in study.points}
-    done = [row for row in rows if row["point"] in labels and float(row["seconds"]) > 0]
-    spent = sum(float(row["seconds"]) for row in done)
-    speed = USUAL_SPEED
-    if spent:
-        speed = sum(study.work(labels[row["point"]]) for row in done) / spent
-    own = {row["point"]: float(row["seconds"]) for row in done}
+    points = {point.label: point for point in study.points}
+    spent = sum(float(row["seconds"]) for row in rows)
+    speed = sum(study.work(points[row["point"]]) for row in rows) / spent if spent else USUAL_SPEED
+    own = {row["point"]: float(row["seconds"]) for row in rows}
     total = sum(own.get(point.label) or study.work(point) / speed for point, _ in left)
     return total, bool(spent)
+
+
+def progress(study: Study, left: Sequence[tuple[Point, int]], rows: Sequence[Row]) -> str:
+    """How much is left, in trainings and hours."""
+    seconds, measured = seconds_left(study, left, rows)
+    hours = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
+    basis = "as fast as the rows so far" if measured else "guessed from multiply-adds"
+    return f"trainings left: {len(left)}, about {hours} ({basis})"

@@ -7,9 +7,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from res2net.bench.protocol import append_rows
+from res2net.config import RunConfig
 from res2net.errors import Stopped, UserError
 from res2net.files import make_folder
-from res2net.studies.results import append_row, is_done, read_rows, seconds_left
+from res2net.studies.measures import card_of, epochs_of
+from res2net.studies.pictures import draw
+from res2net.studies.results import is_done, progress, read_rows, written
 from res2net.studies.study import Point, Settings, Study
 from res2net.train.folder import CONFIG
 from res2net.train.run import fit
@@ -36,7 +40,8 @@ def run_study(
 
     Args:
         folder: of the run folders, POINT-seedN.
-        results: CSV that a row is appended to as soon as a run has ended.
+        results: CSV that a row is appended to as soon as a run has ended; a picture of all rows
+            lies beside it.
         data: FORMAT:PATH or a path; None for data without files.
         only: labels of points; all where empty.
         seeds: so many of each point; None takes the study's number.
@@ -54,46 +59,57 @@ def run_study(
     points = [study.find_point(label) for label in only] or list(study.points)
     planned = [(p, s) for s in range(study.seeds if seeds is None else seeds) for p in points]
     make_folder(folder, "--out")
+    make_folder(results.parent, "--results")
     for number, (point, seed) in enumerate(planned, 1):
-        rows = read_rows(study, results)
-        if is_done(rows, point, seed):
-            continue
-        left = [(p, s) for p, s in planned[number - 1 :] if not is_done(rows, p, s)]
-        run = run_folder(folder, point, seed)
+        run = folder / f"{point.label}-seed{seed}"
         try:
             with FileLock(folder / f".{run.name}.lock", timeout=0):
-                if is_done(read_rows(study, results), point, seed):
-                    continue  # another process has just ended it
+                rows = read_rows(study, results)
+                if is_done(rows, point, seed):
+                    continue
+                left = [(p, s) for p, s in planned if not is_done(rows, p, s)]
                 say(f"\n{study.name} {number}/{len(planned)}: {point.label}, seed {seed}")
                 say(progress(study, left, rows))
-                _train(study, point, seed, source, run, machine or {}, say)
-                append_row(study, point, seed, run, results, command)
+                _train(study.config(point, seed, source, machine or {}), run, say)
+                _append(_row(study, point, seed, run), study, results, command)
                 say(f"row appended to {results}")
         except Timeout:
             say(f"{point.label}, seed {seed}: another process trains it")
     return read_rows(study, results)
 
 
-def run_folder(folder: Path, point: Point, seed: int) -> Path:
-    """Where a run lies."""
-    return folder / f"{point.label}-seed{seed}"
-
-
-def progress(
-    study: Study, left: Sequence[tuple[Point, int]], rows: Sequence[dict[str, str]]
-) -> str:
-    """How much is left, in trainings and hours."""
-    seconds, measured = seconds_left(study, left, rows)
-    hours = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
-    basis = "as fast as the rows so far" if measured else "guessed from multiply-adds"
-    return f"trainings left: {len(left)}, about {hours} ({basis})"
-
-
-def _train(
-    study: Study, point: Point, seed: int, data: str, run: Path, machine: Settings, say: Say
-) -> None:
+def _train(config: RunConfig, run: Path, say: Say) -> None:
     try:
-        begun = (run / CONFIG).is_file()
-        fit(study.config(point, seed, data, machine), run, resume=begun, say=say)
+        fit(config, run, resume=(run / CONFIG).is_file(), say=say)
     except Stopped:
         raise Stopped("stopped; the same command goes on") from None
+
+
+def _row(study: Study, point: Point, seed: int, run: Path) -> dict[str, object]:
+    """What is kept of a finished run."""
+    card, epochs, count = card_of(run), epochs_of(run), study.count(point)
+    return {
+        "study": study.name,
+        "point": point.label,
+        "group": point.group,
+        "seed": seed,
+        "network": point.network,
+        "options": " ".join(f"{name}={value}" for name, value in card["options"].items()),
+        "params": count.params,
+        "macs": count.macs,
+        "data": study.data,
+        "pixels": card["preprocess"]["size"],
+        "epochs": len(epochs),
+        "steps": int(epochs[-1]["step"]),
+        "batch": study.settings_of(point)["train.batch"],
+        **study.measure(run),
+        "seconds": round(sum(float(epoch["seconds"]) for epoch in epochs)),
+        "settings": written(study, point),
+    }
+
+
+def _append(row: dict[str, object], study: Study, results: Path, command: str) -> None:
+    """Append a row, which several processes may do at once, and draw all there are."""
+    with FileLock(results.with_name(f".{results.name}.lock")):
+        append_rows(results, [row], command)
+        draw(study, read_rows(study, results), results.with_suffix(".png"))

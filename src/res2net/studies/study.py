@@ -103,8 +103,7 @@ class Study:
     def work(self, point: Point) -> float:
         """Multiply-adds of the forward passes of one training."""
         settings = self.settings_of(point)
-        images = self.images * float(settings.get("input.train_fraction", 1.0))
-        return self.count(point).macs * images * int(settings["train.epochs"])
+        return float(self.count(point).macs * self.images * settings["train.epochs"])
 
     def source(self, given: str | None) -> str:
         """FORMAT:PATH of the data: as given, with or without the format.

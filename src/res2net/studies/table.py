@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from res2net.errors import UserError, did_you_mean
-from res2net.studies.cifar import SHIPPED, TWINS
+from res2net.studies.cifar import ABLATIONS, FIGURE5, SHIPPED, TWINS
+from res2net.studies.scenes import SCENES
 from res2net.studies.study import Study
 
-STUDIES: Mapping[str, Study] = {study.name: study for study in (TWINS, SHIPPED)}
+STUDIES: Mapping[str, Study] = {
+    study.name: study for study in (TWINS, SHIPPED, FIGURE5, SCENES, ABLATIONS)
+}
 
 
 def find_study(name: str) -> Study:

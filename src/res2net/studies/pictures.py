@@ -1,0 +1,148 @@
+"""What a study found, as a picture: means over seeds with their standard deviation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from res2net.data.scenes.single import LENGTHS
+from res2net.studies.results import Row, Spread, spread
+from res2net.studies.scenes import column_of
+from res2net.studies.study import Drawing, Point, Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ROW, PLOT, LEFT = 56, 520, 210  # pixels: a point of bars, the height of lines, before the axes
+
+
+def draw(study: Study, rows: Sequence[Row], path: Path) -> None:
+    """Draw the points that have rows and write a PNG.
+
+    Raises:
+        UserError: ``path`` cannot be written.
+    """
+    from res2net.drawing.canvas import MARGIN, TOP, WIDTH, add_axes, headed_figure
+
+    shown = [point for point in study.points if spread(rows, point).values]
+    if not shown:
+        return
+    tall = study.drawing != "bars"
+    height = PLOT if tall else ROW * len(shown) + 20
+    left = 110 if tall else LEFT
+    with headed_figure(
+        path, TOP + height + 110, study.question, _subtitle(study, rows, shown)
+    ) as figure:
+        axes = add_axes(figure, left, TOP + 16, WIDTH - left - MARGIN, height)
+        _DRAWINGS[study.drawing](axes, rows, shown)
+
+
+def _subtitle(study: Study, rows: Sequence[Row], shown: Sequence[Point]) -> str:
+    counts = sorted({len(spread(rows, point).values) for point in shown})
+    seeds = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
+    kept = study.settings_of(shown[0])
+    return (
+        f"{study.data}, {kept['train.epochs']} epochs, batch {kept['train.batch']}; "
+        f"mean ± standard deviation over seeds, {seeds}"
+    )
+
+
+def _bars(axes: Axes, rows: Sequence[Row], shown: Sequence[Point]) -> None:
+    """A row a point: each seed a ring, their mean a dot."""
+    from res2net.drawing.canvas import BLUE, GREY
+
+    for place, point in enumerate(shown):
+        accuracy = _accuracy(spread(rows, point))
+        axes.errorbar(
+            accuracy.mean, place, xerr=accuracy.std or None, fmt="o", color=BLUE, capsize=4
+        )
+        rings = [place - 0.22] * len(accuracy.values)
+        axes.plot(accuracy.values, rings, "o", mfc="none", color=GREY)
+        label = f"{accuracy}"
+        axes.annotate(label, (accuracy.mean, place + 0.34), ha="center", va="center", fontsize=7)
+    axes.set_yticks(range(len(shown)), [point.label for point in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.margins(x=0.15)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("top-1 accuracy after the last epoch, %  (a ring: one seed)")
+
+
+def _lines(axes: Axes, rows: Sequence[Row], shown: Sequence[Point]) -> None:
+    """Accuracy against parameters, a line a group; points without a group begin every line."""
+    from res2net.drawing.canvas import BLUE, GREEN, ORANGE, RED
+
+    start = [point for point in shown if not point.group]
+    groups = list(dict.fromkeys(point.group for point in shown if point.group))
+    for group, colour in zip(groups, (BLUE, ORANGE, GREEN, RED), strict=False):
+        line = [*start, *(point for point in shown if point.group == group)]
+        found = [_accuracy(spread(rows, point)) for point in line]
+        axes.errorbar(
+            [_params(rows, point) for point in line],
+            [each.mean for each in found],
+            yerr=[each.std for each in found],
+            fmt="o-",
+            color=colour,
+            capsize=4,
+            label=group,
+        )
+        for point, each in zip(line[len(start) :], found[len(start) :], strict=True):
+            place = (_params(rows, point), each.mean)
+            axes.annotate(
+                point.label.replace("_", " "), place, (6, -10), textcoords="offset points"
+            )
+    if not groups:
+        axes.plot(
+            [_params(rows, point) for point in start],
+            [_accuracy(spread(rows, point)).mean for point in start],
+            "o",
+            color=BLUE,
+        )
+    else:
+        axes.legend(title="grown", loc="upper left")
+    axes.margins(x=0.17, y=0.15)
+    axes.set_xlabel("parameters, M")
+    axes.set_ylabel("top-1 accuracy after the last epoch, %")
+
+
+def _sizes(axes: Axes, rows: Sequence[Row], shown: Sequence[Point]) -> None:
+    """Accuracy against the length of the object, a line a point."""
+    from res2net.drawing.canvas import BLUE, GREEN, ORANGE, RED
+
+    for number, point in enumerate(shown):
+        measured = [
+            (length, _accuracy(values))
+            for length in LENGTHS
+            if (values := spread(rows, point, column_of(length))).values
+        ]
+        nudge = 2 ** (0.025 * (number - (len(shown) - 1) / 2))  # bars side by side
+        axes.errorbar(
+            [length * nudge for length, _ in measured],
+            [each.mean for _, each in measured],
+            yerr=[each.std for _, each in measured],
+            fmt="o-",
+            color=(BLUE, ORANGE, GREEN, RED)[number % 4],
+            capsize=3,
+            label=f"{point.group} ({point.label.replace('_', '×')})",
+        )
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(LENGTHS, [f"{length:.0f}" for length in LENGTHS])
+    axes.minorticks_off()
+    axes.legend(loc="best")
+    axes.set_xlabel("length of the object, pixels")
+    axes.set_ylabel("top-1 accuracy of the best epoch, %")
+
+
+def _accuracy(errors: Spread) -> Spread:
+    return Spread(values=tuple(100 - error for error in errors.values))
+
+
+def _params(rows: Sequence[Row], point: Point) -> float:
+    return next(int(row["params"]) for row in rows if row["point"] == point.label) / 1e6
+
+
+_DRAWINGS: dict[Drawing, Callable[..., None]] = {  # (axes, rows, points)
+    "bars": _bars,
+    "lines": _lines,
+    "sizes": _sizes,
+}
