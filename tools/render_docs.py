@@ -323,8 +323,8 @@ def study(name: str) -> str:
     commits = ", ".join(sorted({row["commit"] for row in rows}))
     about_rows = (
         f"\nMean ± standard deviation over seeds, differences seed by seed. {last['epochs']} "
-        f"epochs, batch {last['batch']}, {last['val_images']} images measured; {last['cpu']}, torch "
-        f"{last['torch']}, commit {commits}, {last['date']}: `{last['command']}`\n"
+        f"epochs, batch {last['batch']}, {last['val_images']} images measured; {last['cpu']}, "
+        f"torch {last['torch']}, commit {commits}, {last['date']}: `{last['command']}`\n"
     )
     return f"{said}{about_rows}\n![{asked.question}](../results/studies/{name}.png)\n"
 
