@@ -48,10 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("paper", "models", "data", "tasks", "train", "deploy", "runtime", "config"),
         *GROUND,
     },
-    "studies": {
-        *("paper", "models", "data", "metrics", "tasks", "train", "bench", "config"),
-        *GROUND,
-    },
+    "studies": {"paper", "data", "train", "bench", "config", *GROUND},
     "cli": {
         *("paper", "nn", "models", "plug", "data", "weights", "tasks", "train", "bench", "config"),
         *("deploy", "runtime", "explain", "studies"),

@@ -1,7 +1,8 @@
-"""Keep what a finished run measured: ``python tools/record_training.py RUN NAME``.
+"""Keep what a finished run of any task measured: ``python tools/record_training.py RUN NAME``.
 
 Copies tables and plots (no weights, no photographs) to results/NAME and appends a row to
-results/trainings.csv with the commit and versions that the run itself wrote down.
+results/trainings.csv with the commit and versions that the run itself wrote down. Trainings that
+are planned over several networks and seeds are a study: ``res2net study`` records those.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-import yaml
-
+from res2net.config import RunConfig
 from res2net.files import write_text
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -24,35 +24,38 @@ KEPT = ("metrics.csv", "metrics.json", "per_class.csv", "curves.png", "confusion
 def main() -> None:
     """Copy and append."""
     run, name = Path(sys.argv[1]), sys.argv[2]
-    folder = RESULTS / name
-    folder.mkdir(parents=True)
-    for file in KEPT:
-        shutil.copy(run / file, folder / file)
     card = json.loads((run / "model.json").read_text())
-    config = yaml.safe_load((run / "config.yaml").read_text())
+    config = RunConfig.read(run / "config.yaml")
     with (run / "metrics.csv").open(newline="") as file:
         epochs = list(csv.DictReader(file))
     row = {
         "folder": f"results/{name}",
+        "task": config.task,
         "network": card["network"],
-        "data": name.partition("_")[0],
+        "data": config.data.partition(":")[0],
         "pixels": card["preprocess"]["size"],
         "recipe": card["recipe"],
         "epochs": len(epochs),
-        "batch": config["train"]["batch"],
-        "seed": config["seed"],
-        "top1_error": card["metrics"]["top1_error"],
-        "top5_error": card["metrics"]["top5_error"],
+        "batch": config.train.batch,
+        "seed": config.seed,
+        **card["metrics"],
         "seconds": sum(float(epoch["seconds"]) for epoch in epochs),
         "commit": card["commit"],
         **card["versions"],
     }
+    folder = RESULTS / name
+    folder.mkdir(parents=True)
+    for file_name in KEPT:
+        if (run / file_name).is_file():
+            shutil.copy(run / file_name, folder / file_name)
     table = RESULTS / "trainings.csv"
     old = list(csv.DictReader(table.open(newline=""))) if table.is_file() else []
+    rows = [*({"task": "classify", **before} for before in old), row]
+    columns = list(dict.fromkeys(column for each in (rows[-1], *rows) for column in each))
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(row), restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows([*old, row])
+    writer.writerows(rows)
     write_text(table, text.getvalue())
 
 

@@ -228,8 +228,8 @@ def loading() -> str:
 
 
 def trainings() -> str:
-    """Trained networks and what they reached."""
-    rows = read_results("trainings.csv")
+    """Trained classifiers and what they reached."""
+    rows = [row for row in read_results("trainings.csv") if row["top1_error"]]
     cells = [
         (
             row["network"],
