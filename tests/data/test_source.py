@@ -89,4 +89,4 @@ def test_faults(make_tree: MakeTree, text: str, reason: str) -> None:
 def test_formats() -> None:
     assert FORMATS[:6] == ("folder", "csv", "imagenet", "cifar10", "cifar100", "digits")
     assert set(FORMATS[6:]) == set(scene_readers.READERS)
-    assert {*FORMATS[:6], "scenes"} == set(readers.READERS)  # scenes are both
+    assert {*FORMATS[:6], "scenes"} == set(readers.READERS)  # which every task can take

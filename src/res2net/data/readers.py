@@ -47,7 +47,7 @@ def read(
     )
     if source.format not in READERS:
         raise UserError(
-            f"{source}: has marks inside images; classifying them needs one of "
-            f"{', '.join(READERS)}, segmenting them --task segment"
+            f"{source}: has marks inside images, for --task detect, instances, segment, saliency "
+            f"or pose; classifying needs one of {', '.join(READERS)}"
         )
     return READERS[source.format](source.path or Path(), options)

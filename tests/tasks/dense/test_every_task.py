@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from res2net.config import HeadOptions
+from res2net.paper.recipes import find_recipe
 from res2net.paper.recipes_dense import DENSE_RECIPES
 
 TASKS = tuple(DENSE_RECIPES)
@@ -47,7 +49,10 @@ def test_a_run_leaves_everything(run: tuple[str, Path]) -> None:
     for name in ("scores.png", "sheet.png", "curves.png"):
         with Image.open(folder / name) as picture:
             assert picture.width == 1200
-    assert (folder / "by_size.csv").is_file()
+    rows = csv.DictReader((folder / "by_size.csv").read_text().splitlines())
+    sizes = {row["size"] for row in rows}
+    assert sizes == {"small", "medium", "large"}
+    assert "Small is below 32² = 1,024 pixels" in (folder / "report.md").read_text()
     assert "val/" in (folder / "metrics.csv").read_text().partition("\n")[0]
 
 
@@ -58,7 +63,10 @@ def test_it_goes_on(run: tuple[str, Path], cli: Any) -> None:
     assert "nothing is left to train" in done.out
 
 
-def test_evaluate_shows_the_table(run: tuple[str, Path], cli: Any, tmp_path: Path) -> None:
+def test_evaluate_shows_the_table(
+    run: tuple[str, Path], cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("res2net.data.scenes.generated.VAL", 10)
     task, folder = run
     done = cli("evaluate", folder, "--data", "scenes", "--out", tmp_path / "e")
     assert done.code == 0
@@ -112,6 +120,23 @@ def test_mistakes_get_one_line(
     assert done.code == 2
     assert message in done.line
     assert not (tmp_path / "run").exists()
+
+
+def test_a_set_for_evaluation_is_not_trained_on(cli: Any, tmp_path: Path) -> None:
+    for folder in ("images", "ground_truth_mask"):
+        (tmp_path / folder).mkdir()
+        Image.new("L", (40, 30)).save(tmp_path / folder / "a.png")
+    (tmp_path / "images" / "a.png").rename(tmp_path / "images" / "a.jpg")
+    words = ("--model", "res2net18", "--recipe", "smoke", "--out", tmp_path / "run")
+    done = cli("train", "--task", "saliency", "--data", tmp_path, *words)
+    assert f"{tmp_path}: taken for ecssd data" in done.out
+    assert "no images to train on; as it is, this set is for `res2net evaluate`" in done.line
+
+
+def test_a_smoke_run_of_a_detector_learns_from_few_regions() -> None:
+    for task in TASKS:
+        few = find_recipe("smoke", task).settings.get("head.regions")
+        assert few == (16 if task in ("detect", "instances") else None)
 
 
 def test_what_freezes_published_weights_is_let_go_without_them(tmp_path: Path, cli: Any) -> None:

@@ -54,7 +54,10 @@ def test_it_goes_on(run: Path, cli: Any) -> None:
     assert "nothing is left to train" in done.out
 
 
-def test_evaluate_shows_classes_and_sizes(run: Path, cli: Any, tmp_path: Path) -> None:
+def test_evaluate_shows_classes_and_sizes(
+    run: Path, cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("res2net.data.scenes.generated.VAL", 10)
     done = cli("evaluate", run, "--data", "scenes", "--out", tmp_path / "e")
     assert done.code == 0
     assert "IoU of kite" in done.out
@@ -82,7 +85,7 @@ def test_predict_writes_pictures_maps_and_json(run: Path, cli: Any, tmp_path: Pa
         (("export", "RUN", "--to", "onnx", "--out", "x"), "was trained with --task segment"),
         (("evaluate", "RUN", "--data", "scenes", "--size", "64"), "--size is for classifiers"),
         (("predict", "RUN", "IMAGE", "--csv", "x.csv"), "--csv is for classifiers"),
-        (("train", "--model", "resnet50", "--data", "scenes"), "segmenting them --task segment"),
+        (("train", "--model", "resnet50", "--data", "DATA"), "has marks inside images, for --task"),
         ((*TINY, "--train.label_smoothing", "0.1"), "are for --task classify"),
         ((*TINY, "--head.channels", "0"), "--head.channels is 0"),
         (
@@ -97,7 +100,7 @@ def test_mistakes_get_one_line(
     run: Path, cli: Any, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
-    named = {"RUN": run, "IMAGE": tmp_path / "a.png"}
+    named = {"RUN": run, "IMAGE": tmp_path / "a.png", "DATA": f"voc:{tmp_path}"}
     done = cli(*(named.get(word, word) for word in words))
     assert message in done.line
 

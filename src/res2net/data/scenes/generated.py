@@ -7,8 +7,10 @@ frame. What stands out are the objects. A scene follows from (seed, index) alone
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +51,32 @@ class SceneRules:
     largest: float | None = None  # pixels; None: the side of the image
 
 
+class Made(Sequence[Scene]):
+    """Scenes of a seed by their numbers: made when they are asked for, then kept."""
+
+    def __init__(self, numbers: range, seed: int, rules: SceneRules) -> None:
+        self.numbers, self.seed, self.rules = numbers, seed, rules
+        self._kept: dict[int, Scene] = {}
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Scene: ...
+    @overload
+    def __getitem__(self, index: slice) -> Made: ...
+    def __getitem__(self, index: int | slice) -> Scene | Made:
+        if isinstance(index, slice):
+            return Made(self.numbers[index], self.seed, self.rules)
+        number = self.numbers[index]
+        if number not in self._kept:
+            self._kept[number] = generate(number, self.seed, self.rules)
+        return self._kept[number]
+
+
 def read(path: Path, options: SceneOptions) -> Scenes:  # noqa: ARG001
     """256 scenes for training and 64 for validation; ``path`` plays no part."""
-    rules = SceneRules()
-    made = [generate(index, options.seed, rules) for index in range(TRAIN + VAL)]
+    made = Made(range(TRAIN + VAL), options.seed, SceneRules())
     classes = ("ground", *CLASSES) if options.marks == "classes" else CLASSES
     return Scenes(
         name="scenes",

@@ -31,8 +31,8 @@ def read(_: Path, options: ReadOptions) -> LabelledImages:
         scenes = (generate(index, options.seed + (turn << 32), rules) for turn in count())
         scene = next(each for each in scenes if each.objects)
         assert scene.objects is not None
-        assert isinstance(scene.image, np.ndarray)
-        images[index], labels[index] = scene.image, scene.objects.labels[0]
+        images[index] = np.asarray(scene.image)
+        labels[index] = scene.objects.labels[0]
     return LabelledImages(
         name="scenes",
         classes=CLASSES,
