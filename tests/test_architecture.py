@@ -52,9 +52,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("paper", "models", "data", "metrics", "tasks", "train", "bench", "config"),
         *GROUND,
     },
+    "reproduce": {
+        *("paper", "models", "data", "weights", "tasks", "train", "bench", "studies", "explain"),
+        *("config", *GROUND),
+    },
     "cli": {
         *("paper", "nn", "models", "plug", "data", "weights", "tasks", "train", "bench", "config"),
-        *("deploy", "runtime", "explain", "studies"),
+        *("deploy", "runtime", "explain", "studies", "reproduce"),
         *GROUND,
     },
 }
