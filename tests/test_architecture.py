@@ -119,6 +119,7 @@ def test_files_stay_small(file: Path) -> None:
         "from res2net.cli.main import main; main(['--help'])",
         "from res2net.cli.main import main; main(['models'])",
         "from res2net.cli.main import main; main(['info', 'res2net50_26w_4s'])",
+        "from res2net.cli.main import main; main(['reproduce', 'all'])",
     ],
 )
 def test_the_light_core_loads_nothing_heavy(code: str) -> None:

@@ -55,7 +55,7 @@ def _found(item: Item, runs: Sequence[Path], images: Sequence[Path]) -> tuple[Ro
     """What two networks of a dense task find."""
     task = find_dense_task(item.task)
     pair = [load(task, run) for run in runs]
-    names = [_name(each.card) for each in pair]
+    names = _names(runs, [each.card for each in pair])
     if images:
         rows = []
         for file in images:
@@ -117,7 +117,7 @@ def _activations(
         ((_pixels(image), *(heat_overlay(_pixels(image), heat[i]) for heat in heats)), names[i])
         for i, image in enumerate(pixels)
     ]
-    return rows, [_name(card) for _, card in pair]
+    return rows, _names(runs, [card for _, card in pair])
 
 
 def _config(run: Path) -> RunConfig:
@@ -127,9 +127,10 @@ def _config(run: Path) -> RunConfig:
     return config
 
 
-def _name(card: ModelCard) -> str:
-    changed = " ".join(f"{k}={v}" for k, v in card.options.items() if k in ("width", "scale"))
-    return f"{card.network} {changed}".strip()
+def _names(runs: Sequence[Path], cards: Sequence[ModelCard]) -> list[str]:
+    """What the two are called: their networks or, of one network, their folders."""
+    networks = [card.network for card in cards]
+    return networks if len(set(networks)) == len(networks) else [run.name for run in runs]
 
 
 def _pixels(image: Tensor) -> Picture:

@@ -301,7 +301,7 @@ def small_study(item: Item, root: Path | None) -> tuple[Study, str]:
         settings |= {"train.max_steps": steps, "train.val_batches": 20}
     study = Study(
         name=f"{_shared(item)}-small-{images.data}",
-        question=f"{item.table or item.name} with small networks on {images.data}.",
+        question=f"{_shared(item)} with small networks on {images.data}.",
         points=tuple(line.point(images) for line in lines),
         seeds=1,
         data=images.data,
