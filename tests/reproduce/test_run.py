@@ -59,6 +59,7 @@ def test_a_row_of_table_9_holds_its_four_sets(tmp_path, monkeypatch):
     seen = []
 
     def evaluate(task, run, source, *, out):
+        assert run == str(tmp_path)
         seen.append((task.name, source, out.name))
         return SimpleNamespace(summary=lambda: {"max_f": 0.5, "mae": 0.25}), out
 
@@ -69,11 +70,32 @@ def test_a_row_of_table_9_holds_its_four_sets(tmp_path, monkeypatch):
     assert scores["max_f"] == 0.75
     assert scores["dut-omron_mae"] == 0.25
     assert [name for *_, name in seen] == ["on-ecssd", "on-pascal-s", "on-hku-is", "on-dut-omron"]
-    rows = [
-        {"study": planned.study.name, "point": "resnet50"} | {k: str(v) for k, v in scores.items()}
-    ]
+    row = {"study": planned.study.name, "point": "resnet50"}
+    rows = [row | {name: str(value) for name, value in scores.items()}]
     sheet = paper_sheet(ITEMS["table9"], rows)
     assert [row[-2:] for row in sheet.rows[:2]] == [("0.500", "0.250"), ("–", "–")]
+
+
+def test_every_training_whose_data_are_there_is_run(tmp_path, monkeypatch):
+    """Each with its own point; a study's name says which rows of results are its own."""
+    ran = []
+
+    def run_study(study, folder, results, *, data, only, **how):
+        assert results == tmp_path / "r.csv"
+        assert how["machine"] == {"train.threads": 1}
+        ran.append((study.name, *only, data, folder.name))
+        assert study.find_point(only[0]).label == only[0]
+
+    monkeypatch.setattr(module, "run_study", run_study)
+    (tmp_path / "VOC2007").mkdir()
+    given = {"machine": {"train.threads": 1}, "command": "c", "say": lambda _: None}
+    left = module.run_full(ITEMS["table5"], tmp_path, tmp_path / "o", tmp_path / "r.csv", **given)
+    assert left == 2  # COCO is not there
+    source = f"voc:{tmp_path}/VOC2007"
+    assert ran == [
+        ("detect-voc07", "resnet50", source, "detect-voc07"),
+        ("detect-voc07", "res2net50_26w_4s", source, "detect-voc07"),
+    ]
 
 
 @pytest.mark.parametrize("scale", ["small", "full"])
