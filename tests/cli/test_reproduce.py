@@ -108,6 +108,20 @@ def test_small_studies_of_other_tasks(cli, name, tmp_path):
         assert f"{ITEMS[name].table} in small" in done.out
 
 
+def test_fig_5_is_drawn_from_rows(cli, tmp_path):
+    head = "study,point,group,data,params,macs,top1_error,top1_accuracy,epochs,steps,seconds"
+    about = "torch,cores,cpu,date,commit,command"
+    rows = [
+        f"{study},{group},{group},digits,{size},1,9,91,1,1,1,2,2,cpu,today,abc,c"
+        for study in ("fig5-small-digits", "classify-cifar100-growth")
+        for group, size in (("base", 100000), ("scale", 200000))
+    ]
+    (tmp_path / "results.csv").write_text("\n".join([f"{head},{about}", *rows]))
+    done = cli("reproduce", "fig5", "--out", tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "report.html").read_text().count("data:image/png") == 2
+
+
 def test_figures_without_runs_say_how_to_get_them(cli, tmp_path):
     done = cli("reproduce", "fig6", "--out", tmp_path)
     assert done.code == 0

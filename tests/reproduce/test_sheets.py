@@ -7,6 +7,7 @@ import pytest
 from res2net.errors import UserError
 from res2net.reproduce.items import ITEMS
 from res2net.reproduce.sheets import (
+    GROWTH,
     markdown,
     paper_sheet,
     read_measured,
@@ -72,6 +73,20 @@ def test_small_rows_say_what_they_are():
         assert _column(sheet, "APS, %") == ["–"]
         assert "neither bears the paper out nor refutes it" in sheet.note
     assert small_sheet(ITEMS["table7"], [row]) is None
+
+
+def test_fig_5_in_full_and_in_small_do_not_mix():
+    row = {
+        **{"point": "base", "group": "base", "params": "1", "macs": "1", "top1_error": "20"},
+        **{"epochs": "1", "steps": "1", "seconds": "1", "top1_accuracy": "80", **ABOUT},
+    }
+    rows = [{**row, "study": GROWTH, "data": "cifar100"}]
+    rows += [{**row, "study": "fig5-small-digits", "data": "digits"}]
+    sheets = sheets_of(ITEMS["fig5"], rows, ())
+    assert [sheet.title for sheet in sheets] == ["Fig. 5 in full", "Fig. 5 in small"]
+    assert [sheet.rows[0][1] for sheet in sheets] == ["cifar100", "digits"]
+    assert "refutes" not in sheets[0].note
+    assert sheets_of(ITEMS["fig5"], (), ()) == []
 
 
 def test_runtimes_beside_the_papers():

@@ -20,7 +20,7 @@ from res2net.drawing.canvas import (
     headed_figure,
 )
 
-LINE, NAME = 34, 330  # pixels: a row, the room for its name
+LINE, NAME = 34, 380  # pixels: a row, the room for its name
 _COLOURS = {"scale": BLUE, "cardinality": ORANGE, "depth": GREEN}
 
 

@@ -14,6 +14,7 @@ from res2net.config import TaskName
 from res2net.reproduce.items import ITEMS, Item
 from res2net.reproduce.rows import Row, rows_of
 from res2net.reproduce.scores import scores_of
+from res2net.reproduce.sheets import GROWTH
 from res2net.studies.study import Point, Study
 from res2net.weights.catalogue import CATALOGUE
 
@@ -197,7 +198,9 @@ class Planned:
     @property
     def place(self) -> Place:
         """Where its data lie."""
-        return TRAININGS[self.study.name.removesuffix("-growth")].place
+        return TRAININGS[
+            "classify-cifar100" if self.study.name == GROWTH else self.study.name
+        ].place
 
     @property
     def tests(self) -> Mapping[str, Place]:
@@ -234,7 +237,7 @@ def growth_study() -> Study:
         for value in values
     ]
     plain = full_study("classify-cifar100")
-    return replace(plain, name="classify-cifar100-growth", points=tuple(points), drawing="sizes")
+    return replace(plain, name=GROWTH, points=tuple(points), drawing="sizes")
 
 
 def full_plan(item: Item) -> tuple[Planned, ...]:

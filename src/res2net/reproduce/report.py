@@ -13,7 +13,14 @@ from res2net.files import make_folder, write_text
 from res2net.reproduce.charts import Dots, draw_dots, draw_growth
 from res2net.reproduce.items import Item
 from res2net.reproduce.rows import LOWER_IS_BETTER, NAMES, metrics_of, rows_of
-from res2net.reproduce.sheets import Measured, Sheet, measured_cell, sheets_of, small_rows
+from res2net.reproduce.sheets import (
+    Measured,
+    Sheet,
+    growth_rows,
+    measured_cell,
+    sheets_of,
+    small_rows,
+)
 from res2net.reproduce.small import COLUMNS
 
 _STYLE = """
@@ -25,7 +32,8 @@ table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: 
 th { text-align: left; vertical-align: bottom; border-bottom: 2px solid #999; padding: 4px 10px; }
 td { border-bottom: 1px solid #eee; padding: 3px 10px; white-space: nowrap; }
 td.figure, th.figure { text-align: right; font-variant-numeric: tabular-nums; }
-p.note { color: #666; font-size: 13px; max-width: 80ch; } code { font-size: 12px; }
+p.note { color: #666; font-size: 13px; max-width: 90ch; overflow-wrap: anywhere; }
+code { font-size: 12px; }
 img { max-width: 100%; height: auto; display: block; margin: 1em 0; }
 nav a { margin-right: .9em; white-space: nowrap; }
 """
@@ -73,13 +81,21 @@ def charts(item: Item, folder: Path, measured: Measured) -> list[Path]:
     """Charts of an item: its first score beside ours, and what small networks reached."""
     drawn = [_paper_chart(item, folder, measured)] if item.table else []
     small = small_rows(item, measured)
-    if small and item.figure == "growth":
-        path = folder / f"{item.name}.png"
-        draw_growth(path, f"{item.word} in small: {item.title}", _data(small), small)
-        drawn.append(path)
-    elif small:
-        drawn.append(_small_chart(item, folder, small))
-    return drawn
+    if item.figure == "growth":
+        return [*drawn, *_growth_charts(item, folder, small, growth_rows(measured))]
+    return [*drawn, _small_chart(item, folder, small)] if small else drawn
+
+
+def _growth_charts(item: Item, folder: Path, small: Measured, full: Measured) -> list[Path]:
+    """A chart for each study of Fig. 5: sizes and accuracies of different data do not mix."""
+    studies = dict.fromkeys(row["study"] for row in (*full, *small))
+    paths = []
+    for study in studies:
+        rows = [row for row in (*full, *small) if row["study"] == study]
+        subtitle = "CIFAR-100, the paper's training" if rows[0] in full else _data(rows)
+        paths.append(folder / f"{study}.png")
+        draw_growth(paths[-1], f"{item.word}: {item.title}", subtitle, rows)
+    return paths
 
 
 def _paper_chart(item: Item, folder: Path, measured: Measured) -> Path:
@@ -130,15 +146,15 @@ def _better(metric: str) -> str:
 
 
 def _section(item: Item, sheets: Sequence[Sheet], pictures: Sequence[Path]) -> str:
-    tables = "".join(_table(sheet) for sheet in sheets)
+    title = f"{item.word}. {item.title} (section {item.section})"
+    tables = "".join(_table(sheet, headed=sheet.title != title) for sheet in sheets)
     shown = "".join(_image(path) for path in pictures)
-    title = html.escape(f"{item.word}. {item.title} (section {item.section})")
     note = "" if item.table or not item.note else f'<p class="note">{html.escape(item.note)}</p>'
     nothing = "" if tables or shown else "<p>Nothing was measured here yet.</p>"
-    return f'<h2 id="{item.name}">{title}</h2>{note}{tables}{shown}{nothing}'
+    return f'<h2 id="{item.name}">{html.escape(title)}</h2>{note}{tables}{shown}{nothing}'
 
 
-def _table(sheet: Sheet) -> str:
+def _table(sheet: Sheet, *, headed: bool) -> str:
     kinds = ["" if i < sheet.left else ' class="figure"' for i in range(len(sheet.head))]
     head = "".join(f"<th{k}>{html.escape(h)}</th>" for k, h in zip(kinds, sheet.head, strict=True))
     body = "".join(
@@ -148,9 +164,9 @@ def _table(sheet: Sheet) -> str:
         for row in sheet.rows
     )
     note = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(sheet.note))
-    return (
-        f"<h3>{html.escape(sheet.title)}</h3><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>" + (f'<p class="note">{note}</p>' if note else "")
+    title = f"<h3>{html.escape(sheet.title)}</h3>" if headed else ""
+    return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" + (
+        f'<p class="note">{note}</p>' if note else ""
     )
 
 

@@ -14,6 +14,11 @@ from res2net.reproduce.small import COLUMNS, has_small
 
 BLANK = "–"
 PUBLISHED_WEIGHTS = "published-weights"  # the study that their rows are filed under
+GROWTH = "classify-cifar100-growth"  # the study of Fig. 5 in full
+SMALL_NOTE = (
+    "Small networks, short trainings, one seed: this shows that the item runs and how near the "
+    "networks are at this size; it neither bears the paper out nor refutes it."
+)
 Measured = Sequence[Mapping[str, str]]  # rows of results, oldest first
 
 
@@ -114,11 +119,24 @@ def small_rows(item: Item, measured: Measured) -> list[Mapping[str, str]]:
     return list(kept.values())
 
 
+def growth_rows(measured: Measured) -> list[Mapping[str, str]]:
+    """The rows of Fig. 5 in full."""
+    return [row for row in measured if row.get("study") == GROWTH]
+
+
 def small_sheet(item: Item, measured: Measured) -> Sheet | None:
     """What small networks reached; None where nothing was measured."""
     rows = small_rows(item, measured)
-    if not rows:
-        return None
+    return _trained_sheet(item, rows, f"{item.word} in small", f"{SMALL_NOTE} ") if rows else None
+
+
+def growth_sheet(item: Item, measured: Measured) -> Sheet | None:
+    """Fig. 5's networks in full; None where nothing was measured."""
+    rows = growth_rows(measured) if item.figure == "growth" else []
+    return _trained_sheet(item, rows, f"{item.word} in full", "") if rows else None
+
+
+def _trained_sheet(item: Item, rows: Measured, title: str, note: str) -> Sheet:
     columns = COLUMNS[item.task]
     head = (
         *("network", "data", "params, M", "MACs, M"),
@@ -134,12 +152,13 @@ def small_sheet(item: Item, measured: Measured) -> Sheet | None:
         )
         for row in rows
     )
-    note = (
-        "Small networks, short trainings, one seed: this shows that the item runs and how near the "
-        "networks are at this size; it neither bears the paper out nor refutes it. Parameters and "
-        f"multiply-adds are of the backbone. {_about(rows[-1])}"
+    return Sheet(
+        title=title,
+        head=head,
+        rows=lines,
+        left=2,
+        note=f"{note}Parameters and multiply-adds are of the backbone. {_about(rows[-1])}",
     )
-    return Sheet(title=f"{item.word} in small", head=head, rows=lines, left=2, note=note)
 
 
 def _figure(text: str) -> str:
@@ -189,7 +208,8 @@ def runtime_sheet(item: Item, timed: Measured) -> Sheet | None:
 
 def sheets_of(item: Item, measured: Measured, timed: Measured) -> list[Sheet]:
     """Every table that there is of an item."""
-    found = [paper_sheet(item, measured) if item.table else None, small_sheet(item, measured)]
+    found = [paper_sheet(item, measured) if item.table else None, growth_sheet(item, measured)]
+    found.append(small_sheet(item, measured))
     if item.table and "runtime" in metrics_of(rows_of(item)):
         found.append(runtime_sheet(item, timed))
     return [sheet for sheet in found if sheet is not None]
