@@ -77,8 +77,16 @@ def test_small_rows_say_what_they_are():
 
 def test_fig_5_in_full_and_in_small_do_not_mix():
     row = {
-        **{"point": "base", "group": "base", "params": "1", "macs": "1", "top1_error": "20"},
-        **{"epochs": "1", "steps": "1", "seconds": "1", "top1_accuracy": "80", **ABOUT},
+        "point": "base",
+        "group": "base",
+        "params": "1",
+        "macs": "1",
+        "top1_error": "20",
+        "epochs": "1",
+        "steps": "1",
+        "seconds": "1",
+        "top1_accuracy": "80",
+        **ABOUT,
     }
     rows = [{**row, "study": GROWTH, "data": "cifar100"}]
     rows += [{**row, "study": "fig5-small-digits", "data": "digits"}]
