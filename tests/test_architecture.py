@@ -49,9 +49,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         *GROUND,
     },
     "studies": {"paper", "data", "train", "bench", "config", *GROUND},
+    "reproduce": {
+        *("paper", "models", "data", "weights", "tasks", "train", "bench", "studies", "explain"),
+        *("config", *GROUND),
+    },
     "cli": {
         *("paper", "nn", "models", "plug", "data", "weights", "tasks", "train", "bench", "config"),
-        *("deploy", "runtime", "explain", "studies"),
+        *("deploy", "runtime", "explain", "studies", "reproduce"),
         *GROUND,
     },
 }
@@ -112,6 +116,7 @@ def test_files_stay_small(file: Path) -> None:
         "from res2net.cli.main import main; main(['--help'])",
         "from res2net.cli.main import main; main(['models'])",
         "from res2net.cli.main import main; main(['info', 'res2net50_26w_4s'])",
+        "from res2net.cli.main import main; main(['reproduce', 'all'])",
     ],
 )
 def test_the_light_core_loads_nothing_heavy(code: str) -> None:

@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from res2net.paper.claims import CLAIMS
 from res2net.paper.networks import NETWORKS, find_variant
-from res2net.paper.published import published, tables_of
+from res2net.paper.published import PUBLISHED, published, tables_of
 from res2net.paper.recipes import RECIPES
 from res2net.paper.recipes_dense import DENSE_RECIPES
 from res2net.paper.structure import tally
 from res2net.paper.widths import choose_width
+from res2net.reproduce.items import ITEMS
+from res2net.reproduce.sheets import markdown as as_markdown
+from res2net.reproduce.sheets import paper_sheet, read_measured, runtime_sheet, small_sheet
 from res2net.studies.results import difference, read_rows, spread
 from res2net.studies.scenes import PREFIX
 from res2net.studies.table import STUDIES, find_study
@@ -329,6 +333,42 @@ def study(name: str) -> str:
     return f"{said}{about_rows}\n![{asked.question}](../results/studies/{name}.png)\n"
 
 
+def reproduced(name: str) -> str:
+    """A table of the paper, counted, and measured where it was."""
+    return as_markdown(paper_sheet(ITEMS[name], read_measured(RESULTS / "reproduce.csv")))
+
+
+def reproduced_small() -> str:
+    """Every item that was measured with small networks."""
+    measured = read_measured(RESULTS / "reproduce.csv")
+    sheets = [sheet for item in ITEMS.values() if (sheet := small_sheet(item, measured))]
+    if not sheets:
+        return "Nothing was measured yet.\n"
+    return "\n".join(f"{sheet.title}:\n\n{as_markdown(sheet)}" for sheet in sheets)
+
+
+def runtimes() -> str:
+    """Table 3's runtime on the machine of the results."""
+    files = (RESULTS / "deploy_networks.csv", RESULTS / "reproduce_runtime.csv")
+    sheet = runtime_sheet(ITEMS["table3"], read_measured(*files))
+    return as_markdown(sheet) if sheet else "Nothing was measured yet.\n"
+
+
+def claims() -> str:
+    """Every sentence of the paper on its tables beside what the table gives."""
+    rows = []
+    for claim in CLAIMS:
+        unit = " %" if claim.kind == "ratio" else ""
+        said = "better" if claim.claimed is None else f"{claim.claimed:g}{unit}"
+        found = f"{claim.from_table(PUBLISHED):g}{unit}"
+        verdict = "yes" if claim.agrees(PUBLISHED) else "**no**"
+        if claim.erratum:
+            verdict += f": {claim.erratum}"
+        rows.append((claim.section, claim.words, claim.metric, said, claim.item, found, verdict))
+    head = ("section", "says", "of", "figure", "table", "by the table", "agrees")
+    return re.sub(r"---:", "---", markdown(head, rows))
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "networks": networks,
     "recipes": recipes,
@@ -346,6 +386,12 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "widths": widths,
     "weights": weights,
     **{f"study-{name}": partial(study, name) for name in STUDIES},
+    **{
+        f"reproduce-{name}": partial(reproduced, name) for name, item in ITEMS.items() if item.table
+    },
+    "reproduce-small": reproduced_small,
+    "reproduce-runtime": runtimes,
+    "claims": claims,
 }
 
 

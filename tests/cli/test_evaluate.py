@@ -114,3 +114,38 @@ def test_a_folder_that_cannot_be_made(cli, tiny_run, tmp_path):
     out = tmp_path / "file" / "x"
     line = cli("evaluate", tiny_run, "--data", "digits", "--workers", "0", "--out", out).line
     assert line == f"{out}: cannot be made (Not a directory); change --out"
+
+
+def test_published_weights_by_a_networks_name(cli, photos, tmp_path, monkeypatch):
+    """The catalogue's file for the network, on data with as many classes as it tells apart."""
+    from res2net.models.factory import create_model
+    from res2net.tasks.classify import evaluate as module
+
+    asked = []
+
+    def made(name, *, pretrained):
+        asked.append((name, pretrained))
+        return create_model("res2net29_small", num_classes=3, depth=11)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "create_model", made)
+    monkeypatch.setattr(module, "IMAGENET_CLASSES", 3)
+    words = ("--data", f"folder:{photos}", "--workers", "0")
+    done = cli("evaluate", "res2net50_26w_4s", *words)
+    assert (done.code, asked) == (0, [("res2net50_26w_4s", "in1k")])
+    assert json.loads((tmp_path / "runs/res2net50_26w_4s-published/metrics.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "res2net50_26w_4s",
+            "res2net50_26w_4s: its published weights tell ImageNet's 1,000",
+        ),
+        ("blresnet50", "nobody published ImageNet weights of blresnet50"),
+    ],
+)
+def test_published_weights_that_cannot_be_measured(cli, photos, name, message):
+    words = ("--data", f"folder:{photos}", "--workers", "0")
+    assert cli("evaluate", name, *words).line.startswith(message)

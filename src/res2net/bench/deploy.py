@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from res2net.bench.engines import ENGINES, MAKERS, Case, has, prepare
-from res2net.bench.protocol import ROUNDS, Timing, interleave
+from res2net.bench.protocol import ROUNDS, Timing, engine_versions, interleave
 from res2net.errors import UserError
 
 REFERENCE = "resnet50"  # what a network's time is compared with
+RATIOS = ("over_timm", "to_resnet50", "over_timm_eager")  # of a speed to others
 Track = Callable[[range, str], Iterable[int]]
 
 
@@ -76,6 +77,21 @@ def measure(
         )
         timings |= {case: found[str(case)] for case in loop}
     return [_speed(case, size, timings) for case in wanted]
+
+
+def as_row(speed: Speed) -> dict[str, object]:
+    """A speed as a row of results."""
+    case, ratios = speed.case, {name: getattr(speed, name) for name in RATIOS}
+    return {
+        **{name: getattr(case, name) for name in ("network", "maker", "engine", "precision")},
+        "batch": case.batch,
+        "size": speed.size,
+        "median_ms": round(1000 * speed.timing.median, 2),
+        "least_ms": round(1000 * speed.timing.least, 2),
+        "n": len(speed.timing.seconds),
+        **{name: "" if value is None else round(value, 3) for name, value in ratios.items()},
+        **engine_versions(),
+    }
 
 
 def _loops(wanted: Sequence[Case]) -> list[list[Case]]:

@@ -231,8 +231,7 @@ def deploy(options: Any) -> list[dict[str, object]]:
     import torch
 
     from res2net import machine
-    from res2net.bench.deploy import cases, measure
-    from res2net.bench.protocol import engine_versions
+    from res2net.bench.deploy import RATIOS, as_row, cases, measure
     from res2net.cli.tables import new_table, show
 
     torch.set_num_threads(machine.cores())
@@ -245,26 +244,12 @@ def deploy(options: Any) -> list[dict[str, object]]:
         track=lambda numbers, label: track(numbers, len(numbers), label),
     )
     shown = ("network", "maker", "engine", "precision", "median_ms")
-    ratios = ("over_timm", "to_resnet50", "over_timm_eager")
-    table = new_table(*shown, right=ratios)
+    table = new_table(*shown, right=RATIOS)
     rows: list[dict[str, object]] = []
     for speed in found:
-        case = speed.case
-        row: dict[str, object] = {
-            **{name: getattr(case, name) for name in ("network", "maker", "engine", "precision")},
-            "batch": case.batch,
-            "size": speed.size,
-            "median_ms": round(1000 * speed.timing.median, 2),
-            "least_ms": round(1000 * speed.timing.least, 2),
-            "n": len(speed.timing.seconds),
-            **{
-                name: "" if getattr(speed, name) is None else round(getattr(speed, name), 3)
-                for name in ratios
-            },
-            **engine_versions(),
-        }
+        row = as_row(speed)
         rows.append(row)
-        table.add_row(*(str(row[name]) for name in (*shown, *ratios)))
+        table.add_row(*(str(row[name]) for name in (*shown, *RATIOS)))
     show(table)
     if options.chart:
         from res2net.bench.chart import draw_speeds

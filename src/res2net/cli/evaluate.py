@@ -13,19 +13,24 @@ from res2net.errors import UserError
 EXAMPLES = (
     "res2net evaluate runs/photos --data photos/",
     "res2net evaluate runs/cifar/checkpoints/last.ckpt --data cifar100:cifar-100-python.tar.gz",
+    "res2net evaluate res2net50_26w_4s --data imagenet:ILSVRC2012   # published weights",
 )
 
 
 def make_parser() -> Parser:
     """All options of an evaluation."""
     parser = Parser(
-        "evaluate RUN|CHECKPOINT|ARTIFACT --data DATA [--option value ...]",
+        "evaluate RUN|CHECKPOINT|ARTIFACT|NAME --data DATA [--option value ...]",
         "Measure a trained network: top-1 and top-5 error and accuracy, every class, calibration, "
         "the pairs it confuses, a sheet of its worst mistakes; average precision, IoU or F-measure "
         "by class and by size of object where it was trained for another task.",
         EXAMPLES,
     )
-    parser.add_argument("target", type=str, help="run folder, checkpoint, .safetensors or artifact")
+    parser.add_argument(
+        "target",
+        type=str,
+        help="run folder, checkpoint, .safetensors or artifact; a network: published weights",
+    )
     parser.add_argument("--data", type=str, help="FORMAT:PATH, or a path that is recognised")
     parser.add_argument(
         "--split", type=str, default="val", choices=("val", "train"), help="part of the data"

@@ -11,8 +11,9 @@ from rich.text import Text
 from res2net.cli.parser import Parser, exit_after_help
 from res2net.cli.tables import depth, new_table, notation, show
 from res2net.errors import UserError
+from res2net.paper.claims import CLAIMS
 from res2net.paper.networks import NETWORKS, find_variant
-from res2net.paper.published import GAINS, published
+from res2net.paper.published import published
 from res2net.paper.published_rows import Published
 from res2net.paper.structure import Layer, Structure, tally
 from res2net.paper.variant import (
@@ -226,11 +227,11 @@ def _cell(row: Published) -> str:
 
 
 def _notes(name: str) -> list[str]:
-    """What is wrong with a gain that the paper quotes for this network, or against it."""
+    """What is wrong with a claim of the paper on this network, or against it."""
     rows = {(row.item, row.label, row.setting) for row in published(network=name)}
     notes = []
-    for gain in GAINS:
-        if gain.note and {(gain.item, *gain.ours), (gain.item, *gain.baseline)} & rows:
-            ours, baseline = (" ".join(row).strip() for row in (gain.ours, gain.baseline))
-            notes.append(f"Note on {gain.item}, {ours} and {baseline}: {gain.note}.")
+    for claim in CLAIMS:
+        if claim.erratum and {(claim.item, *claim.ours), (claim.item, *claim.baseline)} & rows:
+            ours, baseline = (" ".join(row).strip() for row in (claim.ours, claim.baseline))
+            notes.append(f"Note on {claim.item}, {ours} and {baseline}: {claim.erratum}.")
     return notes

@@ -23,6 +23,7 @@ COMMANDS = {
     "models": "list the networks with parameters, multiply-adds and their tables in the paper",
     "info": "show the inside of a network: stages, levels, receptive field, cost",
     "weights": "published weights and files of them: list, fetch, verify, convert",
+    "reproduce": "a table or figure of the paper: published, counted and measured, small or full",
     "study": "train several networks under one recipe and seeds, row by row",
     "bench": "time training steps and data loading beside other implementations",
 }

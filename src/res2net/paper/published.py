@@ -1,21 +1,16 @@
-"""What the paper prints: every number of its Tables 1-10, and every gain that its text quotes.
-
-Quoted, never measured here. ``GAINS`` names the two rows that each sentence compares, so that the
-text can be checked against the tables (it does not always agree: docs/errata.md).
-"""
+"""What the paper prints: every number of its Tables 1-10. Quoted, never measured here."""
 
 from __future__ import annotations
 
 from res2net.errors import UserError, did_you_mean
 from res2net.paper.networks import NETWORKS
-from res2net.paper.published_classification import CLASSIFICATION, CLASSIFICATION_GAINS
-from res2net.paper.published_rows import Gain, Published
-from res2net.paper.published_tasks import POSE_README, TASK_GAINS, TASKS
+from res2net.paper.published_classification import CLASSIFICATION
+from res2net.paper.published_rows import Published
+from res2net.paper.published_tasks import POSE_README, TASKS
 
-__all__ = ["GAINS", "POSE_README", "PUBLISHED", "Gain", "Published", "published", "tables_of"]
+__all__ = ["POSE_README", "PUBLISHED", "Published", "published", "tables_of"]
 
 PUBLISHED: tuple[Published, ...] = (*CLASSIFICATION, *TASKS)
-GAINS: tuple[Gain, ...] = (*CLASSIFICATION_GAINS, *TASK_GAINS)
 
 
 def published(item: str | None = None, network: str | None = None) -> tuple[Published, ...]:

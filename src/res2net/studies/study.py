@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from res2net.config import RunConfig
+from res2net.config import RunConfig, TaskName
 from res2net.data.source import PATHLESS, parse_source
 from res2net.errors import UserError, did_you_mean
 from res2net.paper.networks import find_variant
@@ -46,6 +46,7 @@ class Study:
     classes: int
     pixels: int  # side that the networks see
     recipe: str
+    task: TaskName = "classify"
     settings: Settings = field(default_factory=dict)  # where all differ from the recipe
     measure: Callable[[Path], dict[str, float]] = headline  # a finished run → what its row holds
     drawing: Drawing = "bars"
@@ -66,7 +67,7 @@ class Study:
 
     def settings_of(self, point: Point) -> dict[str, Any]:
         """Every setting of a point that is not a default: recipe, study, point, in this order."""
-        return {**find_recipe(self.recipe).settings, **self.settings, **point.settings}
+        return {**find_recipe(self.recipe, self.task).settings, **self.settings, **point.settings}
 
     def config(self, point: Point, seed: int, data: str, machine: Settings) -> RunConfig:
         """The configuration of one run.
@@ -82,6 +83,7 @@ class Study:
             "model": point.network,
             "data": data,
             "recipe": self.recipe,
+            "task": self.task,
             "seed": seed,
         }
         for name, value in {**self.settings_of(point), **machine}.items():

@@ -15,7 +15,11 @@ from res2net.data.readers import read
 from res2net.data.source import parse_source
 from res2net.errors import UserError
 from res2net.files import make_folder
+from res2net.models.card import ModelCard
+from res2net.models.factory import create_model
+from res2net.models.network import Network
 from res2net.models.weights import load_target
+from res2net.paper.networks import NETWORKS
 from res2net.runtime.artifact import is_artifact
 from res2net.runtime.session import load as load_artifact
 from res2net.tasks.classify.conclude import draw_all
@@ -23,6 +27,10 @@ from res2net.tasks.classify.deployed import run_deployed
 from res2net.tasks.classify.evaluation import Evaluation, score
 from res2net.tasks.classify.inference import Track, run_over
 from res2net.tasks.classify.job import check_size
+from res2net.weights.catalogue import published_for
+from res2net.weights.pretrained import IN1K
+
+IMAGENET_CLASSES = 1000
 
 
 def evaluate(
@@ -43,10 +51,12 @@ def evaluate(
     """Evaluate a run or checkpoint and write its tables and pictures.
 
     Args:
-        target: run folder, checkpoint, ``.safetensors`` file, or artifact folder.
+        target: run folder, checkpoint, ``.safetensors`` file, artifact folder, or the name of a
+            network, whose published ImageNet weights are measured.
         data: FORMAT:PATH.
         split: "val" or "train".
-        out: folder to write; by default ``evaluation`` beside the weights.
+        out: folder to write; by default ``evaluation`` beside the weights, ``runs/NAME-published``
+            for a network's name.
         size: pixels the network sees; None takes what it was trained at.
         val_fraction, seed: of the split of data that have none; None takes the run's, so that no
             training image is among those measured.
@@ -63,17 +73,21 @@ def evaluate(
     runtime = load_artifact(target) if is_artifact(target) else None
     if runtime is not None and (size is not None or precision != "auto"):
         raise UserError(f"{target}: an artifact has its size and precision; export another")
-    model, card = (None, runtime.artifact.card) if runtime else load_target(target)
-    preprocess = card.preprocess
-    if size is not None:
-        check_size(size, card.network, "--size")
-        preprocess = resized(preprocess, size)
-    run = run_of(Path(target))
+    named = target in NETWORKS and not Path(target).exists()
+    run = None if named else run_of(Path(target))
     if val_fraction is None:
         val_fraction = run.input.val_fraction if run else ReadOptions().val_fraction
     if seed is None:
         seed = run.seed if run else ReadOptions().seed
+    if not named:
+        model, card = (None, runtime.artifact.card) if runtime else load_target(target)
     images = read(parse_source(data), val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
+    if named:
+        model, card = published_network(target, images)
+    preprocess = card.preprocess
+    if size is not None:
+        check_size(size, card.network, "--size")
+        preprocess = resized(preprocess, size)
     part = images.val if split == "val" else images.train
     part = replace(part, labels=_in_order_of(card.classes, images, part.labels))
     if runtime is not None:
@@ -94,10 +108,28 @@ def evaluate(
         )
     evaluation = score(logits, targets, card.classes)
     home = Path(target)
-    folder = out or (home if home.is_dir() else home.parent) / "evaluation"
+    usual = (home if home.is_dir() else home.parent) / "evaluation"
+    folder = out or (Path("runs") / f"{target}-published" if named else usual)
     make_folder(folder, "--out")
     draw_all(folder, evaluation, part, seen, preprocess)
     return evaluation, folder
+
+
+def published_network(name: str, images: LabelledImages) -> tuple[Network, ModelCard]:
+    """A network with its published ImageNet weights, to be measured on ImageNet.
+
+    Raises:
+        UserError: nobody published any, they cannot be had, or the data are not ImageNet.
+    """
+    row = published_for(name)
+    if len(images.classes) != IMAGENET_CLASSES:
+        raise UserError(
+            f"{name}: its published weights tell ImageNet's {IMAGENET_CLASSES:,} classes apart, "
+            f"{images.name} has {len(images.classes)}; give the run folder of a network of yours"
+        )
+    model = create_model(name, pretrained=IN1K)
+    card = ModelCard(network=name, classes=images.classes, preprocess=row.preprocess)
+    return model.eval(), card
 
 
 def resized(preprocess: Preprocess, size: int) -> Preprocess:

@@ -1,0 +1,269 @@
+"""``res2net reproduce``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from res2net.cli.parser import Parser, portable, read_options
+from res2net.cli.tables import new_table, show
+from res2net.errors import UserError
+from res2net.reproduce.items import ITEMS, Item, find_items
+from res2net.reproduce.sheets import Sheet, read_measured, sheets_of
+
+EXAMPLES = (
+    "res2net reproduce table1                                  # the table, in a second",
+    "res2net reproduce table4 --scale small                    # small networks on digits, minutes",
+    "res2net reproduce table7 --scale full --data-root data/   # the paper's trainings",
+    "res2net reproduce fig2 --out pictures/",
+    "res2net reproduce fig6 street.jpg --runs runs/resnet50,runs/res2net50 --out pictures/",
+)
+RESULTS = Path("results/reproduce.csv")  # of a checkout
+OUT = Path("runs/reproduce")
+BASIS = (
+    "multiply-adds of the backbone (heads not counted) × images × epochs × 3, at {rate:g}·10^12 "
+    "a second (--rate: one recent GPU)"
+)
+
+
+def make_parser() -> Parser:
+    """All options of the command."""
+    lines = "\n".join(f"  {name:<8} {item.title} ({item.section})" for name, item in ITEMS.items())
+    parser = Parser(
+        "reproduce ITEM [IMAGE ...] [--scale full|small] [--data-root DIR] [--out DIR]",
+        "A table or figure of the paper: published figures beside counted and measured ones. "
+        "Without --scale it shows what is known. `full` tells the paper's commands, data and "
+        "hours and trains where the data are; `small` trains small networks on data that are "
+        "here, in ten minutes or less. Both go on where they stopped.",
+        EXAMPLES,
+    )
+    parser.description = f"{parser.description}\n\nitems:\n{lines}\n  all      every one of them"
+    parser.add_argument("item", type=str, help="table1 ... table10, fig2 ... fig7, all")
+    parser.add_argument(
+        "images",
+        type=Path,
+        nargs="*",
+        help="figs. 4, 6, 7: what to look at; default: val images",
+    )
+    parser.add_argument(
+        "--scale", type=str | None, choices=("full", "small", None), help="train: full or small"
+    )
+    parser.add_argument(
+        "--data-root", type=Path | None, help="folder of data sets; `full` says which and where"
+    )
+    parser.add_argument(
+        "--out", type=Path | None, help=f"runs, results.csv, report.html; with --scale [{OUT}]"
+    )
+    parser.add_argument(
+        "--results", type=Path | None, help="CSV that rows are appended to; default OUT/results.csv"
+    )
+    parser.add_argument("--plan", action="store_true", help="full: say what would be done, no more")
+    parser.add_argument("--rate", type=float, default=10.0, help="full: 10^12 MACs/s, of the hours")
+    parser.add_argument("--rounds", type=int, default=5, help="table3: of the runtimes")
+    parser.add_argument("--networks", type=str | None, help="figs. 2, 3: rows to draw, by commas")
+    parser.add_argument("--runs", type=str | None, help="figs. 4, 6, 7: two run folders, RUN,RUN")
+    parser.add_argument("--threads", type=int | None, help="of the training; default: all")
+    parser.add_argument("--workers", type=int | None, help="processes that read images")
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Show, and train where a scale is given.
+
+    Raises:
+        UserError: an unknown item, options that do not belong together, or whatever a run raises.
+    """
+    options = read_options(make_parser(), argv)
+    items = find_items(options.item)
+    check(options, items)
+    command = shlex.join(["res2net", "reproduce", *portable(argv)])
+    out = options.out or OUT
+    results = options.results or out / "results.csv"
+    if options.scale == "full":
+        full(items, options, out, results, command)
+    if options.scale == "small":
+        small(items, options, out, results, command)
+    if options.plan:
+        return
+    measured = read_measured(RESULTS, *([results] if results != RESULTS else []))
+    timed = read_measured(RESULTS.with_name("deploy_networks.csv"), times_of(RESULTS))
+    timed += read_measured(times_of(results)) if results != RESULTS else []
+    if options.scale or options.out:
+        report(items, options, out, measured, timed)
+    else:
+        tell(items, measured, timed)
+
+
+def times_of(results: Path) -> Path:
+    """Where runtimes lie beside results."""
+    return results.with_name(f"{results.stem}_runtime.csv")
+
+
+def check(options: Any, items: Sequence[Item]) -> None:
+    """Options that need each other, or exclude each other.
+
+    Raises:
+        UserError: the first mistake.
+    """
+    kinds = {item.figure for item in items}
+    pairs = {"activation", "segment", "saliency"}
+    for given, name, fits in (
+        (options.images, "images", len(items) == 1 and kinds <= pairs),
+        (options.runs, "--runs", len(items) == 1 and kinds <= pairs),
+        (options.networks, "--networks", kinds == {"block"}),
+        (options.plan, "--plan", options.scale == "full"),
+    ):
+        if given and not fits:
+            where = {"--plan": "--scale full", "--networks": "fig2 and fig3"}
+            raise UserError(f"{name}: for {where.get(name, 'one of fig4, fig6 and fig7')}")
+    for name in ("rounds", "threads"):
+        if options[name] is not None and options[name] < 1:
+            raise UserError(f"--{name} is {options[name]}; it must be at least 1")
+    if not options.rate > 0:
+        raise UserError(f"--rate is {options.rate}; it must be above 0")
+    if options.scale == "full" and not options.plan and options.data_root is None:
+        options.plan = True
+        print("no --data-root: this is the plan; with it, rows whose data are there are trained\n")
+
+
+def machine_of(options: Any) -> dict[str, int]:
+    """Settings that change how fast a run is, not what it computes."""
+    given = {"train.threads": options.threads, "input.workers": options.workers}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def small(items: Sequence[Item], options: Any, out: Path, results: Path, command: str) -> None:
+    """Small networks of each item; the two of a figure."""
+    from res2net.files import make_folder
+    from res2net.reproduce.run import run_small, time_networks
+    from res2net.reproduce.small import PAIR, has_small
+
+    make_folder(out, "--out")
+    given: dict[str, Any] = {"machine": machine_of(options), "command": command, "say": _say}
+    for item in items:
+        if has_small(item):
+            run_small(item, options.data_root, out, results, **given)
+        elif item.of and not options.runs:
+            run_small(ITEMS[item.of], options.data_root, out, results, only=PAIR, **given)
+        if item.name == "table3":
+            times = times_of(results)
+            time_networks(item, times, rounds=options.rounds, command=command, say=_say)
+
+
+def full(items: Sequence[Item], options: Any, out: Path, results: Path, command: str) -> None:
+    """The plan of each item; then what can be done of it."""
+    from res2net.reproduce.full import full_plan
+
+    for item in items:
+        if full_plan(item):
+            show_plan(item, options, out)
+    if options.plan:
+        return
+    from res2net.files import make_folder
+    from res2net.reproduce.run import run_full
+
+    make_folder(out, "--out")
+    for item in items:
+        left = run_full(
+            item,
+            options.data_root,
+            out,
+            results,
+            machine=machine_of(options),
+            command=command,
+            say=_say,
+        )
+        if left:
+            print(f"{item.name}: {left} rows wait for their data; the same command goes on")
+
+
+def show_plan(item: Item, options: Any, out: Path) -> None:
+    """Commands, data and hours of an item."""
+    from res2net.reproduce.commands import as_line, full_words, published_words
+    from res2net.reproduce.full import full_plan, published_networks, readable
+
+    root = options.data_root or Path("data")
+    plan = full_plan(item)
+    print(f"{item.word}: {item.title}\n")
+    places = {place.folder: place for each in plan for place in (each.place, *each.tests.values())}
+    for place in places.values():
+        there = "found" if place.path(root).exists() else "missing"
+        print(f"data  {place.path(root)} ({there}): {place.needs}")
+    print()
+    for each in plan:
+        hours = each.hours(options.rate)
+        print(f"# {each.point.label}: about {readable(hours)}")
+        for words in full_words(each, root, out):
+            print(as_line(words))
+    for network, place in published_networks(item).items():
+        print(f"# {network}: published weights")
+        print(as_line(published_words(network, place, root, out)))
+    total = sum(each.hours(options.rate) for each in plan)
+    print(f"\n{len(plan)} trainings, about {readable(total)}: {BASIS.format(rate=options.rate)}\n")
+
+
+def tell(items: Sequence[Item], measured: Any, timed: Any) -> None:
+    """Every table that there is, on the terminal."""
+    for item in items:
+        sheets = sheets_of(item, measured, timed)
+        for sheet in sheets:
+            _show(sheet)
+        if not sheets:
+            print(f"{item.word}: {item.title} (section {item.section}). {item.note}".rstrip())
+            print(f"  res2net reproduce {item.name} --scale small --out pictures\n")
+
+
+def report(items: Sequence[Item], options: Any, out: Path, measured: Any, timed: Any) -> None:
+    """Pictures and the page."""
+    from res2net.files import make_folder
+    from res2net.reproduce.report import write_report
+
+    make_folder(out / "pictures", "--out")
+    pictures = {}
+    for item in items:
+        if path := figure(item, options, out):
+            pictures[item.name] = path
+            print(f"{item.name}: {path}")
+    page = write_report(items, out, measured=measured, timed=timed, pictures=pictures)
+    tell([item for item in items if sheets_of(item, measured, timed)], measured, timed)
+    print(f"report with plots: {page}")
+
+
+def figure(item: Item, options: Any, out: Path) -> Path | None:
+    """Draw a figure; None for a table, a chart of the report, or where nothing was trained."""
+    path = out / "pictures" / f"{item.name}.png"
+    if item.figure == "block":
+        from res2net.reproduce.block import draw_blocks
+
+        networks = options.networks.split(",") if options.networks else item.networks
+        draw_blocks(networks, path, title=f"{item.word}: {item.title}")
+        return path
+    if item.of is None:
+        return None
+    from res2net.reproduce.pictures import draw_pair
+    from res2net.reproduce.run import pair_runs
+
+    if options.runs:
+        runs = [Path(run) for run in options.runs.split(",")]
+    else:
+        runs = pair_runs(item, options.scale or "small", options.data_root, out)
+    if not options.runs and not all((run / "report.md").is_file() for run in runs):
+        print(f"{item.name}: no two runs to show yet; --scale small trains them, --runs names them")
+        return None
+    draw_pair(item, runs, options.images, path)
+    return path
+
+
+def _show(sheet: Sheet) -> None:
+    table = new_table(*sheet.head[: sheet.left], right=sheet.head[sheet.left :])
+    for row in sheet.rows:
+        table.add_row(*row)
+    print(f"{sheet.title}\n")
+    show(table)
+    print(f"{sheet.note}\n" if sheet.note else "")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

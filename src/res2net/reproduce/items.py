@@ -1,0 +1,233 @@
+"""The items: one row for each table and figure of the paper. No torch in here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from res2net.config import TaskName
+from res2net.errors import UserError, did_you_mean
+
+Figure = Literal["block", "activation", "growth", "segment", "saliency"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Full:
+    """How a row of a table is trained in full, and where its cells are found afterwards."""
+
+    study: str  # of the table of full studies (full.py)
+    keys: Mapping[str, str]  # the paper's metric → its column in the results
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """A table or figure of the paper."""
+
+    name: str  # as it is typed
+    title: str
+    section: str
+    task: TaskName
+    table: str | None = None  # "Table 1": its name in the paper room
+    full: Mapping[str, Full] = field(default_factory=dict)  # setting → how; "" for all others
+    figure: Figure | None = None  # what kind of picture
+    networks: tuple[str, ...] = ()  # that a figure shows
+    of: str | None = None  # a figure: the item whose trained networks it shows
+    note: str = ""  # what to know when its figures are read
+
+    @property
+    def word(self) -> str:
+        """As the paper calls it: "Table 1", "Fig. 2"."""
+        return self.table or self.name.replace("fig", "Fig. ")
+
+    def how(self, setting: str) -> Full | None:
+        """How a row of this setting is trained in full."""
+        return self.full.get(setting) or self.full.get("")
+
+
+_ERRORS = {"top1_error": "top1_error", "top5_error": "top5_error"}
+_IMAGENET = Full(study="classify-imagenet", keys=_ERRORS)
+_IMAGENET_299 = Full(study="classify-imagenet-299", keys=_ERRORS)
+_MASKS = {f"mask_ap{x}": f"mask_ap{x}" for x in ("", "50", "75", "_small", "_medium", "_large")}
+_POSE = {f"keypoint_ap{x}": f"ap{x}" for x in ("", "50", "75", "_medium", "_large")}
+_BACKBONE = "Parameters and multiply-adds are those of the backbone as a classifier at 224 pixels."
+
+
+def _coco(ap: str, ar: str) -> Full:
+    return Full(study="detect-coco", keys={"box_ap": ap, "box_ar": ar})
+
+
+def _salient(test: str) -> Full:
+    keys = {"f_measure": f"{test.lower()}_max_f", "mae": f"{test.lower()}_mae"}
+    return Full(study="saliency-msra-b", keys=keys)
+
+
+_TABLES = (
+    Item(
+        name="table1",
+        table="Table 1",
+        title="Test error on ImageNet",
+        section="4.2.1",
+        task="classify",
+        full={"": _IMAGENET, "299×299": _IMAGENET_299},
+    ),
+    Item(
+        name="table2",
+        table="Table 2",
+        title="Test error of deeper networks on ImageNet",
+        section="4.2.2",
+        task="classify",
+        full={"": _IMAGENET},
+    ),
+    Item(
+        name="table3",
+        table="Table 3",
+        title="Scales of Res2Net-50 on ImageNet",
+        section="4.2.3",
+        task="classify",
+        full={"": _IMAGENET},
+        note="The paper's FLOPs are multiply-adds, its runtime is of a GPU.",
+    ),
+    Item(
+        name="table4",
+        table="Table 4",
+        title="Test error and model size on CIFAR-100",
+        section="4.3",
+        task="classify",
+        full={"": Full(study="classify-cifar100", keys={"top1_error": "top1_error"})},
+        note="The paper's sizes leave the classifier out; ours count it.",
+    ),
+    Item(
+        name="table5",
+        table="Table 5",
+        title="Object detection, Faster R-CNN",
+        section="4.6",
+        task="detect",
+        full={
+            "VOC07": Full(study="detect-voc07", keys={"box_ap": "voc07_ap50"}),
+            "COCO": Full(study="detect-coco", keys={"box_ap": "ap", "box_ap50": "ap50"}),
+        },
+        note=f"AP on VOC07 is at an IoU of 0.5, by 11 points. {_BACKBONE}",
+    ),
+    Item(
+        name="table6",
+        table="Table 6",
+        title="Object detection by size of object, COCO",
+        section="4.6",
+        task="detect",
+        full={
+            "Small": _coco("ap_small", "ar_small"),
+            "Medium": _coco("ap_medium", "ar_medium"),
+            "Large": _coco("ap_large", "ar_large"),
+            "All": _coco("ap", "ar100"),
+        },
+        note=f"The runs are those of Table 5. {_BACKBONE}",
+    ),
+    Item(
+        name="table7",
+        table="Table 7",
+        title="Semantic segmentation, DeepLab v3+, VOC12 val",
+        section="4.7",
+        task="segment",
+        full={"": Full(study="segment-voc12", keys={"mean_iou": "mean_iou"})},
+        note=_BACKBONE,
+    ),
+    Item(
+        name="table8",
+        table="Table 8",
+        title="Instance segmentation, Mask R-CNN, COCO",
+        section="4.8",
+        task="instances",
+        full={"": Full(study="instances-coco", keys=_MASKS)},
+        note=_BACKBONE,
+    ),
+    Item(
+        name="table9",
+        table="Table 9",
+        title="Salient objects, DSS trained on MSRA-B",
+        section="4.9",
+        task="saliency",
+        full={name: _salient(name) for name in ("ECSSD", "PASCAL-S", "HKU-IS", "DUT-OMRON")},
+        note=_BACKBONE,
+    ),
+    Item(
+        name="table10",
+        table="Table 10",
+        title="Key-points, SimpleBaseline, COCO val",
+        section="4.10",
+        task="pose",
+        full={"": Full(study="pose-coco", keys=_POSE)},
+        note=f"ResNet's AP is on detector boxes, Res2Net's on marked ones. {_BACKBONE}",
+    ),
+)
+_FIGURES = (
+    Item(
+        name="fig2",
+        title="A bottleneck and a Res2Net module of scale 4",
+        section="3.1",
+        task="classify",
+        figure="block",
+        networks=("resnet50", "res2net50_26w_4s"),
+    ),
+    Item(
+        name="fig3",
+        title="The module with cardinality and squeeze-and-excitation",
+        section="3.2",
+        task="classify",
+        figure="block",
+        networks=("resnext29_8c64w_se", "res2next29_6c24w_4s_se"),
+    ),
+    Item(
+        name="fig4",
+        title="Class activation maps of ResNet-50 and Res2Net-50",
+        section="4.5",
+        task="classify",
+        figure="activation",
+        networks=("resnet50", "res2net50_26w_4s"),
+        of="table1",
+    ),
+    Item(
+        name="fig5",
+        title="Accuracy against size as scale, cardinality and depth grow",
+        section="4.4",
+        task="classify",
+        figure="growth",
+        note="The figure's values are not in the paper's text: it has no published cell here.",
+    ),
+    Item(
+        name="fig6",
+        title="Segmentation by ResNet and by Res2Net",
+        section="4.7",
+        task="segment",
+        figure="segment",
+        networks=("resnet101", "res2net101_26w_4s"),
+        of="table7",
+    ),
+    Item(
+        name="fig7",
+        title="Salient objects by ResNet and by Res2Net",
+        section="4.9",
+        task="saliency",
+        figure="saliency",
+        networks=("resnet50", "res2net50_26w_4s"),
+        of="table9",
+    ),
+)
+ITEMS: Mapping[str, Item] = MappingProxyType({i.name: i for i in (*_TABLES, *_FIGURES)})
+
+
+def find_items(name: str) -> tuple[Item, ...]:
+    """The item of that name, or every one for ``all``.
+
+    Raises:
+        UserError: no such item; names the nearest.
+    """
+    if name == "all":
+        return tuple(ITEMS.values())
+    if name not in ITEMS:
+        known = ("all", *ITEMS)
+        raise UserError(
+            f"unknown item {name!r}.{did_you_mean(name, known)} It can be {', '.join(known)}"
+        )
+    return (ITEMS[name],)
