@@ -113,7 +113,8 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     size = find_variant(str(given["model"])).size
     source = parse_source(str(given["data"]))
     recipe_name = str(given.get("recipe") or recipe_for(source.format, task))
-    size = min(size, SMALL_IMAGES.get(source.format, size))
+    if task == "classify":
+        size = min(size, SMALL_IMAGES.get(source.format, size))
     parser.set_defaults(recipe_defaults(recipe_name, given, usual_size=size))
     options = parser.parse_args(_config_first(argv))
     config = RunConfig.from_dict(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from res2net.cli.train import resolve
 from res2net.config import HeadOptions
 from res2net.paper.recipes import find_recipe
 from res2net.paper.recipes_dense import DENSE_RECIPES
@@ -131,6 +132,12 @@ def test_a_set_for_evaluation_is_not_trained_on(cli: Any, tmp_path: Path) -> Non
     done = cli("train", "--task", "saliency", "--data", tmp_path, *words)
     assert f"{tmp_path}: taken for ecssd data" in done.out
     assert "no images to train on; as it is, this set is for `res2net evaluate`" in done.line
+
+
+def test_a_smoke_run_sees_small_images() -> None:
+    for task in TASKS:
+        config, _, _ = resolve(tiny(task)[1:])
+        assert config.input.size == 96
 
 
 def test_a_smoke_run_of_a_detector_learns_from_few_regions() -> None:
