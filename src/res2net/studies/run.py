@@ -61,7 +61,7 @@ def run_study(
     make_folder(folder, "--out")
     make_folder(results.parent, "--results")
     for number, (point, seed) in enumerate(planned, 1):
-        run = folder / f"{point.label}-seed{seed}"
+        run = run_folder(folder, point, seed)
         try:
             with FileLock(folder / f".{run.name}.lock", timeout=0):
                 rows = read_rows(study, results)
@@ -76,6 +76,11 @@ def run_study(
         except Timeout:
             say(f"{point.label}, seed {seed}: another process trains it")
     return read_rows(study, results)
+
+
+def run_folder(folder: Path, point: Point, seed: int) -> Path:
+    """Where the run of a point and a seed lies."""
+    return folder / f"{point.label}-seed{seed}"
 
 
 def _train(config: RunConfig, run: Path, say: Say) -> None:
