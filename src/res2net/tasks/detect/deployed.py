@@ -7,6 +7,8 @@ Legend: N detections · h, w an image in the frame · H, W the frame
 
 from __future__ import annotations
 
+import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +19,8 @@ from torch.nn import functional as F
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torchvision.ops import MultiScaleRoIAlign, roi_align
+from torchvision.ops.poolers import LevelMapper
 
 from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Objects
@@ -42,6 +46,36 @@ LEAST = 0.99  # share of detections that are found again
 TOLERANCE = 1e-3  # relative L2 of their boxes, scores and masks: a tenth of a pixel in 100
 
 
+class Pooling(nn.Module):
+    """torchvision's ``MultiScaleRoIAlign`` of one image, its regions put back in order by a sort.
+
+    Its own way back into order fails in ONNX Runtime where no region falls on a level.
+    """
+
+    def __init__(self, pool: MultiScaleRoIAlign) -> None:
+        super().__init__()
+        self.pool = pool
+
+    def forward(self, maps: dict[str, Tensor], boxes: list[Tensor], sizes: list[Size]) -> Tensor:
+        (regions,), ((height, _),) = boxes, sizes
+        pool = self.pool
+        levels = [maps[name] for name in pool.featmap_names]
+        depths = [round(math.log2(height / level.shape[2])) for level in levels]  # log2 of strides
+        size, ratio = pool.output_size, pool.sampling_ratio
+        numbered = torch.cat([torch.zeros_like(regions[:, :1]), regions], 1)  # (N, 5): of image 0
+        if len(levels) == 1:
+            return roi_align(levels[0], numbered, size, 0.5 ** depths[0], ratio)
+        mapper = LevelMapper(depths[0], depths[-1], pool.canonical_scale, pool.canonical_level)
+        places = mapper(boxes)
+        chosen = [torch.where(places == i)[0] for i in range(len(levels))]
+        pooled = [
+            roi_align(level, numbered[own], size, 0.5**depth, ratio)
+            for level, own, depth in zip(levels, chosen, depths, strict=True)
+        ]
+        order = torch.cat(chosen).float().argsort()  # N is a thousand at most
+        return torch.cat(pooled)[order]
+
+
 class Detector(nn.Module):
     """Normalised (1, 3, H, W) → boxes (N, 4), scores (N,), classes from 0 (N,).
 
@@ -50,7 +84,11 @@ class Detector(nn.Module):
 
     def __init__(self, model: FasterRCNN) -> None:
         super().__init__()
-        self.backbone, self.rpn, self.roi_heads = model.backbone, model.rpn, model.roi_heads
+        self.backbone, self.rpn = model.backbone, model.rpn
+        self.roi_heads = copy.deepcopy(model.roi_heads)
+        self.roi_heads.box_roi_pool = Pooling(model.roi_heads.box_roi_pool)
+        if model.roi_heads.has_mask():
+            self.roi_heads.mask_roi_pool = Pooling(model.roi_heads.mask_roi_pool)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         size = (int(x.shape[2]), int(x.shape[3]))
