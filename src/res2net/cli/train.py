@@ -34,7 +34,12 @@ EXAMPLES = (
     "res2net train --out runs/photos --resume        # go on after a stop or a crash",
 )
 GROUPS = ("net", "head", "input", "augment", "train")
-SMALL_IMAGES = {"cifar10": 32, "cifar100": 32, "digits": 32, "scenes": 64}  # format → pixels a network sees
+SMALL_IMAGES = {
+    "cifar10": 32,
+    "cifar100": 32,
+    "digits": 32,
+    "scenes": 64,
+}  # format → pixels a network sees
 
 
 def make_parser() -> Parser:

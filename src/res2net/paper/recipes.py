@@ -171,8 +171,11 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 
 _PAPERS = {("segment", "voc"): "paper", ("saliency", "msra-b"): "paper"}
 _BY_FORMAT = {
-    **{"cifar10": "cifar", "cifar100": "cifar", "imagenet": "imagenet"},
-    **{"digits": "digits", "scenes": "cifar-short"},
+    "cifar10": "cifar",
+    "cifar100": "cifar",
+    "imagenet": "imagenet",
+    "digits": "digits",
+    "scenes": "cifar-short",
 }
 
 
