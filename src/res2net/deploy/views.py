@@ -22,11 +22,14 @@ from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.source import parse_source
 from res2net.deploy.engine import Pixels
-from res2net.deploy.pictures import CALIBRATION, data_gone, halves, other_classes
+from res2net.deploy.pictures import data_gone, halves, other_classes
 from res2net.errors import UserError
 from res2net.models.card import ModelCard
 from res2net.tasks.dense.network import Size
 from res2net.tasks.dense.task import DenseTask
+
+
+CALIBRATION = 60  # images; a dense map has thousands of places to take ranges from
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
