@@ -7,7 +7,7 @@ from typing import Any
 
 from res2net.deploy.quantise import Sensitivity
 from res2net.deploy.targets import Target
-from res2net.deploy.verify import TOP1, Verification
+from res2net.deploy.verify import Verification
 from res2net.models.card import ModelCard
 from res2net.tasks.dense.deployed import Comparison
 
@@ -90,9 +90,8 @@ def _shaping(card: ModelCard) -> str:
 
 
 def _verdict(comparison: Comparison, target: Target, found: Verification) -> list[str]:
-    seen = "images" if comparison is TOP1 else "views"
     lines = [
-        f"Compared with PyTorch in fp32, nothing folded, on {found.images} {seen} ({found.origin})."
+        f"Compared with PyTorch in fp32, nothing folded, on {found.images} images ({found.origin})."
     ]
     if found.agreement is not None:
         least = target.agreement if comparison.least is None else comparison.least

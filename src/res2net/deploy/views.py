@@ -28,7 +28,6 @@ from res2net.models.card import ModelCard
 from res2net.tasks.dense.network import Size
 from res2net.tasks.dense.task import DenseTask
 
-
 CALIBRATION = 60  # images; a dense map has thousands of places to take ranges from
 
 
@@ -93,7 +92,7 @@ def of_run(
     if data.classes != card.classes:
         raise other_classes(run)
     training = Views(
-        origin=f"training images of {data.name}",
+        origin=f"views of training images of {data.name}",
         scenes=_spread(data.train, CALIBRATION),
         task=task,
         card=card,
@@ -101,7 +100,9 @@ def of_run(
         skip_bad=run.input.skip_bad,
     )
     validation = replace(
-        training, origin=f"validation images of {data.name}", scenes=_spread(data.val, most)
+        training,
+        origin=f"views of validation images of {data.name}",
+        scenes=_spread(data.val, most),
     )
     return training, validation
 
@@ -116,7 +117,7 @@ def of_folder(
     """
     calibration, verification = (
         Views(
-            origin=f"images in {folder}",
+            origin=f"views of images in {folder}",
             scenes=_spread([Scene(name=path.name, image=path) for path in part], count),
             task=task,
             card=card,

@@ -86,14 +86,22 @@ class Runtime:
         self, items: Iterable[tuple[Key, Pixels]], *, top: int = 5
     ) -> Iterator[tuple[Key, Prediction]]:
         """The most likely classes of images that ``shaped`` made, (S, S, 3) each, in order."""
+        self.check_classifies()
+        for key, outputs in self.engine.stream((key, self._one(image)) for key, image in items):
+            yield key, self._prediction(outputs, top)
+
+    def check_classifies(self) -> None:
+        """Refuse a network that does not name classes of whole images.
+
+        Raises:
+            UserError: says what it gives, and what takes it.
+        """
         if self.artifact.card.task != "classify":
             raise UserError(
                 f"{self.artifact.folder} gives {', '.join(self.artifact.outputs)}, not classes of "
                 "images; call res2net.runtime.load(DIR) with images"
                 + ("" if self.artifact.card.task == "features" else ", or use `res2net predict`")
             )
-        for key, outputs in self.engine.stream((key, self._one(image)) for key, image in items):
-            yield key, self._prediction(outputs, top)
 
     def classify(self, images: Iterable[Pixels], *, top: int = 5) -> list[Prediction]:
         """The most likely classes of images that ``shaped`` made, in order."""
