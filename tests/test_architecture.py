@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *GROUND,
     },
     "bench": {
-        *("paper", "models", "data", "tasks", "train", "deploy", "runtime", "config"),
+        *("paper", "models", "data", "metrics", "tasks", "train", "deploy", "runtime", "config"),
         *GROUND,
     },
     "studies": {"paper", "data", "train", "bench", "config", *GROUND},

@@ -188,6 +188,31 @@ def train_step() -> str:
     return markdown(head, cells) + about(rows[0])
 
 
+def dense_speed() -> str:
+    """Training step and inference of each dense task, ours and other libraries'."""
+    rows = read_results("dense.csv")
+    cells = [
+        (
+            row["task"],
+            {"train": "training step", "infer": "inference"}[row["kind"]],
+            row["case"],
+            row["median_ms"],
+            row["speed_of_ours"] or "–",
+            row["peak_mib"],
+        )
+        for row in rows
+    ]
+    head = ("task", "what", "case", "ms", "× of ours fp32 nchw over it", "peak memory, MiB")
+    return markdown(head, cells) + about(rows[-1])
+
+
+def evaluators() -> str:
+    """Evaluators and decoders, ours and the plain way."""
+    rows = read_results("evaluators.csv")
+    cells = [(row["case"], row["median_ms"], row["speed_over_other"] or "–") for row in rows]
+    return markdown(("case", "ms", "× over the other"), cells) + about(rows[-1])
+
+
 def demo() -> str:
     """What ``res2net demo`` printed: its epochs and its scores."""
     lines = (RESULTS / "demo.txt").read_text().splitlines()
@@ -380,6 +405,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "deploy-compiled": deploy_compiled,
     "folder": folder,
     "train-step": train_step,
+    "dense-speed": dense_speed,
+    "evaluators": evaluators,
     "loading": loading,
     "parity": parity,
     "trainings": trainings,

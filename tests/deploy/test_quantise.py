@@ -38,7 +38,7 @@ def both(request, samples):
     torch.manual_seed(0)
     net = create_model("res2net29_small", depth=11, num_classes=5).eval()
     engine = find_engine(request.param)
-    model = engine.convert(Program(fold_batchnorm(net), samples.preprocess), 32, 1)
+    model = engine.convert(Program(fold_batchnorm(net), samples.preprocess), (32, 32), 1)
     return engine, model, quantise(model, samples)
 
 
@@ -83,7 +83,7 @@ def test_layers_go_back_to_float_until_the_gates_hold(trained_run, tmp_path, mon
     )
     program = Program(fold_batchnorm(subject.net), checked.preprocess)
     whole = openvino.run_of(
-        _runnable(openvino, quantise(openvino.convert(program, 32, 1), calibration))
+        _runnable(openvino, quantise(openvino.convert(program, (32, 32), 1), calibration))
     )
     reference = eager(subject.net, checked.preprocess)
     digits = read(parse_source("digits"))

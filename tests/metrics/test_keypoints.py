@@ -66,3 +66,12 @@ def test_peaks_move_a_quarter_toward_the_higher_neighbour() -> None:
     found = decode_heatmaps(maps)
     assert found[0, 0].tolist() == [2.25, 2.75, 1.0]
     assert found[0, 1].tolist() == [0, 0, 0.7]
+
+
+def test_each_pose_may_have_its_own_area() -> None:
+    chance = np.random.default_rng(3)
+    poses, areas = chance.uniform(0, 50, (5, 4, 3)), chance.uniform(10, 900, 5)
+    together = oks(poses, poses[0], areas, SIGMAS[:4], visible=None)
+    for i in range(5):
+        (alone,) = oks(poses[i : i + 1], poses[0], float(areas[i]), SIGMAS[:4], visible=None)
+        assert together[i] == pytest.approx(alone, rel=1e-12)

@@ -146,7 +146,7 @@ def _openvino(case: Case, net: nn.Module, size: int) -> Call:
 
     with quietly():
         if case.maker == "ours":
-            model = find_engine("openvino").convert(_program(net, size), size, case.batch)
+            model = find_engine("openvino").convert(_program(net, size), (size, size), case.batch)
         else:
             model = ov.convert_model(net, example_input=_images(case, size))
             model.reshape([case.batch, 3, size, size])
@@ -168,7 +168,7 @@ def _onnxruntime(case: Case, net: nn.Module, size: int) -> Call:
 
     with quietly():
         if case.maker == "ours":
-            model = find_engine("onnx").convert(_program(net, size), size, case.batch)
+            model = find_engine("onnx").convert(_program(net, size), (size, size), case.batch)
         else:
             images = (_images(case, size),)
             exported = torch.onnx.export(
@@ -188,7 +188,7 @@ def _onnxruntime(case: Case, net: nn.Module, size: int) -> Call:
 
 
 def _program(net: nn.Module, size: int) -> Program:
-    return Program(fold_batchnorm(net), default_preprocess(size))  # type: ignore[arg-type]
+    return Program(fold_batchnorm(net), default_preprocess(size))
 
 
 def _given(case: Case, size: int) -> Any:

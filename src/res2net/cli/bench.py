@@ -19,11 +19,14 @@ SUBJECTS = {
     "train-step": "a training step beside timm's: images a second, memory",
     "folder": "an artifact over a folder of files, beside the network alone",
     "loading": "the share of an epoch that reading images costs",
+    "dense": "training step and inference of the other tasks, beside other libraries' models",
+    "evaluators": "COCO's AP beside faster-coco-eval called directly, peaks of heat maps",
     "parity": "outputs, gradients and statistics beside timm's and torchvision's, same weights",
 }
 EXAMPLES = (
     "res2net bench train-step --model res2net50_26w_4s --batch 8",
     "res2net bench deploy --model resnet50,res2net50_26w_4s --engines openvino --chart speed.png",
+    "res2net bench dense --task segment --size 256 --rounds 15",
     "res2net bench loading --model resnet50 --data photos/ --batch 32",
 )
 
@@ -45,8 +48,13 @@ def make_parser() -> Parser:
         default="res2net50_26w_4s",
         help="network; deploy: several, by commas",
     )
-    parser.add_argument("--batch", type=int | None, help="images at a time; default 8, deploy 1")
+    parser.add_argument(
+        "--batch", type=int | None, help="images at a time; default 8, deploy and dense 1"
+    )
     parser.add_argument("--size", type=int, default=224, help="pixels")
+    parser.add_argument(
+        "--task", type=str | None, help="dense: one of the tasks; default: all, one after the other"
+    )
     parser.add_argument("--rounds", type=int, default=45, help="counted rounds")
     parser.add_argument("--makers", type=str, default="ours,timm", help="deploy: also torchvision")
     parser.add_argument(
@@ -70,10 +78,11 @@ def main(argv: Sequence[str]) -> None:
     options = read_options(make_parser(), argv)
     measures = {"deploy": deploy, "train-step": train_step}
     measures |= {"folder": folder, "loading": loading, "parity": parity}
+    measures |= {"dense": dense, "evaluators": evaluators}
     if options.subject not in measures:
         raise UserError(f"unknown subject {options.subject!r}; it can be {', '.join(measures)}")
     if options.batch is None:
-        options.batch = 1 if options.subject == "deploy" else 8
+        options.batch = {"deploy": 1, "dense": 1}.get(options.subject, 8)
     rows = measures[options.subject](options)
     if options.out:
         from res2net.bench.protocol import append_rows
@@ -154,6 +163,75 @@ def speed_ratios(case: str, timings: dict[str, Timing]) -> dict[str, object]:
             timings[case].speed_over(timings[dict(EQUAL)[case]]), 3
         )
     return ratios
+
+
+def dense(options: Any) -> list[dict[str, object]]:
+    """Time and memory of each dense task, ours and others'."""
+    import torch
+
+    from res2net import machine
+    from res2net.bench import dense as bench
+    from res2net.bench.protocol import interleave
+    from res2net.cli.tables import new_table, show
+
+    torch.set_num_threads(machine.cores())
+    if options.task is not None and options.task not in bench.CASES:
+        raise UserError(f"--task {options.task}: it can be {', '.join(bench.CASES)}")
+    given = {"batch": options.batch, "size": options.size}
+    shown = ("task", "kind", "case", "median_ms", "speed_of_ours", "peak_mib")
+    table = new_table(*shown)
+    rows: list[dict[str, object]] = []
+    for task in [options.task] if options.task else bench.CASES:
+        running = {case: bench.make(task, case, **given) for case in bench.CASES[task]}
+        for kind in bench.KINDS:
+            timings = interleave(
+                {case: each[kind] for case, each in running.items()},
+                rounds=options.rounds,
+                track=lambda numbers: track(numbers, len(numbers), "rounds"),  # type: ignore[arg-type, return-value]
+            )
+            for case, timing in timings.items():
+                ratio = timings[bench.EQUAL].speed_over(timing)
+                row: dict[str, object] = {
+                    "task": task,
+                    "network": bench.NETWORK,
+                    **given,
+                    "kind": kind,
+                    "case": case,
+                    "median_ms": round(1000 * timing.median, 1),
+                    "least_ms": round(1000 * timing.least, 1),
+                    "speed_of_ours": "" if case in bench.OURS else round(ratio, 3),
+                    "peak_mib": round(bench.peak_memory(task, case, kind, **given) / 2**20),
+                    "n": len(timing.seconds),
+                }
+                rows.append(row)
+                table.add_row(*(str(row[name]) for name in shown))
+    show(table)
+    return rows
+
+
+def evaluators(options: Any) -> list[dict[str, object]]:
+    """Evaluators and decoders beside the plain way."""
+    from res2net.bench import evaluators as bench
+    from res2net.bench.protocol import interleave
+    from res2net.cli.tables import new_table, show
+
+    timings = interleave(bench.make(), rounds=options.rounds)
+    others = dict(bench.PAIRS)
+    table = new_table("case", "ms (median)", "speed over the other")
+    rows: list[dict[str, object]] = []
+    for case, timing in timings.items():
+        other = timings.get(others.get(case, ""))
+        row: dict[str, object] = {
+            "case": case,
+            "median_ms": round(1000 * timing.median, 2),
+            "least_ms": round(1000 * timing.least, 2),
+            "speed_over_other": round(timing.speed_over(other), 3) if other else "",
+            "n": len(timing.seconds),
+        }
+        rows.append(row)
+        table.add_row(case, str(row["median_ms"]), str(row["speed_over_other"]))
+    show(table)
+    return rows
 
 
 def loading(options: Any) -> list[dict[str, object]]:

@@ -18,15 +18,18 @@ from res2net.files import make_folder, write_bytes, write_text
 
 
 def task_of(target: str) -> str:
-    """The task of a trained network; classify of an artifact, and of what is none of these."""
+    """The task of a trained network or an artifact; classify of what is neither."""
     from res2net.models.card import ModelCard
-    from res2net.runtime.artifact import is_artifact
+    from res2net.runtime.artifact import Artifact, is_artifact
     from res2net.weights.reading import CARD_NAME
 
     path = Path(target)
-    if is_artifact(target) or not path.exists():
+    if not path.exists():
         return "classify"
     try:
+        if is_artifact(target):
+            task = Artifact.read(target).card.task
+            return "classify" if task == "features" else task
         card = (path if path.is_dir() else path.parent) / CARD_NAME
         if card.is_file() and path.suffix not in (".ckpt", ".pth", ".pt"):
             return ModelCard.read(card).task
@@ -49,6 +52,7 @@ def evaluate(task: str, options: Any, source: str) -> None:
     for name in ("size", "workers"):
         if options[name] is not None:
             raise UserError(f"--{name} is for classifiers; other networks measure image by image")
+    _check_precision(options)
     how: dict[str, Any] = {}
     if options.scales or options.flip:
         if task != "segment":
@@ -88,6 +92,7 @@ def predict(task: str, options: Any, files: Sequence[Path]) -> None:
     for name in ("csv", "sheet"):
         if options[name]:
             raise UserError(f"--{name} is for classifiers; this network writes to --out FOLDER")
+    _check_precision(options)
     predictor = load(find_dense_task(task), options.target)
     boxes = read_boxes_of(task, options.boxes)
     folder = options.out or Path("predictions")
@@ -121,6 +126,16 @@ def predict(task: str, options: Any, files: Sequence[Path]) -> None:
             shown.add_row(escape(image), escape(line))
         show(shown)
         print(f"pictures and predictions.json: {folder}")
+
+
+def _check_precision(options: Any) -> None:
+    from res2net.runtime.artifact import is_artifact
+
+    if options.precision != "auto" and is_artifact(options.target):
+        raise UserError(
+            f"--precision {options.precision}: {options.target} has its own; "
+            "export another artifact"
+        )
 
 
 def read_boxes_of(task: str, file: Path | None) -> Any:

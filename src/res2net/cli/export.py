@@ -46,7 +46,11 @@ def make_parser() -> Parser:
         default="fp32",
         help="fp32 (same numbers), bf16 (not onnx), int8 (not torch-export; calibrates on images)",
     )
-    parser.add_argument("--size", type=int | None, help="pixels; default: as in training")
+    parser.add_argument(
+        "--size",
+        type=str | None,
+        help="pixels; segmenters and detectors also HEIGHTxWIDTH; default: as in training",
+    )
     parser.add_argument(
         "--dynamic-batch", action="store_true", help="any number of images at once, not one"
     )
@@ -60,7 +64,9 @@ def make_parser() -> Parser:
         "--max-drop", type=float, default=0.5, help="points of top-1 that int8 may lose"
     )
     parser.add_argument(
-        "--val_images", type=int, default=1000, help="validation images to verify with, at most"
+        "--val_images",
+        type=int | None,
+        help="validation images to verify with, at most [1000; 100 if not a classifier]",
     )
     return parser
 
@@ -81,7 +87,7 @@ def main(argv: Sequence[str]) -> None:
             options.out,
             engine=options.to,
             precision=options.precision,
-            size=options.size,
+            size=read_size(options.size),
             dynamic_batch=options.dynamic_batch,
             features=None if options.features is None else options.features.split(","),
             images=options.images,
@@ -90,6 +96,20 @@ def main(argv: Sequence[str]) -> None:
             track=track,
         )
     print("\n".join(summary(done)))
+
+
+def read_size(text: str | None) -> tuple[int, int] | int | None:
+    """What ``--size`` means: a side, or height and width.
+
+    Raises:
+        UserError: neither.
+    """
+    if text is None:
+        return None
+    sides = text.split("x")
+    if not all(side.isdecimal() for side in sides) or len(sides) > 2:
+        raise UserError(f"--size: must be a whole number or HEIGHTxWIDTH, not {text!r}")
+    return int(text) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
 def summary(done: Exported) -> list[str]:
@@ -101,7 +121,7 @@ def summary(done: Exported) -> list[str]:
     if not done.trained:
         lines.append("  structure only: the weights are random")
     elif found.agreement is not None:
-        lines.append(f"  same top-1 class: {100 * found.agreement:.1f} %")
+        lines.append(f"  same {found.agreed_on}: {100 * found.agreement:.1f} %")
     if found.eager_top1 is not None and done.trained:
         lines.append(
             f"  top-1 accuracy: {found.exported_top1:.2f} %, PyTorch {found.eager_top1:.2f} %"

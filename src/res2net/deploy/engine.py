@@ -1,6 +1,6 @@
 """What each engine's module offers, and the one place that picks it.
 
-Legend: B batch · S side of the square image
+Legend: B batch · H, W of the images
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import torch
 
 from res2net.deploy.program import INPUT, Program
 
-Pixels = npt.NDArray[np.uint8]  # (B, S, S, 3)
+Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
+Size = tuple[int, int]  # H, W in pixels
 Floats = npt.NDArray[np.float32]
 Run = Callable[[Pixels], Sequence[Floats]]  # images → outputs, in the program's order
 
@@ -23,8 +24,8 @@ Run = Callable[[Pixels], Sequence[Floats]]  # images → outputs, in the program
 class Engine(Protocol):
     """A module of this room; the model is of the engine's own type."""
 
-    def convert(self, program: Program, size: int, batch: int | None) -> Any:
-        """The program for square images of ``size`` pixels; ``batch`` None takes any number."""
+    def convert(self, program: Program, size: Size, batch: int | None) -> Any:
+        """The program for images of ``size``: H, W; ``batch`` None takes any number."""
 
     def opset(self, model: Any) -> str:
         """The set of operations that the model is written in."""
@@ -65,9 +66,9 @@ def find_engine(name: str) -> Engine:
     return cast(Engine, torch_export)
 
 
-def traced(program: Program, size: int, batch: int | None) -> torch.export.ExportedProgram:
-    """The program as a graph of torch operations for images (B, size, size, 3)."""
-    example = torch.zeros(batch or 2, size, size, 3, dtype=torch.uint8)
+def traced(program: Program, size: Size, batch: int | None) -> torch.export.ExportedProgram:
+    """The program as a graph of torch operations for images (B, H, W, 3)."""
+    example = torch.zeros(batch or 2, *size, 3, dtype=torch.uint8)
     free = {INPUT: {0: torch.export.Dim("batch")}} if batch is None else None
     with torch.no_grad():
         return torch.export.export(program, (example,), dynamic_shapes=free)

@@ -16,19 +16,22 @@ from typing import Any, cast
 
 import torch
 
+from res2net.deploy import views
 from res2net.deploy.engine import Engine, Quantisable, Run, find_engine
 from res2net.deploy.fold import fold_batchnorm
-from res2net.deploy.pictures import Pictures, of_folder, of_run, of_samples
+from res2net.deploy.pictures import of_folder, of_run, of_samples
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quantise import Sensitivity, quantise, quantise_with_control, sensitivity
 from res2net.deploy.report import as_csv, report
 from res2net.deploy.subject import Subject, open_subject
 from res2net.deploy.targets import Target, check_installed, find_target
-from res2net.deploy.verify import Track, Verification, compare, eager, faults
+from res2net.deploy.verify import Images, Track, Verification, compare, eager, faults
 from res2net.errors import UserError
 from res2net.files import write_error, write_text
 from res2net.runtime.artifact import CARD_NAME
+from res2net.tasks.dense.network import Size
 
+VAL_IMAGES, VAL_IMAGES_DENSE = 1000, 100  # to verify with, at most
 PACKAGES = ("res2net", "torch", "openvino", "nncf", "onnx", "onnxruntime")
 
 
@@ -49,12 +52,12 @@ def export(
     *,
     engine: str,
     precision: str = "fp32",
-    size: int | None = None,
+    size: Size | int | None = None,
     dynamic_batch: bool = False,
     features: Sequence[str] | None = None,
     images: Path | None = None,
     max_drop: float = 0.5,
-    val_images: int = 1000,
+    val_images: int | None = None,
     track: Track | None = None,
 ) -> Exported:
     """Write the artifact folder ``out``, or nothing.
@@ -62,12 +65,13 @@ def export(
     Args:
         name: run folder, checkpoint, or a row of the model table for its structure.
         engine, precision: a row of ``res2net.deploy.targets``.
-        size: pixels of the square image; None is the network's own.
+        size: pixels of the square image, or height and width (segmenters, detectors); None is the
+            network's own.
         dynamic_batch: take any number of images at once; else one.
         features: levels to give as maps, instead of logits.
         images: folder of images to calibrate and verify with, instead of the run's data.
         max_drop: points of top-1 accuracy that int8 may lose.
-        val_images: verify with so many images at most.
+        val_images: verify with so many images at most; None is 1,000, of dense tasks 100.
 
     Raises:
         UserError: a target that cannot be exported so, images that cannot be read, or an artifact
@@ -76,11 +80,15 @@ def export(
     target = find_target(engine, precision)
     check_installed(target)
     _check_out(out)
-    if val_images < 1:
+    if val_images is not None and val_images < 1:
         raise UserError(f"--val_images is {val_images}; it must be at least 1")
     if max_drop < 0:
         raise UserError(f"--max-drop is {max_drop:g}; it is in points and must be at least 0")
-    subject = open_subject(name, size=size, features=features)
+    subject = open_subject(name, target, size=size, features=features)
+    if dynamic_batch and _rows_vary(subject):
+        raise UserError("--dynamic-batch: a detector is exported for one image at a time")
+    if val_images is None:
+        val_images = VAL_IMAGES if subject.task is None else VAL_IMAGES_DENSE
     calibration, checked = _pictures(subject, target, images, val_images)
     reference = eager(subject.net, subject.card.preprocess)
     with _put_in_place(out) as folder:
@@ -111,7 +119,7 @@ class _Work:
         target: Target,
         folder: Path,
         reference: Run,
-        checked: Pictures,
+        checked: Images,
         track: Track | None,
     ) -> None:
         self.subject, self.target, self.folder = subject, target, folder
@@ -120,7 +128,13 @@ class _Work:
         dtype = torch.float32
         if target.engine == "torch-export" and target.precision == "bf16":
             dtype = torch.bfloat16  # the others are told when they load
-        self.program = Program(fold_batchnorm(subject.net), subject.card.preprocess, dtype=dtype)
+        self.program = Program(
+            fold_batchnorm(subject.net, subject.task.deployment.folded if subject.task else ""),
+            subject.card.preprocess,
+            outputs=[each["name"] for each in subject.outputs],
+            rows_vary=_rows_vary(subject),
+            dtype=dtype,
+        )
         self.files: tuple[str, ...] = ()
 
     @property
@@ -129,7 +143,7 @@ class _Work:
         return cast(Quantisable, self.engine)
 
     def convert(self, batch: int | None) -> Any:
-        return self.engine.convert(self.program, self.subject.card.preprocess.size, batch)
+        return self.engine.convert(self.program, self.subject.size, batch)
 
     def save_and_compare(self, model: Any) -> Verification:
         """Write the model and measure what was written."""
@@ -139,10 +153,17 @@ class _Work:
         except OSError as error:
             raise write_error(error, path) from error
         run = self.engine.load(path, self.target.precision)
-        return compare(self.reference, run, self.program.outputs, self.checked, track=self.track)
+        return compare(
+            self.reference,
+            run,
+            self.program.outputs,
+            self.checked,
+            comparison=self.subject.comparison if self.subject.task else None,
+            track=self.track,
+        )
 
     def quantise(
-        self, model: Any, calibration: Pictures, max_drop: float
+        self, model: Any, calibration: Images, max_drop: float
     ) -> tuple[Any, Verification, list[str]]:
         """int8, with layers left in float where that is what the accuracy takes."""
         whole = quantise(model, calibration)
@@ -150,7 +171,7 @@ class _Work:
         wrong = self.faults(found, max_drop)
         if not wrong:
             return whole, found, []
-        if found.agreement is None:
+        if found.agreement is None or self.subject.task:  # control goes by classes of images
             self.refuse(wrong)
         assert self.target.agreement is not None
         warnings.warn(
@@ -176,7 +197,13 @@ class _Work:
         return mixed, found, [note]
 
     def faults(self, found: Verification, max_drop: float) -> list[str]:
-        return faults(found, self.target, trained=self.subject.trained, max_drop=max_drop)
+        return faults(
+            found,
+            self.target,
+            trained=self.subject.trained,
+            max_drop=max_drop,
+            comparison=self.subject.comparison,
+        )
 
     def refuse(self, wrong: Sequence[str]) -> None:
         """Raise if anything is wrong."""
@@ -192,14 +219,21 @@ class _Work:
 
 def _pictures(
     subject: Subject, target: Target, images: Path | None, most: int
-) -> tuple[Pictures | None, Pictures]:
+) -> tuple[Images | None, Images]:
     """(calibration images if int8, images to verify with)."""
-    preprocess = subject.card.preprocess
-    calibration: Pictures | None
-    if images is not None:
+    card, preprocess = subject.card, subject.card.preprocess
+    calibration: Images | None
+    checked: Images
+    if images is not None and subject.task is not None:
+        calibration, checked = views.of_folder(images, subject.task, card, subject.size, most=most)
+    elif images is not None:
         calibration, checked = of_folder(images, preprocess, most=most)
+    elif subject.run is not None and subject.task is not None:
+        calibration, checked = views.of_run(
+            subject.run, subject.task, card, subject.size, most=most
+        )
     elif subject.run is not None:
-        calibration, checked = of_run(subject.run, subject.card.classes, preprocess, most=most)
+        calibration, checked = of_run(subject.run, card.classes, preprocess, most=most)
     elif subject.trained:
         raise UserError(
             f"{subject.target}: no run folder around it says which images it was trained on; "
@@ -217,6 +251,10 @@ def _pictures(
     return calibration, checked
 
 
+def _rows_vary(subject: Subject) -> bool:
+    return subject.task is not None and subject.task.deployment.rows_vary
+
+
 def _describe(
     work: _Work,
     model: Any,
@@ -228,9 +266,7 @@ def _describe(
 ) -> None:
     """``model.json`` and ``report.md``."""
     subject, target = work.subject, work.target
-    size = subject.card.preprocess.size
     card = subject.card
-    classified = card.task == "classify"
     record: dict[str, Any] = {
         "engine": target.engine,
         "precision": target.precision,
@@ -241,12 +277,10 @@ def _describe(
             "layout": "NHWC",
             "dtype": "uint8",
             "batch": batch,
-            "height": size,
-            "width": size,
+            "height": subject.size[0],
+            "width": subject.size[1],
         },
-        "outputs": [{"name": name} for name in work.program.outputs]
-        if classified
-        else [level._asdict() for level in subject.net.levels],
+        "outputs": list(subject.outputs),
         "opset": work.engine.opset(model),
         "versions": _versions(),
         "source": {"target": subject.target, "sha256": subject.sha256},
@@ -255,7 +289,10 @@ def _describe(
     }
     content = {**card.as_dict(), "artifact": record}
     write_text(work.folder / CARD_NAME, json.dumps(content, indent=2) + "\n")
-    write_text(work.folder / "report.md", report(card, record, target, found, layers, notes))
+    write_text(
+        work.folder / "report.md",
+        report(card, record, subject.comparison, target, found, layers, notes),
+    )
 
 
 def _check_out(out: Path) -> None:

@@ -14,13 +14,21 @@ from torchvision.ops import FrozenBatchNorm2d
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
-def fold_batchnorm(net: ModuleT) -> ModuleT:
+def fold_batchnorm(net: ModuleT, within: str = "") -> ModuleT:
     """A copy of a network with every batch norm behind a convolution folded into it.
 
     For evaluation only. A norm stays where it stands before its convolution (DenseNet, Wide ResNet)
     or where the convolution's output is read by something else too.
+
+    Args:
+        within: a submodule, where not all of the network can be traced; "" is the whole.
     """
-    net = _for_inference(net)
+    whole = _for_inference(net)
+    _fold(whole.get_submodule(within))
+    return whole
+
+
+def _fold(net: nn.Module) -> None:
     for convolution, norm in _pairs(net):
         layer = net.get_submodule(convolution)
         assert isinstance(layer, nn.Conv2d)
@@ -29,7 +37,6 @@ def fold_batchnorm(net: ModuleT) -> ModuleT:
             folded = fuse_conv_bn_eval(layer.double(), _plain(net.get_submodule(norm)).double())
         net.set_submodule(convolution, folded.to(dtype).requires_grad_(False))
         net.set_submodule(norm, nn.Identity())
-    return net
 
 
 def _for_inference(net: ModuleT) -> ModuleT:

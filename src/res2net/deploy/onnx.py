@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import onnxruntime
 import torch
 from onnx import ModelProto, helper
 
-from res2net.deploy.engine import Floats, Pixels, Run, traced
+from res2net.deploy.engine import Floats, Pixels, Run, Size, traced
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quiet import quietly
 from res2net.files import write_bytes
@@ -20,8 +21,10 @@ OPSET = 18  # what ONNX Runtime has read since 1.14 (2023)
 LAYERS = ("Conv", "Gemm", "MatMul")
 
 
-def convert(program: Program, size: int, batch: int | None) -> ModelProto:
+def convert(program: Program, size: Size, batch: int | None) -> ModelProto:
     """The program as an ONNX model, its weights inside (see ``Engine``)."""
+    if program.rows_vary:
+        return _trimmed(_recorded(program, size))
     graph = traced(program, size, batch)
     with quietly():
         exported = torch.onnx.export(
@@ -36,6 +39,27 @@ def convert(program: Program, size: int, batch: int | None) -> ModelProto:
         assert exported is not None
         model = exported.model_proto
     return _trimmed(model)
+
+
+def _recorded(program: Program, size: Size) -> ModelProto:
+    """A program whose outputs have as many rows as it finds, from one run of it.
+
+    ``torch.export`` refuses loops over what is found (torch 2.14); the recorder before it does not.
+    """
+    file = BytesIO()
+    example = torch.zeros(1, *size, 3, dtype=torch.uint8)
+    with quietly(), torch.no_grad():
+        torch.onnx.export(
+            program,
+            (example,),
+            file,  # type: ignore[arg-type]  # the recorder writes to a file in memory too
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=list(program.outputs),
+            verbose=False,
+        )
+    return onnx.load_from_string(file.getvalue())
 
 
 def opset(model: ModelProto) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import openvino as ov
 import torch
 
-from res2net.deploy.engine import Floats, Pixels, Run, traced
+from res2net.deploy.engine import Floats, Pixels, Run, Size, traced
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quiet import quietly
 from res2net.runtime.engines import openvino_core
@@ -20,12 +20,12 @@ LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
-def convert(program: Program, size: int, batch: int | None) -> ov.Model:
+def convert(program: Program, size: Size, batch: int | None) -> ov.Model:
     """The program as an OpenVINO model; weights stay float32 (see ``Engine``)."""
     graph = traced(program, size, batch)
     with quietly():
         model = ov.convert_model(graph)
-    model.reshape({model.input(0).any_name: [batch or -1, size, size, 3]})
+    model.reshape({model.input(0).any_name: [batch or -1, *size, 3]})
     model.input(0).get_tensor().set_names({INPUT})
     for port, name in zip(model.outputs, program.outputs, strict=True):
         port.get_tensor().set_names({name})

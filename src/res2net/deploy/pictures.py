@@ -40,6 +40,11 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.split)
 
+    @property
+    def steps(self) -> int:
+        """Batches."""
+        return -(-len(self) // BATCH)
+
     def batches(self) -> Iterator[tuple[Pixels, npt.NDArray[np.int64]]]:
         """uint8 (B, S, S, 3) and classes (B,), in order."""
         loader = make_loader(
@@ -75,14 +80,9 @@ def of_run(
             skip_bad=run.input.skip_bad,
         )
     except UserError as error:
-        raise UserError(
-            f"the run's data cannot be read ({error}); put them back, or verify with other "
-            "images: --images DIR"
-        ) from None
+        raise data_gone(error) from None
     if data.classes != classes:
-        raise UserError(
-            f"{run.data}: has other classes than the run was trained on; give --images DIR"
-        )
+        raise other_classes(run)
     training = Pictures(
         origin=f"training images of {data.name}",
         split=_spread(data.train, CALIBRATION),
@@ -102,6 +102,25 @@ def of_folder(folder: Path, preprocess: Preprocess, *, most: int) -> tuple[Pictu
     Raises:
         UserError: no folder, or fewer than two images in it.
     """
+    calibration, verification = (
+        Pictures(
+            origin=f"images in {folder}",
+            split=_spread(Split(images=part, labels=np.zeros(len(part), np.int64)), count),
+            labelled=False,
+            preprocess=preprocess,
+            skip_bad=True,
+        )
+        for part, count in zip(halves(folder), (CALIBRATION, most), strict=True)
+    )
+    return calibration, verification
+
+
+def halves(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The images under a folder: every second one to calibrate with, the others to verify with.
+
+    Raises:
+        UserError: no folder, or fewer than two images in it.
+    """
     if not folder.is_dir():
         raise UserError(f"--images {folder}: no such folder")
     listing = Listing()
@@ -112,17 +131,22 @@ def of_folder(folder: Path, preprocess: Preprocess, *, most: int) -> tuple[Pictu
             f"--images {folder}: {len(paths)} image(s) in it; at least 2 are needed, some hundred "
             "are better"
         )
-    calibration, verification = (
-        Pictures(
-            origin=f"images in {folder}",
-            split=_spread(Split(images=part, labels=np.zeros(len(part), np.int64)), count),
-            labelled=False,
-            preprocess=preprocess,
-            skip_bad=True,
-        )
-        for part, count in ((paths[1::2], CALIBRATION), (paths[::2], most))
+    return paths[1::2], paths[::2]
+
+
+def data_gone(error: UserError) -> UserError:
+    """The run's data cannot be read, and what to do."""
+    return UserError(
+        f"the run's data cannot be read ({error}); put them back, or verify with other "
+        "images: --images DIR"
     )
-    return calibration, verification
+
+
+def other_classes(run: RunConfig) -> UserError:
+    """The run's data have changed, and what to do."""
+    return UserError(
+        f"{run.data}: has other classes than the run was trained on; give --images DIR"
+    )
 
 
 def of_samples(preprocess: Preprocess) -> Pictures:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from res2net.deploy.engine import Pixels, Quantisable, Run
-from res2net.deploy.pictures import Pictures
 from res2net.deploy.program import INPUT
 from res2net.deploy.quiet import quietly
+from res2net.deploy.verify import Images
 from res2net.runtime.engines import openvino_core
 
 SENSITIVITY_IMAGES = 8  # for the figures of single layers
@@ -29,7 +29,7 @@ class Sensitivity:
     error: float  # relative L2 to the same layer in fp32, errors of earlier layers included
 
 
-def quantise(model: Any, calibration: Pictures) -> Any:
+def quantise(model: Any, calibration: Images) -> Any:
     """Weights and activations of 8 bits, ranges taken from the calibration images."""
     with quietly(), _one_core():
         import nncf
@@ -41,8 +41,8 @@ def quantise(model: Any, calibration: Pictures) -> Any:
 def quantise_with_control(
     engine: Quantisable,
     model: Any,
-    calibration: Pictures,
-    checked: Pictures,
+    calibration: Images,
+    checked: Images,
     reference: Run,
     *,
     agreement: float,
@@ -93,7 +93,7 @@ def quantise_with_control(
 
 
 def sensitivity(
-    engine: Quantisable, model: Any, quantised: Any, pictures: Pictures
+    engine: Quantisable, model: Any, quantised: Any, pictures: Images
 ) -> list[Sensitivity]:
     """Every convolution and matrix product, the most disturbed first."""
     kept = set(engine.layers(quantised))
@@ -128,7 +128,7 @@ def _one_core() -> Iterator[None]:
         openvino.Core, openvino.compile_model = theirs
 
 
-def _items(pictures: Pictures, most: int | None = None) -> Sequence[Item]:
+def _items(pictures: Images, most: int | None = None) -> Sequence[Item]:
     """Single images (1, S, S, 3) with their classes."""
     found: list[Item] = []
     for images, labels in pictures.batches():

@@ -9,6 +9,7 @@ from res2net.deploy.quantise import Sensitivity
 from res2net.deploy.targets import Target
 from res2net.deploy.verify import Verification
 from res2net.models.card import ModelCard
+from res2net.tasks.dense.deployed import Comparison
 
 LAYERS = 10  # of the most disturbed ones
 
@@ -16,6 +17,7 @@ LAYERS = 10  # of the most disturbed ones
 def report(
     card: ModelCard,
     record: Mapping[str, Any],
+    comparison: Comparison,
     target: Target,
     found: Verification,
     layers: Sequence[Sensitivity] = (),
@@ -25,6 +27,7 @@ def report(
 
     Args:
         record: the ``artifact`` part of ``model.json``.
+        comparison: what was asked to agree.
         layers: sensitivity of an int8 model, the most disturbed layer first.
         notes: sentences on what happened on the way.
     """
@@ -38,7 +41,13 @@ def report(
     parts = [
         head,
         _facts(card, record),
-        ["## Verification", "", *_verdict(target, found), "", *_outputs(target, found)],
+        [
+            "## Verification",
+            "",
+            *_verdict(comparison, target, found),
+            "",
+            *_outputs(comparison, target, found),
+        ],
     ]
     if notes:
         parts.append(["", *(f"- {note}" for note in notes)])
@@ -62,8 +71,7 @@ def _facts(card: ModelCard, record: Mapping[str, Any]) -> list[str]:
         (
             "input",
             f"`{image['name']}`: {batch} images, {image['height']}×{image['width']} pixels, "
-            f"{image['dtype']} RGB, {image['layout']}; resize to {card.preprocess.resize} and crop "
-            "before, normalisation is inside",
+            f"{image['dtype']} RGB, {image['layout']}; {_shaping(card)}, normalisation is inside",
         ),
         ("outputs", f"{outputs}, float32"),
         ("operators", record["opset"]),
@@ -75,13 +83,20 @@ def _facts(card: ModelCard, record: Mapping[str, Any]) -> list[str]:
     return ["| | |", "| --- | --- |", *(f"| {what} | {text} |" for what, text in rows), ""]
 
 
-def _verdict(target: Target, found: Verification) -> list[str]:
+def _shaping(card: ModelCard) -> str:
+    if card.task in ("classify", "features"):
+        return f"resize to {card.preprocess.resize} and crop before"
+    return f"`res2net predict` shapes images for --task {card.task}"
+
+
+def _verdict(comparison: Comparison, target: Target, found: Verification) -> list[str]:
     lines = [
         f"Compared with PyTorch in fp32, nothing folded, on {found.images} images ({found.origin})."
     ]
     if found.agreement is not None:
-        needed = f" (needed: {100 * target.agreement:.0f} %)" if target.agreement else ""
-        lines.append(f"Same top-1 class: {100 * found.agreement:.2f} %{needed}.")
+        least = target.agreement if comparison.least is None else comparison.least
+        needed = f" (needed: {100 * least:.0f} %)" if least else ""
+        lines.append(f"Same {found.agreed_on}: {100 * found.agreement:.2f} %{needed}.")
     if found.eager_top1 is not None and found.exported_top1 is not None:
         lines.append(
             f"Top-1 accuracy: {found.exported_top1:.2f} %, eager {found.eager_top1:.2f} %."
@@ -89,8 +104,9 @@ def _verdict(target: Target, found: Verification) -> list[str]:
     return lines
 
 
-def _outputs(target: Target, found: Verification) -> list[str]:
-    allowed = "–" if target.tolerance is None else f"{target.tolerance:.0e}"
+def _outputs(comparison: Comparison, target: Target, found: Verification) -> list[str]:
+    tolerance = comparison.tolerance or target.tolerance
+    allowed = "–" if tolerance is None else f"{tolerance:.0e}"
     return [
         "| output | relative L2 | of the worst image | allowed |",
         "| --- | --- | --- | --- |",

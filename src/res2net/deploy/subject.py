@@ -6,23 +6,33 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from res2net import machine
 from res2net.config import RunConfig, run_of
 from res2net.data.preprocess import default_preprocess
+from res2net.deploy.program import LOGITS
+from res2net.deploy.targets import Target, check_offered
+from res2net.deploy.verify import TOP1
 from res2net.errors import UserError
 from res2net.models.backbone import as_backbone
 from res2net.models.card import ModelCard
 from res2net.models.factory import create_model
 from res2net.models.network import Network
-from res2net.models.weights import find_weights, load_target
+from res2net.models.weights import find_weights, load_target, read_target
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.runtime.artifact import is_artifact
 from res2net.tasks.classify.evaluate import resized
 from res2net.tasks.classify.job import check_size
+from res2net.tasks.dense.deployed import Comparison, shown
+from res2net.tasks.dense.network import Size
+from res2net.tasks.dense.predictor import load
+from res2net.tasks.dense.task import DenseTask
+from res2net.tasks.table import find_dense_task
 
 SEED = 0  # of the weights of a bare name
 
@@ -31,8 +41,12 @@ SEED = 0  # of the weights of a bare name
 class Subject:
     """A network on its way out."""
 
-    net: Network  # or a backbone; evaluation mode, float32, on the CPU
+    net: nn.Module  # network, backbone or graph of a task; evaluation mode, float32, on the CPU
     card: ModelCard  # task "features" for a backbone
+    size: Size  # H, W of the images
+    outputs: tuple[dict[str, Any], ...]  # name and, of maps, channels and stride
+    comparison: Comparison = TOP1
+    task: DenseTask | None = None  # None: a classifier or a backbone
     target: str  # as the user named it
     sha256: str  # of the file of weights; of the fresh weights for a bare name
     run: RunConfig | None  # of the run that trained it, where it is at hand
@@ -40,13 +54,18 @@ class Subject:
 
 
 def open_subject(
-    target: str, *, size: int | None = None, features: Sequence[str] | None = None
+    target: str,
+    engine: Target | None = None,
+    *,
+    size: Size | int | None = None,
+    features: Sequence[str] | None = None,
 ) -> Subject:
     """The network behind a run folder, a checkpoint or a name of the model table.
 
     Args:
-        size: pixels, side of the square that the network shall see; None is what it was trained at,
-            for a name what its row was published at.
+        engine: what it is exported to; None asks for nothing that a task may lack.
+        size: pixels, H, W or the side of the square that the network shall see; None is what it was
+            trained at, for a name what its row was published at.
         features: levels whose maps shall come out instead of logits.
 
     Raises:
@@ -56,7 +75,11 @@ def open_subject(
     if is_artifact(path):
         raise UserError(f"{path} is exported already; export the run that it came from")
     trained = path.exists() or target not in NETWORKS
+    if trained and (task := read_target(target)[1].task) != "classify":
+        return _open_dense(find_dense_task(task), target, engine, size, features)
     net, card = load_target(target) if trained else _fresh(target)
+    if isinstance(size, tuple):
+        raise UserError(f"--size {shown(size)}: classifiers see a square; give one number")
     if size is not None:
         check_size(size, card.network, "--size")
         card = replace(card, preprocess=resized(card.preprocess, size))
@@ -70,13 +93,49 @@ def open_subject(
             )
         net = as_backbone(net, [known[name] for name in features])
         card = replace(card, task="features", metrics={})
+    side = card.preprocess.size
     return Subject(
         net=net.cpu().float().eval(),
         card=card,
+        size=(side, side),
+        outputs=({"name": LOGITS},)
+        if features is None
+        else tuple(level._asdict() for level in net.levels),
         target=target,
         sha256=sha256,
         run=run_of(path) if trained else None,
         trained=trained,
+    )
+
+
+def _open_dense(
+    task: DenseTask,
+    target: str,
+    engine: Target | None,
+    size: Size | int | None,
+    features: Sequence[str] | None,
+) -> Subject:
+    """The graph of a task beyond classification, from a run or a checkpoint."""
+    deployment = task.deployment
+    if engine is not None and deployment.targets is not None:
+        check_offered(engine, deployment.targets, target, task.head)
+    if features is not None:
+        raise UserError(
+            f"--features is for classifiers; {target} was trained with --task {task.name}"
+        )
+    predictor = load(task, target)
+    card, frame = deployment.frame(predictor.card, size)
+    return Subject(
+        net=deployment.graph(predictor.model.cpu().float()).eval(),
+        card=card,
+        size=frame,
+        outputs=deployment.outputs(card),
+        comparison=deployment.comparison,
+        task=task,
+        target=target,
+        sha256=_hash_of(Path(target)),
+        run=run_of(Path(target)),
+        trained=True,
     )
 
 

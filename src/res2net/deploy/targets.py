@@ -6,6 +6,7 @@ copied to. bf16 and int8 trade numbers for speed, so somebody must ask for them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -69,6 +70,23 @@ def find_target(engine: str, precision: str) -> Target:
         also = f"; {precision} is for {', '.join(others)}" if others else ""
         raise UserError(f"--precision {precision}: --to {engine} takes {has}{also}")
     return TARGETS[engine, precision]
+
+
+def check_offered(
+    target: Target, offered: Sequence[tuple[str, str]], network: str, head: str
+) -> None:
+    """Refuse what a task's networks are not exported to.
+
+    Raises:
+        UserError: names the choices.
+    """
+    if (target.engine, target.precision) in offered:
+        return
+    choices = ", ".join(f"--to {engine} --precision {precision}" for engine, precision in offered)
+    raise UserError(
+        f"--to {target.engine} --precision {target.precision}: {network} is a {head}, which finds "
+        f"a number of things that no graph knows beforehand; it can be {choices}"
+    )
 
 
 def check_installed(target: Target) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from res2net.deploy.engine import Floats, Pixels, Run, traced
+from res2net.deploy.engine import Floats, Pixels, Run, Size, traced
 from res2net.deploy.program import Program
 from res2net.deploy.quiet import quietly
 
 
-def convert(program: Program, size: int, batch: int | None) -> ExportedProgram:
+def convert(program: Program, size: Size, batch: int | None) -> ExportedProgram:
     """The program as a graph, weights channels-last as the images are (see ``Engine``)."""
     return traced(program.to(memory_format=torch.channels_last), size, batch)
 

@@ -1,31 +1,59 @@
 """An exported network against eager PyTorch in float32, on real images.
 
-Legend: B batch · S side of the square image · N classes
+Legend: B batch · N classes
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import normalise
 from res2net.deploy.engine import Floats, Pixels, Run
-from res2net.deploy.pictures import BATCH, Pictures
-from res2net.deploy.program import LOGITS
+from res2net.deploy.program import LOGITS, listed
 from res2net.deploy.targets import Target
-from res2net.models.network import Network
+from res2net.tasks.dense.deployed import Compared, Comparison, Outputs
 
 # Relative L2 that maps in int8 may differ by: they have no accuracy to go by. Our own rule; a sound
 # quantisation of our networks stays below 0.1.
 INT8_MAPS = 0.2
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
+
+
+class Images(Protocol):
+    """What is verified with."""
+
+    @property
+    def origin(self) -> str:
+        """For the report."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the classes that come with the images mean something."""
+
+    @property
+    def steps(self) -> int:
+        """Batches, at most."""
+
+    def batches(self) -> Iterator[tuple[Pixels, npt.NDArray[np.int64]]]:
+        """uint8 (B, H, W, 3) as the graph takes them, and classes (B,)."""
+
+
+def compare_classes(wanted: Outputs, found: Outputs) -> Compared:
+    """Whether an image keeps its top-1 class."""
+    same = wanted[0].argmax(1) == found[0].argmax(1)
+    return Compared(wanted, found, same.astype(np.float64))
+
+
+TOP1 = Comparison(what="top-1 class", least=None, of=compare_classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +71,10 @@ class Verification:
     images: int
     origin: str  # of the images
     outputs: dict[str, Difference]
-    agreement: float | None  # 0..1, share of images with eager's top-1 class; None for maps
+    agreement: float | None  # 0..1, share that says what eager says; None for maps of a backbone
     eager_top1: float | None  # percent, accuracy of eager on these images; None without labels
     exported_top1: float | None  # percent
+    agreed_on: str = TOP1.what  # what ``agreement`` is a share of
 
     @property
     def drop(self) -> float | None:
@@ -61,21 +90,20 @@ class Verification:
             "origin": self.origin,
             "relative_l2": {name: each.overall for name, each in self.outputs.items()},
             "relative_l2_worst_image": {name: each.worst for name, each in self.outputs.items()},
-            "top1_agreement": self.agreement,
+            "agreement": self.agreement,
+            "agreed_on": None if self.agreement is None else self.agreed_on,
             "top1_eager": self.eager_top1,
             "top1_exported": self.exported_top1,
         }
 
 
-def eager(net: Network, preprocess: Preprocess) -> Run:
+def eager(net: nn.Module, preprocess: Preprocess) -> Run:
     """The network as it was trained: normalised as in training, float32, nothing folded."""
 
     def run(images: Pixels) -> list[Floats]:
         x = normalise(torch.from_numpy(images).permute(0, 3, 1, 2), preprocess)
         with torch.inference_mode():
-            found = net(x)
-        maps = found.values() if isinstance(found, dict) else (found,)
-        return [each.float().numpy() for each in maps]
+            return [each.float().numpy() for each in listed(net(x))]
 
     return run
 
@@ -84,20 +112,23 @@ def compare(
     reference: Run,
     exported: Run,
     outputs: Iterable[str],
-    pictures: Pictures,
+    pictures: Images,
     *,
+    comparison: Comparison | None = None,
     track: Track | None = None,
 ) -> Verification:
     """Run both over the pictures, batch by batch; nothing is kept but sums.
 
     Args:
         outputs: names of what both give, in order.
+        comparison: what they must agree on; None is the class, where the output is one of logits.
         track: wraps the batches in a progress bar.
     """
-    tally = _Tally(tuple(outputs))
+    names = tuple(outputs)
+    tally = _Tally(names, comparison or (TOP1 if names == (LOGITS,) else None))
     batches: Iterable[Any] = pictures.batches()
     if track:
-        batches = track(batches, -(-len(pictures) // BATCH), "verifying")
+        batches = track(batches, pictures.steps, "verifying")
     for images, labels in batches:
         tally.add(reference(images), exported(images), labels)
     return tally.result(pictures)
@@ -106,10 +137,11 @@ def compare(
 @dataclass
 class _Tally:
     names: tuple[str, ...]
+    comparison: Comparison | None
     images: int = 0
     errors: list[npt.NDArray[np.float64]] = field(default_factory=list)  # (outputs, B) squared
     norms: list[npt.NDArray[np.float64]] = field(default_factory=list)  # (outputs, B) squared
-    agree: int = 0
+    agree: float = 0
     right: int = 0  # of eager
     exported_right: int = 0
 
@@ -117,6 +149,9 @@ class _Tally:
         self, wanted: Iterable[Floats], found: Iterable[Floats], labels: npt.NDArray[np.int64]
     ) -> None:
         wanted, found = list(wanted), list(found)
+        if self.comparison is not None:
+            wanted, found, shares = self.comparison.of(wanted, found)
+            self.agree += float(shares.sum())
         pairs = list(zip(wanted, found, strict=True))
         assert all(a.shape == b.shape for a, b in pairs)
         self.errors.append(np.stack([_squares(b.astype(np.float64) - a) for a, b in pairs]))
@@ -124,14 +159,12 @@ class _Tally:
         self.images += len(labels)
         if self.names == (LOGITS,):
             expected, predicted = wanted[0].argmax(1), found[0].argmax(1)
-            self.agree += int((expected == predicted).sum())
             self.right += int((expected == labels).sum())
             self.exported_right += int((predicted == labels).sum())
 
-    def result(self, pictures: Pictures) -> Verification:
+    def result(self, pictures: Images) -> Verification:
         errors, norms = np.concatenate(self.errors, 1), np.concatenate(self.norms, 1)
-        classified = self.names == (LOGITS,)
-        labelled = classified and pictures.labelled
+        labelled = self.names == (LOGITS,) and pictures.labelled
         return Verification(
             images=self.images,
             origin=pictures.origin,
@@ -142,21 +175,30 @@ class _Tally:
                 )
                 for name, error, norm in zip(self.names, errors, norms, strict=True)
             },
-            agreement=self.agree / self.images if classified else None,
+            agreement=self.agree / self.images if self.comparison else None,
+            agreed_on=self.comparison.what if self.comparison else "",
             eager_top1=100 * self.right / self.images if labelled else None,
             exported_top1=100 * self.exported_right / self.images if labelled else None,
         )
 
 
-def faults(found: Verification, target: Target, *, trained: bool, max_drop: float) -> list[str]:
+def faults(
+    found: Verification,
+    target: Target,
+    *,
+    trained: bool,
+    max_drop: float,
+    comparison: Comparison = TOP1,
+) -> list[str]:
     """What keeps an artifact from being good enough, in words; empty where it is.
 
     Args:
+        comparison: what it must agree on with eager.
         trained: whether classes mean something; an untrained network gives every image one class.
         max_drop: points of top-1 accuracy that int8 may lose.
     """
     wrong = []
-    tolerance = target.tolerance
+    tolerance = comparison.tolerance or target.tolerance
     if tolerance is None and found.agreement is None:
         tolerance = INT8_MAPS
     for name, each in found.outputs.items():
@@ -167,13 +209,16 @@ def faults(found: Verification, target: Target, *, trained: bool, max_drop: floa
                 f"{name} differs from eager by {each.overall:.1e} (relative L2), allowed are "
                 f"{tolerance:.0e}"
             )
-    if not trained or target.agreement is None or found.agreement is None:
+    least = target.agreement if comparison.least is None else comparison.least
+    if not trained or least is None or found.agreement is None:
         return wrong
-    if found.agreement < target.agreement:
-        wrong.append(
-            f"{100 * found.agreement:.1f} % of {found.images} images keep their top-1 class, "
-            f"needed are {100 * target.agreement:.0f} %"
+    if found.agreement < least:
+        said = (
+            f"{100 * found.agreement:.1f} % of {found.images} images keep their top-1 class"
+            if comparison is TOP1
+            else f"{100 * found.agreement:.1f} % agree ({comparison.what}, {found.images} views)"
         )
+        wrong.append(f"{said}, needed are {100 * least:.0f} %")
     if target.precision == "int8" and found.drop is not None and found.drop > max_drop:
         wrong.append(
             f"top-1 accuracy falls by {found.drop:.2f} points, --max-drop allows {max_drop:g}"

@@ -47,7 +47,7 @@ class _ImagePooling(nn.Module):
             )
         else:
             pooled = self.norm(pooled)
-        return F.relu(pooled).expand(-1, -1, *x.shape[2:])
+        return F.relu(pooled).expand(-1, -1, x.shape[2], x.shape[3])
 
 
 class AtrousPyramid(nn.Module):

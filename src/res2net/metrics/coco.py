@@ -126,23 +126,25 @@ def results(found: Sequence[Detections], kind: Kind) -> list[dict[str, Any]]:
     """Detections as COCO's result file has them."""
     rows: list[dict[str, Any]] = []
     for number, each in enumerate(found, 1):
-        for i in range(len(each)):
-            left, top, right, bottom = each.boxes[i].tolist()
-            row: dict[str, Any] = {
-                "image_id": number,
-                "category_id": int(each.labels[i]) + 1,
-                "score": float(each.scores[i]),
-            }
-            if kind == "bbox":
-                row["bbox"] = [left, top, right - left, bottom - top]
-            elif kind == "segm":
-                assert each.masks is not None
-                row["segmentation"] = each.masks[i]
-            else:
-                assert each.keypoints is not None
-                row["keypoints"] = each.keypoints[i].ravel().tolist()
-            rows.append(row)
+        scores, labels = each.scores.tolist(), (each.labels + 1).tolist()
+        name, shapes = _shapes(each, kind)
+        rows += [
+            {"image_id": number, "category_id": label, "score": score, name: shape}
+            for label, score, shape in zip(labels, scores, shapes, strict=True)
+        ]
     return rows
+
+
+def _shapes(each: Detections, kind: Kind) -> tuple[str, Sequence[Any]]:
+    """COCO's name for a detection's shape, and that of each; lists are made all at once."""
+    if kind == "bbox":
+        boxes = each.boxes
+        return "bbox", np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).tolist()
+    if kind == "segm":
+        assert each.masks is not None
+        return "segmentation", each.masks
+    assert each.keypoints is not None
+    return "keypoints", each.keypoints.reshape(len(each), -1).tolist()
 
 
 def _objects(scene: Scene) -> Objects:

@@ -13,18 +13,24 @@ Floats = npt.NDArray[np.float64]
 
 
 def oks(
-    poses: Floats, truth: Floats, area: float, sigmas: Sequence[float], *, visible: Floats | None
+    poses: Floats,
+    truth: Floats,
+    area: float | Floats,
+    sigmas: Sequence[float],
+    *,
+    visible: Floats | None,
 ) -> Floats:
     """Similarity of poses (N, K, 2 or 3) to one of (K, 2 or 3): (N,), 1 is the same place.
 
     Mean over key-points of exp(-d² / (2 area (2σ)²)).
 
     Args:
-        area: pixels of the object.
+        area: pixels of the object; or (N,), one for each pose.
         visible: (K,) above 0 where a key-point counts; None counts all.
     """
     distance = ((poses[:, :, :2] - truth[None, :, :2]) ** 2).sum(axis=2)  # (N, K)
-    spread = 2 * (area + np.spacing(1)) * (2 * np.asarray(sigmas)) ** 2
+    areas = np.reshape(area, (-1, 1)) + np.spacing(1)  # (1, 1) or (N, 1)
+    spread = 2 * areas * (2 * np.asarray(sigmas)) ** 2  # (1 or N, K)
     near = np.exp(-distance / spread)
     if visible is None:
         return np.asarray(near.mean(axis=1))
@@ -53,19 +59,9 @@ def oks_nms(
     while left.size:
         best, rest = int(left[0]), left[1:]
         kept.append(best)
-        alike = np.array(
-            [
-                oks(
-                    poses[i : i + 1],
-                    poses[best],
-                    (areas[best] + areas[i]) / 2,
-                    sigmas,
-                    visible=None,
-                )[0]
-                for i in rest
-            ]
-        )
-        left = rest[alike <= threshold] if rest.size else rest
+        means = (areas[best] + areas[rest]) / 2
+        alike = oks(poses[rest], poses[best], means, sigmas, visible=None)
+        left = rest[alike <= threshold]
     return np.array(kept, np.int64)
 
 

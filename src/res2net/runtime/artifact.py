@@ -83,6 +83,11 @@ class Artifact:
                     )
 
     @property
+    def rows_vary(self) -> bool:
+        """Whether the outputs have a row for each thing found: those of detectors."""
+        return "boxes" in self.outputs
+
+    @property
     def path(self) -> Path:
         """The model."""
         return self.folder / self.file

@@ -81,6 +81,7 @@ def _run(options: argparse.Namespace) -> None:
         raise UserError("--resume needs --out, the file to go on with")
     many = options.out is not None or len(options.images) > 1 or Path(options.images[0]).is_dir()
     runtime = load(options.artifact, engine=options.engine, threads=options.threads, stream=many)
+    runtime.check_classifies()
     if options.out:
         count = predict_to_file(
             runtime,

@@ -1,6 +1,6 @@
 """``res2net.runtime.load(DIR)``: an artifact that takes images.
 
-Legend: B batch · S side of the square image · N classes · C channels and s stride of a level
+Legend: B batch · H, W of the images (S: square) · N classes · C channels and s stride of a level
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ class Runtime:
         return self.artifact.card.preprocess
 
     def __call__(self, images: Pixels) -> Floats | dict[str, Floats]:
-        """uint8 (B, S, S, 3) → logits (B, N), or for a backbone maps (B, C, S/s, S/s) by name.
+        """uint8 (B, H, W, 3) → logits (B, N), or maps (B, C, H/s, W/s) by name.
+
+        Maps are those of a backbone's levels, or what a network of another task than classify
+        gives; a detector's have a row for each thing that it finds in one image.
 
         Raises:
             ValueError: another shape or type.
@@ -57,6 +60,8 @@ class Runtime:
                 f"images are uint8 (B, {height}, {width}, 3); got {images.dtype} {images.shape}. "
                 "`predict` takes images of any size"
             )
+        if len(images) > 1 and self.artifact.rows_vary:
+            raise ValueError("a detector gives as many rows as it finds: call it image by image")
         step = self.artifact.batch or len(images)
         parts = [self.engine.run(part) for part in _cut(images, step)]
         return self._named(
@@ -81,13 +86,22 @@ class Runtime:
         self, items: Iterable[tuple[Key, Pixels]], *, top: int = 5
     ) -> Iterator[tuple[Key, Prediction]]:
         """The most likely classes of images that ``shaped`` made, (S, S, 3) each, in order."""
-        if self.artifact.card.task != "classify":
-            raise UserError(
-                f"{self.artifact.folder} gives {', '.join(self.artifact.outputs)}, not classes; "
-                "call it with images instead"
-            )
+        self.check_classifies()
         for key, outputs in self.engine.stream((key, self._one(image)) for key, image in items):
             yield key, self._prediction(outputs, top)
+
+    def check_classifies(self) -> None:
+        """Refuse a network that does not name classes of whole images.
+
+        Raises:
+            UserError: says what it gives, and what takes it.
+        """
+        if self.artifact.card.task != "classify":
+            raise UserError(
+                f"{self.artifact.folder} gives {', '.join(self.artifact.outputs)}, not classes of "
+                "images; call res2net.runtime.load(DIR) with images"
+                + ("" if self.artifact.card.task == "features" else ", or use `res2net predict`")
+            )
 
     def classify(self, images: Iterable[Pixels], *, top: int = 5) -> list[Prediction]:
         """The most likely classes of images that ``shaped`` made, in order."""

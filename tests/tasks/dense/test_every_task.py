@@ -13,6 +13,7 @@ from PIL import Image
 
 from res2net.cli.train import resolve
 from res2net.config import HeadOptions
+from res2net.data.scenes.generated import SceneRules, generate
 from res2net.paper.recipes import find_recipe
 from res2net.paper.recipes_dense import DENSE_RECIPES
 
@@ -86,6 +87,56 @@ def test_predict_writes_pictures_and_json(run: tuple[str, Path], cli: Any, tmp_p
     (row,) = json.loads((tmp_path / "found" / "predictions.json").read_text())
     with Image.open(tmp_path / "found" / row["picture"]) as picture:
         assert picture.size == (70, 50)
+
+
+def test_it_leaves_pytorch_and_says_the_same(
+    run: tuple[str, Path], cli: Any, tmp_path: Path
+) -> None:
+    """An artifact of the size of the image gives what the run gives in fp32."""
+    task, folder = run
+    if task == "instances":
+        pytest.skip("as detect, but with many masks: minutes (tests/tasks/detect has their parts)")
+    size = {"segment": "96x96", "detect": "96x96"}.get(task)  # that of the image
+    words = ("--to", "onnx", "--val_images", "2", *(("--size", size) if size else ()))
+    done = cli("export", folder, *words, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    record = json.loads((tmp_path / "out" / "model.json").read_text())["artifact"]
+    assert [each["name"] for each in record["outputs"]] == list(
+        record["verification"]["relative_l2"]
+    )
+    assert record["verification"]["agreement"] == 1
+    Image.fromarray(generate(999, 0, SceneRules(side=96)).image).save(tmp_path / "a.png")
+    rows = []
+    for target, words in ((folder, ("--precision", "fp32")), (tmp_path / "out", ())):
+        found = tmp_path / f"found-{len(rows)}"
+        assert cli("predict", target, tmp_path / "a.png", "--out", found, *words).code == 0
+        (row,) = json.loads((found / "predictions.json").read_text())
+        rows.append(row)
+    wanted, got = (np.array(_numbers(row), np.float64) for row in rows)
+    np.testing.assert_allclose(got, wanted, atol=0.011)
+    line = cli("predict", tmp_path / "out", tmp_path / "a.png", "--precision", "bf16").line
+    assert "has its own; export another artifact" in line
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, dict):
+        return [each for _, own in sorted(value.items()) for each in _numbers(own)]
+    if isinstance(value, list):
+        return [each for own in value for each in _numbers(own)]
+    return [float(value)] if isinstance(value, int | float) else []
+
+
+def test_an_engine_that_detectors_lack_is_refused(
+    run: tuple[str, Path], cli: Any, tmp_path: Path
+) -> None:
+    task, folder = run
+    if task not in ("detect", "instances"):
+        pytest.skip("maps are exported to every engine")
+    done = cli("export", folder, "--to", "openvino", "--out", tmp_path / "out")
+    assert "it can be --to onnx --precision fp32" in done.line
+    done = cli("export", folder, "--to", "onnx", "--dynamic-batch", "--out", tmp_path / "out")
+    assert "one image at a time" in done.line
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_task_is_refused(run: tuple[str, Path]) -> None:

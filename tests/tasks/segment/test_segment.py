@@ -82,7 +82,11 @@ def test_predict_writes_pictures_maps_and_json(run: Path, cli: Any, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("export", "RUN", "--to", "onnx", "--out", "x"), "was trained with --task segment"),
+        (
+            ("export", "RUN", "--to", "onnx", "--features", "c2", "--out", "x"),
+            "--features is for classifiers",
+        ),
+        (("export", "RUN", "--to", "onnx", "--size", "9x64", "--out", "x"), "--size is 9; it must"),
         (("evaluate", "RUN", "--data", "scenes", "--size", "64"), "--size is for classifiers"),
         (("predict", "RUN", "IMAGE", "--csv", "x.csv"), "--csv is for classifiers"),
         (("train", "--model", "resnet50", "--data", "DATA"), "has marks inside images, for --task"),

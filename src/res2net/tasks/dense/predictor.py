@@ -10,7 +10,10 @@ from res2net.data.decode import decode
 from res2net.machine import best_device
 from res2net.models.card import ModelCard
 from res2net.models.weights import apply_weights, check_task, read_target
+from res2net.runtime.artifact import is_artifact
+from res2net.runtime.session import load as load_artifact
 from res2net.tasks.dense.job import build
+from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import DenseTask, Found
 
 
@@ -39,11 +42,15 @@ class Predictor:
 
 
 def load(task: DenseTask, target: str | Path) -> Predictor:
-    """Load a run folder, a checkpoint or a ``.safetensors`` file with its ``model.json``.
+    """Load a run folder, a checkpoint, a ``.safetensors`` file with its card, or an artifact.
 
     Raises:
         UserError: nothing there, nothing that can be loaded, or a network of another task.
     """
+    if is_artifact(target):
+        runtime = load_artifact(target)
+        check_task(runtime.artifact.card, task.name, target)
+        return Predictor(task=task, model=Deployed(runtime), card=runtime.artifact.card)
     state, card, file, _ = read_target(target)
     check_task(card, task.name, target)
     model = build(task, card)

@@ -18,6 +18,7 @@ from res2net.data.scenes.loader import Collate, SceneSet
 from res2net.data.scenes.options import Marks
 from res2net.models.backbone import Backbone
 from res2net.models.card import ModelCard
+from res2net.tasks.dense.deployed import Deployment
 
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
 Curve = tuple[str, tuple[tuple[str, str], ...]]  # title, (column of metrics.csv, label) ...
@@ -82,6 +83,7 @@ class DenseTask:
     module: Callable[..., pl.LightningModule]  # (model, job card, images, optimiser)
     measure: Callable[..., Scores]  # (model, card, images, part, **how)
     look: Callable[..., Found]  # (model, card, image, precision, **how)
+    deployment: Deployment
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torchvision.models.detection import FasterRCNN
 
 from res2net.data.scene import Scene, Scenes
@@ -14,11 +13,11 @@ from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
-from res2net.machine import best_device
 from res2net.metrics.coco import CocoScores, Kind, coco_scores
 from res2net.metrics.detections import Detections
 from res2net.metrics.voc import VocScores, voc_scores
 from res2net.models.card import ModelCard
+from res2net.tasks.dense.network import Deployed, ready
 from res2net.tasks.dense.samples import each_sample
 from res2net.tasks.dense.tables import write_table
 from res2net.tasks.dense.task import Track
@@ -118,7 +117,7 @@ class DetectScores:
 
 
 def measure(
-    model: FasterRCNN,
+    model: FasterRCNN | Deployed,
     card: ModelCard,
     images: Scenes,
     part: Sequence[Scene],
@@ -133,7 +132,7 @@ def measure(
     Raises:
         UserError: a file that cannot be read (unless left out), or nothing to measure.
     """
-    model.to(best_device()).to(memory_format=torch.channels_last).eval()
+    ready(model)
     marks: Marks = "masks" if card.task == "instances" else "boxes"
     shown = SceneDataset(part, marks, len(images.classes), as_it_is, skip_bad=skip_bad)
     scenes: list[Scene] = []

@@ -15,14 +15,18 @@ from torchvision.models.detection import FasterRCNN
 from res2net import machine
 from res2net.data.outlines import pack
 from res2net.metrics.detections import Detections
+from res2net.tasks.dense.network import Deployed
+from res2net.tasks.detect.deployed import detect_deployed
 
 SURE = 0.5  # score from which a detection is shown
 MASK = 0.5  # probability from which a pixel belongs to a mask
 
 
 @torch.inference_mode()
-def detect(model: FasterRCNN, image: Tensor, *, precision: str = "auto") -> Detections:
+def detect(model: FasterRCNN | Deployed, image: Tensor, *, precision: str = "auto") -> Detections:
     """All detections in uint8 (3, H, W), in its own pixels, surest first."""
+    if isinstance(model, Deployed):
+        return as_detections(detect_deployed(model, image))
     weight = next(model.parameters())
     with machine.autocast(weight.device, precision):
         (found,) = model([image.to(weight.device, weight.dtype) / 255])

@@ -19,7 +19,9 @@ from res2net.errors import UserError
 from res2net.heads.detector import body_of, make_detector
 from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
+from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import DenseTask, Feed
+from res2net.tasks.detect.deployed import DEPLOYMENT
 from res2net.tasks.detect.evaluation import measure
 from res2net.tasks.detect.inference import Detected, detect
 from res2net.tasks.detect.module import DetectorModule
@@ -81,7 +83,7 @@ def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
     )
 
 
-def look(model: FasterRCNN, card: ModelCard, image: Tensor, precision: str) -> Detected:
+def look(model: FasterRCNN | Deployed, card: ModelCard, image: Tensor, precision: str) -> Detected:
     """The objects of an image."""
     found = detect(model, image, precision=precision)
     return Detected(image=image, detections=found, names=card.classes)
@@ -106,6 +108,7 @@ DETECT = DenseTask(
     module=DetectorModule,
     measure=measure,
     look=look,
+    deployment=DEPLOYMENT,
 )
 INSTANCES = replace(
     DETECT, name="instances", title="instance segmentation", head="Mask R-CNN", marks="masks"

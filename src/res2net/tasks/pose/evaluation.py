@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton
@@ -15,12 +14,12 @@ from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
 from res2net.heads.pose import PoseNet
-from res2net.machine import best_device
 from res2net.metrics.coco import CocoScores, coco_scores
 from res2net.metrics.detections import Detections
 from res2net.metrics.keypoints import oks
 from res2net.metrics.sizes import SIZES, size_index
 from res2net.models.card import ModelCard
+from res2net.tasks.dense.network import Deployed, ready
 from res2net.tasks.dense.samples import each_sample
 from res2net.tasks.dense.tables import write_table
 from res2net.tasks.dense.task import Track
@@ -83,7 +82,7 @@ class PoseScores:
 
 
 def measure(
-    model: PoseNet,
+    model: PoseNet | Deployed,
     card: ModelCard,
     images: Scenes,
     part: Sequence[Scene],
@@ -104,7 +103,7 @@ def measure(
     Raises:
         UserError: a file that cannot be read (unless left out), or nothing to measure.
     """
-    model.to(best_device()).to(memory_format=torch.channels_last).eval()
+    ready(model)
     skeleton = skeleton_of(card.marks)
     scenes: list[Scene] = []
     found: list[Detections] = []

@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from res2net import machine
 from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Skeleton
-from res2net.data.transforms import normalise
 from res2net.drawing.marks import colour_of, draw_boxes, draw_skeleton
 from res2net.heads.pose import PoseNet
 from res2net.metrics.detections import Detections
 from res2net.metrics.keypoints import oks_nms
+from res2net.tasks.dense.network import Deployed, in_use
 from res2net.tasks.pose.crops import STRIDE, input_size
 from res2net.tasks.pose.frame import around
 
@@ -30,7 +29,7 @@ AT_ONCE = 32  # objects
 
 @torch.inference_mode()
 def poses_of(
-    model: PoseNet,
+    model: PoseNet | Deployed,
     image: Tensor,
     places: Detections,
     preprocess: Preprocess,
@@ -48,7 +47,7 @@ def poses_of(
         places: boxes with classes and scores; 1 where they were marked by hand.
         turned: also see each object in a mirror (the flip test, maps moved by one cell).
     """
-    weight = next(model.parameters())
+    net = in_use(model, preprocess, precision)
     size = input_size(preprocess.size)
     pixels = image.permute(1, 2, 0).contiguous().numpy()
     frames = [around(box) for box in places.boxes]
@@ -56,14 +55,12 @@ def poses_of(
     for start in range(0, len(frames), AT_ONCE):
         group = frames[start : start + AT_ONCE]
         seen = torch.from_numpy(np.stack([frame.cut(pixels, size) for frame in group]))
-        x = normalise(seen.permute(0, 3, 1, 2).to(weight.device), preprocess, dtype=weight.dtype)
-        x = x.contiguous(memory_format=torch.channels_last)
-        with machine.autocast(weight.device, precision):
-            heat = model(x).float()
-            if turned:
-                mirror = model(x.flip(-1)).float().flip(-1)[:, skeleton.mirrored()]
-                mirror[..., 1:] = mirror[..., :-1].clone()
-                heat = (heat + mirror) / 2
+        seen = seen.permute(0, 3, 1, 2)
+        heat = net(seen)
+        if turned:
+            mirror = net(seen.flip(-1)).flip(-1)[:, skeleton.mirrored()]
+            mirror[..., 1:] = mirror[..., :-1].clone()
+            heat = (heat + mirror) / 2
         points = peaks(heat).cpu().numpy().astype(np.float64)
         for offset, frame in enumerate(group):
             own = points[offset]

@@ -15,9 +15,11 @@ from res2net.heads.pose import PoseNet
 from res2net.metrics.detections import Detections
 from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
+from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import DenseTask, Feed
 from res2net.tasks.pose.boxes import Boxes
 from res2net.tasks.pose.crops import CropDataset, batched
+from res2net.tasks.pose.deployed import DEPLOYMENT
 from res2net.tasks.pose.evaluation import measure
 from res2net.tasks.pose.inference import Posed, poses_of, skeleton_of
 from res2net.tasks.pose.module import PoseModule
@@ -75,7 +77,7 @@ def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
 
 
 def look(
-    model: PoseNet,
+    model: PoseNet | Deployed,
     card: ModelCard,
     image: Tensor,
     precision: str,
@@ -113,4 +115,5 @@ POSE = DenseTask(
     module=PoseModule,
     measure=measure,
     look=look,
+    deployment=DEPLOYMENT,
 )

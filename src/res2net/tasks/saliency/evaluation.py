@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from res2net.data.scene import Scene, Scenes
@@ -16,10 +15,10 @@ from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
 from res2net.heads.dss import SaliencyNet
-from res2net.machine import best_device
 from res2net.metrics.saliency import SaliencyMetric, SaliencyScores, f_measure
 from res2net.metrics.sizes import SIZES, size_index
 from res2net.models.card import ModelCard
+from res2net.tasks.dense.network import Deployed, ready
 from res2net.tasks.dense.samples import each_sample
 from res2net.tasks.dense.tables import write_table
 from res2net.tasks.dense.task import Track
@@ -94,7 +93,7 @@ class DssScores:
 
 
 def measure(
-    model: SaliencyNet,
+    model: SaliencyNet | Deployed,
     card: ModelCard,
     images: Scenes,  # noqa: ARG001  every task is given them
     part: Sequence[Scene],
@@ -109,7 +108,7 @@ def measure(
     Raises:
         UserError: a file that cannot be read (unless left out), or nothing to measure.
     """
-    model.to(best_device()).to(memory_format=torch.channels_last).eval()
+    ready(model)
     metric = SaliencyMetric(structure=find_spec("py_sod_metrics") is not None)
     sizes = {size: (0, SaliencyMetric()) for size in SIZES}
     seen: list[Seen] = []

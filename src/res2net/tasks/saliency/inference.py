@@ -8,41 +8,54 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from res2net import machine
 from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import normalise
 from res2net.drawing.marks import draw_boxes
 from res2net.heads.dss import SaliencyNet
+from res2net.tasks.dense.network import Deployed, in_use
 
 SALIENT = 128  # from here on a pixel is shown as salient
 DIM = 0.25  # of the brightness that is left where nothing stands out
 
 
+class Fused(nn.Module):
+    """The map that is the prediction: normalised (B, 3, S, S) → (B, 1, S, S), 0..1."""
+
+    def __init__(self, model: SaliencyNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.model(x)[0]
+        return logits.float().sigmoid()
+
+
 @torch.inference_mode()
 def saliency_of(
-    model: SaliencyNet, image: Tensor, preprocess: Preprocess, *, precision: str = "auto"
+    model: SaliencyNet | Deployed, image: Tensor, preprocess: Preprocess, *, precision: str = "auto"
 ) -> Tensor:
     """uint8 (3, H, W) → uint8 (H, W), on the CPU: the fused map, seen as a square."""
-    weight = next(model.parameters())
-    with machine.autocast(weight.device, precision):
-        fused = model(squared(image[None].to(weight.device), preprocess, weight.dtype))[0]
-    full = F.interpolate(
-        fused.float().sigmoid(), tuple(image.shape[-2:]), mode="bilinear", align_corners=False
-    )
+    net = in_use(model, preprocess, precision, Fused)
+    fused = net(as_square(image[None], preprocess.size))
+    full = F.interpolate(fused, tuple(image.shape[-2:]), mode="bilinear", align_corners=False)
     return (full[0, 0] * 255).round().to(torch.uint8).cpu()
 
 
 def squared(images: Tensor, preprocess: Preprocess, dtype: torch.dtype) -> Tensor:
     """uint8 (B, 3, H, W) → normalised (B, 3, S, S)."""
-    side = preprocess.size
-    if images.shape[-2:] != (side, side):
-        small = F.interpolate(images.float(), (side, side), mode="bilinear", antialias=True)
-        images = small.round().clamp(0, 255).to(torch.uint8)
-    x = normalise(images, preprocess, dtype=dtype)
+    x = normalise(as_square(images, preprocess.size), preprocess, dtype=dtype)
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def as_square(images: Tensor, side: int) -> Tensor:
+    """uint8 (B, 3, H, W) → uint8 (B, 3, S, S), antialiased."""
+    if images.shape[-2:] == (side, side):
+        return images
+    small = F.interpolate(images.float(), (side, side), mode="bilinear", antialias=True)
+    return small.round().clamp(0, 255).to(torch.uint8)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,7 +16,9 @@ from res2net.errors import UserError
 from res2net.heads.dss import SIDES, SaliencyNet
 from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
+from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import DenseTask, Feed
+from res2net.tasks.saliency.deployed import DEPLOYMENT
 from res2net.tasks.saliency.evaluation import measure
 from res2net.tasks.saliency.inference import Salient, saliency_of
 from res2net.tasks.saliency.module import SaliencyModule
@@ -60,7 +62,7 @@ def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
     )
 
 
-def look(model: SaliencyNet, card: ModelCard, image: Tensor, precision: str) -> Salient:
+def look(model: SaliencyNet | Deployed, card: ModelCard, image: Tensor, precision: str) -> Salient:
     """What stands out."""
     found = saliency_of(model, image, card.preprocess, precision=precision)
     return Salient(image=image, saliency=found)
@@ -84,4 +86,5 @@ SALIENCY = DenseTask(
     module=SaliencyModule,
     measure=measure,
     look=look,
+    deployment=DEPLOYMENT,
 )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from res2net.data.scene import Scene, Scenes
@@ -15,9 +14,9 @@ from res2net.data.scenes.dataset import SceneDataset, Transform
 from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
 from res2net.heads.deeplab import DeepLabV3Plus
-from res2net.machine import best_device
 from res2net.metrics.segmentation import SegmentationMetric, SegmentationScores
 from res2net.models.card import ModelCard
+from res2net.tasks.dense.network import Deployed, ready
 from res2net.tasks.dense.samples import each_sample
 from res2net.tasks.dense.tables import write_table
 from res2net.tasks.dense.task import Track
@@ -88,7 +87,7 @@ class SegmentScores:
 
 
 def measure(
-    model: DeepLabV3Plus,
+    model: DeepLabV3Plus | Deployed,
     card: ModelCard,
     images: Scenes,
     part: Sequence[Scene],
@@ -108,7 +107,7 @@ def measure(
     Raises:
         UserError: a file that cannot be read (unless left out), or nothing to measure.
     """
-    model.to(best_device()).to(memory_format=torch.channels_last).eval()
+    ready(model)
     metric = SegmentationMetric(len(images.classes))
     seen: Seen = []
     shown = dataset_of(images, part, as_it_is, skip_bad=skip_bad)

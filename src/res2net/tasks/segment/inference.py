@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from res2net import machine
 from res2net.data.preprocess import Preprocess
-from res2net.data.transforms import normalise
 from res2net.heads.deeplab import DeepLabV3Plus
+from res2net.tasks.dense.deployed import filled
+from res2net.tasks.dense.network import Deployed, InUse, in_use
 
 LARGEST = 1536  # pixels of a side that is seen at once
 OVERLAP = 256  # pixels that neighbouring windows share
@@ -22,7 +22,7 @@ OVERLAP = 256  # pixels that neighbouring windows share
 
 @torch.inference_mode()
 def classes_of(
-    model: DeepLabV3Plus,
+    model: DeepLabV3Plus | Deployed,
     image: Tensor,
     preprocess: Preprocess,
     *,
@@ -35,11 +35,13 @@ def classes_of(
 
     Args:
         largest: a longer side is seen in windows of this length that overlap by 256 pixels (a
-            quarter of it, if that is less); where they do, their scores are added.
+            quarter of it, if that is less); where they do, their scores are added. An exported
+            network sees windows of its own size.
         scales: sizes at which the image is seen, as factors of its own; scores are added.
         turned: also see the image in a mirror (the flip test).
     """
     height, width = image.shape[-2:]
+    net = in_use(model, preprocess, precision)
     total: Tensor | None = None
     for scale in scales:
         seen = image
@@ -48,9 +50,7 @@ def classes_of(
             small = F.interpolate(image[None].float(), size, mode="bilinear", antialias=True)
             seen = small[0].round().clamp(0, 255).to(torch.uint8)
         for mirrored in (False, True) if turned else (False,):
-            scores = _windows(
-                model, seen.flip(-1) if mirrored else seen, preprocess, precision, largest
-            )
+            scores = _windows(net, seen.flip(-1) if mirrored else seen, preprocess, largest)
             scores = scores.flip(-1) if mirrored else scores
             if scale != 1:
                 scores = F.interpolate(scores[None], (height, width), mode="bilinear")[0]
@@ -91,25 +91,36 @@ class Segmented:
         return {"": picture, "-classes": classes.astype(np.uint8)}
 
 
-def _windows(
-    model: DeepLabV3Plus, image: Tensor, preprocess: Preprocess, precision: str, largest: int
-) -> Tensor:
-    weight = next(model.parameters())
+def _windows(net: InUse, image: Tensor, preprocess: Preprocess, largest: int) -> Tensor:
+    """Probabilities (N, H, W) of an image."""
     height, width = image.shape[-2:]
-    rows, columns = starts(height, largest), starts(width, largest)
     total: Tensor | None = None
-    for top in rows:
-        for left in columns:
-            window = image[None, :, top : top + largest, left : left + largest]
-            x = normalise(window.to(weight.device), preprocess, dtype=weight.dtype)
-            x = x.contiguous(memory_format=torch.channels_last)
-            with machine.autocast(weight.device, precision):
-                scores = model(x)[0].float().softmax(0)  # (N, h, w)
-            if total is None:
-                total = scores.new_zeros((scores.shape[0], height, width))
-            total[:, top : top + largest, left : left + largest] += scores
+    fill = preprocess if net.size else None
+    for top, left, window in windows(image, net.size or (largest, largest), fill):
+        scores = net(window[None])[0].softmax(0)  # (N, h, w)
+        if total is None:
+            total = scores.new_zeros((scores.shape[0], height, width))
+        part = total[:, top : top + window.shape[1], left : left + window.shape[2]]
+        part += scores[:, : part.shape[1], : part.shape[2]]
     assert total is not None
     return total
+
+
+def windows(
+    image: Tensor, size: tuple[int, int], fill: Preprocess | None
+) -> Iterator[tuple[int, int, Tensor]]:
+    """Top, left and pixels (3, h, w) of the windows over an image (3, H, W).
+
+    Args:
+        size: h, w at most.
+        fill: whose mean colour makes every window of exactly this size; None leaves them smaller.
+    """
+    height, width = image.shape[-2:]
+    if fill is not None and (height < size[0] or width < size[1]):
+        image = filled(image, (max(height, size[0]), max(width, size[1])), fill)
+    for top in starts(height, size[0]):
+        for left in starts(width, size[1]):
+            yield top, left, image[:, top : top + size[0], left : left + size[1]]
 
 
 def starts(length: int, window: int) -> list[int]:

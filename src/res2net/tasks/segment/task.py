@@ -15,7 +15,9 @@ from res2net.errors import UserError
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
+from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import DenseTask, Feed
+from res2net.tasks.segment.deployed import DEPLOYMENT
 from res2net.tasks.segment.evaluation import dataset_of, measure
 from res2net.tasks.segment.inference import Segmented, classes_of
 from res2net.tasks.segment.module import SegmenterModule
@@ -63,7 +65,9 @@ def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
     )
 
 
-def look(model: DeepLabV3Plus, card: ModelCard, image: Tensor, precision: str) -> Segmented:
+def look(
+    model: DeepLabV3Plus | Deployed, card: ModelCard, image: Tensor, precision: str
+) -> Segmented:
     """The class of each pixel."""
     found = classes_of(model, image, card.preprocess, precision=precision)
     colours = tuple(tuple(each) for each in card.marks["palette"])
@@ -89,4 +93,5 @@ SEGMENT = DenseTask(
     module=SegmenterModule,
     measure=measure,
     look=look,
+    deployment=DEPLOYMENT,
 )

@@ -1,0 +1,78 @@
+"""COCO's AP by our wrapper beside faster-coco-eval called directly; peaks of heat maps."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from typing import Any
+
+import numpy as np
+import torch
+
+from res2net.data.scene import COCO_PERSON, Scene
+from res2net.data.scenes.generated import CLASSES, SceneRules, generate
+from res2net.metrics.coco import coco_scores, ground_truth, results
+from res2net.metrics.detections import Detections
+from res2net.tasks.pose.inference import peaks
+
+IMAGES, FOUND = 200, 50  # images; detections in each
+HEAT = (32, len(COCO_PERSON.names), 64, 48)  # maps of 32 objects at 256x192
+CASES = ("coco ours", "coco faster-coco-eval", "peaks ours", "peaks one by one")
+PAIRS = (("coco ours", "coco faster-coco-eval"), ("peaks ours", "peaks one by one"))
+
+
+def make() -> dict[str, Callable[[], object]]:
+    """Case → what to time; both of a pair do the same work to the same end."""
+    chance = np.random.default_rng(0)
+    scenes = [generate(index, 0, SceneRules()) for index in range(IMAGES)]
+    found = [_detections(scene, chance) for scene in scenes]
+    truth, rows = ground_truth(scenes, CLASSES, "bbox"), results(found, "bbox")
+    heat = torch.rand(HEAT, generator=torch.Generator().manual_seed(0))
+    return {
+        "coco ours": lambda: coco_scores(scenes, found, CLASSES),
+        "coco faster-coco-eval": lambda: _directly(truth, rows),
+        "peaks ours": lambda: peaks(heat),
+        "peaks one by one": lambda: peaks_one_by_one(heat.numpy()),
+    }
+
+
+def _directly(truth: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
+    """As its manual says, from annotations and results that lie ready in COCO's form."""
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    with redirect_stdout(io.StringIO()):
+        marked = COCO(truth)
+        job = COCOeval_faster(marked, marked.loadRes(rows), "bbox")
+        job.evaluate()
+        job.accumulate()
+        job.summarize()
+    return job.stats
+
+
+def peaks_one_by_one(heat: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
+    """The plain version of ``peaks``: (B, K, h, w) → (B, K, 3), a map after the other."""
+    out = np.zeros((*heat.shape[:2], 3))
+    h, w = heat.shape[2:]
+    for i, j in np.ndindex(heat.shape[:2]):
+        one = heat[i, j]
+        y, x = divmod(int(one.argmax()), w)
+        out[i, j] = x, y, max(0.0, float(one[y, x]))
+        if 1 < x < w - 1 and 1 < y < h - 1:
+            out[i, j, 0] += 0.25 * np.sign(one[y, x + 1] - one[y, x - 1])
+            out[i, j, 1] += 0.25 * np.sign(one[y + 1, x] - one[y - 1, x])
+    return out
+
+
+def _detections(scene: Scene, chance: np.random.Generator) -> Detections:
+    """Boxes near the marked ones, and others anywhere."""
+    assert scene.objects is not None
+    near = scene.objects.boxes + chance.normal(0, 2, scene.objects.boxes.shape)
+    corner = chance.uniform(0, 120, (FOUND, 2))
+    far = np.concatenate([corner, corner + chance.uniform(4, 40, (FOUND, 2))], axis=1)
+    boxes = np.concatenate([near, far])[:FOUND]
+    return Detections(
+        boxes=boxes,
+        scores=chance.random(len(boxes)),
+        labels=chance.integers(0, len(CLASSES), len(boxes)),
+    )

@@ -1,0 +1,143 @@
+"""What the graph of a dense task sees of real images, for calibration and verification.
+
+Legend: B views of an image · H, W of the graph
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from res2net.config import RunConfig
+from res2net.data.decode import decode
+from res2net.data.scene import Scene
+from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.readers import read_scenes
+from res2net.data.source import parse_source
+from res2net.deploy.engine import Pixels
+from res2net.deploy.pictures import data_gone, halves, other_classes
+from res2net.errors import UserError
+from res2net.models.card import ModelCard
+from res2net.tasks.dense.network import Size
+from res2net.tasks.dense.task import DenseTask
+
+CALIBRATION = 60  # images; a dense map has thousands of places to take ranges from
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Views:
+    """Images of one origin as the graph sees them; several views of one where that is so."""
+
+    origin: str  # for the report
+    scenes: Sequence[Scene]
+    task: DenseTask
+    card: ModelCard
+    size: Size
+    skip_bad: bool = False  # leave out what cannot be read
+    labelled: bool = False  # classes of whole images: there are none
+
+    @property
+    def steps(self) -> int:
+        """Batches, at most."""
+        return len(self.scenes)
+
+    def batches(self) -> Iterator[tuple[Pixels, npt.NDArray[np.int64]]]:
+        """uint8 (B, H, W, 3) of each image in order, and zeros (B,).
+
+        An image without views (no object is marked in it) is left out.
+
+        Raises:
+            UserError: a file that cannot be read, unless left out; or no view at all.
+        """
+        seen = False
+        for scene in self.scenes:
+            try:
+                image = _pixels(scene)
+            except UserError as error:
+                if not self.skip_bad:
+                    raise
+                warnings.warn(f"skipped: {error}", stacklevel=2)
+                continue
+            views = self.task.deployment.views(image, scene.objects, self.card, self.size)
+            if len(views):
+                seen = True
+                yield views, np.zeros(len(views), np.int64)
+        if not seen:
+            raise UserError(f"{self.origin}: nothing in them to verify with; give --images DIR")
+
+
+def of_run(
+    run: RunConfig, task: DenseTask, card: ModelCard, size: Size, *, most: int
+) -> tuple[Views, Views]:
+    """Calibration from the run's training images, verification from its validation images.
+
+    Args:
+        most: verify with so many, spread evenly over the validation images.
+
+    Raises:
+        UserError: the data are not where they were, or have other classes now.
+    """
+    options = SceneOptions(marks=task.marks, val_fraction=run.input.val_fraction, seed=run.seed)
+    try:
+        data = read_scenes(parse_source(run.data), options)
+    except UserError as error:
+        raise data_gone(error) from None
+    if data.classes != card.classes:
+        raise other_classes(run)
+    training = Views(
+        origin=f"views of training images of {data.name}",
+        scenes=_spread(data.train, CALIBRATION),
+        task=task,
+        card=card,
+        size=size,
+        skip_bad=run.input.skip_bad,
+    )
+    validation = replace(
+        training,
+        origin=f"views of validation images of {data.name}",
+        scenes=_spread(data.val, most),
+    )
+    return training, validation
+
+
+def of_folder(
+    folder: Path, task: DenseTask, card: ModelCard, size: Size, *, most: int
+) -> tuple[Views, Views]:
+    """Every second image under a folder to calibrate with, the others to verify with.
+
+    Raises:
+        UserError: no folder, or fewer than two images in it.
+    """
+    calibration, verification = (
+        Views(
+            origin=f"views of images in {folder}",
+            scenes=_spread([Scene(name=path.name, image=path) for path in part], count),
+            task=task,
+            card=card,
+            size=size,
+            skip_bad=True,
+        )
+        for part, count in zip(halves(folder), (CALIBRATION, most), strict=True)
+    )
+    return calibration, verification
+
+
+def _pixels(scene: Scene) -> Tensor:
+    """uint8 (3, H, W)."""
+    if isinstance(scene.image, Path):
+        return decode(scene.image)
+    return torch.from_numpy(scene.image.copy()).permute(2, 0, 1)
+
+
+def _spread(scenes: Sequence[Scene], most: int) -> Sequence[Scene]:
+    """At most so many, at even distances."""
+    if len(scenes) <= most:
+        return scenes
+    return [scenes[i] for i in np.linspace(0, len(scenes) - 1, most).round().astype(int)]

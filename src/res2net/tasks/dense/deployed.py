@@ -1,0 +1,106 @@
+"""How a task's network leaves PyTorch: its graph, what the graph sees, when two agree.
+
+Legend: B batch · H, W what the graph sees
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from res2net.data.preprocess import Preprocess
+from res2net.data.scene import Objects
+from res2net.errors import UserError
+from res2net.models.card import ModelCard
+from res2net.tasks.dense.network import Size
+
+Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
+Outputs = Sequence[npt.NDArray[np.float32]]  # of a batch, in the graph's order
+LEAST = 32  # pixels of a side
+
+
+class Compared(NamedTuple):
+    """Two sets of outputs beside each other."""
+
+    wanted: Outputs
+    found: Outputs  # of the same shapes
+    shares: npt.NDArray[np.float64]  # (B,) 0..1, how much of what eager says is said again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """When an exported network says what eager PyTorch says."""
+
+    what: str  # of which a share agrees, in words
+    least: float | None  # share that must agree; None is the precision's own
+    of: Callable[[Outputs, Outputs], Compared]
+    tolerance: float | None = None  # relative L2; None is the precision's own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What ``res2net export`` needs to know of a task."""
+
+    graph: Callable[[Any], nn.Module]  # network → normalised (B, 3, H, W) to the outputs, in order
+    outputs: Callable[[ModelCard], tuple[dict[str, Any], ...]]  # name and, of maps, what they are
+    frame: Callable[[ModelCard, Size | int | None], tuple[ModelCard, Size]]  # what --size means
+    views: Callable[[Tensor, Objects | None, ModelCard, Size], Pixels]  # of an image (3, h, w)
+    comparison: Comparison
+    targets: tuple[tuple[str, str], ...] | None = None  # engine, precision; None: all there are
+    folded: str = ""  # submodule whose norms are folded; "" is the whole graph
+    rows_vary: bool = False  # it gives as many rows as it finds, of one image at a time
+
+
+def square_frame(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
+    """A square of the card's side, or of another.
+
+    Raises:
+        UserError: two different sides, or too few pixels.
+    """
+    side = card.preprocess.size if size is None else size
+    if isinstance(side, tuple):
+        if side[0] != side[1]:
+            raise UserError(f"--size {shown(side)}: {card.task} sees a square; give one number")
+        side = side[0]
+    check_side(side)
+    return replace(card, preprocess=of_size(card.preprocess, side)), (side, side)
+
+
+def check_side(*sides: int) -> None:
+    """Refuse an image that is too small.
+
+    Raises:
+        UserError: names the side.
+    """
+    for side in sides:
+        if side < LEAST:
+            raise UserError(f"--size is {side}; it must be at least {LEAST} pixels")
+
+
+def of_size(preprocess: Preprocess, size: int) -> Preprocess:
+    """The same preprocessing for another size, without a margin."""
+    return replace(preprocess, size=size, resize=size)
+
+
+def shown(size: Size) -> str:
+    """Height and width as ``--size`` takes them."""
+    return f"{size[0]}x{size[1]}"
+
+
+def channels_last(images: Tensor) -> Pixels:
+    """uint8 (B, 3, H, W) → (B, H, W, 3)."""
+    return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
+
+
+def filled(image: Tensor, size: Size, preprocess: Preprocess) -> Tensor:
+    """uint8 (3, h, w) at the upper left of (3, H, W); beyond is the colour that normalises to 0."""
+    mean = torch.tensor([round(255 * value) for value in preprocess.mean], dtype=torch.uint8)
+    full = mean.to(image.device).view(3, 1, 1).repeat(1, *size)
+    full[:, : image.shape[1], : image.shape[2]] = image
+    return full

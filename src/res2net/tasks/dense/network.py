@@ -1,0 +1,93 @@
+"""A trained network in use, in PyTorch or exported: bytes in, what it says of them out.
+
+Legend: B batch · H, W space
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from res2net import machine
+from res2net.data.preprocess import Preprocess
+from res2net.data.transforms import normalise
+from res2net.runtime.session import Runtime
+
+Size = tuple[int, int]  # H, W
+
+
+class InUse(Protocol):
+    """uint8 (B, 3, H, W) → float32 maps (B, C, h, w), on any device."""
+
+    @property
+    def size(self) -> Size | None:
+        """H, W that it takes; None takes any."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The maps of a batch."""
+
+
+class InTorch:
+    """A network in PyTorch, on the device where its weights are."""
+
+    size: Size | None = None
+
+    def __init__(self, model: nn.Module, preprocess: Preprocess, precision: str) -> None:
+        self.model, self.preprocess, self.precision = model, preprocess, precision
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        weight = next(self.model.parameters())
+        x = normalise(images.to(weight.device), self.preprocess, dtype=weight.dtype)
+        x = x.contiguous(memory_format=torch.channels_last)
+        with machine.autocast(weight.device, self.precision):
+            found: Tensor = self.model(x)
+        return found.float()
+
+
+class Deployed:
+    """An artifact in its engine; it has one size, and normalises inside."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    @property
+    def size(self) -> Size:
+        return self.runtime.artifact.height, self.runtime.artifact.width
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return next(iter(self.outputs(images).values()))
+
+    def outputs(self, images: Tensor) -> dict[str, Tensor]:
+        """All outputs of the graph by name."""
+        pixels = np.ascontiguousarray(images.permute(0, 2, 3, 1).cpu().numpy())
+        found = self.runtime(pixels)
+        assert isinstance(found, dict)
+        return {name: torch.from_numpy(each) for name, each in found.items()}
+
+
+def in_use(
+    model: nn.Module | Deployed,
+    preprocess: Preprocess,
+    precision: str,
+    graph: Callable[[Any], nn.Module] = lambda model: model,
+) -> InUse:
+    """What turns images into maps.
+
+    Args:
+        graph: network → the module whose output is the map that counts; in an artifact it is so
+            already.
+    """
+    if isinstance(model, Deployed):
+        return model
+    return InTorch(graph(model), preprocess, precision)
+
+
+def ready(model: Any) -> None:
+    """Put a network in PyTorch on the best device, in evaluation mode; an artifact is ready."""
+    if not isinstance(model, Deployed):
+        model.to(machine.best_device()).to(memory_format=torch.channels_last).eval()

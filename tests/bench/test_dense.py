@@ -1,0 +1,31 @@
+"""The cases of the dense tasks run, and have the same work."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from res2net.bench import dense
+from res2net.errors import UserError
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "case"), [(task, case) for task, cases in dense.CASES.items() for case in cases]
+)
+def test_every_case_trains_and_infers(task: str, case: str) -> None:
+    running = dense.make(task, case, batch=1, size=64)
+    running["train"]()
+    running["infer"]()
+
+
+def test_detectors_have_the_same_weights() -> None:
+    ours, theirs = dense._ours("detect", 64), dense._torchvision("detect", 64)
+    own = ours.state_dict()
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(value, own[name]), name
+
+
+def test_a_case_that_is_not_there() -> None:
+    with pytest.raises(UserError, match="ours bf16 nhwc"):
+        dense.make("pose", "torchvision fp32 nchw", batch=1, size=64)
