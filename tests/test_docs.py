@@ -57,7 +57,7 @@ def test_every_command_and_make_target_named_in_the_pages_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for page in PAGES:
         text = page.read_text()
-        for command in re.findall(r"(?:^|`)res2net ([a-z]+)\b", text, re.MULTILINE):
+        for command in re.findall(r"(?:^|`)res2net ([a-z]+(?:-[a-z]+)*)\b", text, re.MULTILINE):
             assert command in COMMANDS, (page.name, command)
         for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), (page.name, target)

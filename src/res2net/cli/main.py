@@ -19,9 +19,11 @@ COMMANDS = {
     "train": "train a network of the model table on your images",
     "evaluate": "measure a trained network: error, per class, calibration, worst mistakes",
     "predict": "say what is in an image or in a folder of images",
+    "explain": "show where a network looks, and measure whether it looks at the objects",
     "export": "turn a trained network into a fast, verified artifact for OpenVINO or ONNX Runtime",
     "models": "list the networks with parameters, multiply-adds and their tables in the paper",
     "info": "show the inside of a network: stages, levels, receptive field, cost",
+    "receptive-field": "count the paths of a network by how much they see, beside its plain twin",
     "weights": "published weights and files of them: list, fetch, verify, convert",
     "study": "train several networks under one recipe and seeds, row by row",
     "bench": "time training steps and data loading beside other implementations",
@@ -49,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, 2 (a mistake of the user's), 130 (stopped)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        lines = "\n".join(f"  {name:<9} {what}" for name, what in COMMANDS.items())
+        lines = "\n".join(f"  {name:<15} {what}" for name, what in COMMANDS.items())
         print(OVERVIEW.format(commands=lines))
         return 0
     if arguments[0] == "--version":
@@ -76,7 +78,8 @@ def _run(command: str, arguments: Sequence[str]) -> None:
             f"It can be {', '.join(COMMANDS)}."
         )
     try:
-        importlib.import_module(f"res2net.cli.{command}").main(arguments)
+        module = command.replace("-", "_")
+        importlib.import_module(f"res2net.cli.{module}").main(arguments)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("res2net", ""):
