@@ -105,7 +105,7 @@ def study(
     rows: list[Row] = []
     for i in track(numbers, len(chosen), "explaining") if track else numbers:
         image, target = dataset.load(i)
-        found = marks_of(target, scenes.classes)
+        found = marks_of(target, scenes.classes if marks != "salient" else ())
         if wanted is not None:
             found = [m for m in found if m.name == wanted] if wanted in common else together(found)
         else:
@@ -170,7 +170,11 @@ def _row(name: str, network: str, mark: Mark, explained: Explained) -> Row | Non
 
 
 def marks_of(target: dict[str, Any], classes: Sequence[str]) -> list[Mark]:
-    """The marks of an image by class, as ``SceneDataset`` gives them; crowds and void left out."""
+    """The marks of an image by class, as ``SceneDataset`` gives them; crowds and void left out.
+
+    Args:
+        target: boxes, masks or a map; a map of 0 and 1 where there are no ``classes``.
+    """
     if "map" in target:
         values = target["map"].numpy()
         if not classes:
