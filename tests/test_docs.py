@@ -64,12 +64,13 @@ def test_every_command_and_make_target_named_in_the_pages_exists() -> None:
 
 
 def test_every_option_named_in_the_pages_exists() -> None:
-    from res2net.cli import bench, demo, evaluate, export, predict, train, weights
+    from res2net.cli import bench, demo, evaluate, explain, export, info, predict, train, weights
+    from res2net.cli import receptive_field as field
     from res2net.runtime.main import make_parser as run_parser
 
     known = {
         f"--{name}"
-        for module in (bench, demo, evaluate, export, predict, train, weights)
+        for module in (bench, demo, evaluate, explain, export, field, info, predict, train, weights)
         for name in module.make_parser().names()
     } | {"--nproc_per_node", "--check", "--resume"}
     known |= set(run_parser()._option_string_actions)

@@ -29,7 +29,8 @@ def test_a_network_beside_its_plain_twin(cli: Cli, tmp_path: Path) -> None:
     assert len(rows) == 1 + 47 + 19
     assert rows[-1] == "resnet29_small,c3,39,1"
     assert "res2net29_small,layer3.2,7,1" in (tmp_path / "blocks.csv").read_text().splitlines()
-    assert Image.open(tmp_path / "fields.png").width == 1200
+    with Image.open(tmp_path / "fields.png") as picture:
+        assert picture.width == 1200
 
 
 def test_counting_alone_needs_no_network(cli: Cli, tmp_path: Path) -> None:

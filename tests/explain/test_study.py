@@ -15,7 +15,7 @@ from res2net.data.scene import Objects, Scene, Scenes
 from res2net.errors import UserError
 from res2net.explain.sheets import draw_concentration
 from res2net.explain.study import Row, as_csv, known_by_all, marks_of, study, summarise, together
-from res2net.explain.subject import Explained, Subject
+from res2net.explain.subject import Explained, Subject, UnexplainedError
 from res2net.models.card import ModelCard
 
 
@@ -60,20 +60,24 @@ def test_classes_by_name_are_measured_on_their_own_objects() -> None:
     red = Red("red", ("ball", "kite", "tree"))
     rows = study([red], scenes(), scenes().val, "boxes")
     assert red.asked == [1, 0]
-    kite, ball = rows
-    assert (kite.explained, kite.energy, kite.hit, kite.size) == ("kite", 1.0, True, "small")
-    assert (ball.explained, ball.energy, ball.hit, ball.size) == ("ball", 0.0, False, "medium")
+    kite, small, ball, medium = rows
+    assert (kite.explained, kite.energy, kite.hit, kite.size) == ("kite", 1.0, True, "all")
+    assert (small.explained, small.energy, small.size) == ("kite", 1.0, "small")
+    assert (ball.explained, ball.energy, ball.hit, ball.size) == ("ball", 0.0, False, "all")
+    assert (medium.explained, medium.energy, medium.size) == ("ball", 0.0, "medium")
     assert kite.area == 400 / 128**2  # the crowd does not count
 
 
 def test_without_a_common_name_all_objects_are_one_mark() -> None:
     red = Red("red", ("cat", "dog"))
     assert known_by_all([red], scenes()) == ()
-    (row,) = study([red], scenes(), scenes().val, "boxes")
+    row, small, medium = study([red], scenes(), scenes().val, "boxes")
     assert red.asked == [None]
-    assert row.energy == 1.0
+    assert (row.size, row.energy) == ("all", 1.0)
     assert row.area == pytest.approx((400 + 8400) / 128**2)
-    (row,) = study([red], scenes(), scenes().val, "boxes", wanted="dog")
+    assert (small.size, small.energy, small.area) == ("small", 1.0, 400 / 128**2)
+    assert (medium.size, medium.energy, medium.area) == ("medium", 0.0, 8400 / 128**2)
+    row, *_ = study([red], scenes(), scenes().val, "boxes", wanted="dog")
     assert red.asked[-1] == 1
     assert row.explained == "dog"
 
@@ -83,7 +87,7 @@ def test_a_map_that_one_network_lacks_is_left_out_for_all(
 ) -> None:
     class Blind(Red):
         def explain(self, *_: Any, **__: Any) -> Explained:
-            raise UserError("blind finds no box to explain in the image")
+            raise UnexplainedError("blind finds no box to explain in the image")
 
     with pytest.raises(UserError, match="none of 1 images has a mark"):
         study([Red("red", ("a",)), Blind("blind", ("a",))], scenes(), scenes().val, "boxes")
@@ -93,10 +97,10 @@ def test_a_map_that_one_network_lacks_is_left_out_for_all(
 def test_marks_of_maps() -> None:
     values = torch.zeros(4, 6, dtype=torch.uint8)
     values[:2, :3], values[3] = 1, 255
-    marks = {m.name: int(m.inside.sum()) for m in marks_of({"map": values}, ("road", "car"))}
+    marks = {m.name: int(m.masks[0].sum()) for m in marks_of({"map": values}, ("road", "car"))}
     assert marks == {"road": 12, "car": 6}
     (salient,) = marks_of({"map": values}, ())
-    assert (salient.name, salient.area) == (None, 6)
+    assert (salient.name, salient.masks[0].sum()) == (None, 6)
     assert marks_of({"map": torch.zeros(2, 2)}, ()) == []
     assert together([]) == []
 
@@ -114,25 +118,18 @@ def test_sums_by_size_and_a_plot(tmp_path: Path) -> None:
             **common,
         )
         for net, shift in (("a", 0.0), ("b", 0.1))
-        for i, (size, energy) in enumerate([("small", 0.1 + shift), ("large", 0.3 + shift)])
-    ]
-    found = {(s.size, s.network): s for s in summarise(rows)}
-    assert list(found) == [
-        *(
-            ("all", "a"),
-            ("all", "b"),
-            ("small", "a"),
-            ("small", "b"),
-            ("large", "a"),
-            ("large", "b"),
+        for i, (size, energy) in enumerate(
+            [("all", 0.1 + shift), ("all", 0.3 + shift), ("large", 0.3 + shift)]
         )
     ]
+    found = {(s.size, s.network): s for s in summarise(rows)}
+    assert list(found) == [(s, net) for s in ("all", "large") for net in ("a", "b")]
     everything = found["all", "a"]
     assert everything.count == 2
     assert everything.energy == pytest.approx(0.2)
     assert everything.energy_error == pytest.approx(0.1)  # sd 0.1414 over √2
     assert everything.pointing == 0.5
-    assert found["small", "b"].energy_error == 0
-    assert len(as_csv(rows).splitlines()) == 5
+    assert found["large", "b"].energy_error == 0
+    assert len(as_csv(rows).splitlines()) == 7
     draw_concentration(summarise(rows), tmp_path / "plot.png", subtitle="two")
     assert (tmp_path / "plot.png").stat().st_size > 1000

@@ -311,7 +311,7 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     write_text(folder / "concentration.json", json.dumps(facts, indent=2) + "\n")
     draw_concentration(summaries, folder / "concentration.png", subtitle=subtitle)
     table = _summary_table(summaries)
-    table.caption = f"{subtitle}. Sizes of the largest object as COCO has them."
+    table.caption = f"{subtitle}. Sizes of objects as COCO has them; ± is the standard error."
     table.caption_justify = "left"
     show(table)
     print(f"tables and plot: {folder}")

@@ -129,7 +129,7 @@ def _fields(
     if options.measure:
         from res2net.explain.effective import effective_field, untrained
 
-        size = options.size or _centred(variant, structure)
+        size = _centred(variant, structure) if options.size is None else options.size
         tally(variant, size=size)  # says which map would be empty
         network = untrained(name, size=size, seed=options.seed, **given)
         effective = effective_field(

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from res2net.data.transforms import normalise
 from res2net.errors import UserError
 from res2net.explain.cam import enlarged, evaluating, weighed
-from res2net.explain.subject import Explained, Subject, placed
+from res2net.explain.subject import Explained, Subject, UnexplainedError, placed
 from res2net.models.backbone import Backbone
 from res2net.tasks.dense.predictor import Predictor, load
 from res2net.tasks.saliency.inference import squared
@@ -102,7 +102,7 @@ class Salience(_Dense):
             heat=placed(heat, seen, height, width),
             seen=seen,
             label=self.classes[-1],
-            score=float(fused.mean()),
+            score=float(fused.detach().mean()),
             level=self.level_named(level),
             meaning="mean of the map",
         )
@@ -134,7 +134,7 @@ class Detector(_Dense):
             heat=placed(full, seen, height, width),
             seen=seen,
             label=self.classes[number],
-            score=float(score),
+            score=float(score.detach()),
             level=self.level_named(level),
             meaning="score of the surest box",
         )
@@ -146,7 +146,7 @@ class Detector(_Dense):
             scores = scores[labels == wanted]
         if not len(scores):
             what = "" if wanted is None else f" of class {self.classes[wanted]}"
-            raise UserError(f"{self.name} finds no box{what} to explain in the image")
+            raise UnexplainedError(f"{self.name} finds no box{what} to explain in the image")
         best = int(scores.argmax())
         return scores[best], int(labels[best]) if wanted is None else wanted
 

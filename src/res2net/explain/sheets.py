@@ -123,7 +123,7 @@ def draw_concentration(summaries: Sequence[Summary], path: Path, *, subtitle: st
             for k, ((start, end), value) in enumerate(zip(spread, even, strict=True)):
                 label = "an even map" if k == 0 else None
                 axes.plot([start, end], [value, value], color=INK, ls="--", lw=1.2, label=label)
-            axes.set_xticks(range(len(sizes)), [f"{s}\n{first[s].count} maps" for s in sizes])
+            axes.set_xticks(range(len(sizes)), [f"{s}\n{counted(first[s].count, 'map')}" for s in sizes])
             axes.grid(False, axis="x")
             axes.tick_params(axis="x", length=0)
             axes.set_facecolor("white")

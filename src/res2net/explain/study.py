@@ -23,7 +23,7 @@ from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
 from res2net.explain.concentration import box_mask, concentration, half_area
-from res2net.explain.subject import Explained, Subject
+from res2net.explain.subject import Explained, Subject, UnexplainedError
 from res2net.metrics.sizes import SIZES, size_index
 
 MARKS: dict[str, Marks] = {  # what to measure on, of each format that has it
@@ -41,11 +41,20 @@ Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mark:
-    """All objects of a class in an image, or all that is marked in it."""
+    """The objects of a class in an image, or all that is marked in it."""
 
     name: str | None  # of the class; None: whatever it is
-    inside: npt.NDArray[np.bool_]  # (H, W)
-    area: float  # pixels of the largest object
+    masks: tuple[npt.NDArray[np.bool_], ...]  # (H, W) each, at least one
+
+    def by_size(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """The pixels (H, W) of all objects, and of the small, medium and large ones there are."""
+        sizes = size_index(np.array([float(mask.sum()) for mask in self.masks]))
+        parts = {"all": np.logical_or.reduce(self.masks)}
+        for k, size in enumerate(SIZES):
+            if (sizes == k).any():
+                chosen = [m for m, which in zip(self.masks, sizes, strict=True) if which == k]
+                parts[size] = np.logical_or.reduce(chosen)
+        return parts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,8 +65,8 @@ class Row:
     network: str
     explained: str  # class
     score: float
-    size: str  # small, medium, large: of the largest object, as COCO has it
-    area: float  # share of the seen pixels that are marked
+    size: str  # of the objects it is measured on: all, small, medium, large, as COCO has it
+    area: float  # share of the seen pixels that they cover
     energy: float  # share of the heat on them
     hit: bool  # the hottest pixel is one of them
     half_area: float  # share of the seen pixels that holds half of the heat
@@ -65,10 +74,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """The rows of a network and a size together."""
+    """The rows of a network and a size together; means over maps."""
 
     network: str
-    size: str  # "all" or one of them
+    size: str
     count: int
     area: float  # mean share
     energy: float  # mean share
@@ -133,40 +142,32 @@ def _measured(
     level: str | None,
     wanted: str | None,
 ) -> Iterator[Row]:
-    """A row for each network; none where one of them cannot be measured, so that all compare."""
-    rows = []
+    """A row for each size and network; none where one of them cannot be measured: all compare."""
+    asked = mark.name if wanted is None else wanted
+    maps: list[Explained] = []
     for subject in subjects:
-        asked = mark.name if wanted is None else wanted
         number = None if asked is None else subject.number_of(asked)
         try:
-            explained = subject.explain(image, wanted=number, level=level)
-        except UserError as error:
-            if "finds no box" not in str(error):
-                raise
+            maps.append(subject.explain(image, wanted=number, level=level))
+        except UnexplainedError as error:
             warnings.warn(f"left out: {name}: {error}", stacklevel=1)
             return
-        row = _row(name, subject.name, mark, explained)
-        if row is None:
-            return
-        rows.append(row)
-    yield from rows
-
-
-def _row(name: str, network: str, mark: Mark, explained: Explained) -> Row | None:
-    found = concentration(explained.heat, mark.inside, explained.seen)
-    if found is None:
-        return None
-    return Row(
-        image=name,
-        network=network,
-        explained=explained.label,
-        score=explained.score,
-        size=list(SIZES)[int(size_index(np.array([mark.area]))[0])],
-        area=found.area,
-        energy=found.energy,
-        hit=found.hit,
-        half_area=half_area(explained.heat, explained.seen),
-    )
+    for size, inside in mark.by_size().items():
+        found = [concentration(each.heat, inside, each.seen) for each in maps]
+        for subject, each, measured in zip(subjects, maps, found, strict=True):
+            if measured is None or None in found:
+                break
+            yield Row(
+                image=name,
+                network=subject.name,
+                explained=each.label,
+                score=each.score,
+                size=size,
+                area=measured.area,
+                energy=measured.energy,
+                hit=measured.hit,
+                half_area=half_area(each.heat, each.seen),
+            )
 
 
 def marks_of(target: dict[str, Any], classes: Sequence[str]) -> list[Mark]:
@@ -178,9 +179,9 @@ def marks_of(target: dict[str, Any], classes: Sequence[str]) -> list[Mark]:
     if "map" in target:
         values = target["map"].numpy()
         if not classes:
-            return [_whole(None, values == 1)] if (values == 1).any() else []
-        there = [k for k in np.unique(values).tolist() if k not in (IGNORED,) and k < len(classes)]
-        return [_whole(classes[k], values == k) for k in there]
+            return [Mark(name=None, masks=(values == 1,))] if (values == 1).any() else []
+        there = [k for k in np.unique(values).tolist() if k != IGNORED]
+        return [Mark(name=classes[k], masks=(values == k,)) for k in there]
     height, width = target["boxes"].canvas_size
     parts: dict[int, list[npt.NDArray[np.bool_]]] = {}
     for i, label in enumerate(target["labels"].tolist()):
@@ -192,35 +193,23 @@ def marks_of(target: dict[str, Any], classes: Sequence[str]) -> list[Mark]:
             left, top, right, bottom = (round(v) for v in target["boxes"][i].tolist())
             inside = box_mask((left, top, right, bottom), height, width)
         parts.setdefault(label, []).append(inside)
-    return [
-        Mark(
-            name=classes[label],
-            inside=np.logical_or.reduce(masks),
-            area=float(max(mask.sum() for mask in masks)),
-        )
-        for label, masks in sorted(parts.items())
-    ]
+    return [Mark(name=classes[k], masks=tuple(masks)) for k, masks in sorted(parts.items())]
 
 
 def together(marks: Sequence[Mark]) -> list[Mark]:
     """All marks as one; none where there are none."""
     if not marks:
         return []
-    inside = np.logical_or.reduce([mark.inside for mark in marks])
-    return [Mark(name=None, inside=inside, area=max(mark.area for mark in marks))]
-
-
-def _whole(name: str | None, inside: npt.NDArray[np.bool_]) -> Mark:
-    return Mark(name=name, inside=inside, area=float(inside.sum()))
+    return [Mark(name=None, masks=tuple(mask for mark in marks for mask in mark.masks))]
 
 
 def summarise(rows: Sequence[Row]) -> list[Summary]:
-    """By size, and all sizes together first; networks in the order of the rows."""
+    """All objects first, then by their size; networks in the order of the rows."""
     networks = list(dict.fromkeys(row.network for row in rows))
     found = []
     for size in ("all", *SIZES):
         for network in networks:
-            here = [r for r in rows if r.network == network and size in ("all", r.size)]
+            here = [r for r in rows if r.network == network and r.size == size]
             if here:
                 found.append(_summary(network, size, here))
     return found

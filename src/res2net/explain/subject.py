@@ -31,6 +31,10 @@ from res2net.runtime.artifact import is_artifact
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
+class UnexplainedError(UserError):
+    """A network has nothing to say of an image that could be explained."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Explained:
     """Why a network says what it says of one image."""
@@ -93,7 +97,8 @@ class Subject(ABC):
             wanted: index of the class; None takes what the network is surest of.
 
         Raises:
-            UserError: a level that the network does not have, or nothing to explain.
+            UserError: a level that the network does not have.
+            UnexplainedError: nothing to explain.
         """
 
 
