@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from res2net.explain.subject import Explained, Subject
 
 STRUCTURE_ONLY = "structure only: random weights, the map means nothing"
-SHOWN = 12  # images of a data set on its sheet
 EXAMPLES = (
     "res2net explain runs/photos holiday.jpg",
     "res2net explain runs/photos holiday/ --against runs/resnet     # side by side, as Fig. 4",

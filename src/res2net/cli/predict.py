@@ -50,7 +50,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "words",
         type=str,
-        nargs="+",
+        nargs="*",
         help="run folder, checkpoint, .safetensors or artifact; then image files and folders",
     )
     parser.add_argument("--model", type=str | None, help="the network; all words are images then")

@@ -26,7 +26,7 @@ def target_and_images(words: Sequence[str], model: str | None) -> tuple[str, lis
         UserError: no image, or no network where none is shipped.
     """
     if model is not None:
-        return model, _some(words, model)
+        return model, _some(words, f"--model {model}")
     if words and not _is_images(words[0]):
         return words[0], _some(words[1:], words[0])
     images = _some(words, "the shipped network")

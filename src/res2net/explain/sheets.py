@@ -68,7 +68,10 @@ def draw_sheet(tiles: Sequence[Sheet], networks: Sequence[str], path: Path, *, n
     height = TOP + math.ceil(len(shown) / groups) * pitch + MARGIN
     level = shown[0].maps[0].level
     part = "" if len(shown) == len(tiles) else f", the first of {len(tiles):,}"
-    subtitle = f"{counted(len(shown), 'image')}{part}, level {level}: bright speaks for the class"
+    subtitle = (
+        f"{counted(len(shown), 'image')}{part}, level {level}: bright speaks for the class; "
+        f"% is the {shown[0].maps[0].meaning}"
+    )
     if note:
         subtitle = f"{note}; {subtitle}"
     title = "Class activation maps: " + " and ".join(networks)
@@ -123,7 +126,8 @@ def draw_concentration(summaries: Sequence[Summary], path: Path, *, subtitle: st
             for k, ((start, end), value) in enumerate(zip(spread, even, strict=True)):
                 label = "an even map" if k == 0 else None
                 axes.plot([start, end], [value, value], color=INK, ls="--", lw=1.2, label=label)
-            axes.set_xticks(range(len(sizes)), [f"{s}\n{counted(first[s].count, 'map')}" for s in sizes])
+            labels = [f"{s}\n{counted(first[s].count, 'map')}" for s in sizes]
+            axes.set_xticks(range(len(sizes)), labels)
             axes.grid(False, axis="x")
             axes.tick_params(axis="x", length=0)
             axes.set_facecolor("white")
