@@ -70,7 +70,7 @@ def test_classes_by_name_are_measured_on_their_own_objects() -> None:
 
 def test_without_a_common_name_all_objects_are_one_mark() -> None:
     red = Red("red", ("cat", "dog"))
-    assert known_by_all([red], scenes()) == ()
+    assert known_by_all([red], scenes(), "boxes") == ()
     row, small, medium = study([red], scenes(), scenes().val, "boxes")
     assert red.asked == [None]
     assert (row.size, row.energy) == ("all", 1.0)
@@ -92,6 +92,17 @@ def test_a_map_that_one_network_lacks_is_left_out_for_all(
     with pytest.raises(UserError, match="none of 1 images has a mark"):
         study([Red("red", ("a",)), Blind("blind", ("a",))], scenes(), scenes().val, "boxes")
     assert "blind finds no box" in str(recwarn.pop(UserWarning).message)
+
+
+def test_what_stands_out_has_no_class() -> None:
+    pixels = np.zeros((128, 128, 3), np.uint8)
+    pixels[10:60, 10:60, 0] = 255
+    salient = np.where(pixels[..., 0] > 0, np.uint8(255), np.uint8(0))
+    image = Scene(name="a", image=pixels, salient=salient)
+    one = Scenes(name="one", classes=("salient",), train=(), val=(image,))
+    everything, medium = study([Red("red", ("salient",))], one, one.val, "salient")
+    assert (everything.energy, everything.area) == (1.0, 2500 / 128**2)
+    assert medium.size == "medium"
 
 
 def test_marks_of_maps() -> None:

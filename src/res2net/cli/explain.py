@@ -276,7 +276,7 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     marks = MARKS[source.format]
     scenes = read_scenes(source, SceneOptions(marks=marks))
     chosen = (scenes.val if options.split == "val" else scenes.train)[: options.limit]
-    common = known_by_all(subjects, scenes)
+    common = known_by_all(subjects, scenes, marks)
     rows = study(
         subjects,
         scenes,

@@ -132,7 +132,7 @@ def _draw_energy(figure: Any, each: Fields, left: float, top: float) -> None:
         side = sides[share]
         corner = (column - side / 2, row - side / 2)
         axes.add_patch(Rectangle(corner, side, side, fill=False, color=colour, linewidth=1.5))
-    parts = (f"{100 * share:.0f} % of the energy in {side}×{side}" for share, side in sides.items())
+    parts = ", ".join(f"{100 * share:.0f} % in {side}×{side}" for share, side in sides.items())
     name = f"Effective field of {each.network}, {each.level}"
     write(figure, fit(name, PANEL, 9), left, top - 44, size=9, weight="bold")
-    write(figure, f"{', '.join(parts)} pixels", left, top - 20, size=7, color=GREY)
+    write(figure, f"energy: {parts} pixels (squares)", left, top - 20, size=7, color=GREY)

@@ -108,7 +108,7 @@ def study(
     Raises:
         UserError: nothing could be measured.
     """
-    common = known_by_all(subjects, scenes)
+    common = known_by_all(subjects, scenes, marks)
     dataset = SceneDataset(chosen, marks, len(scenes.classes), as_it_is, void=scenes.void)
     numbers: Iterable[int] = range(len(chosen))
     rows: list[Row] = []
@@ -129,8 +129,10 @@ def study(
     return rows
 
 
-def known_by_all(subjects: Sequence[Subject], scenes: Scenes) -> tuple[str, ...]:
-    """The classes of the data that every network has, by name."""
+def known_by_all(subjects: Sequence[Subject], scenes: Scenes, marks: Marks) -> tuple[str, ...]:
+    """The classes of the data that every network has, by name; none where all just stands out."""
+    if marks == "salient":
+        return ()
     return tuple(name for name in scenes.classes if all(name in s.classes for s in subjects))
 
 
