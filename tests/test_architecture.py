@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": {"paper", "models", "data", "weights", "tasks", "config", *GROUND},
     "runtime": {"data", "models", "weights", "errors", "files"},  # no torch: not the machine
     "explain": {
-        *("paper", "nn", "models", "weights", "data", "tasks", "config"),
+        *("paper", "nn", "models", "weights", "data", "metrics", "tasks", "config", "runtime"),
         *GROUND,
     },
     "deploy": {

@@ -6,13 +6,14 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from res2net.cli.main import COMMANDS, main
+from res2net.cli.main import COMMANDS, main, module_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,30 +58,19 @@ def test_every_command_and_make_target_named_in_the_pages_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for page in PAGES:
         text = page.read_text()
-        for command in re.findall(r"(?:^|`)res2net ([a-z]+)\b", text, re.MULTILINE):
+        for command in re.findall(r"(?:^|`)res2net ([a-z]+(?:-[a-z]+)*)\b", text, re.MULTILINE):
             assert command in COMMANDS, (page.name, command)
         for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), (page.name, target)
 
 
 def test_every_option_named_in_the_pages_exists() -> None:
-    from res2net.cli import (
-        bench,
-        demo,
-        evaluate,
-        export,
-        predict,
-        reproduce,
-        study,
-        train,
-        weights,
-    )
     from res2net.runtime.main import make_parser as run_parser
 
     known = {
         f"--{name}"
-        for module in (bench, demo, evaluate, export, predict, reproduce, study, train, weights)
-        for name in module.make_parser().names()
+        for command in COMMANDS
+        for name in import_module(module_of(command)).make_parser().names()
     } | {"--nproc_per_node", "--check", "--resume"}
     known |= set(run_parser()._option_string_actions)
     for page in PAGES:

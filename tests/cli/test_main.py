@@ -22,7 +22,7 @@ def test_the_overview_names_every_command(cli, words):
     code, out, err = cli(*words)
     assert (code, err) == (0, "")
     for name, what in COMMANDS.items():
-        assert f"  {name:<9} {what}" in out
+        assert f"  {name:<15} {what}" in out
 
 
 def test_version(cli):
@@ -141,5 +141,7 @@ def test_the_start_is_fast(words):
 
 def test_every_command_has_a_file_and_every_file_a_use():
     room = Path(command_line.__file__).parent
-    helpers = {"__init__", "dense", "main", "parser", "progress", "tables"}
-    assert {path.stem for path in room.glob("*.py")} == helpers | set(COMMANDS)
+    helpers = {*("__init__", "compare", "dense", "main", "parser", "progress", "tables", "targets")}
+    assert {path.stem for path in room.glob("*.py")} == helpers | {
+        command.replace("-", "_") for command in COMMANDS
+    }

@@ -87,8 +87,8 @@ def test_bad_files_are_listed_and_left_out(cli, tiny_run, photos):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "missing: target, images"),
-        (("RUN",), "missing: images"),
+        ((), "no image for the shipped network; name files or folders"),
+        (("RUN",), "no image for"),
         (("RUN", "nowhere.jpg"), "nowhere.jpg: no such file or folder"),
         (("RUN", "empty"), "empty: no images in this folder"),
         (("RUN", "words.txt"), "words.txt: not an image"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
+from res2net.cli.compare import compare
 from res2net.cli.parser import Parser, exit_after_help
 from res2net.cli.tables import depth, new_table, notation, show
 from res2net.errors import UserError
@@ -29,6 +31,7 @@ EXAMPLES = (
     "res2net info res2net50_26w_4s",
     "res2net info res2net50_26w_4s --width 18 --se true --size 299",
     "res2net info dla60_res2net --layers",
+    "res2net info --compare resnet50 res2net50_26w_4s res2net50_14w_8s",
 )
 VARIANT_OPTIONS = {  # of the row
     "width": (int, "channels of one split where a plain ResNet has 64 (the paper's w)"),
@@ -64,13 +67,28 @@ METRICS = {  # others: "mask_ap_small" is printed as "AP small", the table says 
 def make_parser() -> Parser:
     """The options of the command."""
     parser = Parser(
-        "info NAME [--size PIXELS] [--option value ...]",
+        "info NAME [--size PIXELS] [--option value ...]  or  info --compare A B C",
         "Show what a network is made of: parameters, multiply-adds and activations by stage, the "
         "levels that other networks build on, and its published results. Width, scale, "
-        "cardinality, depth and se build its neighbours.",
+        "cardinality, depth and se build its neighbours. Or compare networks, timed on this "
+        "machine.",
         EXAMPLES,
     )
-    parser.add_argument("name", type=str, help="a network that `res2net models` lists")
+    parser.add_argument(
+        "name", type=str | None, nargs="?", help="a network that `res2net models` lists"
+    )
+    parser.add_argument(
+        "--compare", type=str, nargs="+", help="networks to set side by side, the first as measure"
+    )
+    parser.add_argument(
+        "--time", type=bool, default=True, help="with --compare: measure memory and latency"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("comparison"),
+        help="with --compare: folder for compare.png and compare.csv",
+    )
     parser.add_argument("--layers", action="store_true", help="every convolution, not only stages")
     parser.add_argument("--size", type=int | None, help="side of the image in pixels")
     parser.add_argument("--num_classes", type=int | None, help="classes; 0 for no classifier")
@@ -89,6 +107,18 @@ def main(argv: Sequence[str]) -> None:
     exit_after_help(argv, parser)
     options = parser.parse_args(list(argv))
     given = {name: options[name] for name in VARIANT_OPTIONS if options[name] is not None}
+    if options.compare:
+        _refuse_one_networks_options([*given, *(["layers"] if options.layers else [])])
+        compare(
+            [*([options.name] if options.name else []), *options.compare],
+            size=options.size,
+            num_classes=options.num_classes,
+            time=options.time,
+            out=options.out,
+        )
+        return
+    if options.name is None:
+        raise UserError("name a network, or several: `res2net info --compare A B`")
     try:
         variant = find_variant(options.name, given)
     except (TypeError, ValueError) as error:
@@ -103,6 +133,11 @@ def main(argv: Sequence[str]) -> None:
         _levels(structure),
         *published_part,
     )
+
+
+def _refuse_one_networks_options(given: Sequence[str]) -> None:
+    if given:
+        raise UserError(f"--{given[0]} is for one network; --compare takes rows of the table")
 
 
 def _summary(name: str, variant: Variant, structure: Structure) -> Table:

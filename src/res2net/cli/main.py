@@ -19,9 +19,11 @@ COMMANDS = {
     "train": "train a network of the model table on your images",
     "evaluate": "measure a trained network: error, per class, calibration, worst mistakes",
     "predict": "say what is in an image or in a folder of images",
+    "explain": "show where a network looks, and measure whether it looks at the objects",
     "export": "turn a trained network into a fast, verified artifact for OpenVINO or ONNX Runtime",
     "models": "list the networks with parameters, multiply-adds and their tables in the paper",
     "info": "show the inside of a network: stages, levels, receptive field, cost",
+    "receptive-field": "count the paths of a network by how much they see, beside its plain twin",
     "weights": "published weights and files of them: list, fetch, verify, convert",
     "reproduce": "a table or figure of the paper: published, counted and measured, small or full",
     "study": "train several networks under one recipe and seeds, row by row",
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, 2 (a mistake of the user's), 130 (stopped)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        lines = "\n".join(f"  {name:<9} {what}" for name, what in COMMANDS.items())
+        lines = "\n".join(f"  {name:<15} {what}" for name, what in COMMANDS.items())
         print(OVERVIEW.format(commands=lines))
         return 0
     if arguments[0] == "--version":
@@ -77,7 +79,7 @@ def _run(command: str, arguments: Sequence[str]) -> None:
             f"It can be {', '.join(COMMANDS)}."
         )
     try:
-        importlib.import_module(f"res2net.cli.{command}").main(arguments)
+        importlib.import_module(module_of(command)).main(arguments)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("res2net", ""):
@@ -85,6 +87,11 @@ def _run(command: str, arguments: Sequence[str]) -> None:
         raise UserError(
             f"`res2net {command}` needs {package}: pip install 'res2net[train]'"
         ) from error
+
+
+def module_of(command: str) -> str:
+    """The module of a command."""
+    return f"res2net.cli.{command.replace('-', '_')}"
 
 
 @contextmanager

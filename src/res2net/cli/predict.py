@@ -18,6 +18,7 @@ from rich.table import Table
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
+from res2net.cli.targets import target_and_images
 from res2net.errors import UserError
 from res2net.files import write_text
 
@@ -40,13 +41,19 @@ EXAMPLES = (
 def make_parser() -> Parser:
     """All options of a prediction."""
     parser = Parser(
-        "predict RUN|CHECKPOINT|ARTIFACT IMAGE_OR_FOLDER ... [--option value ...]",
+        "predict [RUN|CHECKPOINT|ARTIFACT] IMAGE_OR_FOLDER ... [--option value ...]",
         "Say what is in images: the most likely classes with their probabilities. In a folder, "
-        "files that cannot be read are listed and left out.",
+        "files that cannot be read are listed and left out. Given images alone, the small network "
+        "that comes with the package looks at them.",
         EXAMPLES,
     )
-    parser.add_argument("target", type=str, help="run folder, checkpoint, .safetensors or artifact")
-    parser.add_argument("images", type=Path, nargs="+", help="image files and folders of them")
+    parser.add_argument(
+        "words",
+        type=str,
+        nargs="*",
+        help="run folder, checkpoint, .safetensors or artifact; then image files and folders",
+    )
+    parser.add_argument("--model", type=str | None, help="the network; all words are images then")
     parser.add_argument("--top", type=int, default=5, help="classes to name for each image")
     parser.add_argument("--csv", type=Path | None, help="write a table to this file")
     parser.add_argument("--json", action="store_true", help="print JSON, one line an image")
@@ -81,6 +88,8 @@ def main(argv: Sequence[str]) -> None:
     for path in (options.csv, options.sheet):
         if path and not path.parent.is_dir():
             raise UserError(f"{path}: folder {path.parent} does not exist; make it and run again")
+
+    options.target, options.images = target_and_images(options.words, options.model)
 
     from res2net.cli import dense
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from res2net.errors import UserError
 
 Kernel = int | tuple[int, int]  # one side, or (height, width)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Trail:
+    """How a map came about, for counting paths (``res2net.paper.paths``); each is itself alone."""
+
+    sources: tuple[Trail, ...] = ()  # none: the image
+    reach: tuple[int, int] = (0, 0)  # input pixels by which every path sees more, (height, width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +26,7 @@ class Map:
     width: int
     stride: int = 1  # input pixels from one pixel of this map to the next
     receptive_field: tuple[int, int] = (1, 1)  # input pixels that one pixel sees, (height, width)
+    trail: Trail = field(default_factory=Trail, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +39,22 @@ class Level:
     height: int  # pixels
     width: int
     receptive_field: int  # input pixels, the larger side
+    trail: Trail = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A residual block, a dense layer or an inception module: from one map to another."""
+
+    name: str  # state-dict prefix
+    start: Map
+    end: Map
 
 
 def levels(maps: list[Map]) -> tuple[Level, ...]:
     """The maps as c1, c2, ..."""
     return tuple(
-        Level(f"c{i}", x.channels, x.stride, x.height, x.width, max(x.receptive_field))
+        Level(f"c{i}", x.channels, x.stride, x.height, x.width, max(x.receptive_field), x.trail)
         for i, x in enumerate(maps, start=1)
     )
 
@@ -46,7 +65,7 @@ def add(*maps: Map) -> Map:
     for x in maps[1:]:
         here, there = (first.channels, first.height, first.width), (x.channels, x.height, x.width)
         assert here == there, f"cannot add maps of {here} and {there} (channels, height, width)"
-    return replace(first, receptive_field=_widest(maps))
+    return replace(first, receptive_field=_widest(maps), trail=_joined(maps))
 
 
 def concatenate(*maps: Map) -> Map:
@@ -56,7 +75,7 @@ def concatenate(*maps: Map) -> Map:
         here, there = (first.height, first.width), (x.height, x.width)
         assert here == there, f"cannot concatenate maps of {here} and {there} pixels"
     channels = sum(x.channels for x in maps)
-    return replace(first, channels=channels, receptive_field=_widest(maps))
+    return replace(first, channels=channels, receptive_field=_widest(maps), trail=_joined(maps))
 
 
 def upsample(x: Map, like: Map) -> Map:
@@ -72,6 +91,10 @@ def pair(kernel: Kernel) -> tuple[int, int]:
 def _widest(maps: tuple[Map, ...]) -> tuple[int, int]:
     fields = [x.receptive_field for x in maps]
     return max(h for h, _ in fields), max(w for _, w in fields)
+
+
+def _joined(maps: tuple[Map, ...]) -> Trail:
+    return Trail(tuple(x.trail for x in maps))
 
 
 def window(
@@ -97,10 +120,13 @@ def window(
                 "out none. Take a larger size."
             )
         sides.append(steps + 1)
-    rh, rw = (
-        field + dilation * (side - 1) * x.stride
-        for field, side in zip(x.receptive_field, kernel, strict=True)
-    )
+    dh, dw = (dilation * (side - 1) * x.stride for side in kernel)
+    rh, rw = x.receptive_field
     return replace(
-        x, height=sides[0], width=sides[1], stride=x.stride * stride, receptive_field=(rh, rw)
+        x,
+        height=sides[0],
+        width=sides[1],
+        stride=x.stride * stride,
+        receptive_field=(rh + dh, rw + dw),
+        trail=Trail((x.trail,), (dh, dw)),
     )

@@ -97,6 +97,9 @@ NETWORKS: dict[str, Variant] = {
 }
 
 
+_SPLITS = ("width", "scale", "cardinality", "first_block")  # what a plain twin may differ in
+
+
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the networks that match a shell pattern, in the table's order.
 
@@ -105,6 +108,26 @@ def list_models(pattern: str = "*") -> list[str]:
     if not any(sign in pattern for sign in "*?["):
         pattern = f"*{pattern}*"
     return [name for name in NETWORKS if fnmatch.fnmatchcase(name, pattern)]
+
+
+def plain_twin(variant: Variant) -> str | None:
+    """The row that differs from a Res2Net only in not being split: the baseline of its kind.
+
+    With groups it is the one that has as many of them in all (8c×4w×4s → 32×4d), if there is one.
+    None where the table has no such row, and for rows that are not split.
+    """
+    if getattr(variant, "scale", 1) == 1:
+        return None
+    c, s, w = variant.cardinality, variant.scale, variant.width  # type: ignore[union-attr]
+    wanted = (c * s, w) if c > 1 else (1, 64)
+    twins = {
+        name: (row.cardinality, row.width)  # type: ignore[union-attr]
+        for name, row in NETWORKS.items()
+        if type(row) is type(variant)
+        and getattr(row, "scale", 0) == 1
+        and replace(variant, **{field: getattr(row, field) for field in _SPLITS}) == row
+    }
+    return min(twins, key=lambda name: (twins[name] != wanted, twins[name][0] == 1), default=None)
 
 
 def find_variant(name: str, options: Mapping[str, Any] | None = None) -> Variant:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from res2net.errors import UserError
-from res2net.paper.maps import Level, Map
+from res2net.paper.maps import Block, Level, Map, Trail
 from res2net.paper.structure_baselines import densenet161, densenet_bc, wide_resnet
 from res2net.paper.structure_biglittle import biglittle
 from res2net.paper.structure_dla import dla
@@ -23,7 +23,7 @@ from res2net.paper.variant import (
     WideResNetVariant,
 )
 
-__all__ = ["Layer", "Level", "Structure", "default_classes", "tally"]
+__all__ = ["Block", "Layer", "Level", "Structure", "default_classes", "tally"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +34,8 @@ class Structure:
     num_classes: int
     layers: tuple[Layer, ...]  # in the order they run
     levels: tuple[Level, ...]  # c1, c2, ...
+    image: Trail = field(compare=False, repr=False)  # where every path begins
+    blocks: tuple[Block, ...]  # in the order they run
     auxiliary: tuple[Layer, ...] = ()  # run in training only: parameters, but no multiply-adds
 
     @property
@@ -90,13 +92,16 @@ def tally(
         if value < least:
             raise UserError(f"{what} is {value}; it must be at least {least}")
     main, auxiliary = Tally(), Tally()
-    levels = _run(main, auxiliary, variant, Map(in_channels, size, size), num_classes)
+    image = Map(in_channels, size, size)
+    levels = _run(main, auxiliary, variant, image, num_classes)
     return Structure(
         size=size,
         num_classes=num_classes,
         layers=tuple(main.layers),
         auxiliary=tuple(auxiliary.layers),
         levels=levels,
+        image=image.trail,
+        blocks=tuple(main.blocks),
     )
 
 

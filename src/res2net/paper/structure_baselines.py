@@ -25,12 +25,13 @@ def wide_resnet(tally: Tally, v: WideResNetVariant, x: Map, num_classes: int) ->
 
 
 def _pre_activation(tally: Tally, x: Map, out: int, stride: int, name: str) -> Map:
+    start = x
     y = tally.batch_norm(x, name=f"{name}.bn1")
     y = tally.conv_bn(y, out, 3, stride=stride, name=f"{name}.conv1", norm=f"{name}.bn2")
     y = tally.conv(y, out, 3, name=f"{name}.conv2")
     if x.channels != out:
         x = tally.conv(x, out, 1, stride=stride, name=f"{name}.shortcut")
-    return add(y, x)
+    return tally.block(name, start, add(y, x))
 
 
 def densenet_bc(tally: Tally, v: DenseNetVariant, x: Map, num_classes: int) -> tuple[Level, ...]:
@@ -80,7 +81,7 @@ def _dense_layer(tally: Tally, x: Map, growth: int, name: str) -> Map:
     """1×1 to 4k, 3×3 to k, concatenated to the input: k channels more."""
     y = tally.batch_norm(x, name=f"{name}.norm1")
     y = tally.conv_bn(y, 4 * growth, 1, name=f"{name}.conv1", norm=f"{name}.norm2")
-    return concatenate(x, tally.conv(y, growth, 3, name=f"{name}.conv2"))
+    return tally.block(name, x, concatenate(x, tally.conv(y, growth, 3, name=f"{name}.conv2")))
 
 
 def _transition(

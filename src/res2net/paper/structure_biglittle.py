@@ -68,4 +68,5 @@ def _block(
     if x.channels != out:
         conv, norm = f"{name}.downsample.{index}", f"{name}.downsample.{index + 1}"
         shortcut = tally.conv_bn(shortcut, out, 1, name=conv, norm=norm)
-    return add(bottleneck(tally, x, v, out // 4, out, stride, first, name), shortcut)
+    y = bottleneck(tally, x, v, out // 4, out, stride, first, name)
+    return tally.block(name, x, add(y, shortcut))

@@ -72,4 +72,4 @@ def _block(
 ) -> Map:
     """A bottleneck of expansion 2; the stride decides whether the first-block rule holds."""
     y = bottleneck(tally, x, v, out // 2, out, stride, stride > 1, name)
-    return add(y, shortcut)
+    return tally.block(name, x, add(y, shortcut))

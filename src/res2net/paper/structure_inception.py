@@ -20,10 +20,10 @@ def inception_v3(tally: Tally, x: Map, num_classes: int) -> tuple[Level, ...]:
     x = tally.max_pool(x, 3, stride=2, name="maxpool2")
     for name, pooled in (("Mixed_5b", 32), ("Mixed_5c", 64), ("Mixed_5d", 64)):
         tally.stage = name
-        x = _a(tally, x, pooled, name)
+        x = tally.block(name, x, _a(tally, x, pooled, name))
     maps.append(x)
     tally.stage = "Mixed_6a"
-    x = _b(tally, x, "Mixed_6a")
+    x = tally.block("Mixed_6a", x, _b(tally, x, "Mixed_6a"))
     for name, inner in (
         ("Mixed_6b", 128),
         ("Mixed_6c", 160),
@@ -31,13 +31,13 @@ def inception_v3(tally: Tally, x: Map, num_classes: int) -> tuple[Level, ...]:
         ("Mixed_6e", 192),
     ):
         tally.stage = name
-        x = _c(tally, x, inner, name)
+        x = tally.block(name, x, _c(tally, x, inner, name))
     maps.append(x)
     tally.stage = "Mixed_7a"
-    x = _d(tally, x, "Mixed_7a")
+    x = tally.block("Mixed_7a", x, _d(tally, x, "Mixed_7a"))
     for name in ("Mixed_7b", "Mixed_7c"):
         tally.stage = name
-        x = _e(tally, x, name)
+        x = tally.block(name, x, _e(tally, x, name))
     maps.append(x)
     tally.stage = "head"
     head(tally, x, num_classes)

@@ -113,7 +113,8 @@ def _block(
         y = _basic(tally, x, v, planes, stride, first, name)
     else:
         y = bottleneck(tally, x, v, planes, out, stride, first, name)
-    return add(y, _shortcut(tally, x, v, out, stride, f"{name}.downsample"))
+    shortcut = _shortcut(tally, x, v, out, stride, f"{name}.downsample")
+    return tally.block(name, x, add(y, shortcut))
 
 
 def _basic(

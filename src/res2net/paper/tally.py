@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from res2net.errors import UserError
-from res2net.paper.maps import Kernel, Map, pair, window
+from res2net.paper.maps import Block, Kernel, Map, pair, window
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,12 @@ class Tally:
     def __init__(self, stage: str = "stem") -> None:
         self.stage = stage
         self.layers: list[Layer] = []
+        self.blocks: list[Block] = []
+
+    def block(self, name: str, start: Map, end: Map) -> Map:
+        """Note that a block leads from one map to the other; returns the latter."""
+        self.blocks.append(Block(name, start, end))
+        return end
 
     def conv(
         self,

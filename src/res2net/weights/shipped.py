@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from res2net.errors import UserError
-from res2net.weights.reading import CARD_NAME, RUN_FILES
 
+WEIGHTS_NAME, CARD_NAME = "model.safetensors", "model.json"
 FOLDER = Path(__file__).resolve().parent.parent / "shipped"
 
 
@@ -16,7 +16,7 @@ def shipped() -> Path:
     Raises:
         UserError: this package came without it; says what to give instead.
     """
-    if all((FOLDER / name).is_file() for name in (RUN_FILES[0], CARD_NAME)):
+    if all((FOLDER / name).is_file() for name in (WEIGHTS_NAME, CARD_NAME)):
         return FOLDER
     raise UserError(
         "no shipped network in this package; name a trained one: --model RUN_FOLDER "

@@ -1,0 +1,81 @@
+"""What `predict` and `explain` are given: a network and images, or images alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from res2net.data.files import Listing, list_images
+from res2net.errors import UserError
+from res2net.paper.networks import NETWORKS
+from res2net.runtime.artifact import is_artifact
+from res2net.weights.shipped import CARD_NAME, shipped
+
+_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+_WEIGHTS = (".ckpt", ".pth", ".pt", ".safetensors", ".pdparams", ".bin", ".pkl")
+
+
+def target_and_images(words: Sequence[str], model: str | None) -> tuple[str, list[Path]]:
+    """The network and the images of a command line ``[TARGET] IMAGE ...``.
+
+    Without ``--model`` the first word is the network, unless it is an image or a folder of them:
+    then the shipped network is used, and that is said.
+
+    Raises:
+        UserError: no image, or no network where none is shipped.
+    """
+    if model is not None:
+        return model, _some(words, f"--model {model}")
+    if words and not _is_images(words[0]):
+        return words[0], _some(words[1:], words[0])
+    images = _some(words, "the shipped network")
+    for image in images:
+        if not image.exists():
+            raise UserError(f"{image}: no such file or folder")
+    return str(use_shipped()), images
+
+
+def use_shipped() -> Path:
+    """The folder of the shipped network; says what it is.
+
+    Raises:
+        UserError: there is none.
+    """
+    from res2net.models.card import ModelCard
+
+    folder = shipped()
+    card = ModelCard.read(folder / CARD_NAME)
+    print(
+        f"res2net: note: no model given, so this is the shipped {card.network}: small, "
+        f"{len(card.classes)} classes{f' of {card.data}' if card.data else ''}, images of "
+        f"{card.preprocess.size} pixels; --model RUN takes a network of your own",
+        file=sys.stderr,
+    )
+    return folder
+
+
+def _some(words: Sequence[str], target: str) -> list[Path]:
+    if not words:
+        raise UserError(f"no image for {target}; name files or folders of images")
+    return [Path(word) for word in words]
+
+
+def _is_images(word: str) -> bool:
+    """Whether a word names an image or a folder of them rather than a network."""
+    path = Path(word)
+    if path.is_file():
+        return path.suffix.lower() not in _WEIGHTS
+    if path.is_dir():
+        return not is_artifact(path) and not _holds_weights(path) and _holds_images(path)
+    return word not in NETWORKS and path.suffix.lower() in _IMAGES
+
+
+def _holds_weights(folder: Path) -> bool:
+    """A run folder, or what is left of one."""
+    return any((folder / name).exists() for name in ("config.yaml", CARD_NAME, "checkpoints"))
+
+
+def _holds_images(folder: Path) -> bool:
+    listing = Listing()
+    return list_images(folder, "", listing, find_empty=False) > 0

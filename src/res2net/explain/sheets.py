@@ -1,0 +1,138 @@
+"""Pictures of explanations: the contact sheet as Fig. 4, and concentration by size."""
+
+# lengths and places in pixels from the figure's top left
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from res2net.drawing.canvas import (
+    BLUE,
+    GREY,
+    INK,
+    MARGIN,
+    ORANGE,
+    PALE,
+    TOP,
+    WIDTH,
+    Picture,
+    add_axes,
+    counted,
+    fit,
+    headed_figure,
+    letterbox,
+    measure,
+    write,
+)
+from res2net.explain.overlay import heat_overlay
+from res2net.explain.study import Summary
+from res2net.explain.subject import Explained
+from res2net.metrics.sizes import SIZES
+
+COLOURS = (BLUE, ORANGE)
+ON_A_SHEET = 24  # images
+COLUMNS = 6  # tiles in a row
+LINE, GAP, APART = 20, 12, 28  # pixels: of text, between tiles of an image, between images
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sheet:
+    """An image with the maps of one network or two."""
+
+    name: str
+    image: Picture
+    maps: Sequence[Explained]
+
+
+def draw_sheet(tiles: Sequence[Sheet], networks: Sequence[str], path: Path, *, note: str) -> None:
+    """Each image beside its maps.
+
+    Args:
+        tiles: the first ``ON_A_SHEET`` are drawn.
+        networks: names, in the order of the maps.
+        note: what people must know of the networks; may be empty.
+
+    Raises:
+        UserError: ``path`` cannot be written.
+    """
+    shown = tiles[:ON_A_SHEET]
+    wide = 1 + len(networks)
+    groups = max(1, min(COLUMNS // wide, len(shown)))
+    fields = COLUMNS // wide  # the tile's size does not depend on how few there are
+    room = (WIDTH - 2 * MARGIN - (fields - 1) * APART) / fields
+    side = int((room - (wide - 1) * GAP) / wide)
+    pitch = side + 2 * LINE + 34
+    height = TOP + math.ceil(len(shown) / groups) * pitch + MARGIN
+    level = shown[0].maps[0].level
+    part = "" if len(shown) == len(tiles) else f", the first of {len(tiles):,}"
+    subtitle = (
+        f"{counted(len(shown), 'image')}{part}, level {level}: bright speaks for the class; "
+        f"% is the {shown[0].maps[0].meaning}"
+    )
+    if note:
+        subtitle = f"{note}; {subtitle}"
+    title = "Class activation maps: " + " and ".join(networks)
+    with headed_figure(path, height, fit(title, WIDTH - 2 * MARGIN, 12), subtitle) as figure:
+        for i, each in enumerate(shown):
+            row, column = divmod(i, groups)
+            left, top = MARGIN + column * (room + APART), TOP + row * pitch
+            heats = [heat_overlay(each.image, found.heat) for found in each.maps]
+            for j, picture in enumerate((each.image, *heats)):
+                x = left + j * (side + GAP)
+                figure.figimage(letterbox(picture, side), round(x), round(height - top - side))
+                if j == 0:
+                    write(figure, fit(each.name, side, 6), x, top + side + 14, size=6, color=GREY)
+                    continue
+                _explain(figure, networks[j - 1], each.maps[j - 1], x, top + side, side)
+
+
+def _explain(figure: object, network: str, found: Explained, x: float, y: float, side: int) -> None:
+    score = f" {100 * found.score:.0f} %"
+    label = fit(found.label, side - measure(score, 7), 7)
+    write(figure, fit(network, side, 6), x, y + 14, size=6, color=GREY)  # type: ignore[arg-type]
+    write(figure, label + score, x, y + 14 + LINE, size=7, color=INK)  # type: ignore[arg-type]
+
+
+def draw_concentration(summaries: Sequence[Summary], path: Path, *, subtitle: str) -> None:
+    """Energy on the objects and pointing game, by size, beside what an even map would have.
+
+    Raises:
+        UserError: ``path`` cannot be written.
+    """
+    networks = list(dict.fromkeys(each.network for each in summaries))
+    sizes = [size for size in ("all", *SIZES) if any(each.size == size for each in summaries)]
+    height = TOP + 40 + 320 + 100
+    width = (WIDTH - 2 * MARGIN - 60 - 100) / 2
+    with headed_figure(path, height, "Do the maps lie on the objects?", subtitle) as figure:
+        left = add_axes(figure, MARGIN + 60, TOP + 40, width, 320)
+        right = add_axes(figure, MARGIN + 60 + width + 100, TOP + 40, width, 320)
+        bar = 0.8 / len(networks)
+        for n, network in enumerate(networks):
+            here = {each.size: each for each in summaries if each.network == network}
+            places = [i + (n - (len(networks) - 1) / 2) * bar for i in range(len(sizes))]
+            energy = [100 * here[size].energy for size in sizes]
+            error = [100 * here[size].energy_error for size in sizes]
+            points = [100 * here[size].pointing for size in sizes]
+            style = {"width": 0.9 * bar, "color": COLOURS[n % 2], "label": network}
+            left.bar(places, energy, yerr=error, ecolor=INK, capsize=3, **style)  # type: ignore[arg-type]
+            right.bar(places, points, **style)  # type: ignore[arg-type]
+        first = {each.size: each for each in summaries if each.network == networks[0]}
+        even = [100 * first[size].area for size in sizes]
+        for axes in (left, right):
+            spread = [(i - 0.42, i + 0.42) for i in range(len(sizes))]
+            for k, ((start, end), value) in enumerate(zip(spread, even, strict=True)):
+                label = "an even map" if k == 0 else None
+                axes.plot([start, end], [value, value], color=INK, ls="--", lw=1.2, label=label)
+            labels = [f"{s}\n{counted(first[s].count, 'map')}" for s in sizes]
+            axes.set_xticks(range(len(sizes)), labels)
+            axes.grid(False, axis="x")
+            axes.tick_params(axis="x", length=0)
+            axes.set_facecolor("white")
+            axes.spines["bottom"].set_color(PALE)
+        left.set_title("Heat that lies on them, %")
+        right.set_title("Hottest pixel lies on them, % of maps")
+        left.margins(y=0.3)
+        left.legend(loc="upper left", fontsize=6.5)

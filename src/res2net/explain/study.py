@@ -1,0 +1,243 @@
+"""Maps measured on marked images: by network and by size of the object (paper 4.5).
+
+Legend: H, W pixels of an image · N objects
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from res2net.data.scene import IGNORED, Scene, Scenes
+from res2net.data.scenes.dataset import SceneDataset
+from res2net.data.scenes.options import Marks
+from res2net.data.scenes.transforms import as_it_is
+from res2net.errors import UserError
+from res2net.explain.concentration import box_mask, concentration, half_area
+from res2net.explain.subject import Explained, Subject, UnexplainedError
+from res2net.metrics.sizes import SIZES, size_index
+
+MARKS: dict[str, Marks] = {  # what to measure on, of each format that has it
+    "coco": "masks",
+    "scenes": "masks",
+    "voc": "boxes",
+    "yolo": "boxes",
+    "camvid": "classes",
+    "pairs": "classes",
+    "ecssd": "salient",
+    "msra-b": "salient",
+}
+Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mark:
+    """The objects of a class in an image, or all that is marked in it."""
+
+    name: str | None  # of the class; None: whatever it is
+    masks: tuple[npt.NDArray[np.bool_], ...]  # (H, W) each, at least one
+
+    def by_size(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """The pixels (H, W) of all objects, and of the small, medium and large ones there are."""
+        sizes = size_index(np.array([float(mask.sum()) for mask in self.masks]))
+        parts = {"all": np.logical_or.reduce(self.masks)}
+        for k, size in enumerate(SIZES):
+            if (sizes == k).any():
+                chosen = [m for m, which in zip(self.masks, sizes, strict=True) if which == k]
+                parts[size] = np.logical_or.reduce(chosen)
+        return parts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A map and what it lies on."""
+
+    image: str
+    network: str
+    explained: str  # class
+    score: float
+    size: str  # of the objects it is measured on: all, small, medium, large, as COCO has it
+    area: float  # share of the seen pixels that they cover
+    energy: float  # share of the heat on them
+    hit: bool  # the hottest pixel is one of them
+    half_area: float  # share of the seen pixels that holds half of the heat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """The rows of a network and a size together; means over maps."""
+
+    network: str
+    size: str
+    count: int
+    area: float  # mean share
+    energy: float  # mean share
+    energy_error: float  # standard error of that mean; 0 of a single row
+    pointing: float  # share of hits
+    half_area: float  # mean share
+
+
+def study(
+    subjects: Sequence[Subject],
+    scenes: Scenes,
+    chosen: Sequence[Scene],
+    marks: Marks,
+    *,
+    level: str | None = None,
+    wanted: str | None = None,
+    track: Track | None = None,
+) -> list[Row]:
+    """Explain every image and measure the maps.
+
+    Where the data name classes that all networks know, each such class of an image is explained
+    and measured on its own objects; else the class that a network is surest of, on all objects.
+
+    Args:
+        chosen: images of ``scenes``.
+        wanted: explain this class only, on all objects unless the data name it too.
+
+    Raises:
+        UserError: nothing could be measured.
+    """
+    common = known_by_all(subjects, scenes, marks)
+    dataset = SceneDataset(chosen, marks, len(scenes.classes), as_it_is, void=scenes.void)
+    numbers: Iterable[int] = range(len(chosen))
+    rows: list[Row] = []
+    for i in track(numbers, len(chosen), "explaining") if track else numbers:
+        image, target = dataset.load(i)
+        found = marks_of(target, scenes.classes if marks != "salient" else ())
+        if wanted is not None:
+            found = [m for m in found if m.name == wanted] if wanted in common else together(found)
+        else:
+            found = [m for m in found if m.name in common] if common else together(found)
+        for mark in found:
+            rows += _measured(chosen[i].name, image, mark, subjects, level, wanted)
+    if not rows:
+        raise UserError(
+            f"{scenes.name}: none of {len(chosen)} images has a mark that the network sees and "
+            "that does not fill the image"
+        )
+    return rows
+
+
+def known_by_all(subjects: Sequence[Subject], scenes: Scenes, marks: Marks) -> tuple[str, ...]:
+    """The classes of the data that every network has, by name; none where all just stands out."""
+    if marks == "salient":
+        return ()
+    return tuple(name for name in scenes.classes if all(name in s.classes for s in subjects))
+
+
+def _measured(
+    name: str,
+    image: Tensor,
+    mark: Mark,
+    subjects: Sequence[Subject],
+    level: str | None,
+    wanted: str | None,
+) -> Iterator[Row]:
+    """A row for each size and network; none where one of them cannot be measured: all compare."""
+    asked = mark.name if wanted is None else wanted
+    maps: list[Explained] = []
+    for subject in subjects:
+        number = None if asked is None else subject.number_of(asked)
+        try:
+            maps.append(subject.explain(image, wanted=number, level=level))
+        except UnexplainedError as error:
+            warnings.warn(f"left out: {name}: {error}", stacklevel=1)
+            return
+    for size, inside in mark.by_size().items():
+        found = [concentration(each.heat, inside, each.seen) for each in maps]
+        for subject, each, measured in zip(subjects, maps, found, strict=True):
+            if measured is None or None in found:
+                break
+            yield Row(
+                image=name,
+                network=subject.name,
+                explained=each.label,
+                score=each.score,
+                size=size,
+                area=measured.area,
+                energy=measured.energy,
+                hit=measured.hit,
+                half_area=half_area(each.heat, each.seen),
+            )
+
+
+def marks_of(target: dict[str, Any], classes: Sequence[str]) -> list[Mark]:
+    """The marks of an image by class, as ``SceneDataset`` gives them; crowds and void left out.
+
+    Args:
+        target: boxes, masks or a map; a map of 0 and 1 where there are no ``classes``.
+    """
+    if "map" in target:
+        values = target["map"].numpy()
+        if not classes:
+            return [Mark(name=None, masks=(values == 1,))] if (values == 1).any() else []
+        there = [k for k in np.unique(values).tolist() if k != IGNORED]
+        return [Mark(name=classes[k], masks=(values == k,)) for k in there]
+    height, width = target["boxes"].canvas_size
+    parts: dict[int, list[npt.NDArray[np.bool_]]] = {}
+    for i, label in enumerate(target["labels"].tolist()):
+        if target["ignored"][i]:
+            continue
+        if "masks" in target:
+            inside = target["masks"][i].numpy().astype(bool)
+        else:
+            left, top, right, bottom = (round(v) for v in target["boxes"][i].tolist())
+            inside = box_mask((left, top, right, bottom), height, width)
+        parts.setdefault(label, []).append(inside)
+    return [Mark(name=classes[k], masks=tuple(masks)) for k, masks in sorted(parts.items())]
+
+
+def together(marks: Sequence[Mark]) -> list[Mark]:
+    """All marks as one; none where there are none."""
+    if not marks:
+        return []
+    return [Mark(name=None, masks=tuple(mask for mark in marks for mask in mark.masks))]
+
+
+def summarise(rows: Sequence[Row]) -> list[Summary]:
+    """All objects first, then by their size; networks in the order of the rows."""
+    networks = list(dict.fromkeys(row.network for row in rows))
+    found = []
+    for size in ("all", *SIZES):
+        for network in networks:
+            here = [r for r in rows if r.network == network and r.size == size]
+            if here:
+                found.append(_summary(network, size, here))
+    return found
+
+
+def _summary(network: str, size: str, rows: Sequence[Row]) -> Summary:
+    energies = [row.energy for row in rows]
+    error = statistics.stdev(energies) / len(rows) ** 0.5 if len(rows) > 1 else 0.0
+    return Summary(
+        network=network,
+        size=size,
+        count=len(rows),
+        area=statistics.fmean(row.area for row in rows),
+        energy=statistics.fmean(energies),
+        energy_error=error,
+        pointing=statistics.fmean(row.hit for row in rows),
+        half_area=statistics.fmean(row.half_area for row in rows),
+    )
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """A line a map."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(asdict(rows[0])), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        values = asdict(row).items()
+        writer.writerow({k: round(v, 6) if isinstance(v, float) else v for k, v in values})
+    return text.getvalue()
