@@ -342,7 +342,7 @@ def study(name: str) -> str:
         )
     head = (
         *("point", "network", "parameters, M", "MACs, M", "seeds"),
-        *("top-1 error, last epoch, %", f"against `{base.label}`, points"),
+        *(f"100 − {asked.score}, last epoch, %", f"against `{base.label}`, points"),
         *(f"{column.removeprefix(PREFIX)} px" for column in columns),
     )
     said = f"{asked.question}\n\n{markdown(head, cells)}"

@@ -22,7 +22,7 @@ def _run(folder, wrong=()):
 def test_the_last_epoch_and_the_best_are_told_apart(tmp_path):
     _run(tmp_path)
     found = headline(tmp_path)
-    assert (found["last_top1_error"], found["top1_error"], found["val_images"]) == (30.5, 25.0, 14)
+    assert (found["last_error"], found["top1_error"], found["val_images"]) == (30.5, 25.0, 14)
 
 
 def test_errors_by_length(tmp_path):
@@ -30,7 +30,7 @@ def test_errors_by_length(tmp_path):
     found = by_size(tmp_path)
     assert (found["error_8"], found["error_11.3"], found["error_16"]) == (100.0, 50.0, 0.0)
     assert found["error_64"] == 50.0
-    assert found["last_top1_error"] == 30.5
+    assert found["last_error"] == 30.5
 
 
 def test_on_a_real_run(tiny_run):

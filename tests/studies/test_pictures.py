@@ -20,7 +20,7 @@ def _rows(study, seeds, points):
             "point": point.label,
             "seed": str(seed),
             "params": str(study.count(point).params),
-            "last_top1_error": str(chance.uniform(30, 50)),
+            "last_error": str(chance.uniform(30, 50)),
             **{column_of(length): str(chance.uniform(30, 50)) for length in LENGTHS},
         }
         for seed in range(seeds)

@@ -84,7 +84,7 @@ def run(study: Study, folder: Path, results: Path, options: Any, command: str) -
         command=command,
         say=lambda line: print(line, flush=True),
     )
-    shown = ("point", "seed", "params", "macs", "epochs", "last_top1_error", "top1_error")
+    shown = ("point", "seed", "params", "macs", "epochs", "last_error")
     table = new_table(shown[0], right=(*shown[1:], "seconds"))
     for row in rows:
         table.add_row(*(escape(row[name]) for name in (*shown, "seconds")))

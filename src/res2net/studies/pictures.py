@@ -35,7 +35,7 @@ def draw(study: Study, rows: Sequence[Row], path: Path) -> None:
         path, TOP + height + 110, study.question, _subtitle(study, rows, shown)
     ) as figure:
         axes = add_axes(figure, left, TOP + 16, WIDTH - left - MARGIN, height)
-        _DRAWINGS[study.drawing](axes, rows, shown)
+        _DRAWINGS[study.drawing](axes, rows, shown, study.score)
 
 
 def _subtitle(study: Study, rows: Sequence[Row], shown: Sequence[Point]) -> str:
@@ -48,7 +48,7 @@ def _subtitle(study: Study, rows: Sequence[Row], shown: Sequence[Point]) -> str:
     )
 
 
-def _bars(axes: Axes, rows: Sequence[Row], shown: Sequence[Point]) -> None:
+def _bars(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -> None:
     """A row a point: each seed a ring, their mean a dot."""
     from res2net.drawing.canvas import BLUE, GREY
 
@@ -65,10 +65,10 @@ def _bars(axes: Axes, rows: Sequence[Row], shown: Sequence[Point]) -> None:
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.margins(x=0.15)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("top-1 accuracy after the last epoch, %  (a ring: one seed)")
+    axes.set_xlabel(f"{score} after the last epoch, %  (a ring: one seed)")
 
 
-def _lines(axes: Axes, rows: Sequence[Row], shown: Sequence[Point]) -> None:
+def _lines(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -> None:
     """Accuracy against parameters, a line a group; points without a group begin every line."""
     from res2net.drawing.canvas import BLUE, GREEN, ORANGE, RED
 
@@ -102,10 +102,10 @@ def _lines(axes: Axes, rows: Sequence[Row], shown: Sequence[Point]) -> None:
         axes.legend(title="grown", loc="upper left")
     axes.margins(x=0.17, y=0.15)
     axes.set_xlabel("parameters, M")
-    axes.set_ylabel("top-1 accuracy after the last epoch, %")
+    axes.set_ylabel(f"{score} after the last epoch, %")
 
 
-def _sizes(axes: Axes, rows: Sequence[Row], shown: Sequence[Point]) -> None:
+def _sizes(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -> None:
     """Accuracy against the length of the object, a line a point."""
     from res2net.drawing.canvas import BLUE, GREEN, ORANGE, RED
 
@@ -130,7 +130,7 @@ def _sizes(axes: Axes, rows: Sequence[Row], shown: Sequence[Point]) -> None:
     axes.minorticks_off()
     axes.legend(loc="best")
     axes.set_xlabel("length of the object, pixels")
-    axes.set_ylabel("top-1 accuracy of the best epoch, %")
+    axes.set_ylabel(f"{score} of the best epoch, %")
 
 
 def _accuracy(errors: Spread) -> Spread:
@@ -141,7 +141,7 @@ def _params(rows: Sequence[Row], point: Point) -> float:
     return next(int(row["params"]) for row in rows if row["point"] == point.label) / 1e6
 
 
-_DRAWINGS: dict[Drawing, Callable[..., None]] = {  # (axes, rows, points)
+_DRAWINGS: dict[Drawing, Callable[..., None]] = {  # (axes, rows, points, score)
     "bars": _bars,
     "lines": _lines,
     "sizes": _sizes,

@@ -49,6 +49,7 @@ class Study:
     task: TaskName = "classify"
     settings: Settings = field(default_factory=dict)  # where all differ from the recipe
     measure: Callable[[Path], dict[str, float]] = headline  # a finished run → what its row holds
+    score: str = "top-1 accuracy"  # what 100 % minus the column ``last_error`` is
     drawing: Drawing = "bars"
 
     def find_point(self, label: str) -> Point:

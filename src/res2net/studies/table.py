@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from res2net.errors import UserError, did_you_mean
 from res2net.studies.cifar import ABLATIONS, FIGURE5, SHIPPED, TWINS
+from res2net.studies.dense import DENSE_TWINS
 from res2net.studies.scenes import SCENES
 from res2net.studies.study import Study
 
 STUDIES: Mapping[str, Study] = {
-    study.name: study for study in (TWINS, SHIPPED, FIGURE5, SCENES, ABLATIONS)
+    study.name: study for study in (TWINS, SHIPPED, FIGURE5, SCENES, ABLATIONS, *DENSE_TWINS)
 }
 
 
