@@ -43,7 +43,9 @@ def _directly(truth: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
 
     with redirect_stdout(io.StringIO()):
         marked = COCO(truth)
-        job = COCOeval_faster(marked, marked.loadRes(rows), "bbox")
+        # it writes into the rows, which would leave the next call less to do
+        fresh = [dict(row) for row in rows]
+        job = COCOeval_faster(marked, marked.loadRes(fresh), "bbox")
         job.evaluate()
         job.accumulate()
         job.summarize()
