@@ -16,7 +16,7 @@ from res2net.serve.service import Service
 TITLE = "What does Res2Net see?"
 SENTENCE = (
     "Drop a photo, or take one from below: the network names what is in it, says how sure it is, "
-    "and shows where it looked. The photo stays on this computer's server."
+    "and shows where it looked. Nothing leaves the machine that serves this page."
 )
 NOTHING = "nothing beside it"
 TOP = 5  # classes with a bar
@@ -29,8 +29,8 @@ THEME = gr.themes.Soft(
 )
 CSS = """
 .gradio-container {max-width: 1180px !important; margin: auto}
-#answer p, .answer p {font-size: 1rem}
-.heading h3 {margin: 0}
+.heading p {margin: 0; opacity: .75; font-size: .9rem}
+.heading h3 {margin: .2rem 0 0}
 """
 
 
@@ -149,12 +149,10 @@ async def _side(service: Service, path: str | None, name: str) -> list[Any]:
         data = await asyncio.to_thread(Path(path).read_bytes)
         said = await service.look(data, Path(path).name, model=name, top=TOP, picture=True)
     except Refusal as refusal:
-        return [f"### {served.name}", hidden, hidden, f"**No answer.** {refusal.sentence}"]
+        return [served.title, hidden, hidden, f"**No answer.** {refusal.sentence}"]
     bars = hidden
     if said.probabilities:
         bars = gr.update(value=dict(said.probabilities), visible=True)
     picture = hidden if said.picture is None else gr.update(value=said.picture, visible=True)
-    remark = (
-        f"{said.shows[:1].upper()}{said.shows[1:]}.\n\n{served.title}: {said.milliseconds:.0f} ms"
-    )
-    return [f"### {said.line}", bars, picture, remark]
+    remark = f"{said.shows[:1].upper()}{said.shows[1:]}. {said.milliseconds:.0f} ms."
+    return [f"{served.title}\n### {said.line}", bars, picture, remark]
