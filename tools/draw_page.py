@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,6 +23,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from res2net.bench.serving import running
 from res2net.files import write_bytes
 
 SIZE = (1280, 1180)  # pixels of the window
@@ -36,23 +33,6 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-dev-shm-usage", "--hide-scrollbars", f"--window-size={SIZE[0]},{SIZE[1]}"),
 )
-
-
-@contextmanager
-def server(words: list[str]) -> Iterator[str]:
-    """``res2net serve`` at a free port; gives its address."""
-    command = [sys.executable, "-m", "res2net", "serve", *words, "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout
-        for line in process.stdout:
-            if found := re.match(r"page: (\S+)", line):
-                yield found.group(1)
-                return
-        raise SystemExit("the server did not start")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(SECONDS)
 
 
 @contextmanager
@@ -125,7 +105,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="PNG to write")
     options = parser.parse_args()
     words = [*options.targets, *(["--token", options.token] if options.token else [])]
-    with server(words) as address, chromium() as driver:
+    with running(words) as address, chromium() as driver:
         said = use(driver, address, options.photo, options.token)
         height = driver.execute_script("return document.documentElement.scrollHeight")
         driver.set_window_size(SIZE[0], max(400, min(height + 20, 2400)))
@@ -135,7 +115,12 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 shot = Path(folder) / "shot.png"
                 driver.save_screenshot(str(shot))
-                Image.open(shot).convert("RGB").save(shot, optimize=True)
+                picture = (
+                    Image.open(shot)
+                    .convert("RGB")
+                    .quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
+                )
+                picture.save(shot, optimize=True)
                 write_bytes(options.out, shot.read_bytes())
     print(json.dumps(said, indent=2))
 

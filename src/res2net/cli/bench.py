@@ -21,6 +21,7 @@ SUBJECTS = {
     "loading": "the share of an epoch that reading images costs",
     "dense": "training step and inference of the other tasks, beside other libraries' models",
     "evaluators": "COCO's AP beside faster-coco-eval called directly, peaks of heat maps",
+    "serve": "a crowd before `res2net serve`: who is answered, who has to come back, p95",
     "parity": "outputs, gradients and statistics beside timm's and torchvision's, same weights",
 }
 EXAMPLES = (
@@ -66,7 +67,12 @@ def make_parser() -> Parser:
     parser.add_argument("--precisions", type=str, default="fp32,bf16,int8", help="deploy")
     parser.add_argument("--chart", type=Path | None, help="deploy: draw the figures, PNG")
     parser.add_argument("--data", type=str, help="loading: FORMAT:PATH; folder: images")
-    parser.add_argument("--artifact", type=str | None, help="folder: what `res2net export` wrote")
+    parser.add_argument(
+        "--artifact", type=str | None, help="folder: what `res2net export` wrote; serve: RUN too"
+    )
+    parser.add_argument("--clients", type=int, default=64, help="serve: that ask at a time")
+    parser.add_argument("--requests", type=int, default=1000, help="serve: of all clients")
+    parser.add_argument("--queue", type=int, default=32, help="serve: images that may wait")
     parser.add_argument("--epochs", type=int, default=2, help="loading: epochs of each kind")
     parser.add_argument("--workers", type=int | None, help="loading: processes that read")
     parser.add_argument("--out", type=Path | None, help="CSV to append the figures to")
@@ -78,7 +84,7 @@ def main(argv: Sequence[str]) -> None:
     options = read_options(make_parser(), argv)
     measures = {"deploy": deploy, "train-step": train_step}
     measures |= {"folder": folder, "loading": loading, "parity": parity}
-    measures |= {"dense": dense, "evaluators": evaluators}
+    measures |= {"dense": dense, "evaluators": evaluators, "serve": serve}
     if options.subject not in measures:
         raise UserError(f"unknown subject {options.subject!r}; it can be {', '.join(measures)}")
     if options.batch is None:
@@ -365,3 +371,53 @@ def folder(options: Any) -> list[dict[str, object]]:
             **engine_versions(),
         }
     ]
+
+
+def serve(options: Any) -> list[dict[str, object]]:
+    """A crowd before a server of its own process, on loopback.
+
+    Raises:
+        UserError: no target, or numbers below 1.
+    """
+    import httpx
+
+    from res2net.bench.protocol import engine_versions
+    from res2net.bench.serving import measure, running
+    from res2net.serve.examples import example_photos
+
+    if not options.artifact:
+        raise UserError("--artifact is missing: a run or an artifact to serve")
+    for name in ("clients", "requests", "queue"):
+        if options[name] < 1:
+            raise UserError(f"--{name} is {options[name]}; it must be at least 1")
+    photos = [photo for photo in example_photos() if photo.suffix == ".jpg"]
+    with running([options.artifact, "--queue", str(options.queue)]) as address:
+        model = httpx.get(f"{address}/v1/models").json()["models"][0]
+        crowd = measure(address, photos, clients=options.clients, requests=options.requests)
+    answered, hung = crowd.with_status(200), crowd.with_status(0)
+    row: dict[str, object] = {
+        "network": model["network"],
+        "task": model["task"],
+        "engine": model["engine"],
+        "pixels": model["pixels"],
+        "clients": options.clients,
+        "requests": options.requests,
+        "queue": options.queue,
+        "answered": answered,
+        "refused_first": crowd.refused_first,
+        "other_status": options.requests - answered - hung,
+        "lost_or_hung": hung,
+        "per_second": round(answered / crowd.seconds, 1),
+        "alone_median_ms": round(1000 * crowd.alone, 1),
+        "p50_ms": round(1000 * crowd.percentile(50, lambda each: each.last), 1),
+        "p95_ms": round(1000 * crowd.percentile(95, lambda each: each.last), 1),
+        "p95_with_retries_ms": round(1000 * crowd.percentile(95, lambda each: each.whole), 1),
+        **engine_versions(),
+    }
+    print(
+        f"{options.requests} requests of {options.clients} clients: {answered} answered, of them "
+        f"{crowd.refused_first} after 429, {hung} lost or hung; {row['per_second']} a second, "
+        f"p95 {row['p95_ms']} ms, with retries {row['p95_with_retries_ms']} ms; "
+        f"one client alone {row['alone_median_ms']} ms"
+    )
+    return [row]

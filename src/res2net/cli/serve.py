@@ -85,14 +85,16 @@ def serve(options: Namespace, token: str | None) -> None:
     from res2net.serve.server import Server, address_of, take_port
 
     with take_port(options.host, options.port) as held:
-        from res2net.serve.api import make_app
-        from res2net.serve.examples import example_photos
         from res2net.serve.networks import open_networks
-        from res2net.serve.page import add_page
-        from res2net.serve.service import Limits, Service
         from res2net.weights.shipped import shipped
 
         networks = open_networks(options.targets or [str(shipped())])
+
+        from res2net.serve.api import make_app
+        from res2net.serve.examples import example_photos
+        from res2net.serve.page import add_page
+        from res2net.serve.service import Limits, Service
+
         limits = Limits(
             waiting=options.queue,
             max_bytes=round(options.max_mib * 2**20),

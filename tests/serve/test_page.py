@@ -1,0 +1,59 @@
+"""The page in a real Chromium: upload, press, read; nothing from beyond this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("gradio", reason="needs res2net[serve]")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_examples_are_photos_that_ship_in_libraries() -> None:
+    from res2net.serve.examples import example_photos
+
+    names = [photo.name for photo in example_photos()]
+    assert names[:2] == ["flower.jpg", "china.jpg"]
+    for photo in example_photos():
+        Image.open(photo).load()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("token", [None, "a-long-secret"])
+def test_a_photo_is_uploaded_and_the_answer_read(tiny_run: Path, tmp_path: Path, token) -> None:
+    pytest.importorskip("selenium", reason="needs res2net[dev]")
+    if not shutil.which("chromium") or not shutil.which("chromedriver"):
+        pytest.skip("no Chromium here: apt-get install chromium chromium-driver")
+    from sklearn.datasets import load_digits
+
+    digit = load_digits().images[3] * 15
+    Image.fromarray(digit.astype(np.uint8)).resize((64, 64)).save(tmp_path / "three.png")
+    words = ["--photo", tmp_path / "three.png", "--out", tmp_path / "page.png"]
+    words += ["--token", token] if token else []
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "draw_page.py", tiny_run, tiny_run, *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["title"] == "What does Res2Net see?"
+    assert (said["outside"], said["faults"]) == ([], [])
+    assert len(said["sides"]) == 2
+    for side in said["sides"]:
+        assert side["heading"].startswith("res2net29_small on digits, PyTorch")
+        assert side["bars"].count("%") == 5
+        assert "Grad-CAM" in side["remark"]
+        assert side["pictures"] == 1
+    with Image.open(tmp_path / "page.png") as picture:
+        assert picture.width == 1280
