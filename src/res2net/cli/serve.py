@@ -109,6 +109,6 @@ def serve(options: Namespace, token: str | None) -> None:
             print(f"{served.name}: {served.title}")
         if token is None and options.host not in LOOPBACK:
             print("anybody who reaches this machine can use it: no --token is set")
-        print(f"page: {address}    JSON: POST {address}/v1/predict    stop: Ctrl-C", flush=True)
-        Server(app, service).run(sockets=[held])
+        where = f"page: {address}    JSON: POST {address}/v1/predict    stop: Ctrl-C"
+        Server(app, service, ready=lambda: print(where, flush=True)).run(sockets=[held])
         print("stopped")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -19,7 +20,10 @@ LAST_BYTES = 3  # seconds for what is still being sent, and for pages that stay 
 class Server(uvicorn.Server):
     """Uvicorn that first refuses (503) and finishes, then closes; a second signal ends at once."""
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(
+        self, app: ASGIApp, service: Service, *, ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """``ready`` is called once requests are answered and signals are heard."""
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -30,7 +34,13 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._service = service
+        self._ready = ready
         self._deadline = 0.0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """What SIGINT and SIGTERM do."""
