@@ -276,8 +276,8 @@ def serve() -> str:
     )
     last = rows[-1]
     made = (
-        f"\nQueue of {last['queue']}; {last['cores']} cores of {last['cpu']}, torch {last['torch']}, "
-        f"openvino {last['openvino']}, {last['date']}: `{last['command']}`\n"
+        f"\nQueue of {last['queue']}; {last['cores']} cores of {last['cpu']}, "
+        f"torch {last['torch']}, openvino {last['openvino']}, {last['date']}: `{last['command']}`\n"
     )
     return markdown(head, cells) + made
 
