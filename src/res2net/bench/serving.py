@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import signal
 import statistics
@@ -11,15 +12,18 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 
+from res2net.bench.protocol import engine_versions
 from res2net.errors import UserError
+from res2net.serve.examples import example_photos
 
 START_SECONDS = 120  # in which a server has to be ready
 ANSWER_SECONDS = 120  # after which a request counts as hung
@@ -55,7 +59,63 @@ class Crowd:
 
     def percentile(self, share: float, of: Callable[[Asked], float]) -> float:
         """Of the answered ones."""
-        return float(np.percentile([of(each) for each in self.asked if each.status == 200], share))
+        answered = [of(each) for each in self.asked if each.status == 200]
+        return float(np.percentile(answered, share)) if answered else math.nan
+
+    def line(self) -> str:
+        """For people."""
+        last, whole = (1000 * self.percentile(95, of) for of in (_last, _whole))
+        return (
+            f"{len(self.asked)} requests: {self.with_status(200)} answered, "
+            f"{self.refused_first} were told to come back first, {self.with_status(0)} lost or "
+            f"hung; p95 {last:.0f} ms, with retries {whole:.0f} ms; one client alone "
+            f"{1000 * self.alone:.0f} ms"
+        )
+
+
+def _last(asked: Asked) -> float:
+    return asked.last
+
+
+def _whole(asked: Asked) -> float:
+    return asked.whole
+
+
+def measure_target(
+    target: str, *, clients: int, requests: int, queue: int
+) -> tuple[dict[str, Any], Crowd]:
+    """Serve a run or an artifact, send the crowd, stop; gives what the server says of it too.
+
+    Raises:
+        UserError: the server does not start.
+    """
+    photos = [photo for photo in example_photos() if photo.suffix == ".jpg"]
+    with running([target, "--queue", str(queue)]) as address:
+        model = httpx.get(f"{address}/v1/models", timeout=ANSWER_SECONDS).json()["models"][0]
+        return model, measure(address, photos, clients=clients, requests=requests)
+
+
+def figures(
+    model: Mapping[str, Any], crowd: Crowd, *, clients: int, requests: int, queue: int
+) -> dict[str, object]:
+    """The row of a results file."""
+    answered, hung = crowd.with_status(200), crowd.with_status(0)
+    return {
+        **{name: model[name] for name in ("network", "task", "engine", "pixels")},
+        "clients": clients,
+        "requests": requests,
+        "queue": queue,
+        "answered": answered,
+        "refused_first": crowd.refused_first,
+        "other_status": requests - answered - hung,
+        "lost_or_hung": hung,
+        "per_second": round(answered / crowd.seconds, 1),
+        "alone_median_ms": round(1000 * crowd.alone, 1),
+        "p50_ms": round(1000 * crowd.percentile(50, _last), 1),
+        "p95_ms": round(1000 * crowd.percentile(95, _last), 1),
+        "p95_with_retries_ms": round(1000 * crowd.percentile(95, _whole), 1),
+        **engine_versions(),
+    }
 
 
 def measure(

@@ -377,47 +377,16 @@ def serve(options: Any) -> list[dict[str, object]]:
     """A crowd before a server of its own process, on loopback.
 
     Raises:
-        UserError: no target, or numbers below 1.
+        UserError: no target, numbers below 1, or a server that does not start.
     """
-    import httpx
-
-    from res2net.bench.protocol import engine_versions
-    from res2net.bench.serving import measure, running
-    from res2net.serve.examples import example_photos
+    from res2net.bench.serving import figures, measure_target
 
     if not options.artifact:
         raise UserError("--artifact is missing: a run or an artifact to serve")
-    for name in ("clients", "requests", "queue"):
-        if options[name] < 1:
-            raise UserError(f"--{name} is {options[name]}; it must be at least 1")
-    photos = [photo for photo in example_photos() if photo.suffix == ".jpg"]
-    with running([options.artifact, "--queue", str(options.queue)]) as address:
-        model = httpx.get(f"{address}/v1/models").json()["models"][0]
-        crowd = measure(address, photos, clients=options.clients, requests=options.requests)
-    answered, hung = crowd.with_status(200), crowd.with_status(0)
-    row: dict[str, object] = {
-        "network": model["network"],
-        "task": model["task"],
-        "engine": model["engine"],
-        "pixels": model["pixels"],
-        "clients": options.clients,
-        "requests": options.requests,
-        "queue": options.queue,
-        "answered": answered,
-        "refused_first": crowd.refused_first,
-        "other_status": options.requests - answered - hung,
-        "lost_or_hung": hung,
-        "per_second": round(answered / crowd.seconds, 1),
-        "alone_median_ms": round(1000 * crowd.alone, 1),
-        "p50_ms": round(1000 * crowd.percentile(50, lambda each: each.last), 1),
-        "p95_ms": round(1000 * crowd.percentile(95, lambda each: each.last), 1),
-        "p95_with_retries_ms": round(1000 * crowd.percentile(95, lambda each: each.whole), 1),
-        **engine_versions(),
-    }
-    print(
-        f"{options.requests} requests of {options.clients} clients: {answered} answered, of them "
-        f"{crowd.refused_first} after 429, {hung} lost or hung; {row['per_second']} a second, "
-        f"p95 {row['p95_ms']} ms, with retries {row['p95_with_retries_ms']} ms; "
-        f"one client alone {row['alone_median_ms']} ms"
-    )
-    return [row]
+    numbers = {name: options[name] for name in ("clients", "requests", "queue")}
+    for name, value in numbers.items():
+        if value < 1:
+            raise UserError(f"--{name} is {value}; it must be at least 1")
+    model, crowd = measure_target(options.artifact, **numbers)
+    print(crowd.line())
+    return [figures(model, crowd, **numbers)]

@@ -21,6 +21,7 @@ from res2net.runtime.session import load as load_artifact
 from res2net.serve.answer import Answer, Served
 from res2net.tasks.classify.predictor import Predictor
 from res2net.tasks.classify.predictor import load as load_classifier
+from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.predictor import Predictor as DensePredictor
 from res2net.tasks.dense.predictor import load as load_dense
 from res2net.tasks.table import find_dense_task, task_of
@@ -84,10 +85,13 @@ class Dense:
         self.name = name
         self.predictor = predictor
         self.task = predictor.task.name
-        self.title = _title(predictor.card, f"{predictor.task.title}, PyTorch")
+        made = predictor.model.runtime.artifact if isinstance(predictor.model, Deployed) else None
+        self.engine = f"{made.engine} {made.precision}" if made else "pytorch"
+        how = self.engine if made else "PyTorch"
+        self.title = _title(predictor.card, f"{predictor.task.title}, {how}")
 
     def describe(self) -> dict[str, Any]:
-        return {**_described(self.predictor.card), "engine": "pytorch", "activation_map": False}
+        return {**_described(self.predictor.card), "engine": self.engine, "activation_map": False}
 
     def look(self, pixels: RGB, *, top: int, picture: bool) -> Answer:  # noqa: ARG002  no top here
         predictor = self.predictor
@@ -118,15 +122,15 @@ def open_networks(targets: Sequence[str]) -> list[Served]:
 
 
 def _open(target: str, name: str) -> Served:
-    if is_artifact(target):
-        runtime = load_artifact(target)
-        if runtime.artifact.card.task != "classify":
-            raise UserError(f"{target}: gives maps of features, which no page can show")
-        return Exported(name, runtime)
     task = task_of(target)
-    if task == "classify":
+    if task != "classify":
+        return Dense(name, load_dense(find_dense_task(task), target))
+    if not is_artifact(target):
         return Classifier(name, load_classifier(target))
-    return Dense(name, load_dense(find_dense_task(task), target))
+    runtime = load_artifact(target)
+    if runtime.artifact.card.task != "classify":
+        raise UserError(f"{target}: gives maps of features, which no page can show")
+    return Exported(name, runtime)
 
 
 def _names(targets: Sequence[str]) -> list[str]:
