@@ -44,8 +44,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("paper", "nn", "models", "weights", "data", "tasks", "config", "runtime"),
         *GROUND,
     },
+    "serve": {"models", "tasks", "runtime", "explain", "data", "config", *GROUND},
     "bench": {
         *("paper", "models", "data", "metrics", "tasks", "train", "deploy", "runtime", "config"),
+        "serve",
         *GROUND,
     },
     "studies": {"paper", "data", "train", "bench", "config", *GROUND},
@@ -55,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         *("paper", "nn", "models", "plug", "data", "weights", "tasks", "train", "bench", "config"),
-        *("deploy", "runtime", "explain", "studies", "reproduce"),
+        *("deploy", "runtime", "serve", "explain", "studies", "reproduce"),
         *GROUND,
     },
 }

@@ -256,6 +256,32 @@ def loading() -> str:
     return markdown(head, cells) + made + f"{last['date']}: `{last['command']}`\n"
 
 
+def serve() -> str:
+    """Crowds before a server."""
+    if not (RESULTS / "serve.csv").is_file():
+        return "Not measured yet.\n"
+    rows = read_results("serve.csv")
+    columns = ("clients", "requests", "answered", "refused_first", "lost_or_hung", "per_second")
+    times = ("alone_median_ms", "p50_ms", "p95_ms", "p95_with_retries_ms")
+    cells = [
+        (
+            f"`{row['network']}`, {row['pixels']} pixels, {row['engine']}",
+            *(row[name] for name in (*columns, *times)),
+        )
+        for row in rows
+    ]
+    head = (
+        *("network", "clients", "requests", "answered", "came back", "lost or hung", "per second"),
+        *("one alone, ms", "p50, ms", "p95, ms", "p95 with retries, ms"),
+    )
+    last = rows[-1]
+    made = (
+        f"\nQueue of {last['queue']}; {last['cores']} cores of {last['cpu']}, "
+        f"torch {last['torch']}, openvino {last['openvino']}, {last['date']}: `{last['command']}`\n"
+    )
+    return markdown(head, cells) + made
+
+
 def trainings() -> str:
     """Trained classifiers and what they reached."""
     rows = [row for row in read_results("trainings.csv") if row["top1_error"]]
@@ -409,6 +435,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "evaluators": evaluators,
     "loading": loading,
     "parity": parity,
+    "serve": serve,
     "trainings": trainings,
     "widths": widths,
     "weights": weights,

@@ -21,6 +21,7 @@ SUBJECTS = {
     "loading": "the share of an epoch that reading images costs",
     "dense": "training step and inference of the other tasks, beside other libraries' models",
     "evaluators": "COCO's AP beside faster-coco-eval called directly, peaks of heat maps",
+    "serve": "a crowd before `res2net serve`: who is answered, who has to come back, p95",
     "parity": "outputs, gradients and statistics beside timm's and torchvision's, same weights",
 }
 EXAMPLES = (
@@ -66,7 +67,12 @@ def make_parser() -> Parser:
     parser.add_argument("--precisions", type=str, default="fp32,bf16,int8", help="deploy")
     parser.add_argument("--chart", type=Path | None, help="deploy: draw the figures, PNG")
     parser.add_argument("--data", type=str, help="loading: FORMAT:PATH; folder: images")
-    parser.add_argument("--artifact", type=str | None, help="folder: what `res2net export` wrote")
+    parser.add_argument(
+        "--artifact", type=str | None, help="folder: what `res2net export` wrote; serve: RUN too"
+    )
+    parser.add_argument("--clients", type=int, default=64, help="serve: that ask at a time")
+    parser.add_argument("--requests", type=int, default=1000, help="serve: of all clients")
+    parser.add_argument("--queue", type=int, default=32, help="serve: images that may wait")
     parser.add_argument("--epochs", type=int, default=2, help="loading: epochs of each kind")
     parser.add_argument("--workers", type=int | None, help="loading: processes that read")
     parser.add_argument("--out", type=Path | None, help="CSV to append the figures to")
@@ -78,7 +84,7 @@ def main(argv: Sequence[str]) -> None:
     options = read_options(make_parser(), argv)
     measures = {"deploy": deploy, "train-step": train_step}
     measures |= {"folder": folder, "loading": loading, "parity": parity}
-    measures |= {"dense": dense, "evaluators": evaluators}
+    measures |= {"dense": dense, "evaluators": evaluators, "serve": serve}
     if options.subject not in measures:
         raise UserError(f"unknown subject {options.subject!r}; it can be {', '.join(measures)}")
     if options.batch is None:
@@ -365,3 +371,22 @@ def folder(options: Any) -> list[dict[str, object]]:
             **engine_versions(),
         }
     ]
+
+
+def serve(options: Any) -> list[dict[str, object]]:
+    """A crowd before a server of its own process, on loopback.
+
+    Raises:
+        UserError: no target, numbers below 1, or a server that does not start.
+    """
+    from res2net.bench.serving import figures, measure_target
+
+    if not options.artifact:
+        raise UserError("--artifact is missing: a run or an artifact to serve")
+    numbers = {name: options[name] for name in ("clients", "requests", "queue")}
+    for name, value in numbers.items():
+        if value < 1:
+            raise UserError(f"--{name} is {value}; it must be at least 1")
+    model, crowd = measure_target(options.artifact, **numbers)
+    print(crowd.line())
+    return [figures(model, crowd, **numbers)]

@@ -15,29 +15,7 @@ from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
 from res2net.files import make_folder, write_bytes, write_text
-
-
-def task_of(target: str) -> str:
-    """The task of a trained network or an artifact; classify of what is neither."""
-    from res2net.models.card import ModelCard
-    from res2net.runtime.artifact import Artifact, is_artifact
-    from res2net.weights.reading import CARD_NAME
-
-    path = Path(target)
-    if not path.exists():
-        return "classify"
-    try:
-        if is_artifact(target):
-            task = Artifact.read(target).card.task
-            return "classify" if task == "features" else task
-        card = (path if path.is_dir() else path.parent) / CARD_NAME
-        if card.is_file() and path.suffix not in (".ckpt", ".pth", ".pt"):
-            return ModelCard.read(card).task
-        from res2net.models.weights import read_target
-
-        return read_target(target)[1].task
-    except UserError:
-        return "classify"  # which says what is wrong
+from res2net.tasks.table import task_of as task_of
 
 
 def evaluate(task: str, options: Any, source: str) -> None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "measure a trained network: error, per class, calibration, worst mistakes",
     "predict": "say what is in an image or in a folder of images",
     "explain": "show where a network looks, and measure whether it looks at the objects",
+    "serve": "a local page, and JSON over HTTP: drop a photo, see what a network finds in it",
     "export": "turn a trained network into a fast, verified artifact for OpenVINO or ONNX Runtime",
     "models": "list the networks with parameters, multiply-adds and their tables in the paper",
     "info": "show the inside of a network: stages, levels, receptive field, cost",
@@ -29,6 +30,7 @@ COMMANDS = {
     "study": "train several networks under one recipe and seeds, row by row",
     "bench": "time training steps and data loading beside other implementations",
 }
+EXTRAS = {"serve": "serve"}  # command → what pip installs for it, where it is not "train"
 
 OVERVIEW = """\
 usage: res2net COMMAND [TARGET] [--option value ...]
@@ -85,7 +87,8 @@ def _run(command: str, arguments: Sequence[str]) -> None:
         if package in ("res2net", ""):
             raise
         raise UserError(
-            f"`res2net {command}` needs {package}: pip install 'res2net[train]'"
+            f"`res2net {command}` needs {package}: "
+            f"pip install 'res2net[{EXTRAS.get(command, 'train')}]'"
         ) from error
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from res2net.config import TaskName
+from res2net.errors import UserError
 
 if TYPE_CHECKING:
     from res2net.tasks.classify.job import Job as ClassifyJob
@@ -63,3 +65,26 @@ def find_dense_task(name: str) -> DenseTask:
 
         return POSE
     raise ValueError(f"no task {name!r} beyond classification")
+
+
+def task_of(target: str) -> str:
+    """The task of a trained network or an artifact; classify of what is neither."""
+    from res2net.models.card import ModelCard
+    from res2net.runtime.artifact import Artifact, is_artifact
+    from res2net.weights.reading import CARD_NAME
+
+    path = Path(target)
+    if not path.exists():
+        return "classify"
+    try:
+        if is_artifact(target):
+            task = Artifact.read(target).card.task
+            return "classify" if task == "features" else task
+        card = (path if path.is_dir() else path.parent) / CARD_NAME
+        if card.is_file() and path.suffix not in (".ckpt", ".pth", ".pt"):
+            return ModelCard.read(card).task
+        from res2net.models.weights import read_target
+
+        return read_target(target)[1].task
+    except UserError:
+        return "classify"  # which says what is wrong

@@ -1,0 +1,114 @@
+"""``res2net serve``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+
+from jsonargparse import Namespace
+
+from res2net.cli.parser import Parser, read_options
+from res2net.errors import UserError
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+EXAMPLES = (
+    "res2net serve",
+    "res2net serve runs/photos",
+    "res2net serve runs/photos runs/cells --port 8000     # two side by side",
+    "RES2NET_TOKEN=a-long-secret res2net serve runs/photos --host 0.0.0.0",
+)
+
+
+def make_parser() -> Parser:
+    """All options of a server."""
+    parser = Parser(
+        "serve [RUN|CHECKPOINT|ARTIFACT ...] [--option value ...]",
+        "A local page on which people drop a photo and see what a network finds in it, and the "
+        "same as JSON over HTTP (docs/serve.md). Without a target the shipped network is served.",
+        EXAMPLES,
+    )
+    parser.add_argument(
+        "targets", type=str, nargs="*", help="run folders, checkpoints, .safetensors or artifacts"
+    )
+    parser.add_argument("--host", type=str, default="127.0.0.1", help="address to listen at")
+    parser.add_argument("--port", type=int, default=7860, help="0 takes a free one")
+    parser.add_argument(
+        "--token", type=str | None, help="secret that page and API ask for; or set RES2NET_TOKEN"
+    )
+    parser.add_argument(
+        "--queue", type=int, default=32, help="images that may wait before a network; then 429"
+    )
+    parser.add_argument("--max_mib", type=float, default=16, help="of an upload; then 413")
+    parser.add_argument(
+        "--max_megapixels", type=float, default=50, help="of an uploaded image; then 413"
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Load, listen, and finish what is under way when stopped."""
+    options = read_options(make_parser(), argv)
+    token = check(options)
+
+    with tempfile.TemporaryDirectory(prefix="res2net-page-") as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = uploads  # read when Gradio is imported
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        serve(options, token)
+
+
+def check(options: Namespace) -> str | None:
+    """The token, if there is one.
+
+    Raises:
+        UserError: an option out of range.
+    """
+    if not 0 <= options.port < 65536:
+        raise UserError(f"--port is {options.port}; it must lie in 0..65535")
+    if options.queue < 1:
+        raise UserError(f"--queue is {options.queue}; it must be at least 1")
+    for name in ("max_mib", "max_megapixels"):
+        if not 0 < options[name] < float("inf"):
+            raise UserError(f"--{name} is {options[name]}; it must be above 0")
+    token = options.token if options.token is not None else os.environ.get("RES2NET_TOKEN")
+    if token is not None and not token.strip():
+        raise UserError("the token is empty; give --token or RES2NET_TOKEN a long secret, or none")
+    return token
+
+
+def serve(options: Namespace, token: str | None) -> None:
+    """Load the networks and listen until stopped.
+
+    Raises:
+        UserError: the port is taken, or a target cannot be loaded.
+    """
+    from res2net.serve.server import Server, address_of, take_port
+
+    with take_port(options.host, options.port) as held:
+        from res2net.serve.networks import open_networks
+        from res2net.weights.shipped import shipped
+
+        networks = open_networks(options.targets or [str(shipped())])
+
+        from res2net.serve.api import make_app
+        from res2net.serve.examples import example_photos
+        from res2net.serve.page import add_page
+        from res2net.serve.service import Limits, Service
+
+        limits = Limits(
+            waiting=options.queue,
+            max_bytes=round(options.max_mib * 2**20),
+            max_pixels=round(options.max_megapixels * 1e6),
+        )
+        service = Service(networks, limits)
+        address = address_of(held)
+        app = add_page(
+            make_app(service, token=token), service, address=address, examples=example_photos()
+        )
+        for served in networks:
+            print(f"{served.name}: {served.title}")
+        if token is None and options.host not in LOOPBACK:
+            print("anybody who reaches this machine can use it: no --token is set")
+        where = f"page: {address}    JSON: POST {address}/v1/predict    stop: Ctrl-C"
+        Server(app, service, ready=lambda: print(where, flush=True)).run(sockets=[held])
+        print("stopped")

@@ -1,0 +1,1 @@
+"""Networks behind a local page and the same as JSON over HTTP."""

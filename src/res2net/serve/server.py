@@ -1,0 +1,88 @@
+"""The process that listens: a port, and an end that finishes what was begun."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from res2net.errors import UserError
+from res2net.serve.service import Service
+
+GRACE = 30.0  # seconds that accepted work may take after the first signal
+LAST_BYTES = 3  # seconds for what is still being sent, and for pages that stay open
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that first refuses (503) and finishes, then closes; a second signal ends at once."""
+
+    def __init__(
+        self, app: ASGIApp, service: Service, *, ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """``ready`` is called once requests are answered and signals are heard."""
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=LAST_BYTES,
+        )
+        super().__init__(config)
+        self._service = service
+        self._ready = ready
+        self._deadline = 0.0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """What SIGINT and SIGTERM do."""
+        if self._service.stopping:
+            self.should_exit = self.force_exit = True
+            return
+        self._deadline = time.monotonic() + GRACE
+        self._service.stopping = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to close."""
+        if self._service.stopping and (self._service.idle or time.monotonic() > self._deadline):
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def take_port(host: str, port: int) -> socket.socket:
+    """A socket that holds the port; nobody is answered before the server runs.
+
+    Raises:
+        UserError: taken, not allowed, or no such address here.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError):
+        raise UserError(f"--host {host}: no such address; use 127.0.0.1 or 0.0.0.0") from None
+    held = socket.socket(family, kind, protocol)
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(address)
+    except OSError as error:
+        held.close()
+        why = (error.strerror or str(error)).lower()
+        raise UserError(
+            f"--host {host} --port {port}: {why}; choose another --port (0 takes a free one)"
+        ) from None
+    return held
+
+
+def address_of(held: socket.socket) -> str:
+    """What to type into a browser."""
+    host, port = held.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

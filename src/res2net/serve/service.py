@@ -1,0 +1,171 @@
+"""One thread a network, a bounded queue before it: what page and API have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from res2net.errors import UserError, did_you_mean
+from res2net.serve.answer import Answer, Served
+from res2net.serve.counts import Counts
+from res2net.serve.refusal import Refusal
+from res2net.serve.uploads import read_upload
+
+MOST_CLASSES = 100  # that a request may ask for
+LONGEST_WAIT = 60  # seconds: no client is told to come back later than that
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What is accepted."""
+
+    waiting: int = 32  # requests before a network, besides the one in work
+    max_bytes: int = 16 * 2**20  # of an upload
+    max_pixels: int = 50_000_000
+
+
+class Worker:
+    """The thread of a network, and the queue before it."""
+
+    def __init__(self, served: Served, limits: Limits, counts: Counts) -> None:
+        self.served = served
+        self._limits = limits
+        self._counts = counts
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"network-{served.name}")
+        self._lock = threading.Lock()
+        self._unfinished = 0
+        self._seconds = 0.1  # that an image takes, a running mean
+        counts.depth.labels(served.name).set_function(lambda: self.depth)
+
+    @property
+    def unfinished(self) -> int:
+        """Requests that wait or are in work."""
+        return self._unfinished
+
+    @property
+    def depth(self) -> int:
+        """Requests that wait."""
+        return max(self._unfinished - 1, 0)
+
+    def check_room(self) -> None:
+        """Refuse before the upload is read where it could not wait anyway.
+
+        Raises:
+            Refusal: 429, with the seconds after which there should be room.
+        """
+        if self._unfinished > self._limits.waiting:
+            raise self._full()
+
+    def submit(self, data: bytes, name: str, *, top: int, picture: bool) -> Future[Answer]:
+        """Queue an image.
+
+        Raises:
+            Refusal: 429 where the queue is full.
+        """
+        with self._lock:
+            if self._unfinished > self._limits.waiting:
+                raise self._full()
+            self._unfinished += 1
+        future = self._thread.submit(self._work, data, name, top, picture)
+        future.add_done_callback(self._finished)
+        return future
+
+    def close(self) -> None:
+        """End the thread once its work is done."""
+        self._thread.shutdown()
+
+    def _work(self, data: bytes, name: str, top: int, picture: bool) -> Answer:
+        start = time.perf_counter()
+        pixels = read_upload(data, name, max_pixels=self._limits.max_pixels)
+        try:
+            answer = self.served.look(pixels, top=top, picture=picture)
+        except UserError as error:
+            raise Refusal(422, str(error)) from None
+        except (MemoryError, RuntimeError) as error:  # torch's own are RuntimeErrors
+            traceback.print_exc()
+            raise Refusal(
+                500, f"{self.served.name} failed on this image ({type(error).__name__})"
+            ) from error
+        taken = time.perf_counter() - start
+        self._seconds += 0.2 * (taken - self._seconds)
+        self._counts.inference.labels(self.served.name).observe(answer.milliseconds / 1000)
+        return answer
+
+    def _finished(self, _: Future[Answer]) -> None:
+        with self._lock:
+            self._unfinished -= 1
+
+    def _full(self) -> Refusal:
+        seconds = min(max(math.ceil(self._unfinished * self._seconds), 1), LONGEST_WAIT)
+        return Refusal(
+            429,
+            f"{self.served.name}: {self._limits.waiting} images are waiting, which is the most; "
+            f"try again in {seconds} s",
+            retry_after=seconds,
+        )
+
+
+class Service:
+    """All networks behind one address.
+
+    Attributes:
+        stopping: nothing new is accepted; what was accepted is finished.
+    """
+
+    def __init__(self, networks: Sequence[Served], limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.counts = Counts()
+        self.stopping = False
+        self.under_way = 0  # requests of the API that have no response yet
+        self.workers = {each.name: Worker(each, self.limits, self.counts) for each in networks}
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was accepted is done."""
+        return not self.under_way and not any(w.unfinished for w in self.workers.values())
+
+    def worker(self, name: str | None) -> Worker:
+        """The worker of that network; of the first where none is named.
+
+        Raises:
+            Refusal: 404 of an unknown one.
+        """
+        if name is None:
+            return next(iter(self.workers.values()))
+        if name not in self.workers:
+            known = ", ".join(self.workers)
+            raise Refusal(
+                404, f"no model {name!r}.{did_you_mean(name, self.workers)} There is {known}."
+            )
+        return self.workers[name]
+
+    async def look(
+        self, data: bytes, filename: str, *, model: str | None, top: int, picture: bool
+    ) -> Answer:
+        """What a network says of an uploaded file, without blocking the event loop.
+
+        Raises:
+            Refusal: as ``uploads.read_upload``; 404, 422 (top out of range), 429, 503.
+        """
+        if self.stopping:
+            raise stopping()
+        if not 1 <= top <= MOST_CLASSES:
+            raise Refusal(422, f"top is {top}; it must be between 1 and {MOST_CLASSES}")
+        future = self.worker(model).submit(data, filename, top=top, picture=picture)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """End all threads, work done."""
+        for worker in self.workers.values():
+            worker.close()
+
+
+def stopping() -> Refusal:
+    """What is said to who comes too late."""
+    return Refusal(503, "the server is stopping; try again when it is back", retry_after=5)

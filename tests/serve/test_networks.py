@@ -1,0 +1,83 @@
+"""Targets of every kind, asked for a picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from res2net.errors import UserError
+from res2net.serve.activation import seen_square
+from res2net.serve.networks import NO_GRADIENTS, open_networks
+from res2net.tasks.classify.predictor import load
+
+CHANCE = np.random.default_rng(0)
+PHOTO = CHANCE.integers(0, 255, (90, 120, 3), dtype=np.uint8)
+
+
+def test_a_run_says_what_its_predictor_says_and_where_it_looked(tiny_run):
+    first, second = open_networks([str(tiny_run), str(tiny_run)])
+    assert (first.name, second.name) == ("run", "run-2")
+    answer = first.look(PHOTO, top=3, picture=True)
+    (expected,) = load(tiny_run).predict(PHOTO, top=3)
+    assert answer.probabilities == expected.top
+    assert answer.found["classes"][0] == {
+        "class": expected.label,
+        "probability": expected.top[0][1],
+    }
+    assert answer.picture.shape[0] == answer.picture.shape[1] > 80
+    assert f"where it sees {expected.label} (Grad-CAM, c3)" == answer.shows
+    assert first.look(PHOTO, top=1, picture=False).picture is None
+    described = first.describe()
+    assert (described["engine"], described["pixels"], described["data"]) == (
+        "pytorch",
+        32,
+        "digits",
+    )
+    assert len(described["classes"]) == 10
+
+
+def test_an_artifact_has_no_map_and_says_so(tmp_path, tiny_run, monkeypatch):
+    pytest.importorskip("openvino")
+    from res2net.deploy.export import export
+
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
+    export(str(tiny_run), tmp_path / "fast", engine="openvino", val_images=4)
+    (served,) = open_networks([str(tmp_path / "fast")])
+    answer = served.look(PHOTO, top=2, picture=True)
+    assert (answer.picture, answer.shows) == (None, NO_GRADIENTS)
+    assert len(answer.probabilities) == 2
+    assert served.describe()["engine"] == "openvino fp32"
+
+
+@pytest.mark.slow
+def test_a_network_of_another_task_draws_what_it_found(tmp_path, cli):
+    words = ("train", "--task", "saliency", "--model", "res2net18", "--data", "scenes")
+    small = ("--recipe", "smoke", "--head.channels", 8, "--train.threads", 1)
+    few = ("--train.max_steps", 1, "--train.val_batches", 1, "--out", tmp_path / "run")
+    assert cli(*words, *small, *few).code == 0
+    (served,) = open_networks([str(tmp_path / "run")])
+    answer = served.look(PHOTO, top=5, picture=True)
+    assert (served.task, answer.probabilities) == ("saliency", ())
+    assert set(answer.found) == {"share", "box"}
+    assert answer.picture.shape == PHOTO.shape
+
+
+def test_what_cannot_be_served(tmp_path):
+    with pytest.raises(UserError, match="nowhere: no such run"):
+        open_networks(["nowhere"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty"):
+        open_networks([str(tmp_path / "empty")])
+
+
+@pytest.mark.parametrize(("height", "width"), [(100, 200), (200, 100), (9, 300), (2000, 1500)])
+def test_the_square_is_what_the_network_saw(tiny_run, height, width):
+    preprocess = load(tiny_run).preprocess
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[height // 2, width // 2] = 255
+    square = seen_square(pixels, preprocess)
+    side = min(height, width, 640)
+    assert square.shape == (side, side, 3)
+    y, x = np.argwhere(square[..., 0] == square.max())[0]
+    assert abs(y - side / 2) <= 2
+    assert abs(x - side / 2) <= 2

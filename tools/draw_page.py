@@ -1,0 +1,129 @@
+"""Use the page of ``res2net serve`` in a headless Chromium and keep a picture of what it shows.
+
+``python tools/draw_page.py RUN [RUN] --photo PHOTO --out docs/pictures/serve.png``: starts the
+server, uploads the photo, presses the button, waits for the answer. Prints JSON: what the page
+said, and every address outside of this machine that the browser asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from res2net.bench.serving import running
+from res2net.files import write_bytes
+
+SIZE = (1280, 1180)  # pixels of the window
+SECONDS = 90  # that anything may take
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--disable-dev-shm-usage", "--hide-scrollbars", f"--window-size={SIZE[0]},{SIZE[1]}"),
+)
+
+
+@contextmanager
+def chromium() -> Iterator[webdriver.Chrome]:
+    """A browser with an empty profile that writes down what it asks for."""
+    with tempfile.TemporaryDirectory() as profile:
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+        for flag in (*FLAGS, f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+        driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+def asked_outside(driver: webdriver.Chrome) -> list[str]:
+    """Addresses beyond this machine."""
+    found = []
+    for entry in driver.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            address = message["params"]["request"]["url"]
+            parts = urlsplit(address)
+            if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
+                found.append(address)
+    return found
+
+
+def use(driver: webdriver.Chrome, address: str, photo: Path, token: str | None) -> dict[str, Any]:
+    """Log in where asked, upload, press, read."""
+    wait = WebDriverWait(driver, SECONDS)
+    driver.get(address)
+    if token:
+        wait.until(lambda d: d.find_element(By.NAME, "token")).send_keys(token)
+        driver.find_element(By.TAG_NAME, "button").click()
+    upload = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#photo input[type=file]"))
+    upload.send_keys(str(photo.resolve()))
+    wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#photo img"))
+    driver.find_element(By.ID, "look").click()
+    wait.until(lambda d: " ms" in d.find_element(By.ID, "remark-0").text)
+    text = "return document.body.innerText"
+    wait.until(lambda d: "processing" not in d.execute_script(text))  # the upload's own answer too
+    time.sleep(1)  # what fades in
+    sides = []
+    for number in range(2):
+        if not driver.find_elements(By.ID, f"remark-{number}"):
+            break
+        wait.until(lambda d, n=number: d.find_element(By.ID, f"remark-{n}").text)
+        side = {
+            part: "\n".join(each.text for each in driver.find_elements(By.ID, f"{part}-{number}"))
+            for part in ("heading", "bars", "remark")
+        }
+        drawn = f"#picture-{number} img"
+        loaded = f"return [...document.querySelectorAll('{drawn}')].every(i => i.naturalWidth)"
+        wait.until(lambda d, script=loaded: d.execute_script(script))
+        pictures = driver.find_elements(By.CSS_SELECTOR, drawn)
+        sides.append({**side, "pictures": len(pictures)})
+    return {"title": driver.title, "sides": sides}
+
+
+def main() -> None:
+    """Start, use, print, keep."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("targets", nargs="+")
+    parser.add_argument("--photo", type=Path, required=True)
+    parser.add_argument("--token", help="secret of the page")
+    parser.add_argument("--out", type=Path, help="PNG to write")
+    options = parser.parse_args()
+    words = [*options.targets, *(["--token", options.token] if options.token else [])]
+    with running(words) as address, chromium() as driver:
+        said = use(driver, address, options.photo, options.token)
+        height = driver.execute_script("return document.documentElement.scrollHeight")
+        driver.set_window_size(SIZE[0], max(400, min(height + 20, 2400)))
+        said["outside"] = asked_outside(driver)
+        said["faults"] = [e["message"] for e in driver.get_log("browser") if e["level"] == "SEVERE"]
+        if options.out:
+            with tempfile.TemporaryDirectory() as folder:
+                shot = Path(folder) / "shot.png"
+                driver.save_screenshot(str(shot))
+                picture = (
+                    Image.open(shot)
+                    .convert("RGB")
+                    .quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
+                )
+                picture.save(shot, optimize=True)
+                write_bytes(options.out, shot.read_bytes())
+    print(json.dumps(said, indent=2))
+
+
+if __name__ == "__main__":
+    main()
