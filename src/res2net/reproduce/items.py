@@ -193,7 +193,8 @@ _FIGURES = (
         section="4.4",
         task="classify",
         figure="growth",
-        note="The figure's values are not in the paper's text: it has no published cell here.",
+        note="The figure's values are not in the paper's text: it has no published cell here. "
+        "`res2net study figure5` grows a smaller base, with several seeds.",
     ),
     Item(
         name="fig6",

@@ -116,13 +116,13 @@ def _activations(
     ]
     rows = []
     for i, image in enumerate(pixels):
-        shown = _pixels(image)
-        overlays = (heat_overlay(shown, each.maps[i].numpy()) for each in found)
+        picture = _pixels(image)
+        overlays = (heat_overlay(picture, each.maps[i].numpy()) for each in found)
         said = [
             f"{card.classes[each.classes[i]]} {100 * each.probabilities[i]:.0f} %"
             for each, (_, card) in zip(found, pair, strict=True)
         ]
-        rows.append(((shown, *overlays), f"{names[i]}: {', '.join(said)}"))
+        rows.append(((picture, *overlays), f"{names[i]}: {', '.join(said)}"))
     return rows, _names(runs, [card for _, card in pair])
 
 
