@@ -237,7 +237,7 @@ def growth_study() -> Study:
         for value in values
     ]
     plain = full_study("classify-cifar100")
-    return replace(plain, name=GROWTH, points=tuple(points), drawing="sizes")
+    return replace(plain, name=GROWTH, points=tuple(points))
 
 
 def full_plan(item: Item) -> tuple[Planned, ...]:

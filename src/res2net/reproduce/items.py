@@ -180,7 +180,7 @@ _FIGURES = (
     ),
     Item(
         name="fig4",
-        title="Class activation maps of ResNet-50 and Res2Net-50",
+        title="Class activation maps of a ResNet and a Res2Net",
         section="4.5",
         task="classify",
         figure="activation",
@@ -193,11 +193,12 @@ _FIGURES = (
         section="4.4",
         task="classify",
         figure="growth",
-        note="The figure's values are not in the paper's text: it has no published cell here.",
+        note="The figure's values are not in the paper's text: it has no published cell here. "
+        "`res2net study figure5` grows a smaller base, with several seeds.",
     ),
     Item(
         name="fig6",
-        title="Segmentation by ResNet and by Res2Net",
+        title="Segmentation on a ResNet and on a Res2Net",
         section="4.7",
         task="segment",
         figure="segment",
@@ -206,7 +207,7 @@ _FIGURES = (
     ),
     Item(
         name="fig7",
-        title="Salient objects by ResNet and by Res2Net",
+        title="Salient objects on a ResNet and on a Res2Net",
         section="4.9",
         task="saliency",
         figure="saliency",

@@ -34,7 +34,7 @@ SHOWN = 6  # images, where none are given
 
 
 def draw_pair(item: Item, runs: Sequence[Path], images: Sequence[Path], path: Path) -> None:
-    """The figure of two runs: on the given images, or on the first of their validation images.
+    """The figure of two runs: on the given images, or on some of their validation images.
 
     Raises:
         UserError: not two runs of the figure's task, or an image that cannot be read.
@@ -68,8 +68,9 @@ def _found(item: Item, runs: Sequence[Path], images: Sequence[Path]) -> tuple[Ro
         marks=task.marks, val_fraction=config.input.val_fraction, seed=config.seed
     )
     scenes = read_scenes(parse_source(config.data), options)
+    part = [scenes.val[i] for i in _spread(len(scenes.val))]
     both = [
-        task.measure(each.model, each.card, scenes, scenes.val, limit=SHOWN).seen  # type: ignore[attr-defined]
+        task.measure(each.model, each.card, scenes, part).seen  # type: ignore[attr-defined]
         for each in pair
     ]
     rows = []
@@ -94,7 +95,7 @@ def _activations(
     del item
     pair = [load_target(run) for run in runs]
     preprocess = pair[0][1].preprocess
-    transform, classes = eval_transform(preprocess), pair[0][1].classes
+    transform = eval_transform(preprocess)
     if images:
         pixels = [transform(decode(file, min_side=decode_side(preprocess))) for file in images]
         truth, names = None, [file.name for file in images]
@@ -104,20 +105,31 @@ def _activations(
             parse_source(config.data), val_fraction=config.input.val_fraction, seed=config.seed
         )
         shown = ImageDataset(data.val, transform, min_side=decode_side(preprocess))
-        chosen = [i * len(data.val) // SHOWN for i in range(SHOWN)]
+        chosen = _spread(len(data.val))
         pixels = [shown[i][0] for i in chosen]
         truth = [int(data.val.labels[i]) for i in chosen]
-        names = [classes[label] for label in truth]
+        names = [data.val.names(i) for i in chosen]
     batch = torch.stack(pixels)
-    heats = [
-        class_activation_map(model, normalise(batch, preprocess), classes=truth).maps.numpy()
+    found = [
+        class_activation_map(model, normalise(batch, preprocess), classes=truth)
         for model, _ in pair
     ]
-    rows = [
-        ((_pixels(image), *(heat_overlay(_pixels(image), heat[i]) for heat in heats)), names[i])
-        for i, image in enumerate(pixels)
-    ]
+    rows = []
+    for i, image in enumerate(pixels):
+        picture = _pixels(image)
+        overlays = (heat_overlay(picture, each.maps[i].numpy()) for each in found)
+        said = [
+            f"{card.classes[each.classes[i]]} {100 * each.probabilities[i]:.0f} %"
+            for each, (_, card) in zip(found, pair, strict=True)
+        ]
+        rows.append(((picture, *overlays), f"{names[i]}: {', '.join(said)}"))
     return rows, _names(runs, [card for _, card in pair])
+
+
+def _spread(count: int) -> list[int]:
+    """Some indices over all of a part: neighbours are often alike."""
+    shown = min(SHOWN, count)
+    return [i * count // shown for i in range(shown)]
 
 
 def _config(run: Path) -> RunConfig:

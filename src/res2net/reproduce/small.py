@@ -312,7 +312,6 @@ def small_study(item: Item, root: Path | None) -> tuple[Study, str]:
         task=item.task,
         settings=settings,
         measure=scores_of,
-        drawing="sizes" if item.figure == "growth" else "bars",
     )
     return study, source
 

@@ -79,7 +79,14 @@ def draw_sheet(
             for column, picture in enumerate(pictures):
                 left = MARGIN + column * (side + GAP)
                 figure.figimage(letterbox(picture, side), left, height - top - side)
-            write(figure, fit(name, side, 7), MARGIN, top + side + 18, size=7, color=GREY)
+            write(
+                figure,
+                fit(name, WIDTH - 2 * MARGIN, 7),
+                MARGIN,
+                top + side + 18,
+                size=7,
+                color=GREY,
+            )
 
 
 def _flowed(names: Sequence[str]) -> list[list[tuple[int, str]]]:
