@@ -242,6 +242,9 @@ void Conv::run(Network& net, int thread, int threads) {
     if (add.base) job.add.base = add.base + (int64_t)(spec_.add_channel + channel) * bytes;
     job.a_offset = (int64_t)first_[panel.column] * bytes;
     job.b = weights_.data() + panel.column * column_bytes_;
+    // a panel's first tile fetches the weights of the next panel
+    const bool next = by_panel_ && t == 0 && i / tiles_ + 1 < panels;
+    job.ahead = next ? column_bytes_ * panel.columns : 0;
     job.bias = bias_.data() + channel;
     job.scale = scale_.data() + channel;
     avx512_kernel(in.type, tile.pixels, panel.columns)(job);

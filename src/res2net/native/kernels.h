@@ -41,6 +41,7 @@ struct Job {
   int64_t a_offset;     // bytes, added to every segment's a
   const char* b;        // packed weights of the tile's first column
   int64_t b_column;     // bytes between packed columns
+  int64_t ahead;        // bytes to weights that will be wanted soon, or 0
   const float* bias;    // of the tile's first column
   const float* scale;   // u8 only: of a sum, by output channel
   uint32_t mask[2];     // channels of column pairs that go to out
@@ -54,7 +55,12 @@ using Kernel = void (*)(const Job&);
 // Arithmetic on the channels of one pixel, besides convolutions.
 struct Simple {
   void (*max_rows)(const char* const* pixels, int count, char* out, int channels, Type type);
+  // out = factor · sum
+  void (*mean_rows)(const char* const* pixels, int count, float factor, char* out, int channels,
+                    Type type);
+  // sums += in
   void (*sum)(const char* in, float* sums, int channels, Type type);
+  // out = factor · values
   void (*store)(const float* values, float factor, char* out, int channels, Type type);
   // out = relu(y · gates + residual)
   void (*gate)(const char* y, const float* gates, const char* residual, char* out, int channels,

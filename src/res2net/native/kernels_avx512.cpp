@@ -121,7 +121,15 @@ void tile(const Job& job) {
 #pragma GCC unroll 28
     for (int m = 0; m < M; ++m) sum[m][n] = start;
   }
-  const int64_t column = job.b_column;
+  // what is written at the end is fetched now, while there is time
+#pragma GCC unroll 2
+  for (int j = 0; j < (N + 1) / 2; ++j) {
+    const int64_t shift = 2 * j * kLanes * T::kBytes;
+    if (job.residual.base)
+      for (int m = 0; m < M; ++m) _mm_prefetch(at(job.residual, m) + shift, _MM_HINT_T0);
+    for (int m = 0; m < M; ++m) __builtin_prefetch(at(job.out, m) + shift, 1);
+  }
+  const int64_t column = job.b_column, ahead = job.ahead;
   for (int s = 0; s < job.count; ++s) {
     const Segment& segment = job.segments[s];
     const int64_t step = segment.step, step3 = 3 * step;
@@ -134,7 +142,10 @@ void tile(const Job& job) {
     for (; b != end; b += 64) {
       __m512i w[N];
 #pragma GCC unroll 4
-      for (int n = 0; n < N; ++n) w[n] = _mm512_load_si512(b + n * column);
+      for (int n = 0; n < N; ++n) {
+        w[n] = _mm512_load_si512(b + n * column);
+        _mm_prefetch(b + n * column + ahead, _MM_HINT_T1);
+      }
 #pragma GCC unroll 28
       for (int m = 0; m < M; ++m) {
         const int k = m % 5;
@@ -226,6 +237,26 @@ void max_rows(const char* const* rows, int count, char* out, int channels, Type 
 }
 
 template <class T>
+INLINE void mean_of(const char* const* pixels, int count, float factor, char* out, int channels) {
+  const __m512 f = _mm512_set1_ps(factor);
+  each_pair(channels, [&](int c, uint32_t mask) INLINE_LAMBDA {
+    Pair sum = T::load(pixels[0] + c * T::kBytes, mask, 1);
+    for (int i = 1; i < count; ++i) {
+      const Pair x = T::load(pixels[i] + c * T::kBytes, mask, 1);
+      sum = {_mm512_add_ps(sum.lo, x.lo), _mm512_add_ps(sum.hi, x.hi)};
+    }
+    T::store(out + c * T::kBytes, mask, {_mm512_mul_ps(f, sum.lo), _mm512_mul_ps(f, sum.hi)}, 1);
+  });
+}
+
+void mean_rows(const char* const* pixels, int count, float factor, char* out, int channels,
+               Type type) {
+  if (type == BF16) mean_of<Bf16>(pixels, count, factor, out, channels);
+  else if (type == U8) mean_of<U8s>(pixels, count, factor, out, channels);
+  else mean_of<F32s>(pixels, count, factor, out, channels);
+}
+
+template <class T>
 INLINE void sum_of(const char* in, float* sums, int channels) {
   each_pair(channels, [&](int c, uint32_t mask) INLINE_LAMBDA {
     const Pair x = T::load(in + c * T::kBytes, mask, 1), y = pair_of(sums + c, mask);
@@ -297,7 +328,7 @@ Kernel avx512_kernel(Type type, int pixels, int columns) {
 }
 
 const Simple& avx512_simple() {
-  static const Simple all = {max_rows, sum, store, gate, dot};
+  static const Simple all = {max_rows, mean_rows, sum, store, gate, dot};
   return all;
 }
 

@@ -78,7 +78,6 @@ void PoolOp::run(Network& net, int thread, int threads) {
   const Simple& simple = avx512_simple();
   const Buffer& in = net.buffer(spec_.input);
   Buffer& out = net.buffer(spec_.output);
-  std::vector<float> sums(spec_.channels);
   const char* window[64];
   const Share rows((int64_t)out.images * out.height, thread, threads);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
@@ -97,12 +96,11 @@ void PoolOp::run(Network& net, int thread, int threads) {
         simple.max_rows(window, count, to, spec_.channels, in.type);
         continue;
       }
-      std::fill(sums.begin(), sums.end(), 0.0f);
-      for (int i = 0; i < count; ++i) simple.sum(window[i], sums.data(), spec_.channels, in.type);
+      int area = count;
       if (spec_.count_pad)  // as far as the border goes
-        count = (std::min(top + spec_.kernel, in.height + spec_.pad) - top) *
+        area = (std::min(top + spec_.kernel, in.height + spec_.pad) - top) *
                 (std::min(left + spec_.kernel, in.width + spec_.pad) - left);
-      simple.store(sums.data(), 1.0f / (float)count, to, spec_.channels, in.type);
+      simple.mean_rows(window, count, 1.0f / (float)area, to, spec_.channels, in.type);
     }
   }
 }
