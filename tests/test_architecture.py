@@ -35,13 +35,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         *GROUND,
     },
     "train": {"paper", "models", "data", "weights", "tasks", "config", *GROUND},
-    "runtime": {"data", "models", "weights", "errors", "files"},  # no torch: not the machine
+    "native": {"errors"},  # no torch
+    # no torch: not the machine
+    "runtime": {"data", "models", "weights", "native", "errors", "files"},
     "explain": {
         *("paper", "nn", "models", "weights", "data", "metrics", "tasks", "config", "runtime"),
         *GROUND,
     },
     "deploy": {
-        *("paper", "nn", "models", "weights", "data", "tasks", "config", "runtime"),
+        *("paper", "nn", "models", "weights", "data", "tasks", "config", "runtime", "native"),
         *GROUND,
     },
     "serve": {"models", "tasks", "runtime", "explain", "data", "config", *GROUND},

@@ -1,0 +1,55 @@
+#pragma once
+#include <vector>
+
+#include "network.h"
+
+namespace r2n {
+
+// What Python says of a convolution; the fields' order is that of `library.py`.
+struct ConvSpec {
+  int32_t input, input_channel, channels;  // channels of the input that are read
+  int32_t outputs, groups, kernel, stride, rows;
+  int32_t second, second_channels, second_stride;  // a 1×1 of another buffer in the same sum, or -1
+  int32_t output, output_channel;
+  int32_t split, output2, output2_channel;  // channels from `split` on go to another buffer, or -1
+  int32_t residual;                         // added before the ReLU, or -1
+  int32_t add, add_channel;                 // the result is added into this buffer, or -1
+  int32_t relu, barrier;
+  float input_scale, output_scale, output2_scale, residual_scale, add_scale, sum_scale;
+  const void* weights;   // (outputs, channels / groups, kernel, kernel) in the input's type
+  const void* weights2;  // (outputs, second_channels)
+  const float* bias;     // (outputs,)
+  const float* scale;    // (outputs,) u8 only: of a sum
+};
+
+class Conv : public Op {
+ public:
+  Conv(Network& net, const ConvSpec& spec);
+  void plan(Network& net) override;
+  void run(Network& net, int thread, int threads) override;
+
+ private:
+  struct Panel {
+    int column, columns;
+  };
+  struct Tile {  // pixels of one row, or of the whole map where it is read straight through
+    int image, y, x, pixels;
+  };
+
+  void pack(const ConvSpec& spec, Type type);
+  int segments(const Network& net, const Tile& tile, Segment* into) const;
+
+  ConvSpec spec_;
+  int columns_, units_, units2_;   // packed columns; units of a tap, of the second source
+  int64_t column_bytes_;
+  std::vector<int> first_;         // channel that a column's taps begin with
+  Memory weights_;
+  std::vector<float> bias_, scale_;
+  // of the plan
+  bool straight_ = false, by_panel_ = false;
+  int out_height_ = 0, out_width_ = 0, across_ = 0;  // tiles side by side in a row
+  int64_t tiles_ = 0;
+  std::vector<Panel> panels_;
+};
+
+}  // namespace r2n

@@ -1,0 +1,109 @@
+"""The shared library beside this file, by ctypes: it needs no headers of Python's, and a call lets
+other threads of Python run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from ctypes import POINTER, c_char_p, c_float, c_int, c_int32, c_int64, c_void_p
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+# Set to "none": as if the processor had no instructions that we have kernels for.
+INSTRUCTIONS = "RES2NET_NATIVE_INSTRUCTIONS"
+NAME = "_res2net"
+
+
+class ConvSpec(ctypes.Structure):
+    """``ConvSpec`` of conv.h."""
+
+    NONE = ("second", "output2", "residual", "add")  # -1 where there is none
+    _fields_ = (
+        *(
+            (name, c_int32)
+            for name in (
+                *("input", "input_channel", "channels"),
+                *("outputs", "groups", "kernel", "stride", "rows"),
+                *("second", "second_channels", "second_stride"),
+                *("output", "output_channel"),
+                *("split", "output2", "output2_channel"),
+                *("residual", "add", "add_channel", "relu", "barrier"),
+            )
+        ),
+        *(
+            (f"{name}_scale", c_float)
+            for name in ("input", "output", "output2", "residual", "add", "sum")
+        ),
+        ("weights", c_void_p),
+        ("weights2", c_void_p),
+        ("bias", c_void_p),
+        ("scale", c_void_p),
+    )
+
+
+class PoolSpec(ctypes.Structure):
+    """``PoolSpec`` of simple.h."""
+
+    _fields_ = tuple(
+        (name, c_int32)
+        for name in (
+            *("input", "input_channel", "channels", "output", "output_channel"),
+            *("average", "kernel", "stride", "pad", "ceil", "count_pad", "barrier"),
+        )
+    )
+
+
+_FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "r2n_supported": (c_int, ()),
+    "r2n_new": (c_void_p, (c_int,)),
+    "r2n_delete": (None, (c_void_p,)),
+    "r2n_error": (c_char_p, (c_void_p,)),
+    "r2n_buffer": (c_int, (c_void_p, c_int, c_int, c_int, c_int)),
+    "r2n_vector": (c_int, (c_void_p, c_int)),
+    "r2n_normalise": (c_int, (c_void_p, c_int, c_void_p, c_void_p)),
+    "r2n_conv": (c_int, (c_void_p, POINTER(ConvSpec))),
+    "r2n_pool": (c_int, (c_void_p, POINTER(PoolSpec))),
+    "r2n_mean": (c_int, (c_void_p, c_int, c_int)),
+    "r2n_linear": (c_int, (c_void_p, c_int, c_int, c_int, c_int, c_void_p, c_void_p)),
+    "r2n_gate": (c_int, (c_void_p, c_int, c_int, c_int, c_int)),
+    "r2n_run": (c_int, (c_void_p, c_void_p, c_int, c_int, c_int)),
+    "r2n_read_vector": (c_int, (c_void_p, c_int, c_void_p, c_int64)),
+    "r2n_shape": (c_int, (c_void_p, c_int, POINTER(c_int32))),
+    "r2n_read_map": (c_int, (c_void_p, c_int, c_void_p, c_int64, c_float)),
+    "r2n_seconds": (c_int, (c_void_p, c_void_p, c_int)),
+}
+
+
+def why_not() -> str | None:
+    """Why this machine cannot run native networks, in words; None where it can."""
+    if _file() is None:
+        return "it was installed without a C++ compiler"
+    if os.environ.get(INSTRUCTIONS) == "none" or not library().r2n_supported():
+        return "this processor lacks AVX-512 with bf16 and VNNI"
+    return None
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The library, its functions declared.
+
+    Raises:
+        OSError: it is not there, or cannot be loaded.
+    """
+    file = _file()
+    if file is None:
+        raise OSError(f"{NAME}: not built")
+    found = ctypes.CDLL(str(file))
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(found, name)
+        function.restype, function.argtypes = result, arguments
+    return found
+
+
+def _file() -> Path | None:
+    folder = Path(__file__).parent
+    files = (folder / f"{NAME}{suffix}" for suffix in EXTENSION_SUFFIXES)
+    return next((file for file in files if file.is_file()), None)

@@ -1,0 +1,168 @@
+"""A program loaded into the library and run.
+
+Legend: B batch · C channels · H, W space
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from res2net.native.library import ConvSpec, PoolSpec, library
+from res2net.native.program import TYPES, Array, NativeProgram
+
+Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
+Floats = npt.NDArray[np.float32]
+_WEIGHTS = {"bf16": np.uint16, "u8": np.int8, "f32": np.float32}
+_ACTIVATIONS = {"none": 0, "relu": 1, "sigmoid": 2}
+
+
+class NativeNetwork:
+    """Images of any size and number → the program's outputs. Calls from several threads take turns.
+
+    Args:
+        program: what to run; its arrays are not needed afterwards.
+        threads: processors to use.
+
+    Raises:
+        ValueError: a program that does not hold together.
+    """
+
+    def __init__(self, program: NativeProgram, threads: int) -> None:
+        self._library = library()
+        self._handle = self._library.r2n_new(threads)
+        if not self._handle:
+            raise ValueError(f"{threads} threads cannot be started")
+        weakref.finalize(self, self._library.r2n_delete, self._handle)
+        self._lock = threading.Lock()
+        self._outputs = program.outputs
+        self._vectors = program.vectors
+        self.names = [str(op.get("name", op["op"])) for op in program.ops]
+        try:
+            self._build(program)
+        except (KeyError, TypeError, IndexError, ctypes.ArgumentError) as error:
+            raise ValueError(f"an operation is damaged ({error})") from None
+
+    def __call__(self, images: Pixels) -> list[Floats]:
+        """uint8 (B, H, W, 3) → (B, N) for a vector, (B, C, H', W') for a map.
+
+        Raises:
+            ValueError: images of another type or shape, or too small.
+        """
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(f"images are uint8 (B, H, W, 3); got {images.dtype} {images.shape}")
+        images = np.ascontiguousarray(images)
+        with self._lock:
+            self._call("run", _pointer(images), *images.shape[:3])
+            return [self._read(output, len(images)) for output in self._outputs]
+
+    def seconds(self, images: Pixels, rounds: int) -> npt.NDArray[np.float64]:
+        """(rounds, operations): what each operation took; a barrier stands behind each."""
+        found = np.zeros((rounds + 1, len(self.names)))
+        with self._lock:
+            for row in found:
+                self._call("seconds", _pointer(row), 0)
+                self._call("run", _pointer(images), *images.shape[:3])
+                self._call("seconds", _pointer(row), len(self.names))
+        return found[1:]
+
+    def _call(self, name: str, *arguments: Any) -> int:
+        found: int = getattr(self._library, f"r2n_{name}")(self._handle, *arguments)
+        if found < 0:
+            raise ValueError(self._library.r2n_error(self._handle).decode())
+        return found
+
+    def _read(self, output: dict[str, Any], batch: int) -> Floats:
+        if "vector" in output:
+            values = np.empty((batch, self._vectors[output["vector"]]), np.float32)
+            self._call("read_vector", output["vector"], _pointer(values), values.size)
+            return values
+        shape = (ctypes.c_int32 * 3)()
+        self._call("shape", output["map"], shape)
+        values = np.empty((batch, *shape), np.float32)
+        self._call("read_map", output["map"], _pointer(values), values.size, output["scale"])
+        return values
+
+    def _build(self, program: NativeProgram) -> None:
+        for each in program.buffers:
+            self._call(
+                "buffer", each["channels"], each["border"], TYPES[each["type"]], each["packed"]
+            )
+        for size in program.vectors:
+            self._call("vector", size)
+        build = {
+            "normalise": self._normalise,
+            "conv": self._conv,
+            "pool": self._pool,
+            "mean": self._mean,
+            "linear": self._linear,
+            "gate": self._gate,
+        }
+        for op in program.ops:
+            build[op["op"]](op, program)
+        for output in program.outputs:
+            if not 0 <= output.get("vector", 0) < max(1, len(program.vectors)):
+                raise ValueError("an output is not there")
+
+    def _normalise(self, op: dict[str, Any], program: NativeProgram) -> None:
+        scale, shift = (_array(program, op[name], np.float32, (3,)) for name in ("scale", "shift"))
+        self._call("normalise", op["output"], _pointer(scale), _pointer(shift))
+
+    def _conv(self, op: dict[str, Any], program: NativeProgram) -> None:
+        kind = program.buffers[op["input"]]["type"]
+        dtype, k = _WEIGHTS[kind], op["kernel"]
+        shape = (op["outputs"], op["channels"] // op["groups"], k, k)
+        arrays = {"weights": _array(program, op["weights"], dtype, shape)}
+        arrays["bias"] = _array(program, op["bias"], np.float32, shape[:1])
+        if op.get("second", -1) >= 0:
+            across = (op["outputs"], op["second_channels"])
+            arrays["weights2"] = _array(program, op["weights2"], dtype, across)
+        if kind == "u8":
+            arrays["scale"] = _array(program, op["scale"], np.float32, shape[:1])
+        given = {"split": op["outputs"], "barrier": 1, "relu": 0, "rows": 0} | op
+        spec = ConvSpec()
+        for name, kind_of, *_ in ConvSpec._fields_:
+            if name in arrays:
+                setattr(spec, name, _pointer(arrays[name]))
+            elif kind_of is ctypes.c_float:
+                setattr(spec, name, given.get(name, 1.0))
+            elif kind_of is not ctypes.c_void_p:
+                setattr(spec, name, given.get(name, -1 if name in ConvSpec.NONE else 0))
+        self._call("conv", ctypes.byref(spec))
+
+    def _pool(self, op: dict[str, Any], program: NativeProgram) -> None:  # noqa: ARG002
+        given = {"barrier": 1} | op
+        spec = PoolSpec(**{name: given.get(name, 0) for name, *_ in PoolSpec._fields_})
+        self._call("pool", ctypes.byref(spec))
+
+    def _mean(self, op: dict[str, Any], program: NativeProgram) -> None:  # noqa: ARG002
+        self._call("mean", op["input"], op["output"])
+
+    def _linear(self, op: dict[str, Any], program: NativeProgram) -> None:
+        rows, columns = program.vectors[op["output"]], program.vectors[op["input"]]
+        weights = _array(program, op["weights"], _WEIGHTS[op["type"]], (rows, columns))
+        bias = _array(program, op["bias"], np.float32, (rows,))
+        activation, kind = _ACTIVATIONS[op["activation"]], TYPES[op["type"]]
+        arrays = _pointer(weights), _pointer(bias)
+        self._call("linear", op["input"], op["output"], activation, kind, *arrays)
+
+    def _gate(self, op: dict[str, Any], program: NativeProgram) -> None:  # noqa: ARG002
+        self._call("gate", op["input"], op["gates"], op["residual"], op["output"])
+
+
+def _array(program: NativeProgram, name: str, dtype: Any, shape: Sequence[int]) -> Array:
+    """An array of the program, which must have this type and shape: the library reads so much."""
+    found = program.tensors[name]
+    if found.dtype != dtype or found.shape != tuple(shape):
+        raise ValueError(f"{name} is {found.dtype} {found.shape}, not {dtype.__name__} {shape}")
+    return np.ascontiguousarray(found)
+
+
+def _pointer(array: Array) -> int:
+    return array.ctypes.data

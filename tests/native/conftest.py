@@ -1,0 +1,56 @@
+"""A network with random weights and norms as a program of the native engine, beside eager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from res2net.data.preprocess import default_preprocess
+from res2net.deploy.fold import fold_batchnorm
+from res2net.deploy.program import Program
+from res2net.models.network import Network
+from res2net.native.library import why_not
+
+TOLERANCE = {"bf16": 2e-2, "fp32": 1e-5}  # relative L2, the contract's
+Pair = Callable[[Network], Program]
+
+
+@pytest.fixture
+def engine() -> None:
+    """Skips where the engine cannot run."""
+    if (reason := why_not()) is not None:
+        pytest.skip(f"no native engine: {reason}")
+
+
+@pytest.fixture
+def folded() -> Pair:
+    def make(net: Network) -> Program:
+        chance = torch.Generator().manual_seed(0)
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1, generator=chance)
+                module.running_var.uniform_(0.8, 1.2, generator=chance)
+                nn.init.uniform_(module.weight, 0.7, 1.1, generator=chance)
+                nn.init.normal_(module.bias, 0, 0.1, generator=chance)
+        return Program(fold_batchnorm(net.eval()), default_preprocess(64))
+
+    return make
+
+
+def random_images(batch: int, height: int, width: int) -> np.ndarray:
+    chance = np.random.default_rng(batch * height + width)
+    return chance.integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
+
+
+def eager(program: Program, images: np.ndarray) -> list[np.ndarray]:
+    with torch.inference_mode():
+        return [y.numpy() for y in program(torch.from_numpy(images))]
+
+
+def relative(found: np.ndarray, wanted: np.ndarray) -> float:
+    assert found.shape == wanted.shape
+    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
