@@ -60,8 +60,12 @@ class Runtime:
                 f"images are uint8 (B, {height}, {width}, 3); got {images.dtype} {images.shape}. "
                 "`predict` takes images of any size"
             )
-        if len(images) > 1 and self.artifact.rows_vary:
-            raise ValueError("a detector gives as many rows as it finds: call it image by image")
+        if self.artifact.rows_vary:
+            if len(images) > 1:
+                raise ValueError(
+                    "a detector gives as many rows as it finds: call it image by image"
+                )
+            return self._named(self.engine.run(images))
         step = self.artifact.batch or len(images)
         parts = [self.engine.run(part) for part in _cut(images, step)]
         return self._named(
