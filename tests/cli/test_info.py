@@ -147,7 +147,7 @@ def test_a_terminal_gets_colour_and_its_own_width(monkeypatch):
         (("resnet50", "--size", "wide"), "--size: must be a whole number"),
         (("inception_v3", "--size", "60"), "the image is too small: Mixed_7a"),
         (("resnet50", "--widht", "3"), "Did you mean '--width'"),
-        ((), "missing: name"),
+        ((), "name a network, or several"),
     ],
 )
 def test_mistakes_are_one_line_and_code_2(capsys, arguments, message):
