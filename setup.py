@@ -22,7 +22,8 @@ setup(
             if WINDOWS
             else [
                 "-std=c++17",
-                "-O3",
+                "-O2",
+                "-g0",
                 "-fvisibility=hidden",
                 "-pthread",
                 "-Wno-uninitialized",

@@ -19,7 +19,9 @@ from res2net.deploy.pictures import of_samples
 from res2net.deploy.targets import TARGETS
 from res2net.errors import UserError
 from res2net.models.card import ModelCard
+from res2net.native.library import why_not
 from res2net.paper.networks import NETWORKS
+from res2net.paper.variant import ResNetVariant
 from res2net.runtime.engines import openvino_core
 from res2net.runtime.session import load
 
@@ -27,7 +29,20 @@ FILES = {
     "openvino": {"model.xml", "model.bin"},
     "onnx": {"model.onnx"},
     "torch-export": {"model.pt2"},
+    "native": {"model.r2n", "model.xml", "model.bin"},
 }
+
+
+@pytest.fixture(autouse=True)
+def _offered(request):
+    """The native engine runs on some processors, and for one family."""
+    given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    if given.get("engine") != "native":
+        return
+    if (reason := why_not()) is not None:
+        pytest.skip(f"no native engine: {reason}")
+    if not isinstance(NETWORKS[given.get("name", "resnet50")], ResNetVariant):
+        pytest.skip("of another family")
 
 
 def _record(out):
@@ -72,7 +87,7 @@ def test_a_trained_run(trained_run, tmp_path, engine, precision):
     assert least <= found.outputs["logits"].overall < most
     assert record["verification"] == found.as_dict()
     if engine != "torch-export":  # what users run gives what was verified
-        runtime = load(out, threads=1)
+        runtime = load(out, threads=1, engine=engine)
         assert runtime.classes == ModelCard.read(trained_run / "model.json").classes
         images = next(of_samples(runtime.preprocess).batches())[0]
         verified = find_engine(engine).load(out / record["file"], precision)(images)[0]

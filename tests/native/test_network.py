@@ -27,7 +27,7 @@ QUICK = (
 
 
 def _check(program, precision, *shapes, threads=2):
-    network = NativeNetwork(walk(program, precision), threads)
+    network = NativeNetwork(walk(program), precision, threads)
     for batch, height, width in shapes:
         images = random_images(batch, height, width)
         for found, wanted in zip(network(images), eager(program, images), strict=True):
@@ -69,7 +69,7 @@ def test_maps_of_a_backbone(folded, name):
 def test_two_networks_in_two_threads_and_one_network_in_two(folded):
     torch.manual_seed(0)
     programs = [folded(create_model(name)) for name in ("resnet26_small", "res2net26_small")]
-    networks = [NativeNetwork(walk(program, "bf16"), 2) for program in programs]
+    networks = [NativeNetwork(walk(program), "bf16", 2) for program in programs]
     images = [random_images(1, 64, 64), random_images(2, 50, 70)]
     wanted = [[network(batch)[0] for batch in images] for network in networks]
     wrong = []
@@ -90,7 +90,7 @@ def test_two_networks_in_two_threads_and_one_network_in_two(folded):
 
 def test_images_do_not_depend_on_their_neighbours(folded):
     torch.manual_seed(0)
-    network = NativeNetwork(walk(folded(create_model("res2net26_small")), "bf16"), 2)
+    network = NativeNetwork(walk(folded(create_model("res2net26_small"))), "bf16", 2)
     images = random_images(3, 47, 47)
     np.testing.assert_array_equal(network(images)[0][1:2], network(images[1:2])[0])
 
@@ -105,16 +105,16 @@ def test_images_do_not_depend_on_their_neighbours(folded):
 )
 def test_what_it_does_not_offer(folded, name, options, said):
     with pytest.raises(UserError, match=said):
-        walk(folded(create_model(name, **options)), "bf16")
+        walk(folded(create_model(name, **options)))
 
 
 def test_dilation_is_not_offered(folded):
     program = folded(create_backbone("res2net26_small", output_stride=16))
     with pytest.raises(UserError, match="dilated"):
-        walk(program, "bf16")
+        walk(program)
 
 
 def test_images_of_another_kind(folded):
-    network = NativeNetwork(walk(folded(create_model("resnet26_small")), "bf16"), 1)
+    network = NativeNetwork(walk(folded(create_model("resnet26_small"))), "bf16", 1)
     with pytest.raises(ValueError, match="uint8"):
         network(np.zeros((1, 3, 64, 64), np.float32))

@@ -37,7 +37,8 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--to",
         type=str,
-        help="openvino (CPUs), onnx (ONNX Runtime, nearly everywhere), torch-export (PyTorch)",
+        help="openvino (CPUs), onnx (ONNX Runtime, nearly everywhere), torch-export (PyTorch), "
+        "native (our own kernels for ResNet and Res2Net, with OpenVINO beside)",
     )
     parser.add_argument("--out", type=Path | None, help="folder to write; must not exist yet")
     parser.add_argument(

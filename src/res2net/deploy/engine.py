@@ -61,6 +61,10 @@ def find_engine(name: str) -> Engine:
         from res2net.deploy import onnx
 
         return cast(Engine, onnx)
+    if name == "native":
+        from res2net.deploy import native
+
+        return cast(Engine, native)
     from res2net.deploy import torch_export
 
     return cast(Engine, torch_export)

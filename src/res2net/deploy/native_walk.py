@@ -20,10 +20,8 @@ from torchvision.ops import SqueezeExcitation, StochasticDepth
 from res2net.deploy.program import LOGITS, Program
 from res2net.errors import UserError
 from res2net.models.resnet import ResNet
-from res2net.native.program import Array, NativeProgram
+from res2net.native.program import NativeProgram
 from res2net.nn.bottleneck import BasicBlock, Bottleneck, Res2NetBottleneck
-
-TYPES = {"bf16": "bf16", "fp32": "f32"}  # precision → type of every buffer
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class _Map:
     level: int  # strides before it
 
 
-def walk(program: Program, precision: str) -> NativeProgram:
+def walk(program: Program) -> NativeProgram:
     """The list of operations of a program whose batch norms are folded.
 
     Raises:
@@ -46,7 +44,7 @@ def walk(program: Program, precision: str) -> NativeProgram:
         raise _refusal(f"networks of the ResNet family only, not {type(net).__name__}")
     if net.global_pool.kind != "avg":
         raise _refusal("a global average pool only")
-    return _Walk(net, precision).all(program)
+    return _Walk(net).all(program)
 
 
 def _refusal(what: str) -> UserError:
@@ -54,10 +52,9 @@ def _refusal(what: str) -> UserError:
 
 
 class _Walk:
-    def __init__(self, net: ResNet, precision: str) -> None:
+    def __init__(self, net: ResNet) -> None:
         self.net = net
-        self.type = TYPES[precision]
-        self.found = NativeProgram(precision=precision)
+        self.found = NativeProgram()
         self.free: dict[tuple[int, int, int], list[int]] = {}  # channels, border, level → buffers
 
     def all(self, program: Program) -> NativeProgram:
@@ -74,9 +71,7 @@ class _Walk:
                     x = self.block(f"{step.level}.{name}", x, block, self.levels(outputs, wanted))
                 outputs[step.level] = x
         if wanted:
-            self.found.outputs = [
-                {"map": outputs[name].buffer, "scale": 1.0} for name in program.outputs
-            ]
+            self.found.outputs = [{"map": outputs[name].buffer} for name in program.outputs]
         else:
             self.head(x)
         return self.found
@@ -94,9 +89,7 @@ class _Walk:
         return _Map(free.pop() if free else self.buffer(channels, border), channels, level)
 
     def buffer(self, channels: int, border: int, *, packed: bool = False) -> int:
-        self.found.buffers.append(
-            {"channels": channels, "border": border, "type": self.type, "packed": packed}
-        )
+        self.found.buffers.append({"channels": channels, "border": border, "packed": packed})
         return len(self.found.buffers) - 1
 
     def release(self, *maps: _Map, kept: Iterable[int] = ()) -> None:
@@ -110,13 +103,8 @@ class _Walk:
         self.found.vectors.append(size)
         return len(self.found.vectors) - 1
 
-    def tensor(self, name: str, value: Tensor, *, exact: bool = False) -> str:
-        """Keep an array; ``exact``: in float, whatever the precision."""
-        value = value.detach().float().contiguous()
-        array: Array = value.numpy()
-        if self.type == "bf16" and not exact:
-            array = value.bfloat16().view(torch.uint16).numpy()
-        self.found.tensors[name] = array
+    def tensor(self, name: str, value: Tensor) -> str:
+        self.found.tensors[name] = value.detach().float().contiguous().numpy()
         return name
 
     def op(self, kind: str, name: str, **what: Any) -> None:
@@ -167,7 +155,7 @@ class _Walk:
             output=y.buffer,
             output_channel=to_channel,
             weights=self.tensor(f"{name}.weight", convolution.weight),
-            bias=self.tensor(f"{name}.bias", bias, exact=True),
+            bias=self.tensor(f"{name}.bias", bias),
             **what,
         )
 
@@ -201,7 +189,7 @@ class _Walk:
         first = convolutions[0]
         images = _Map(self.buffer(3, first.kernel_size[0] // 2, packed=True), 3, -2)
         scale, shift = (
-            self.tensor(f"images.{name}", getattr(program, name).flatten(), exact=True)
+            self.tensor(f"images.{name}", getattr(program, name).flatten())
             for name in ("scale", "shift")
         )
         self.op("normalise", "images", output=images.buffer, scale=scale, shift=shift)
@@ -360,9 +348,8 @@ class _Walk:
             input=x,
             output=y,
             activation=activation,
-            type=self.type,
             weights=self.tensor(f"{name}.weight", layer.weight.flatten(1)),
-            bias=self.tensor(f"{name}.bias", _bias(layer), exact=True),
+            bias=self.tensor(f"{name}.bias", _bias(layer)),
         )
         return y
 

@@ -47,7 +47,7 @@ def save(model: ov.Model, path: Path) -> tuple[str, ...]:
 
 def load(path: Path, precision: str) -> Run:
     """The saved model, compiled for this CPU."""
-    return run_of(_compiled(openvino_core().read_model(path), precision))
+    return run_of(compiled(openvino_core().read_model(path), precision))
 
 
 def run_of(compiled: ov.CompiledModel) -> Run:
@@ -73,10 +73,11 @@ def run_layers(model: ov.Model, names: Sequence[str]) -> Run:
     copy = model.clone()
     ops = {op.get_friendly_name(): op for op in copy.get_ordered_ops()}
     cut = ov.Model([ops[name].output(0) for name in names], copy.get_parameters())
-    return run_of(_compiled(cut, "fp32"))
+    return run_of(compiled(cut, "fp32"))
 
 
-def _compiled(model: ov.Model, precision: str) -> ov.CompiledModel:
+def compiled(model: ov.Model, precision: str) -> ov.CompiledModel:
+    """The model ready to run on this CPU, in the precision of the artifact."""
     config = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": HINTS[precision],

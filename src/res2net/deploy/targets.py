@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from res2net.errors import UserError, did_you_mean
+from res2net.native.library import why_not
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,7 @@ class Target:
 _OPENVINO = ("model.xml", ("openvino",))
 _ONNX = ("model.onnx", ("onnx", "onnxscript", "onnxruntime"))
 _TORCH = ("model.pt2", ())
+_NATIVE = ("model.r2n", ("openvino",))  # it runs where our engine cannot
 # engine, precision → (file, packages), tolerance, agreement (the contract, "Parity, in numbers")
 _ROWS: tuple[tuple[str, str, tuple[str, tuple[str, ...]], float | None, float | None], ...] = (
     ("openvino", "fp32", _OPENVINO, 1e-5, None),
@@ -37,6 +39,8 @@ _ROWS: tuple[tuple[str, str, tuple[str, tuple[str, ...]], float | None, float | 
     ("onnx", "int8", ("model.onnx", ("onnx", "onnxscript", "onnxruntime", "nncf")), None, 0.99),
     ("torch-export", "fp32", _TORCH, 1e-5, None),
     ("torch-export", "bf16", _TORCH, 2e-2, 0.99),
+    ("native", "fp32", _NATIVE, 1e-5, None),
+    ("native", "bf16", _NATIVE, 2e-2, 0.99),
 )
 TARGETS: dict[tuple[str, str], Target] = {
     (engine, precision): Target(
@@ -90,11 +94,13 @@ def check_offered(
 
 
 def check_installed(target: Target) -> None:
-    """Refuse before any work where a package is missing.
+    """Refuse before any work where a package is missing, or what the processor needs to verify.
 
     Raises:
-        UserError: names the package and the extra that brings it.
+        UserError: names the package and the extra that brings it, or what else is missing.
     """
+    if target.engine == "native" and (reason := why_not()) is not None:
+        raise UserError(f"--to native: {reason}; use --to openvino")
     for package in target.needs:
         if find_spec(package) is None:
             raise UserError(

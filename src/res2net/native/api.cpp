@@ -115,7 +115,7 @@ EXPORT int r2n_shape(void* net, int id, int32_t* shape) {
 }
 
 // A map as float (images, channels, height, width).
-EXPORT int r2n_read_map(void* net, int id, float* to, int64_t count, float scale) {
+EXPORT int r2n_read_map(void* net, int id, float* to, int64_t count) {
   return guarded(net, [&](Network& n) {
     const Buffer& map = n.buffer(id);
     check(map.pixels() * map.channels == count, "a map of another size");
@@ -125,7 +125,7 @@ EXPORT int r2n_read_map(void* net, int id, float* to, int64_t count, float scale
       std::fill(pixel.begin(), pixel.end(), 0.0f);
       avx512_simple().sum(map.at(map.place_of(i)), pixel.data(), map.channels, map.type);
       float* image = to + i / area * area * map.channels + i % area;
-      for (int c = 0; c < map.channels; ++c) image[c * area] = scale * pixel[c];
+      for (int c = 0; c < map.channels; ++c) image[c * area] = pixel[c];
     }
     return 0;
   });

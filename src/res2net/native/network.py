@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.native.library import ConvSpec, PoolSpec, library
-from res2net.native.program import TYPES, Array, NativeProgram
+from res2net.native.program import Array, NativeProgram
 
 Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
 Floats = npt.NDArray[np.float32]
-_WEIGHTS = {"bf16": np.uint16, "u8": np.int8, "f32": np.float32}
+_TYPES = {"bf16": 0, "fp32": 2}  # precision → ``Type`` of kernels.h
 _ACTIVATIONS = {"none": 0, "relu": 1, "sigmoid": 2}
 
 
@@ -28,13 +28,15 @@ class NativeNetwork:
 
     Args:
         program: what to run; its arrays are not needed afterwards.
+        precision: "bf16" or "fp32", what convolutions multiply in; sums are float32 always.
         threads: processors to use.
 
     Raises:
         ValueError: a program that does not hold together.
     """
 
-    def __init__(self, program: NativeProgram, threads: int) -> None:
+    def __init__(self, program: NativeProgram, precision: str, threads: int) -> None:
+        self._type = _TYPES[precision]
         self._library = library()
         self._handle = self._library.r2n_new(threads)
         if not self._handle:
@@ -86,14 +88,12 @@ class NativeNetwork:
         shape = (ctypes.c_int32 * 3)()
         self._call("shape", output["map"], shape)
         values = np.empty((batch, *shape), np.float32)
-        self._call("read_map", output["map"], _pointer(values), values.size, output["scale"])
+        self._call("read_map", output["map"], _pointer(values), values.size)
         return values
 
     def _build(self, program: NativeProgram) -> None:
         for each in program.buffers:
-            self._call(
-                "buffer", each["channels"], each["border"], TYPES[each["type"]], each["packed"]
-            )
+            self._call("buffer", each["channels"], each["border"], self._type, each["packed"])
         for size in program.vectors:
             self._call("vector", size)
         build = {
@@ -110,21 +110,25 @@ class NativeNetwork:
             if not 0 <= output.get("vector", 0) < max(1, len(program.vectors)):
                 raise ValueError("an output is not there")
 
+    def _rounded(self, weights: Array) -> Array:
+        """float32 → what the kernels read: bf16, to the nearest and even, as uint16."""
+        if self._type != _TYPES["bf16"]:
+            return weights
+        bits = weights.view(np.uint32)
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
     def _normalise(self, op: dict[str, Any], program: NativeProgram) -> None:
-        scale, shift = (_array(program, op[name], np.float32, (3,)) for name in ("scale", "shift"))
+        scale, shift = (_array(program, op[name], (3,)) for name in ("scale", "shift"))
         self._call("normalise", op["output"], _pointer(scale), _pointer(shift))
 
     def _conv(self, op: dict[str, Any], program: NativeProgram) -> None:
-        kind = program.buffers[op["input"]]["type"]
-        dtype, k = _WEIGHTS[kind], op["kernel"]
+        k = op["kernel"]
         shape = (op["outputs"], op["channels"] // op["groups"], k, k)
-        arrays = {"weights": _array(program, op["weights"], dtype, shape)}
-        arrays["bias"] = _array(program, op["bias"], np.float32, shape[:1])
+        arrays = {"weights": self._rounded(_array(program, op["weights"], shape))}
+        arrays["bias"] = _array(program, op["bias"], shape[:1])
         if op.get("second", -1) >= 0:
             across = (op["outputs"], op["second_channels"])
-            arrays["weights2"] = _array(program, op["weights2"], dtype, across)
-        if kind == "u8":
-            arrays["scale"] = _array(program, op["scale"], np.float32, shape[:1])
+            arrays["weights2"] = self._rounded(_array(program, op["weights2"], across))
         given = {"split": op["outputs"], "barrier": 1, "relu": 0, "rows": 0} | op
         spec = ConvSpec()
         for name, kind_of, *_ in ConvSpec._fields_:
@@ -146,21 +150,21 @@ class NativeNetwork:
 
     def _linear(self, op: dict[str, Any], program: NativeProgram) -> None:
         rows, columns = program.vectors[op["output"]], program.vectors[op["input"]]
-        weights = _array(program, op["weights"], _WEIGHTS[op["type"]], (rows, columns))
-        bias = _array(program, op["bias"], np.float32, (rows,))
-        activation, kind = _ACTIVATIONS[op["activation"]], TYPES[op["type"]]
+        weights = self._rounded(_array(program, op["weights"], (rows, columns)))
+        bias = _array(program, op["bias"], (rows,))
+        activation = _ACTIVATIONS[op["activation"]]
         arrays = _pointer(weights), _pointer(bias)
-        self._call("linear", op["input"], op["output"], activation, kind, *arrays)
+        self._call("linear", op["input"], op["output"], activation, self._type, *arrays)
 
     def _gate(self, op: dict[str, Any], program: NativeProgram) -> None:  # noqa: ARG002
         self._call("gate", op["input"], op["gates"], op["residual"], op["output"])
 
 
-def _array(program: NativeProgram, name: str, dtype: Any, shape: Sequence[int]) -> Array:
-    """An array of the program, which must have this type and shape: the library reads so much."""
+def _array(program: NativeProgram, name: str, shape: Sequence[int]) -> Array:
+    """An array of the program, which must have this shape: the library reads so much."""
     found = program.tensors[name]
-    if found.dtype != dtype or found.shape != tuple(shape):
-        raise ValueError(f"{name} is {found.dtype} {found.shape}, not {dtype.__name__} {shape}")
+    if found.dtype != np.float32 or found.shape != tuple(shape):
+        raise ValueError(f"{name} is {found.dtype} {found.shape}, not float32 {tuple(shape)}")
     return np.ascontiguousarray(found)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,28 +22,27 @@ from safetensors.numpy import save
 from res2net.errors import UserError
 
 VERSION = "1"
-Precision = Literal["bf16", "int8", "fp32"]
 Array = npt.NDArray[Any]
-TYPES = {"bf16": 0, "u8": 1, "f32": 2}  # ``Type`` of kernels.h
+
+
+_PLAN = ("buffers", "vectors", "ops", "outputs", "milliseconds")
 
 
 @dataclass
 class NativeProgram:
-    """What is run. Arrays of bf16 are kept as uint16."""
+    """What is run. Arrays are float32; the engine rounds them to what it is asked to compute in."""
 
-    precision: str
-    buffers: list[dict[str, Any]] = field(default_factory=list)  # channels, border, type, packed
+    buffers: list[dict[str, Any]] = field(default_factory=list)  # channels, border, packed
     vectors: list[int] = field(default_factory=list)  # sizes
     ops: list[dict[str, Any]] = field(default_factory=list)  # "op" and what it takes
-    outputs: list[dict[str, Any]] = field(default_factory=list)  # a vector, or a map and its scale
+    outputs: list[dict[str, int]] = field(default_factory=list)  # a vector or a map
+    # precision → engine → milliseconds an image, where it was exported
+    milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)
     tensors: dict[str, Array] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The file."""
-        plan = {
-            name: getattr(self, name)
-            for name in ("precision", "buffers", "vectors", "ops", "outputs")
-        }
+        plan = {name: getattr(self, name) for name in _PLAN}
         arrays = {name: np.ascontiguousarray(array) for name, array in self.tensors.items()}
         return save(arrays, metadata={"r2n": VERSION, "program": json.dumps(plan)})
 
@@ -60,6 +59,22 @@ class NativeProgram:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if about.get("r2n") != VERSION:
                 raise UserError(f"{path}: not a program of this version; export it again")
-            return cls(**json.loads(about["program"]), tensors=tensors)
+            plan = json.loads(about["program"])
+            return cls(**{name: plan[name] for name in _PLAN}, tensors=tensors)
         except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"{path}: damaged ({error}); export it again") from None
+
+
+def faster(path: Path, precision: str) -> bool:
+    """Whether the native engine was the fastest where the program was exported.
+
+    Raises:
+        UserError: damaged.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            plan = json.loads((file.metadata() or {})["program"])
+        times: dict[str, float] = plan["milliseconds"].get(precision, {})
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path}: damaged ({error}); export it again") from None
+    return not times or min(times, key=times.__getitem__) == "native"

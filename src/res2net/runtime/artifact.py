@@ -20,7 +20,7 @@ class Artifact:
 
     folder: Path
     card: ModelCard
-    engine: str  # openvino, onnx, torch-export
+    engine: str  # openvino, onnx, torch-export, native
     precision: str  # fp32, bf16, int8
     file: str  # of the model
     files: dict[str, str]  # name → SHA-256

@@ -1,4 +1,4 @@
-"""What runs an artifact's model: OpenVINO or ONNX Runtime, imported when used.
+"""What runs an artifact's model: OpenVINO, ONNX Runtime or our own engine, imported when used.
 
 Legend: B batch · S side of the square image
 """
@@ -17,6 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.errors import UserError
+from res2net.native.library import why_not
+from res2net.native.network import NativeNetwork
+from res2net.native.program import NativeProgram, faster
 from res2net.runtime.artifact import Artifact
 from res2net.weights.cache import cache_folder
 
@@ -64,7 +67,7 @@ class OpenVino:
                     stacklevel=2,
                 )
         try:
-            self._compiled = core.compile_model(artifact.path, "CPU", settings)
+            self._compiled = core.compile_model(_openvino_file(artifact), "CPU", settings)
         except RuntimeError as error:
             raise UserError(_unloadable(artifact, error)) from error
         self._requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
@@ -125,10 +128,33 @@ class OnnxRuntime:
             yield key, self.run(images)
 
 
+class Native:
+    """Our own engine (``res2net.native``)."""
+
+    def __init__(self, artifact: Artifact, *, threads: int | None, stream: bool) -> None:  # noqa: ARG002
+        if (reason := why_not()) is not None:
+            raise UserError(
+                f"--engine native: {reason}; {artifact.folder} runs with --engine openvino too"
+            )
+        try:
+            program = NativeProgram.read(artifact.path)
+            self._network = NativeNetwork(program, artifact.precision, threads or cores())
+        except ValueError as error:
+            raise UserError(_unloadable(artifact, error)) from error
+
+    def run(self, images: Pixels) -> Outputs:
+        return list(self._network(images))
+
+    def stream(self, items: Iterable[tuple[Key, Pixels]]) -> Iterator[tuple[Key, Outputs]]:
+        for key, images in items:
+            yield key, self.run(images)
+
+
 # the artifact's engine → those that can run it, the usual one first
-ENGINES: dict[str, dict[str, type[OpenVino | OnnxRuntime]]] = {
+ENGINES: dict[str, dict[str, type[OpenVino | OnnxRuntime | Native]]] = {
     "openvino": {"openvino": OpenVino},
     "onnx": {"onnx": OnnxRuntime, "openvino": OpenVino},  # OpenVINO reads ONNX files too
+    "native": {"native": Native, "openvino": OpenVino},  # both have their files
 }
 AUTO = "auto"
 
@@ -157,8 +183,24 @@ def open_engine(
             f"--engine {name}: {artifact.folder} is for {artifact.engine}; "
             f"it can be auto, {', '.join(able)}"
         )
-    kind = next(iter(able.values())) if name == AUTO else able[name]
+    kind = able[_usual(artifact, able) if name == AUTO else name]
     return kind(artifact, threads=threads, stream=stream)
+
+
+def _usual(artifact: Artifact, able: Iterable[str]) -> str:
+    """The engine that "auto" means: the artifact's own, unless another is better here."""
+    first = next(iter(able))
+    if first != "native":
+        return first
+    if (reason := why_not()) is not None:
+        warnings.warn(f"{artifact.folder}: {reason}; it runs in OpenVINO", stacklevel=3)
+        return "openvino"
+    return first if faster(artifact.path, artifact.precision) else "openvino"
+
+
+def _openvino_file(artifact: Artifact) -> Path:
+    """What OpenVINO reads of an artifact; of a native one it lies beside the program."""
+    return artifact.path.with_suffix(".xml") if artifact.engine == "native" else artifact.path
 
 
 @cache

@@ -50,7 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="write .csv, .jsonl or .parquet instead")
     parser.add_argument("--resume", action="store_true", help="go on with the file in --out")
     parser.add_argument("--json", action="store_true", help="print JSON, a line an image")
-    parser.add_argument("--engine", default=AUTO, help="auto, openvino or onnx [auto]")
+    parser.add_argument("--engine", default=AUTO, help="auto, openvino, onnx or native [auto]")
     parser.add_argument("--threads", type=int, help="processors for the network; default all")
     parser.add_argument("--workers", type=int, help="threads that decode images; default all")
     return parser

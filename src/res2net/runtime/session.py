@@ -138,7 +138,7 @@ def load(
     """Load an artifact folder.
 
     Args:
-        engine: "auto", "openvino" or "onnx".
+        engine: "auto", "openvino", "onnx" or "native".
         threads: processors to use; None takes all.
         stream: tune for many images at the highest rate, not for one at the least delay.
 

@@ -1,0 +1,85 @@
+"""The file: what is written is read; what is damaged is refused, by the reader or the library."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from res2net.deploy.native_walk import walk
+from res2net.errors import UserError
+from res2net.models.factory import create_model
+from res2net.native.network import NativeNetwork
+from res2net.native.program import NativeProgram, faster
+
+from .conftest import random_images
+
+
+@pytest.fixture
+def program(folded) -> NativeProgram:
+    torch.manual_seed(0)
+    return walk(folded(create_model("res2net26_small", num_classes=3)))
+
+
+def test_a_file_and_back(program, tmp_path):
+    program.milliseconds = {"bf16": {"native": 2.0, "openvino": 1.0}}
+    path = tmp_path / "model.r2n"
+    path.write_bytes(program.to_bytes())
+    found = NativeProgram.read(path)
+    assert found.ops == program.ops
+    assert found.milliseconds == program.milliseconds
+    for name, array in program.tensors.items():
+        np.testing.assert_array_equal(found.tensors[name], array)
+    assert not faster(path, "bf16")
+    assert faster(path, "fp32")  # nothing was measured
+
+
+@pytest.mark.parametrize("cut", [0, 5, 1000, -1])
+def test_a_damaged_file(program, tmp_path, cut):
+    path = tmp_path / "model.r2n"
+    path.write_bytes(program.to_bytes()[:cut])
+    with pytest.raises(UserError, match="damaged"):
+        NativeProgram.read(path)
+
+
+def _first(program: NativeProgram, kind: str) -> dict:
+    return next(op for op in reversed(program.ops) if op["op"] == kind)
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        ("conv", {"input": 999}, "no such buffer"),
+        ("conv", {"output": -3}, "no such buffer"),
+        ("conv", {"output_channel": 1}, "writes channels"),
+        ("conv", {"channels": 7}, "is float32"),
+        ("conv", {"kernel": 3}, "is float32"),
+        ("conv", {"stride": 0}, "out of range"),
+        ("conv", {"residual": 0}, "changes the type|not there"),
+        ("conv", {"weights": "nothing"}, "damaged"),
+        ("conv", {"outputs": "many"}, "damaged|is float32"),
+        ("pool", {"kernel": 100}, "out of range"),
+        ("pool", {"channels": 4000}, "not there"),
+        ("linear", {"output": 0}, "is float32"),
+        ("mean", {"output": 1}, "another size"),
+    ],
+)
+def test_operations_that_do_not_fit(program, kind, change, said):
+    wrong = copy.copy(program)
+    wrong.ops = copy.deepcopy(program.ops)
+    _first(wrong, kind).update(change)
+    with pytest.raises(ValueError, match=said):
+        NativeNetwork(wrong, "bf16", 1)
+
+
+@pytest.mark.usefixtures("engine")
+def test_maps_that_do_not_fit_are_found_when_sizes_are_known(program):
+    wrong = copy.copy(program)
+    wrong.ops = copy.deepcopy(program.ops)
+    next(op for op in wrong.ops if op.get("kernel") == 3 and op["op"] == "conv")["stride"] = 3
+    network = NativeNetwork(wrong, "bf16", 1)
+    with pytest.raises(ValueError, match="size"):
+        network(random_images(1, 64, 64))

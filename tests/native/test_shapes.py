@@ -1,0 +1,154 @@
+"""Single operations and whole units against torch, over widths, scales, groups, strides, sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from res2net.deploy.native_walk import walk
+from res2net.models.factory import create_model
+from res2net.native.network import NativeNetwork
+from res2net.native.program import NativeProgram
+
+from .conftest import TOLERANCE, eager, random_images, relative
+
+pytestmark = pytest.mark.usefixtures("engine")
+FIXTURES_ARE_FINE = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+sides = st.integers(1, 20)
+
+
+def _started(channels: int, border: int) -> tuple[NativeProgram, torch.Tensor]:
+    """A program whose buffer 1 holds a 1×1 of the images, 3 → channels, and the 1×1's weights."""
+    weights = torch.randn(channels, 3, generator=torch.Generator().manual_seed(0))
+    program = NativeProgram()
+    program.buffers = [
+        {"channels": 3, "border": 0, "packed": True},
+        {"channels": channels, "border": border, "packed": False},
+    ]
+    program.tensors = {
+        "one": np.ones(3, np.float32) / 255,
+        "none": np.zeros(3, np.float32),
+        "in": weights[:, :, None, None].numpy(),
+        "in.bias": np.zeros(channels, np.float32),
+    }
+    program.ops = [
+        {"op": "normalise", "output": 0, "scale": "one", "shift": "none"},
+        {
+            "op": "conv",
+            "input": 0,
+            "channels": 3,
+            "outputs": channels,
+            "groups": 1,
+            "kernel": 1,
+            "stride": 1,
+            "rows": 1,
+            "relu": 1,
+            "output": 1,
+            "weights": "in",
+            "bias": "in.bias",
+        },
+    ]
+    return program, weights
+
+
+def _start(images: np.ndarray, weights: torch.Tensor) -> torch.Tensor:
+    x = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+    return F.conv2d(x, weights[:, :, None, None]).relu()
+
+
+@FIXTURES_ARE_FINE
+@given(
+    kernel=st.sampled_from((1, 3, 5, 7)),
+    stride=st.integers(1, 3),
+    groups=st.sampled_from((1, 1, 2, 3, 8, 32)),
+    in_group=st.integers(1, 9),
+    out_group=st.integers(1, 9),
+    shape=st.tuples(st.integers(1, 3), sides, sides),
+    precision=st.sampled_from(tuple(TOLERANCE)),
+    threads=st.integers(1, 3),
+)
+def test_a_convolution(kernel, stride, groups, in_group, out_group, shape, precision, threads):
+    channels, outputs = groups * in_group, groups * out_group
+    program, first = _started(channels, kernel // 2)
+    chance = torch.Generator().manual_seed(1)
+    weights = torch.randn(outputs, in_group, kernel, kernel, generator=chance)
+    bias = torch.randn(outputs, generator=chance)
+    program.buffers.append({"channels": outputs, "border": 1, "packed": False})
+    program.tensors |= {"w": weights.numpy(), "b": bias.numpy()}
+    program.ops.append(
+        {
+            "op": "conv",
+            "input": 1,
+            "channels": channels,
+            "outputs": outputs,
+            "groups": groups,
+            "kernel": kernel,
+            "stride": stride,
+            "output": 2,
+            "weights": "w",
+            "bias": "b",
+        }
+    )
+    program.outputs = [{"map": 2}]
+    images = random_images(*shape)
+    found = NativeNetwork(program, precision, threads)(images)[0]
+    wanted = F.conv2d(
+        _start(images, first), weights, bias, stride, padding=kernel // 2, groups=groups
+    )
+    assert relative(found, wanted.numpy()) < TOLERANCE[precision]
+
+
+@FIXTURES_ARE_FINE
+@given(
+    average=st.booleans(),
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    padded=st.booleans(),
+    ceil=st.booleans(),
+    count_pad=st.booleans(),
+    channels=st.integers(1, 70),
+    shape=st.tuples(st.integers(1, 3), sides, sides),
+)
+def test_a_pool(average, kernel, stride, padded, ceil, count_pad, channels, shape):
+    pad = kernel // 2 if padded else 0
+    assume(min(shape[1:]) + 2 * pad >= kernel)
+    program, first = _started(channels, 0)
+    program.buffers.append({"channels": channels, "border": 0, "packed": False})
+    options = {"kernel": kernel, "stride": stride, "pad": pad}
+    switches = {"average": average, "ceil": ceil, "count_pad": count_pad}
+    program.ops.append(
+        {"op": "pool", "input": 1, "channels": channels, "output": 2, **options, **switches}
+    )
+    program.outputs = [{"map": 2}]
+    images = random_images(*shape)
+    x = _start(images, first)
+    if average:
+        wanted = F.avg_pool2d(x, kernel, stride, pad, ceil, count_pad)
+    else:
+        wanted = F.max_pool2d(x, kernel, stride, pad, ceil_mode=ceil)
+    found = NativeNetwork(program, "fp32", 2)(images)[0]
+    np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5, atol=1e-5)
+
+
+@settings(FIXTURES_ARE_FINE, max_examples=5)
+@given(
+    width=st.integers(2, 33),
+    scale=st.integers(1, 8),
+    cardinality=st.integers(1, 4),
+    se=st.booleans(),
+    shape=st.tuples(st.integers(1, 2), st.integers(32, 70), st.integers(32, 70)),
+    precision=st.sampled_from(tuple(TOLERANCE)),
+)
+def test_units_of_any_width_and_scale(folded, width, scale, cardinality, se, shape, precision):
+    torch.manual_seed(0)
+    options = {"width": width, "scale": scale, "cardinality": cardinality, "se": se}
+    program = folded(create_model("res2net26_small", num_classes=5, **options))
+    images = random_images(*shape)
+    found = NativeNetwork(walk(program), precision, 2)(images)[0]
+    assert relative(found, eager(program, images)[0]) < TOLERANCE[precision]
