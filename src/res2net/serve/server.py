@@ -26,6 +26,7 @@ class Server(uvicorn.Server):
         """``ready`` is called once requests are answered and signals are heard."""
         config = uvicorn.Config(
             app,
+            log_config=None,  # warnings go where the program's own go
             log_level="warning",
             access_log=False,
             server_header=False,
