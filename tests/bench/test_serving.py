@@ -50,6 +50,8 @@ def test_who_is_lost_is_counted(tmp_path: Path) -> None:
     with take_port("127.0.0.1", 0) as held:  # nobody listens there
         crowd = measure(address_of(held), [tmp_path / "a.png"], clients=2, requests=3)
     assert [each.status for each in crowd.asked] == [0] * 3
+    assert {each.fault for each in crowd.asked} == {"ConnectError"}
+    assert "3 lost or hung (ConnectError)" in crowd.line()
 
 
 def test_percentiles_are_of_the_answered() -> None:

@@ -17,6 +17,7 @@ import pytest
 from res2net.errors import UserError
 from res2net.serve.api import make_app
 from res2net.serve.server import Server, address_of, take_port
+from res2net.serve.service import LONGEST_WAIT
 
 pytest.importorskip("gradio", reason="needs res2net[serve]")
 
@@ -85,6 +86,11 @@ def test_a_signal_finishes_what_runs_and_refuses_what_comes(service, stub, encod
     assert (early.status_code, late.status_code) == (200, 503)
     with pytest.raises(httpx.ConnectError):
         httpx.get(address)
+
+
+def test_a_connection_outlives_the_wait_that_a_client_is_told(service):
+    server = Server(make_app(service), service)
+    assert server.config.timeout_keep_alive > LONGEST_WAIT
 
 
 @pytest.mark.slow

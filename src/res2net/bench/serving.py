@@ -38,6 +38,7 @@ class Asked:
     refused: int  # times it was told to come back (429)
     last: float  # seconds of the last attempt
     whole: float  # seconds with everything before it
+    fault: str = ""  # why there was no answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +66,11 @@ class Crowd:
     def line(self) -> str:
         """For people."""
         last, whole = (1000 * self.percentile(95, of) for of in (_last, _whole))
+        faults = ", ".join(sorted({each.fault for each in self.asked if each.fault}))
         return (
             f"{len(self.asked)} requests: {self.with_status(200)} answered, "
             f"{self.refused_first} were told to come back first, {self.with_status(0)} lost or "
-            f"hung; p95 {last:.0f} ms, with retries {whole:.0f} ms; one client alone "
+            f"hung{f' ({faults})' if faults else ''}; p95 {last:.0f} ms, with retries {whole:.0f} ms; one client alone "
             f"{1000 * self.alone:.0f} ms"
         )
 
@@ -156,7 +158,7 @@ def measure(
 
 async def _ask(http: httpx.AsyncClient, body: bytes) -> Asked:
     start = last = time.perf_counter()
-    refused, status = 0, 0
+    refused, status, fault = 0, 0, ""
     try:
         while True:
             last = time.perf_counter()
@@ -166,10 +168,10 @@ async def _ask(http: httpx.AsyncClient, body: bytes) -> Asked:
                 break
             refused += 1
             await asyncio.sleep(float(response.headers["Retry-After"]))
-    except httpx.HTTPError:
-        status = 0
+    except httpx.HTTPError as error:
+        status, fault = 0, type(error).__name__
     end = time.perf_counter()
-    return Asked(status=status, refused=refused, last=end - last, whole=end - start)
+    return Asked(status=status, refused=refused, last=end - last, whole=end - start, fault=fault)
 
 
 @contextmanager

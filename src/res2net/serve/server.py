@@ -11,9 +11,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from res2net.errors import UserError
-from res2net.serve.service import Service
+from res2net.serve.service import LONGEST_WAIT, Service
 
 GRACE = 30.0  # seconds that accepted work may take after the first signal
+# Who is told to come back does so on the same connection: closed meanwhile, the request is lost.
+KEEP_ALIVE = LONGEST_WAIT + 15  # seconds
 LAST_BYTES = 3  # seconds for what is still being sent, and for pages that stay open
 
 
@@ -31,6 +33,7 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             lifespan="on",
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=LAST_BYTES,
         )
         super().__init__(config)
