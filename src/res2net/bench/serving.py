@@ -70,8 +70,8 @@ class Crowd:
         return (
             f"{len(self.asked)} requests: {self.with_status(200)} answered, "
             f"{self.refused_first} were told to come back first, {self.with_status(0)} lost or "
-            f"hung{f' ({faults})' if faults else ''}; p95 {last:.0f} ms, with retries {whole:.0f} ms; one client alone "
-            f"{1000 * self.alone:.0f} ms"
+            f"hung{f' ({faults})' if faults else ''}; p95 {last:.0f} ms, with retries "
+            f"{whole:.0f} ms; one client alone {1000 * self.alone:.0f} ms"
         )
 
 
