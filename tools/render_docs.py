@@ -266,13 +266,13 @@ def serve() -> str:
     cells = [
         (
             f"`{row['network']}`, {row['pixels']} pixels, {row['engine']}",
-            *(row[name] for name in (*columns, *times)),
+            *(row[name] for name in (*columns, *times, "commit")),
         )
         for row in rows
     ]
     head = (
         *("network", "clients", "requests", "answered", "came back", "lost or hung", "per second"),
-        *("one alone, ms", "p50, ms", "p95, ms", "p95 with retries, ms"),
+        *("one alone, ms", "p50, ms", "p95, ms", "p95 with retries, ms", "commit"),
     )
     last = rows[-1]
     made = (
