@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "bench": {
         *("paper", "models", "data", "metrics", "tasks", "train", "deploy", "runtime", "config"),
-        *GROUND,
+        *("native", *GROUND),
     },
     "studies": {"paper", "data", "train", "bench", "config", *GROUND},
     "reproduce": {
