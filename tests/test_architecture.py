@@ -49,8 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serve": {"models", "tasks", "runtime", "explain", "data", "config", *GROUND},
     "bench": {
         *("paper", "models", "data", "metrics", "tasks", "train", "deploy", "runtime", "config"),
-        "serve",
-        *GROUND,
+        *("serve", "native", *GROUND),
     },
     "studies": {"paper", "data", "train", "bench", "config", *GROUND},
     "reproduce": {

@@ -37,7 +37,10 @@ def test_help_names_every_engine_and_precision(cli, capsys):
         ((*EXPORT[1:], "--precision", "bf16"), "--precision bf16: --to onnx takes fp32, int8"),
         ((*EXPORT[1:], "--precision", "int8"), "--precision int8 needs images to calibrate with"),
         ((*EXPORT[1:], "--size", "10"), "--size is 10; res2net29_small needs images of at least"),
-        ((*EXPORT[1:], "--size", "big"), "--size: must be a whole number or HEIGHTxWIDTH, not 'big'"),
+        (
+            (*EXPORT[1:], "--size", "big"),
+            "--size: must be a whole number or HEIGHTxWIDTH, not 'big'",
+        ),
         ((*EXPORT[1:], "--features", "c1,c9"), "--features c1,c9: give different levels out of"),
         ((*EXPORT[1:], "--features", "c1,c1"), "--features c1,c1: give different levels out of"),
         ((*EXPORT[1:], "--images", "nowhere"), "--images nowhere: no such folder"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def _metadata(artifact: Path) -> dict[str, str]:
         return file.metadata()
 
 
-def test_a_processor_without_the_instructions(artifact, monkeypatch, tmp_path):
+def test_a_processor_without_the_instructions(artifact, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv(INSTRUCTIONS, "none")
     with pytest.warns(UserWarning, match="lacks AVX-512 .* it runs in OpenVINO"):
         runtime = load(artifact, threads=1)
@@ -62,8 +63,11 @@ def test_a_processor_without_the_instructions(artifact, monkeypatch, tmp_path):
         export("res2net26_small", tmp_path / "out", engine="native")
     photo = tmp_path / "photo.png"
     Image.fromarray(_images(1)[0]).save(photo)
-    with pytest.warns(UserWarning, match="it runs in OpenVINO"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
         assert main([str(artifact), str(photo), "--threads", "1"]) == 0
+    assert "note: " in (said := capsys.readouterr().err)
+    assert "it runs in OpenVINO" in said
     assert main([str(artifact), str(photo), "--engine", "native"]) == 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from res2net.bench.engines import ENGINES, MAKERS, Case, has, prepare
+from res2net.bench.engines import ENGINES, MAKERS, Case, has, prepare, runs_in
 from res2net.bench.protocol import ROUNDS, Timing, engine_versions, interleave
 from res2net.errors import UserError
 
@@ -53,6 +53,7 @@ def cases(
         for maker in makers
         if has(network, maker)
         for engine in engines
+        if runs_in(network, maker, engine)
         for precision in ENGINES[engine]
         if precision in precisions
         for batch in batches

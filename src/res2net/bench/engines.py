@@ -20,10 +20,15 @@ from torch import Tensor, nn
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy.engine import find_engine
 from res2net.deploy.fold import fold_batchnorm
+from res2net.deploy.native_walk import walk
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quiet import quietly
 from res2net.errors import UserError
 from res2net.models.factory import create_model
+from res2net.native.library import why_not
+from res2net.native.network import NativeNetwork
+from res2net.paper.networks import find_variant
+from res2net.paper.variant import ResNetVariant
 from res2net.runtime.engines import openvino_core
 
 Call = Callable[[], object]
@@ -36,6 +41,7 @@ ENGINES = {
     "compiled": ("fp32", "bf16"),
     "onnxruntime": ("fp32", "int8"),
     "openvino": ("fp32", "bf16", "int8"),
+    "native": ("fp32", "bf16"),  # our own kernels, of the ResNet family
 }
 CALIBRATION = 16  # images for int8: enough for ranges, and speed does not depend on them
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8: what is left in float
@@ -69,6 +75,7 @@ def prepare(case: Case, size: int) -> Call:
         "compiled": _compiled,
         "onnxruntime": _onnxruntime,
         "openvino": _openvino,
+        "native": _native,
     }
     return build[case.engine](case, net, size)
 
@@ -81,6 +88,15 @@ def has(network: str, maker: str) -> bool:
     except (UserError, NotImplementedError):
         return False
     return True
+
+
+def runs_in(network: str, maker: str, engine: str) -> bool:
+    """Whether an engine that makers can bring their networks to takes this one, on this machine."""
+    if engine != "native":
+        return True
+    return (
+        maker == "ours" and isinstance(find_variant(network), ResNetVariant) and (why_not() is None)
+    )
 
 
 def _network(network: str, maker: str) -> nn.Module:
@@ -161,6 +177,13 @@ def _openvino(case: Case, net: nn.Module, size: int) -> Call:
     request = compiled.create_infer_request()
     request.set_input_tensor(ov.Tensor(_given(case, size)))
     return request.infer
+
+
+def _native(case: Case, net: nn.Module, size: int) -> Call:
+    program = walk(_program(net, size))
+    network = NativeNetwork(program, case.precision, torch.get_num_threads())
+    images = _given(case, size)
+    return lambda: network(images)
 
 
 def _onnxruntime(case: Case, net: nn.Module, size: int) -> Call:

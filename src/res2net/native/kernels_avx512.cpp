@@ -12,6 +12,9 @@
 namespace r2n {
 namespace {
 
+// Four bytes of one pixel, at any address: splits begin where their width says.
+typedef int32_t Unit __attribute__((aligned(1), may_alias));
+
 #define INLINE inline __attribute__((always_inline))
 
 INLINE __m512 widen(__m256i x) {  // 16 bf16 → float
@@ -150,7 +153,7 @@ void tile(const Job& job) {
       for (int m = 0; m < M; ++m) {
         const int k = m % 5;
         const char* p = a[m / 5] + (k == 3 ? step3 : k * step);
-        const __m512i x = _mm512_set1_epi32(*(const int32_t __attribute__((aligned(1), may_alias))*)p);
+        const __m512i x = _mm512_set1_epi32(*(const Unit*)p);
 #pragma GCC unroll 4
         for (int n = 0; n < N; ++n) sum[m][n] = T::dot(sum[m][n], x, w[n]);
       }

@@ -10,6 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -195,6 +196,8 @@ def _usual(artifact: Artifact, able: Iterable[str]) -> str:
     if (reason := why_not()) is not None:
         warnings.warn(f"{artifact.folder}: {reason}; it runs in OpenVINO", stacklevel=3)
         return "openvino"
+    if find_spec("openvino") is None:
+        return first
     return first if faster(artifact.path, artifact.precision) else "openvino"
 
 
