@@ -97,7 +97,7 @@ def write_voc(root: Path, scenes: Sequence[Scene], classes: Sequence[str]) -> No
             ElementTree.SubElement(thing, "name").text = classes[label]
             place = ElementTree.SubElement(thing, "bndbox")
             for side, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True):
-                ElementTree.SubElement(place, side).text = str(round(value) + 1)
+                ElementTree.SubElement(place, side).text = str(round(value) + (side[1:] == "min"))
         ElementTree.ElementTree(marked).write(root / "Annotations" / f"{index}.xml")
     names = [str(index) for index in range(len(scenes))]
     for part, chosen in (("train", names[:-2]), ("val", names[-2:])):
