@@ -1,0 +1,1 @@
+"""The generated tables of README and docs, a function each."""

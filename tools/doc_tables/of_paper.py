@@ -1,0 +1,129 @@
+"""Tables of what is published and counted: the paper room, beside what was measured of it."""
+
+from __future__ import annotations
+
+import re
+
+from doc_tables.markup import RESULTS, markdown
+from res2net.paper.claims import CLAIMS
+from res2net.paper.networks import NETWORKS, find_variant
+from res2net.paper.published import PUBLISHED, published, tables_of
+from res2net.paper.recipes import RECIPES
+from res2net.paper.recipes_dense import DENSE_RECIPES
+from res2net.paper.structure import tally
+from res2net.paper.widths import choose_width
+from res2net.reproduce.items import ITEMS
+from res2net.reproduce.sheets import markdown as as_markdown
+from res2net.reproduce.sheets import paper_sheet, read_measured, runtime_sheet, small_sheet
+from res2net.weights.catalogue import CATALOGUE
+
+WIDTH_SCALES = (2, 3, 4, 5, 6, 8)
+
+
+def networks() -> str:
+    """Every row: counted size and cost, published top-1 error."""
+    rows = []
+    for name, variant in NETWORKS.items():
+        structure = tally(variant)
+        errors = {p.value for p in published(network=name) if p.metric == "top1_error"}
+        tables = ", ".join(tables_of(name)) or "–"
+        rows.append(
+            (
+                f"`{name}`",
+                f"{structure.params / 1e6:.3f}",
+                f"{structure.macs / 1e9:.3f}",
+                str(variant.size),
+                " / ".join(f"{e:.2f}" for e in sorted(errors, reverse=True)) or "–",
+                tables,
+            )
+        )
+    head = ("network", "parameters, M", "MACs, G", "pixels", "published top-1 error, %", "tables")
+    return markdown(head, rows)
+
+
+def recipes() -> str:
+    """Every recipe with where it comes from."""
+    rows = [
+        (task, f"`{name}`", r.summary, r.source, r.promise or "–")
+        for task, known in {"classify": RECIPES, **DENSE_RECIPES}.items()
+        for name, r in known.items()
+    ]
+    head = ("task", "recipe", "what", "source", "said to reach")
+    return re.sub(r"---:", "---", markdown(head, rows))
+
+
+def weights() -> str:
+    """Every published file."""
+
+    def errors(pair: tuple[float, float] | None) -> str:
+        return f"{pair[0]:.2f} / {pair[1]:.2f}" if pair else "–"
+
+    rows = [
+        (
+            f"`{row.name}`",
+            row.file if not row.hub else f"{row.hub} on the hub",
+            errors(row.published),
+            errors(row.measured),
+            "yes" if row.licence.commercial else "no",
+        )
+        for row in CATALOGUE
+    ]
+    head = (
+        "name",
+        "file",
+        "published top-1 / top-5 error, %",
+        "measured by timm",
+        "commercial use",
+    )
+    return markdown(head, rows)
+
+
+def widths() -> str:
+    """The width that each scale needs to cost what the plain network costs."""
+    rows = []
+    for network in ("resnet50", "resnet101", "dla60"):
+        for budget, what in (("params", "parameters"), ("macs", "MACs")):
+            plain = getattr(tally(find_variant(network)), budget)
+            cells = []
+            for scale in WIDTH_SCALES:
+                width = choose_width(scale, budget, network=network)
+                row = find_variant(network, {"scale": scale, "width": width})
+                cells.append(f"{width} ({100 * (getattr(tally(row), budget) / plain - 1):+.1f} %)")
+            rows.append((f"`{network}`, {what}", *cells))
+    return markdown(("budget", *(f"s = {scale}" for scale in WIDTH_SCALES)), rows)
+
+
+def reproduced(name: str) -> str:
+    """A table of the paper, counted, and measured where it was."""
+    return as_markdown(paper_sheet(ITEMS[name], read_measured(RESULTS / "reproduce.csv")))
+
+
+def reproduced_small() -> str:
+    """Every item that was measured with small networks."""
+    measured = read_measured(RESULTS / "reproduce.csv")
+    sheets = [sheet for item in ITEMS.values() if (sheet := small_sheet(item, measured))]
+    if not sheets:
+        return "Nothing was measured yet.\n"
+    return "\n".join(f"{sheet.title}:\n\n{as_markdown(sheet)}" for sheet in sheets)
+
+
+def runtimes() -> str:
+    """Table 3's runtime on the machine of the results."""
+    files = (RESULTS / "deploy_networks.csv", RESULTS / "reproduce_runtime.csv")
+    sheet = runtime_sheet(ITEMS["table3"], read_measured(*files))
+    return as_markdown(sheet) if sheet else "Nothing was measured yet.\n"
+
+
+def claims() -> str:
+    """Every sentence of the paper on its tables beside what the table gives."""
+    rows = []
+    for claim in CLAIMS:
+        unit = " %" if claim.kind == "ratio" else ""
+        said = "better" if claim.claimed is None else f"{claim.claimed:g}{unit}"
+        found = f"{claim.from_table(PUBLISHED):g}{unit}"
+        verdict = "yes" if claim.agrees(PUBLISHED) else "**no**"
+        if claim.erratum:
+            verdict += f": {claim.erratum}"
+        rows.append((claim.section, claim.words, claim.metric, said, claim.item, found, verdict))
+    head = ("section", "says", "of", "figure", "table", "by the table", "agrees")
+    return re.sub(r"---:", "---", markdown(head, rows))

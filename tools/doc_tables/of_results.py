@@ -1,0 +1,259 @@
+"""Tables of what was measured: files of results/, appended by commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from doc_tables.markup import RESULTS, about, markdown, pinned, read_results
+from res2net.studies.results import difference, read_rows, spread
+from res2net.studies.scenes import PREFIX
+from res2net.studies.table import find_study
+
+
+def deploy() -> str:
+    """Two networks in every engine, ours and timm's."""
+    return _speeds(read_results("deploy.csv"))
+
+
+def deploy_batch8() -> str:
+    """The same at eight images a time."""
+    return _speeds(read_results("deploy_batch8.csv"))
+
+
+def deploy_compiled() -> str:
+    """The same networks through torch.compile."""
+    return _speeds(read_results("deploy_compiled.csv"))
+
+
+def deploy_networks_int8() -> str:
+    """Every network of Table 3 in int8."""
+    return _speeds(read_results("deploy_networks_int8.csv"))
+
+
+def deploy_networks() -> str:
+    """Many networks, ours, in the fastest engine and in PyTorch."""
+    return _speeds(read_results("deploy_networks.csv"))
+
+
+def _speeds(rows: Sequence[Mapping[str, str]]) -> str:
+    columns = ("over_timm", "to_resnet50", "over_timm_eager")
+    cells = [
+        (
+            f"`{row['network']}`",
+            f"{row['maker']}, {row['engine']} {row['precision']}",
+            row["batch"],
+            row["median_ms"],
+            *(row[name] or "–" for name in columns),
+        )
+        for row in rows
+    ]
+    head = (
+        *("network", "how", "batch", "ms", "× timm, same engine"),
+        *("time / ResNet-50", "× timm eager fp32"),
+    )
+    return markdown(head, cells) + about(rows[-1])
+
+
+def folder() -> str:
+    """Folders of files through an artifact."""
+    rows = read_results("folder.csv")
+    cells = [
+        (
+            f"`{row['network']}`",
+            f"{row['engine']} {row['precision']}",
+            row["images"],
+            row["alone_per_second"],
+            row["whole_per_second"],
+            f"{100 * float(row['share']):.0f}",
+        )
+        for row in rows
+    ]
+    head = (
+        "network",
+        "how",
+        "files",
+        "network alone, images/s",
+        "from files, images/s",
+        "share, %",
+    )
+    return markdown(head, cells) + about(rows[-1])
+
+
+def train_step() -> str:
+    """Training steps, ours and timm's."""
+    rows = read_results("train_step.csv")
+    cells = [
+        (
+            row["case"],
+            row["images_per_second"],
+            row["speed_over_timm_default"] or "",
+            row["speed_over_timm_equal"] or "",
+            row["peak_mib"],
+            row["saved_mib"],
+        )
+        for row in rows
+    ]
+    head = (
+        "case",
+        "img/s",
+        "× timm's default",
+        "× timm, same precision and layout",
+        "peak memory, MiB",
+        "kept for backward, MiB",
+    )
+    return markdown(head, cells) + about(rows[0])
+
+
+def dense_speed() -> str:
+    """Training step and inference of each dense task, ours and other libraries'."""
+    rows = read_results("dense.csv")
+    cells = [
+        (
+            row["task"],
+            {"train": "training step", "infer": "inference"}[row["kind"]],
+            row["case"],
+            row["median_ms"],
+            row["speed_of_ours"] or "–",
+            row["peak_mib"],
+        )
+        for row in rows
+    ]
+    head = ("task", "what", "case", "ms", "× of ours fp32 nchw over it", "peak memory, MiB")
+    return markdown(head, cells) + about(rows[-1])
+
+
+def evaluators() -> str:
+    """Evaluators and decoders, ours and the plain way."""
+    rows = read_results("evaluators.csv")
+    cells = [(row["case"], row["median_ms"], row["speed_over_other"] or "–") for row in rows]
+    return markdown(("case", "ms", "× over the other"), cells) + about(rows[-1])
+
+
+def demo() -> str:
+    """What ``res2net demo`` printed: its epochs and its scores."""
+    lines = (RESULTS / "demo.txt").read_text().splitlines()
+    per_class = next(i for i, line in enumerate(lines) if "Classes, the worst first" in line)
+    last = next(i for i, line in enumerate(lines) if line.startswith("of "))
+    shown = [*lines[:per_class], *lines[last:]]
+    return "```text\n" + "\n".join(shown) + "\n```\n"
+
+
+def parity() -> str:
+    """How far our networks are from timm's and torchvision's."""
+    rows = read_results("parity.csv")
+    columns = ("library", "sizes", "logits", "levels", "gradients", "statistics")
+    cells = [
+        (f"`{row['network']}`", *(row[name] or "–" for name in columns), row["level_names"] or "–")
+        for row in rows
+    ]
+    head = ("network", *columns, "levels compared")
+    last = rows[-1]
+    made = f"\ntorch {last['torch']}, torchvision {last['torchvision']}, timm {pinned('timm')}, "
+    return markdown(head, cells) + made + f"{last['date']}: `{last['command']}`\n"
+
+
+def loading() -> str:
+    """The share of an epoch that reading images costs."""
+    rows = read_results("loading.csv")
+    cells = [
+        (
+            row["data"],
+            row["network"],
+            row["images"],
+            row["seconds_loaded"],
+            row["seconds_ready"],
+            f"{100 * float(row['loading_share']):.1f}",
+        )
+        for row in rows
+    ]
+    head = ("images", "network", "number", "epoch, s", "epoch without reading, s", "share, %")
+    last = rows[-1]
+    made = f"\nMeasured on {last['cores']} cores of {last['cpu']}, torch {last['torch']}, "
+    return markdown(head, cells) + made + f"{last['date']}: `{last['command']}`\n"
+
+
+def serve() -> str:
+    """Crowds before a server."""
+    if not (RESULTS / "serve.csv").is_file():
+        return "Not measured yet.\n"
+    rows = read_results("serve.csv")
+    columns = ("clients", "requests", "answered", "refused_first", "lost_or_hung", "per_second")
+    times = ("alone_median_ms", "p50_ms", "p95_ms", "p95_with_retries_ms")
+    cells = [
+        (
+            f"`{row['network']}`, {row['pixels']} pixels, {row['engine']}",
+            *(row[name] for name in (*columns, *times, "commit")),
+        )
+        for row in rows
+    ]
+    head = (
+        *("network", "clients", "requests", "answered", "came back", "lost or hung", "per second"),
+        *("one alone, ms", "p50, ms", "p95, ms", "p95 with retries, ms", "commit"),
+    )
+    last = rows[-1]
+    made = (
+        f"\nQueue of {last['queue']}; {last['cores']} cores of {last['cpu']}, "
+        f"torch {last['torch']}, openvino {last['openvino']}, {last['date']}: `{last['command']}`\n"
+    )
+    return markdown(head, cells) + made
+
+
+def trainings() -> str:
+    """Trained classifiers and what they reached."""
+    rows = [row for row in read_results("trainings.csv") if row["top1_error"]]
+    cells = [
+        (
+            row["network"],
+            row["data"],
+            row["pixels"],
+            row["epochs"],
+            f"{float(row['top1_error']):.2f}",
+            f"{float(row['top5_error']):.2f}",
+            f"[curves]({row['folder']}/curves.png)",
+        )
+        for row in rows
+    ]
+    head = ("network", "data", "pixels", "epochs", "top-1 error, %", "top-5 error, %", "")
+    return markdown(head, cells)
+
+
+def study(name: str) -> str:
+    """A study: what each point is and costs, and what its rows say so far."""
+    asked = find_study(name)
+    file = RESULTS / "studies" / f"{name}.csv"
+    rows = read_rows(asked, file)
+    columns = sorted(
+        {column for row in rows for column in row if column.startswith(PREFIX)},
+        key=lambda column: float(column.removeprefix(PREFIX)),
+    )
+    base, cells = asked.points[0], []
+    for point in asked.points:
+        counted, found = asked.count(point), spread(rows, point)
+        cells.append(
+            (
+                f"`{point.label}`",
+                " ".join((f"`{point.network}`", *(f"{k}={v}" for k, v in point.settings.items()))),
+                f"{counted.params / 1e6:.3f}",
+                f"{counted.macs / 1e6:.1f}",
+                str(len(found.values)),
+                str(found),
+                "" if point is base else str(difference(rows, point, base)),
+                *(str(spread(rows, point, column)) for column in columns),
+            )
+        )
+    head = (
+        *("point", "network", "parameters, M", "MACs, M", "seeds"),
+        *(f"100 − {asked.score}, last epoch, %", f"against `{base.label}`, points"),
+        *(f"{column.removeprefix(PREFIX)} px" for column in columns),
+    )
+    said = f"{asked.question}\n\n{markdown(head, cells)}"
+    if not rows:
+        return f"{said}\nNot measured yet.\n"
+    last = rows[-1]
+    commits = ", ".join(sorted({row["commit"] for row in rows}))
+    about_rows = (
+        f"\nMean ± standard deviation over seeds, differences seed by seed. {last['epochs']} "
+        f"epochs, batch {last['batch']}, {last['val_images']} images measured; {last['cpu']}, "
+        f"torch {last['torch']}, commit {commits}, {last['date']}: `{last['command']}`\n"
+    )
+    return f"{said}{about_rows}\n![{asked.question}](../results/studies/{name}.png)\n"
