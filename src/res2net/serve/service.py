@@ -151,10 +151,8 @@ class Service:
         """What a network says of an uploaded file, without blocking the event loop.
 
         Raises:
-            Refusal: as ``uploads.read_upload``; 404, 422 (top out of range), 429, 503.
+            Refusal: as ``uploads.read_upload``; 404, 422 (top out of range), 429.
         """
-        if self.stopping:
-            raise stopping()
         if not 1 <= top <= MOST_CLASSES:
             raise Refusal(422, f"top is {top}; it must be between 1 and {MOST_CLASSES}")
         future = self.worker(model).submit(data, filename, top=top, picture=picture)
