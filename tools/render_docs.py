@@ -24,6 +24,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "recipes": of_paper.recipes,
     "demo": of_results.demo,
     "deploy": of_results.deploy,
+    "deploy-short": of_results.deploy_short,
     "deploy-networks": of_results.deploy_networks,
     "deploy-networks-int8": of_results.deploy_networks_int8,
     "deploy-batch8": of_results.deploy_batch8,

@@ -15,6 +15,13 @@ def deploy() -> str:
     return _speeds(read_results("deploy.csv"))
 
 
+def deploy_short() -> str:
+    """Res2Net-50 in the engines people deploy with, ours and timm's."""
+    rows = read_results("deploy.csv")
+    named = [row for row in rows if row["network"] == "res2net50_26w_4s"]
+    return _speeds([row for row in named if row["engine"] not in ("eager-nchw", "onnxruntime")])
+
+
 def deploy_batch8() -> str:
     """The same at eight images a time."""
     return _speeds(read_results("deploy_batch8.csv"))
