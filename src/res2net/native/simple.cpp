@@ -9,7 +9,7 @@ namespace r2n {
 Normalise::Normalise(Network& net, int output, const float* scale, const float* shift)
     : output_(output) {
   const Buffer& out = net.buffer(output);
-  check(out.channels == 3 && out.type != U8, "images are three channels of bf16 or float");
+  check(out.channels == 3, "images have three channels");
   const int bytes = size_of(out.type);
   table_.resize(3 * 256 * bytes);
   for (int c = 0; c < 3; ++c)
@@ -135,7 +135,7 @@ void Mean::run(Network& net, int thread, int threads) {
 Linear::Linear(Network& net, int input, int output, int activation, int type, const void* weights,
                const float* bias)
     : input_(input), output_(output), activation_(activation), type_(static_cast<Type>(type)) {
-  check(type == BF16 || type == F32, "a linear layer is bf16 or float");
+  check(type >= 0 && type < kTypes, "a linear layer of an unknown type");
   check(activation >= kNone && activation <= kSigmoid, "an unknown activation");
   const size_t in = net.vector(input).size, out = net.vector(output).size;
   const char* w = static_cast<const char*>(weights);
@@ -165,7 +165,7 @@ Gate::Gate(Network& net, int input, int gates, int residual, int output)
   check(x.channels == y.channels && x.channels == r.channels &&
             x.channels == net.vector(gates).size,
         "a gate of another size");
-  check(x.type == y.type && x.type == r.type && x.type != U8, "a gate changes the type");
+  check(x.type == y.type && x.type == r.type, "a gate changes the type");
 }
 
 void Gate::plan(Network& net) {
