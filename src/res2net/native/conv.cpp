@@ -172,7 +172,7 @@ int Conv::segments(const Network& net, const Tile& tile, Segment* into) const {
   return count;
 }
 
-void Conv::run(Network& net, int thread, int threads) {
+void Conv::run(Network& net, int part, int parts) {
   Segment segments_of[kMaxKernel * kMaxKernel + 1];
   const Buffer& in = net.buffer(spec_.input);
   const int bytes = size_of(in.type);
@@ -202,7 +202,7 @@ void Conv::run(Network& net, int thread, int threads) {
   };
 
   const int64_t panels = panels_.size();
-  const Share share(tiles_ * panels, thread, threads);
+  const Share share(tiles_ * panels, part, parts);
   int64_t built = -1;
   Tile tile{};
   for (int64_t i = share.begin; i < share.end; ++i) {
@@ -210,10 +210,10 @@ void Conv::run(Network& net, int thread, int threads) {
     const Panel& panel = panels_[by_panel_ ? i / tiles_ : i % panels];
     if (t != built) {
       built = t;
-      const int part = (int)(t % across_);
+      const int side = (int)(t % across_);
       const int row = straight_ ? (int)in.pixels() : out_width_;
-      tile.x = begin_of(part, row, across_);
-      tile.pixels = begin_of(part + 1, row, across_) - tile.x;
+      tile.x = begin_of(side, row, across_);
+      tile.pixels = begin_of(side + 1, row, across_) - tile.x;
       tile.y = straight_ ? 0 : (int)(t / across_ % out_height_);
       tile.image = straight_ ? 0 : (int)(t / across_ / out_height_);
       job.count = segments(net, tile, segments_of);

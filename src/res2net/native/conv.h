@@ -24,7 +24,7 @@ class Conv : public Op {
  public:
   Conv(Network& net, const ConvSpec& spec);
   void plan(Network& net) override;
-  void run(Network& net, int thread, int threads) override;
+  void run(Network& net, int part, int parts) override;
 
  private:
   struct Panel {
