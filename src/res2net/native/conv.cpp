@@ -91,8 +91,6 @@ void Conv::pack(const ConvSpec& spec, Type type) {
         put(o, (int64_t)taps * units_, i, w2);
   bias_.assign(columns_ * kLanes, 0.0f);
   std::copy(spec.bias, spec.bias + spec.outputs, bias_.begin());
-  scale_.assign(columns_ * kLanes, 0.0f);
-  if (spec.scale) std::copy(spec.scale, spec.scale + spec.outputs, scale_.begin());
 }
 
 void Conv::plan(Network& net) {
@@ -123,9 +121,12 @@ void Conv::plan(Network& net) {
   for (int wide : {2, 1, 3, 4}) {
     std::vector<Panel> panels;
     for (int c = 0; c < columns_;) {
+      // what is left over comes first: half a column is best beside a whole one
+      const int most = c == 0 && spec_.groups == 1 && columns_ % wide ? columns_ % wide : wide;
       int n = 1;
-      while (n < wide && c + n < columns_ && first_[c + n] == first_[c]) ++n;
-      panels.push_back({c, n});
+      while (n < most && c + n < columns_ && first_[c + n] == first_[c]) ++n;
+      const bool last = c + n == columns_;
+      panels.push_back({c, n, last && spec_.outputs - (columns_ - 1) * kLanes <= kLanes / 2});
       c += n;
     }
     const double tiles = (double)ceil_div(row, max_pixels(wide)) * panels.size();
@@ -171,7 +172,7 @@ int Conv::segments(const Network& net, const Tile& tile, Segment* into) const {
   return count;
 }
 
-void Conv::run(Network& net, int thread, int threads) {
+void Conv::run(Network& net, int part, int parts) {
   Segment segments_of[kMaxKernel * kMaxKernel + 1];
   const Buffer& in = net.buffer(spec_.input);
   const int bytes = size_of(in.type);
@@ -179,22 +180,20 @@ void Conv::run(Network& net, int thread, int threads) {
   job.segments = segments_of;
   job.relu = spec_.relu;
   job.b_column = column_bytes_;
-  job.sum_scale = spec_.sum_scale;
 
-  const auto target = [&](int id, float scale) {
+  const auto target = [&](int id) {
     Target t{};
     if (id >= 0) {
       const Buffer& buffer = net.buffer(id);
       t.base = buffer.memory.data();
       t.step = buffer.step;
-      t.scale = scale;
     }
     return t;
   };
-  const Target out = target(spec_.output, spec_.output_scale);
-  const Target out2 = target(spec_.output2, spec_.output2_scale);
-  const Target residual = target(spec_.residual, spec_.residual_scale);
-  const Target add = target(spec_.add, spec_.add_scale);
+  const Target out = target(spec_.output);
+  const Target out2 = target(spec_.output2);
+  const Target residual = target(spec_.residual);
+  const Target add = target(spec_.add);
   const auto number = [&](Target& t, int id, int64_t pixel) {
     if (id < 0) return;
     const Buffer& buffer = net.buffer(id);
@@ -203,7 +202,7 @@ void Conv::run(Network& net, int thread, int threads) {
   };
 
   const int64_t panels = panels_.size();
-  const Share share(tiles_ * panels, thread, threads);
+  const Share share(tiles_ * panels, part, parts);
   int64_t built = -1;
   Tile tile{};
   for (int64_t i = share.begin; i < share.end; ++i) {
@@ -211,10 +210,10 @@ void Conv::run(Network& net, int thread, int threads) {
     const Panel& panel = panels_[by_panel_ ? i / tiles_ : i % panels];
     if (t != built) {
       built = t;
-      const int part = (int)(t % across_);
+      const int side = (int)(t % across_);
       const int row = straight_ ? (int)in.pixels() : out_width_;
-      tile.x = begin_of(part, row, across_);
-      tile.pixels = begin_of(part + 1, row, across_) - tile.x;
+      tile.x = begin_of(side, row, across_);
+      tile.pixels = begin_of(side + 1, row, across_) - tile.x;
       tile.y = straight_ ? 0 : (int)(t / across_ % out_height_);
       tile.image = straight_ ? 0 : (int)(t / across_ / out_height_);
       job.count = segments(net, tile, segments_of);
@@ -246,8 +245,7 @@ void Conv::run(Network& net, int thread, int threads) {
     const bool next = by_panel_ && t == 0 && i / tiles_ + 1 < panels;
     job.ahead = next ? column_bytes_ * panel.columns : 0;
     job.bias = bias_.data() + channel;
-    job.scale = scale_.data() + channel;
-    avx512_kernel(in.type, tile.pixels, panel.columns)(job);
+    avx512_kernel(in.type, tile.pixels, panel.columns, panel.half)(job);
   }
 }
 

@@ -15,22 +15,21 @@ struct ConvSpec {
   int32_t residual;                         // added before the ReLU, or -1
   int32_t add, add_channel;                 // the result is added into this buffer, or -1
   int32_t relu, barrier;
-  float input_scale, output_scale, output2_scale, residual_scale, add_scale, sum_scale;
   const void* weights;   // (outputs, channels / groups, kernel, kernel) in the input's type
   const void* weights2;  // (outputs, second_channels)
   const float* bias;     // (outputs,)
-  const float* scale;    // (outputs,) u8 only: of a sum
 };
 
 class Conv : public Op {
  public:
   Conv(Network& net, const ConvSpec& spec);
   void plan(Network& net) override;
-  void run(Network& net, int thread, int threads) override;
+  void run(Network& net, int part, int parts) override;
 
  private:
   struct Panel {
     int column, columns;
+    bool half;  // its last column has no more than 8 channels
   };
   struct Tile {  // pixels of one row, or of the whole map where it is read straight through
     int image, y, x, pixels;
@@ -44,7 +43,7 @@ class Conv : public Op {
   int64_t column_bytes_;
   std::vector<int> first_;         // channel that a column's taps begin with
   Memory weights_;
-  std::vector<float> bias_, scale_;
+  std::vector<float> bias_;
   // of the plan
   bool straight_ = false, by_panel_ = false;
   int out_height_ = 0, out_width_ = 0, across_ = 0;  // tiles side by side in a row

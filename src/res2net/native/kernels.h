@@ -1,20 +1,18 @@
 // What a micro-kernel is told: one tile of output pixels by packed columns of 16 channels.
 //
-// Everything is counted in units of 4 bytes of input: two bf16, four u8 or one float of one pixel. A
+// Everything is counted in units of 4 bytes of input: two bf16 or one float of one pixel. A
 // unit is broadcast to a vector and multiplied with 64 bytes of packed weights: that unit for 16
-// output channels. So one loop serves all three types.
+// output channels. So one loop serves both types.
 #pragma once
 #include <cstdint>
 
 namespace r2n {
 
-enum Type : int32_t { BF16 = 0, U8 = 1, F32 = 2 };
-constexpr int kTypes = 3;
+enum Type : int32_t { BF16 = 0, F32 = 1 };
+constexpr int kTypes = 2;
 constexpr int kLanes = 16;     // output channels of a packed column
-constexpr int kMaxColumns = 4; // of a tile
-constexpr int kMaxPixels = 28; // of a tile
 
-inline int size_of(Type t) { return t == BF16 ? 2 : t == U8 ? 1 : 4; }
+inline int size_of(Type t) { return t == BF16 ? 2 : 4; }
 inline int per_unit(Type t) { return 4 / size_of(t); }
 
 // A stretch of the sum: `units` units of every pixel of the tile, from `a` on, pixels `step` apart.
@@ -31,7 +29,6 @@ struct Target {
   int64_t step;        // bytes between pixels
   const int32_t* map;  // numbers of the tile's pixels; null: first, first + 1, ...
   int64_t first;
-  float scale;         // of its numbers, in u8 only
 };
 
 struct Job {
@@ -43,11 +40,9 @@ struct Job {
   int64_t b_column;     // bytes between packed columns
   int64_t ahead;        // bytes to weights that will be wanted soon, or 0
   const float* bias;    // of the tile's first column
-  const float* scale;   // u8 only: of a sum, by output channel
   uint32_t mask[2];     // channels of column pairs that go to out
   uint32_t mask2[2];    // channels that go to out2
   Target out, out2, residual, add;
-  float sum_scale;      // u8 only: of what `add` is written back with
 };
 
 using Kernel = void (*)(const Job&);
@@ -73,7 +68,8 @@ inline int max_pixels(int columns) {
   return columns == 1 ? 28 : columns == 2 ? 14 : columns == 3 ? 9 : 6;
 }
 
-Kernel avx512_kernel(Type type, int pixels, int columns);
+// `half`: the last column has no more than 8 channels.
+Kernel avx512_kernel(Type type, int pixels, int columns, bool half);
 const Simple& avx512_simple();
 
 }  // namespace r2n

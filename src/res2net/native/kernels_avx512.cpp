@@ -1,9 +1,9 @@
 // Micro-kernels for processors with AVX-512, bf16 and VNNI. No header of the standard library here:
 // an inline function compiled for these instructions must not be the one that others link to.
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vnni"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vnni"))), apply_to = function)
 #else
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vnni")
+#pragma GCC target("fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vnni")
 #endif
 #include <immintrin.h>
 
@@ -46,13 +46,15 @@ struct Bf16 {
   static INLINE Sum dot(Sum s, __m512i a, __m512i b) {
     return _mm512_dpbf16_ps(s, (__m512bh)a, (__m512bh)b);
   }
-  static INLINE Pair finish(Sum lo, Sum hi, const float*, const float*, bool) { return {lo, hi}; }
-  static INLINE Pair load(const char* p, uint32_t mask, float) {
+  static INLINE __m256 dot(__m256 s, __m256i a, __m256i b) {
+    return _mm256_dpbf16_ps(s, (__m256bh)a, (__m256bh)b);
+  }
+  static INLINE Pair load(const char* p, uint32_t mask) {
     const __m512i x = mask == ~0u ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi16(mask, p);
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(x)), 16)),
             widen(_mm512_extracti64x4_epi64(x, 1))};
   }
-  static INLINE void store(char* p, uint32_t mask, Pair x, float) {
+  static INLINE void store(char* p, uint32_t mask, Pair x) {
     const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(x.hi, x.lo);
     if (mask == ~0u) _mm512_storeu_si512(p, y);
     else _mm512_mask_storeu_epi16(p, mask, y);
@@ -66,48 +68,15 @@ struct F32s {
   static INLINE Sum dot(Sum s, __m512i a, __m512i b) {
     return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), s);
   }
-  static INLINE Pair finish(Sum lo, Sum hi, const float*, const float*, bool) { return {lo, hi}; }
-  static INLINE Pair load(const char* p, uint32_t mask, float) {
+  static INLINE __m256 dot(__m256 s, __m256i a, __m256i b) {
+    return _mm256_fmadd_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), s);
+  }
+  static INLINE Pair load(const char* p, uint32_t mask) {
     return {_mm512_maskz_loadu_ps(mask & 0xffff, p), _mm512_maskz_loadu_ps(mask >> 16, p + 64)};
   }
-  static INLINE void store(char* p, uint32_t mask, Pair x, float) {
+  static INLINE void store(char* p, uint32_t mask, Pair x) {
     _mm512_mask_storeu_ps(p, mask & 0xffff, x.lo);
     if (mask >> 16) _mm512_mask_storeu_ps(p + 64, mask >> 16, x.hi);
-  }
-};
-
-struct U8s {
-  static constexpr int kBytes = 1;
-  using Sum = __m512i;
-  static INLINE Sum start(const float*) { return _mm512_setzero_si512(); }
-  static INLINE Sum dot(Sum s, __m512i a, __m512i b) {
-    // gcc 12 copies the accumulator around the intrinsic
-    asm("vpdpbusd %2, %1, %0" : "+v"(s) : "v"(a), "v"(b));
-    return s;
-  }
-  static INLINE Pair finish(Sum lo, Sum hi, const float* scale, const float* bias, bool two) {
-    Pair x;
-    x.lo = _mm512_fmadd_ps(_mm512_cvtepi32_ps(lo), _mm512_loadu_ps(scale), _mm512_loadu_ps(bias));
-    x.hi = two ? _mm512_fmadd_ps(_mm512_cvtepi32_ps(hi), _mm512_loadu_ps(scale + 16),
-                                 _mm512_loadu_ps(bias + 16))
-               : _mm512_setzero_ps();
-    return x;
-  }
-  static INLINE Pair load(const char* p, uint32_t mask, float scale) {
-    const __m256i x = mask == ~0u ? _mm256_loadu_si256((const __m256i*)p) : _mm256_maskz_loadu_epi8(mask, p);
-    const __m512 s = _mm512_set1_ps(scale);
-    return {_mm512_mul_ps(s, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_castsi256_si128(x)))),
-            _mm512_mul_ps(s, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_extracti128_si256(x, 1))))};
-  }
-  // values are not negative here; `scale` is that of the buffer
-  static INLINE void store(char* p, uint32_t mask, Pair x, float scale) {
-    const __m512 s = _mm512_set1_ps(1.0f / scale);
-    const __m512i zero = _mm512_setzero_si512();
-    const __m512i lo = _mm512_max_epi32(zero, _mm512_cvtps_epi32(_mm512_mul_ps(s, x.lo)));
-    const __m512i hi = _mm512_max_epi32(zero, _mm512_cvtps_epi32(_mm512_mul_ps(s, x.hi)));
-    const __m256i y = _mm256_set_m128i(_mm512_cvtusepi32_epi8(hi), _mm512_cvtusepi32_epi8(lo));
-    if (mask == ~0u) _mm256_storeu_si256((__m256i*)p, y);
-    else _mm256_mask_storeu_epi8(p, mask, y);
   }
 };
 
@@ -115,11 +84,20 @@ INLINE char* at(const Target& t, int m) {
   return t.base + t.step * (t.map ? (int64_t)t.map[m] : t.first + m);
 }
 
-template <class T, int M, int N>
+// M pixels by N columns. Where the last column has no more than 8 channels it is half a vector, and
+// half the work.
+template <class T, int M, int N, bool HALF>
 void tile(const Job& job) {
+  constexpr int W = HALF ? N - 1 : N;  // whole columns
   typename T::Sum sum[M][N];
+  __m256 half[M];
+  if (HALF) {
+    const __m256 start = _mm256_loadu_ps(job.bias + W * kLanes);
+#pragma GCC unroll 28
+    for (int m = 0; m < M; ++m) half[m] = start;
+  }
 #pragma GCC unroll 4
-  for (int n = 0; n < N; ++n) {
+  for (int n = 0; n < W; ++n) {
     const typename T::Sum start = T::start(job.bias + n * kLanes);
 #pragma GCC unroll 28
     for (int m = 0; m < M; ++m) sum[m][n] = start;
@@ -144,8 +122,13 @@ void tile(const Job& job) {
     const char* const end = b + 64 * (int64_t)segment.units;
     for (; b != end; b += 64) {
       __m512i w[N];
+      __m256i v;
+      if (HALF) {
+        v = _mm256_load_si256((const __m256i*)(b + W * column));
+        _mm_prefetch(b + W * column + ahead, _MM_HINT_T1);
+      }
 #pragma GCC unroll 4
-      for (int n = 0; n < N; ++n) {
+      for (int n = 0; n < W; ++n) {
         w[n] = _mm512_load_si512(b + n * column);
         _mm_prefetch(b + n * column + ahead, _MM_HINT_T1);
       }
@@ -155,7 +138,8 @@ void tile(const Job& job) {
         const char* p = a[m / 5] + (k == 3 ? step3 : k * step);
         const __m512i x = _mm512_set1_epi32(*(const Unit*)p);
 #pragma GCC unroll 4
-        for (int n = 0; n < N; ++n) sum[m][n] = T::dot(sum[m][n], x, w[n]);
+        for (int n = 0; n < W; ++n) sum[m][n] = T::dot(sum[m][n], x, w[n]);
+        if (HALF) half[m] = T::dot(half[m], _mm512_castsi512_si256(x), v);
       }
 #pragma GCC unroll 6
       for (int g = 0; g < (M + 4) / 5; ++g) {
@@ -164,6 +148,9 @@ void tile(const Job& job) {
       }
     }
   }
+  const auto column_of = [&](int m, int n) INLINE_LAMBDA {
+    return n < W ? sum[m][n] : _mm512_zextps256_ps512(half[m]);
+  };
 #pragma GCC unroll 2
   for (int j = 0; j < (N + 1) / 2; ++j) {
     const bool two = 2 * j + 1 < N;
@@ -171,10 +158,9 @@ void tile(const Job& job) {
     const uint32_t mask = job.mask[j], mask2 = job.mask2[j];
 #pragma GCC unroll 28
     for (int m = 0; m < M; ++m) {
-      Pair x = T::finish(sum[m][2 * j], sum[m][two ? 2 * j + 1 : 2 * j], job.scale + shift,
-                         job.bias + shift, two);
+      Pair x{column_of(m, 2 * j), column_of(m, two ? 2 * j + 1 : 2 * j)};
       if (job.residual.base) {
-        const Pair y = T::load(at(job.residual, m) + shift * T::kBytes, mask | mask2, job.residual.scale);
+        const Pair y = T::load(at(job.residual, m) + shift * T::kBytes, mask | mask2);
         x.lo = _mm512_add_ps(x.lo, y.lo);
         x.hi = _mm512_add_ps(x.hi, y.hi);
       }
@@ -182,32 +168,36 @@ void tile(const Job& job) {
         x.lo = _mm512_max_ps(x.lo, _mm512_setzero_ps());
         x.hi = _mm512_max_ps(x.hi, _mm512_setzero_ps());
       }
-      if (mask) T::store(at(job.out, m) + shift * T::kBytes, mask, x, job.out.scale);
-      if (mask2) T::store(at(job.out2, m) + shift * T::kBytes, mask2, x, job.out2.scale);
+      if (mask) T::store(at(job.out, m) + shift * T::kBytes, mask, x);
+      if (mask2) T::store(at(job.out2, m) + shift * T::kBytes, mask2, x);
       if (job.add.base) {
         char* p = at(job.add, m) + shift * T::kBytes;
-        const Pair y = T::load(p, mask, job.add.scale);
+        const Pair y = T::load(p, mask);
         x.lo = _mm512_add_ps(x.lo, y.lo);
         x.hi = _mm512_add_ps(x.hi, y.hi);
-        T::store(p, mask, x, job.sum_scale);
+        T::store(p, mask, x);
       }
     }
   }
 }
 
-template <class T, int N, int... M>
+template <class T, int N, bool HALF, int... M>
 INLINE Kernel pick(int pixels, IntList<M...>) {
-  static constexpr Kernel table[] = {tile<T, M + 1, N>...};
+  static constexpr Kernel table[] = {tile<T, M + 1, N, HALF>...};
   return table[pixels - 1];
 }
 
 template <class T>
-Kernel of_type(int pixels, int columns) {
-  switch (columns) {
-    case 1: return pick<T, 1>(pixels, Upto<28>());
-    case 2: return pick<T, 2>(pixels, Upto<14>());
-    case 3: return pick<T, 3>(pixels, Upto<9>());
-    default: return pick<T, 4>(pixels, Upto<6>());
+Kernel of_type(int pixels, int columns, bool half) {
+  switch (2 * columns + half) {
+    case 2: return pick<T, 1, false>(pixels, Upto<28>());
+    case 3: return pick<T, 1, true>(pixels, Upto<28>());
+    case 4: return pick<T, 2, false>(pixels, Upto<14>());
+    case 5: return pick<T, 2, true>(pixels, Upto<14>());
+    case 6: return pick<T, 3, false>(pixels, Upto<9>());
+    case 7: return pick<T, 3, true>(pixels, Upto<9>());
+    case 8: return pick<T, 4, false>(pixels, Upto<6>());
+    default: return pick<T, 4, true>(pixels, Upto<6>());
   }
 }
 
@@ -220,7 +210,7 @@ INLINE void each_pair(int channels, F&& f) {
   }
 }
 
-INLINE Pair pair_of(const float* p, uint32_t mask) { return F32s::load((const char*)p, mask, 1); }
+INLINE Pair pair_of(const float* p, uint32_t mask) { return F32s::load((const char*)p, mask); }
 
 // Numbers after a ReLU: as integers they stand in the same order as their values.
 void max_rows(const char* const* rows, int count, char* out, int channels, Type type) {
@@ -231,9 +221,7 @@ void max_rows(const char* const* rows, int count, char* out, int channels, Type 
     __m512i best = _mm512_maskz_loadu_epi8(k, rows[0] + i);
     for (int r = 1; r < count; ++r) {
       const __m512i x = _mm512_maskz_loadu_epi8(k, rows[r] + i);
-      best = type == BF16  ? _mm512_max_epi16(best, x)
-             : type == U8 ? _mm512_max_epu8(best, x)
-                          : _mm512_max_epi32(best, x);
+      best = type == BF16 ? _mm512_max_epi16(best, x) : _mm512_max_epi32(best, x);
     }
     _mm512_mask_storeu_epi8(out + i, k, best);
   }
@@ -243,33 +231,31 @@ template <class T>
 INLINE void mean_of(const char* const* pixels, int count, float factor, char* out, int channels) {
   const __m512 f = _mm512_set1_ps(factor);
   each_pair(channels, [&](int c, uint32_t mask) INLINE_LAMBDA {
-    Pair sum = T::load(pixels[0] + c * T::kBytes, mask, 1);
+    Pair sum = T::load(pixels[0] + c * T::kBytes, mask);
     for (int i = 1; i < count; ++i) {
-      const Pair x = T::load(pixels[i] + c * T::kBytes, mask, 1);
+      const Pair x = T::load(pixels[i] + c * T::kBytes, mask);
       sum = {_mm512_add_ps(sum.lo, x.lo), _mm512_add_ps(sum.hi, x.hi)};
     }
-    T::store(out + c * T::kBytes, mask, {_mm512_mul_ps(f, sum.lo), _mm512_mul_ps(f, sum.hi)}, 1);
+    T::store(out + c * T::kBytes, mask, {_mm512_mul_ps(f, sum.lo), _mm512_mul_ps(f, sum.hi)});
   });
 }
 
 void mean_rows(const char* const* pixels, int count, float factor, char* out, int channels,
                Type type) {
   if (type == BF16) mean_of<Bf16>(pixels, count, factor, out, channels);
-  else if (type == U8) mean_of<U8s>(pixels, count, factor, out, channels);
   else mean_of<F32s>(pixels, count, factor, out, channels);
 }
 
 template <class T>
 INLINE void sum_of(const char* in, float* sums, int channels) {
   each_pair(channels, [&](int c, uint32_t mask) INLINE_LAMBDA {
-    const Pair x = T::load(in + c * T::kBytes, mask, 1), y = pair_of(sums + c, mask);
-    F32s::store((char*)(sums + c), mask, {_mm512_add_ps(x.lo, y.lo), _mm512_add_ps(x.hi, y.hi)}, 1);
+    const Pair x = T::load(in + c * T::kBytes, mask), y = pair_of(sums + c, mask);
+    F32s::store((char*)(sums + c), mask, {_mm512_add_ps(x.lo, y.lo), _mm512_add_ps(x.hi, y.hi)});
   });
 }
 
 void sum(const char* in, float* sums, int channels, Type type) {
   if (type == BF16) sum_of<Bf16>(in, sums, channels);
-  else if (type == U8) sum_of<U8s>(in, sums, channels);
   else sum_of<F32s>(in, sums, channels);
 }
 
@@ -278,13 +264,12 @@ INLINE void store_as(const float* values, float factor, char* out, int channels)
   const __m512 f = _mm512_set1_ps(factor);
   each_pair(channels, [&](int c, uint32_t mask) INLINE_LAMBDA {
     const Pair x = pair_of(values + c, mask);
-    T::store(out + c * T::kBytes, mask, {_mm512_mul_ps(f, x.lo), _mm512_mul_ps(f, x.hi)}, 1);
+    T::store(out + c * T::kBytes, mask, {_mm512_mul_ps(f, x.lo), _mm512_mul_ps(f, x.hi)});
   });
 }
 
 void store(const float* values, float factor, char* out, int channels, Type type) {
   if (type == BF16) store_as<Bf16>(values, factor, out, channels);
-  else if (type == U8) store_as<U8s>(values, factor, out, channels);
   else store_as<F32s>(values, factor, out, channels);
 }
 
@@ -292,12 +277,11 @@ template <class T>
 INLINE void gate_of(const char* y, const float* gates, const char* residual, char* out, int channels) {
   const __m512 zero = _mm512_setzero_ps();
   each_pair(channels, [&](int c, uint32_t mask) INLINE_LAMBDA {
-    const Pair a = T::load(y + c * T::kBytes, mask, 1), g = pair_of(gates + c, mask);
-    const Pair r = T::load(residual + c * T::kBytes, mask, 1);
+    const Pair a = T::load(y + c * T::kBytes, mask), g = pair_of(gates + c, mask);
+    const Pair r = T::load(residual + c * T::kBytes, mask);
     T::store(out + c * T::kBytes, mask,
              {_mm512_max_ps(zero, _mm512_fmadd_ps(a.lo, g.lo, r.lo)),
-              _mm512_max_ps(zero, _mm512_fmadd_ps(a.hi, g.hi, r.hi))},
-             1);
+              _mm512_max_ps(zero, _mm512_fmadd_ps(a.hi, g.hi, r.hi))});
   });
 }
 
@@ -311,7 +295,7 @@ template <class T>
 INLINE float dot_of(const float* x, const char* w, int n) {
   __m512 lo = _mm512_setzero_ps(), hi = lo;
   each_pair(n, [&](int c, uint32_t mask) INLINE_LAMBDA {
-    const Pair a = pair_of(x + c, mask), b = T::load(w + c * T::kBytes, mask, 1);
+    const Pair a = pair_of(x + c, mask), b = T::load(w + c * T::kBytes, mask);
     lo = _mm512_fmadd_ps(a.lo, b.lo, lo);
     hi = _mm512_fmadd_ps(a.hi, b.hi, hi);
   });
@@ -324,10 +308,8 @@ float dot(const float* x, const char* w, int n, Type type) {
 
 }  // namespace
 
-Kernel avx512_kernel(Type type, int pixels, int columns) {
-  return type == BF16 ? of_type<Bf16>(pixels, columns)
-         : type == U8 ? of_type<U8s>(pixels, columns)
-                      : of_type<F32s>(pixels, columns);
+Kernel avx512_kernel(Type type, int pixels, int columns, bool half) {
+  return type == BF16 ? of_type<Bf16>(pixels, columns, half) : of_type<F32s>(pixels, columns, half);
 }
 
 const Simple& avx512_simple() {

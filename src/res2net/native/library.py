@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import POINTER, c_char_p, c_float, c_int, c_int32, c_int64, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_int32, c_int64, c_void_p
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -33,14 +33,9 @@ class ConvSpec(ctypes.Structure):
                 *("residual", "add", "add_channel", "relu", "barrier"),
             )
         ),
-        *(
-            (f"{name}_scale", c_float)
-            for name in ("input", "output", "output2", "residual", "add", "sum")
-        ),
         ("weights", c_void_p),
         ("weights2", c_void_p),
         ("bias", c_void_p),
-        ("scale", c_void_p),
     )
 
 

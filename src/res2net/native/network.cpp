@@ -8,6 +8,7 @@ namespace r2n {
 namespace {
 constexpr size_t kLine = 64;
 constexpr size_t kSpare = 64;
+constexpr int kParts = 4;  // of an operation, for each thread
 }  // namespace
 
 void Memory::resize(size_t bytes) {
@@ -84,7 +85,14 @@ void Network::plan(int images_, int height_, int width_) {
 void Network::run(const uint8_t* pixels_, int images_, int height_, int width_) {
   check(images_ > 0 && height_ > 0 && width_ > 0, "no images");
   check(images_ < 65536 && height_ < 65536 && width_ < 65536, "an image or batch out of range");
+  pool.settle();
   plan(images_, height_, width_);
+  for (auto& op : ops) {
+    if ((int)op->begun.size() != pool.threads())
+      op->begun = std::vector<std::atomic<int>>(pool.threads());
+    for (auto& begun : op->begun) begun.store(0, std::memory_order_relaxed);
+    op->done.store(0, std::memory_order_relaxed);
+  }
   seconds.assign(ops.size(), 0.0);
   pixels = pixels_;
   pool.run([](void* net, int thread) { static_cast<Network*>(net)->work(thread); }, this);
@@ -94,9 +102,23 @@ void Network::run(const uint8_t* pixels_, int images_, int height_, int width_) 
 void Network::work(int thread) {
   using Clock = std::chrono::steady_clock;
   auto start = Clock::now();
+  const int threads = pool.threads(), each = threads == 1 ? 1 : kParts, parts = each * threads;
+  size_t waited = 0;  // operations before this one are known to be done
   for (size_t i = 0; i < ops.size(); ++i) {
-    ops[i]->run(*this, thread, pool.threads());
-    if (ops[i]->barrier || timed) pool.barrier();
+    Op& op = *ops[i];
+    for (int k = 0; k < threads; ++k) {
+      const int owner = (thread + k) % threads;
+      for (;;) {
+        const int part = op.begun[owner].fetch_add(1, std::memory_order_relaxed);
+        if (part >= each) break;
+        op.run(*this, owner * each + part, parts);
+        op.done.fetch_add(1, std::memory_order_release);
+      }
+    }
+    if (!op.barrier && !timed && i + 1 < ops.size()) continue;
+    for (; waited <= i; ++waited)
+      for (int n = 0; ops[waited]->done.load(std::memory_order_acquire) < parts; ++n)
+        Pool::pause(n);
     if (timed && thread == 0) {
       const auto now = Clock::now();
       seconds[i] = std::chrono::duration<double>(now - start).count();

@@ -1,5 +1,6 @@
 // A network as a flat list of operations over buffers of pixels, channels last.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
@@ -60,8 +61,14 @@ class Op {
  public:
   virtual ~Op() = default;
   virtual void plan(Network& net) = 0;
-  virtual void run(Network& net, int thread, int threads) = 0;
+  // One of `parts` parts of the work.
+  virtual void run(Network& net, int part, int parts) = 0;
   bool barrier = true;  // the next operation reads what this one writes
+
+  // Parts that were begun, of each thread's share, and parts that are done. A thread takes its own
+  // share first and then what is left of the others': nobody waits for one that does not run.
+  std::vector<std::atomic<int>> begun;
+  std::atomic<int> done{0};
 };
 
 // A vector of floats for each image: means, gates, logits.
@@ -97,11 +104,11 @@ class Network {
   std::vector<std::unique_ptr<Vector>> vectors_;
 };
 
-// The part of [0, total) that falls to a thread.
+// A part of [0, total).
 struct Share {
   int64_t begin, end;
-  Share(int64_t total, int thread, int threads)
-      : begin(total * thread / threads), end(total * (thread + 1) / threads) {}
+  Share(int64_t total, int part, int parts)
+      : begin(total * part / parts), end(total * (part + 1) / parts) {}
 };
 
 inline void check(bool good, const char* what) {

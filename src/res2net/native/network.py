@@ -19,7 +19,7 @@ from res2net.native.program import Array, NativeProgram
 
 Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
 Floats = npt.NDArray[np.float32]
-_TYPES = {"bf16": 0, "fp32": 2}  # precision → ``Type`` of kernels.h
+_TYPES = {"bf16": 0, "fp32": 1}  # precision → ``Type`` of kernels.h
 _ACTIVATIONS = {"none": 0, "relu": 1, "sigmoid": 2}
 
 
@@ -134,8 +134,6 @@ class NativeNetwork:
         for name, kind_of, *_ in ConvSpec._fields_:
             if name in arrays:
                 setattr(spec, name, _pointer(arrays[name]))
-            elif kind_of is ctypes.c_float:
-                setattr(spec, name, given.get(name, 1.0))
             elif kind_of is not ctypes.c_void_p:
                 setattr(spec, name, given.get(name, -1 if name in ConvSpec.NONE else 0))
         self._call("conv", ctypes.byref(spec))

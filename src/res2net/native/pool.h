@@ -36,9 +36,16 @@ class Pool {
 
   int threads() const { return threads_; }
 
-  // Run f(context, thread) on every thread, the caller's included. One caller at a time.
+  // Before anything that threads of the last run may still look at is changed.
+  void settle() {
+    for (int i = 0; left_.load(std::memory_order_acquire); ++i) pause(i);
+  }
+
+  // Start f(context, thread) on every other thread and run it on this one. It returns when this
+  // thread is through: the others may still find that nothing is left. One caller at a time.
   void run(void (*f)(void*, int), void* context) {
     if (threads_ == 1) return f(context, 0);
+    settle();
     f_ = f;
     context_ = context;
     left_.store(threads_ - 1);
@@ -48,28 +55,15 @@ class Pool {
     }
     wake_.notify_all();
     f(context, 0);
-    for (int i = 0; left_.load(std::memory_order_acquire); ++i) pause(i);
   }
-
-  // Inside f: wait until every thread is here.
-  void barrier() {
-    if (threads_ == 1) return;
-    const int now = phase_.load(std::memory_order_relaxed);
-    if (here_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
-      here_.store(0, std::memory_order_relaxed);
-      phase_.store(now + 1, std::memory_order_release);
-      return;
-    }
-    for (int i = 0; phase_.load(std::memory_order_acquire) == now; ++i) pause(i);
-  }
-
- private:
-  static constexpr int kAwake = 20000;  // pauses, some hundred microseconds
 
   static void pause(int i) {
     if (i < kAwake) relax();
     else std::this_thread::yield();
   }
+
+ private:
+  static constexpr int kAwake = 20000;  // pauses, some hundred microseconds
 
   void work(int thread) {
     int seen = 0;
@@ -90,7 +84,7 @@ class Pool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::atomic<int> turn_{0}, left_{0}, here_{0}, phase_{0};
+  std::atomic<int> turn_{0}, left_{0};
   std::atomic<bool> stop_{false};
   void (*f_)(void*, int) = nullptr;
   void* context_ = nullptr;

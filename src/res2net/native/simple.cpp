@@ -9,7 +9,7 @@ namespace r2n {
 Normalise::Normalise(Network& net, int output, const float* scale, const float* shift)
     : output_(output) {
   const Buffer& out = net.buffer(output);
-  check(out.channels == 3 && out.type != U8, "images are three channels of bf16 or float");
+  check(out.channels == 3, "images have three channels");
   const int bytes = size_of(out.type);
   table_.resize(3 * 256 * bytes);
   for (int c = 0; c < 3; ++c)
@@ -29,9 +29,9 @@ static void look_up(const uint8_t* from, Value* to, const Value* table, int pixe
     for (int c = 0; c < 3; ++c) to[3 * x + c] = table[256 * c + from[3 * x + c]];
 }
 
-void Normalise::run(Network& net, int thread, int threads) {
+void Normalise::run(Network& net, int part, int parts) {
   Buffer& out = net.buffer(output_);
-  const Share rows((int64_t)out.images * out.height, thread, threads);
+  const Share rows((int64_t)out.images * out.height, part, parts);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const uint8_t* from = net.pixels + row * out.width * 3;
     char* to = out.at(out.place((int)(row / out.height), (int)(row % out.height), 0));
@@ -74,12 +74,12 @@ void PoolOp::plan(Network& net) {
   net.buffer(spec_.output).lay_out(in.images, out_size(in.height), out_size(in.width));
 }
 
-void PoolOp::run(Network& net, int thread, int threads) {
+void PoolOp::run(Network& net, int part, int parts) {
   const Simple& simple = avx512_simple();
   const Buffer& in = net.buffer(spec_.input);
   Buffer& out = net.buffer(spec_.output);
   const char* window[64];
-  const Share rows((int64_t)out.images * out.height, thread, threads);
+  const Share rows((int64_t)out.images * out.height, part, parts);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const int image = (int)(row / out.height), y = (int)(row % out.height);
     const int top = y * spec_.stride - spec_.pad;
@@ -113,12 +113,12 @@ void Mean::plan(Network& net) {
   check(net.buffer(input_).height > 0, "a mean reads what nothing has written");
 }
 
-void Mean::run(Network& net, int thread, int threads) {
+void Mean::run(Network& net, int part, int parts) {
   const Buffer& in = net.buffer(input_);
   Vector& out = net.vector(output_);
   const int blocks = (in.channels + 63) / 64;  // of channels: a thread's share is of these
   const int pixels = in.height * in.width;
-  const Share share((int64_t)in.images * blocks, thread, threads);
+  const Share share((int64_t)in.images * blocks, part, parts);
   for (int64_t i = share.begin; i < share.end; ++i) {
     const int image = (int)(i / blocks), c = (int)(i % blocks) * 64;
     const int channels = std::min(64, in.channels - c);
@@ -135,7 +135,7 @@ void Mean::run(Network& net, int thread, int threads) {
 Linear::Linear(Network& net, int input, int output, int activation, int type, const void* weights,
                const float* bias)
     : input_(input), output_(output), activation_(activation), type_(static_cast<Type>(type)) {
-  check(type == BF16 || type == F32, "a linear layer is bf16 or float");
+  check(type >= 0 && type < kTypes, "a linear layer of an unknown type");
   check(activation >= kNone && activation <= kSigmoid, "an unknown activation");
   const size_t in = net.vector(input).size, out = net.vector(output).size;
   const char* w = static_cast<const char*>(weights);
@@ -143,10 +143,10 @@ Linear::Linear(Network& net, int input, int output, int activation, int type, co
   bias_.assign(bias, bias + out);
 }
 
-void Linear::run(Network& net, int thread, int threads) {
+void Linear::run(Network& net, int part, int parts) {
   const Vector& in = net.vector(input_);
   Vector& out = net.vector(output_);
-  const Share share(out.size, thread, threads);
+  const Share share(out.size, part, parts);
   for (int64_t o = share.begin; o < share.end; ++o) {
     const char* w = weights_.data() + (size_t)o * in.size * size_of(type_);
     for (int i = 0; i < net.images; ++i) {
@@ -165,7 +165,7 @@ Gate::Gate(Network& net, int input, int gates, int residual, int output)
   check(x.channels == y.channels && x.channels == r.channels &&
             x.channels == net.vector(gates).size,
         "a gate of another size");
-  check(x.type == y.type && x.type == r.type && x.type != U8, "a gate changes the type");
+  check(x.type == y.type && x.type == r.type, "a gate changes the type");
 }
 
 void Gate::plan(Network& net) {
@@ -176,12 +176,12 @@ void Gate::plan(Network& net) {
   net.buffer(output_).lay_out(in.images, in.height, in.width);
 }
 
-void Gate::run(Network& net, int thread, int threads) {
+void Gate::run(Network& net, int part, int parts) {
   const Buffer &in = net.buffer(input_), &residual = net.buffer(residual_);
   Buffer& out = net.buffer(output_);
   const Vector& gates = net.vector(gates_);
   const int64_t pixels = (int64_t)in.height * in.width;
-  const Share share(in.pixels(), thread, threads);
+  const Share share(in.pixels(), part, parts);
   for (int64_t i = share.begin; i < share.end; ++i)
     avx512_simple().gate(in.at(in.place_of(i)), gates.values.data() + i / pixels * gates.size,
                          residual.at(residual.place_of(i)), out.at(out.place_of(i)), in.channels,

@@ -11,7 +11,7 @@ class Normalise : public Op {
  public:
   Normalise(Network& net, int output, const float* scale, const float* shift);
   void plan(Network& net) override;
-  void run(Network& net, int thread, int threads) override;
+  void run(Network& net, int part, int parts) override;
 
  private:
   int output_;
@@ -32,7 +32,7 @@ class PoolOp : public Op {
  public:
   PoolOp(Network& net, const PoolSpec& spec);
   void plan(Network& net) override;
-  void run(Network& net, int thread, int threads) override;
+  void run(Network& net, int part, int parts) override;
 
  private:
   int out_size(int size) const;
@@ -44,7 +44,7 @@ class Mean : public Op {
  public:
   Mean(Network& net, int input, int output);
   void plan(Network& net) override;
-  void run(Network& net, int thread, int threads) override;
+  void run(Network& net, int part, int parts) override;
 
  private:
   int input_, output_;
@@ -57,7 +57,7 @@ class Linear : public Op {
   Linear(Network& net, int input, int output, int activation, int type, const void* weights,
          const float* bias);
   void plan(Network&) override {}
-  void run(Network& net, int thread, int threads) override;
+  void run(Network& net, int part, int parts) override;
 
  private:
   int input_, output_, activation_;
@@ -71,7 +71,7 @@ class Gate : public Op {
  public:
   Gate(Network& net, int input, int gates, int residual, int output);
   void plan(Network& net) override;
-  void run(Network& net, int thread, int threads) override;
+  void run(Network& net, int part, int parts) override;
 
  private:
   int input_, gates_, residual_, output_;
