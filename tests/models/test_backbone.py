@@ -39,6 +39,7 @@ CASES = [
 SMALL = [
     ("res2net18", {}, 33),
     ("res2net29_small", {}, 16),
+    ("parallel29_small", {}, 16),
     ("dla60_res2net", {}, 33),
     ("blres2net50", {}, 33),
     ("wideresnet28_10", {"depth": 10, "width": 1}, 16),
@@ -183,7 +184,7 @@ def test_frozen_stages_out_of_range() -> None:
     assert [level.name for level in backbone.levels] == ["c3"]
 
 
-@pytest.mark.parametrize(("name", "options", "side"), SMALL[:6])
+@pytest.mark.parametrize(("name", "options", "side"), SMALL[:7])
 def test_frozen_norm_is_the_evaluation_mode_of_batch_norm(
     name: str, options: dict[str, int], side: int
 ) -> None:

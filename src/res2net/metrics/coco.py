@@ -126,6 +126,8 @@ def results(found: Sequence[Detections], kind: Kind) -> list[dict[str, Any]]:
     """Detections as COCO's result file has them."""
     rows: list[dict[str, Any]] = []
     for number, each in enumerate(found, 1):
+        if not len(each):
+            continue
         scores, labels = each.scores.tolist(), (each.labels + 1).tolist()
         name, shapes = _shapes(each, kind)
         rows += [
