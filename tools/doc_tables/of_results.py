@@ -119,13 +119,18 @@ def dense_speed() -> str:
             row["task"],
             {"train": "training step", "infer": "inference"}[row["kind"]],
             row["case"],
+            f"{row['batch']} of {row['size']}",
+            row["n"],
             row["median_ms"],
             row["speed_of_ours"] or "–",
             row["peak_mib"],
         )
         for row in rows
     ]
-    head = ("task", "what", "case", "ms", "× of ours fp32 nchw over it", "peak memory, MiB")
+    head = (
+        *("task", "what", "case", "images, pixels", "rounds", "ms"),
+        *("× of ours fp32 nchw over it", "peak memory, MiB"),
+    )
     return markdown(head, cells) + about(rows[-1])
 
 

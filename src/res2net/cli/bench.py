@@ -50,7 +50,7 @@ def make_parser() -> Parser:
         help="network; deploy: several, by commas",
     )
     parser.add_argument(
-        "--batch", type=int | None, help="images at a time; default 8, deploy and dense 1"
+        "--batch", type=int | None, help="images at a time; default 8, dense 2, deploy 1"
     )
     parser.add_argument("--size", type=int, default=224, help="pixels")
     parser.add_argument(
@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> None:
     if options.subject not in measures:
         raise UserError(f"unknown subject {options.subject!r}; it can be {', '.join(measures)}")
     if options.batch is None:
-        options.batch = {"deploy": 1, "dense": 1}.get(options.subject, 8)
+        options.batch = {"deploy": 1, "dense": 2}.get(options.subject, 8)
     rows = measures[options.subject](options)
     if options.out:
         from res2net.bench.protocol import append_rows
