@@ -137,8 +137,8 @@ def dense_speed() -> str:
 def evaluators() -> str:
     """Evaluators and decoders, ours and the plain way."""
     rows = read_results("evaluators.csv")
-    cells = [(row["case"], row["median_ms"], row["speed_over_other"] or "–") for row in rows]
-    return markdown(("case", "ms", "× over the other"), cells) + about(rows[-1])
+    cells = [(row["case"], row["median_ms"], row["speed_of_ours"] or "–") for row in rows]
+    return markdown(("case", "ms", "× of ours over it"), cells) + about(rows[-1])
 
 
 def demo() -> str:

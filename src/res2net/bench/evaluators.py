@@ -1,4 +1,4 @@
-"""COCO's AP by our wrapper beside faster-coco-eval called directly; peaks of heat maps."""
+"""COCO's AP by our wrapper, by faster-coco-eval called directly, by torchmetrics; peaks of maps."""
 
 from __future__ import annotations
 
@@ -16,22 +16,28 @@ from res2net.metrics.coco import coco_scores, ground_truth, results
 from res2net.metrics.detections import Detections
 from res2net.tasks.pose.inference import peaks
 
+Tensors = dict[str, torch.Tensor]
 IMAGES, FOUND = 200, 50  # images; detections in each
 HEAT = (32, len(COCO_PERSON.names), 64, 48)  # maps of 32 objects at 256x192
-CASES = ("coco ours", "coco faster-coco-eval", "peaks ours", "peaks one by one")
-PAIRS = (("coco ours", "coco faster-coco-eval"), ("peaks ours", "peaks one by one"))
+OURS = {  # case of others → what does the same here
+    "coco faster-coco-eval": "coco ours",
+    "coco torchmetrics": "coco ours",
+    "peaks one by one": "peaks ours",
+}
 
 
 def make() -> dict[str, Callable[[], object]]:
-    """Case → what to time; both of a pair do the same work to the same end."""
+    """Case → what to time; cases of one kind do the same work to the same end."""
     chance = np.random.default_rng(0)
     scenes = [generate(index, 0, SceneRules()) for index in range(IMAGES)]
     found = [_detections(scene, chance) for scene in scenes]
     truth, rows = ground_truth(scenes, CLASSES, "bbox"), results(found, "bbox")
+    tensors = [_as_tensors(each) for each in found], [_truth_as_tensors(each) for each in scenes]
     heat = torch.rand(HEAT, generator=torch.Generator().manual_seed(0))
     return {
         "coco ours": lambda: coco_scores(scenes, found, CLASSES),
         "coco faster-coco-eval": lambda: _directly(truth, rows),
+        "coco torchmetrics": lambda: _by_torchmetrics(*tensors),
         "peaks ours": lambda: peaks(heat),
         "peaks one by one": lambda: peaks_one_by_one(heat.numpy()),
     }
@@ -50,6 +56,31 @@ def _directly(truth: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
         job.accumulate()
         job.summarize()
     return job.stats
+
+
+def _by_torchmetrics(found: list[Tensors], marked: list[Tensors]) -> Any:
+    """As people who train with Lightning do, on the same library."""
+    from torchmetrics.detection import MeanAveragePrecision
+
+    score = MeanAveragePrecision(backend="faster_coco_eval")
+    score.update(found, marked)
+    return score.compute()
+
+
+def _as_tensors(found: Detections) -> Tensors:
+    arrays = {"boxes": found.boxes, "scores": found.scores, "labels": found.labels}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _truth_as_tensors(scene: Scene) -> Tensors:
+    objects = scene.objects
+    assert objects is not None
+    return {
+        "boxes": torch.from_numpy(objects.boxes),
+        "labels": torch.from_numpy(objects.labels),
+        "area": torch.from_numpy(objects.areas),
+        "iscrowd": torch.from_numpy(objects.ignored).long(),
+    }
 
 
 def peaks_one_by_one(heat: np.ndarray[Any, np.dtype[np.float32]]) -> Any:

@@ -67,7 +67,11 @@ def coco_scores(
             "COCO's measures need faster-coco-eval: pip install 'res2net[tasks]'"
         ) from None
     truth = COCO(ground_truth(scenes, classes, kind))
-    guesses = truth.loadRes(results(found, kind))
+    rows = results(found, kind)
+    if kind == "bbox":  # else the library draws a polygon around each, and never looks at it
+        for row in rows:
+            row["segmentation"] = ()
+    guesses = truth.loadRes(rows)
     job = COCOeval_faster(
         truth, guesses, kind, kpt_oks_sigmas=None if sigmas is None else list(sigmas)
     )
@@ -78,12 +82,12 @@ def coco_scores(
     names = _KEYPOINT_STATS if kind == "keypoints" else _BOX_STATS
     stats = dict(zip(names, map(_percent, job.stats), strict=False))
     precision = job.eval["precision"][:, :, :, 0, -1]  # (T, R, classes) of all sizes
-    marked = np.zeros(len(classes), np.int64)
-    sizes = np.zeros(len(SIZES), np.int64)
-    for scene in scenes:
-        objects = _objects(scene)
-        np.add.at(marked, objects.labels[~objects.ignored], 1)
-        np.add.at(sizes, size_index(objects.areas[~objects.ignored]), 1)
+    objects = [_objects(scene) for scene in scenes]
+    counted = [~each.ignored for each in objects]
+    labels = [each.labels[keep] for each, keep in zip(objects, counted, strict=True)]
+    areas = [each.areas[keep] for each, keep in zip(objects, counted, strict=True)]
+    marked = np.bincount(np.concatenate([[], *labels]).astype(np.int64), minlength=len(classes))
+    sizes = np.bincount(size_index(np.concatenate([[], *areas])), minlength=len(SIZES))
     return CocoScores(
         kind=kind,
         stats=stats,
@@ -124,29 +128,28 @@ def ground_truth(scenes: Sequence[Scene], classes: Sequence[str], kind: Kind) ->
 
 def results(found: Sequence[Detections], kind: Kind) -> list[dict[str, Any]]:
     """Detections as COCO's result file has them."""
-    rows: list[dict[str, Any]] = []
-    for number, each in enumerate(found, 1):
-        if not len(each):
-            continue
-        scores, labels = each.scores.tolist(), (each.labels + 1).tolist()
-        name, shapes = _shapes(each, kind)
-        rows += [
-            {"image_id": number, "category_id": label, "score": score, name: shape}
-            for label, score, shape in zip(labels, scores, shapes, strict=True)
-        ]
-    return rows
+    filled = [each for each in found if len(each)]
+    if not filled:
+        return []
+    name, shapes = _shapes(filled, kind)
+    images = np.repeat(np.arange(1, len(found) + 1), [len(each) for each in found]).tolist()
+    labels = (np.concatenate([each.labels for each in filled]) + 1).tolist()
+    scores = np.concatenate([each.scores for each in filled]).tolist()
+    return [
+        {"image_id": image, "category_id": label, "score": score, name: shape}
+        for image, label, score, shape in zip(images, labels, scores, shapes, strict=True)
+    ]
 
 
-def _shapes(each: Detections, kind: Kind) -> tuple[str, Sequence[Any]]:
-    """COCO's name for a detection's shape, and that of each; lists are made all at once."""
+def _shapes(found: Sequence[Detections], kind: Kind) -> tuple[str, Sequence[Any]]:
+    """COCO's name for the shape of a detection, and those of all; lists are made all at once."""
     if kind == "bbox":
-        boxes = each.boxes
+        boxes = np.concatenate([each.boxes for each in found])
         return "bbox", np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).tolist()
     if kind == "segm":
-        assert each.masks is not None
-        return "segmentation", each.masks
-    assert each.keypoints is not None
-    return "keypoints", each.keypoints.reshape(len(each), -1).tolist()
+        return "segmentation", [mask for each in found for mask in each.masks or ()]
+    points = np.concatenate([each.keypoints for each in found if each.keypoints is not None])
+    return "keypoints", points.reshape(len(points), -1).tolist()
 
 
 def _objects(scene: Scene) -> Objects:
