@@ -41,7 +41,7 @@ TWINS = Study(
     classes=CLASSES,
     pixels=PIXELS,
     recipe="cifar-short",
-    settings={"train.epochs": 15, "train.precision": "bf16"},
+    settings={"train.epochs": 8, "train.precision": "bf16"},
 )
 
 SHIPPED = Study(

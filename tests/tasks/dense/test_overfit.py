@@ -35,6 +35,7 @@ pytestmark = pytest.mark.filterwarnings(
     r"ignore:.*isinstance\(treespec, LeafSpec\).*",  # Lightning 2.6 on torch 2.14
 )
 COUNT = 8
+SMALLER = "res2net26_small"  # half of res2net18's multiply-adds
 
 
 def learn_by_heart(
@@ -47,6 +48,7 @@ def learn_by_heart(
     epochs: int,
     lr: float = 1e-3,
     count: int = COUNT,
+    network: str = "res2net18",
     **head: Any,
 ) -> Scores:
     """Train on a few scenes without variation and measure on the same."""
@@ -58,7 +60,7 @@ def learn_by_heart(
     assert len(few) == count
     images: Scenes = replace(every, train=few, val=few)
     config = RunConfig(
-        model="res2net18",
+        model=network,
         data=data,
         recipe="scratch",
         task=task.name,
@@ -153,14 +155,18 @@ def anything(scene: Scene) -> bool:
 @pytest.mark.filterwarnings("ignore:.*2 boxes left out that have no area.*")  # BCCD's own
 def test_detection(shared_data: Path) -> None:
     data, fits = real(shared_data, "voc", "bccd"), few_objects(20, 18)
-    found = learn_by_heart("detect", data, fits, size=256, epochs=150, channels=64, regions=64)
+    found = learn_by_heart(
+        "detect", data, fits, size=256, epochs=100, network=SMALLER, channels=64, regions=64
+    )
     assert found.summary()["ap50"] >= 90
 
 
 @pytest.mark.slow
 def test_instances(shared_data: Path) -> None:
     data, fits = real(shared_data, "coco", "coco"), few_objects(48, 5)
-    found = learn_by_heart("instances", data, fits, size=256, epochs=200, channels=64, regions=64)
+    found = learn_by_heart(
+        "instances", data, fits, size=256, epochs=150, network=SMALLER, channels=64, regions=64
+    )
     assert found.summary()["ap50"] >= 90
     assert found.summary()["mask_ap50"] >= 90
 
