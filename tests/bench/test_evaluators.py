@@ -14,6 +14,7 @@ def test_pairs_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     cases = evaluators.make()
     assert set(evaluators.OURS) | set(evaluators.OURS.values()) == set(cases)
     ours, theirs = cases["coco ours"](), cases["coco faster-coco-eval"]()
+    np.testing.assert_array_equal(theirs, cases["coco faster-coco-eval, rows ready"]())  # type: ignore[arg-type]
     assert ours.stats["ap50"] == pytest.approx(100 * theirs[1], abs=1e-9)  # type: ignore[attr-defined, index]
     assert ours.stats["ap50"] > 1  # type: ignore[attr-defined]
     assert ours.stats["ap50"] == pytest.approx(100 * cases["coco torchmetrics"]()["map_50"].item())  # type: ignore[attr-defined, index]
