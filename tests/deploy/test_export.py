@@ -19,7 +19,7 @@ from res2net.deploy.pictures import of_samples
 from res2net.deploy.targets import TARGETS
 from res2net.errors import UserError
 from res2net.models.card import ModelCard
-from res2net.native.library import why_not
+from res2net.native.binding import why_not
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import ResNetVariant
 from res2net.runtime.engines import openvino_core

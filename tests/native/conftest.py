@@ -13,7 +13,7 @@ from res2net.data.preprocess import default_preprocess
 from res2net.deploy.fold import fold_batchnorm
 from res2net.deploy.program import Program
 from res2net.models.network import Network
-from res2net.native.library import why_not
+from res2net.native.binding import why_not
 
 TOLERANCE = {"bf16": 2e-2, "fp32": 1e-5}  # relative L2, the contract's
 Pair = Callable[[Network], Program]

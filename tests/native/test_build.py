@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from res2net.native import library
+from res2net.native import binding
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,5 +28,5 @@ def test_a_machine_without_a_compiler(tmp_path, monkeypatch):
     assert "no-such-compiler" in done.stdout + done.stderr
     assert not list(built.rglob("_res2net*"))
 
-    monkeypatch.setattr(library, "_file", lambda: None)
-    assert library.why_not() == "it was installed without a C++ compiler"
+    monkeypatch.setattr(binding, "_file", lambda: None)
+    assert binding.why_not() == "it was installed without a C++ compiler"

@@ -15,8 +15,8 @@ SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-o
 CASES = """
 import sys
 from pathlib import Path
-from res2net.native import library
-library._file = lambda: Path(sys.argv[1])
+from res2net.native import binding
+binding._file = lambda: Path(sys.argv[1])
 import numpy as np
 from res2net.native.network import NativeNetwork
 from res2net.native.program import NativeProgram

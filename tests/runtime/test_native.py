@@ -12,7 +12,7 @@ from PIL import Image
 
 from res2net.deploy.export import export
 from res2net.errors import UserError
-from res2net.native.library import INSTRUCTIONS, why_not
+from res2net.native.binding import INSTRUCTIONS, why_not
 from res2net.runtime.artifact import Artifact
 from res2net.runtime.engines import Native, OpenVino
 from res2net.runtime.main import main

@@ -25,7 +25,7 @@ from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quiet import quietly
 from res2net.errors import UserError
 from res2net.models.factory import create_model
-from res2net.native.library import why_not
+from res2net.native.binding import why_not
 from res2net.native.network import NativeNetwork
 from res2net.paper.networks import find_variant
 from res2net.paper.variant import ResNetVariant

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from res2net.errors import UserError, did_you_mean
-from res2net.native.library import why_not
+from res2net.native.binding import why_not
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

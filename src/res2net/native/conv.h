@@ -5,7 +5,7 @@
 
 namespace r2n {
 
-// What Python says of a convolution; the fields' order is that of `library.py`.
+// What Python says of a convolution; the fields' order is that of `binding.py`.
 struct ConvSpec {
   int32_t input, input_channel, channels;  // channels of the input that are read
   int32_t outputs, groups, kernel, stride, rows;

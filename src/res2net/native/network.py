@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from res2net.native.library import ConvSpec, PoolSpec, library
+from res2net.native.binding import ConvSpec, PoolSpec, library
 from res2net.native.program import Array, NativeProgram
 
 Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)

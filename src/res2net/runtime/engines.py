@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.errors import UserError
-from res2net.native.library import why_not
+from res2net.native.binding import why_not
 from res2net.native.network import NativeNetwork
 from res2net.native.program import NativeProgram, faster
 from res2net.runtime.artifact import Artifact
