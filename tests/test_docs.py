@@ -120,6 +120,8 @@ def test_the_readmes_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     shutil.copy(tmp_path / "cells" / "JPEGImages" / "5.png", tmp_path / "slides")
     assert len(SHELL) >= 6
     for line in SHELL:
-        assert main(shlex.split(line)[1:]) == 0, line
+        words = shlex.split(line)[1:]
+        brief = ["--train.epochs", "1"] if words[0] == "train" else []
+        assert main([*words, *brief]) == 0, line
     assert (tmp_path / "runs" / "photos" / "report.md").is_file()
     assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 13
