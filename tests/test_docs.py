@@ -79,7 +79,7 @@ def test_every_option_named_in_the_pages_exists() -> None:
         f"--{name}"
         for command in COMMANDS
         for name in import_module(module_of(command)).make_parser().names()
-    } | {"--nproc_per_node", "--check", "--resume"}
+    } | {"--nproc_per_node", "--check", "--resume", "--rm"}
     known |= set(run_parser()._option_string_actions)
     for page in PAGES:
         for option in re.findall(r"(?<![\w-])(--[a-z][\w.-]+)", page.read_text()):
