@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NATIVE := setup.py $(wildcard src/res2net/native/*.cpp src/res2net/native/*.h)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-slow check format clean
+.PHONY: help demo test test-slow check format docs dist clean
 
 help:
 	@echo "make demo       train a small Res2Net on scanned digits, show scores and pictures"
@@ -14,6 +14,8 @@ help:
 	@echo "make test-slow  the slow tests"
 	@echo "make check      ruff and mypy"
 	@echo "make format     ruff format and the safe fixes"
+	@echo "make docs       the API reference, in site/"
+	@echo "make dist       sdist and wheel, in dist/"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -47,5 +49,12 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.dev
+	$(BIN)/python tools/make_docs.py
+
+# The sdist first, then the wheel from it: what is not in the one is not in the other.
+dist: $(VENV)/.dev
+	$(BIN)/python -m build --no-isolation
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

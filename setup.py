@@ -1,21 +1,19 @@
 """The native engine, for machines with a C++ compiler; without one the rest installs as well."""
 
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
 
-SOURCES = ("api", "conv", "kernels_avx512", "network", "simple")
+NATIVE = Path("src/res2net/native")
 WINDOWS = sys.platform == "win32"
 
 setup(
     ext_modules=[
         Extension(
             "res2net.native._res2net",
-            [f"src/res2net/native/{name}.cpp" for name in SOURCES],
-            depends=[
-                f"src/res2net/native/{name}.h"
-                for name in ("conv", "kernels", "network", "pool", "simple")
-            ],
+            [file.as_posix() for file in sorted(NATIVE.glob("*.cpp"))],
+            depends=[file.as_posix() for file in sorted(NATIVE.glob("*.h"))],
             language="c++",
             optional=True,
             extra_compile_args=[]

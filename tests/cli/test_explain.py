@@ -64,8 +64,9 @@ def test_marked_images(cli: Cli, tiny_run: Path, tmp_path: Path) -> None:
     assert facts["marks"] == "masks"
     assert facts["summary"][0]["size"] == "all"
     assert (out / "concentration.csv").read_text().count(",all,") == facts["images"]
-    with Image.open(out / "concentration.png") as picture:
-        assert picture.width == 1200
+    for name in ("concentration.png", "sheet.png"):
+        with Image.open(out / name) as picture:
+            assert picture.width == 1200
 
 
 def test_images_alone_use_the_shipped_network(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from res2net.explain.overlay import DIM, heat_overlay
+from res2net.explain.overlay import DIM, FINE, LINE, heat_overlay, outlined
 
 
 def test_no_heat_is_a_dim_picture_and_full_heat_glows() -> None:
@@ -35,3 +35,16 @@ def test_shapes_and_ranges_are_checked() -> None:
         heat_overlay(image, np.full((4, 6), 1.5))
     with pytest.raises(ValueError, match="must be 0 to 1"):
         heat_overlay(image, np.full((4, 6), np.nan))
+
+
+def test_an_outline_runs_along_the_inner_edge_and_along_the_border() -> None:
+    image = np.full((5 * FINE // 2, FINE, 3), 100, np.uint8)  # a line is 2 pixels wide
+    inside = np.zeros(image.shape[:2], bool)
+    inside[20:60, 50:] = True
+    out = outlined(image, inside)
+    drawn = (out == LINE).all(axis=2)
+    wanted = inside.copy()
+    wanted[22:58, 52:-2] = False
+    assert (drawn == wanted).all()
+    assert (out[~drawn] == 100).all()
+    assert (outlined(image, np.zeros_like(inside)) == image).all()

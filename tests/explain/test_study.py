@@ -14,7 +14,16 @@ from res2net.data.preprocess import default_preprocess
 from res2net.data.scene import Objects, Scene, Scenes
 from res2net.errors import UserError
 from res2net.explain.sheets import draw_concentration
-from res2net.explain.study import Row, as_csv, known_by_all, marks_of, study, summarise, together
+from res2net.explain.study import (
+    Case,
+    Row,
+    as_csv,
+    known_by_all,
+    marks_of,
+    study,
+    summarise,
+    together,
+)
 from res2net.explain.subject import Explained, Subject, UnexplainedError
 from res2net.models.card import ModelCard
 
@@ -58,7 +67,8 @@ def scenes() -> Scenes:
 
 def test_classes_by_name_are_measured_on_their_own_objects() -> None:
     red = Red("red", ("ball", "kite", "tree"))
-    rows = study([red], scenes(), scenes().val, "boxes")
+    shown: list[Case] = []
+    rows = study([red], scenes(), scenes().val, "boxes", show=shown.append)
     assert red.asked == [1, 0]
     kite, small, ball, medium = rows
     assert (kite.explained, kite.energy, kite.hit, kite.size) == ("kite", 1.0, True, "all")
@@ -66,6 +76,8 @@ def test_classes_by_name_are_measured_on_their_own_objects() -> None:
     assert (ball.explained, ball.energy, ball.hit, ball.size) == ("ball", 0.0, False, "all")
     assert (medium.explained, medium.energy, medium.size) == ("ball", 0.0, "medium")
     assert kite.area == 400 / 128**2  # the crowd does not count
+    (case,) = shown  # the image's first mark
+    assert (case.name, case.maps[0].label, int(case.inside.sum())) == ("a", "kite", 400)
 
 
 def test_without_a_common_name_all_objects_are_one_mark() -> None:

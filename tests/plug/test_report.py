@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from res2net import convert
 
 
-def test_report_in_every_form(make_net: Any) -> None:
+def test_report_in_every_form(make_net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     converted, report = convert(make_net(32, groups=4), width=32, scale=2, image_size=32)
     first, second = report.blocks
     assert (first.form, first.stride, first.kernel) == ("pooled", 2, (3, 3))
@@ -30,11 +31,14 @@ def test_report_in_every_form(make_net: Any) -> None:
     assert f"{second.params[0]:,} → {second.params[1]:,}" in row
     assert not any(line.endswith(" ") for line in text.splitlines())
 
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert str(report) == text  # in a notebook rich shows a table by itself, and writes none
+
     table = [line for line in report.markdown().splitlines() if line.startswith("|")]
     assert len(table) == 2 + len(report.blocks)
     assert len({line.count("|") for line in table}) == 1
 
-    console = Console(width=200)
+    console = Console(width=200, force_jupyter=False)
     with console.capture() as capture:
         console.print(report)
     assert "pooled, stride 2" in capture.get()

@@ -153,12 +153,13 @@ def explain_images(
     """An overlay for each image and network, the sheet, and all figures as JSON."""
     from res2net.data.decode import decode
     from res2net.explain.overlay import heat_overlay
-    from res2net.explain.sheets import Sheet, draw_sheet
+    from res2net.explain.sheets import ON_A_SHEET, Sheet, draw_sheet
 
     wanted = options["class"]
     numbers = [None if wanted is None else subject.number_of(wanted) for subject in subjects]
     tiles: list[Sheet] = []
     records: list[dict[str, Any]] = []
+    done = 0
     for file in track(files, len(files), "explaining"):
         try:
             image = decode(file)
@@ -174,18 +175,21 @@ def explain_images(
             continue
         make_folder(options.out, "--out")
         pixels = image.permute(1, 2, 0).contiguous().numpy()
-        stem = f"{len(tiles):05d}-{file.stem}" if len(files) > 1 else file.stem
+        stem = f"{done:05d}-{file.stem}" if len(files) > 1 else file.stem
         for n, (subject, found) in enumerate(zip(subjects, maps, strict=True)):
             overlay = f"{stem}{f'-{n + 1}' if len(subjects) > 1 else ''}.png"
             write_bytes(options.out / overlay, _png(heat_overlay(pixels, found.heat)))
             records.append(_record(file, subject, found, overlay, inside))
-        tiles.append(Sheet(name=file.name, image=pixels, maps=maps))
-    if not tiles:
+        if done < ON_A_SHEET:
+            tiles.append(Sheet(name=file.name, image=pixels, maps=maps, inside=inside))
+        done += 1
+    if not done:
         raise UserError(f"none of the {len(files)} images could be explained")
     draw_sheet(
         tiles,
         [subject.name for subject in subjects],
         options.out / "sheet.png",
+        images=done,
         note=_note(subjects),
     )
     write_text(options.out / "explanations.json", json.dumps(records, indent=2) + "\n")
@@ -264,8 +268,8 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     from res2net.data.scenes.options import SceneOptions
     from res2net.data.scenes.readers import read_scenes
     from res2net.data.source import parse_source
-    from res2net.explain.sheets import draw_concentration
-    from res2net.explain.study import MARKS, as_csv, known_by_all, study, summarise
+    from res2net.explain.sheets import ON_A_SHEET, Sheet, draw_concentration, draw_sheet
+    from res2net.explain.study import MARKS, Case, as_csv, known_by_all, study, summarise
 
     source = parse_source(options.data)
     if source.format not in MARKS:
@@ -277,6 +281,14 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     scenes = read_scenes(source, SceneOptions(marks=marks))
     chosen = (scenes.val if options.split == "val" else scenes.train)[: options.limit]
     common = known_by_all(subjects, scenes, marks)
+    tiles: list[Sheet] = []
+
+    def show_case(case: Case) -> None:
+        if len(tiles) < ON_A_SHEET:
+            pixels = case.image.permute(1, 2, 0).contiguous().numpy()
+            name = Path(case.name).name
+            tiles.append(Sheet(name=name, image=pixels, maps=case.maps, inside=case.inside))
+
     rows = study(
         subjects,
         scenes,
@@ -285,6 +297,7 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
         level=options.level,
         wanted=options["class"],
         track=track,
+        show=show_case,
     )
     folder = options.out
     make_folder(folder, "--out")
@@ -309,11 +322,13 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     }
     write_text(folder / "concentration.json", json.dumps(facts, indent=2) + "\n")
     draw_concentration(summaries, folder / "concentration.png", subtitle=subtitle)
+    names = [subject.name for subject in subjects]
+    draw_sheet(tiles, names, folder / "sheet.png", images=images, note=_note(subjects))
     table = _summary_table(summaries)
     table.caption = f"{subtitle}. Sizes of objects as COCO has them; ± is the standard error."
     table.caption_justify = "left"
     show(table)
-    print(f"tables and plot: {folder}")
+    print(f"sheet.png, concentration.csv, .json and .png: {folder}")
 
 
 def _summary_table(summaries: Sequence[Summary]) -> Table:

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
+from PIL import Image, ImageFilter
 
 COLOURS = "inferno"  # dark to bright: readable without colour, and by the colour-blind
 STRONGEST = 0.75  # share of the heat's colour where it is highest
+LINE = (0, 229, 255)  # of an outline: a colour that heat never has
+FINE = 110  # an outline is this part of the longer side wide
 DIM = 0.45  # brightness that is left of the picture where there is none
 
 
@@ -36,3 +39,20 @@ def heat_overlay(image: npt.NDArray[np.uint8], heat: npt.NDArray[Any]) -> npt.ND
     cover = STRONGEST * share
     mixed = (1 - cover) * dimmed + cover * colours
     return mixed.round().astype(np.uint8)
+
+
+def outlined(image: npt.NDArray[np.uint8], inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """The picture with a line along the inner edge of what is marked.
+
+    Args:
+        image: uint8 (H, W, 3).
+        inside: (H, W).
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    width = max(1, round(max(inside.shape) / FINE))
+    padded = Image.fromarray(np.pad(inside, width))  # the image's border is an edge too
+    kept = np.asarray(padded.convert("L").filter(ImageFilter.MinFilter(2 * width + 1))) > 0
+    edge = inside & ~kept[width:-width, width:-width]
+    return np.where(edge[..., None], np.array(LINE, np.uint8), image)

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from res2net.drawing.canvas import (
     BLUE,
     GREY,
@@ -16,6 +19,7 @@ from res2net.drawing.canvas import (
     MARGIN,
     ORANGE,
     PALE,
+    RED,
     TOP,
     WIDTH,
     Picture,
@@ -27,7 +31,8 @@ from res2net.drawing.canvas import (
     measure,
     write,
 )
-from res2net.explain.overlay import heat_overlay
+from res2net.explain.concentration import concentration
+from res2net.explain.overlay import heat_overlay, outlined
 from res2net.explain.study import Summary
 from res2net.explain.subject import Explained
 from res2net.metrics.sizes import SIZES
@@ -45,14 +50,18 @@ class Sheet:
     name: str
     image: Picture
     maps: Sequence[Explained]
+    inside: npt.NDArray[np.bool_] | None = None  # (H, W), outlined
 
 
-def draw_sheet(tiles: Sequence[Sheet], networks: Sequence[str], path: Path, *, note: str) -> None:
-    """Each image beside its maps.
+def draw_sheet(
+    tiles: Sequence[Sheet], networks: Sequence[str], path: Path, *, images: int, note: str
+) -> None:
+    """Each image beside its maps; what is marked is outlined, and the heat inside it told.
 
     Args:
         tiles: the first ``ON_A_SHEET`` are drawn.
         networks: names, in the order of the maps.
+        images: how many there are in all.
         note: what people must know of the networks; may be empty.
 
     Raises:
@@ -64,36 +73,49 @@ def draw_sheet(tiles: Sequence[Sheet], networks: Sequence[str], path: Path, *, n
     fields = COLUMNS // wide  # the tile's size does not depend on how few there are
     room = (WIDTH - 2 * MARGIN - (fields - 1) * APART) / fields
     side = int((room - (wide - 1) * GAP) / wide)
-    pitch = side + 2 * LINE + 34
-    height = TOP + math.ceil(len(shown) / groups) * pitch + MARGIN
+    marked = any(each.inside is not None for each in shown)
+    pitch = side + (3 if marked else 2) * LINE + 34
+    head = TOP + (LINE if note else 0)
+    height = head + math.ceil(len(shown) / groups) * pitch + MARGIN
     level = shown[0].maps[0].level
-    part = "" if len(shown) == len(tiles) else f", the first of {len(tiles):,}"
+    part = "" if len(shown) == images else f", the first of {images:,}"
     subtitle = (
         f"{counted(len(shown), 'image')}{part}, level {level}: bright speaks for the class; "
         f"% is the {shown[0].maps[0].meaning}"
     )
-    if note:
-        subtitle = f"{note}; {subtitle}"
+    if marked:
+        subtitle += "; outlined: what is marked; even: of an even map"
     title = "Class activation maps: " + " and ".join(networks)
     with headed_figure(path, height, fit(title, WIDTH - 2 * MARGIN, 12), subtitle) as figure:
+        write(figure, fit(note, WIDTH - 2 * MARGIN, 8), MARGIN, 76 + LINE, color=RED)
         for i, each in enumerate(shown):
             row, column = divmod(i, groups)
-            left, top = MARGIN + column * (room + APART), TOP + row * pitch
+            left, top = MARGIN + column * (room + APART), head + row * pitch
             heats = [heat_overlay(each.image, found.heat) for found in each.maps]
             for j, picture in enumerate((each.image, *heats)):
+                if each.inside is not None:
+                    picture = outlined(picture, each.inside)
                 x = left + j * (side + GAP)
                 figure.figimage(letterbox(picture, side), round(x), round(height - top - side))
                 if j == 0:
                     write(figure, fit(each.name, side, 6), x, top + side + 14, size=6, color=GREY)
                     continue
-                _explain(figure, networks[j - 1], each.maps[j - 1], x, top + side, side)
+                found = each.maps[j - 1]
+                score = f" {100 * found.score:.0f} %"
+                label = fit(found.label, side - measure(score, 7), 7)
+                y = top + side + 14
+                write(figure, fit(networks[j - 1], side, 6), x, y, size=6, color=GREY)
+                write(figure, label + score, x, y + LINE, size=7, color=INK)
+                if each.inside is not None:
+                    text = fit(_inside(found, each.inside), side, 6)
+                    write(figure, text, x, y + 2 * LINE, size=6, color=GREY)
 
 
-def _explain(figure: object, network: str, found: Explained, x: float, y: float, side: int) -> None:
-    score = f" {100 * found.score:.0f} %"
-    label = fit(found.label, side - measure(score, 7), 7)
-    write(figure, fit(network, side, 6), x, y + 14, size=6, color=GREY)  # type: ignore[arg-type]
-    write(figure, label + score, x, y + 14 + LINE, size=7, color=INK)  # type: ignore[arg-type]
+def _inside(found: Explained, inside: npt.NDArray[np.bool_]) -> str:
+    measured = concentration(found.heat, inside, found.seen)
+    if measured is None:
+        return "nothing to measure"
+    return f"{100 * measured.energy:.0f} % inside, even {100 * measured.area:.0f} %"
 
 
 def draw_concentration(summaries: Sequence[Summary], path: Path, *, subtitle: str) -> None:

@@ -57,6 +57,16 @@ class Mark:
         return parts
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Case:
+    """A mark of an image and what each network shows for it, to be drawn."""
+
+    name: str  # of the image
+    image: Tensor  # uint8 (3, H, W)
+    inside: npt.NDArray[np.bool_]  # (H, W), all objects of the mark
+    maps: tuple[Explained, ...]  # in the order of the networks
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """A map and what it lies on."""
@@ -95,6 +105,7 @@ def study(
     level: str | None = None,
     wanted: str | None = None,
     track: Track | None = None,
+    show: Callable[[Case], None] | None = None,
 ) -> list[Row]:
     """Explain every image and measure the maps.
 
@@ -104,6 +115,7 @@ def study(
     Args:
         chosen: images of ``scenes``.
         wanted: explain this class only, on all objects unless the data name it too.
+        show: gets the first mark of each image that could be measured.
 
     Raises:
         UserError: nothing could be measured.
@@ -119,8 +131,15 @@ def study(
             found = [m for m in found if m.name == wanted] if wanted in common else together(found)
         else:
             found = [m for m in found if m.name in common] if common else together(found)
+        shown = False
         for mark in found:
-            rows += _measured(chosen[i].name, image, mark, subjects, level, wanted)
+            maps = _maps(chosen[i].name, image, mark, subjects, level, wanted)
+            measured = list(_measured(chosen[i].name, mark, subjects, maps))
+            rows += measured
+            if show and measured and not shown:
+                inside = mark.by_size()["all"]
+                show(Case(name=chosen[i].name, image=image, inside=inside, maps=maps))
+                shown = True
     if not rows:
         raise UserError(
             f"{scenes.name}: none of {len(chosen)} images has a mark that the network sees and "
@@ -136,15 +155,15 @@ def known_by_all(subjects: Sequence[Subject], scenes: Scenes, marks: Marks) -> t
     return tuple(name for name in scenes.classes if all(name in s.classes for s in subjects))
 
 
-def _measured(
+def _maps(
     name: str,
     image: Tensor,
     mark: Mark,
     subjects: Sequence[Subject],
     level: str | None,
     wanted: str | None,
-) -> Iterator[Row]:
-    """A row for each size and network; none where one of them cannot be measured: all compare."""
+) -> tuple[Explained, ...]:
+    """A map of each network; none where one of them has nothing to explain: all compare."""
     asked = mark.name if wanted is None else wanted
     maps: list[Explained] = []
     for subject in subjects:
@@ -153,7 +172,16 @@ def _measured(
             maps.append(subject.explain(image, wanted=number, level=level))
         except UnexplainedError as error:
             warnings.warn(f"left out: {name}: {error}", stacklevel=1)
-            return
+            return ()
+    return tuple(maps)
+
+
+def _measured(
+    name: str, mark: Mark, subjects: Sequence[Subject], maps: Sequence[Explained]
+) -> Iterator[Row]:
+    """A row for each size and network; none where one of them cannot be measured."""
+    if not maps:
+        return
     for size, inside in mark.by_size().items():
         found = [concentration(each.heat, inside, each.seen) for each in maps]
         for subject, each, measured in zip(subjects, maps, found, strict=True):

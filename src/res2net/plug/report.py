@@ -56,7 +56,8 @@ class ConversionReport:
         from rich.console import Console
 
         text = StringIO()
-        Console(file=text, width=_PLAIN_WIDTH, color_system=None).print(self.__rich__())
+        plain = Console(file=text, width=_PLAIN_WIDTH, color_system=None, force_jupyter=False)
+        plain.print(self.__rich__())
         lines = [line.rstrip() for line in text.getvalue().splitlines()]
         return "\n".join([self._summary(), "", *lines, *self.notes])
 

@@ -1,0 +1,155 @@
+"""The package as people get it: sdist, wheel, and what is installed from it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+import tarfile
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+import res2net
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "res2net"
+TOP = (
+    *("pyproject.toml", "setup.py", "MANIFEST.in", "README.md"),
+    *("LICENSE", "NOTICE", "CHANGELOG.md", "CITATION.cff"),
+)
+SHIPPED = ("model.safetensors", "model.json")
+MADE = ("__pycache__", "*.so", "*.pyd", "*.egg-info")  # never travels
+# Ours runs without torch; torch is there to be compared with.
+NATIVE = """
+from res2net.native.library import library, why_not
+library()
+if why_not() is None:
+    import numpy as np
+    import torch
+    from res2net import create_model
+    from res2net.data.preprocess import default_preprocess
+    from res2net.deploy.fold import fold_batchnorm
+    from res2net.deploy.native_walk import walk
+    from res2net.deploy.program import Program
+    from res2net.native.network import NativeNetwork
+    torch.manual_seed(0)
+    net = create_model("res2net29_small", num_classes=10).eval()
+    program = Program(fold_batchnorm(net), default_preprocess(32))
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        (wanted,) = program(torch.from_numpy(images))
+    (found,) = NativeNetwork(walk(program), "fp32", 1)(images)
+    np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-4, atol=1e-5)
+print(why_not() or "equal")
+"""
+
+
+def files_of(folder: Path) -> Iterator[str]:
+    """All that is not made by Python or a compiler, relative to the folder."""
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if file.is_file() and not any(fnmatch(part, m) for part in name.split("/") for m in MADE):
+            yield name
+
+
+def test_the_packaging_names_every_file() -> None:
+    packaging = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    data = packaging["package-data"]["res2net"]
+    native = [f"native/{kind}" for kind in packaging["exclude-package-data"]["res2net.native"]]
+    names = list(files_of(SOURCE))
+    assert "py.typed" in names
+    for name in names:
+        if name.endswith(".py"):
+            assert (SOURCE / name).with_name("__init__.py").is_file(), f"{name}: not in a package"
+        else:
+            assert any(fnmatch(name, pattern) for pattern in [*data, *native]), name
+    for name in SHIPPED:
+        assert any(fnmatch(f"shipped/{name}", pattern) for pattern in data), name
+
+
+def run(*words: object, cwd: Path, **extra: str) -> str:
+    """A command away from this repository, without its PYTHONPATH; what it printed."""
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | extra
+    done = subprocess.run(
+        [str(word) for word in words], cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def installed(what: Path, place: Path, **extra: str) -> Path:
+    """Python of a new environment that has the package and sees what else is installed here."""
+    run(sys.executable, "-m", "venv", "--without-pip", place, cwd=what.parent)
+    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    home = Path(run(python, "-c", code, cwd=place).strip())
+    (home / "the_rest.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index")
+    run(*pip, "--no-deps", "--no-build-isolation", what, cwd=place, **extra)
+    where = "import res2net; print(res2net.__file__)"
+    assert Path(run(python, "-c", where, cwd=place).strip()).is_relative_to(home)
+    return python
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``dist/`` of a copy of the sources; it has a shipped network even where we have none yet."""
+    copy = tmp_path_factory.mktemp("wheel") / "sources"
+    shutil.copytree(SOURCE, copy / "src" / "res2net", ignore=shutil.ignore_patterns(*MADE))
+    for name in TOP:
+        shutil.copy(ROOT / name, copy)
+    (copy / "src/res2net/shipped").mkdir(exist_ok=True)
+    for name in SHIPPED:
+        (copy / "src/res2net/shipped" / name).touch()
+    run(sys.executable, "-m", "build", "--no-isolation", cwd=copy)
+    return copy / "dist"
+
+
+@pytest.mark.slow
+def test_sdist_and_wheel_hold_what_they_should(built: Path) -> None:
+    (sdist,), (wheel,) = built.glob("*.tar.gz"), built.glob("*.whl")
+    wanted = {*files_of(SOURCE), *(f"shipped/{name}" for name in SHIPPED)}
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert not ({f"src/res2net/{name}" for name in wanted} | set(TOP)) - names
+    assert not [name for name in names if name.startswith("tests/")]
+    with ZipFile(wheel) as archive:
+        names = {name.removeprefix("res2net/") for name in archive.namelist()}
+    sources = {name for name in wanted if name.endswith((".cpp", ".h"))}
+    assert sources
+    assert not (wanted - sources) - names
+    assert not sources & names
+    assert {Path(name).name for name in names} >= {"LICENSE", "NOTICE"}
+
+
+@pytest.mark.slow
+def test_the_wheel_works_when_installed(built: Path, tmp_path: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    python = installed(wheel, tmp_path / "env")
+    command = python.with_name("res2net")
+    version = run(command, "--version", cwd=tmp_path)
+    assert version == f"res2net {res2net.__version__}\n"
+    assert "25,699,120" in run(command, "info", "res2net50_26w_4s", cwd=tmp_path)
+    assert run(python, "-c", NATIVE, cwd=tmp_path).strip() in (
+        "equal",
+        "this processor lacks AVX-512 with bf16 and VNNI",
+    )
+    assert "usage: res2net-run" in run(python.with_name("res2net-run"), "--help", cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_without_a_compiler_the_sdist_installs_all_the_same(built: Path, tmp_path: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    python = installed(sdist, tmp_path / "env", CC="false", CXX="false")
+    code = "from res2net.native.library import why_not; print(why_not())"
+    assert run(python, "-c", code, cwd=tmp_path) == "it was installed without a C++ compiler\n"
+    assert "25,699,120" in run(
+        python.with_name("res2net"), "info", "res2net50_26w_4s", cwd=tmp_path
+    )
