@@ -13,6 +13,7 @@ from res2net.paper.variant import (
     BigLittleVariant,
     DLAVariant,
     FirstBlock,
+    ParallelVariant,
     ResNetVariant,
     split_channels,
 )
@@ -91,9 +92,9 @@ def residual_block(
             norm_layer=norm_layer,
             act_layer=act_layer,
         )
-    block = Res2NetBasicBlock if basic else Res2NetBottleneck
+    kind = Res2NetBasicBlock if basic else Res2NetBottleneck
     stride_at_entry = basic or first is FirstBlock.PAPER
-    return block(
+    block = kind(
         channels_in,
         channels_out,
         width,
@@ -111,6 +112,9 @@ def residual_block(
         norm_layer=norm_layer,
         act_layer=act_layer,
     )
+    if isinstance(variant, ParallelVariant):
+        block.hierarchical = False
+    return block
 
 
 def drop_path_rates(last: float, blocks: int) -> Iterator[float]:

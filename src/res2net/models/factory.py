@@ -14,10 +14,9 @@ from res2net.models.biglittle import BigLittleNet
 from res2net.models.cifar_baselines import DenseNetBC, WideResNet
 from res2net.models.dla import DLA
 from res2net.models.network import GlobalPool, Network
-from res2net.models.parallel import ParallelResNet
 from res2net.models.resnet import ResNet
 from res2net.models.torchvision_baselines import DenseNet161, InceptionV3
-from res2net.nn.layers import ActLayer, NormLayer
+from res2net.nn.layers import ActLayer, NormLayer, frozen_batch_norm, group_norm
 from res2net.paper.networks import find_variant
 from res2net.paper.variant import (
     BigLittleVariant,
@@ -34,7 +33,7 @@ from res2net.weights.pretrained import open_pretrained
 
 _FAMILIES: dict[type, Callable[..., Network]] = {
     ResNetVariant: ResNet,
-    ParallelVariant: ParallelResNet,
+    ParallelVariant: ResNet,
     DLAVariant: DLA,
     BigLittleVariant: BigLittleNet,
     WideResNetVariant: WideResNet,
@@ -138,8 +137,6 @@ def _row(name: str, options: dict[str, Any], other_options: list[str]) -> Varian
 
 def norm_by_name(name: str) -> NormLayer:
     """The normalisation behind a name of the configuration: "batch", "group" or "frozen"."""
-    from res2net.nn.layers import frozen_batch_norm, group_norm
-
     norms: dict[str, NormLayer] = {
         "batch": nn.BatchNorm2d,
         "group": group_norm,
