@@ -1,4 +1,4 @@
-"""Similarity against pycocotools' own, suppression, and peaks of heat maps."""
+"""Similarity against pycocotools' own, and suppression."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from res2net.data.scene import COCO_PERSON
-from res2net.metrics.keypoints import decode_heatmaps, oks, oks_nms
+from res2net.metrics.keypoints import oks, oks_nms
 
 SIGMAS = COCO_PERSON.sigmas
 
@@ -57,15 +57,6 @@ def test_the_surer_of_two_alike_stays() -> None:
     poses = np.stack([pose(0), pose(0) + 0.1, pose(5)])
     kept = oks_nms(poses, np.array([0.5, 0.9, 0.1]), np.full(3, 4000.0), SIGMAS)
     assert kept.tolist() == [1, 2]
-
-
-def test_peaks_move_a_quarter_toward_the_higher_neighbour() -> None:
-    maps = np.zeros((1, 2, 8, 6))
-    maps[0, 0, 3, 2], maps[0, 0, 3, 3], maps[0, 0, 2, 2] = 1.0, 0.5, 0.4
-    maps[0, 1, 0, 0] = 0.7  # at the border it stays
-    found = decode_heatmaps(maps)
-    assert found[0, 0].tolist() == [2.25, 2.75, 1.0]
-    assert found[0, 1].tolist() == [0, 0, 0.7]
 
 
 def test_each_pose_may_have_its_own_area() -> None:

@@ -63,28 +63,3 @@ def oks_nms(
         alike = oks(poses[rest], poses[best], means, sigmas, visible=None)
         left = rest[alike <= threshold]
     return np.array(kept, np.int64)
-
-
-def decode_heatmaps(maps: Floats) -> Floats:
-    """Places and scores of the peaks of heat maps (N, K, H, W): (N, K, 3) x, y, value.
-
-    The peak moves a quarter of a cell toward its higher neighbour on each axis. Values at or below
-    0 give a score of 0.
-    """
-    n, k, height, width = maps.shape
-    flat = maps.reshape(n, k, -1)
-    where = flat.argmax(axis=2)
-    score = np.take_along_axis(flat, where[..., None], 2)[..., 0]
-    x, y = where % width, where // width
-    inner = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
-    a, b = np.ogrid[:n, :k]
-    right, left = maps[a, b, y, np.minimum(x + 1, width - 1)], maps[a, b, y, np.maximum(x - 1, 0)]
-    below, above = maps[a, b, np.minimum(y + 1, height - 1), x], maps[a, b, np.maximum(y - 1, 0), x]
-    return np.stack(
-        [
-            x + np.where(inner, 0.25 * np.sign(right - left), 0.0),
-            y + np.where(inner, 0.25 * np.sign(below - above), 0.0),
-            np.maximum(score, 0.0),
-        ],
-        axis=2,
-    )
