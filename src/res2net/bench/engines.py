@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ def prepare(case: Case, size: int) -> Call:
         UserError: the maker lacks the network, or is not installed.
     """
     torch.manual_seed(0)
-    net = _network(case.network, case.maker).eval().requires_grad_(False)
+    net = _builder(case.network, case.maker)().eval().requires_grad_(False)
     build: dict[str, Callable[[Case, nn.Module, int], Call]] = {
         "eager": _eager,
         "eager-nchw": _eager,
@@ -83,9 +84,8 @@ def prepare(case: Case, size: int) -> Call:
 def has(network: str, maker: str) -> bool:
     """Whether the maker offers a network of this name."""
     try:
-        with torch.device("meta"):
-            _network(network, maker)
-    except (UserError, NotImplementedError):
+        _builder(network, maker)
+    except UserError:
         return False
     return True
 
@@ -99,9 +99,10 @@ def runs_in(network: str, maker: str, engine: str) -> bool:
     )
 
 
-def _network(network: str, maker: str) -> nn.Module:
+def _builder(network: str, maker: str) -> Callable[[], nn.Module]:
     if maker == "ours":
-        return create_model(network)
+        find_variant(network)
+        return partial(create_model, network)
     try:
         if maker == "timm":
             import timm
@@ -110,13 +111,13 @@ def _network(network: str, maker: str) -> nn.Module:
             entry = timm.models.model_entrypoint(network) if known else None
             if entry is None or not entry.__module__.startswith("timm."):
                 raise UserError(f"timm has no {network}")
-            return entry()
+            return cast(Callable[[], nn.Module], entry)
         from torchvision.models import get_model, list_models
 
         if network not in list_models():
             raise UserError(f"torchvision has no {network}")
         extra = {"init_weights": False} if network == "inception_v3" else {}
-        return get_model(network, weights=None, **extra)
+        return partial(get_model, network, weights=None, **extra)
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed: pip install {error.name}") from None
 
