@@ -1,4 +1,4 @@
-"""What is explained: a trained network of any task that has a score to ask about, or a bare name.
+"""What is explained: a network of any task that has a score to ask about.
 
 Legend: H, W pixels of an image · S side of the square that a classifier sees
 """
@@ -8,25 +8,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from res2net.data.preprocess import default_preprocess
 from res2net.data.transforms import LONGEST, eval_transform, normalise
 from res2net.errors import UserError, did_you_mean
 from res2net.explain.cam import check_level, class_activation_map, enlarged
 from res2net.machine import best_device
 from res2net.models.card import ModelCard
-from res2net.models.factory import create_model
 from res2net.models.network import Network
-from res2net.models.weights import load_target, read_target
-from res2net.paper.networks import NETWORKS
-from res2net.paper.structure import default_classes
-from res2net.runtime.artifact import is_artifact
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
@@ -153,42 +146,3 @@ def placed(heat: Tensor, seen: Box, height: int, width: int) -> npt.NDArray[np.f
     whole[top:bottom, left:right] = enlarged(heat, (bottom - top, right - left))[0]
     highest = float(whole.max())
     return (whole / highest if highest > 0 else whole).numpy()
-
-
-def open_subject(target: str) -> Subject:
-    """A run folder, a checkpoint, a ``.safetensors`` file, or a name with random weights.
-
-    Raises:
-        UserError: nothing there, an artifact, or a network of key-points.
-    """
-    if is_artifact(target):
-        raise UserError(
-            f"{target}: an artifact computes no gradients, so it cannot be explained; give the run "
-            "that it was exported from"
-        )
-    if target in NETWORKS and not Path(target).exists():
-        return _untrained(target)
-    card = read_target(target)[1]
-    name = Path(target).name or card.network
-    if card.task == "classify":
-        return Classifier(name, *load_target(target))
-    from res2net.explain.dense import open_dense
-
-    return open_dense(name, target, card.task)
-
-
-def _untrained(name: str) -> Classifier:
-    """A row of the table with random weights: its structure, no knowledge."""
-    row = NETWORKS[name]
-    classes = default_classes(row)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = create_model(name, num_classes=classes)
-    card = ModelCard(
-        network=name,
-        classes=tuple(map(str, range(classes))),
-        preprocess=default_preprocess(row.size, cifar=row.size == 32),
-    )
-    subject = Classifier(name, model, card)
-    subject.structure_only = True
-    return subject
