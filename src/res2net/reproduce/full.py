@@ -49,6 +49,22 @@ _COCO = Place(
     folder="coco",
     needs="train2017/, val2017/, annotations/ with instances and person_keypoints",
 )
+_CIFAR100 = Place(
+    format="cifar100",
+    folder="cifar100",
+    needs="cifar-100-python.tar.gz, or the folder that it unpacks to",
+)
+_VOC07 = Place(format="voc", folder="VOC2007", needs="the devkit's VOC2007 with trainval and test")
+_VOC12 = Place(
+    format="voc",
+    folder="VOC2012",
+    needs="the devkit's VOC2012 with SegmentationClassAug and train_aug.txt (SBD)",
+)
+_MSRA_B = Place(
+    format="msra-b",
+    folder="MSRA-B",
+    needs="images, masks and the lists of 2,500 and 500 (docs/errata.md says which)",
+)
 TESTS: Mapping[str, Place] = MappingProxyType(  # of salient objects, measured beside MSRA-B
     {
         name.lower(): Place(format="ecssd", folder=name, needs="images and masks")
@@ -57,7 +73,7 @@ TESTS: Mapping[str, Place] = MappingProxyType(  # of salient objects, measured b
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Training:
     """How the paper trains the networks of some tables."""
 
@@ -70,95 +86,18 @@ class Training:
 
 
 TRAININGS: Mapping[str, Training] = MappingProxyType(
-    {
-        "classify-imagenet": Training(
-            task="classify",
-            place=_IMAGENET,
-            recipe="imagenet",
-            images=1_281_167,
-            classes=1000,
-            pixels=224,
-        ),
+    {  # task, place, recipe, images of an epoch, classes, pixels
+        "classify-imagenet": Training("classify", _IMAGENET, "imagenet", 1_281_167, 1000, 224),
         "classify-imagenet-299": Training(
-            task="classify",
-            place=_IMAGENET,
-            recipe="imagenet299",
-            images=1_281_167,
-            classes=1000,
-            pixels=299,
+            "classify", _IMAGENET, "imagenet299", 1_281_167, 1000, 299
         ),
-        "classify-cifar100": Training(
-            task="classify",
-            place=Place(
-                format="cifar100",
-                folder="cifar100",
-                needs="cifar-100-python.tar.gz, or the folder that it unpacks to",
-            ),
-            recipe="cifar",
-            images=50_000,
-            classes=100,
-            pixels=32,
-        ),
-        "detect-voc07": Training(
-            task="detect",
-            place=Place(
-                format="voc",
-                folder="VOC2007",
-                needs="the devkit's VOC2007 with trainval and test",
-            ),
-            recipe="paper",
-            images=5_011,
-            classes=20,
-            pixels=693,  # 600 x 800
-        ),
-        "detect-coco": Training(
-            task="detect",
-            place=_COCO,
-            recipe="paper-coco",
-            images=117_266,
-            classes=80,
-            pixels=693,
-        ),
-        "segment-voc12": Training(
-            task="segment",
-            place=Place(
-                format="voc",
-                folder="VOC2012",
-                needs="the devkit's VOC2012 with SegmentationClassAug and train_aug.txt (SBD)",
-            ),
-            recipe="paper",
-            images=10_582,
-            classes=21,
-            pixels=513,
-        ),
-        "instances-coco": Training(
-            task="instances",
-            place=_COCO,
-            recipe="paper",
-            images=117_266,
-            classes=80,
-            pixels=924,  # 800 x 1066
-        ),
-        "saliency-msra-b": Training(
-            task="saliency",
-            place=Place(
-                format="msra-b",
-                folder="MSRA-B",
-                needs="images, masks and the lists of 2,500 and 500 (docs/errata.md says which)",
-            ),
-            recipe="paper",
-            images=2_500,
-            classes=2,
-            pixels=352,
-        ),
-        "pose-coco": Training(
-            task="pose",
-            place=_COCO,
-            recipe="paper",
-            images=149_813,  # persons
-            classes=1,
-            pixels=222,  # 256 x 192
-        ),
+        "classify-cifar100": Training("classify", _CIFAR100, "cifar", 50_000, 100, 32),
+        "detect-voc07": Training("detect", _VOC07, "paper", 5_011, 20, 693),  # 600 x 800
+        "detect-coco": Training("detect", _COCO, "paper-coco", 117_266, 80, 693),
+        "segment-voc12": Training("segment", _VOC12, "paper", 10_582, 21, 513),
+        "instances-coco": Training("instances", _COCO, "paper", 117_266, 80, 924),  # 800 x 1066
+        "saliency-msra-b": Training("saliency", _MSRA_B, "paper", 2_500, 2, 352),
+        "pose-coco": Training("pose", _COCO, "paper", 149_813, 1, 222),  # persons at 256 x 192
     }
 )
 

@@ -28,13 +28,18 @@ class Item:
     name: str  # as it is typed
     title: str
     section: str
-    task: TaskName
-    table: str | None = None  # "Table 1": its name in the paper room
+    task: TaskName = "classify"
     full: Mapping[str, Full] = field(default_factory=dict)  # setting → how; "" for all others
     figure: Figure | None = None  # what kind of picture
     networks: tuple[str, ...] = ()  # that a figure shows
     of: str | None = None  # a figure: the item whose trained networks it shows
     note: str = ""  # what to know when its figures are read
+
+    @property
+    def table(self) -> str | None:
+        """Its name in the paper room, "Table 1"; None of a figure."""
+        number = self.name.removeprefix("table")
+        return None if number == self.name else f"Table {number}"
 
     @property
     def word(self) -> str:
@@ -51,6 +56,7 @@ _IMAGENET = Full(study="classify-imagenet", keys=_ERRORS)
 _IMAGENET_299 = Full(study="classify-imagenet-299", keys=_ERRORS)
 _MASKS = {f"mask_ap{x}": f"mask_ap{x}" for x in ("", "50", "75", "_small", "_medium", "_large")}
 _POSE = {f"keypoint_ap{x}": f"ap{x}" for x in ("", "50", "75", "_medium", "_large")}
+_FIFTY = ("resnet50", "res2net50_26w_4s")
 _BACKBONE = "Parameters and multiply-adds are those of the backbone as a classifier at 224 pixels."
 
 
@@ -66,41 +72,32 @@ def _salient(test: str) -> Full:
 _TABLES = (
     Item(
         name="table1",
-        table="Table 1",
         title="Test error on ImageNet",
         section="4.2.1",
-        task="classify",
         full={"": _IMAGENET, "299×299": _IMAGENET_299},
     ),
     Item(
         name="table2",
-        table="Table 2",
         title="Test error of deeper networks on ImageNet",
         section="4.2.2",
-        task="classify",
         full={"": _IMAGENET},
     ),
     Item(
         name="table3",
-        table="Table 3",
         title="Scales of Res2Net-50 on ImageNet",
         section="4.2.3",
-        task="classify",
         full={"": _IMAGENET},
         note="The paper's FLOPs are multiply-adds, its runtime is of a GPU.",
     ),
     Item(
         name="table4",
-        table="Table 4",
         title="Test error and model size on CIFAR-100",
         section="4.3",
-        task="classify",
         full={"": Full(study="classify-cifar100", keys={"top1_error": "top1_error"})},
         note="The paper's sizes leave the classifier out; ours count it.",
     ),
     Item(
         name="table5",
-        table="Table 5",
         title="Object detection, Faster R-CNN",
         section="4.6",
         task="detect",
@@ -112,7 +109,6 @@ _TABLES = (
     ),
     Item(
         name="table6",
-        table="Table 6",
         title="Object detection by size of object, COCO",
         section="4.6",
         task="detect",
@@ -126,7 +122,6 @@ _TABLES = (
     ),
     Item(
         name="table7",
-        table="Table 7",
         title="Semantic segmentation, DeepLab v3+, VOC12 val",
         section="4.7",
         task="segment",
@@ -135,7 +130,6 @@ _TABLES = (
     ),
     Item(
         name="table8",
-        table="Table 8",
         title="Instance segmentation, Mask R-CNN, COCO",
         section="4.8",
         task="instances",
@@ -144,7 +138,6 @@ _TABLES = (
     ),
     Item(
         name="table9",
-        table="Table 9",
         title="Salient objects, DSS trained on MSRA-B",
         section="4.9",
         task="saliency",
@@ -153,7 +146,6 @@ _TABLES = (
     ),
     Item(
         name="table10",
-        table="Table 10",
         title="Key-points, SimpleBaseline, COCO val",
         section="4.10",
         task="pose",
@@ -166,15 +158,13 @@ _FIGURES = (
         name="fig2",
         title="A bottleneck and a Res2Net module of scale 4",
         section="3.1",
-        task="classify",
         figure="block",
-        networks=("resnet50", "res2net50_26w_4s"),
+        networks=_FIFTY,
     ),
     Item(
         name="fig3",
         title="The module with cardinality and squeeze-and-excitation",
         section="3.2",
-        task="classify",
         figure="block",
         networks=("resnext29_8c64w_se", "res2next29_6c24w_4s_se"),
     ),
@@ -182,16 +172,14 @@ _FIGURES = (
         name="fig4",
         title="Class activation maps of a ResNet and a Res2Net",
         section="4.5",
-        task="classify",
         figure="activation",
-        networks=("resnet50", "res2net50_26w_4s"),
+        networks=_FIFTY,
         of="table1",
     ),
     Item(
         name="fig5",
         title="Accuracy against size as scale, cardinality and depth grow",
         section="4.4",
-        task="classify",
         figure="growth",
         note="The figure's values are not in the paper's text: it has no published cell here. "
         "`res2net study figure5` grows a smaller base, with several seeds.",
@@ -211,7 +199,7 @@ _FIGURES = (
         section="4.9",
         task="saliency",
         figure="saliency",
-        networks=("resnet50", "res2net50_26w_4s"),
+        networks=_FIFTY,
         of="table9",
     ),
 )

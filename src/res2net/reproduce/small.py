@@ -8,10 +8,10 @@ nor does it refute it. No torch in here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from res2net.config import TaskName
 from res2net.errors import UserError
@@ -53,7 +53,7 @@ class Line:
 
     label: str
     split: bool  # a Res2Net
-    settings: Settings
+    settings: Settings = field(default_factory=dict)
     group: str = ""
     deeper: bool = False
 
@@ -66,25 +66,20 @@ class Line:
         return Point(label=self.label, network=network, group=self.group, settings=settings)
 
 
-_TINY: dict[str, Any] = {  # CIFAR's form: three stages, a quarter of the planes
-    "plain": "resnet29_small",
-    "split": "res2net29_small",
-    "deeper": 47,
-    "pixels": 32,
-}
-_PHOTO: dict[str, Any] = {"plain": "resnet26_small", "split": "res2net26_small", "deeper": 50}
-_SCENES: dict[str, Any] = {
-    **_PHOTO,
-    "data": "scenes",
-    "found": (),
-    "images": 256,
-    "recipe": "scratch",
-}
 _DIGITS = Images(
-    **_TINY, data="digits", found=(), images=1438, classes=10, recipe="digits", settings={}
+    data="digits",
+    found=(),
+    images=1438,
+    classes=10,
+    pixels=32,
+    plain="resnet29_small",  # CIFAR's form: three stages, a quarter of the planes
+    split="res2net29_small",
+    deeper=47,
+    recipe="digits",
+    settings={},
 )
-_CIFAR = Images(
-    **_TINY,
+_CIFAR = replace(
+    _DIGITS,
     data="cifar100",
     found=("cifar100/cifar-100-python.tar*", "cifar100", "cifar-100-python*"),
     images=50_000,
@@ -92,80 +87,46 @@ _CIFAR = Images(
     recipe="cifar-short",
     settings={"train.epochs": 1, "train.warmup": 0.1, "train.schedule": "constant"},
 )
-_FEW = {"train.epochs": 12, "train.warmup": 1.0}
+_FEW: Settings = {"train.epochs": 12, "train.warmup": 1.0}
+
+
+def _photos(
+    data: str,
+    found: tuple[str, ...],
+    images: int,
+    *,
+    classes: int,
+    pixels: int,
+    channels: int,
+    length: Settings = _FEW,
+) -> Images:
+    """Images of a dense task, whose head has so many channels."""
+    return Images(
+        data=data,
+        found=found,
+        images=images,
+        classes=classes,
+        pixels=pixels,
+        plain="resnet26_small",
+        split="res2net26_small",
+        deeper=50,
+        recipe="scratch",
+        settings={**length, "input.size": pixels, "head.channels": channels},
+    )
+
+
+_CELLS = _photos("voc", ("bccd/BCCD", "bccd", "BCCD"), 205, classes=3, pixels=160, channels=32)
+_STREETS = _photos("camvid", ("camvid", "CamVid"), 60, classes=11, pixels=160, channels=64)
+_SALIENT = _photos("ecssd", ("ecssd", "ECSSD"), 140, classes=2, pixels=128, channels=32)
+_scenes = partial(_photos, "scenes", (), 256)
 CHOICES: Mapping[TaskName, tuple[Images, ...]] = MappingProxyType(
     {
         "classify": (_CIFAR, _DIGITS),
-        "detect": (
-            Images(
-                **_PHOTO,
-                data="voc",
-                found=("bccd/BCCD", "bccd", "BCCD"),
-                images=205,
-                classes=3,
-                pixels=160,
-                recipe="scratch",
-                settings={**_FEW, "input.size": 160, "head.channels": 32},
-            ),
-            Images(
-                **_SCENES,
-                classes=4,
-                pixels=160,
-                settings={**_FEW, "input.size": 160, "head.channels": 32},
-            ),
-        ),
-        "instances": (
-            Images(
-                **_SCENES,
-                classes=4,
-                pixels=128,
-                settings={"train.epochs": 6, "input.size": 128, "head.channels": 32},
-            ),
-        ),
-        "segment": (
-            Images(
-                **_PHOTO,
-                data="camvid",
-                found=("camvid", "CamVid"),
-                images=60,
-                classes=11,
-                pixels=160,
-                recipe="scratch",
-                settings={**_FEW, "input.size": 160, "head.channels": 64},
-            ),
-            Images(
-                **_SCENES,
-                classes=5,
-                pixels=128,
-                settings={**_FEW, "input.size": 128, "head.channels": 64},
-            ),
-        ),
-        "saliency": (
-            Images(
-                **_PHOTO,
-                data="ecssd",
-                found=("ecssd", "ECSSD"),
-                images=140,
-                classes=2,
-                pixels=128,
-                recipe="scratch",
-                settings={**_FEW, "input.size": 128, "head.channels": 32},
-            ),
-            Images(
-                **_SCENES,
-                classes=2,
-                pixels=128,
-                settings={**_FEW, "input.size": 128, "head.channels": 32},
-            ),
-        ),
-        "pose": (
-            Images(
-                **_SCENES,
-                classes=4,
-                pixels=96,
-                settings={**_FEW, "input.size": 96, "head.channels": 64},
-            ),
-        ),
+        "detect": (_CELLS, _scenes(classes=4, pixels=160, channels=32)),
+        "instances": (_scenes(classes=4, pixels=128, channels=32, length={"train.epochs": 6}),),
+        "segment": (_STREETS, _scenes(classes=5, pixels=128, channels=64)),
+        "saliency": (_SALIENT, _scenes(classes=2, pixels=128, channels=32)),
+        "pose": (_scenes(classes=4, pixels=96, channels=64),),
     }
 )
 
@@ -175,8 +136,8 @@ def _w(width: int, scale: int, cardinality: int | None = None) -> dict[str, int]
     return {"net.width": width, "net.scale": scale, **groups}
 
 
-_PLAIN = Line(label="ResNet", split=False, settings={})
-_SPLIT = Line(label="Res2Net-26w4s", split=True, settings={})
+_PLAIN = Line(label="ResNet", split=False)
+_SPLIT = Line(label="Res2Net-26w4s", split=True)
 _SCALES = (
     _PLAIN,
     Line(label="Res2Net-48w2s", split=True, settings=_w(48, 2)),
@@ -196,20 +157,19 @@ def _grown() -> tuple[Line, ...]:
     """Fig. 5: one dimension grows at a time from one base."""
     base = {"net.width": 24, "net.scale": 1, "net.cardinality": 2, "net.depth": 20}
     steps = {
-        "scale": ("net.scale", (1, 2, 3, 4)),
-        "cardinality": ("net.cardinality", (2, 4, 6, 8)),
-        "depth": ("net.depth", (20, 29, 38, 47)),
+        "scale": ("net.scale", (2, 3, 4)),
+        "cardinality": ("net.cardinality", (4, 6, 8)),
+        "depth": ("net.depth", (29, 38, 47)),
     }
-    return tuple(
-        Line(
-            label="base" if i == 0 else f"{group}-{value}",
-            split=True,
-            group="base" if i == 0 else group,
-            settings={**base, option: value},
-        )
-        for group, (option, values) in steps.items()
-        for i, value in enumerate(values)
-        if i > 0 or group == "scale"
+    return (
+        Line(label="base", split=True, group="base", settings=base),
+        *(
+            Line(
+                label=f"{group}-{value}", split=True, group=group, settings={**base, option: value}
+            )
+            for group, (option, values) in steps.items()
+            for value in values
+        ),
     )
 
 
@@ -230,8 +190,8 @@ _LINES: Mapping[str, tuple[tuple[Line, ...], int, int]] = MappingProxyType(
         ),
         "table2": (
             (
-                Line(label="ResNet-deeper", split=False, settings={}, deeper=True),
-                Line(label="Res2Net-26w4s-deeper", split=True, settings={}, deeper=True),
+                Line(label="ResNet-deeper", split=False, deeper=True),
+                Line(label="Res2Net-26w4s-deeper", split=True, deeper=True),
             ),
             12,
             250,
