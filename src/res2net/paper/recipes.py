@@ -32,6 +32,19 @@ _IMAGENET: dict[str, Any] = {
     "augment.crop_scale": 0.08,
     "augment.hflip": 0.5,
 }
+_CIFAR: dict[str, Any] = {
+    "train.batch": 128,
+    "train.optimizer": "sgd",
+    "train.lr": 0.1,
+    "train.lr_batch": 128,
+    "train.momentum": 0.9,
+    "train.nesterov": True,
+    "train.weight_decay": 5e-4,
+    "train.decay_norms": True,
+    "augment.crop": "pad",
+    "augment.pad": 4,
+    "augment.hflip": 0.5,
+}
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
@@ -73,20 +86,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             ),
             promise="Res2NeXt-29 6c24w4s: 16.98 top-1 error on CIFAR-100 (Table 4)",
             settings={
+                **_CIFAR,
                 "train.epochs": 300,
-                "train.batch": 128,
-                "train.optimizer": "sgd",
-                "train.lr": 0.1,
-                "train.lr_batch": 128,
-                "train.momentum": 0.9,
-                "train.nesterov": True,
-                "train.weight_decay": 5e-4,
-                "train.decay_norms": True,
                 "train.schedule": "step",
                 "train.milestones": [150, 225],
-                "augment.crop": "pad",
-                "augment.pad": 4,
-                "augment.hflip": 0.5,
             },
         ),
         "cifar-short": Recipe(
@@ -94,20 +97,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             source="this project, for studies on few processors (docs/studies.md)",
             promise="",
             settings={
+                **_CIFAR,
                 "train.epochs": 30,
-                "train.batch": 128,
-                "train.optimizer": "sgd",
-                "train.lr": 0.1,
-                "train.lr_batch": 128,
-                "train.momentum": 0.9,
-                "train.nesterov": True,
-                "train.weight_decay": 5e-4,
-                "train.decay_norms": True,
                 "train.schedule": "cosine",
                 "train.warmup": 1.0,
-                "augment.crop": "pad",
-                "augment.pad": 4,
-                "augment.hflip": 0.5,
             },
         ),
         "finetune": Recipe(

@@ -5,11 +5,15 @@ bf16 is set, not left to the machine, so that the outcome does not depend on whe
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from res2net.studies.study import Point, Study
 
-IMAGES, CLASSES, PIXELS = 50_000, 100, 32
+_SPLIT = "res2net29_small"
+_on_cifar = partial(
+    Study, data="cifar100", images=50_000, classes=100, pixels=32, recipe="cifar-short"
+)
 # Ten minutes a training on one processor: three passes, in twice as many steps.
 BRIEF: dict[str, Any] = {
     "train.epochs": 3,
@@ -18,7 +22,7 @@ BRIEF: dict[str, Any] = {
     "train.precision": "bf16",
 }
 
-TWINS = Study(
+TWINS = _on_cifar(
     name="cifar-twins",
     question="At equal cost and recipe, is Res2NeXt better than ResNeXt?",
     # 2c×48w against 2c×18w×4s: the widths of one cardinality whose counts agree best among
@@ -31,35 +35,25 @@ TWINS = Study(
         ),
         Point(
             label="res2next29_2c18w_4s",
-            network="res2net29_small",
+            network=_SPLIT,
             settings={"net.cardinality": 2, "net.width": 18},
         ),
     ),
     seeds=3,
-    data="cifar100",
-    images=IMAGES,
-    classes=CLASSES,
-    pixels=PIXELS,
-    recipe="cifar-short",
     settings={"train.epochs": 8, "train.precision": "bf16"},
 )
 
-SHIPPED = Study(
+SHIPPED = _on_cifar(
     name="cifar-shipped",
     question="How far does a Res2Net get on one processor in two hours?",
     points=(
         Point(
             label="res2net29_32w_4s",  # as fast as 26w×4s: channels in multiples of 8
-            network="res2net29_small",
+            network=_SPLIT,
             settings={"net.width": 32},
         ),
     ),
     seeds=1,
-    data="cifar100",
-    images=IMAGES,
-    classes=CLASSES,
-    pixels=PIXELS,
-    recipe="cifar-short",
     settings={"train.epochs": 20, "train.precision": "bf16"},
 )
 
@@ -76,7 +70,7 @@ _GROWN: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
     "depth": (("depth_47", {"net.depth": 47}), ("depth_74", {"net.depth": 74})),
 }
 
-FIGURE5 = Study(
+FIGURE5 = _on_cifar(
     name="figure5",
     question="Is scale the better dimension to grow? Fig. 5, in small",
     points=(
@@ -90,48 +84,33 @@ FIGURE5 = Study(
         ),
     ),
     seeds=2,
-    data="cifar100",
-    images=IMAGES,
-    classes=CLASSES,
-    pixels=PIXELS,
-    recipe="cifar-short",
     settings=BRIEF,
     drawing="lines",
 )
 
-_NAME = "res2net29_small"
-
-ABLATIONS = Study(
+ABLATIONS = _on_cifar(
     name="ablations",
     question="What do first block, additions, label smoothing and SE change?",
     points=(
-        Point(label="base_group", network=_NAME, group="the row as it is"),
-        Point(
-            label="first_block_pool",
-            network=_NAME,
-            group="first block of a stage",
-            settings={"net.first_block": "pool"},
-        ),
-        Point(
-            label="first_block_paper",
-            network=_NAME,
-            group="first block of a stage",
-            settings={"net.first_block": "paper"},
+        Point(label="base_group", network=_SPLIT, group="the row as it is"),
+        *(
+            Point(
+                label=f"first_block_{rule}",
+                network=_SPLIT,
+                group="first block of a stage",
+                settings={"net.first_block": rule},
+            )
+            for rule in ("pool", "paper")
         ),
         Point(label="no_additions", network="parallel29_small", group="hierarchy"),
         Point(
             label="label_smoothing",
-            network=_NAME,
+            network=_SPLIT,
             group="training",
             settings={"train.label_smoothing": 0.1},
         ),
-        Point(label="se", network=_NAME, group="block", settings={"net.se": True}),
+        Point(label="se", network=_SPLIT, group="block", settings={"net.se": True}),
     ),
     seeds=2,
-    data="cifar100",
-    images=IMAGES,
-    classes=CLASSES,
-    pixels=PIXELS,
-    recipe="cifar-short",
     settings=BRIEF,
 )

@@ -7,81 +7,48 @@ Both have 26 layers and half of ResNet's planes; their backbones differ by 0.6 %
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
-from res2net.config import TaskName
 from res2net.studies.measures import dense_headline
 from res2net.studies.study import Point, Study
 
-_POINTS = tuple(Point(label=name, network=name) for name in ("resnet26_small", "res2net26_small"))
-
-
-def _twins(
-    name: str,
-    question: str,
-    *,
-    task: TaskName,
-    data: str,
-    images: tuple[int, int],
-    pixels: int,
-    error: str,
-    score: str,
-    settings: dict[str, Any],
-) -> Study:
-    """The twins under one recipe.
-
-    Args:
-        images: for training, for validation.
-        error: column of ``metrics.csv`` that is 100 % minus ``score``.
-    """
-    return Study(
-        name=name,
-        question=question,
-        points=_POINTS,
-        seeds=2,
-        data=data,
-        images=images[0],
-        classes=0,  # the backbone alone is counted; the head is the same
-        pixels=pixels,
-        recipe="scratch",
-        task=task,
-        settings=settings,
-        measure=partial(dense_headline, error=error, val_images=images[1]),
-        score=score,
-    )
-
-
+_twins = partial(
+    Study,
+    points=tuple(Point(label=name, network=name) for name in ("resnet26_small", "res2net26_small")),
+    seeds=2,
+    classes=0,  # the backbone alone is counted; the head is the same
+    recipe="scratch",
+)
 DENSE_TWINS = (
     _twins(
-        "bccd-twins",
-        "Blood cells from scratch: does Res2Net find more of them?",
+        name="bccd-twins",
+        question="Blood cells from scratch: does Res2Net find more of them?",
         task="detect",
         data="voc",
-        images=(205, 87),
+        images=205,
         pixels=256,
-        error="val/ap50_error",
+        measure=partial(dense_headline, error="val/ap50_error", val_images=87),
         score="AP50",
         settings={"input.size": 256, "train.epochs": 10},
     ),
     _twins(
-        "camvid-twins",
-        "Street scenes from scratch: does Res2Net name more of each class?",
+        name="camvid-twins",
+        question="Street scenes from scratch: does Res2Net name more of each class?",
         task="segment",
         data="camvid",
-        images=(60, 20),
+        images=60,
         pixels=256,
-        error="val/iou_error",
+        measure=partial(dense_headline, error="val/iou_error", val_images=20),
         score="mean IoU",
         settings={"head.channels": 64, "train.epochs": 40},
     ),
     _twins(
-        "ecssd-twins",
-        "Salient objects from scratch: does Res2Net show them better?",
+        name="ecssd-twins",
+        question="Salient objects from scratch: does Res2Net show them better?",
         task="saliency",
         data="ecssd",
-        images=(140, 50),
+        images=140,
         pixels=224,
-        error="val/f_error",
+        measure=partial(dense_headline, error="val/f_error", val_images=50),
         score="max F-measure",
         settings={"train.epochs": 20},
     ),
