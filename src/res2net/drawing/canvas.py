@@ -32,6 +32,7 @@ Picture = npt.NDArray[np.uint8]  # (H, W, 3) RGB
 
 # Colours that stay apart for every kind of colour blindness (after Okabe and Ito 2008).
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#00795A", "#C04E00"
+PAIR = (BLUE, ORANGE)  # of two things that are compared
 INK, GREY, PALE = "#1a1a1a", "#666666", "#e9e9e9"
 
 WIDTH = 1200
@@ -105,6 +106,12 @@ def add_axes(figure: Figure, left: float, top: float, width: float, height: floa
     """Axes at a place given in pixels."""
     full = figure.bbox.height
     return figure.add_axes((left / WIDTH, 1 - (top + height) / full, width / WIDTH, height / full))
+
+
+def add_picture(figure: Figure, image: Picture, left: float, top: float, side: int) -> None:
+    """(H, W, 3) letterboxed on a square tile at a place given in pixels."""
+    below = figure.bbox.height - top - side
+    figure.figimage(letterbox(image, side), round(left), round(below))
 
 
 def plain(text: str) -> str:

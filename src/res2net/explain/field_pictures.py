@@ -13,11 +13,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.patches import Rectangle
 
 from res2net.drawing.canvas import (
-    BLUE,
     GREEN,
     GREY,
     MARGIN,
-    ORANGE,
+    PAIR,
     TOP,
     WIDTH,
     add_axes,
@@ -29,7 +28,6 @@ from res2net.explain.effective import EffectiveField
 from res2net.paper.paths import Paths
 
 PLOT, GAP, SQUARE = 300, 100, 400  # pixels: height of a plot, between plots, side of an image
-COLOURS = (BLUE, ORANGE)
 FAINTEST = 1e-4  # of the strongest energy that is still drawn
 PANEL = 540  # room for a name
 SHARES = ((0.5, GREEN), (0.95, "#FFFFFF"))  # squares around the centre
@@ -79,7 +77,7 @@ def draw_fields(shown: Sequence[Fields], path: Path) -> None:
 
 def _draw_block(axes: Any, shown: Sequence[Fields]) -> None:
     bar = 1.6 / len(shown)
-    for i, (each, colour) in enumerate(zip(shown, COLOURS, strict=False)):
+    for i, (each, colour) in enumerate(zip(shown, PAIR, strict=False)):
         counts = each.block_paths.counts
         places = [side + (i - (len(shown) - 1) / 2) * bar for side in counts]
         label = f"{each.network}, {each.block}: {each.block_paths.total} paths"
@@ -97,7 +95,7 @@ def _draw_block(axes: Any, shown: Sequence[Fields]) -> None:
 
 
 def _draw_network(axes: Any, shown: Sequence[Fields]) -> None:
-    for each, colour in zip(shown, COLOURS, strict=False):
+    for each, colour in zip(shown, PAIR, strict=False):
         shares = each.paths.shares()
         sides = np.array(list(shares))
         cumulative = np.cumsum(list(shares.values()))

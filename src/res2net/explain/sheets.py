@@ -13,21 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.drawing.canvas import (
-    BLUE,
     GREY,
     INK,
     MARGIN,
-    ORANGE,
+    PAIR,
     PALE,
     RED,
     TOP,
     WIDTH,
     Picture,
     add_axes,
+    add_picture,
     counted,
     fit,
     headed_figure,
-    letterbox,
     measure,
     write,
 )
@@ -37,7 +36,6 @@ from res2net.explain.study import Summary
 from res2net.explain.subject import Explained
 from res2net.metrics.sizes import SIZES
 
-COLOURS = (BLUE, ORANGE)
 ON_A_SHEET = 24  # images
 COLUMNS = 6  # tiles in a row
 LINE, GAP, APART = 20, 12, 28  # pixels: of text, between tiles of an image, between images
@@ -96,7 +94,7 @@ def draw_sheet(
                 if each.inside is not None:
                     picture = outlined(picture, each.inside)
                 x = left + j * (side + GAP)
-                figure.figimage(letterbox(picture, side), round(x), round(height - top - side))
+                add_picture(figure, picture, x, top, side)
                 if j == 0:
                     write(figure, fit(each.name, side, 6), x, top + side + 14, size=6, color=GREY)
                     continue
@@ -138,7 +136,7 @@ def draw_concentration(summaries: Sequence[Summary], path: Path, *, subtitle: st
             energy = [100 * here[size].energy for size in sizes]
             error = [100 * here[size].energy_error for size in sizes]
             points = [100 * here[size].pointing for size in sizes]
-            style = {"width": 0.9 * bar, "color": COLOURS[n % 2], "label": network}
+            style = {"width": 0.9 * bar, "color": PAIR[n % 2], "label": network}
             left.bar(places, energy, yerr=error, ecolor=INK, capsize=3, **style)  # type: ignore[arg-type]
             right.bar(places, points, **style)  # type: ignore[arg-type]
         first = {each.size: each for each in summaries if each.network == networks[0]}

@@ -18,10 +18,10 @@ from res2net.drawing.canvas import (
     TOP,
     WIDTH,
     Picture,
+    add_picture,
     counted,
     fit,
     headed_figure,
-    letterbox,
     measure,
     write,
 )
@@ -120,7 +120,7 @@ def _draw_sheet(
         for i, (image, texts) in enumerate(tiles):
             row, column = divmod(i, columns)
             left, top = MARGIN + column * (side + gap), TOP + row * pitch
-            figure.figimage(letterbox(image, side), left, height - top - side)
+            add_picture(figure, image, left, top, side)
             for j, line in enumerate(texts):
                 y = top + side + 18 + 22 * j
                 room = side - measure(line.aside + " ", line.size)

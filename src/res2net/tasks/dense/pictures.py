@@ -13,15 +13,15 @@ from res2net.drawing.canvas import (
     BLUE,
     GREY,
     MARGIN,
-    ORANGE,
+    PAIR,
     TOP,
     WIDTH,
     Picture,
     add_axes,
+    add_picture,
     counted,
     fit,
     headed_figure,
-    letterbox,
     measure,
     write,
 )
@@ -29,7 +29,6 @@ from res2net.drawing.marks import Colour
 from res2net.metrics.sizes import SIZES
 from res2net.tasks.dense.task import Curve
 
-COLOURS = (BLUE, ORANGE)
 GAP = 20  # pixels between pictures of a sheet
 
 
@@ -40,7 +39,7 @@ def draw_curves(
     with headed_figure(path, 560, "Training", counted(len(history), "epoch")) as figure:
         for i, (title, lines) in enumerate(curves):
             axes = add_axes(figure, MARGIN + 65 + i * 560, TOP + 40, 460, 340)
-            for (key, label), colour in zip(lines, COLOURS, strict=False):
+            for (key, label), colour in zip(lines, PAIR, strict=False):
                 points = [(row["epoch"], row[key]) for row in history if key in row]
                 if points:
                     x, y = zip(*points, strict=True)
@@ -78,7 +77,7 @@ def draw_sheet(
             top = first + row * (side + 44)
             for column, picture in enumerate(pictures):
                 left = MARGIN + column * (side + GAP)
-                figure.figimage(letterbox(picture, side), left, height - top - side)
+                add_picture(figure, picture, left, top, side)
             write(
                 figure,
                 fit(name, WIDTH - 2 * MARGIN, 7),
@@ -141,9 +140,7 @@ def draw_bars(path: Path, title: str, subtitle: str, bars: Bars, by_size: BySize
 def draw_sizes(axes: Axes, by_size: BySize) -> None:
     """Bars of each size, side by side, with their value; how many there are stands below."""
     width = 0.8 / len(by_size.series)
-    for k, ((name, values), colour) in enumerate(
-        zip(by_size.series.items(), COLOURS, strict=False)
-    ):
+    for k, ((name, values), colour) in enumerate(zip(by_size.series.items(), PAIR, strict=False)):
         for i, size in enumerate(SIZES):
             value = values.get(size)
             x = i + (k - (len(by_size.series) - 1) / 2) * width
