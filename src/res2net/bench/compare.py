@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -97,13 +97,7 @@ def time_networks(
         cases[each.network] = _case(model.eval(), image)
     timings = interleave(cases, rounds=rounds, track=track)
     return [
-        Compared(
-            **{
-                **asdict(each),
-                "kept": kept[each.network],
-                "latency": timings[each.network].median,
-            }
-        )
+        replace(each, kept=kept[each.network], latency=timings[each.network].median)
         for each in counted
     ]
 

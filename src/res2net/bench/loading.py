@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL import Image
 
 from res2net import machine
 from res2net.config import RunConfig
@@ -63,14 +62,3 @@ def _steps(job: Job, batches: Any, optimiser: torch.optim.Optimizer, config: Run
         torch.autograd.backward(job.module.loss(logits, targets))
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-
-
-def make_large_photos(source: Any, folder: Any, *, width: int = 4000, height: int = 3000) -> None:
-    """Enlarge the photos of an image folder to camera size (12 megapixels), as JPEG."""
-    for file in source:
-        target = folder / file.parent.name / f"{file.stem}.jpg"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(file) as photo:
-            photo.convert("RGB").resize((width, height), Image.Resampling.BICUBIC).save(
-                target, quality=90
-            )

@@ -33,7 +33,6 @@ EXAMPLES = (
     "res2net train --task detect --model res2net50_26w_4s --data coco:cells/ --out runs/cells",
     "res2net train --out runs/photos --resume        # go on after a stop or a crash",
 )
-GROUPS = ("net", "head", "input", "augment", "train")
 SMALL_IMAGES = {
     "cifar10": 32,
     "cifar100": 32,

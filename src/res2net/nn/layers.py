@@ -9,7 +9,6 @@ from torchvision.ops import FrozenBatchNorm2d, SqueezeExcitation
 
 NormLayer = Callable[[int], nn.Module]  # channels -> normalisation
 ActLayer = Callable[[], nn.Module]
-ShortcutPool = Callable[[int], nn.Module]  # stride -> pooling in front of a shortcut's 1×1
 
 SE_REDUCTION = 16  # Hu et al., "Squeeze-and-Excitation Networks"
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, FrozenBatchNorm2d)
