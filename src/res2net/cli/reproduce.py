@@ -10,8 +10,12 @@ from typing import Any
 from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
+from res2net.files import make_folder
+from res2net.reproduce.commands import as_line, full_words, published_words
+from res2net.reproduce.full import PASSES, RATE, full_plan, published_networks, readable
 from res2net.reproduce.items import ITEMS, Item, find_items
 from res2net.reproduce.sheets import Sheet, read_measured, sheets_of
+from res2net.reproduce.small import PAIR, has_small
 
 EXAMPLES = (
     "res2net reproduce table1                                  # the table, in a second",
@@ -23,8 +27,8 @@ EXAMPLES = (
 RESULTS = Path("results/reproduce.csv")  # of a checkout
 OUT = Path("runs/reproduce")
 BASIS = (
-    "multiply-adds of the backbone (heads not counted) × images × epochs × 3, at {rate:g}·10^12 "
-    "a second (--rate: one recent GPU)"
+    f"multiply-adds of the backbone (heads not counted) × images × epochs × {PASSES}, "
+    "at {rate:g}·10^12 a second (--rate: one recent GPU)"
 )
 
 
@@ -60,7 +64,7 @@ def make_parser() -> Parser:
         "--results", type=Path | None, help="CSV that rows are appended to; default OUT/results.csv"
     )
     parser.add_argument("--plan", action="store_true", help="full: say what would be done, no more")
-    parser.add_argument("--rate", type=float, default=10.0, help="full: 10^12 MACs/s, of the hours")
+    parser.add_argument("--rate", type=float, default=RATE, help="full: 10^12 MACs/s, of the hours")
     parser.add_argument("--rounds", type=int, default=5, help="table3: of the runtimes")
     parser.add_argument("--networks", type=str | None, help="figs. 2, 3: rows to draw, by commas")
     parser.add_argument("--runs", type=str | None, help="figs. 4, 6, 7: two run folders, RUN,RUN")
@@ -136,9 +140,7 @@ def machine_of(options: Any) -> dict[str, int]:
 
 def small(items: Sequence[Item], options: Any, out: Path, results: Path, command: str) -> None:
     """Small networks of each item; the two of a figure."""
-    from res2net.files import make_folder
     from res2net.reproduce.run import run_small, time_networks
-    from res2net.reproduce.small import PAIR, has_small
 
     make_folder(out, "--out")
     given: dict[str, Any] = {"machine": machine_of(options), "command": command, "say": _say}
@@ -154,14 +156,11 @@ def small(items: Sequence[Item], options: Any, out: Path, results: Path, command
 
 def full(items: Sequence[Item], options: Any, out: Path, results: Path, command: str) -> None:
     """The plan of each item; then what can be done of it."""
-    from res2net.reproduce.full import full_plan
-
     for item in items:
         if full_plan(item):
             show_plan(item, options, out)
     if options.plan:
         return
-    from res2net.files import make_folder
     from res2net.reproduce.run import run_full
 
     make_folder(out, "--out")
@@ -181,9 +180,6 @@ def full(items: Sequence[Item], options: Any, out: Path, results: Path, command:
 
 def show_plan(item: Item, options: Any, out: Path) -> None:
     """Commands, data and hours of an item."""
-    from res2net.reproduce.commands import as_line, full_words, published_words
-    from res2net.reproduce.full import full_plan, published_networks, readable
-
     root = options.data_root or Path("data")
     plan = full_plan(item)
     print(f"{item.word}: {item.title}\n")
@@ -217,7 +213,6 @@ def tell(items: Sequence[Item], measured: Any, timed: Any) -> None:
 
 def report(items: Sequence[Item], options: Any, out: Path, measured: Any, timed: Any) -> None:
     """Pictures and the page."""
-    from res2net.files import make_folder
     from res2net.reproduce.report import write_report
 
     make_folder(out / "pictures", "--out")
