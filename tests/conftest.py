@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -80,6 +82,34 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny() -> tuple[str, ...]:
     """``train`` with the options that make it a matter of a second, all but data and folder."""
     return TINY
+
+
+@pytest.fixture
+def served() -> Callable[..., AbstractContextManager[str]]:
+    """``with served(run, waiting=2) as address``: a real server in a thread of this process."""
+
+    @contextmanager
+    def serve(run: Path, **limits: int) -> Iterator[str]:
+        from res2net.serve.api import make_app
+        from res2net.serve.networks import open_networks
+        from res2net.serve.server import Server, address_of, take_port
+        from res2net.serve.service import Limits, Service
+
+        service = Service(open_networks([str(run)]), Limits(**limits))
+        server = Server(make_app(service), service)
+        with take_port("127.0.0.1", 0) as held:
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
+            thread.start()
+            while not server.started:
+                time.sleep(0.01)
+            try:
+                yield address_of(held)
+            finally:
+                service.stopping = True
+                thread.join(20)
+        assert not thread.is_alive()
+
+    return serve
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,32 +14,14 @@ from PIL import Image
 pytest.importorskip("gradio", reason="needs res2net[serve]")
 
 from res2net.bench.serving import Asked, Crowd, measure
-from res2net.serve.api import make_app
-from res2net.serve.networks import open_networks
-from res2net.serve.server import Server, address_of, take_port
-from res2net.serve.service import Limits, Service
+from res2net.serve.server import address_of, take_port
 
 
-@pytest.fixture
-def address(tiny_run: Path) -> Iterator[str]:
-    """A real server with a real network and a queue of 2, in a thread of this process."""
-    service = Service(open_networks([str(tiny_run)]), Limits(waiting=2))
-    server = Server(make_app(service), service)
-    with take_port("127.0.0.1", 0) as held:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield address_of(held)
-        service.stopping = True
-        thread.join(20)
-    assert not thread.is_alive()
-
-
-def test_a_small_crowd(address: str, tmp_path: Path) -> None:
+def test_a_small_crowd(served: Callable[..., Any], tiny_run: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    crowd = measure(address, [tmp_path / "a.png"], clients=12, requests=30)
+    with served(tiny_run, waiting=2) as address:
+        crowd = measure(address, [tmp_path / "a.png"], clients=12, requests=30)
     assert [each.status for each in crowd.asked] == [200] * 30
     assert crowd.refused_first > 0  # the queue was full, and those came back
 

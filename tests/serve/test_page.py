@@ -8,8 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +29,10 @@ def test_the_examples_are_photos_that_ship_in_libraries() -> None:
 
 
 def test_the_docs_page_is_true(
-    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    tiny_run: Path, served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     """Its Python runs against a real server, its commands are options that there are."""
     from res2net.cli.serve import make_parser
-    from res2net.serve.api import make_app
-    from res2net.serve.networks import open_networks
-    from res2net.serve.server import Server, address_of, take_port
-    from res2net.serve.service import Service
 
     text = (ROOT / "docs" / "serve.md").read_text()
     for line in re.findall(r"^res2net serve (.*)$", text, re.MULTILINE):
@@ -46,18 +40,8 @@ def test_the_docs_page_is_true(
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (50, 40), "teal").save("photo.jpg")
-    service = Service(open_networks([str(tiny_run)]))
-    server = Server(make_app(service), service)
-    with take_port("127.0.0.1", 0) as held:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            exec(compile(block, "docs/serve.md", "exec"), {"address": address_of(held)})
-        finally:
-            service.stopping = True
-            thread.join(20)
+    with served(tiny_run) as address:
+        exec(compile(block, "docs/serve.md", "exec"), {"address": address})
     assert capsys.readouterr().out.startswith("run [{'class': '")
 
 
