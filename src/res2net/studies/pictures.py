@@ -1,19 +1,33 @@
-"""What a study found, as a picture: means over seeds with their standard deviation."""
+"""What a study found, as a picture: means over seeds with their standard deviation.
+
+Imports matplotlib.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
 
 from res2net.data.scenes.single import LENGTHS
+from res2net.drawing.canvas import (
+    BLUE,
+    GREEN,
+    GREY,
+    MARGIN,
+    ORANGE,
+    RED,
+    TOP,
+    WIDTH,
+    add_axes,
+    headed_figure,
+)
 from res2net.studies.results import Row, Spread, spread
 from res2net.studies.scenes import column_of
 from res2net.studies.study import Drawing, Point, Study
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+COLOURS = (BLUE, ORANGE, GREEN, RED)  # of lines
 ROW, PLOT, LEFT = 56, 520, 210  # pixels: a point of bars, the height of lines, before the axes
 
 
@@ -23,8 +37,6 @@ def draw(study: Study, rows: Sequence[Row], path: Path) -> None:
     Raises:
         UserError: ``path`` cannot be written.
     """
-    from res2net.drawing.canvas import MARGIN, TOP, WIDTH, add_axes, headed_figure
-
     shown = [point for point in study.points if spread(rows, point).values]
     if not shown:
         return
@@ -50,8 +62,6 @@ def _subtitle(study: Study, rows: Sequence[Row], shown: Sequence[Point]) -> str:
 
 def _bars(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -> None:
     """A row a point: each seed a ring, their mean a dot."""
-    from res2net.drawing.canvas import BLUE, GREY
-
     for place, point in enumerate(shown):
         accuracy = _accuracy(spread(rows, point))
         axes.errorbar(
@@ -70,11 +80,9 @@ def _bars(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -
 
 def _lines(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -> None:
     """Accuracy against parameters, a line a group; points without a group begin every line."""
-    from res2net.drawing.canvas import BLUE, GREEN, ORANGE, RED
-
     start = [point for point in shown if not point.group]
     groups = list(dict.fromkeys(point.group for point in shown if point.group))
-    for group, colour in zip(groups, (BLUE, ORANGE, GREEN, RED), strict=False):
+    for group, colour in zip(groups, COLOURS, strict=False):
         line = [*start, *(point for point in shown if point.group == group)]
         found = [_accuracy(spread(rows, point)) for point in line]
         axes.errorbar(
@@ -107,8 +115,6 @@ def _lines(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) 
 
 def _sizes(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -> None:
     """Accuracy against the length of the object, a line a point."""
-    from res2net.drawing.canvas import BLUE, GREEN, ORANGE, RED
-
     for number, point in enumerate(shown):
         measured = [
             (length, _accuracy(values))
@@ -121,7 +127,7 @@ def _sizes(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) 
             [each.mean for _, each in measured],
             yerr=[each.std for _, each in measured],
             fmt="o-",
-            color=(BLUE, ORANGE, GREEN, RED)[number % 4],
+            color=COLOURS[number % 4],
             capsize=3,
             label=f"{point.group} ({point.label.replace('_', '×')})",
         )

@@ -83,10 +83,10 @@ def spread(rows: Sequence[Row], point: Point, column: str = SCORE) -> Spread:
     return Spread(values=tuple(float(row[column]) for row in own))
 
 
-def difference(rows: Sequence[Row], point: Point, base: Point, column: str = SCORE) -> Spread:
-    """How much more a point has in a column than another, seed by seed where both have one."""
+def difference(rows: Sequence[Row], point: Point, base: Point) -> Spread:
+    """How much more a point has of the score than another, seed by seed where both have one."""
     by_seed = [
-        {row["seed"]: float(row[column]) for row in rows if row["point"] == p.label}
+        {row["seed"]: float(row[SCORE]) for row in rows if row["point"] == p.label}
         for p in (point, base)
     ]
     both = [seed for seed in by_seed[0] if seed in by_seed[1]]
