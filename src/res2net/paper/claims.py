@@ -28,9 +28,7 @@ class Claim:
     metric: str
     ours: Row
     baseline: Row
-    claimed: (
-        float | None
-    )  # in the metric's unit, percent for a ratio; None: only that ours is better
+    claimed: float | None  # in the metric's unit, a ratio in percent; None: ours is better
     kind: Kind = "higher"
     erratum: str = ""  # what is wrong with it, if anything
 

@@ -95,9 +95,7 @@ class ResNetVariant(_Row):
     OPTIONS: ClassVar[tuple[str, ...]] = ("width", "scale", "cardinality", "depth", "se")
 
     depth: int = 50
-    width: int = (
-        64  # channels of one split (per cardinality group) where planes = 64: the paper's w
-    )
+    width: int = 64  # channels of one split, of one group, where planes = 64: the paper's w
     scale: int = 1  # splits: the paper's s; 1 is the plain bottleneck
     cardinality: int = 1  # groups of each 3×3: the paper's c
     se: bool = False  # squeeze-and-excitation before the residual addition

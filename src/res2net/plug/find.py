@@ -53,8 +53,7 @@ class ConvSequence:
     after: tuple[str, ...]  # modules between conv and exit
     entry_tail: Tail  # norm and activation right behind entry
     tail: Tail  # norm and activation right behind conv
-    strided: bool  # the map gets smaller between entry and exit
-    first: bool  # first of its stage: strided, or the channels change
+    first: bool  # of its stage: the map gets smaller, or the channels change
     obstacle: str  # why it is no bottleneck; "" if it is one
 
     @property
@@ -187,7 +186,6 @@ class _Search:
             after=_names([step for step in after if step is not middle]),
             entry_tail=self._tail(entry),
             tail=self._tail(middle),
-            strided=strided,
             first=strided or channels_in != channels_out,
             obstacle=self._obstacle(entry, middle, exit_),
         )
