@@ -28,7 +28,7 @@ SHIPPED = ("model.safetensors", "model.json")
 MADE = ("__pycache__", "*.so", "*.pyd", "*.egg-info")  # never travels
 # Ours runs without torch; torch is there to be compared with.
 NATIVE = """
-from res2net.native.library import library, why_not
+from res2net.native.binding import library, why_not
 library()
 if why_not() is None:
     import numpy as np
@@ -148,7 +148,7 @@ def test_the_wheel_works_when_installed(built: Path, tmp_path: Path) -> None:
 def test_without_a_compiler_the_sdist_installs_all_the_same(built: Path, tmp_path: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     python = installed(sdist, tmp_path / "env", CC="false", CXX="false")
-    code = "from res2net.native.library import why_not; print(why_not())"
+    code = "from res2net.native.binding import why_not; print(why_not())"
     assert run(python, "-c", code, cwd=tmp_path) == "it was installed without a C++ compiler\n"
     assert "25,699,120" in run(
         python.with_name("res2net"), "info", "res2net50_26w_4s", cwd=tmp_path
