@@ -15,6 +15,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import yaml
 
 import res2net
 
@@ -28,7 +29,7 @@ SHIPPED = ("model.safetensors", "model.json")
 MADE = ("__pycache__", "*.so", "*.pyd", "*.egg-info")  # never travels
 # Ours runs without torch; torch is there to be compared with.
 NATIVE = """
-from res2net.native.library import library, why_not
+from res2net.native.binding import library, why_not
 library()
 if why_not() is None:
     import numpy as np
@@ -72,6 +73,14 @@ def test_the_packaging_names_every_file() -> None:
             assert any(fnmatch(name, pattern) for pattern in [*data, *native]), name
     for name in SHIPPED:
         assert any(fnmatch(f"shipped/{name}", pattern) for pattern in data), name
+
+
+def test_the_version_is_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert project["version"] == res2net.__version__ == cited["version"]
+    assert project["license"] == cited["license"]
+    assert f"## {res2net.__version__} " in (ROOT / "CHANGELOG.md").read_text()
 
 
 def run(*words: object, cwd: Path, **extra: str) -> str:
@@ -148,7 +157,7 @@ def test_the_wheel_works_when_installed(built: Path, tmp_path: Path) -> None:
 def test_without_a_compiler_the_sdist_installs_all_the_same(built: Path, tmp_path: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     python = installed(sdist, tmp_path / "env", CC="false", CXX="false")
-    code = "from res2net.native.library import why_not; print(why_not())"
+    code = "from res2net.native.binding import why_not; print(why_not())"
     assert run(python, "-c", code, cwd=tmp_path) == "it was installed without a C++ compiler\n"
     assert "25,699,120" in run(
         python.with_name("res2net"), "info", "res2net50_26w_4s", cwd=tmp_path
