@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -107,6 +109,33 @@ def test_the_reference_is_built_without_a_warning(tmp_path: Path) -> None:
     assert len(set(links)) > 10
     for link in links:
         assert (tmp_path / link).is_file(), link
+
+
+NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
+
+
+def test_the_notebook_shows_what_it_says_and_nothing_of_a_machine() -> None:
+    text = NOTEBOOK.read_text()
+    assert not runpy.run_path(str(ROOT / "tools" / "run_notebook.py"))["wrong_with"](text)
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    numbers = [cell["execution_count"] for cell in cells]
+    assert numbers == list(range(1, len(cells) + 1))  # run from top to bottom
+    kinds = [output["output_type"] for cell in cells for output in cell["outputs"]]
+    assert "error" not in kinds
+    assert "display_data" in kinds
+    for command in re.findall(r"^res2net (\S+)", "\n".join(map(source_of, cells)), re.MULTILINE):
+        assert command in COMMANDS, command
+
+
+def source_of(cell: Mapping[str, Any]) -> str:
+    return "".join(cell["source"])
+
+
+@pytest.mark.slow
+def test_the_notebook_runs() -> None:
+    command = [sys.executable, "tools/run_notebook.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def write_voc(root: Path, scenes: Sequence[Scene], classes: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import yaml
 
 import res2net
 
@@ -72,6 +73,14 @@ def test_the_packaging_names_every_file() -> None:
             assert any(fnmatch(name, pattern) for pattern in [*data, *native]), name
     for name in SHIPPED:
         assert any(fnmatch(f"shipped/{name}", pattern) for pattern in data), name
+
+
+def test_the_version_is_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert project["version"] == res2net.__version__ == cited["version"]
+    assert project["license"] == cited["license"]
+    assert f"## {res2net.__version__} " in (ROOT / "CHANGELOG.md").read_text()
 
 
 def run(*words: object, cwd: Path, **extra: str) -> str:
