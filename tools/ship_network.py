@@ -30,7 +30,7 @@ for real work.
 | multiply-adds of an image | {macs:.0f} M |
 | top-1 error on {data}, {tested} test images | {top1:.2f} % |
 | top-5 error | {top5:.2f} % |
-| best of epochs, chosen on the images above | {epochs} |
+| epochs; the best one is kept, chosen on the images above | {epochs} |
 | recipe | `{recipe}`, from scratch, one thread of {cpu} |
 | trained at | {commit}, torch {torch} |
 | file | {size_mb:.2f} MB |

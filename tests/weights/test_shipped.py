@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from res2net.errors import UserError
+from res2net.models.card import ModelCard
+from res2net.serve.examples import example_photos
+from res2net.tasks.classify.predictor import load
 from res2net.weights import shipped as room
 from res2net.weights.shipped import shipped
 
@@ -18,3 +24,33 @@ def test_both_files_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         shipped()
     (tmp_path / "model.json").touch()
     assert shipped() == tmp_path
+
+
+def test_the_packages_own_is_small_and_told_truly() -> None:
+    folder = shipped()
+    card = ModelCard.read(folder / "model.json")
+    told = (folder / "README.md").read_text()
+    assert (folder / "model.safetensors").stat().st_size < 8e6
+    assert len(card.classes) == 100
+    assert card.data == "cifar100"  # no folder of the machine that trained it
+    assert card.metrics["top1_error"] < 40
+    assert f"| {card.metrics['top1_error']:.2f} % |" in told
+    assert f"| {card.metrics['top5_error']:.2f} % |" in told
+
+
+def test_it_knows_a_flower() -> None:
+    (photo,) = [path for path in example_photos() if path.name == "flower.jpg"]
+    (found,) = load(shipped()).predict(photo, precision="fp32")
+    assert {name for name, _ in found.top} & {"orchid", "poppy", "rose", "sunflower", "tulip"}
+
+
+@pytest.mark.slow
+def test_its_error_is_what_its_card_says(
+    cli: Callable[..., Any], shared_data: Path, tmp_path: Path
+) -> None:
+    data = f"cifar100:{shared_data}/cifar100/cifar-100-python.tar.xz"
+    code, _, err = cli("evaluate", shipped(), "--data", data, "--out", tmp_path / "measured")
+    assert code == 0, err
+    found = json.loads((tmp_path / "measured/metrics.json").read_text())
+    card = ModelCard.read(shipped() / "model.json")
+    assert found["top1_error"] == pytest.approx(card.metrics["top1_error"], abs=0.2)
