@@ -146,6 +146,7 @@ class _Quantiser:
             self.write(op["output2"], op["output2_channel"], second)
             out = np.concatenate((out, second))
         op["scale_sum"] = self.tensor(f"{name}.sum", unit / out)
+        op["steps"] = self.tensor(f"{name}.steps", out)
         if op.get("residual", -1) >= 0:
             residual = self.steps[op["residual"]]
             op["scale_residual"] = self.tensor(f"{name}.residual", residual / out)

@@ -167,4 +167,3 @@ class PlainNetwork:
 
 def _across(channels: Tensor) -> Tensor:
     return channels[:, None, None]
-

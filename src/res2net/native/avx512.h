@@ -95,12 +95,6 @@ struct U8s {
   static INLINE Sum whole(Half x) { return _mm512_zextsi256_si512(x); }
   static INLINE Sum dot(Sum s, __m512i a, __m512i b) { return _mm512_dpbusd_epi32(s, a, b); }
   static INLINE Half dot(Half s, __m256i a, __m256i b) { return _mm256_dpbusd_epi32(s, a, b); }
-  static INLINE Sum scaled(Sum s, const float* by) {
-    return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(s), _mm512_loadu_ps(by)));
-  }
-  static INLINE Half scaled(Half s, const float* by) {
-    return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(s), _mm256_loadu_ps(by)));
-  }
   static INLINE Pair load(const char* p, uint32_t mask) {
     const __m256i x = mask == ~0u ? _mm256_loadu_si256((const __m256i*)p)
                                   : _mm256_maskz_loadu_epi8(mask, p);

@@ -22,18 +22,8 @@ INLINE char* at(const Target& t, int m) {
   return t.base + t.step * (t.map ? (int64_t)t.map[m] : t.first + m);
 }
 
-INLINE Pair scaled(Pair x, const float* by) {
-  return {_mm512_mul_ps(x.lo, _mm512_loadu_ps(by)), _mm512_mul_ps(x.hi, _mm512_loadu_ps(by + kLanes))};
-}
-
 INLINE Pair sum_of(Pair x, Pair y) {
   return {_mm512_add_ps(x.lo, y.lo), _mm512_add_ps(x.hi, y.hi)};
-}
-
-// x · by + y
-INLINE Pair sum_of(Pair x, const float* by, Pair y) {
-  return {_mm512_fmadd_ps(x.lo, _mm512_loadu_ps(by), y.lo),
-          _mm512_fmadd_ps(x.hi, _mm512_loadu_ps(by + kLanes), y.hi)};
 }
 
 INLINE Pair relu(Pair x) {
@@ -43,37 +33,81 @@ INLINE Pair relu(Pair x) {
 
 // What becomes of the sums of two columns and one pixel, `shift` channels behind the tile's first.
 template <class T>
-INLINE void finish(const Job& job, int m, int64_t shift, uint32_t mask, uint32_t mask2,
-                   typename T::Sum lo, typename T::Sum hi) {
-  const uint32_t both = mask | mask2;
-  if constexpr (T::kInteger) {
-    Pair x = scaled({_mm512_cvtepi32_ps(lo), _mm512_cvtepi32_ps(hi)}, job.scales[kSum] + shift);
+INLINE void finish(const Job& job, int m, int64_t shift, uint32_t mask, uint32_t mask2, Pair x) {
+  if (job.residual.base)
+    x = sum_of(x, T::load(at(job.residual, m) + shift * T::kBytes, mask | mask2));
+  if (job.relu) x = relu(x);
+  if (mask) T::store(at(job.out, m) + shift * T::kBytes, mask, x);
+  if (mask2) T::store(at(job.out2, m) + shift * T::kBytes, mask2, x);
+  if (job.add.base) {
+    char* p = at(job.add, m) + shift * T::kBytes;
+    T::store(p, mask, sum_of(x, T::load(p, mask)));
+  }
+}
+
+// Whole sums lie in memory when they are scaled, a row of columns for each pixel: unrolled for each
+// shape of tile as above, this would be most of the library.
+INLINE Pair scales_at(const float* by) { return {_mm512_loadu_ps(by), _mm512_loadu_ps(by + kLanes)}; }
+
+INLINE Pair product(Pair x, Pair y) {
+  return {_mm512_mul_ps(x.lo, y.lo), _mm512_mul_ps(x.hi, y.hi)};
+}
+
+INLINE Pair sum_of(Pair x, Pair by, Pair y) {  // x · by + y
+  return {_mm512_fmadd_ps(x.lo, by.lo, y.lo), _mm512_fmadd_ps(x.hi, by.hi, y.hi)};
+}
+
+void finish_bytes(const Job& job, const int32_t* sums, int pixels, int columns) {
+  for (int shift = 0; shift < columns * kLanes; shift += 2 * kLanes) {
+    const uint32_t mask = job.mask[shift / (2 * kLanes)], mask2 = job.mask2[shift / (2 * kLanes)];
+    const int32_t* from = sums + shift;
+    const Pair by = scales_at(job.scales[kSum] + shift);
+    const auto next = [&]() INLINE_LAMBDA {
+      const Pair x{_mm512_cvtepi32_ps(_mm512_loadu_si512(from)),
+                   _mm512_cvtepi32_ps(_mm512_loadu_si512(from + kLanes))};
+      from += columns * kLanes;
+      return product(x, by);
+    };
     if (job.out_type == BF16) {
-      if (job.relu) x = relu(x);
-      Bf16::store(at(job.out, m) + shift * Bf16::kBytes, mask, x);
-      return;
-    }
-    if (job.residual.base)
-      x = sum_of(T::load(at(job.residual, m) + shift, both), job.scales[kResidual] + shift, x);
-    if (mask) T::store(at(job.out, m) + shift, mask, x);
-    if (mask2) T::store(at(job.out2, m) + shift, mask2, x);
-    if (job.add.base) {
-      char* p = at(job.add, m) + shift;
-      x = scaled(relu(x), job.scales[kOutput] + shift);
-      T::store(p, mask, sum_of(T::load(p, mask), job.scales[kAdd] + shift, x));
-    }
-  } else {
-    Pair x{lo, hi};
-    if (job.residual.base)
-      x = sum_of(x, T::load(at(job.residual, m) + shift * T::kBytes, both));
-    if (job.relu) x = relu(x);
-    if (mask) T::store(at(job.out, m) + shift * T::kBytes, mask, x);
-    if (mask2) T::store(at(job.out2, m) + shift * T::kBytes, mask2, x);
-    if (job.add.base) {
-      char* p = at(job.add, m) + shift * T::kBytes;
-      T::store(p, mask, sum_of(x, T::load(p, mask)));
+      for (int m = 0; m < pixels; ++m) {
+        const Pair x = next();
+        Bf16::store(at(job.out, m) + shift * Bf16::kBytes, mask, job.relu ? relu(x) : x);
+      }
+    } else if (job.residual.base) {
+      const Pair by_residual = scales_at(job.scales[kResidual] + shift);
+      for (int m = 0; m < pixels; ++m) {
+        const Pair y = U8s::load(at(job.residual, m) + shift, mask | mask2);
+        const Pair x = sum_of(y, by_residual, next());
+        if (mask) U8s::store(at(job.out, m) + shift, mask, x);
+        if (mask2) U8s::store(at(job.out2, m) + shift, mask2, x);
+      }
+    } else if (job.add.base) {
+      const Pair by_output = scales_at(job.scales[kOutput] + shift);
+      const Pair by_add = scales_at(job.scales[kAdd] + shift);
+      for (int m = 0; m < pixels; ++m) {
+        const Pair x = relu(next());
+        U8s::store(at(job.out, m) + shift, mask, x);
+        char* p = at(job.add, m) + shift;
+        U8s::store(p, mask, sum_of(U8s::load(p, mask), by_add, product(x, by_output)));
+      }
+    } else {
+      for (int m = 0; m < pixels; ++m) {
+        const Pair x = next();
+        if (mask) U8s::store(at(job.out, m) + shift, mask, x);
+        if (mask2) U8s::store(at(job.out2, m) + shift, mask2, x);
+      }
     }
   }
+}
+
+// Sums of some pixels and columns, in steps of the first source → of the second.
+__attribute__((noinline)) void rescale(int32_t* sums, int pixels, int columns, const float* by) {
+  for (int m = 0; m < pixels; ++m)
+    for (int n = 0; n < columns; ++n, sums += kLanes) {
+      const __m512 x = _mm512_cvtepi32_ps(_mm512_load_si512(sums));
+      const __m512 y = _mm512_mul_ps(x, _mm512_loadu_ps(by + n * kLanes));
+      _mm512_store_si512(sums, _mm512_cvtps_epi32(y));
+    }
 }
 
 // M pixels by N columns. Where the last column has no more than 8 channels it is half a vector, and
@@ -102,17 +136,30 @@ void tile(const Job& job) {
       for (int m = 0; m < M; ++m) _mm_prefetch(at(job.residual, m) + shift, _MM_HINT_T0);
     for (int m = 0; m < M; ++m) __builtin_prefetch(at(job.out, m) + shift, 1);
   }
+  alignas(64) int32_t held[T::kInteger ? (M * N + 1) * kLanes : 1];  // pairs are read, to the end
+  const auto hold = [&]() INLINE_LAMBDA {
+    if constexpr (T::kInteger) {
+#pragma GCC unroll 28
+      for (int m = 0; m < M; ++m) {
+#pragma GCC unroll 4
+        for (int n = 0; n < W; ++n) _mm512_store_si512(held + (m * N + n) * kLanes, sum[m][n]);
+        if (HALF) _mm512_store_si512(held + (m * N + W) * kLanes, T::whole(half[m]));
+      }
+    }
+  };
   const int64_t column = job.b_column, ahead = job.ahead;
   for (int s = 0; s < job.count; ++s) {
     const Segment& segment = job.segments[s];
     if constexpr (T::kInteger)
       if (s == job.second) {
-        const float* by = job.scales[kSecond];
+        // through memory and a call: else the loop below would keep its sums there
+        hold();
+        rescale(held, M, N, job.scales[kSecond]);
 #pragma GCC unroll 28
         for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 4
-          for (int n = 0; n < W; ++n) sum[m][n] = T::scaled(sum[m][n], by + n * kLanes);
-          if (HALF) half[m] = T::scaled(half[m], by + W * kLanes);
+          for (int n = 0; n < W; ++n) sum[m][n] = _mm512_load_si512(held + (m * N + n) * kLanes);
+          if (HALF) half[m] = _mm256_load_si256((const __m256i*)(held + (m * N + W) * kLanes));
         }
       }
     const int64_t step = segment.step, step3 = 3 * step;
@@ -150,18 +197,22 @@ void tile(const Job& job) {
       }
     }
   }
-  const auto column_of = [&](int m, int n) INLINE_LAMBDA {
-    return n < W ? sum[m][n] : T::whole(half[m]);
-  };
+  if constexpr (T::kInteger) {
+    hold();
+    _mm512_store_si512(held + M * N * kLanes, _mm512_setzero_si512());
+    finish_bytes(job, held, M, N);
+  } else {
+    const auto column_of = [&](int m, int n) INLINE_LAMBDA {
+      return n < W ? sum[m][n] : T::whole(half[m]);
+    };
 #pragma GCC unroll 2
-  for (int j = 0; j < (N + 1) / 2; ++j) {
-    const bool two = 2 * j + 1 < N;
-    const int64_t shift = 2 * j * kLanes;  // channels
-    const uint32_t mask = job.mask[j], mask2 = job.mask2[j];
+    for (int j = 0; j < (N + 1) / 2; ++j) {
+      const int last = 2 * j + 1 < N ? 2 * j + 1 : 2 * j;
 #pragma GCC unroll 28
-    for (int m = 0; m < M; ++m)
-      finish<T>(job, m, shift, mask, mask2, column_of(m, 2 * j),
-                column_of(m, two ? 2 * j + 1 : 2 * j));
+      for (int m = 0; m < M; ++m)
+        finish<T>(job, m, 2 * j * kLanes, job.mask[j], job.mask2[j],
+                  {column_of(m, 2 * j), column_of(m, last)});
+    }
   }
 }
 
