@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("engine")
 # is the next step, and what follows moves with it. Eager is far from random weights in 8 bits.
 PLAIN, EAGER = 2e-2, 1e-1
 ROWS = [name for name, row in NETWORKS.items() if isinstance(row, ResNetVariant)]
-QUICK = ("resnext50_32x4d", "seres2net50_26w_4s", "res2net50d", "resnet18", "res2net29_small")
+QUICK = ("resnext50_32x4d", "res2net50d", "resnet18", "res2next29_6c24w_4s_se")
 
 
 def _calibrated(program: NativeProgram, *shapes: tuple[int, int, int]) -> NativeProgram:
@@ -76,7 +76,8 @@ def test_a_convolution(kernel, stride, groups, in_group, out_group, shape, threa
     apart = np.abs(np.rint(found / steps) - np.rint(wanted / steps))
     assert apart.max() <= 1
     assert (apart > 0).mean() < 0.02
-    assert relative(wanted, PlainNetwork(program)(images)[0]) < 5e-2
+    real = PlainNetwork(program)(images)[0]
+    assert np.linalg.norm(wanted - real) <= 5e-2 * np.linalg.norm(real)
 
 
 @settings(FIXTURES_ARE_FINE, max_examples=5)
