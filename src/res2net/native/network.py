@@ -142,9 +142,9 @@ class NativeNetwork:
         shapes = {"weights": shape, "bias": shape[:1]}
         if op.get("second", -1) >= 0:
             shapes["weights2"] = (op["outputs"], op["second_channels"])
-        kinds = {"bias": np.int32} if self._whole else {}
+        kinds: dict[str, type] = {}
         if self._whole:
-            kinds |= {"weights": np.int8, "weights2": np.int8}
+            kinds = {"bias": np.int32, "weights": np.int8, "weights2": np.int8}
             shapes |= {name: shape[:1] for name in op if name.startswith("scale_")}
         arrays = {
             name: _array(program, op[name], of, kinds.get(name, np.float32))
