@@ -29,7 +29,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "deploy-networks-int8": of_results.deploy_networks_int8,
     "deploy-batch8": of_results.deploy_batch8,
     "deploy-compiled": of_results.deploy_compiled,
-    "deploy-native": of_results.deploy_native,
     "folder": of_results.folder,
     "train-step": of_results.train_step,
     "dense-speed": of_results.dense_speed,
