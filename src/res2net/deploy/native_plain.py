@@ -85,9 +85,11 @@ class PlainNetwork:
         held[:, channel : channel + channels] = values
 
     def _rounded(self, buffer: int, values: Tensor) -> Tensor:
-        """To whole steps where the buffer holds bytes."""
-        if not self._whole or self._program.buffers[buffer].get("signed"):
+        """In int8, to whole steps, or to bf16 where the buffer holds that."""
+        if not self._whole:
             return values
+        if self._program.buffers[buffer].get("signed"):
+            return _in_bf16(values)
         return values.round().clamp(0, MOST)
 
     def _normalise(self, i: int, op: dict[str, Any]) -> None:
@@ -150,6 +152,8 @@ class PlainNetwork:
 
     def _linear(self, i: int, op: dict[str, Any]) -> None:  # noqa: ARG002
         weights = self._tensor(op["weights"])
+        if self._whole:
+            weights = _in_bf16(weights)
         y = F.linear(self._vectors[op["input"]], weights, self._tensor(op["bias"]))
         if op["activation"] == "relu":
             y = y.relu()
@@ -163,6 +167,10 @@ class PlainNetwork:
         if self._whole:
             y = self._rounded(op["output"], y * _across(self._tensor(op["scale_output"])))
         self._write(i, "output", op["output"], 0, y)
+
+
+def _in_bf16(values: Tensor) -> Tensor:
+    return values.float().bfloat16().to(values.dtype)
 
 
 def _across(channels: Tensor) -> Tensor:
