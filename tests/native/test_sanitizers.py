@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import random_images
+
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "res2net" / "native"
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 # widths below a vector, splits that begin inside one, groups, odd sizes, one pixel in the end
@@ -23,7 +25,7 @@ from res2net.native.program import NativeProgram
 
 for path in sys.argv[2:]:
     program = NativeProgram.read(Path(path))
-    for precision in ("bf16", "fp32"):
+    for precision in ("int8",) if "in int8" in path else ("bf16", "fp32"):
         for threads in (1, 3):
             network = NativeNetwork(program, precision, threads)
             for shape in ((1, 32, 32), (3, 47, 33), (2, 33, 70), (1, 32, 32)):
@@ -46,6 +48,7 @@ NETWORKS = {
 @pytest.mark.slow
 @pytest.mark.usefixtures("engine")
 def test_no_byte_is_touched_that_is_not_ours(folded, tmp_path):
+    from res2net.deploy.native_int8 import in_int8
     from res2net.deploy.native_walk import walk
     from res2net.models.factory import create_model
 
@@ -58,9 +61,11 @@ def test_no_byte_is_touched_that_is_not_ours(folded, tmp_path):
     subprocess.run([compiler, *options, *sources, "-o", str(built)], check=True)
     files = []
     for name, (row, change) in NETWORKS.items():
-        files.append(tmp_path / f"{name}.r2n")
         program = walk(folded(create_model(row, num_classes=3, **change)))
-        files[-1].write_bytes(program.to_bytes())
+        whole = in_int8(program, [random_images(1, 32, 32)])
+        for kind, each in {name: program, f"{name} in int8": whole}.items():
+            files.append(tmp_path / f"{kind}.r2n")
+            files[-1].write_bytes(each.to_bytes())
     runtime = subprocess.run(
         [compiler, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
     )

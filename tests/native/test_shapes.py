@@ -23,7 +23,7 @@ FIXTURES_ARE_FINE = settings(
 sides = st.integers(1, 20)
 
 
-def _started(channels: int, border: int) -> tuple[NativeProgram, torch.Tensor]:
+def started(channels: int, border: int) -> tuple[NativeProgram, torch.Tensor]:
     """A program whose buffer 1 holds a 1×1 of the images, 3 → channels, and the 1×1's weights."""
     weights = torch.randn(channels, 3, generator=torch.Generator().manual_seed(0))
     program = NativeProgram()
@@ -75,7 +75,7 @@ def _start(images: np.ndarray, weights: torch.Tensor) -> torch.Tensor:
 )
 def test_a_convolution(kernel, stride, groups, in_group, out_group, shape, precision, threads):
     channels, outputs = groups * in_group, groups * out_group
-    program, first = _started(channels, kernel // 2)
+    program, first = started(channels, kernel // 2)
     chance = torch.Generator().manual_seed(1)
     weights = torch.randn(outputs, in_group, kernel, kernel, generator=chance)
     bias = torch.randn(outputs, generator=chance)
@@ -118,7 +118,7 @@ def test_a_convolution(kernel, stride, groups, in_group, out_group, shape, preci
 def test_a_pool(average, kernel, stride, padded, ceil, count_pad, channels, shape):
     pad = kernel // 2 if padded else 0
     assume(min(shape[1:]) + 2 * pad >= kernel)
-    program, first = _started(channels, 0)
+    program, first = started(channels, 0)
     program.buffers.append({"channels": channels, "border": 0, "packed": False})
     options = {"kernel": kernel, "stride": stride, "pad": pad}
     switches = {"average": average, "ceil": ceil, "count_pad": count_pad}

@@ -9,7 +9,7 @@ Legend: B batch · S side of the square image
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy.engine import find_engine
 from res2net.deploy.fold import fold_batchnorm
+from res2net.deploy.native_int8 import in_int8
 from res2net.deploy.native_walk import walk
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quiet import quietly
@@ -42,7 +43,7 @@ ENGINES = {
     "compiled": ("fp32", "bf16"),
     "onnxruntime": ("fp32", "int8"),
     "openvino": ("fp32", "bf16", "int8"),
-    "native": ("fp32", "bf16"),  # our own kernels, of the ResNet family
+    "native": ("fp32", "bf16", "int8"),  # our own kernels, of the ResNet family
 }
 CALIBRATION = 16  # images for int8: enough for ranges, and speed does not depend on them
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8: what is left in float
@@ -182,6 +183,8 @@ def _openvino(case: Case, net: nn.Module, size: int) -> Call:
 
 def _native(case: Case, net: nn.Module, size: int) -> Call:
     program = walk(_program(net, size))
+    if case.precision == "int8":
+        program = in_int8(program, _noise(case, size))
     network = NativeNetwork(program, case.precision, torch.get_num_threads())
     images = _given(case, size)
     return lambda: network(images)
@@ -223,15 +226,19 @@ def _given(case: Case, size: int) -> Any:
     return np.ascontiguousarray((255 * images).astype(np.uint8).transpose(0, 2, 3, 1))
 
 
+def _noise(case: Case, size: int) -> Iterator[Any]:
+    """What int8 is calibrated with: batches of what the engine is fed."""
+    chance = np.random.default_rng(0)
+    shape = _given(case, size).shape
+    for _ in range(max(1, CALIBRATION // case.batch)):
+        noise = chance.random(shape, dtype=np.float32)
+        yield (255 * noise).astype(np.uint8) if case.maker == "ours" else noise
+
+
 def _quantised(model: Any, case: Case, size: int) -> Any:
     import nncf
 
-    chance = np.random.default_rng(0)
-    shape = _given(case, size).shape
-    batches = []
-    for _ in range(max(1, CALIBRATION // case.batch)):
-        noise = chance.random(shape, dtype=np.float32)
-        batches.append({INPUT: (255 * noise).astype(np.uint8)} if case.maker == "ours" else noise)
-    if case.maker != "ours" and case.engine == "onnxruntime":
+    batches: list[Any] = list(_noise(case, size))
+    if case.maker == "ours" or case.engine == "onnxruntime":
         batches = [{INPUT: noise} for noise in batches]
     return nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))

@@ -5,7 +5,7 @@ Legend: B batch · H, W of the images
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -19,6 +19,25 @@ Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
 Size = tuple[int, int]  # H, W in pixels
 Floats = npt.NDArray[np.float32]
 Run = Callable[[Pixels], Sequence[Floats]]  # images → outputs, in the program's order
+
+
+class Images(Protocol):
+    """What is calibrated and verified with."""
+
+    @property
+    def origin(self) -> str:
+        """For the report."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the classes that come with the images mean something."""
+
+    @property
+    def steps(self) -> int:
+        """Batches, at most."""
+
+    def batches(self) -> Iterator[tuple[Pixels, npt.NDArray[np.int64]]]:
+        """uint8 (B, H, W, 3) as the graph takes them, and classes (B,)."""
 
 
 class Engine(Protocol):
@@ -38,16 +57,23 @@ class Engine(Protocol):
 
 
 class Quantisable(Engine, Protocol):
-    """An engine whose models NNCF quantises."""
+    """An engine that has int8."""
 
-    def run_of(self, model: Any) -> Run:
-        """The model as NNCF hands it to a validation function, ready to run."""
+    def quantised(self, model: Any, calibration: Images) -> Any:
+        """The model with 8 bits throughout, ranges taken from the calibration images."""
 
     def layers(self, model: Any) -> list[str]:
         """Names of its convolutions and matrix products; quantising keeps them."""
 
     def run_layers(self, model: Any, names: Sequence[str]) -> Run:
         """The model, giving the outputs of these layers instead of its own."""
+
+
+class Mixable(Quantisable, Protocol):
+    """An engine whose models NNCF quantises, and that may have layers in float beside int8."""
+
+    def run_of(self, model: Any) -> Run:
+        """The model as NNCF hands it to a validation function, ready to run."""
 
 
 def find_engine(name: str) -> Engine:

@@ -17,15 +17,15 @@ from typing import Any, cast
 import torch
 
 from res2net.deploy import views
-from res2net.deploy.engine import Engine, Quantisable, Run, find_engine
+from res2net.deploy.engine import Engine, Images, Mixable, Quantisable, Run, find_engine
 from res2net.deploy.fold import fold_batchnorm
 from res2net.deploy.pictures import of_folder, of_run, of_samples
 from res2net.deploy.program import INPUT, Program
-from res2net.deploy.quantise import Sensitivity, quantise, quantise_with_control, sensitivity
+from res2net.deploy.quantise import MIXING, Sensitivity, quantise_with_control, sensitivity
 from res2net.deploy.report import as_csv, report
 from res2net.deploy.subject import Subject, open_subject
 from res2net.deploy.targets import Target, check_installed, find_target
-from res2net.deploy.verify import Images, Track, Verification, compare, eager, faults
+from res2net.deploy.verify import Track, Verification, compare, eager, faults
 from res2net.errors import UserError
 from res2net.files import write_error, write_text
 from res2net.runtime.artifact import CARD_NAME
@@ -166,12 +166,14 @@ class _Work:
         self, model: Any, calibration: Images, max_drop: float
     ) -> tuple[Any, Verification, list[str]]:
         """int8, with layers left in float where that is what the accuracy takes."""
-        whole = quantise(model, calibration)
+        whole = self.quantisable.quantised(model, calibration)
         found = self.save_and_compare(whole)
         wrong = self.faults(found, max_drop)
         if not wrong:
             return whole, found, []
-        if found.agreement is None or self.subject.task:  # control goes by classes of images
+        # control goes by classes of images
+        by_class = found.agreement is not None and not self.subject.task
+        if not by_class or self.target.engine not in MIXING:
             self.refuse(wrong)
         assert self.target.agreement is not None
         warnings.warn(
@@ -180,7 +182,7 @@ class _Work:
             stacklevel=2,
         )
         mixed = quantise_with_control(
-            self.quantisable,
+            cast(Mixable, self.engine),
             model,
             calibration,
             self.checked,

@@ -1,7 +1,8 @@
 """Export to ``model.r2n``, which our own engine runs (see ``res2net.native``).
 
 ``model.xml`` and ``.bin`` lie beside it: OpenVINO runs them on processors that the native engine
-has no kernels for, and wherever it was the faster of the two when both were timed at export.
+has no kernels for, and wherever it was the faster of the two when both were timed at export. In
+int8 each of the two has ranges of its own from the same images.
 
 Legend: B batch · H, W of the images
 """
@@ -17,16 +18,19 @@ from time import perf_counter
 import numpy as np
 import openvino as ov
 import torch
+from torch import Tensor
 
 from res2net.deploy import openvino
-from res2net.deploy.engine import Floats, Pixels, Run, Size
+from res2net.deploy.engine import Floats, Images, Pixels, Run, Size
+from res2net.deploy.native_int8 import in_int8
+from res2net.deploy.native_plain import PlainNetwork
 from res2net.deploy.native_walk import walk
 from res2net.deploy.program import Program
 from res2net.files import write_bytes
 from res2net.native.network import NativeNetwork
 from res2net.native.program import VERSION, NativeProgram
 
-PRECISIONS = ("bf16", "fp32")
+PRECISIONS = ("bf16", "fp32")  # of one program; int8 has its own
 ROUNDS = 7  # of both engines in turn
 
 
@@ -46,15 +50,44 @@ def convert(program: Program, size: Size, batch: int | None) -> NativeModel:
     """
     native = walk(program)
     fallback = openvino.convert(program, size, batch)
-    images = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
-    for precision in PRECISIONS:
-        network = NativeNetwork(native, precision, torch.get_num_threads())
-        runs: dict[str, Callable[[Pixels], object]] = {
-            "native": network,
-            "openvino": openvino.run_of(openvino.compiled(fallback, precision)),
-        }
-        native.milliseconds[precision] = _timed(runs, images)
-    return NativeModel(native, fallback)
+    return _timed(NativeModel(native, fallback), size, PRECISIONS)
+
+
+def quantised(model: NativeModel, calibration: Images) -> NativeModel:
+    """Both in int8, timed beside each other again."""
+    batches = [images for images, _ in calibration.batches()]
+    program = in_int8(model.program, batches)
+    fallback = openvino.quantised(model.fallback, calibration)
+    return _timed(NativeModel(program, fallback), batches[0].shape[1:3], ("int8",))
+
+
+def layers(model: NativeModel) -> list[str]:
+    """Names of the convolutions: what int8 is about."""
+    return [op["name"] for op in model.program.ops if op["op"] == "conv"]
+
+
+def run_layers(model: NativeModel, names: Sequence[str]) -> Run:
+    """The program in plain torch, giving the outputs of these convolutions."""
+    program = model.program
+    found: dict[str, list[Tensor]] = {}
+
+    def watch(i: int, what: str, values: Tensor) -> None:
+        if what != "add":
+            found.setdefault(program.ops[i]["name"], []).append(values.clone())
+
+    network = PlainNetwork(program, watch)
+    steps = {op["name"]: op["steps"] for op in program.ops if op["op"] == "conv" and "steps" in op}
+
+    def run(images: Pixels) -> list[Floats]:
+        found.clear()
+        network(images)
+        outputs = {name: torch.cat(found[name], 1).float().numpy() for name in names}
+        return [
+            y * program.tensors[steps[name]][:, None, None] if name in steps else y
+            for name, y in outputs.items()
+        ]
+
+    return run
 
 
 def opset(model: NativeModel) -> str:
@@ -82,13 +115,23 @@ def load(path: Path, precision: str) -> Run:
     return run
 
 
-def _timed(runs: dict[str, Callable[[Pixels], object]], images: Pixels) -> dict[str, float]:
-    """Median milliseconds of each, taken in turns after one round that is not counted."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(ROUNDS + 1):
-        for name in sorted(runs, reverse=bool(turn % 2)):
-            start = perf_counter()
-            runs[name](images)
-            if turn:
-                found[name].append(1000 * (perf_counter() - start))
-    return {name: median(times) for name, times in found.items()}
+def _timed(model: NativeModel, size: Size, precisions: Sequence[str]) -> NativeModel:
+    """The model, with the median milliseconds of both engines for one image.
+
+    They take turns, after one round that is not counted.
+    """
+    images = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
+    for precision in precisions:
+        runs: dict[str, Callable[[Pixels], object]] = {
+            "native": NativeNetwork(model.program, precision, torch.get_num_threads()),
+            "openvino": openvino.run_of(openvino.compiled(model.fallback, precision)),
+        }
+        found: dict[str, list[float]] = {name: [] for name in runs}
+        for turn in range(ROUNDS + 1):
+            for name in sorted(runs, reverse=bool(turn % 2)):
+                start = perf_counter()
+                runs[name](images)
+                if turn:
+                    found[name].append(1000 * (perf_counter() - start))
+        model.program.milliseconds[precision] = {name: median(t) for name, t in found.items()}
+    return model

@@ -12,8 +12,9 @@ import onnxruntime
 import torch
 from onnx import ModelProto, helper
 
-from res2net.deploy.engine import Floats, Pixels, Run, Size, traced
+from res2net.deploy.engine import Floats, Images, Pixels, Run, Size, traced
 from res2net.deploy.program import INPUT, Program
+from res2net.deploy.quantise import quantise
 from res2net.deploy.quiet import quietly
 from res2net.files import write_bytes
 
@@ -93,6 +94,12 @@ def run_of(model: ModelProto) -> Run:
         return [np.concatenate(column) for column in zip(*found, strict=True)]
 
     return run
+
+
+def quantised(model: ModelProto, calibration: Images) -> ModelProto:
+    """The model in int8, by NNCF."""
+    found: ModelProto = quantise(model, calibration)
+    return found
 
 
 def layers(model: ModelProto) -> list[str]:

@@ -9,8 +9,9 @@ import numpy as np
 import openvino as ov
 import torch
 
-from res2net.deploy.engine import Floats, Pixels, Run, Size, traced
+from res2net.deploy.engine import Floats, Images, Pixels, Run, Size, traced
 from res2net.deploy.program import INPUT, Program
+from res2net.deploy.quantise import quantise
 from res2net.deploy.quiet import quietly
 from res2net.runtime.engines import openvino_core
 
@@ -60,6 +61,12 @@ def run_of(compiled: ov.CompiledModel) -> Run:
         return [np.concatenate(column) for column in zip(*found, strict=True)]
 
     return run
+
+
+def quantised(model: ov.Model, calibration: Images) -> ov.Model:
+    """The model in int8, by NNCF."""
+    found: ov.Model = quantise(model, calibration)
+    return found
 
 
 def layers(model: ov.Model) -> list[str]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from res2net.deploy.engine import Pixels, Quantisable, Run
+from res2net.deploy.engine import Images, Mixable, Pixels, Quantisable, Run
 from res2net.deploy.program import INPUT
 from res2net.deploy.quiet import quietly
-from res2net.deploy.verify import Images
 from res2net.runtime.engines import openvino_core
 
+MIXING = ("openvino", "onnx")  # engines that can hold some layers in float beside int8
 SENSITIVITY_IMAGES = 8  # for the figures of single layers
 Item = tuple[dict[str, Pixels], int]  # one image by the input's name, and its class
 Checked = tuple[dict[str, Pixels], int, int]  # one image, eager's class, its own class
@@ -39,7 +39,7 @@ def quantise(model: Any, calibration: Images) -> Any:
 
 
 def quantise_with_control(
-    engine: Quantisable,
+    engine: Mixable,
     model: Any,
     calibration: Images,
     checked: Images,

@@ -41,6 +41,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, tuple[str, ...]], float | None, float | 
     ("torch-export", "bf16", _TORCH, 2e-2, 0.99),
     ("native", "fp32", _NATIVE, 1e-5, None),
     ("native", "bf16", _NATIVE, 2e-2, 0.99),
+    ("native", "int8", ("model.r2n", ("openvino", "nncf")), None, 0.99),
 )
 TARGETS: dict[tuple[str, str], Target] = {
     (engine, precision): Target(

@@ -6,9 +6,9 @@ Legend: B batch · N classes
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from torch import nn
 
 from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import normalise
-from res2net.deploy.engine import Floats, Pixels, Run
+from res2net.deploy.engine import Floats, Images, Pixels, Run
 from res2net.deploy.program import LOGITS, listed
 from res2net.deploy.targets import Target
 from res2net.tasks.dense.deployed import Compared, Comparison, Outputs
@@ -26,25 +26,6 @@ from res2net.tasks.dense.deployed import Compared, Comparison, Outputs
 # quantisation of our networks stays below 0.1.
 INT8_MAPS = 0.2
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
-
-
-class Images(Protocol):
-    """What is verified with."""
-
-    @property
-    def origin(self) -> str:
-        """For the report."""
-
-    @property
-    def labelled(self) -> bool:
-        """Whether the classes that come with the images mean something."""
-
-    @property
-    def steps(self) -> int:
-        """Batches, at most."""
-
-    def batches(self) -> Iterator[tuple[Pixels, npt.NDArray[np.int64]]]:
-        """uint8 (B, H, W, 3) as the graph takes them, and classes (B,)."""
 
 
 def compare_classes(wanted: Outputs, found: Outputs) -> Compared:

@@ -70,23 +70,27 @@ EXPORT int r2n_vector(void* net, int size) {
   return guarded(net, [&](Network& n) { return n.add_vector(size); });
 }
 
-EXPORT int r2n_normalise(void* net, int output, const float* scale, const float* shift) {
-  return append<Normalise>(net, output, scale, shift);
+EXPORT int r2n_normalise(void* net, int output, const float* scale, const float* shift,
+                         const uint8_t* pad) {
+  return append<Normalise>(net, output, scale, shift, pad);
 }
 
 EXPORT int r2n_conv(void* net, const ConvSpec* spec) { return append<Conv>(net, *spec); }
 
 EXPORT int r2n_pool(void* net, const PoolSpec* spec) { return append<PoolOp>(net, *spec); }
 
-EXPORT int r2n_mean(void* net, int input, int output) { return append<Mean>(net, input, output); }
+EXPORT int r2n_mean(void* net, int input, int output, const float* scales) {
+  return append<Mean>(net, input, output, scales);
+}
 
 EXPORT int r2n_linear(void* net, int input, int output, int activation, int type,
                       const void* weights, const float* bias) {
   return append<Linear>(net, input, output, activation, type, weights, bias);
 }
 
-EXPORT int r2n_gate(void* net, int input, int gates, int residual, int output) {
-  return append<Gate>(net, input, gates, residual, output);
+EXPORT int r2n_gate(void* net, int input, int gates, int residual, int output, const float* scales,
+                    const float* steps) {
+  return append<Gate>(net, input, gates, residual, output, scales, steps);
 }
 
 EXPORT int r2n_run(void* net, const uint8_t* pixels, int images, int height, int width) {

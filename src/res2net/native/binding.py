@@ -15,6 +15,7 @@ from typing import Any
 # Set to "none": as if the processor had no instructions that we have kernels for.
 INSTRUCTIONS = "RES2NET_NATIVE_INSTRUCTIONS"
 NAME = "_res2net"
+SCALES = ("sum", "second", "residual", "output", "add")  # ``Scale`` of kernels.h
 
 
 class ConvSpec(ctypes.Structure):
@@ -36,6 +37,8 @@ class ConvSpec(ctypes.Structure):
         ("weights", c_void_p),
         ("weights2", c_void_p),
         ("bias", c_void_p),
+        # ``Scale`` of kernels.h, of int8 alone
+        *((f"scale_{name}", c_void_p) for name in SCALES),
     )
 
 
@@ -58,12 +61,12 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "r2n_error": (c_char_p, (c_void_p,)),
     "r2n_buffer": (c_int, (c_void_p, c_int, c_int, c_int, c_int)),
     "r2n_vector": (c_int, (c_void_p, c_int)),
-    "r2n_normalise": (c_int, (c_void_p, c_int, c_void_p, c_void_p)),
+    "r2n_normalise": (c_int, (c_void_p, c_int, c_void_p, c_void_p, c_void_p)),
     "r2n_conv": (c_int, (c_void_p, POINTER(ConvSpec))),
     "r2n_pool": (c_int, (c_void_p, POINTER(PoolSpec))),
-    "r2n_mean": (c_int, (c_void_p, c_int, c_int)),
+    "r2n_mean": (c_int, (c_void_p, c_int, c_int, c_void_p)),
     "r2n_linear": (c_int, (c_void_p, c_int, c_int, c_int, c_int, c_void_p, c_void_p)),
-    "r2n_gate": (c_int, (c_void_p, c_int, c_int, c_int, c_int)),
+    "r2n_gate": (c_int, (c_void_p, c_int, c_int, c_int, c_int, c_void_p, c_void_p)),
     "r2n_run": (c_int, (c_void_p, c_void_p, c_int, c_int, c_int)),
     "r2n_read_vector": (c_int, (c_void_p, c_int, c_void_p, c_int64)),
     "r2n_shape": (c_int, (c_void_p, c_int, POINTER(c_int32))),

@@ -29,9 +29,14 @@ Conv::Conv(Network& net, const ConvSpec& spec) : spec_(spec) {
   check(in.border >= spec.kernel / 2, "a convolution's input has too narrow a border");
   check(!spec.rows || (spec.groups == 1 && in.packed && spec.channels == in.channels),
         "a convolution by rows needs whole packed pixels");
+  const bool signed_ = net.buffer(spec.output).type == BF16;  // of bytes: then nothing is added
+  check(in.type != U8 || !signed_ || (spec.output2 < 0 && spec.residual < 0 && spec.add < 0),
+        "a convolution adds what has a sign");
+  check(in.type != U8 || signed_ || spec.relu, "bytes have no sign: a ReLU must be there");
   const auto holds = [&](int id, int channel, int channels) {
     const Buffer& buffer = net.buffer(id);
-    check(buffer.type == in.type && !buffer.packed, "a convolution changes the type");
+    const bool as = buffer.type == in.type || (in.type == U8 && id == spec.output && signed_);
+    check(as && !buffer.packed, "a convolution changes the type");
     check(channel >= 0 && channels > 0 && channel + channels <= buffer.channels,
           "a convolution writes channels that are not there");
   };
@@ -89,8 +94,17 @@ void Conv::pack(const ConvSpec& spec, Type type) {
     for (int o = 0; o < spec.outputs; ++o)
       for (int i = 0; i < spec.second_channels; ++i, w2 += bytes)
         put(o, (int64_t)taps * units_, i, w2);
-  bias_.assign(columns_ * kLanes, 0.0f);
-  std::copy(spec.bias, spec.bias + spec.outputs, bias_.begin());
+  bias_.assign(columns_ * kLanes * 4, 0);
+  std::memcpy(bias_.data(), spec.bias, spec.outputs * 4);
+  if (type != U8) return;
+  const bool needed[kScales] = {true, spec.second >= 0, spec.residual >= 0, spec.add >= 0,
+                                spec.add >= 0};
+  for (int i = 0; i < kScales; ++i) {
+    if (!needed[i]) continue;
+    check(spec.scales[i], "a convolution of bytes lacks a scale");
+    scales_[i].assign((columns_ + 1) * kLanes, 0.0f);  // columns are finished two by two
+    std::copy(spec.scales[i], spec.scales[i] + spec.outputs, scales_[i].begin());
+  }
 }
 
 void Conv::plan(Network& net) {
@@ -155,8 +169,10 @@ int Conv::segments(const Network& net, const Tile& tile, Segment* into) const {
   const int k = spec_.kernel, pad = k / 2, s = spec_.stride;
   for (int ky = 0; ky < k; ++ky) {
     const int y = tile.y * s + ky - pad;
-    if (y < 0 || y >= in.height) continue;
-    const int64_t left = in.place(tile.image, y, tile.x * s - pad);
+    const bool outside = y < 0 || y >= in.height;
+    if (outside && in.pad_row < 0) continue;
+    const int64_t left = outside ? in.pad_row + in.border + tile.x * s - pad
+                                 : in.place(tile.image, y, tile.x * s - pad);
     for (int kx = 0; kx < (spec_.rows ? 1 : k); ++kx) {
       const int tap = spec_.rows ? ky : ky * k + kx;
       into[count++] = {in.at(left + kx, spec_.input_channel), s * in.step,
@@ -176,7 +192,9 @@ void Conv::run(Network& net, int part, int parts) {
   Segment segments_of[kMaxKernel * kMaxKernel + 1];
   const Buffer& in = net.buffer(spec_.input);
   const int bytes = size_of(in.type);
+  const Type out_type = net.buffer(spec_.output).type;
   Job job{};
+  job.out_type = out_type;
   job.segments = segments_of;
   job.relu = spec_.relu;
   job.b_column = column_bytes_;
@@ -217,6 +235,7 @@ void Conv::run(Network& net, int part, int parts) {
       tile.y = straight_ ? 0 : (int)(t / across_ % out_height_);
       tile.image = straight_ ? 0 : (int)(t / across_ / out_height_);
       job.count = segments(net, tile, segments_of);
+      job.second = spec_.second >= 0 ? job.count - 1 : -1;
       const int64_t pixel = ((int64_t)tile.image * out_height_ + tile.y) * out_width_ + tile.x;
       job.out = out, job.out2 = out2, job.residual = residual, job.add = add;
       number(job.out, spec_.output, pixel);
@@ -234,7 +253,7 @@ void Conv::run(Network& net, int part, int parts) {
       job.mask[j] = below(spec_.split);
       job.mask2[j] = below(spec_.outputs) & ~job.mask[j];
     }
-    job.out.base = out.base + (int64_t)(spec_.output_channel + channel) * bytes;
+    job.out.base = out.base + (int64_t)(spec_.output_channel + channel) * size_of(out_type);
     if (out2.base)
       job.out2.base = out2.base + (int64_t)(spec_.output2_channel + channel - spec_.split) * bytes;
     if (residual.base) job.residual.base = residual.base + (int64_t)channel * bytes;
@@ -244,7 +263,9 @@ void Conv::run(Network& net, int part, int parts) {
     // a panel's first tile fetches the weights of the next panel
     const bool next = by_panel_ && t == 0 && i / tiles_ + 1 < panels;
     job.ahead = next ? column_bytes_ * panel.columns : 0;
-    job.bias = bias_.data() + channel;
+    job.bias = bias_.data() + channel * 4;
+    for (int k = 0; k < kScales; ++k)
+      job.scales[k] = scales_[k].empty() ? nullptr : scales_[k].data() + channel;
     avx512_kernel(in.type, tile.pixels, panel.columns, panel.half)(job);
   }
 }

@@ -17,7 +17,8 @@ struct ConvSpec {
   int32_t relu, barrier;
   const void* weights;   // (outputs, channels / groups, kernel, kernel) in the input's type
   const void* weights2;  // (outputs, second_channels)
-  const float* bias;     // (outputs,)
+  const void* bias;      // (outputs,) floats; of U8 int32, in steps of the sum
+  const float* scales[kScales];  // (outputs,) each; of U8 alone
 };
 
 class Conv : public Op {
@@ -43,7 +44,8 @@ class Conv : public Op {
   int64_t column_bytes_;
   std::vector<int> first_;         // channel that a column's taps begin with
   Memory weights_;
-  std::vector<float> bias_;
+  std::vector<char> bias_;
+  std::vector<float> scales_[kScales];
   // of the plan
   bool straight_ = false, by_panel_ = false;
   int out_height_ = 0, out_width_ = 0, across_ = 0;  // tiles side by side in a row

@@ -1,18 +1,18 @@
 // What a micro-kernel is told: one tile of output pixels by packed columns of 16 channels.
 //
-// Everything is counted in units of 4 bytes of input: two bf16 or one float of one pixel. A
-// unit is broadcast to a vector and multiplied with 64 bytes of packed weights: that unit for 16
-// output channels. So one loop serves both types.
+// Everything is counted in units of 4 bytes of input: four bytes, two bf16 or one float of one
+// pixel. A unit is broadcast to a vector and multiplied with 64 bytes of packed weights: that unit
+// for 16 output channels. So one loop serves all types.
 #pragma once
 #include <cstdint>
 
 namespace r2n {
 
-enum Type : int32_t { BF16 = 0, F32 = 1 };
-constexpr int kTypes = 2;
+enum Type : int32_t { BF16 = 0, F32 = 1, U8 = 2 };
+constexpr int kTypes = 3;
 constexpr int kLanes = 16;     // output channels of a packed column
 
-inline int size_of(Type t) { return t == BF16 ? 2 : 4; }
+inline int size_of(Type t) { return t == BF16 ? 2 : t == F32 ? 4 : 1; }
 inline int per_unit(Type t) { return 4 / size_of(t); }
 
 // A stretch of the sum: `units` units of every pixel of the tile, from `a` on, pixels `step` apart.
@@ -31,6 +31,16 @@ struct Target {
   int64_t first;
 };
 
+// Of U8, by output channel: what a step of one thing is in steps of another.
+enum Scale : int32_t {
+  kSum = 0,      // of a sum, in the output's
+  kSecond,       // of the first source's sum, in the second source's
+  kResidual,     // of the residual, in the output's
+  kOutput,       // of the output, in those that `add` has afterwards
+  kAdd,          // of `add` before, in those that it has afterwards
+  kScales
+};
+
 struct Job {
   const Segment* segments;
   int32_t count;
@@ -39,7 +49,10 @@ struct Job {
   const char* b;        // packed weights of the tile's first column
   int64_t b_column;     // bytes between packed columns
   int64_t ahead;        // bytes to weights that will be wanted soon, or 0
-  const float* bias;    // of the tile's first column
+  const char* bias;     // of the tile's first column: floats, or int32 of U8
+  const float* scales[kScales];  // of U8, of the tile's first column; null where not needed
+  int32_t second;       // the segment of the second source, or -1
+  int32_t out_type;     // of U8: U8, or BF16 for what has a sign
   uint32_t mask[2];     // channels of column pairs that go to out
   uint32_t mask2[2];    // channels that go to out2
   Target out, out2, residual, add;
@@ -60,6 +73,10 @@ struct Simple {
   // out = relu(y · gates + residual)
   void (*gate)(const char* y, const float* gates, const char* residual, char* out, int channels,
                Type type);
+  // out = relu(y · gates + scale · residual) / step, y in bf16, residual in bytes or bf16, out in
+  // bytes; steps hold 1 / step
+  void (*gate_bytes)(const char* y, const float* gates, const char* residual, Type residual_type,
+                     const float* scales, const float* steps, char* out, int channels);
   float (*dot)(const float* x, const char* w, int n, Type type);
 };
 

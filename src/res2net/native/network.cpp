@@ -33,7 +33,9 @@ void Buffer::lay_out(int images_, int height_, int width_) {
     if (step % 2048 == 0) step += 64;
   }
   const int64_t places = border + (int64_t)images * height * (width + border);
-  memory.resize(places * step);
+  const bool images_themselves = packed && type == U8;
+  pad_row = images_themselves ? places : -1;
+  memory.resize((places + (images_themselves ? width + 2 * border : 0)) * step);
   map.clear();
   if (!border) return;
   check(places < INT32_MAX, "the batch is too large");

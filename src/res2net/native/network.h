@@ -41,6 +41,7 @@ struct Buffer {
 
   int images = 0, height = 0, width = 0;  // height 0: not laid out
   int64_t step = 0;                       // bytes between pixels
+  int64_t pad_row = -1;                   // place of a row of border, where that is not zero
   Memory memory;
   std::vector<int32_t> map;  // number of a pixel → its place; empty without a border
 

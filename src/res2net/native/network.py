@@ -19,7 +19,7 @@ from res2net.native.program import Array, NativeProgram
 
 Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
 Floats = npt.NDArray[np.float32]
-_TYPES = {"bf16": 0, "fp32": 1}  # precision → ``Type`` of kernels.h
+_TYPES = {"bf16": 0, "fp32": 1, "int8": 2}  # precision → ``Type`` of kernels.h
 _ACTIVATIONS = {"none": 0, "relu": 1, "sigmoid": 2}
 
 
@@ -28,7 +28,8 @@ class NativeNetwork:
 
     Args:
         program: what to run; its arrays are not needed afterwards.
-        precision: "bf16" or "fp32", what convolutions multiply in; sums are float32 always.
+        precision: "bf16", "fp32" or, of a program in int8, that: what convolutions multiply in.
+            Sums are float32, of int8 whole numbers of 32 bits.
         threads: processors to use.
 
     Raises:
@@ -37,6 +38,9 @@ class NativeNetwork:
 
     def __init__(self, program: NativeProgram, precision: str, threads: int) -> None:
         self._type = _TYPES[precision]
+        self._whole = precision == "int8"
+        # what is not multiplied in int8: the classifier, what has a sign
+        self._other = _TYPES["bf16"] if self._whole else self._type
         self._library = library()
         self._handle = self._library.r2n_new(threads)
         if not self._handle:
@@ -44,6 +48,13 @@ class NativeNetwork:
         weakref.finalize(self, self._library.r2n_delete, self._handle)
         self._lock = threading.Lock()
         self._outputs = program.outputs
+        self._steps = {
+            output["map"]: _array(
+                program, output["steps"], (program.buffers[output["map"]]["channels"],)
+            )
+            for output in program.outputs
+            if "steps" in output
+        }
         self._vectors = program.vectors
         self.names = [str(op.get("name", op["op"])) for op in program.ops]
         try:
@@ -89,11 +100,14 @@ class NativeNetwork:
         self._call("shape", output["map"], shape)
         values = np.empty((batch, *shape), np.float32)
         self._call("read_map", output["map"], _pointer(values), values.size)
+        if self._whole:
+            values *= self._steps[output["map"]][:, None, None]
         return values
 
     def _build(self, program: NativeProgram) -> None:
         for each in program.buffers:
-            self._call("buffer", each["channels"], each["border"], self._type, each["packed"])
+            kind = self._other if each.get("signed") else self._type
+            self._call("buffer", each["channels"], each["border"], kind, each["packed"])
         for size in program.vectors:
             self._call("vector", size)
         build = {
@@ -110,25 +124,35 @@ class NativeNetwork:
             if not 0 <= output.get("vector", 0) < max(1, len(program.vectors)):
                 raise ValueError("an output is not there")
 
-    def _rounded(self, weights: Array) -> Array:
+    def _rounded(self, weights: Array, kind: int) -> Array:
         """float32 → what the kernels read: bf16, to the nearest and even, as uint16."""
-        if self._type != _TYPES["bf16"]:
+        if kind != _TYPES["bf16"]:
             return weights
         bits = weights.view(np.uint32)
         return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
     def _normalise(self, op: dict[str, Any], program: NativeProgram) -> None:
         scale, shift = (_array(program, op[name], (3,)) for name in ("scale", "shift"))
-        self._call("normalise", op["output"], _pointer(scale), _pointer(shift))
+        pad = _array(program, op["pad"], (3,), np.uint8) if self._whole else None
+        self._call("normalise", op["output"], _pointer(scale), _pointer(shift), _pointer(pad))
 
     def _conv(self, op: dict[str, Any], program: NativeProgram) -> None:
         k = op["kernel"]
         shape = (op["outputs"], op["channels"] // op["groups"], k, k)
-        arrays = {"weights": self._rounded(_array(program, op["weights"], shape))}
-        arrays["bias"] = _array(program, op["bias"], shape[:1])
+        shapes = {"weights": shape, "bias": shape[:1]}
         if op.get("second", -1) >= 0:
-            across = (op["outputs"], op["second_channels"])
-            arrays["weights2"] = self._rounded(_array(program, op["weights2"], across))
+            shapes["weights2"] = (op["outputs"], op["second_channels"])
+        kinds: dict[str, type] = {}
+        if self._whole:
+            kinds = {"bias": np.int32, "weights": np.int8, "weights2": np.int8}
+            shapes |= {name: shape[:1] for name in op if name.startswith("scale_")}
+        arrays = {
+            name: _array(program, op[name], of, kinds.get(name, np.float32))
+            for name, of in shapes.items()
+        }
+        for name in ("weights", "weights2"):
+            if name in arrays:
+                arrays[name] = self._rounded(arrays[name], self._type)
         given = {"split": op["outputs"], "barrier": 1, "relu": 0, "rows": 0} | op
         spec = ConvSpec()
         for name, kind_of, *_ in ConvSpec._fields_:
@@ -143,28 +167,40 @@ class NativeNetwork:
         spec = PoolSpec(**{name: given.get(name, 0) for name, *_ in PoolSpec._fields_})
         self._call("pool", ctypes.byref(spec))
 
-    def _mean(self, op: dict[str, Any], program: NativeProgram) -> None:  # noqa: ARG002
-        self._call("mean", op["input"], op["output"])
+    def _mean(self, op: dict[str, Any], program: NativeProgram) -> None:
+        steps = None
+        if "steps" in op:
+            steps = _array(program, op["steps"], (program.vectors[op["output"]],))
+        self._call("mean", op["input"], op["output"], _pointer(steps))
 
     def _linear(self, op: dict[str, Any], program: NativeProgram) -> None:
         rows, columns = program.vectors[op["output"]], program.vectors[op["input"]]
-        weights = self._rounded(_array(program, op["weights"], (rows, columns)))
+        weights = self._rounded(_array(program, op["weights"], (rows, columns)), self._other)
         bias = _array(program, op["bias"], (rows,))
         activation = _ACTIVATIONS[op["activation"]]
         arrays = _pointer(weights), _pointer(bias)
-        self._call("linear", op["input"], op["output"], activation, self._type, *arrays)
+        self._call("linear", op["input"], op["output"], activation, self._other, *arrays)
 
-    def _gate(self, op: dict[str, Any], program: NativeProgram) -> None:  # noqa: ARG002
-        self._call("gate", op["input"], op["gates"], op["residual"], op["output"])
+    def _gate(self, op: dict[str, Any], program: NativeProgram) -> None:
+        size = (program.vectors[op["gates"]],)
+        scales = [
+            _array(program, op[name], size) if name in op else None
+            for name in ("scale_residual", "scale_output")
+        ]
+        buffers = (op[name] for name in ("input", "gates", "residual", "output"))
+        self._call("gate", *buffers, *map(_pointer, scales))
 
 
-def _array(program: NativeProgram, name: str, shape: Sequence[int]) -> Array:
+def _array(
+    program: NativeProgram, name: str, shape: Sequence[int], kind: type = np.float32
+) -> Array:
     """An array of the program, which must have this shape: the library reads so much."""
     found = program.tensors[name]
-    if found.dtype != np.float32 or found.shape != tuple(shape):
-        raise ValueError(f"{name} is {found.dtype} {found.shape}, not float32 {tuple(shape)}")
+    if found.dtype != kind or found.shape != tuple(shape):
+        wanted = f"{np.dtype(kind)} {tuple(shape)}"
+        raise ValueError(f"{name} is {found.dtype} {found.shape}, not {wanted}")
     return np.ascontiguousarray(found)
 
 
-def _pointer(array: Array) -> int:
-    return array.ctypes.data
+def _pointer(array: Array | None) -> int | None:
+    return None if array is None else array.ctypes.data

@@ -30,12 +30,18 @@ _PLAN = ("buffers", "vectors", "ops", "outputs", "milliseconds")
 
 @dataclass
 class NativeProgram:
-    """What is run. Arrays are float32; the engine rounds them to what it is asked to compute in."""
+    """What is run. Arrays are float32; the engine rounds them to what it is asked to compute in.
 
-    buffers: list[dict[str, Any]] = field(default_factory=list)  # channels, border, packed
+    A program in int8 can be run in nothing else: its convolutions hold int8 weights, int32 biases
+    and what a step of one map is in steps of another, by channel.
+    """
+
+    # channels, border, packed; of int8 "signed", where values are kept in bf16
+    buffers: list[dict[str, Any]] = field(default_factory=list)
     vectors: list[int] = field(default_factory=list)  # sizes
     ops: list[dict[str, Any]] = field(default_factory=list)  # "op" and what it takes
-    outputs: list[dict[str, int]] = field(default_factory=list)  # a vector or a map
+    # a vector or a map; of a map in int8 its "steps"
+    outputs: list[dict[str, Any]] = field(default_factory=list)
     # precision → engine → milliseconds an image, where it was exported
     milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)
     tensors: dict[str, Array] = field(default_factory=dict)

@@ -6,10 +6,16 @@
 
 namespace r2n {
 
-Normalise::Normalise(Network& net, int output, const float* scale, const float* shift)
+Normalise::Normalise(Network& net, int output, const float* scale, const float* shift,
+                     const uint8_t* pad)
     : output_(output) {
   const Buffer& out = net.buffer(output);
   check(out.channels == 3, "images have three channels");
+  if (out.type == U8) {
+    check(pad && out.packed, "images as bytes need packed pixels and the byte of zero");
+    std::copy(pad, pad + 3, pad_);
+    return;
+  }
   const int bytes = size_of(out.type);
   table_.resize(3 * 256 * bytes);
   for (int c = 0; c < 3; ++c)
@@ -20,7 +26,11 @@ Normalise::Normalise(Network& net, int output, const float* scale, const float* 
 }
 
 void Normalise::plan(Network& net) {
-  net.buffer(output_).lay_out(net.images, net.height, net.width);
+  Buffer& out = net.buffer(output_);
+  out.lay_out(net.images, net.height, net.width);
+  if (out.type != U8) return;
+  char* to = out.memory.data();
+  for (size_t i = 0; i < out.memory.size(); ++i) to[i] = (char)pad_[i % 3];
 }
 
 template <class Value>
@@ -35,7 +45,9 @@ void Normalise::run(Network& net, int part, int parts) {
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const uint8_t* from = net.pixels + row * out.width * 3;
     char* to = out.at(out.place((int)(row / out.height), (int)(row % out.height), 0));
-    if (out.type == BF16)
+    if (out.type == U8)
+      std::memcpy(to, from, (size_t)out.width * 3);
+    else if (out.type == BF16)
       look_up(from, reinterpret_cast<uint16_t*>(to),
               reinterpret_cast<const uint16_t*>(table_.data()), out.width);
     else
@@ -105,8 +117,12 @@ void PoolOp::run(Network& net, int part, int parts) {
   }
 }
 
-Mean::Mean(Network& net, int input, int output) : input_(input), output_(output) {
-  check(net.buffer(input).channels == net.vector(output).size, "a mean of another size");
+Mean::Mean(Network& net, int input, int output, const float* scales)
+    : input_(input), output_(output) {
+  const Buffer& in = net.buffer(input);
+  check(in.channels == net.vector(output).size, "a mean of another size");
+  check(in.type != U8 || scales, "a mean of bytes lacks their steps");
+  if (in.type == U8) scales_.assign(scales, scales + in.channels);
 }
 
 void Mean::plan(Network& net) {
@@ -129,13 +145,15 @@ void Mean::run(Network& net, int part, int parts) {
     }
     float* to = out.values.data() + (size_t)image * out.size + c;
     for (int k = 0; k < channels; ++k) to[k] = sums[k] / (float)pixels;
+    if (!scales_.empty())
+      for (int k = 0; k < channels; ++k) to[k] *= scales_[c + k];
   }
 }
 
 Linear::Linear(Network& net, int input, int output, int activation, int type, const void* weights,
                const float* bias)
     : input_(input), output_(output), activation_(activation), type_(static_cast<Type>(type)) {
-  check(type >= 0 && type < kTypes, "a linear layer of an unknown type");
+  check(type == BF16 || type == F32, "a linear layer of an unknown type");
   check(activation >= kNone && activation <= kSigmoid, "an unknown activation");
   const size_t in = net.vector(input).size, out = net.vector(output).size;
   const char* w = static_cast<const char*>(weights);
@@ -159,12 +177,20 @@ void Linear::run(Network& net, int part, int parts) {
   }
 }
 
-Gate::Gate(Network& net, int input, int gates, int residual, int output)
+Gate::Gate(Network& net, int input, int gates, int residual, int output, const float* scales,
+           const float* steps)
     : input_(input), gates_(gates), residual_(residual), output_(output) {
   const Buffer &x = net.buffer(input), &r = net.buffer(residual), &y = net.buffer(output);
   check(x.channels == y.channels && x.channels == r.channels &&
             x.channels == net.vector(gates).size,
         "a gate of another size");
+  if (y.type == U8) {
+    check(x.type == BF16 && r.type != F32, "a gate changes the type");
+    check(scales && steps, "a gate into bytes lacks a scale");
+    scales_.assign(scales, scales + x.channels);
+    steps_.assign(steps, steps + x.channels);
+    return;
+  }
   check(x.type == y.type && x.type == r.type, "a gate changes the type");
 }
 
@@ -182,10 +208,16 @@ void Gate::run(Network& net, int part, int parts) {
   const Vector& gates = net.vector(gates_);
   const int64_t pixels = (int64_t)in.height * in.width;
   const Share share(in.pixels(), part, parts);
-  for (int64_t i = share.begin; i < share.end; ++i)
-    avx512_simple().gate(in.at(in.place_of(i)), gates.values.data() + i / pixels * gates.size,
-                         residual.at(residual.place_of(i)), out.at(out.place_of(i)), in.channels,
-                         in.type);
+  for (int64_t i = share.begin; i < share.end; ++i) {
+    const char *x = in.at(in.place_of(i)), *r = residual.at(residual.place_of(i));
+    const float* g = gates.values.data() + i / pixels * gates.size;
+    char* y = out.at(out.place_of(i));
+    if (out.type == U8)
+      avx512_simple().gate_bytes(x, g, r, residual.type, scales_.data(), steps_.data(), y,
+                                 in.channels);
+    else
+      avx512_simple().gate(x, g, r, y, in.channels, in.type);
+  }
 }
 
 }  // namespace r2n

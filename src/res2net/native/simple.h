@@ -6,16 +6,18 @@
 
 namespace r2n {
 
-// uint8 images → the first buffer, scaled and shifted by channel.
+// uint8 images → the first buffer, scaled and shifted by channel; into a buffer of bytes as they
+// are, with `pad`, the byte that stands for zero, around them.
 class Normalise : public Op {
  public:
-  Normalise(Network& net, int output, const float* scale, const float* shift);
+  Normalise(Network& net, int output, const float* scale, const float* shift, const uint8_t* pad);
   void plan(Network& net) override;
   void run(Network& net, int part, int parts) override;
 
  private:
   int output_;
   std::vector<char> table_;  // (channels, 256) values in the buffer's type
+  uint8_t pad_[3] = {};
 };
 
 struct PoolSpec {
@@ -39,15 +41,16 @@ class PoolOp : public Op {
   PoolSpec spec_;
 };
 
-// The mean of a map, by image and channel.
+// The mean of a map, by image and channel. `scales`: the steps of bytes, or null.
 class Mean : public Op {
  public:
-  Mean(Network& net, int input, int output);
+  Mean(Network& net, int input, int output, const float* scales);
   void plan(Network& net) override;
   void run(Network& net, int part, int parts) override;
 
  private:
   int input_, output_;
+  std::vector<float> scales_;
 };
 
 enum Activation : int32_t { kNone = 0, kRelu = 1, kSigmoid = 2 };
@@ -66,15 +69,18 @@ class Linear : public Op {
   std::vector<float> bias_;
 };
 
-// output = relu(input · gates + residual)
+// output = relu(input · gates + residual). Into bytes: `scales` holds the residual's steps (1 where
+// it is bf16), `steps` what a value is in the output's; else both are null.
 class Gate : public Op {
  public:
-  Gate(Network& net, int input, int gates, int residual, int output);
+  Gate(Network& net, int input, int gates, int residual, int output, const float* scales,
+       const float* steps);
   void plan(Network& net) override;
   void run(Network& net, int part, int parts) override;
 
  private:
   int input_, gates_, residual_, output_;
+  std::vector<float> scales_, steps_;
 };
 
 }  // namespace r2n

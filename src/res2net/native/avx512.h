@@ -1,0 +1,116 @@
+// What files compiled for processors with AVX-512, bf16 and VNNI share. No header of the standard
+// library here: an inline function compiled for these instructions must not be the one that others
+// link to. It is the first thing included, and AVX512_END the last line.
+#pragma once
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vnni"))), apply_to = function)
+#else
+#pragma GCC target("fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vnni")
+#endif
+#include <immintrin.h>
+
+#include "kernels.h"
+
+#if defined(__clang__)
+#define AVX512_END _Pragma("clang attribute pop")
+#else
+#define AVX512_END
+#endif
+
+namespace r2n {
+namespace {
+
+#define INLINE inline __attribute__((always_inline))
+
+INLINE __m512 widen(__m256i x) {  // 16 bf16 → float
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+
+#define INLINE_LAMBDA __attribute__((always_inline))
+
+// Two columns of 16 channels at a time, in float.
+struct Pair {
+  __m512 lo, hi;
+};
+
+struct Bf16 {
+  static constexpr int kBytes = 2;
+  static constexpr bool kInteger = false;
+  using Sum = __m512;
+  using Half = __m256;
+  static INLINE Sum start(const char* bias) { return _mm512_loadu_ps(bias); }
+  static INLINE Half start_half(const char* bias) { return _mm256_loadu_ps((const float*)bias); }
+  static INLINE Sum whole(Half x) { return _mm512_zextps256_ps512(x); }
+  static INLINE Sum dot(Sum s, __m512i a, __m512i b) {
+    return _mm512_dpbf16_ps(s, (__m512bh)a, (__m512bh)b);
+  }
+  static INLINE __m256 dot(__m256 s, __m256i a, __m256i b) {
+    return _mm256_dpbf16_ps(s, (__m256bh)a, (__m256bh)b);
+  }
+  static INLINE Pair load(const char* p, uint32_t mask) {
+    const __m512i x = mask == ~0u ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi16(mask, p);
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(x)), 16)),
+            widen(_mm512_extracti64x4_epi64(x, 1))};
+  }
+  static INLINE void store(char* p, uint32_t mask, Pair x) {
+    const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(x.hi, x.lo);
+    if (mask == ~0u) _mm512_storeu_si512(p, y);
+    else _mm512_mask_storeu_epi16(p, mask, y);
+  }
+};
+
+struct F32s {
+  static constexpr int kBytes = 4;
+  static constexpr bool kInteger = false;
+  using Sum = __m512;
+  using Half = __m256;
+  static INLINE Sum start(const char* bias) { return _mm512_loadu_ps(bias); }
+  static INLINE Half start_half(const char* bias) { return _mm256_loadu_ps((const float*)bias); }
+  static INLINE Sum whole(Half x) { return _mm512_zextps256_ps512(x); }
+  static INLINE Sum dot(Sum s, __m512i a, __m512i b) {
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), s);
+  }
+  static INLINE __m256 dot(__m256 s, __m256i a, __m256i b) {
+    return _mm256_fmadd_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), s);
+  }
+  static INLINE Pair load(const char* p, uint32_t mask) {
+    return {_mm512_maskz_loadu_ps(mask & 0xffff, p), _mm512_maskz_loadu_ps(mask >> 16, p + 64)};
+  }
+  static INLINE void store(char* p, uint32_t mask, Pair x) {
+    _mm512_mask_storeu_ps(p, mask & 0xffff, x.lo);
+    if (mask >> 16) _mm512_mask_storeu_ps(p + 64, mask >> 16, x.hi);
+  }
+};
+
+// Activations of 8 bits without a sign, weights of 8 bits with one, sums of 32 bits.
+struct U8s {
+  static constexpr int kBytes = 1;
+  static constexpr bool kInteger = true;
+  using Sum = __m512i;
+  using Half = __m256i;
+  static INLINE Sum start(const char* bias) { return _mm512_loadu_si512(bias); }
+  static INLINE Half start_half(const char* bias) {
+    return _mm256_loadu_si256((const __m256i*)bias);
+  }
+  static INLINE Sum whole(Half x) { return _mm512_zextsi256_si512(x); }
+  static INLINE Sum dot(Sum s, __m512i a, __m512i b) { return _mm512_dpbusd_epi32(s, a, b); }
+  static INLINE Half dot(Half s, __m256i a, __m256i b) { return _mm256_dpbusd_epi32(s, a, b); }
+  static INLINE Pair load(const char* p, uint32_t mask) {
+    const __m256i x = mask == ~0u ? _mm256_loadu_si256((const __m256i*)p)
+                                  : _mm256_maskz_loadu_epi8(mask, p);
+    return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_castsi256_si128(x))),
+            _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm256_extracti128_si256(x, 1)))};
+  }
+  // To the nearest and even; what is below 0 or above 255 becomes that.
+  static INLINE __m128i bytes(__m512 x) {
+    return _mm512_cvtusepi32_epi8(_mm512_max_epi32(_mm512_cvtps_epi32(x), _mm512_setzero_si512()));
+  }
+  static INLINE void store(char* p, uint32_t mask, Pair x) {
+    const __m256i y = _mm256_set_m128i(bytes(x.hi), bytes(x.lo));
+    if (mask == ~0u) _mm256_storeu_si256((__m256i*)p, y);
+    else _mm256_mask_storeu_epi8(p, mask, y);
+  }
+};
+
+}  // namespace
+}  // namespace r2n
