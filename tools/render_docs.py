@@ -25,6 +25,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "demo": of_results.demo,
     "deploy": of_results.deploy,
     "deploy-short": of_results.deploy_short,
+    "deploy-native": of_results.deploy_native,
     "deploy-networks": of_results.deploy_networks,
     "deploy-networks-int8": of_results.deploy_networks_int8,
     "deploy-batch8": of_results.deploy_batch8,

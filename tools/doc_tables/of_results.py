@@ -32,6 +32,11 @@ def deploy_compiled() -> str:
     return _speeds(read_results("deploy_compiled.csv"))
 
 
+def deploy_native() -> str:
+    """The same networks in our own engine and in OpenVINO."""
+    return _speeds(read_results("native.csv"))
+
+
 def deploy_networks_int8() -> str:
     """Every network of Table 3 in int8."""
     return _speeds(read_results("deploy_networks_int8.csv"))
