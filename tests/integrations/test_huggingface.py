@@ -86,7 +86,7 @@ def test_of_takes_a_network_in_memory() -> None:
 def test_the_readme_says_what_it_is(folder: Path) -> None:
     readme = (folder / "README.md").read_text()
     data = HubCard.load(folder / "README.md").data
-    assert data.library_name == "res2net"
+    assert data.to_dict()["library_name"] == "res2net"
     assert data.pipeline_tag == "image-classification"
     assert "res2net" in data.tags
     for text in ("# res2net29_small", "3 classes: cat, dog, été", "top1: 87.5", "CC BY-NC-SA"):

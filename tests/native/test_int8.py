@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from res2net.deploy.native_int8 import in_int8
@@ -21,7 +21,7 @@ from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import ResNetVariant
 
 from .conftest import eager, random_images, relative
-from .test_shapes import FIXTURES_ARE_FINE, sides, started
+from .test_shapes import CONVOLUTIONS, FIXTURES_ARE_FINE, convolution
 
 pytestmark = pytest.mark.usefixtures("engine")
 # Relative L2. The engine scales in float32: here and there a value is the next step, and what
@@ -56,27 +56,12 @@ def _check(program, *shapes, threads=2, near=PLAIN):
 
 
 @FIXTURES_ARE_FINE
-@given(
-    kernel=st.sampled_from((1, 3, 5, 7)),
-    stride=st.integers(1, 3),
-    groups=st.sampled_from((1, 1, 2, 3, 8, 32)),
-    in_group=st.integers(1, 9),
-    out_group=st.integers(1, 9),
-    shape=st.tuples(st.integers(1, 3), sides, sides),
-    threads=st.integers(1, 3),
-)
+@given(**CONVOLUTIONS)
 def test_a_convolution(kernel, stride, groups, in_group, out_group, shape, threads):
-    channels, outputs = groups * in_group, groups * out_group
-    program, _ = started(channels, kernel // 2)
-    chance = torch.Generator().manual_seed(1)
-    program.buffers.append({"channels": outputs, "border": 1, "packed": False})
-    program.tensors["w"] = torch.randn(outputs, in_group, kernel, kernel, generator=chance).numpy()
-    program.tensors["b"] = torch.randn(outputs, generator=chance).numpy()
-    sizes = {"channels": channels, "outputs": outputs, "groups": groups, "kernel": kernel}
-    names = {"input": 1, "output": 2, "weights": "w", "bias": "b"}
-    program.ops.append({"op": "conv", "stride": stride, "relu": 1, **sizes, **names})
-    program.outputs = [{"map": 2}]
+    program, *_ = convolution(kernel, stride, groups, in_group, out_group, relu=1)
     images = random_images(*shape)
+    real = PlainNetwork(program)(images)[0]
+    assume(real.any())  # steps of a map that is zero everywhere are no measure
     whole = in_int8(program, [images])
     found = NativeNetwork(whole, "int8", threads)(images)[0]
     wanted = PlainNetwork(whole)(images)[0]
@@ -84,8 +69,12 @@ def test_a_convolution(kernel, stride, groups, in_group, out_group, shape, threa
     apart = np.abs(np.rint(found / steps) - np.rint(wanted / steps))
     assert apart.max() <= 1
     assert (apart > 0).mean() < 0.02
-    real = PlainNetwork(program)(images)[0]
-    assert np.linalg.norm(wanted - real) <= 5e-2 * np.linalg.norm(real)
+    if min(shape[1:]) < 3 * kernel:  # the bias makes up for rounding where no tap is on the border
+        return
+    # what is summed may be large and its sum small, so rounding is held against what is summed
+    program.tensors |= {name: np.abs(program.tensors[name]) for name in ("w", "b")}
+    summed = PlainNetwork(program)(images)[0]
+    assert np.linalg.norm(wanted - real) <= 2e-2 * np.linalg.norm(summed)
 
 
 @settings(FIXTURES_ARE_FINE, max_examples=5)

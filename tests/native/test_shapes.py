@@ -62,18 +62,19 @@ def _start(images: np.ndarray, weights: torch.Tensor) -> torch.Tensor:
     return F.conv2d(x, weights[:, :, None, None]).relu()
 
 
-@FIXTURES_ARE_FINE
-@given(
-    kernel=st.sampled_from((1, 3, 5, 7)),
-    stride=st.integers(1, 3),
-    groups=st.sampled_from((1, 1, 2, 3, 8, 32)),
-    in_group=st.integers(1, 9),
-    out_group=st.integers(1, 9),
-    shape=st.tuples(st.integers(1, 3), sides, sides),
-    precision=st.sampled_from(tuple(TOLERANCE)),
-    threads=st.integers(1, 3),
-)
-def test_a_convolution(kernel, stride, groups, in_group, out_group, shape, precision, threads):
+CONVOLUTIONS = {
+    "kernel": st.sampled_from((1, 3, 5, 7)),
+    "stride": st.integers(1, 3),
+    "groups": st.sampled_from((1, 1, 2, 3, 8, 32)),
+    "in_group": st.integers(1, 9),
+    "out_group": st.integers(1, 9),
+    "shape": st.tuples(st.integers(1, 3), sides, sides),
+    "threads": st.integers(1, 3),
+}
+
+
+def convolution(kernel, stride, groups, in_group, out_group, **more):
+    """A program that ends in one convolution; its first weights, the convolution's, its bias."""
     channels, outputs = groups * in_group, groups * out_group
     program, first = started(channels, kernel // 2)
     chance = torch.Generator().manual_seed(1)
@@ -81,21 +82,17 @@ def test_a_convolution(kernel, stride, groups, in_group, out_group, shape, preci
     bias = torch.randn(outputs, generator=chance)
     program.buffers.append({"channels": outputs, "border": 1, "packed": False})
     program.tensors |= {"w": weights.numpy(), "b": bias.numpy()}
-    program.ops.append(
-        {
-            "op": "conv",
-            "input": 1,
-            "channels": channels,
-            "outputs": outputs,
-            "groups": groups,
-            "kernel": kernel,
-            "stride": stride,
-            "output": 2,
-            "weights": "w",
-            "bias": "b",
-        }
-    )
+    sizes = {"channels": channels, "outputs": outputs, "groups": groups, "kernel": kernel}
+    names = {"input": 1, "output": 2, "weights": "w", "bias": "b"}
+    program.ops.append({"op": "conv", "stride": stride, **sizes, **names, **more})
     program.outputs = [{"map": 2}]
+    return program, first, weights, bias
+
+
+@FIXTURES_ARE_FINE
+@given(**CONVOLUTIONS, precision=st.sampled_from(tuple(TOLERANCE)))
+def test_a_convolution(kernel, stride, groups, in_group, out_group, shape, precision, threads):
+    program, first, weights, bias = convolution(kernel, stride, groups, in_group, out_group)
     images = random_images(*shape)
     found = NativeNetwork(program, precision, threads)(images)[0]
     wanted = F.conv2d(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,8 @@ def decode(path: str | Path, *, min_side: int | None = None) -> Tensor:
         image = photo.open_image(data)
         fast = _jpeg_decoder()
         if fast is not None and _is_plain_jpeg(image) and not _can_reduce(image, min_side):
-            try:
+            with suppress(RuntimeError):  # damaged: Pillow, below, says how
                 return fast(torch.from_numpy(data), _RGB_MODE, True)
-            except RuntimeError:
-                pass  # damaged: Pillow says how
         return _channels_first(photo.opened_to_rgb(image, min_side=min_side))
 
 

@@ -33,14 +33,18 @@ struct Pair {
   __m512 lo, hi;
 };
 
-struct Bf16 {
-  static constexpr int kBytes = 2;
+// What sums in float have in common.
+struct FloatSums {
   static constexpr bool kInteger = false;
   using Sum = __m512;
   using Half = __m256;
   static INLINE Sum start(const char* bias) { return _mm512_loadu_ps(bias); }
   static INLINE Half start_half(const char* bias) { return _mm256_loadu_ps((const float*)bias); }
   static INLINE Sum whole(Half x) { return _mm512_zextps256_ps512(x); }
+};
+
+struct Bf16 : FloatSums {
+  static constexpr int kBytes = 2;
   static INLINE Sum dot(Sum s, __m512i a, __m512i b) {
     return _mm512_dpbf16_ps(s, (__m512bh)a, (__m512bh)b);
   }
@@ -59,14 +63,8 @@ struct Bf16 {
   }
 };
 
-struct F32s {
+struct F32s : FloatSums {
   static constexpr int kBytes = 4;
-  static constexpr bool kInteger = false;
-  using Sum = __m512;
-  using Half = __m256;
-  static INLINE Sum start(const char* bias) { return _mm512_loadu_ps(bias); }
-  static INLINE Half start_half(const char* bias) { return _mm256_loadu_ps((const float*)bias); }
-  static INLINE Sum whole(Half x) { return _mm512_zextps256_ps512(x); }
   static INLINE Sum dot(Sum s, __m512i a, __m512i b) {
     return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), s);
   }
