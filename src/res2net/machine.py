@@ -62,6 +62,12 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def wait() -> None:
+    """Until the GPU has done all it was asked for; at once without one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def autocast(device: torch.device | str, precision: str = "auto") -> torch.autocast:
     """The context in which a network runs outside of Lightning, at our precision."""
     kind = lightning_precision(precision)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from res2net import machine
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy.engine import find_engine
 from res2net.deploy.fold import fold_batchnorm
@@ -36,7 +37,7 @@ from res2net.runtime.engines import openvino_core
 Call = Callable[[], object]
 MAKERS = ("ours", "timm", "torchvision")
 # engine → its precisions; eager (channels-last), eager-nchw (torch's default layout) and compiled
-# (torch.compile) are torch itself
+# (torch.compile) are torch itself, on the GPU where there is one
 ENGINES = {
     "eager": ("fp32", "bf16"),
     "eager-nchw": ("fp32",),
@@ -145,7 +146,7 @@ def _compiled(case: Case, net: nn.Module, size: int) -> Call:
 
 
 def _in_torch(case: Case, net: nn.Module, size: int) -> Call:
-    images = _images(case, size)
+    images, net = _images(case, size).to(device := machine.best_device()), net.to(device)
     if case.engine != "eager-nchw":
         net = net.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -154,7 +155,9 @@ def _in_torch(case: Case, net: nn.Module, size: int) -> Call:
 
     def call() -> Tensor:
         with torch.no_grad():
-            return net(images)
+            logits = net(images)
+        machine.wait()
+        return logits
 
     return call
 

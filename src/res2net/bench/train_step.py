@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from res2net import machine
 from res2net.bench.memory import bytes_kept
 from res2net.errors import UserError
 from res2net.models.factory import create_model
@@ -44,6 +45,7 @@ class Training:
     def step(self) -> None:
         """A whole training step."""
         self.finish(self.forward())
+        machine.wait()
 
 
 def make_training(case: str, network: str, *, batch: int, size: int) -> Training:
@@ -53,12 +55,13 @@ def make_training(case: str, network: str, *, batch: int, size: int) -> Training
         UserError: timm is asked for and not installed, or lacks the network.
     """
     maker, precision, layout, *checkpointing = case.split()
+    device = machine.best_device()
     torch.manual_seed(0)
-    model = _timm(network) if maker == "timm" else create_model(network)
+    model = (_timm(network) if maker == "timm" else create_model(network)).to(device)
     if checkpointing:
         model.gradient_checkpointing = checkpointing[0]
-    images = torch.randn(batch, 3, size, size)
-    targets = torch.randint(0, 1000, (batch,))
+    images = torch.randn(batch, 3, size, size, device=device)
+    targets = torch.randint(0, 1000, (batch,), device=device)
     if layout == "nhwc":
         model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -66,7 +69,7 @@ def make_training(case: str, network: str, *, batch: int, size: int) -> Training
     model.train()
 
     def forward() -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             logits = model(images)
         return F.cross_entropy(logits.float(), targets)
 
@@ -84,7 +87,7 @@ def saved_bytes(case: str, network: str, *, batch: int, size: int) -> int:
 
 
 def peak_memory(case: str, network: str, *, batch: int, size: int, steps: int = 3) -> int:
-    """Peak resident bytes of a fresh process that does some steps of a case and nothing else."""
+    """Peak bytes of a fresh process that does some steps of a case: on the GPU, else resident."""
     code = (
         "import json, sys; from res2net.bench.train_step import run_alone; "
         "print(run_alone(**json.loads(sys.argv[1])))"
@@ -97,10 +100,12 @@ def peak_memory(case: str, network: str, *, batch: int, size: int, steps: int = 
 
 
 def run_alone(case: str, network: str, batch: int, size: int, steps: int) -> int:
-    """Do some steps and return this process's peak resident bytes."""
+    """Do some steps and return this process's peak bytes: on the GPU, else resident."""
     training = make_training(case, network, batch=batch, size=size)
     for _ in range(steps):
         training.step()
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

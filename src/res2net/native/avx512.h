@@ -44,7 +44,7 @@ struct FloatSums {
 };
 
 struct Bf16 : FloatSums {
-  static constexpr int kBytes = 2;
+  static constexpr int kBytes = 2, kUnit = 2;  // of a channel; channels of a unit
   static INLINE Sum dot(Sum s, __m512i a, __m512i b) {
     return _mm512_dpbf16_ps(s, (__m512bh)a, (__m512bh)b);
   }
@@ -64,7 +64,7 @@ struct Bf16 : FloatSums {
 };
 
 struct F32s : FloatSums {
-  static constexpr int kBytes = 4;
+  static constexpr int kBytes = 4, kUnit = 1;
   static INLINE Sum dot(Sum s, __m512i a, __m512i b) {
     return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), s);
   }
@@ -109,6 +109,47 @@ struct U8s {
     else _mm256_mask_storeu_epi8(p, mask, y);
   }
 };
+
+// Four bytes of one pixel, at any address: splits begin where their width says.
+typedef int32_t Unit __attribute__((aligned(1), may_alias));
+
+INLINE char* at(const Target& t, int m) {
+  return t.base + t.step * (t.map ? (int64_t)t.map[m] : t.first + m);
+}
+
+INLINE Pair sum_of(Pair x, Pair y) {
+  return {_mm512_add_ps(x.lo, y.lo), _mm512_add_ps(x.hi, y.hi)};
+}
+
+INLINE Pair relu(Pair x) {
+  const __m512 zero = _mm512_setzero_ps();
+  return {_mm512_max_ps(x.lo, zero), _mm512_max_ps(x.hi, zero)};
+}
+
+// What becomes of the sums of two columns and one pixel, `shift` channels behind the tile's first.
+template <class T>
+INLINE void finish(const Job& job, int m, int64_t shift, uint32_t mask, uint32_t mask2, Pair x) {
+  if (job.residual.base)
+    x = sum_of(x, T::load(at(job.residual, m) + shift * T::kBytes, mask | mask2));
+  if (job.relu) x = relu(x);
+  if (mask) T::store(at(job.out, m) + shift * T::kBytes, mask, x);
+  if (mask2) T::store(at(job.out2, m) + shift * T::kBytes, mask2, x);
+  if (job.add.base) {
+    char* p = at(job.add, m) + shift * T::kBytes;
+    T::store(p, mask, sum_of(x, T::load(p, mask)));
+  }
+}
+
+template <int... I>
+struct IntList {};
+template <int N, int... I>
+struct Count : Count<N - 1, N - 1, I...> {};
+template <int... I>
+struct Count<0, I...> {
+  using List = IntList<I...>;
+};
+template <int N>
+using Upto = typename Count<N>::List;  // 0 to N - 1
 
 }  // namespace
 }  // namespace r2n

@@ -29,6 +29,9 @@ Conv::Conv(Network& net, const ConvSpec& spec) : spec_(spec) {
   check(in.border >= spec.kernel / 2, "a convolution's input has too narrow a border");
   check(!spec.rows || (spec.groups == 1 && in.packed && spec.channels == in.channels),
         "a convolution by rows needs whole packed pixels");
+  check(!spec.pairs || (spec.kernel == 3 && spec.stride == 1 && !spec.rows && spec.second < 0 &&
+                        in.type != U8 && !in.packed),
+        "a convolution by pairs is 3×3 in float, of stride 1 and one source");
   const bool signed_ = net.buffer(spec.output).type == BF16;  // of bytes: then nothing is added
   check(in.type != U8 || !signed_ || (spec.output2 < 0 && spec.residual < 0 && spec.add < 0),
         "a convolution adds what has a sign");
@@ -70,22 +73,24 @@ void Conv::pack(const ConvSpec& spec, Type type) {
   }
   for (int c = 0; c < columns_; ++c)
     first_.push_back(std::min(c * kLanes / out_group * in_group, spec.channels - reach));
-  const int taps = spec.rows ? k : k * k, run = spec.rows ? k * reach : reach;
+  const int wide = spec.pairs ? kPlanes : k;  // taps of a row
+  const int taps = spec.rows ? k : k * wide, run = spec.rows ? k * reach : reach;
   units_ = ceil_div(run, per);
   units2_ = spec.second >= 0 ? ceil_div(spec.second_channels, per) : 0;
   column_bytes_ = 64 * ((int64_t)taps * units_ + units2_);
   weights_.resize(column_bytes_ * columns_);
-  const auto put = [&](int o, int64_t unit, int place, const char* value) {
-    char* column = weights_.data() + o / kLanes * column_bytes_;
-    std::memcpy(column + 64 * (unit + place / per) + o % kLanes * 4 + place % per * bytes, value, bytes);
+  const auto put = [&](int o, int64_t unit, int place, const char* value, int each = 1, int one = 0) {
+    char* to = weights_.data() + o / kLanes * column_bytes_ + o % kLanes * 4 + place % per * bytes;
+    std::memcpy(to + 64 * ((unit + place / per) * each + one), value, bytes);
   };
   const char* w = static_cast<const char*>(spec.weights);
   for (int o = 0; o < spec.outputs; ++o) {
     const int begin = o / out_group * in_group - first_[o / kLanes];
     for (int i = 0; i < in_group; ++i)
       for (int ky = 0; ky < k; ++ky)
-        for (int kx = 0; kx < k; ++kx, w += bytes) {
+        for (int kx = 0; kx < wide; ++kx, w += bytes) {
           if (spec.rows) put(o, (int64_t)ky * units_, kx * reach + i, w);
+          else if (spec.pairs) put(o, (int64_t)ky * units_, begin + i, w, kPlanes, kx);
           else put(o, (int64_t)(ky * k + kx) * units_, begin + i, w);
         }
   }
@@ -130,9 +135,19 @@ void Conv::plan(Network& net) {
   const int64_t pixels = (int64_t)in.images * out_height_ * out_width_;
   check(pixels < INT32_MAX / 2, "the batch is too large");
 
+  by_panel_ = column_bytes_ * columns_ > kNear;
+  if (spec_.pairs) {
+    // not in step with cache lines: planes of a pair come to a new line at different times
+    plane_ = ((int64_t)spec_.channels * size_of(in.type) + 3) / 4 * 4;
+    if (plane_ % 64 == 0) plane_ += 16;
+    places_ = by_panel_ ? (int64_t)in.images * in.height : 3;
+    net.need_rows(places_, row_bytes());
+  }
+
   const int row = straight_ ? (int)pixels : out_width_;
   double best = 0;
   for (int wide : {2, 1, 3, 4}) {
+    if (spec_.pairs && wide != 1) continue;
     std::vector<Panel> panels;
     for (int c = 0; c < columns_;) {
       // what is left over comes first: half a column is best beside a whole one
@@ -143,15 +158,15 @@ void Conv::plan(Network& net) {
       panels.push_back({c, n, last && spec_.outputs - (columns_ - 1) * kLanes <= kLanes / 2});
       c += n;
     }
-    const double tiles = (double)ceil_div(row, max_pixels(wide)) * panels.size();
+    const int across = ceil_div(row, spec_.pairs ? 2 * kMaxPairs : max_pixels(wide));
+    const double tiles = (double)across * panels.size();
     if (best == 0 || tiles < best) {
       best = tiles;
       panels_ = panels;
-      across_ = ceil_div(row, max_pixels(wide));
+      across_ = across;
     }
   }
   tiles_ = straight_ ? across_ : (int64_t)in.images * out_height_ * across_;
-  by_panel_ = column_bytes_ * columns_ > kNear;
 }
 
 int Conv::segments(const Network& net, const Tile& tile, Segment* into) const {
@@ -188,7 +203,38 @@ int Conv::segments(const Network& net, const Tile& tile, Segment* into) const {
   return count;
 }
 
-void Conv::run(Network& net, int part, int parts) {
+int Conv::segments_of_pairs(Network& net, const Tile& tile, int thread, Segment* into) const {
+  const Buffer& in = net.buffer(spec_.input);
+  Desk& desk = net.desks[thread];
+  int count = 0;
+  for (int ky = 0; ky < 3; ++ky) {
+    const int y = tile.y + ky - 1;
+    if (y < 0 || y >= in.height) continue;
+    const int64_t row = (int64_t)tile.image * in.height + y;
+    char* planes = desk.memory.data() + row % places_ * row_bytes();
+    if (desk.held[row % places_] != row) {
+      desk.held[row % places_] = row;
+      avx512_planes(in.at(in.place(tile.image, y, -1), spec_.input_channel), in.step, in.width,
+                    spec_.channels, planes, plane_, in.type);
+    }
+    into[count++] = {planes + tile.x / 2 * kPlanes * plane_, kPlanes * plane_,
+                     64 * (int64_t)ky * kPlanes * units_, units_};
+  }
+  return count;
+}
+
+Bytes Conv::panel_bytes(int64_t number) const {
+  const Panel& panel = panels_[number];
+  const char* begin = weights_.data() + panel.column * column_bytes_;
+  return {begin, begin + panel.columns * column_bytes_};
+}
+
+Bytes Conv::first(const Part& part) const {
+  if (!by_panel_) return {weights_.data(), weights_.data() + columns_ * column_bytes_};
+  return panel_bytes(Share(tiles_ * panels_.size(), part).begin / tiles_);
+}
+
+void Conv::run(Network& net, const Part& part) {
   Segment segments_of[kMaxKernel * kMaxKernel + 1];
   const Buffer& in = net.buffer(spec_.input);
   const int bytes = size_of(in.type);
@@ -198,6 +244,7 @@ void Conv::run(Network& net, int part, int parts) {
   job.segments = segments_of;
   job.relu = spec_.relu;
   job.b_column = column_bytes_;
+  job.plane = plane_;
 
   const auto target = [&](int id) {
     Target t{};
@@ -220,7 +267,15 @@ void Conv::run(Network& net, int part, int parts) {
   };
 
   const int64_t panels = panels_.size();
-  const Share share(tiles_ * panels, part, parts);
+  const Share share(tiles_ * panels, part);
+  const Part all{part.thread, net.pool.threads(), part.thread};  // this thread's share
+  const int64_t last = (Share(tiles_ * panels, all).end - 1) / tiles_;  // panel of it
+  Desk& desk = net.desks[part.thread];
+  if (desk.of != this) {
+    desk.of = this;
+    std::fill(desk.held.begin(), desk.held.end(), -1);
+    desk.wanted = next && !by_panel_ ? next->first(all) : Bytes{};
+  }
   int64_t built = -1;
   Tile tile{};
   for (int64_t i = share.begin; i < share.end; ++i) {
@@ -230,11 +285,13 @@ void Conv::run(Network& net, int part, int parts) {
       built = t;
       const int side = (int)(t % across_);
       const int row = straight_ ? (int)in.pixels() : out_width_;
-      tile.x = begin_of(side, row, across_);
-      tile.pixels = begin_of(side + 1, row, across_) - tile.x;
+      const int each = spec_.pairs ? 2 : 1, steps = ceil_div(row, each);
+      tile.x = each * begin_of(side, steps, across_);
+      tile.pixels = std::min(row, each * begin_of(side + 1, steps, across_)) - tile.x;
       tile.y = straight_ ? 0 : (int)(t / across_ % out_height_);
       tile.image = straight_ ? 0 : (int)(t / across_ / out_height_);
-      job.count = segments(net, tile, segments_of);
+      job.count = spec_.pairs ? segments_of_pairs(net, tile, part.thread, segments_of)
+                              : segments(net, tile, segments_of);
       job.second = spec_.second >= 0 ? job.count - 1 : -1;
       const int64_t pixel = ((int64_t)tile.image * out_height_ + tile.y) * out_width_ + tile.x;
       job.out = out, job.out2 = out2, job.residual = residual, job.add = add;
@@ -260,13 +317,22 @@ void Conv::run(Network& net, int part, int parts) {
     if (add.base) job.add.base = add.base + (int64_t)(spec_.add_channel + channel) * bytes;
     job.a_offset = (int64_t)first_[panel.column] * bytes;
     job.b = weights_.data() + panel.column * column_bytes_;
-    // a panel's first tile fetches the weights of the next panel
-    const bool next = by_panel_ && t == 0 && i / tiles_ + 1 < panels;
-    job.ahead = next ? column_bytes_ * panel.columns : 0;
+    if (by_panel_ && (t == 0 || i == share.begin))
+      desk.wanted = i / tiles_ < last ? panel_bytes(i / tiles_ + 1)
+                    : next            ? next->first(all)
+                                      : Bytes{};
+    const bool fetch = desk.wanted.begin < desk.wanted.end;
+    job.fetch = fetch ? desk.wanted.begin : job.b;
+    job.fetch_step = fetch ? 64 : 0;
+    if (fetch) desk.wanted.begin += 64 * (job.count * (int64_t)units_);
     job.bias = bias_.data() + channel * 4;
     for (int k = 0; k < kScales; ++k)
       job.scales[k] = scales_[k].empty() ? nullptr : scales_[k].data() + channel;
-    avx512_kernel(in.type, tile.pixels, panel.columns, panel.half)(job);
+    job.pixels = tile.pixels;
+    const Kernel kernel = spec_.pairs
+                              ? avx512_pairs(in.type, ceil_div(tile.pixels, 2), panel.half)
+                              : avx512_kernel(in.type, tile.pixels, panel.columns, panel.half);
+    kernel(job);
   }
 }
 

@@ -48,11 +48,14 @@ struct Job {
   int64_t a_offset;     // bytes, added to every segment's a
   const char* b;        // packed weights of the tile's first column
   int64_t b_column;     // bytes between packed columns
-  int64_t ahead;        // bytes to weights that will be wanted soon, or 0
+  const char* fetch;    // what will be wanted soon: a line for each unit, so many bytes apart
+  int64_t fetch_step;   // or 0
   const char* bias;     // of the tile's first column: floats, or int32 of U8
   const float* scales[kScales];  // of U8, of the tile's first column; null where not needed
   int32_t second;       // the segment of the second source, or -1
   int32_t out_type;     // of U8: U8, or BF16 for what has a sign
+  int32_t pixels;       // of pairs: the last may have one pixel
+  int64_t plane;        // of pairs: bytes between the four sums of a pair's pixels
   uint32_t mask[2];     // channels of column pairs that go to out
   uint32_t mask2[2];    // channels that go to out2
   Target out, out2, residual, add;
@@ -87,6 +90,17 @@ inline int max_pixels(int columns) {
 
 // `half`: the last column has no more than 8 channels.
 Kernel avx512_kernel(Type type, int pixels, int columns, bool half);
+
+// Two pixels of a row by four products instead of six: Winograd's F(2, 3) along rows. Of pixels
+// d0 to d3 that a pair's 3 taps see, each row of taps multiplies d0 - d2, d1 + d2, d2 - d1 and
+// d1 - d3 (planes); weights come transformed as well.
+constexpr int kPlanes = 4;
+constexpr int kMaxPairs = 7;
+// One packed column by so many pairs; segments are rows of taps, `step` is between pairs.
+Kernel avx512_pairs(Type type, int pairs, bool half);
+// The planes of a row whose left border `in` points to; channels up to a multiple of 32 are written.
+void avx512_planes(const char* in, int64_t step, int pixels, int channels, char* out, int64_t plane,
+                   Type type);
 const Simple& avx512_simple();
 
 }  // namespace r2n

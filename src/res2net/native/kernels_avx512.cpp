@@ -4,47 +4,6 @@
 namespace r2n {
 namespace {
 
-// Four bytes of one pixel, at any address: splits begin where their width says.
-typedef int32_t Unit __attribute__((aligned(1), may_alias));
-
-template <int... I>
-struct IntList {};
-template <int N, int... I>
-struct Count : Count<N - 1, N - 1, I...> {};
-template <int... I>
-struct Count<0, I...> {
-  using List = IntList<I...>;
-};
-template <int N>
-using Upto = typename Count<N>::List;  // 0 to N - 1
-
-INLINE char* at(const Target& t, int m) {
-  return t.base + t.step * (t.map ? (int64_t)t.map[m] : t.first + m);
-}
-
-INLINE Pair sum_of(Pair x, Pair y) {
-  return {_mm512_add_ps(x.lo, y.lo), _mm512_add_ps(x.hi, y.hi)};
-}
-
-INLINE Pair relu(Pair x) {
-  const __m512 zero = _mm512_setzero_ps();
-  return {_mm512_max_ps(x.lo, zero), _mm512_max_ps(x.hi, zero)};
-}
-
-// What becomes of the sums of two columns and one pixel, `shift` channels behind the tile's first.
-template <class T>
-INLINE void finish(const Job& job, int m, int64_t shift, uint32_t mask, uint32_t mask2, Pair x) {
-  if (job.residual.base)
-    x = sum_of(x, T::load(at(job.residual, m) + shift * T::kBytes, mask | mask2));
-  if (job.relu) x = relu(x);
-  if (mask) T::store(at(job.out, m) + shift * T::kBytes, mask, x);
-  if (mask2) T::store(at(job.out2, m) + shift * T::kBytes, mask2, x);
-  if (job.add.base) {
-    char* p = at(job.add, m) + shift * T::kBytes;
-    T::store(p, mask, sum_of(x, T::load(p, mask)));
-  }
-}
-
 // Whole sums lie in memory when they are scaled, a row of columns for each pixel: unrolled for each
 // shape of tile as above, this would be most of the library.
 INLINE Pair scales_at(const float* by) { return {_mm512_loadu_ps(by), _mm512_loadu_ps(by + kLanes)}; }
@@ -147,7 +106,8 @@ void tile(const Job& job) {
       }
     }
   };
-  const int64_t column = job.b_column, ahead = job.ahead;
+  const int64_t column = job.b_column, fetch_step = job.fetch_step;
+  const char* fetch = job.fetch;
   for (int s = 0; s < job.count; ++s) {
     const Segment& segment = job.segments[s];
     if constexpr (T::kInteger)
@@ -172,15 +132,11 @@ void tile(const Job& job) {
     for (; b != end; b += 64) {
       __m512i w[N];
       __m256i v;
-      if (HALF) {
-        v = _mm256_load_si256((const __m256i*)(b + W * column));
-        _mm_prefetch(b + W * column + ahead, _MM_HINT_T1);
-      }
+      if (HALF) v = _mm256_load_si256((const __m256i*)(b + W * column));
 #pragma GCC unroll 4
-      for (int n = 0; n < W; ++n) {
-        w[n] = _mm512_load_si512(b + n * column);
-        _mm_prefetch(b + n * column + ahead, _MM_HINT_T1);
-      }
+      for (int n = 0; n < W; ++n) w[n] = _mm512_load_si512(b + n * column);
+      _mm_prefetch(fetch, _MM_HINT_T1);
+      fetch += fetch_step;
 #pragma GCC unroll 28
       for (int m = 0; m < M; ++m) {
         const int k = m % 5;

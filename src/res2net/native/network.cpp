@@ -68,6 +68,13 @@ Vector& Network::vector(int id) {
   return *vectors_[id];
 }
 
+void Network::need_rows(int64_t count, int64_t bytes) {
+  for (Desk& each : desks) {
+    if ((int64_t)each.held.size() < count) each.held.resize(count);
+    if ((int64_t)each.memory.size() < count * bytes) each.memory.resize(count * bytes);
+  }
+}
+
 void Network::plan(int images_, int height_, int width_) {
   if (images == images_ && height == height_ && width == width_) return;
   images = 0;  // half a plan is none
@@ -78,6 +85,11 @@ void Network::plan(int images_, int height_, int width_) {
   images = images_;
   try {
     for (auto& op : ops) op->plan(*this);
+    const Op* next = nullptr;
+    for (auto op = ops.rbegin(); op != ops.rend(); ++op) {
+      (*op)->next = next;
+      if ((*op)->first({0, 1, 0}).begin) next = op->get();
+    }
   } catch (...) {
     images = 0;
     throw;
@@ -105,6 +117,7 @@ void Network::work(int thread) {
   using Clock = std::chrono::steady_clock;
   auto start = Clock::now();
   const int threads = pool.threads(), each = threads == 1 ? 1 : kParts, parts = each * threads;
+  desks[thread].of = nullptr;
   size_t waited = 0;  // operations before this one are known to be done
   for (size_t i = 0; i < ops.size(); ++i) {
     Op& op = *ops[i];
@@ -113,7 +126,7 @@ void Network::work(int thread) {
       for (;;) {
         const int part = op.begun[owner].fetch_add(1, std::memory_order_relaxed);
         if (part >= each) break;
-        op.run(*this, owner * each + part, parts);
+        op.run(*this, {owner * each + part, parts, thread});
         op.done.fetch_add(1, std::memory_order_release);
       }
     }

@@ -57,13 +57,34 @@ struct Buffer {
 };
 
 class Network;
+class Op;
+
+// Of an operation's work.
+struct Part {
+  int number, of;
+  int thread;  // that does it
+};
+
+struct Bytes {
+  const char *begin, *end;
+};
+
+// What a thread keeps while it is at one operation.
+struct Desk {
+  const Op* of = nullptr;
+  Bytes wanted{};             // soon, and not fetched yet
+  std::vector<int64_t> held;  // rows that a convolution makes on its way: the row in each place, or -1
+  Memory memory;
+};
 
 class Op {
  public:
   virtual ~Op() = default;
   virtual void plan(Network& net) = 0;
-  // One of `parts` parts of the work.
-  virtual void run(Network& net, int part, int parts) = 0;
+  virtual void run(Network& net, const Part& part) = 0;
+  // What a thread reads first of what no operation writes.
+  virtual Bytes first(const Part&) const { return {}; }
+  const Op* next = nullptr;  // that has something to read first
   bool barrier = true;  // the next operation reads what this one writes
 
   // Parts that were begun, of each thread's share, and parts that are done. A thread takes its own
@@ -80,7 +101,7 @@ struct Vector {
 
 class Network {
  public:
-  explicit Network(int threads) : pool(threads) {}
+  explicit Network(int threads) : desks(threads), pool(threads) {}
 
   int add_buffer(int channels, int border, int type, bool packed);
   int add_vector(int size);
@@ -88,8 +109,11 @@ class Network {
   Vector& vector(int id);
   // uint8 (images, height, width, 3) through the whole list.
   void run(const uint8_t* pixels, int images, int height, int width);
+  // While planning: room for so many rows of so many bytes, on every thread's desk.
+  void need_rows(int64_t count, int64_t bytes);
 
   std::vector<std::unique_ptr<Op>> ops;
+  std::vector<Desk> desks;      // of each thread
   std::vector<double> seconds;  // of each operation, where `timed`
   bool timed = false;
   Pool pool;
@@ -108,8 +132,8 @@ class Network {
 // A part of [0, total).
 struct Share {
   int64_t begin, end;
-  Share(int64_t total, int part, int parts)
-      : begin(total * part / parts), end(total * (part + 1) / parts) {}
+  Share(int64_t total, const Part& part)
+      : begin(total * part.number / part.of), end(total * (part.number + 1) / part.of) {}
 };
 
 inline void check(bool good, const char* what) {

@@ -22,6 +22,15 @@ Floats = npt.NDArray[np.float32]
 _TYPES = {"bf16": 0, "fp32": 1, "int8": 2}  # precision → ``Type`` of kernels.h
 _ACTIVATIONS = {"none": 0, "relu": 1, "sigmoid": 2}
 
+# Three taps of a row → the planes that two pixels are made of: Winograd's F(2, 3).
+PLANES = np.array([[1, 0.5, 0.5, 0], [0, 0.5, -0.5, 0], [0, 0.5, 0.5, 1]], np.float32)
+
+
+def by_pairs(op: dict[str, Any]) -> bool:
+    """Whether a convolution in float takes two pixels by four products a row instead of six."""
+    one_source = op.get("second", -1) < 0 and not op.get("rows")
+    return bool(op["kernel"] == 3 and op["stride"] == 1 and one_source)
+
 
 class NativeNetwork:
     """Images of any size and number → the program's outputs. Calls from several threads take turns.
@@ -150,10 +159,13 @@ class NativeNetwork:
             name: _array(program, op[name], of, kinds.get(name, np.float32))
             for name, of in shapes.items()
         }
+        pairs = not self._whole and by_pairs(op)
+        if pairs:
+            arrays["weights"] = np.ascontiguousarray(arrays["weights"] @ PLANES)
         for name in ("weights", "weights2"):
             if name in arrays:
                 arrays[name] = self._rounded(arrays[name], self._type)
-        given = {"split": op["outputs"], "barrier": 1, "relu": 0, "rows": 0} | op
+        given = {"split": op["outputs"], "barrier": 1, "relu": 0, "rows": 0, "pairs": pairs} | op
         spec = ConvSpec()
         for name, kind_of, *_ in ConvSpec._fields_:
             if name in arrays:

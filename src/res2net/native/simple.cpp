@@ -39,9 +39,9 @@ static void look_up(const uint8_t* from, Value* to, const Value* table, int pixe
     for (int c = 0; c < 3; ++c) to[3 * x + c] = table[256 * c + from[3 * x + c]];
 }
 
-void Normalise::run(Network& net, int part, int parts) {
+void Normalise::run(Network& net, const Part& part) {
   Buffer& out = net.buffer(output_);
-  const Share rows((int64_t)out.images * out.height, part, parts);
+  const Share rows((int64_t)out.images * out.height, part);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const uint8_t* from = net.pixels + row * out.width * 3;
     char* to = out.at(out.place((int)(row / out.height), (int)(row % out.height), 0));
@@ -86,12 +86,12 @@ void PoolOp::plan(Network& net) {
   net.buffer(spec_.output).lay_out(in.images, out_size(in.height), out_size(in.width));
 }
 
-void PoolOp::run(Network& net, int part, int parts) {
+void PoolOp::run(Network& net, const Part& part) {
   const Simple& simple = avx512_simple();
   const Buffer& in = net.buffer(spec_.input);
   Buffer& out = net.buffer(spec_.output);
   const char* window[64];
-  const Share rows((int64_t)out.images * out.height, part, parts);
+  const Share rows((int64_t)out.images * out.height, part);
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     const int image = (int)(row / out.height), y = (int)(row % out.height);
     const int top = y * spec_.stride - spec_.pad;
@@ -129,12 +129,12 @@ void Mean::plan(Network& net) {
   check(net.buffer(input_).height > 0, "a mean reads what nothing has written");
 }
 
-void Mean::run(Network& net, int part, int parts) {
+void Mean::run(Network& net, const Part& part) {
   const Buffer& in = net.buffer(input_);
   Vector& out = net.vector(output_);
   const int blocks = (in.channels + 63) / 64;  // of channels: a thread's share is of these
   const int pixels = in.height * in.width;
-  const Share share((int64_t)in.images * blocks, part, parts);
+  const Share share((int64_t)in.images * blocks, part);
   for (int64_t i = share.begin; i < share.end; ++i) {
     const int image = (int)(i / blocks), c = (int)(i % blocks) * 64;
     const int channels = std::min(64, in.channels - c);
@@ -161,10 +161,10 @@ Linear::Linear(Network& net, int input, int output, int activation, int type, co
   bias_.assign(bias, bias + out);
 }
 
-void Linear::run(Network& net, int part, int parts) {
+void Linear::run(Network& net, const Part& part) {
   const Vector& in = net.vector(input_);
   Vector& out = net.vector(output_);
-  const Share share(out.size, part, parts);
+  const Share share(out.size, part);
   for (int64_t o = share.begin; o < share.end; ++o) {
     const char* w = weights_.data() + (size_t)o * in.size * size_of(type_);
     for (int i = 0; i < net.images; ++i) {
@@ -202,12 +202,12 @@ void Gate::plan(Network& net) {
   net.buffer(output_).lay_out(in.images, in.height, in.width);
 }
 
-void Gate::run(Network& net, int part, int parts) {
+void Gate::run(Network& net, const Part& part) {
   const Buffer &in = net.buffer(input_), &residual = net.buffer(residual_);
   Buffer& out = net.buffer(output_);
   const Vector& gates = net.vector(gates_);
   const int64_t pixels = (int64_t)in.height * in.width;
-  const Share share(in.pixels(), part, parts);
+  const Share share(in.pixels(), part);
   for (int64_t i = share.begin; i < share.end; ++i) {
     const char *x = in.at(in.place_of(i)), *r = residual.at(residual.place_of(i));
     const float* g = gates.values.data() + i / pixels * gates.size;

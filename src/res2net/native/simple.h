@@ -12,7 +12,7 @@ class Normalise : public Op {
  public:
   Normalise(Network& net, int output, const float* scale, const float* shift, const uint8_t* pad);
   void plan(Network& net) override;
-  void run(Network& net, int part, int parts) override;
+  void run(Network& net, const Part& part) override;
 
  private:
   int output_;
@@ -34,7 +34,7 @@ class PoolOp : public Op {
  public:
   PoolOp(Network& net, const PoolSpec& spec);
   void plan(Network& net) override;
-  void run(Network& net, int part, int parts) override;
+  void run(Network& net, const Part& part) override;
 
  private:
   int out_size(int size) const;
@@ -46,7 +46,7 @@ class Mean : public Op {
  public:
   Mean(Network& net, int input, int output, const float* scales);
   void plan(Network& net) override;
-  void run(Network& net, int part, int parts) override;
+  void run(Network& net, const Part& part) override;
 
  private:
   int input_, output_;
@@ -60,7 +60,7 @@ class Linear : public Op {
   Linear(Network& net, int input, int output, int activation, int type, const void* weights,
          const float* bias);
   void plan(Network&) override {}
-  void run(Network& net, int part, int parts) override;
+  void run(Network& net, const Part& part) override;
 
  private:
   int input_, output_, activation_;
@@ -76,7 +76,7 @@ class Gate : public Op {
   Gate(Network& net, int input, int gates, int residual, int output, const float* scales,
        const float* steps);
   void plan(Network& net) override;
-  void run(Network& net, int part, int parts) override;
+  void run(Network& net, const Part& part) override;
 
  private:
   int input_, gates_, residual_, output_;
