@@ -60,7 +60,9 @@ def test_unknown_names_are_refused(option: dict[str, list[str]], message: str) -
 
 def test_ratios_are_to_what_their_names_say(tmp_path: Path) -> None:
     wanted = cases(["resnet50", "res2net18"], engines=["eager-nchw"], precisions=["fp32"])
-    found = {(s.case.network, s.case.maker): s for s in measure(wanted, size=32, rounds=3)}
+    speeds = measure(wanted, size=32, rounds=3, lives=1)
+    found = {(speed.case.network, speed.case.maker): speed for speed in speeds}
+    assert {len(speed.timing.seconds) for speed in speeds} == {3}
     ours = found["resnet50", "ours"]
     assert ours.over_timm is not None
     assert ours.over_timm_eager is not None
@@ -69,6 +71,7 @@ def test_ratios_are_to_what_their_names_say(tmp_path: Path) -> None:
     assert small.over_timm is None  # timm has none
     assert small.to_resnet50 is not None
     assert small.to_resnet50 < 1  # a third of the work
+    assert small.to_best_resnet50 == small.to_resnet50  # of one engine
     assert found["resnet50", "torchvision"].over_timm is not None
     draw_speeds(list(found.values()), tmp_path / "speed.png")
     assert (tmp_path / "speed.png").stat().st_size > 1000

@@ -31,8 +31,14 @@ def pinned(package: str) -> str:
 
 def about(row: Mapping[str, str]) -> str:
     """What a measured table depends on, in a line."""
+    timm = row.get("timm") or pinned("timm")
     return (
-        f"\nMeasured on {row['cores']} cores of {row['cpu']}, torch {row['torch']}, "
-        f"timm {pinned('timm')}, n = {row['n']} interleaved rounds, {row['date']}: "
-        f"`{row['command']}`\n"
+        f"\nMeasured on {machine(row)}, torch {row['torch']}, timm {timm}, "
+        f"n = {row['n']} interleaved rounds, {row['date']}: `{row['command']}`\n"
     )
+
+
+def machine(row: Mapping[str, str]) -> str:
+    """What a row was measured on."""
+    gpu = f"an {row['gpu']} beside " if row.get("gpu") else ""
+    return f"{gpu}{row['cores']} cores of {row['cpu']}"

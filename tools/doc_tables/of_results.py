@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from doc_tables.markup import RESULTS, about, markdown, pinned, read_results
+from doc_tables.markup import RESULTS, about, machine, markdown, pinned, read_results
 from res2net.studies.results import difference, read_rows, spread
 from res2net.studies.scenes import PREFIX
 from res2net.studies.table import find_study
@@ -32,6 +32,11 @@ def deploy_compiled() -> str:
     return _speeds(read_results("deploy_compiled.csv"))
 
 
+def deploy_gpu() -> str:
+    """The same networks in PyTorch on a GPU."""
+    return _speeds(read_results("gpu_deploy.csv"))
+
+
 def deploy_native() -> str:
     """The same networks in our own engine and in OpenVINO."""
     return _speeds(read_results("native.csv"))
@@ -48,20 +53,20 @@ def deploy_networks() -> str:
 
 
 def _speeds(rows: Sequence[Mapping[str, str]]) -> str:
-    columns = ("over_timm", "to_resnet50", "over_timm_eager")
+    columns = ("over_timm", "to_resnet50", "to_best_resnet50", "over_timm_eager")
     cells = [
         (
             f"`{row['network']}`",
             f"{row['maker']}, {row['engine']} {row['precision']}",
             row["batch"],
             row["median_ms"],
-            *(row[name] or "–" for name in columns),
+            *(row.get(name) or "–" for name in columns),
         )
         for row in rows
     ]
     head = (
         *("network", "how", "batch", "ms", "× timm, same engine"),
-        *("time / ResNet-50", "× timm eager fp32"),
+        *("time / ResNet-50", "/ ResNet-50 in its fastest engine", "× timm eager fp32"),
     )
     return markdown(head, cells) + about(rows[-1])
 
@@ -91,9 +96,9 @@ def folder() -> str:
     return markdown(head, cells) + about(rows[-1])
 
 
-def train_step() -> str:
+def train_step(file: str) -> str:
     """Training steps, ours and timm's."""
-    rows = read_results("train_step.csv")
+    rows = read_results(file)
     cells = [
         (
             row["case"],
@@ -267,10 +272,15 @@ def study(name: str) -> str:
     if not rows:
         return f"{said}\nNot measured yet.\n"
     last = rows[-1]
-    commits = ", ".join(sorted({row["commit"] for row in rows}))
+    made = "; ".join(
+        dict.fromkeys(
+            f"{machine(row)}, torch {row['torch']}, commit {row['commit']}, {row['date']}: "
+            f"`{row['command']}`"
+            for row in rows
+        )
+    )
     about_rows = (
         f"\nMean ± standard deviation over seeds, differences seed by seed. {last['epochs']} "
-        f"epochs, batch {last['batch']}, {last['val_images']} images measured; {last['cpu']}, "
-        f"torch {last['torch']}, commit {commits}, {last['date']}: `{last['command']}`\n"
+        f"epochs, batch {last['batch']}, {last['val_images']} images measured. {made}\n"
     )
     return f"{said}{about_rows}\n![{asked.question}](../results/studies/{name}.png)\n"

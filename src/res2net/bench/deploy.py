@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from res2net.bench.engines import ENGINES, MAKERS, Case, has, prepare, runs_in
-from res2net.bench.protocol import ROUNDS, Timing, engine_versions, interleave
+from res2net.bench.apart import LIVES, Track, time_apart
+from res2net.bench.engines import ENGINES, MAKERS, Case, has, runs_in
+from res2net.bench.protocol import ROUNDS, Timing, engine_versions
 from res2net.errors import UserError
 
 REFERENCE = "resnet50"  # what a network's time is compared with
-RATIOS = ("over_timm", "to_resnet50", "over_timm_eager")  # of a speed to others
-Track = Callable[[range, str], Iterable[int]]
+PEER = {"native": "openvino"}  # where other makers' networks run that cannot run in an engine
+RATIOS = ("over_timm", "to_resnet50", "to_best_resnet50", "over_timm_eager")  # to others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +22,10 @@ class Speed:
     case: Case
     size: int  # pixels
     timing: Timing
-    over_timm: float | None  # speed over timm's network in the same engine and precision
+    over_timm: float | None  # speed over timm's network in the same precision and engine or PEER
     to_resnet50: float | None  # time over that of the same maker's ResNet-50 in the same engine
-    over_timm_eager: float | None  # speed over timm in eager fp32, torch's default layout; medians
+    to_best_resnet50: float | None  # and in its fastest engine, same maker and precision
+    over_timm_eager: float | None  # speed over timm in eager fp32, torch's default layout
 
 
 def cases(
@@ -64,19 +66,17 @@ def cases(
 
 
 def measure(
-    wanted: Sequence[Case], *, size: int, rounds: int = ROUNDS, track: Track | None = None
+    wanted: Sequence[Case],
+    *,
+    size: int,
+    rounds: int = ROUNDS,
+    lives: int = LIVES,
+    track: Track | None = None,
 ) -> list[Speed]:
-    """Time the cases in a loop for each engine: threads that spin on slow what comes next."""
-    timings: dict[Case, Timing] = {}
-    for loop in _loops(wanted):
-        calls = {str(case): prepare(case, size) for case in loop}
-        label = f"{len(loop)} cases"
-        found = interleave(
-            calls,
-            rounds=rounds,
-            track=(lambda numbers, label=label: track(numbers, label)) if track else None,  # type: ignore[misc, arg-type]
-        )
-        timings |= {case: found[str(case)] for case in loop}
+    """Time the cases, those of each engine in a process of their own."""
+    kinds = dict.fromkeys((case.engine, case.batch) for case in wanted)
+    groups = [[c for c in wanted if (c.engine, c.batch) == kind] for kind in kinds]
+    timings = time_apart(groups, size=size, rounds=rounds, lives=lives, track=track)
     return [_speed(case, size, timings) for case in wanted]
 
 
@@ -95,15 +95,12 @@ def as_row(speed: Speed) -> dict[str, object]:
     }
 
 
-def _loops(wanted: Sequence[Case]) -> list[list[Case]]:
-    kinds = dict.fromkeys((case.engine, case.batch) for case in wanted)
-    return [[c for c in wanted if (c.engine, c.batch) == kind] for kind in kinds]
-
-
 def _speed(case: Case, size: int, timings: dict[Case, Timing]) -> Speed:
     own = timings[case]
-    timm = timings.get(replace(case, maker="timm"))
+    timm = timings.get(replace(case, maker="timm", engine=PEER.get(case.engine, case.engine)))
     resnet = timings.get(replace(case, network=REFERENCE))
+    alike = [timings.get(replace(case, network=REFERENCE, engine=engine)) for engine in ENGINES]
+    best = min((t for t in alike if t), key=lambda timing: timing.median, default=None)
     eager = timings.get(replace(case, maker="timm", engine="eager-nchw", precision="fp32"))
     return Speed(
         case=case,
@@ -111,5 +108,6 @@ def _speed(case: Case, size: int, timings: dict[Case, Timing]) -> Speed:
         timing=own,
         over_timm=own.speed_over(timm) if timm and case.maker != "timm" else None,
         to_resnet50=resnet.speed_over(own) if resnet and case.network != REFERENCE else None,
-        over_timm_eager=eager.median / own.median if eager and eager is not own else None,
+        to_best_resnet50=best.speed_over(own) if best and case.network != REFERENCE else None,
+        over_timm_eager=own.speed_over(eager) if eager and eager is not own else None,
     )

@@ -61,7 +61,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--engines",
         type=str,
-        default="eager-nchw,eager,onnxruntime,openvino",
+        default="eager-nchw,eager,onnxruntime,openvino,native",
         help="deploy: also compiled (minutes for each network)",
     )
     parser.add_argument("--precisions", type=str, default="fp32,bf16,int8", help="deploy")

@@ -1,0 +1,128 @@
+"""Cases of several engines, each engine in a process of its own, round by round in turns.
+
+In one process engines slow each other: threads of one spin while the other works, and allocators
+are shared. One after the other, a machine that is slower for a minute makes an engine look slower.
+So the processes stay, and every round visits each of them. A case is called twice a round and the
+second call is timed: what a case before it pushed out of the caches is back. And a process may have
+luck with where its memory lies, all its life: the rounds are shared among several lives.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from types import TracebackType
+
+import torch
+
+from res2net.bench.engines import Call, Case, prepare
+from res2net.bench.protocol import Timing
+from res2net.errors import UserError
+
+LIVES = 3  # processes of an engine, one after the other
+WARMUP = 2  # rounds of each that are run and not counted
+Track = Callable[[range, str], Iterable[int]]
+
+
+def time_apart(
+    groups: Sequence[Sequence[Case]],
+    *,
+    size: int,
+    rounds: int,
+    lives: int = LIVES,
+    track: Track | None = None,
+) -> dict[Case, Timing]:
+    """Time every case once a round; the order of processes and of their cases rotates.
+
+    Args:
+        groups: cases that share a process.
+        size: pixels.
+        rounds: counted, of all lives together.
+        lives: how often the processes are started anew.
+        track: wraps the rounds of a life in a progress bar.
+
+    Raises:
+        UserError: a case cannot be made, or its process died.
+    """
+    seconds: dict[Case, list[float]] = {case: [] for group in groups for case in group}
+    for life in range(lives):
+        share = rounds * (life + 1) // lives - rounds * life // lives
+        numbers = range(WARMUP + share)
+        with ExitStack() as stack:
+            apart = [stack.enter_context(_Process(group, size)) for group in groups]
+            label = f"{len(seconds)} cases, {life + 1}/{lives}"
+            for number in track(numbers, label) if track else numbers:
+                turn = number % len(apart)
+                for process in apart[turn:] + apart[:turn]:
+                    for case, elapsed in process.round(number):
+                        if number >= WARMUP:
+                            seconds[case].append(elapsed)
+    return {case: Timing(str(case), tuple(values)) for case, values in seconds.items()}
+
+
+class _Process:
+    """Cases ready in another process, which sleeps between rounds."""
+
+    def __init__(self, cases: Sequence[Case], size: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._cases = cases
+        self._here, there = context.Pipe()
+        given = (there, list(cases), size, torch.get_num_threads())
+        self._process = context.Process(target=_serve, args=given, daemon=True)
+        self._process.start()
+        there.close()
+
+    def __enter__(self) -> _Process:
+        self._receive()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._here.close()  # which ends the other side
+        self._process.join()
+
+    def round(self, number: int) -> list[tuple[Case, float]]:
+        """Seconds of each case, called in the order of this round."""
+        self._here.send(number)
+        return [(self._cases[index], elapsed) for index, elapsed in self._receive()]
+
+    def _receive(self) -> list[tuple[int, float]]:
+        try:
+            found = self._here.recv()
+        except EOFError:
+            raise UserError(f"the process that timed {self._cases[0].engine} died") from None
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+
+def _serve(to_parent: Connection, cases: Sequence[Case], size: int, threads: int) -> None:
+    """The other process: make the cases, then one round for each number that comes."""
+    torch.set_num_threads(threads)
+    try:
+        calls = [prepare(case, size) for case in cases]
+    except UserError as error:
+        to_parent.send(error)
+        return
+    to_parent.send([])
+    while True:
+        try:
+            turn = to_parent.recv() % len(calls)
+        except EOFError:
+            return
+        order = [*range(turn, len(calls)), *range(turn)]
+        to_parent.send([(index, _second_call(calls[index])) for index in order])
+
+
+def _second_call(call: Call) -> float:
+    call()
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
