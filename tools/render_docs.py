@@ -27,6 +27,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "deploy-short": of_results.deploy_short,
     "deploy-gpu": of_results.deploy_gpu,
     "deploy-native": of_results.deploy_native,
+    "deploy-sizes": of_results.sizes,
+    "roofline": of_results.roofline,
     "deploy-networks": of_results.deploy_networks,
     "deploy-networks-int8": of_results.deploy_networks_int8,
     "deploy-batch8": of_results.deploy_batch8,

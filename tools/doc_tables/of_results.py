@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from doc_tables.markup import RESULTS, about, machine, markdown, pinned, read_results
 from res2net.studies.results import difference, read_rows, spread
@@ -38,8 +39,53 @@ def deploy_gpu() -> str:
 
 
 def deploy_native() -> str:
-    """The same networks in our own engine and in OpenVINO."""
-    return _speeds(read_results("native.csv"))
+    """Many networks in our own engine and in OpenVINO."""
+    return _speeds(read_results("native_networks.csv"))
+
+
+def sizes() -> str:
+    """The cost of larger images in our own engine and in OpenVINO."""
+    rows = read_results("native_sizes.csv")
+    how_of = itemgetter("network", "engine", "precision")
+    hows = dict.fromkeys(map(how_of, rows))
+    rows += [row for row in read_results("native_networks.csv") if how_of(row) in hows]
+    pixels = sorted({row["size"] for row in rows}, key=int)
+    found = {(*how_of(row), row["size"]): row for row in rows}
+    cells = [
+        (
+            f"`{how[0]}`",
+            f"{how[1]} {how[2]}",
+            *(
+                f"{row['median_ms']}" + (f" ({row['to_resnet50']})" if row["to_resnet50"] else "")
+                for row in (found[*how, size] for size in pixels)
+            ),
+        )
+        for how in hows
+    ]
+    head = ("network", "how", *(f"{size} px" for size in pixels))
+    return markdown(head, cells) + about(rows[0])
+
+
+def roofline() -> str:
+    """What each stage reaches of the measured peak."""
+    rows = read_results("roofline.csv")
+    cells = [
+        (
+            f"`{row['network']}` {row['precision']}",
+            row["part"],
+            row["ms"],
+            *(
+                (row["gflops"], f"{100 * float(row['share_of_peak']):.0f}", row["ms_at_peak"])
+                if float(row["gflops"])
+                else ("–", "–", "–")
+            ),
+        )
+        for row in rows
+    ]
+    peaks: dict[str, str] = {row["precision"]: row["peak_gflops"] for row in rows}
+    said = ", ".join(f"{precision} {peak}" for precision, peak in peaks.items())
+    head = ("network", "part", "ms", "GFLOP/s", "of the peak, %", "ms at the peak")
+    return f"{markdown(head, cells)}\nMeasured peaks, GFLOP/s: {said}.\n{about(rows[-1])}"
 
 
 def deploy_networks_int8() -> str:

@@ -53,6 +53,8 @@ def time_apart(
         numbers = range(WARMUP + share)
         with ExitStack() as stack:
             apart = [stack.enter_context(_Process(group, size)) for group in groups]
+            for process in apart:
+                process.wait()
             label = f"{len(seconds)} cases, {life + 1}/{lives}"
             for number in track(numbers, label) if track else numbers:
                 turn = number % len(apart)
@@ -76,7 +78,6 @@ class _Process:
         there.close()
 
     def __enter__(self) -> _Process:
-        self._receive()
         return self
 
     def __exit__(
@@ -87,6 +88,10 @@ class _Process:
     ) -> None:
         self._here.close()  # which ends the other side
         self._process.join()
+
+    def wait(self) -> None:
+        """Until its cases are ready."""
+        self._receive()
 
     def round(self, number: int) -> list[tuple[Case, float]]:
         """Seconds of each case, called in the order of this round."""

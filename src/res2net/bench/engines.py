@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +31,7 @@ from res2net.errors import UserError
 from res2net.models.factory import create_model
 from res2net.native.binding import why_not
 from res2net.native.network import NativeNetwork
+from res2net.native.program import NativeProgram
 from res2net.paper.networks import find_variant
 from res2net.paper.variant import ResNetVariant
 from res2net.runtime.engines import openvino_core
@@ -185,12 +187,27 @@ def _openvino(case: Case, net: nn.Module, size: int) -> Call:
 
 
 def _native(case: Case, net: nn.Module, size: int) -> Call:
-    program = walk(_program(net, size))
-    if case.precision == "int8":
-        program = in_int8(program, _noise(case, size))
-    network = NativeNetwork(program, case.precision, torch.get_num_threads())
+    network = NativeNetwork(
+        _native_program(case, net, size), case.precision, torch.get_num_threads()
+    )
     images = _given(case, size)
     return lambda: network(images)
+
+
+def native_program(case: Case, size: int) -> tuple[NativeProgram, npt.NDArray[np.uint8]]:
+    """What the native engine runs, and images for it.
+
+    Raises:
+        UserError: a network of another family.
+    """
+    torch.manual_seed(0)
+    net = create_model(case.network).eval().requires_grad_(False)
+    return _native_program(case, net, size), _given(case, size)
+
+
+def _native_program(case: Case, net: nn.Module, size: int) -> NativeProgram:
+    program = walk(_program(net, size))
+    return in_int8(program, _noise(case, size)) if case.precision == "int8" else program
 
 
 def _onnxruntime(case: Case, net: nn.Module, size: int) -> Call:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from res2net.cli.bench_engines import deploy, folder, roofline
 from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.progress import track
 from res2net.errors import UserError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 SUBJECTS = {
     "deploy": "networks in inference engines, ours beside timm's and torchvision's",
+    "roofline": "what each stage reaches in our engine, beside the processor's measured peak",
     "train-step": "a training step beside timm's: images a second, memory",
     "folder": "an artifact over a folder of files, beside the network alone",
     "loading": "the share of an epoch that reading images costs",
@@ -47,7 +49,7 @@ def make_parser() -> Parser:
         "--model",
         type=str,
         default="res2net50_26w_4s",
-        help="network; deploy: several, by commas",
+        help="network; deploy, roofline: several, by commas",
     )
     parser.add_argument(
         "--batch", type=int | None, help="images at a time; default 8, dense 2, deploy 1"
@@ -64,7 +66,7 @@ def make_parser() -> Parser:
         default="eager-nchw,eager,onnxruntime,openvino,native",
         help="deploy: also compiled (minutes for each network)",
     )
-    parser.add_argument("--precisions", type=str, default="fp32,bf16,int8", help="deploy")
+    parser.add_argument("--precisions", type=str, default="fp32,bf16,int8", help="deploy, roofline")
     parser.add_argument("--chart", type=Path | None, help="deploy: draw the figures, PNG")
     parser.add_argument("--data", type=str, help="loading: FORMAT:PATH; folder: images")
     parser.add_argument(
@@ -82,7 +84,7 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str]) -> None:
     """Measure and print; append to a file where asked."""
     options = read_options(make_parser(), argv)
-    measures = {"deploy": deploy, "train-step": train_step}
+    measures = {"deploy": deploy, "roofline": roofline, "train-step": train_step}
     measures |= {"folder": folder, "loading": loading, "parity": parity}
     measures |= {"dense": dense, "evaluators": evaluators, "serve": serve}
     if options.subject not in measures:
@@ -307,69 +309,6 @@ def parity(options: Any) -> list[dict[str, object]]:
         table.add_row(*(str(row[name]) for name in shown))
     show(table)
     return rows
-
-
-def deploy(options: Any) -> list[dict[str, object]]:
-    """Time networks in engines."""
-    import torch
-
-    from res2net import machine
-    from res2net.bench.deploy import RATIOS, as_row, cases, measure
-    from res2net.cli.tables import new_table, show
-
-    torch.set_num_threads(machine.cores())
-    names = {name: options[name].split(",") for name in ("makers", "engines", "precisions")}
-    wanted = cases(options.model.split(","), batches=[options.batch], **names)
-    found = measure(
-        wanted,
-        size=options.size,
-        rounds=options.rounds,
-        track=lambda numbers, label: track(numbers, len(numbers), label),
-    )
-    shown = ("network", "maker", "engine", "precision", "median_ms")
-    table = new_table(*shown, right=RATIOS)
-    rows: list[dict[str, object]] = []
-    for speed in found:
-        row = as_row(speed)
-        rows.append(row)
-        table.add_row(*(str(row[name]) for name in (*shown, *RATIOS)))
-    show(table)
-    if options.chart:
-        from res2net.bench.chart import draw_speeds
-
-        draw_speeds(found, options.chart)
-    return rows
-
-
-def folder(options: Any) -> list[dict[str, object]]:
-    """An artifact over files, and what reading them costs."""
-    from res2net.bench.folder import ROUNDS, measure
-    from res2net.bench.protocol import engine_versions
-    from res2net.runtime.artifact import Artifact
-
-    for name in ("artifact", "data"):
-        if not options[name]:
-            raise UserError(f"--{name} is missing; `res2net bench --help` explains it")
-    artifact = Artifact.read(options.artifact)
-    found = measure(options.artifact, [options.data])
-    print(
-        f"{artifact.card.network} {artifact.engine} {artifact.precision}: {found.images} files at "
-        f"{found.whole:.1f} images/s, the network alone at {found.alone:.1f}: "
-        f"{100 * found.share:.0f} %"
-    )
-    return [
-        {
-            "network": artifact.card.network,
-            "engine": artifact.engine,
-            "precision": artifact.precision,
-            "images": found.images,
-            "alone_per_second": round(found.alone, 2),
-            "whole_per_second": round(found.whole, 2),
-            "share": round(found.share, 3),
-            "n": ROUNDS,
-            **engine_versions(),
-        }
-    ]
 
 
 def serve(options: Any) -> list[dict[str, object]]:

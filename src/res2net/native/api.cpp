@@ -145,3 +145,6 @@ EXPORT int r2n_seconds(void* net, double* to, int count) {
     return 0;
   });
 }
+
+// What the processor can do at most: multiply-adds of so many rounds in registers alone.
+EXPORT int64_t r2n_products(int type, int64_t rounds) { return avx512_products((Type)type, rounds); }

@@ -72,6 +72,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "r2n_shape": (c_int, (c_void_p, c_int, POINTER(c_int32))),
     "r2n_read_map": (c_int, (c_void_p, c_int, c_void_p, c_int64)),
     "r2n_seconds": (c_int, (c_void_p, c_void_p, c_int)),
+    "r2n_products": (c_int64, (c_int, c_int64)),
 }
 
 

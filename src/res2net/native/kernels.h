@@ -102,5 +102,7 @@ Kernel avx512_pairs(Type type, int pairs, bool half);
 void avx512_planes(const char* in, int64_t step, int pixels, int channels, char* out, int64_t plane,
                    Type type);
 const Simple& avx512_simple();
+// Multiplies and adds in registers alone; returns how many multiply-adds that were.
+int64_t avx512_products(Type type, int64_t rounds);
 
 }  // namespace r2n

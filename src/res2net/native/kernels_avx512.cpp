@@ -192,7 +192,29 @@ Kernel of_type(int pixels, int columns, bool half) {
   }
 }
 
+// As many products as registers hold sums, round after round: nothing is read or written.
+constexpr int kPeakSums = 24;
+template <class T>
+void products(int64_t rounds) {
+  typename T::Sum sum[kPeakSums] = {};
+#pragma GCC unroll 24
+  for (int i = 0; i < kPeakSums; ++i) asm volatile("" : "+v"(sum[i]));  // as if they differed
+  __m512i a = _mm512_setzero_si512(), b = a;
+  for (int64_t r = 0; r < rounds; ++r) {
+    asm volatile("" : "+v"(a), "+v"(b));  // and these were new
+#pragma GCC unroll 24
+    for (int i = 0; i < kPeakSums; ++i) sum[i] = T::dot(sum[i], a, b);
+  }
+#pragma GCC unroll 24
+  for (int i = 0; i < kPeakSums; ++i) asm volatile("" : : "v"(sum[i]));
+}
+
 }  // namespace
+
+int64_t avx512_products(Type type, int64_t rounds) {
+  type == BF16 ? products<Bf16>(rounds) : type == F32 ? products<F32s>(rounds) : products<U8s>(rounds);
+  return rounds * kPeakSums * kLanes * per_unit(type);
+}
 
 Kernel avx512_kernel(Type type, int pixels, int columns, bool half) {
   return type == BF16 ? of_type<Bf16>(pixels, columns, half)

@@ -32,6 +32,11 @@ def by_pairs(op: dict[str, Any]) -> bool:
     return bool(op["kernel"] == 3 and op["stride"] == 1 and one_source)
 
 
+def products(precision: str, rounds: int) -> int:
+    """Multiply and add in registers alone, on one thread; returns the number of multiply-adds."""
+    return int(library().r2n_products(_TYPES[precision], rounds))
+
+
 class NativeNetwork:
     """Images of any size and number → the program's outputs. Calls from several threads take turns.
 
@@ -94,6 +99,12 @@ class NativeNetwork:
                 self._call("seconds", _pointer(row), len(self.names))
         return found[1:]
 
+    def shape(self, buffer: int) -> tuple[int, int, int]:
+        """(C, H, W) that a buffer had in the last call."""
+        found = (ctypes.c_int32 * 3)()
+        self._call("shape", buffer, found)
+        return found[0], found[1], found[2]
+
     def _call(self, name: str, *arguments: Any) -> int:
         found: int = getattr(self._library, f"r2n_{name}")(self._handle, *arguments)
         if found < 0:
@@ -105,9 +116,7 @@ class NativeNetwork:
             values = np.empty((batch, self._vectors[output["vector"]]), np.float32)
             self._call("read_vector", output["vector"], _pointer(values), values.size)
             return values
-        shape = (ctypes.c_int32 * 3)()
-        self._call("shape", output["map"], shape)
-        values = np.empty((batch, *shape), np.float32)
+        values = np.empty((batch, *self.shape(output["map"])), np.float32)
         self._call("read_map", output["map"], _pointer(values), values.size)
         if self._whole:
             values *= self._steps[output["map"]][:, None, None]

@@ -1,0 +1,140 @@
+"""What each stage of a network reaches in the native engine, beside what the processor can do.
+
+The peak is measured: the engine's own multiply-add instruction in registers, on every thread, with
+nothing read or written. A 3×3 that takes two pixels at once (``native.network.by_pairs``) does two
+thirds of the multiply-adds it is counted with, so it may pass the peak by half.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from res2net.bench.deploy import cases
+from res2net.bench.engines import Case, native_program
+from res2net.errors import UserError
+from res2net.native.binding import why_not
+from res2net.native.network import NativeNetwork, products
+
+ROUNDS = 31
+_IN_BLOCK = re.compile(r"(c\d)\.\d+\.(\w+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Operations of one kind in one stage."""
+
+    name: str  # "c3 3×3"
+    milliseconds: float
+    macs: int
+
+    @property
+    def gflops(self) -> float:
+        """10⁹ multiplications and additions a second."""
+        return 2 * self.macs / self.milliseconds / 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roofline:
+    """A network and the machine."""
+
+    peak: float  # GFLOP/s
+    parts: tuple[Part, ...]
+
+    @property
+    def milliseconds(self) -> float:
+        """Of all operations, a barrier behind each."""
+        return sum(part.milliseconds for part in self.parts)
+
+    def share(self, part: Part) -> float:
+        """Of the peak that a part reaches."""
+        return part.gflops / self.peak
+
+    def at_peak(self, part: Part) -> float:
+        """Milliseconds that its multiply-adds take at the peak."""
+        return 2 * part.macs / self.peak / 1e6
+
+
+def rooflines(networks: Sequence[str], precisions: Sequence[str]) -> list[Case]:
+    """What can be measured here.
+
+    Raises:
+        UserError: a network or precision that does not exist or that the engine does not run.
+    """
+    if (reason := why_not()) is not None:
+        raise UserError(f"roofline: the native engine does not run here: {reason}")
+    return cases(networks, makers=["ours"], engines=["native"], precisions=precisions)
+
+
+def measure(case: Case, *, size: int, rounds: int = ROUNDS) -> Roofline:
+    """Time the operations of a network on as many threads as torch has."""
+    threads = torch.get_num_threads()
+    program, images = native_program(case, size)
+    engine = NativeNetwork(program, case.precision, threads)
+    engine(images)
+    seconds = np.median(engine.seconds(images, rounds), 0)
+    found: dict[str, list[tuple[float, int]]] = {}
+    for op, took in zip(program.ops, seconds, strict=True):
+        macs = _macs(op, engine) if op["op"] == "conv" else 0
+        found.setdefault(_name(op), []).append((float(took), macs))
+    parts = tuple(
+        Part(name=name, milliseconds=1000 * sum(s for s, _ in ops), macs=sum(m for _, m in ops))
+        for name, ops in found.items()
+    )
+    return Roofline(peak=_peak(case.precision, threads), parts=parts)
+
+
+def _peak(precision: str, threads: int, rounds: int = 4_000_000) -> float:
+    """GFLOP/s of all threads together; the best of a few tries."""
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(5):
+            start = time.perf_counter()
+            done = sum(pool.map(lambda _: products(precision, rounds), range(threads)))
+            best = max(best, 2 * done / (time.perf_counter() - start) / 1e9)
+    return best
+
+
+def _macs(op: Mapping[str, Any], engine: NativeNetwork) -> int:
+    _, height, width = engine.shape(op["output"])
+    second = op["second_channels"] if op.get("second", -1) >= 0 else 0
+    taps = op["channels"] // op["groups"] * op["kernel"] ** 2
+    return int(height * width * op["outputs"] * (taps + second))
+
+
+def _name(op: Mapping[str, Any]) -> str:
+    """The stage and the kind of an operation; outside of blocks its own name."""
+    name = str(op.get("name", op["op"]))
+    if not (of_block := _IN_BLOCK.match(name)):
+        return name
+    if op["op"] != "conv":
+        return f"{of_block[1]} {op['op']}"
+    if op["kernel"] == 3:
+        return f"{of_block[1]} 3×3"
+    return f"{of_block[1]} 1×1 {'in' if 'conv1' in of_block[2] else 'out'}"
+
+
+def as_rows(case: Case, size: int, found: Roofline) -> Iterator[dict[str, object]]:
+    """The parts that multiply, and the rest in one, as rows of results."""
+    rest = sum(part.milliseconds for part in found.parts if not part.macs)
+    for part in (*(p for p in found.parts if p.macs), Part(name="rest", milliseconds=rest, macs=0)):
+        yield {
+            "network": case.network,
+            "precision": case.precision,
+            "size": size,
+            "part": part.name,
+            "ms": round(part.milliseconds, 3),
+            "gflops": round(part.gflops, 1),
+            "share_of_peak": round(found.share(part), 3),
+            "ms_at_peak": round(found.at_peak(part), 3),
+            "peak_gflops": round(found.peak, 1),
+            "all_ms": round(found.milliseconds, 2),
+            "n": ROUNDS,
+        }

@@ -1,0 +1,44 @@
+"""What a part reaches is what its multiply-adds and its time say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from res2net.bench import roofline
+from res2net.errors import UserError
+from res2net.native import binding
+from res2net.paper.networks import find_variant
+from res2net.paper.structure import tally
+
+
+def test_parts_are_the_networks_multiply_adds() -> None:
+    if (reason := binding.why_not()) is not None:
+        pytest.skip(f"no native engine: {reason}")
+    torch.set_num_threads(1)
+    (case,) = roofline.rooflines(["res2net50_26w_4s"], ["bf16"])
+    found = roofline.measure(case, size=64, rounds=2)
+    counted = tally(find_variant("res2net50_26w_4s"), size=64, num_classes=1000)
+    classifier = 2048 * 1000  # which is no convolution
+    assert sum(part.macs for part in found.parts) == counted.macs - classifier
+    assert {"c2 1×1 in", "c3 3×3", "c5 1×1 out"} <= {part.name for part in found.parts}
+    for part in found.parts:
+        # by pairs a 3×3 multiplies two thirds of what it is counted with
+        assert 0 <= found.share(part) < 1.5
+    rows = list(roofline.as_rows(case, 64, found))
+    assert sum(row["ms"] for row in rows) == pytest.approx(found.milliseconds, abs=0.1)  # type: ignore[misc]
+
+
+def test_a_machine_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(binding.INSTRUCTIONS, "none")
+    with pytest.raises(UserError, match="does not run here"):
+        roofline.rooflines(["resnet50"], ["bf16"])
+
+
+def test_what_the_engine_does_not_take_is_refused() -> None:
+    if binding.why_not() is not None:
+        pytest.skip("no native engine")
+    with pytest.raises(UserError, match="nothing to time"):
+        roofline.rooflines(["dla60"], ["bf16"])
+    with pytest.raises(UserError, match="--precisions fp8"):
+        roofline.rooflines(["resnet50"], ["fp8"])
