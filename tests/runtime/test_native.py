@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -81,3 +83,24 @@ def test_a_program_of_wrong_numbers_is_refused(artifact, monkeypatch):
             load(artifact, engine="native")
     finally:
         path.write_bytes(whole)
+
+
+def test_it_needs_no_more_memory_than_openvino(artifact):
+    code = (
+        "import resource, sys, numpy as np; from res2net.runtime import load; "
+        "runtime = load(sys.argv[1], engine=sys.argv[2], threads=2); "
+        "runtime(np.zeros((1, 64, 64, 3), np.uint8)); assert 'torch' not in sys.modules; "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    ours, theirs = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", code, artifact, engine],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for engine in ("native", "openvino")
+    )
+    assert 0 < ours <= theirs

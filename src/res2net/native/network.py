@@ -174,7 +174,7 @@ class NativeNetwork:
         for name in ("weights", "weights2"):
             if name in arrays:
                 arrays[name] = self._rounded(arrays[name], self._type)
-        given = {"split": op["outputs"], "barrier": 1, "relu": 0, "rows": 0, "pairs": pairs} | op
+        given = {"split": op["outputs"], "barrier": 1, "relu": 0, "rows": 0} | op | {"pairs": pairs}
         spec = ConvSpec()
         for name, kind_of, *_ in ConvSpec._fields_:
             if name in arrays:
