@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from res2net.bench import roofline
+from res2net.bench.chart import draw_rooflines
 from res2net.errors import UserError
 from res2net.native import binding
 from res2net.paper.networks import find_variant
 from res2net.paper.structure import tally
 
 
-def test_parts_are_the_networks_multiply_adds() -> None:
+def test_parts_are_the_networks_multiply_adds(tmp_path: Path) -> None:
     if (reason := binding.why_not()) is not None:
         pytest.skip(f"no native engine: {reason}")
     torch.set_num_threads(1)
@@ -22,9 +25,11 @@ def test_parts_are_the_networks_multiply_adds() -> None:
     classifier = 2048 * 1000  # which is no convolution
     assert sum(part.macs for part in found.parts) == counted.macs - classifier
     assert {"c2 1×1 in", "c3 3×3", "c5 1×1 out"} <= {part.name for part in found.parts}
-    for part in found.parts:
-        # by pairs a 3×3 multiplies two thirds of what it is counted with
-        assert 0 <= found.share(part) < 1.5
+    assert found.peak > 0
+    whole = sum(found.at_peak(part) for part in found.parts)
+    assert whole == pytest.approx(2 * (counted.macs - classifier) / found.peak / 1e6)
+    draw_rooflines({case: found}, 64, tmp_path / "roof.png")
+    assert (tmp_path / "roof.png").stat().st_size > 1000
     rows = list(roofline.as_rows(case, 64, found))
     assert sum(row["ms"] for row in rows) == pytest.approx(found.milliseconds, abs=0.1)  # type: ignore[misc]
 

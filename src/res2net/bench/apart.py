@@ -10,9 +10,10 @@ luck with where its memory lies, all its life: the rounds are shared among sever
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from types import TracebackType
 
@@ -110,20 +111,19 @@ class _Process:
 
 def _serve(to_parent: Connection, cases: Sequence[Case], size: int, threads: int) -> None:
     """The other process: make the cases, then one round for each number that comes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and goes
     torch.set_num_threads(threads)
     try:
         calls = [prepare(case, size) for case in cases]
     except UserError as error:
         to_parent.send(error)
         return
-    to_parent.send([])
-    while True:
-        try:
+    with suppress(EOFError, OSError):  # until the parent has gone
+        to_parent.send([])
+        while True:
             turn = to_parent.recv() % len(calls)
-        except EOFError:
-            return
-        order = [*range(turn, len(calls)), *range(turn)]
-        to_parent.send([(index, _second_call(calls[index])) for index in order])
+            order = [*range(turn, len(calls)), *range(turn)]
+            to_parent.send([(index, _second_call(calls[index])) for index in order])
 
 
 def _second_call(call: Call) -> float:

@@ -1,19 +1,26 @@
-"""Speeds as a chart: one panel an engine and precision, one bar a network and maker."""
+"""Speeds as a chart: a panel for each engine and precision, a bar for each network and maker.
+
+And rooflines: a panel for each precision, a bar for each network and part of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 from matplotlib.patches import Patch
 
 from res2net.bench.deploy import Speed
-from res2net.bench.engines import MAKERS
+from res2net.bench.engines import MAKERS, Case
+from res2net.bench.roofline import Roofline
 from res2net.drawing.canvas import (
     BLUE,
     GREEN,
+    INK,
     MARGIN,
     ORANGE,
+    RED,
     TOP,
     WIDTH,
     add_axes,
@@ -66,4 +73,41 @@ def draw_speeds(speeds: Sequence[Speed], path: Path) -> None:
             axes.invert_yaxis()
             axes.set_title(" ".join(kind))
             axes.margins(x=0.15)
+            axes.grid(axis="y", visible=False)
+
+
+def draw_rooflines(found: Mapping[Case, Roofline], size: int, path: Path) -> None:
+    """Draw what each part reaches beside the measured peak, in GFLOP/s, and write a PNG.
+
+    Raises:
+        UserError: ``path`` cannot be written.
+    """
+    precisions = list(dict.fromkeys(case.precision for case in found))
+    networks = list(dict.fromkeys(case.network for case in found))
+    parts = list(dict.fromkeys(p.name for each in found.values() for p in each.parts if p.macs))
+    colours = dict(zip(networks, cycle((BLUE, ORANGE, GREEN, RED))))
+    step = len(networks) + 1
+    panel = len(parts) * step * BAR * 2 // 3
+    height = TOP + 20 + len(precisions) * (panel + GAP) + MARGIN
+    subtitle = (
+        f"GFLOP/s of one image of {size}x{size} pixels; dashed: the processor's measured peak"
+    )
+    with headed_figure(path, height, "What each stage reaches", subtitle) as figure:
+        keys = [Patch(color=colours[network], label=network) for network in networks]
+        figure.legend(handles=keys, loc="upper right", ncols=len(keys))
+        for i, precision in enumerate(precisions):
+            top = TOP + 20 + i * (panel + GAP)
+            axes = add_axes(figure, MARGIN + NAME, top, WIDTH - 2 * MARGIN - NAME - 30, panel)
+            for n, network in enumerate(networks):
+                each = next(
+                    r for c, r in found.items() if (c.network, c.precision) == (network, precision)
+                )
+                shown = [part for part in each.parts if part.macs]
+                places = [parts.index(part.name) * step + n for part in shown]
+                bars = axes.barh(places, [p.gflops for p in shown], 0.9, color=colours[network])
+                axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=6)
+                axes.axvline(each.peak, color=INK, linestyle="--", linewidth=0.8)
+            axes.set_yticks([k * step + (step - 2) / 2 for k in range(len(parts))], parts)
+            axes.invert_yaxis()
+            axes.set_title(precision)
             axes.grid(axis="y", visible=False)

@@ -67,7 +67,7 @@ def make_parser() -> Parser:
         help="deploy: also compiled (minutes for each network)",
     )
     parser.add_argument("--precisions", type=str, default="fp32,bf16,int8", help="deploy, roofline")
-    parser.add_argument("--chart", type=Path | None, help="deploy: draw the figures, PNG")
+    parser.add_argument("--chart", type=Path | None, help="deploy, roofline: draw the figures, PNG")
     parser.add_argument("--data", type=str, help="loading: FORMAT:PATH; folder: images")
     parser.add_argument(
         "--artifact", type=str | None, help="folder: what `res2net export` wrote; serve: RUN too"

@@ -83,14 +83,21 @@ def roofline(options: Any) -> list[dict[str, object]]:
     shown = ("network", "precision", "part", "ms", "ms_at_peak", "gflops", "share_of_peak")
     table = new_table(*shown)
     rows: list[dict[str, object]] = []
-    for case in rooflines(options.model.split(","), options.precisions.split(",")):
-        found = measure(case, size=options.size)
-        for row in as_rows(case, options.size, found):
+    found = {
+        case: measure(case, size=options.size)
+        for case in rooflines(options.model.split(","), options.precisions.split(","))
+    }
+    for case, each in found.items():
+        for row in as_rows(case, options.size, each):
             rows.append(row)
             table.add_row(*(str(row[name]) for name in shown))
         print(
-            f"{case.network} {case.precision}: {found.milliseconds:.2f} ms over its operations; "
-            f"peak {found.peak:.0f} GFLOP/s"
+            f"{case.network} {case.precision}: {each.milliseconds:.2f} ms over its operations; "
+            f"peak {each.peak:.0f} GFLOP/s"
         )
     show(table)
+    if options.chart:
+        from res2net.bench.chart import draw_rooflines
+
+        draw_rooflines(found, options.size, options.chart)
     return rows
