@@ -27,6 +27,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "deploy-short": of_results.deploy_short,
     "deploy-gpu": of_results.deploy_gpu,
     "deploy-native": of_results.deploy_native,
+    "deploy-native-batch8": of_results.native_batch8,
     "deploy-sizes": of_results.sizes,
     "roofline": of_results.roofline,
     "deploy-networks": of_results.deploy_networks,

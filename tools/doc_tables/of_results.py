@@ -38,6 +38,11 @@ def deploy_gpu() -> str:
     return _speeds(read_results("gpu_deploy.csv"))
 
 
+def native_batch8() -> str:
+    """Our own engine and OpenVINO at eight images a time."""
+    return _speeds(read_results("native_batch8.csv"))
+
+
 def deploy_native() -> str:
     """Many networks in our own engine and in OpenVINO."""
     return _speeds(read_results("native_networks.csv"))
@@ -67,11 +72,11 @@ def sizes() -> str:
 
 
 def roofline() -> str:
-    """What each stage reaches of the measured peak."""
-    rows = read_results("roofline.csv")
+    """What each stage of Res2Net-50 reaches of the measured peak."""
+    rows = [r for r in read_results("roofline.csv") if r["network"] == "res2net50_26w_4s"]
     cells = [
         (
-            f"`{row['network']}` {row['precision']}",
+            row["precision"],
             row["part"],
             row["ms"],
             *(
@@ -84,8 +89,10 @@ def roofline() -> str:
     ]
     peaks: dict[str, str] = {row["precision"]: row["peak_gflops"] for row in rows}
     said = ", ".join(f"{precision} {peak}" for precision, peak in peaks.items())
-    head = ("network", "part", "ms", "GFLOP/s", "of the peak, %", "ms at the peak")
-    return f"{markdown(head, cells)}\nMeasured peaks, GFLOP/s: {said}.\n{about(rows[-1])}"
+    head = ("precision", "part", "ms", "GFLOP/s", "of the peak, %", "ms at the peak")
+    last = rows[-1]
+    made = f"on {machine(last)}, median of {last['n']} rounds, {last['date']}: `{last['command']}`"
+    return f"{markdown(head, cells)}\nMeasured {made}. Peaks, GFLOP/s: {said}.\n"
 
 
 def deploy_networks_int8() -> str:

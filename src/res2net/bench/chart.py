@@ -98,15 +98,15 @@ def draw_rooflines(found: Mapping[Case, Roofline], size: int, path: Path) -> Non
         for i, precision in enumerate(precisions):
             top = TOP + 20 + i * (panel + GAP)
             axes = add_axes(figure, MARGIN + NAME, top, WIDTH - 2 * MARGIN - NAME - 30, panel)
+            of_network = {c.network: r for c, r in found.items() if c.precision == precision}
             for n, network in enumerate(networks):
-                each = next(
-                    r for c, r in found.items() if (c.network, c.precision) == (network, precision)
-                )
+                each = of_network[network]
                 shown = [part for part in each.parts if part.macs]
                 places = [parts.index(part.name) * step + n for part in shown]
                 bars = axes.barh(places, [p.gflops for p in shown], 0.9, color=colours[network])
                 axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=6)
-                axes.axvline(each.peak, color=INK, linestyle="--", linewidth=0.8)
+            peak = max(each.peak for each in of_network.values())
+            axes.axvline(peak, color=INK, linestyle="--", linewidth=0.8, zorder=0)
             axes.set_yticks([k * step + (step - 2) / 2 for k in range(len(parts))], parts)
             axes.invert_yaxis()
             axes.set_title(precision)
