@@ -12,6 +12,7 @@ from res2net.deploy.native_walk import walk
 from res2net.errors import UserError
 from res2net.models.backbone import create_backbone
 from res2net.models.factory import create_model
+from res2net.native import network
 from res2net.native.network import NativeNetwork
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import FirstBlock, ResNetVariant
@@ -62,6 +63,16 @@ def test_maps_of_a_backbone(folded, name):
     torch.manual_seed(0)
     levels = ("c3", "c1", "c2")
     _check(folded(create_backbone(name, out_levels=levels)), "fp32", (2, 65, 49), (1, 40, 40))
+
+
+def test_a_large_batch_goes_in_pieces(folded, monkeypatch):
+    torch.manual_seed(0)
+    program = folded(create_backbone("res2net26_small", out_levels=("c3", "c2")))
+    together = NativeNetwork(walk(program), "bf16", 2)(random_images(5, 40, 33))
+    monkeypatch.setattr(network, "TOGETHER", 2 * 40 * 33 + 1)
+    apart = NativeNetwork(walk(program), "bf16", 2)(random_images(5, 40, 33))
+    for one, other in zip(together, apart, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_two_networks_in_two_threads_and_one_network_in_two(folded):
