@@ -92,7 +92,9 @@ class NativeNetwork:
         each = max(1, TOGETHER // max(1, images[:1].size // 3))
         with self._lock:
             found = [self._run(images[i : i + each]) for i in range(0, max(1, len(images)), each)]
-        return found[0] if len(found) == 1 else [np.concatenate(of) for of in zip(*found, strict=True)]
+        if len(found) == 1:
+            return found[0]
+        return [np.concatenate(of) for of in zip(*found, strict=True)]
 
     def _run(self, images: Pixels) -> list[Floats]:
         self._call("run", _pointer(images), *images.shape[:3])
