@@ -11,41 +11,11 @@ from res2net.studies.scenes import PREFIX
 from res2net.studies.table import find_study
 
 
-def deploy() -> str:
-    """Two networks in every engine, ours and timm's."""
-    return _speeds(read_results("deploy.csv"))
-
-
 def deploy_short() -> str:
     """Res2Net-50 in the engines people deploy with, ours and timm's."""
     rows = read_results("deploy.csv")
     named = [row for row in rows if row["network"] == "res2net50_26w_4s"]
     return _speeds([row for row in named if row["engine"] not in ("eager-nchw", "onnxruntime")])
-
-
-def deploy_batch8() -> str:
-    """The same at eight images a time."""
-    return _speeds(read_results("deploy_batch8.csv"))
-
-
-def deploy_compiled() -> str:
-    """The same networks through torch.compile."""
-    return _speeds(read_results("deploy_compiled.csv"))
-
-
-def deploy_gpu() -> str:
-    """The same networks in PyTorch on a GPU."""
-    return _speeds(read_results("gpu_deploy.csv"))
-
-
-def native_batch8() -> str:
-    """Our own engine and OpenVINO at eight images a time."""
-    return _speeds(read_results("native_batch8.csv"))
-
-
-def deploy_native() -> str:
-    """Many networks in our own engine and in OpenVINO."""
-    return _speeds(read_results("native_networks.csv"))
 
 
 def sizes() -> str:
@@ -95,14 +65,9 @@ def roofline() -> str:
     return f"{markdown(head, cells)}\nMeasured {made}. Peaks, GFLOP/s: {said}.\n"
 
 
-def deploy_networks_int8() -> str:
-    """Every network of Table 3 in int8."""
-    return _speeds(read_results("deploy_networks_int8.csv"))
-
-
-def deploy_networks() -> str:
-    """Many networks, ours, in the fastest engine and in PyTorch."""
-    return _speeds(read_results("deploy_networks.csv"))
+def speeds(file: str) -> str:
+    """Networks in engines, as ``res2net bench deploy`` timed them."""
+    return _speeds(read_results(file))
 
 
 def _speeds(rows: Sequence[Mapping[str, str]]) -> str:

@@ -15,12 +15,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
-from types import TracebackType
 
 import torch
 
 from res2net.bench.engines import Call, Case, prepare
-from res2net.bench.protocol import Timing
+from res2net.bench.protocol import Timing, rotated
 from res2net.errors import UserError
 
 LIVES = 3  # processes of an engine, one after the other
@@ -53,13 +52,15 @@ def time_apart(
         share = rounds * (life + 1) // lives - rounds * life // lives
         numbers = range(WARMUP + share)
         with ExitStack() as stack:
-            apart = [stack.enter_context(_Process(group, size)) for group in groups]
+            apart = []
+            for group in groups:
+                apart.append(_Process(group, size))
+                stack.callback(apart[-1].close)
             for process in apart:
                 process.wait()
             label = f"{len(seconds)} cases, {life + 1}/{lives}"
             for number in track(numbers, label) if track else numbers:
-                turn = number % len(apart)
-                for process in apart[turn:] + apart[:turn]:
+                for process in rotated(apart, number):
                     for case, elapsed in process.round(number):
                         if number >= WARMUP:
                             seconds[case].append(elapsed)
@@ -78,18 +79,6 @@ class _Process:
         self._process.start()
         there.close()
 
-    def __enter__(self) -> _Process:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._here.close()  # which ends the other side
-        self._process.join()
-
     def wait(self) -> None:
         """Until its cases are ready."""
         self._receive()
@@ -98,6 +87,11 @@ class _Process:
         """Seconds of each case, called in the order of this round."""
         self._here.send(number)
         return [(self._cases[index], elapsed) for index, elapsed in self._receive()]
+
+    def close(self) -> None:
+        """End it, after the round that it may be at."""
+        self._here.close()
+        self._process.join()
 
     def _receive(self) -> list[tuple[int, float]]:
         try:
@@ -121,8 +115,7 @@ def _serve(to_parent: Connection, cases: Sequence[Case], size: int, threads: int
     with suppress(EOFError, OSError):  # until the parent has gone
         to_parent.send([])
         while True:
-            turn = to_parent.recv() % len(calls)
-            order = [*range(turn, len(calls)), *range(turn)]
+            order = rotated(range(len(calls)), to_parent.recv())
             to_parent.send([(index, _second_call(calls[index])) for index in order])
 
 

@@ -72,8 +72,7 @@ def prepare(case: Case, size: int) -> Call:
     Raises:
         UserError: the maker lacks the network, or is not installed.
     """
-    torch.manual_seed(0)
-    net = _builder(case.network, case.maker)().eval().requires_grad_(False)
+    net = _network(case)
     build: dict[str, Callable[[Case, nn.Module, int], Call]] = {
         "eager": _eager,
         "eager-nchw": _eager,
@@ -101,6 +100,12 @@ def runs_in(network: str, maker: str, engine: str) -> bool:
     return (
         maker == "ours" and isinstance(find_variant(network), ResNetVariant) and (why_not() is None)
     )
+
+
+def _network(case: Case) -> nn.Module:
+    """With the same random weights whenever it is asked for."""
+    torch.manual_seed(0)
+    return _builder(case.network, case.maker)().eval().requires_grad_(False)
 
 
 def _builder(network: str, maker: str) -> Callable[[], nn.Module]:
@@ -148,7 +153,8 @@ def _compiled(case: Case, net: nn.Module, size: int) -> Call:
 
 
 def _in_torch(case: Case, net: nn.Module, size: int) -> Call:
-    images, net = _images(case, size).to(device := machine.best_device()), net.to(device)
+    device = machine.best_device()
+    images, net = _images(case, size).to(device), net.to(device)
     if case.engine != "eager-nchw":
         net = net.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -200,9 +206,7 @@ def native_program(case: Case, size: int) -> tuple[NativeProgram, npt.NDArray[np
     Raises:
         UserError: a network of another family.
     """
-    torch.manual_seed(0)
-    net = create_model(case.network).eval().requires_grad_(False)
-    return _native_program(case, net, size), _given(case, size)
+    return _native_program(case, _network(case), size), _given(case, size)
 
 
 def _native_program(case: Case, net: nn.Module, size: int) -> NativeProgram:

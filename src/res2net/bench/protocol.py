@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
 from res2net import machine
 from res2net.files import write_text
 
+Item = TypeVar("Item")
 ROUNDS = 45  # enough that the median of a ratio moves by about 0.02 at most
 
 
@@ -44,6 +46,12 @@ class Timing:
         return statistics.median(theirs / ours for theirs, ours in pairs)
 
 
+def rotated(items: Sequence[Item], number: int) -> list[Item]:
+    """The items in the order of a round: the first one moves on by one from round to round."""
+    turn = number % len(items)
+    return [*items[turn:], *items[:turn]]
+
+
 def interleave(
     cases: Mapping[str, Callable[[], object]],
     *,
@@ -62,8 +70,7 @@ def interleave(
     seconds: dict[str, list[float]] = {name: [] for name in names}
     numbers = range(warmup + rounds)
     for number in track(numbers) if track else numbers:
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
+        for name in rotated(names, number):
             start = time.perf_counter()
             cases[name]()
             elapsed = time.perf_counter() - start

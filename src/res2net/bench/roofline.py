@@ -23,7 +23,6 @@ from res2net.errors import UserError
 from res2net.native.binding import why_not
 from res2net.native.network import NativeNetwork, products
 
-ROUNDS = 31
 _IN_BLOCK = re.compile(r"(c\d)\.\d+\.(\w+)")
 
 
@@ -47,6 +46,7 @@ class Roofline:
 
     peak: float  # GFLOP/s
     parts: tuple[Part, ...]
+    rounds: int  # that times are the median of
 
     @property
     def milliseconds(self) -> float:
@@ -73,7 +73,7 @@ def rooflines(networks: Sequence[str], precisions: Sequence[str]) -> list[Case]:
     return cases(networks, makers=["ours"], engines=["native"], precisions=precisions)
 
 
-def measure(case: Case, *, size: int, rounds: int = ROUNDS) -> Roofline:
+def measure(case: Case, *, size: int, rounds: int) -> Roofline:
     """Time the operations of a network on as many threads as torch has."""
     threads = torch.get_num_threads()
     program, images = native_program(case, size)
@@ -88,7 +88,7 @@ def measure(case: Case, *, size: int, rounds: int = ROUNDS) -> Roofline:
         Part(name=name, milliseconds=1000 * sum(s for s, _ in ops), macs=sum(m for _, m in ops))
         for name, ops in found.items()
     )
-    return Roofline(peak=_peak(case.precision, threads), parts=parts)
+    return Roofline(peak=_peak(case.precision, threads), parts=parts, rounds=rounds)
 
 
 def _peak(precision: str, threads: int, rounds: int = 4_000_000) -> float:
@@ -136,5 +136,5 @@ def as_rows(case: Case, size: int, found: Roofline) -> Iterator[dict[str, object
             "ms_at_peak": round(found.at_peak(part), 3),
             "peak_gflops": round(found.peak, 1),
             "all_ms": round(found.milliseconds, 2),
-            "n": ROUNDS,
+            "n": found.rounds,
         }

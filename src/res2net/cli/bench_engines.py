@@ -84,7 +84,7 @@ def roofline(options: Any) -> list[dict[str, object]]:
     table = new_table(*shown)
     rows: list[dict[str, object]] = []
     found = {
-        case: measure(case, size=options.size)
+        case: measure(case, size=options.size, rounds=options.rounds)
         for case in rooflines(options.model.split(","), options.precisions.split(","))
     }
     for case, each in found.items():
