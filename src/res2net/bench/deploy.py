@@ -61,7 +61,10 @@ def cases(
         for batch in batches
     ]
     if not found:
-        raise UserError(f"nothing to time: no maker of {', '.join(makers)} has such a network")
+        raise UserError(
+            f"nothing to time: none of {', '.join(makers)} has such a network, or none of "
+            f"{', '.join(engines)} runs it in {', '.join(precisions)}"
+        )
     return found
 
 

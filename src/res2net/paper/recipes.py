@@ -142,6 +142,23 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 "augment.hflip": 0.0,
             },
         ),
+        "scenes": Recipe(
+            summary="generated images of one object each: AdamW, cosine, whole images",
+            source="this project",
+            promise="",
+            settings={
+                "train.epochs": 12,
+                "train.batch": 64,
+                "train.optimizer": "adamw",
+                "train.lr": 2e-3,
+                "train.weight_decay": 0.05,
+                "train.decay_norms": False,
+                "train.schedule": "cosine",
+                "train.warmup": 1.0,
+                "augment.crop": "none",  # an object keeps its length
+                "augment.hflip": 0.5,
+            },
+        ),
         "smoke": Recipe(
             summary="does it run? any network, any data, 8 steps on tiny images, under a minute",
             source="this project",
@@ -168,7 +185,7 @@ _BY_FORMAT = {
     "cifar100": "cifar",
     "imagenet": "imagenet",
     "digits": "digits",
-    "scenes": "cifar-short",
+    "scenes": "scenes",
 }
 
 

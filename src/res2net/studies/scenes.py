@@ -51,13 +51,8 @@ SCENES = Study(
     images=TRAIN + VAL // 3,  # an image that is only measured costs a third
     classes=CLASSES,
     pixels=SIDE,
-    recipe="cifar-short",
-    settings={
-        "train.epochs": 12,
-        "train.batch": 64,
-        "train.precision": "bf16",
-        "augment.crop": "none",  # an object keeps its length
-    },
+    recipe="scenes",
+    settings={"train.precision": "bf16"},
     measure=by_size,
     drawing="sizes",
 )

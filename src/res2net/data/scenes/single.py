@@ -15,12 +15,12 @@ from res2net.data.labelled import LabelledImages, ReadOptions, Split
 from res2net.data.scenes.generated import CLASSES, SMALLEST, SceneRules, generate
 
 SIDE = 64  # pixels
-TRAIN, VAL = 4096, 1400  # images
+TRAIN, VAL = 16384, 2800  # images
 LENGTHS = tuple(SMALLEST * 2 ** (half / 2) for half in range(7))  # pixels, 8 to 64
 
 
 def read(_: Path, options: ReadOptions) -> LabelledImages:
-    """4,096 training and 1,400 validation images of 64x64 pixels, four kinds of object."""
+    """16,384 training and 2,800 validation images of 64x64 pixels, four kinds of object."""
     ranges = [(float(SMALLEST), float(SIDE))] * TRAIN
     ranges += [(length, length) for length in map(length_of, range(VAL))]
     images = np.empty((TRAIN + VAL, SIDE, SIDE, 3), np.uint8)
