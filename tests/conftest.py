@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 os.environ["RES2NET_OFFLINE"] = "1"  # no test reaches beyond this machine
@@ -23,6 +24,12 @@ TINY = (
     *("--train.threads", "1", "--input.workers", "0"),
 )
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def exact_convolutions() -> None:
+    """What tests compare is computed in all bits of fp32, on a GPU too (its default has ten)."""
+    torch.backends.cudnn.allow_tf32 = False
 
 
 @pytest.fixture(scope="session")

@@ -99,6 +99,18 @@ def test_processes(monkeypatch, env, devices, expected):
 
 
 @pytest.mark.parametrize(
+    ("env", "devices"),
+    [({"LOCAL_WORLD_SIZE": "3", "WORLD_SIZE": "6", "RANK": "1"}, None), ({}, 3)],
+)
+def test_more_processes_than_gpus(monkeypatch, env, devices):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"^3 processes on this machine see 2 GPU\(s\): start one"):
+        processes(devices)
+
+
+@pytest.mark.parametrize(
     ("asked", "devices", "cores", "threads"),
     [(None, 1, 4, 4), (None, 2, 4, 2), (None, 3, 4, 1), (None, 8, 4, 1), (3, 2, 4, 3)],
 )

@@ -90,20 +90,26 @@ class Processes:
 
 
 def processes(devices: int | None = None) -> Processes:
-    """From torchrun's or SLURM's environment, else ``devices``, else all GPUs or one CPU."""
-    env = os.environ
+    """From torchrun's or SLURM's environment, else ``devices``, else all GPUs or one CPU.
+
+    Raises:
+        UserError: more processes on this machine than it has GPUs.
+    """
+    env, gpus = os.environ, torch.cuda.device_count()
     if "LOCAL_WORLD_SIZE" in env:  # torchrun
         local = int(env["LOCAL_WORLD_SIZE"])
-        return Processes(
-            devices=local, nodes=int(env["WORLD_SIZE"]) // local, rank=int(env["RANK"])
-        )
-    if "SLURM_NTASKS" in env and "SLURM_PROCID" in env and int(env["SLURM_NTASKS"]) > 1:
+        nodes, rank = int(env["WORLD_SIZE"]) // local, int(env["RANK"])
+    elif "SLURM_PROCID" in env and int(env.get("SLURM_NTASKS", "1")) > 1:
         nodes = int(env.get("SLURM_NNODES", "1"))
-        return Processes(
-            devices=int(env["SLURM_NTASKS"]) // nodes, nodes=nodes, rank=int(env["SLURM_PROCID"])
+        local, rank = int(env["SLURM_NTASKS"]) // nodes, int(env["SLURM_PROCID"])
+    else:
+        local, nodes, rank = devices or max(1, gpus), 1, int(env.get("LOCAL_RANK", "0"))
+    if 0 < gpus < local:
+        raise UserError(
+            f"{local} processes on this machine see {gpus} GPU(s): start one for each GPU, or "
+            "hide the GPUs (CUDA_VISIBLE_DEVICES='') to train on processors"
         )
-    devices = devices or max(1, torch.cuda.device_count())
-    return Processes(devices=devices, nodes=1, rank=int(env.get("LOCAL_RANK", "0")))
+    return Processes(devices=local, nodes=nodes, rank=rank)
 
 
 def share_of_batch(batch: int, together: Processes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ def _train(run: Path, norm: str, launcher: tuple[str, ...]) -> tuple[dict[str, t
         stderr=subprocess.STDOUT,
         text=True,
         timeout=300,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},  # there may be one GPU for two processes
         check=False,
     )
     assert done.returncode == 0, done.stdout

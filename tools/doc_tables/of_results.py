@@ -290,13 +290,13 @@ def study(name: str) -> str:
     if not rows:
         return f"{said}\nNot measured yet.\n"
     last = rows[-1]
-    made = "; ".join(
-        dict.fromkeys(
-            f"{machine(row)}, torch {row['torch']}, commit {row['commit']}, {row['date']}: "
-            f"`{row['command']}`"
-            for row in rows
-        )
-    )
+    commands: dict[str, list[str]] = {}
+    for row in rows:
+        where = f"{machine(row)}, torch {row['torch']}, commit {row['commit']}, {row['date']}"
+        known = commands.setdefault(where, [])
+        if (command := f"`{row['command']}`") not in known:
+            known.append(command)
+    made = "; ".join(f"{where}: {', '.join(known)}" for where, known in commands.items())
     about_rows = (
         f"\nMean ± standard deviation over seeds, differences seed by seed. {last['epochs']} "
         f"epochs, batch {last['batch']}, {last['val_images']} images measured. {made}\n"

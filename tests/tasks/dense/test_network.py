@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from res2net.data.preprocess import default_preprocess
 from res2net.data.transforms import normalise
+from res2net.machine import best_device
 from res2net.tasks.dense.network import in_use, ready
 
 PREPROCESS = default_preprocess(64)
@@ -30,5 +31,5 @@ def test_bytes_in_float32_out() -> None:
     assert used.size is None
     assert used(images).dtype == torch.float32
     with torch.inference_mode():
-        wanted = 2 * net(normalise(images, PREPROCESS))
+        wanted = 2 * net(normalise(images.to(best_device()), PREPROCESS)).cpu()
     torch.testing.assert_close(in_use(net, PREPROCESS, "fp32", _Twice)(images), wanted)
