@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -128,7 +129,10 @@ def test_load_takes_every_kind_of_image(run: Path, photos: Path) -> None:
     assert predictor.predict(path)[0].label == together[0].label
     weights = res2net.load(run / "model.safetensors").predict(path, top=2)[0]
     checkpoint = res2net.load(run / "checkpoints" / "best.ckpt").predict(path, top=2)[0]
-    assert weights.top == checkpoint.top == together[0].top
+    assert weights.top == checkpoint.top
+    for (label, alone), (same, beside) in zip(weights.top, together[0].top, strict=True):
+        assert label == same
+        assert alone == pytest.approx(beside, rel=1e-3)  # a GPU rounds a batch differently
 
 
 def test_every_way_of_training_together(tmp_path: Path) -> None:
@@ -201,6 +205,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step(
     assert len(error.splitlines()) == 1
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="where there is a GPU, no limit is set")
 def test_out_of_memory_says_what_to_lower(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

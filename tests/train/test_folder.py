@@ -116,8 +116,15 @@ def test_a_bug_passes_and_leaves_its_traces(tmp_path, bug):
     assert run.exists()
 
 
-@pytest.mark.parametrize(("error", "shown"), [(FULL, 0), (RuntimeError("bug"), 1)])
-def test_a_thread_that_finds_the_disk_full_is_not_heard_twice(tmp_path, monkeypatch, error, shown):
+@pytest.mark.parametrize(
+    ("error", "name", "shown"),
+    [
+        (FULL, "writer", 0),
+        (RuntimeError("bug"), "writer", 1),
+        (ConnectionResetError(), "Thread-2 (_pin_memory_loop)", 0),
+    ],
+)
+def test_what_a_thread_finds_is_not_heard_twice(tmp_path, monkeypatch, error, name, shown):
     heard = []
     monkeypatch.setattr(threading, "excepthook", heard.append)
 
@@ -125,7 +132,7 @@ def test_a_thread_that_finds_the_disk_full_is_not_heard_twice(tmp_path, monkeypa
         raise error
 
     with kept_whole(tmp_path / "run", new=True):
-        thread = threading.Thread(target=fail)
+        thread = threading.Thread(target=fail, name=name)
         thread.start()
         thread.join()
     assert len(heard) == shown

@@ -92,7 +92,7 @@ def kept_whole(run: Path, *, new: bool) -> Iterator[None]:
         Stopped: somebody stopped the training; says how to go on.
     """
     try:
-        with _full_disk_told_once():
+        with _threads_told_once():
             yield
     except KeyboardInterrupt:
         if to_go_on_from(run):
@@ -110,12 +110,17 @@ def kept_whole(run: Path, *, new: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _full_disk_told_once() -> Iterator[None]:
-    """TensorBoard's thread would show a traceback; the main thread hears of it a row later."""
+def _threads_told_once() -> Iterator[None]:
+    """No tracebacks of threads whose failures the main thread hears of.
+
+    TensorBoard's, where the disk is full; and the one that brings batches to a GPU, whose loaders
+    are gone once somebody stopped the training.
+    """
     usual = threading.excepthook
 
     def hook(failed: threading.ExceptHookArgs) -> None:
-        if not (isinstance(failed.exc_value, OSError) and failed.exc_value.errno in _NO_ROOM):
+        full = isinstance(failed.exc_value, OSError) and failed.exc_value.errno in _NO_ROOM
+        if not full and "_pin_memory_loop" not in getattr(failed.thread, "name", ""):
             usual(failed)
 
     threading.excepthook = hook

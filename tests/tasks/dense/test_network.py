@@ -31,5 +31,5 @@ def test_bytes_in_float32_out() -> None:
     assert used.size is None
     assert used(images).dtype == torch.float32
     with torch.inference_mode():
-        wanted = 2 * net(normalise(images.to(best_device()), PREPROCESS)).cpu()
+        wanted = 2 * net(normalise(images.to(best_device()), PREPROCESS))
     torch.testing.assert_close(in_use(net, PREPROCESS, "fp32", _Twice)(images), wanted)
