@@ -88,7 +88,8 @@ def test_a_convolution(kernel, stride, groups, in_group, out_group, shape, threa
 def test_units_of_any_width_and_scale(folded, width, scale, cardinality, se, shape):
     torch.manual_seed(0)
     options = {"width": width, "scale": scale, "cardinality": cardinality, "se": se}
-    _check(folded(create_model("res2net26_small", num_classes=5, **options)), shape)
+    program = folded(create_model("res2net26_small", num_classes=5, **options))
+    _check(program, shape, near=EAGER)  # most agree in 1e-6; one step moves a map of 2x2 by 4 %
 
 
 @pytest.mark.parametrize("name", QUICK)
