@@ -106,8 +106,9 @@ def processes(devices: int | None = None) -> Processes:
         local, nodes, rank = devices or max(1, gpus), 1, int(env.get("LOCAL_RANK", "0"))
     if 0 < gpus < local:
         raise UserError(
-            f"{local} processes on this machine see {gpus} GPU(s): start one for each GPU, or "
-            "hide the GPUs (CUDA_VISIBLE_DEVICES='') to train on processors"
+            f"{local} processes on this machine see {gpus} GPU(s): start one for each GPU "
+            f"(--train.devices {gpus}, or torchrun --nproc_per_node {gpus}), or hide the GPUs "
+            "(CUDA_VISIBLE_DEVICES='') to train on processors"
         )
     return Processes(devices=local, nodes=nodes, rank=rank)
 

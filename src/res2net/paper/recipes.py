@@ -45,6 +45,13 @@ _CIFAR: dict[str, Any] = {
     "augment.pad": 4,
     "augment.hflip": 0.5,
 }
+_ADAMW: dict[str, Any] = {
+    "train.optimizer": "adamw",
+    "train.weight_decay": 0.05,
+    "train.decay_norms": False,
+    "train.schedule": "cosine",
+    "train.warmup": 1.0,
+}
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
@@ -108,14 +115,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             source="this project",
             promise="",
             settings={
+                **_ADAMW,
                 "train.epochs": 30,
                 "train.batch": 32,
-                "train.optimizer": "adamw",
                 "train.lr": 1e-3,
-                "train.weight_decay": 0.05,
-                "train.decay_norms": False,
-                "train.schedule": "cosine",
-                "train.warmup": 1.0,
                 "train.label_smoothing": 0.1,
                 "train.clip": 1.0,
                 "augment.crop": "random_resized",
@@ -129,14 +132,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             source="this project",
             promise="",
             settings={
+                **_ADAMW,
                 "train.epochs": 12,
                 "train.batch": 64,
-                "train.optimizer": "adamw",
                 "train.lr": 3e-3,
-                "train.weight_decay": 0.05,
-                "train.decay_norms": False,
-                "train.schedule": "cosine",
-                "train.warmup": 1.0,
                 "augment.crop": "pad",
                 "augment.pad": 4,
                 "augment.hflip": 0.0,
@@ -147,14 +146,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             source="this project",
             promise="",
             settings={
+                **_ADAMW,
                 "train.epochs": 12,
                 "train.batch": 64,
-                "train.optimizer": "adamw",
                 "train.lr": 2e-3,
-                "train.weight_decay": 0.05,
-                "train.decay_norms": False,
-                "train.schedule": "cosine",
-                "train.warmup": 1.0,
                 "augment.crop": "none",  # an object keeps its length
                 "augment.hflip": 0.5,
             },
