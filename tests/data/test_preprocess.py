@@ -60,3 +60,8 @@ def test_faults(change: dict[str, Any], reason: str) -> None:
 def test_missing_key() -> None:
     with pytest.raises(UserError, match="size"):
         Preprocess.from_dict({"resize": 3})
+
+
+@pytest.mark.parametrize(("size", "side"), [(32, 512), (224, 512), (256, 586), (320, 732)])
+def test_files_are_decoded_to_twice_what_is_needed(size: int, side: int) -> None:
+    assert default_preprocess(size).decode_side == side

@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 from res2net.data.augment import Augment
 from res2net.data.preprocess import default_preprocess
 from res2net.data.sampler import seeded
-from res2net.data.transforms import decode_side, eval_transform, mix, normalise, train_transform
+from res2net.data.transforms import eval_transform, mix, normalise, train_transform
 
 ALL = Augment(randaugment=2, color_jitter=0.4, random_erasing=1.0)
 SMALL = replace(default_preprocess(24), resize=28)
@@ -98,13 +98,6 @@ def test_seed_decides_the_augmentation() -> None:
 
     assert torch.equal(drawn(1), drawn(1))
     assert not torch.equal(drawn(1), drawn(2))
-
-
-def test_decode_side() -> None:
-    preprocess = default_preprocess(224)
-    assert decode_side(preprocess) == 256
-    assert decode_side(preprocess, Augment()) == 448
-    assert decode_side(preprocess, Augment(crop="none")) == 256
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

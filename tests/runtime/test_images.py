@@ -12,7 +12,7 @@ from PIL import Image
 
 from res2net.data.decode import as_rgb, decode
 from res2net.data.preprocess import Preprocess, default_preprocess
-from res2net.data.transforms import decode_side, eval_transform
+from res2net.data.transforms import eval_transform
 from res2net.runtime.images import shaped
 
 
@@ -50,9 +50,7 @@ def test_a_large_photo_is_decoded_smaller_and_looks_the_same(tmp_path: Path) -> 
     waves = np.stack([np.sin(x / 90), np.cos(y / 70), np.sin((x + y) / 120)], axis=-1)
     Image.fromarray((127 * (waves + 1)).astype(np.uint8)).save(tmp_path / "a.jpg", quality=95)
     preprocess = default_preprocess(224)
-    theirs = eval_transform(preprocess)(
-        decode(tmp_path / "a.jpg", min_side=decode_side(preprocess))
-    )
+    theirs = eval_transform(preprocess)(decode(tmp_path / "a.jpg", min_side=preprocess.decode_side))
     ours = shaped(tmp_path / "a.jpg", preprocess).astype(int)
     assert np.abs(ours - theirs.permute(1, 2, 0).numpy().astype(int)).max() <= 3
 

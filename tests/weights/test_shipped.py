@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from res2net.data.decode import decode
 from res2net.errors import UserError
+from res2net.explain.subject import Classifier
 from res2net.models.card import ModelCard
 from res2net.serve.examples import example_photos
 from res2net.tasks.classify.predictor import load
@@ -42,6 +45,19 @@ def test_it_knows_a_flower() -> None:
     (photo,) = [path for path in example_photos() if path.name == "flower.jpg"]
     (found,) = load(shipped()).predict(photo, precision="fp32")
     assert {name for name, _ in found.top} & {"orchid", "poppy", "rose", "sunflower", "tulip"}
+
+
+def test_a_file_the_opened_picture_and_its_map_agree() -> None:
+    """The photos are many times larger than the 32 pixels that the network sees."""
+    predictor = load(shipped())
+    subject = Classifier("shipped", predictor.model, predictor.card)
+    for photo in example_photos():
+        with Image.open(photo) as picture:
+            named, opened = predictor.predict([photo, picture], precision="fp32")
+        map_of = subject.explain(decode(photo))
+        assert named.label == opened.label == map_of.label
+        assert named.probability == pytest.approx(opened.probability, abs=0.01)
+        assert named.probability == pytest.approx(map_of.score, abs=0.01)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ CIFAR_STD = (63.0 / 255, 62.1 / 255, 66.7 / 255)
 
 CROP_SHARE = 224 / 256  # centre crop 224 of short side 256
 SMALL = 64  # pixels; images up to this size are seen whole
+ENOUGH = 512  # pixels of the short side; photos are decoded to no fewer, however small the network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +44,16 @@ class Preprocess:
                 f"interpolation is {self.interpolation!r}; choose from "
                 f"{', '.join(get_args(Interpolation))}"
             )
+
+    @property
+    def decode_side(self) -> int:
+        """Pixels of the short side that an image needs to have: the ``min_side`` of ``decode``.
+
+        Twice what it is resized to: a JPEG decoded at a reduced scale that is nearer is so unlike
+        the whole one, resized, that small networks see other classes in it (docs/lab-notebook.md).
+        Random crops of a quarter of the image still have all their pixels.
+        """
+        return max(2 * self.resize, ENOUGH)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, for JSON and YAML."""

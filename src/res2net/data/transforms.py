@@ -39,17 +39,6 @@ def eval_transform(preprocess: Preprocess) -> v2.Transform:
     return v2.Compose(_centre(preprocess.resize, preprocess))
 
 
-def decode_side(preprocess: Preprocess, augment: Augment | None = None) -> int:
-    """Pixels of the short side that an image needs to have: the ``min_side`` of ``decode``.
-
-    At evaluation that is the resized short side. In training with random resized crops it is twice
-    the network's size, so that a crop of a quarter of the image still has all its pixels.
-    """
-    if augment is not None and augment.crop == "random_resized":
-        return max(2 * preprocess.size, preprocess.resize)
-    return preprocess.resize
-
-
 def normalise(batch: Tensor, preprocess: Preprocess, dtype: torch.dtype = torch.float32) -> Tensor:
     """uint8 (B, 3, S, S) to (value/255 - mean)/std of type ``dtype``, on the batch's device.
 

@@ -19,7 +19,7 @@ from res2net.data.loader import make_loader
 from res2net.data.preprocess import Preprocess
 from res2net.data.readers import read
 from res2net.data.source import parse_source
-from res2net.data.transforms import decode_side, eval_transform
+from res2net.data.transforms import eval_transform
 from res2net.deploy.engine import Pixels
 from res2net.errors import UserError
 
@@ -54,7 +54,7 @@ class Pictures:
             shuffle=False,
             seed=0,
             workers=0,
-            min_side=decode_side(self.preprocess),
+            min_side=self.preprocess.decode_side,
             skip_bad=self.skip_bad,
         )
         for images, labels, _ in loader:

@@ -17,7 +17,7 @@ from res2net.data.readers import read
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.source import parse_source
-from res2net.data.transforms import decode_side, eval_transform, normalise
+from res2net.data.transforms import eval_transform, normalise
 from res2net.drawing.canvas import Picture, counted
 from res2net.errors import UserError
 from res2net.explain.cam import class_activation_map
@@ -97,14 +97,14 @@ def _activations(
     preprocess = pair[0][1].preprocess
     transform = eval_transform(preprocess)
     if images:
-        pixels = [transform(decode(file, min_side=decode_side(preprocess))) for file in images]
+        pixels = [transform(decode(file, min_side=preprocess.decode_side)) for file in images]
         truth, names = None, [file.name for file in images]
     else:
         config = _config(runs[0])
         data = read(
             parse_source(config.data), val_fraction=config.input.val_fraction, seed=config.seed
         )
-        shown = ImageDataset(data.val, transform, min_side=decode_side(preprocess))
+        shown = ImageDataset(data.val, transform, min_side=preprocess.decode_side)
         chosen = _spread(len(data.val))
         pixels = [shown[i][0] for i in chosen]
         truth = [int(data.val.labels[i]) for i in chosen]

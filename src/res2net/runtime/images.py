@@ -32,7 +32,7 @@ def shaped(image: Picture, preprocess: Preprocess) -> photo.RGB:
         UserError: a file that cannot be read; names it.
         TypeError, ValueError: something that is no image.
     """
-    return fit(Image.fromarray(_rgb(image, preprocess.resize)), preprocess)
+    return fit(Image.fromarray(_rgb(image, preprocess.decode_side)), preprocess)
 
 
 def fit(image: Image.Image, preprocess: Preprocess) -> photo.RGB:

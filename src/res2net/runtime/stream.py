@@ -63,7 +63,7 @@ def _ahead(
     preprocess = runtime.preprocess
 
     def prepare(image: Source) -> Pixels:
-        return fit(image.read(preprocess.resize), preprocess)
+        return fit(image.read(preprocess.decode_side), preprocess)
 
     waiting: deque[tuple[str, Future[Pixels]]] = deque()
     for image in images:

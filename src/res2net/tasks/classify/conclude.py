@@ -13,7 +13,7 @@ from torch import Tensor
 from res2net.data.dataset import ImageDataset
 from res2net.data.labelled import Split
 from res2net.data.preprocess import Preprocess
-from res2net.data.transforms import decode_side, eval_transform
+from res2net.data.transforms import eval_transform
 from res2net.files import write_text
 from res2net.models.card import ModelCard
 from res2net.models.network import Network
@@ -88,7 +88,7 @@ def draw_all(
     """Tables and pictures of an evaluation of the images ``seen``; the names of the pictures."""
     names = [split.names(i) for i in seen.tolist()]
     save_evaluation(folder, evaluation, names)
-    shown = ImageDataset(split, eval_transform(preprocess), min_side=decode_side(preprocess))
+    shown = ImageDataset(split, eval_transform(preprocess), min_side=preprocess.decode_side)
 
     def pixels(index: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         image: Tensor = shown[int(seen[index])][0]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from res2net.data.labelled import Split
 from res2net.data.loader import default_workers, make_loader
-from res2net.data.transforms import decode_side, eval_transform
+from res2net.data.transforms import eval_transform
 from res2net.errors import UserError
 from res2net.runtime.session import Runtime
 from res2net.tasks.classify.inference import Track
@@ -37,7 +37,7 @@ def run_deployed(
         shuffle=False,
         seed=0,
         workers=default_workers() if workers is None else workers,
-        min_side=decode_side(runtime.preprocess),
+        min_side=runtime.preprocess.decode_side,
         skip_bad=skip_bad,
     )
     parts: list[tuple[Tensor, Tensor, Tensor]] = []

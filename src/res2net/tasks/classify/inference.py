@@ -13,7 +13,7 @@ from res2net import machine
 from res2net.data.labelled import Split
 from res2net.data.loader import default_workers, make_loader
 from res2net.data.preprocess import Preprocess
-from res2net.data.transforms import decode_side, eval_transform, normalise
+from res2net.data.transforms import eval_transform, normalise
 from res2net.models.network import Network
 
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
@@ -55,7 +55,7 @@ def run_over(
         shuffle=False,
         seed=0,
         workers=default_workers() if workers is None else workers,
-        min_side=decode_side(preprocess),
+        min_side=preprocess.decode_side,
         skip_bad=skip_bad,
     )
     batches = islice(loader, limit)

@@ -17,7 +17,7 @@ from res2net.data.loader import default_workers, make_loader
 from res2net.data.preprocess import SMALL, Preprocess, default_preprocess
 from res2net.data.readers import read
 from res2net.data.source import parse_source
-from res2net.data.transforms import decode_side, eval_transform, train_transform
+from res2net.data.transforms import eval_transform, train_transform
 from res2net.errors import UserError
 from res2net.models.card import ModelCard
 from res2net.models.factory import create_model, norm_by_name
@@ -84,7 +84,7 @@ def build_job(
         shuffle=True,
         seed=config.seed,
         workers=workers,
-        min_side=decode_side(preprocess, config.augment),
+        min_side=preprocess.decode_side,
         rank=together.rank,
         world=together.world,
         drop_last=len(images.train) // together.world > batch,
@@ -98,7 +98,7 @@ def build_job(
         shuffle=False,
         seed=config.seed,
         workers=workers,
-        min_side=decode_side(preprocess),
+        min_side=preprocess.decode_side,
         rank=together.rank,
         world=together.world,
         pin_memory=torch.cuda.is_available(),

@@ -88,7 +88,7 @@ class Predictor:
     def shaped(self, image: Picture) -> Tensor:
         """One image as the network sees it before normalisation: uint8 (3, S, S)."""
         if isinstance(image, str | Path):
-            pixels = decode(image, min_side=self.preprocess.resize)
+            pixels = decode(image, min_side=self.preprocess.decode_side)
         else:
             pixels = as_rgb(image)
         shaped: Tensor = self._shape(pixels)
