@@ -23,6 +23,7 @@ Precision = Literal["auto", "fp64", "fp32", "bf16", "fp16"]
 Norm = Literal["batch", "group", "frozen"]
 Strategy = Literal["auto", "ddp", "fsdp"]
 Checkpointing = Literal["none", "cheap", "full"]
+Select = Literal["auto", "best", "last"]
 AUTO = "auto"  # of --net.pretrained: published weights if they can be reached, else none
 FirstBlockName = Literal[
     "pool", "pool_exclude_pad", "strided_only", "strided_exclude_pad", "group", "paper"
@@ -134,6 +135,7 @@ class TrainOptions:
     class_weights: Literal["none", "balanced"] = "none"  # balanced: rare classes count more
     clip: float = 0.0  # largest norm of the gradient; 0 does not clip
     ema: float = 0.0  # decay of averaged weights, used for evaluation; 0 is off
+    select: Select = "auto"  # epoch whose weights are kept; auto: best, last if validated on test
     early_stop: int = 0  # epochs without improvement before stopping; 0 never stops
     frozen_levels: int = 0  # levels kept as they are: 1 the stem, 2 the first stage too, ...
     precision: Precision = "auto"  # auto: bf16 where the hardware has it, else fp32

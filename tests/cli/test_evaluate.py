@@ -79,6 +79,40 @@ def test_the_split_of_a_run_is_kept(cli, tiny, photos, tmp_path, monkeypatch, ta
     assert used == [split]
 
 
+def test_data_that_the_network_was_not_trained_on_are_measured_whole(cli, tiny, photos, tmp_path):
+    run = tmp_path / "run"
+    assert cli(*tiny, "--data", photos, "--out", run).code == 0
+    other = tmp_path / "others"
+    for name in ("ant", "bee", "cat"):
+        (other / name).mkdir(parents=True)
+        for i, file in enumerate(sorted((photos / "train" / name).iterdir())[:2]):
+            file.rename(other / name / f"{i}.jpg")
+    words = ("evaluate", run, "--data", other, "--workers", "0")
+    out = cli(*words).out
+    assert "measuring all images: 6 images" in out
+    assert "6 images, 3 classes" in out
+    assert "held out of the training part" in cli(*words, "--val_fraction", "0.5").out
+
+
+@pytest.mark.parametrize(("split", "count"), [("val", 9), ("train", 18), ("test", 3), ("all", 30)])
+def test_each_part_can_be_measured(cli, run_with_test_part, split, count):
+    run, data = run_with_test_part
+    out = cli("evaluate", run, "--data", data, "--workers", "0", "--split", split).out
+    assert f"{count} images, 3 classes" in out
+
+
+@pytest.fixture
+def run_with_test_part(cli, tiny, photos, tmp_path):
+    for name in ("ant", "bee", "cat"):
+        (photos / "test" / name).mkdir(parents=True)
+        content = (photos / "val" / name / "0.jpg").read_bytes()
+        (photos / "test" / name / "0.jpg").write_bytes(content)
+    done = cli(*tiny, "--data", photos, "--out", tmp_path / "run")
+    assert "18 training and 9 validation images" in done.out
+    assert "3 test images are not used" in done.out
+    return tmp_path / "run", photos
+
+
 def test_another_size(cli, run, tmp_path):
     options = ("--data", "digits", "--workers", "0", "--size", "48", "--out", tmp_path / "large")
     assert cli("evaluate", run, *options).code == 0
@@ -92,7 +126,8 @@ def test_another_size(cli, run, tmp_path):
         (("--data", "digits", "--batch", "0"), "--batch is 0; it must be at least 1"),
         (("--data", "digits", "--workers", "-1"), "--workers is -1; it must be at least 0"),
         (("--data", "digits", "--size", "8"), "--size is 8; res2net29_small needs images"),
-        (("--data", "digits", "--split", "test"), "--split: must be one of 'val', 'train'"),
+        (("--data", "digits", "--split", "tset"), "--split: must be one of 'val', 'train', 'test'"),
+        (("--data", "digits", "--split", "test"), "--split test: digits has no test part"),
         (("--data", "digits", "--precision", "fp16"), "precision fp16 needs a GPU"),
         (("--data", "digits", "--val_fraction", "2"), "val_fraction is 2.0"),
         (("--data", "digit"), "digit: no such file or folder"),

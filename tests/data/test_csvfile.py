@@ -42,7 +42,7 @@ def test_split_column(manifest: Callable[[str], Path], separator: str) -> None:
     text = "label,note,split,path\n" + "".join(
         f"{label},x,{split},img/{i}.png\n"
         for i, (label, split) in enumerate(
-            [("10", "train"), ("9", "val"), ("9", "Train"), ("10", "test")]
+            [("10", "train"), ("9", "val"), ("9", "Train"), ("10", "validation")]
         )
     )
     data = read(manifest(text.replace(",", separator)), ReadOptions())
@@ -50,6 +50,32 @@ def test_split_column(manifest: Callable[[str], Path], separator: str) -> None:
     assert [data.train.names(i) for i in range(2)] == ["img/0.png", "img/2.png"]
     assert data.train.labels.tolist() == [1, 0]
     assert data.val.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("val", [True, False])
+def test_rows_of_the_test_part_are_never_in_another(make_tree: MakeTree, val: bool) -> None:
+    root = make_tree({"img": 96})
+    splits = ["train"] * 48 + ["val" if val else "train"] * 24 + ["test"] * 24
+    file = root / "labels.csv"
+    rows = [f"img/{i}.png,{'cat' if i % 2 else 'dog'},{split}" for i, split in enumerate(splits)]
+    file.write_text("path,label,split\n" + "\n".join(rows))
+    data = read(file, ReadOptions(val_fraction=0.25))
+    assert data.test is not None
+    assert (len(data.train), len(data.val), len(data.test)) == (
+        (48, 24, 24) if val else (54, 18, 24)
+    )
+    assert data.validation == ("given" if val else "train")
+    parts_of = [
+        {part.names(i) for i in range(len(part))} for part in (data.train, data.val, data.test)
+    ]
+    assert not (parts_of[0] | parts_of[1]) & parts_of[2]
+    assert parts_of[2] == {f"img/{i}.png" for i in range(72, 96)}
+
+
+def test_a_class_without_training_rows_is_told(manifest: Callable[[str], Path]) -> None:
+    rows = "path,label,split\nimg/0.png,cat,train\nimg/1.png,dog,train\nimg/2.png,eel,test\n"
+    with pytest.raises(UserError, match="no training row of class eel"):
+        read(manifest(rows), ReadOptions())
 
 
 def test_absolute_paths_quotes_and_umlauts(manifest: Callable[[str], Path]) -> None:
@@ -73,7 +99,10 @@ def test_absolute_paths_quotes_and_umlauts(manifest: Callable[[str], Path]) -> N
         ("path,label\nimg/0.png,a\n,b\n", "line 3 has no path"),
         ("path,label\nimg/0.png\n", "line 2 has no label"),
         ("path,label\n" + ROWS + "img/9.png,cat\n", r"1 missing file\(s\): line 6: img/9\.png"),
-        ("path,label,split\nimg/0.png,a,dev\n", "line 2: split is 'dev'; it must be train or val"),
+        (
+            "path,label,split\nimg/0.png,a,dev\n",
+            "line 2: split is 'dev'; it must be train, val or test",
+        ),
         ("path,label\nimg/0.png,a\nimg/1.png,a\n", "one class only"),
         ("path,label\n", "lists no images"),
         ("path,label,split\nimg/0.png,a,train\nimg/1.png,b,val\n", "only in train: a; only in val"),

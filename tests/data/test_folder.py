@@ -21,7 +21,7 @@ def names(data: LabelledImages, split: str) -> list[str]:
     return [part.names(i) for i in range(len(part))]
 
 
-@pytest.mark.parametrize("val", ["val", "valid", "validation", "test", "Val"])
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "Val"])
 def test_train_and_val(make_tree: MakeTree, val: str) -> None:
     root = make_tree({name.replace("val", val): count for name, count in TREE.items()})
     data = read(root, ReadOptions())
@@ -33,11 +33,44 @@ def test_train_and_val(make_tree: MakeTree, val: str) -> None:
     assert data.val.images[1] == root / val / "dog" / "0.png"
     assert data.class_counts().tolist() == [3, 2]
     assert data.native_size is None
+    assert (data.validation, data.test) == ("given", None)
 
 
-def test_val_is_taken_before_test(make_tree: MakeTree) -> None:
-    root = make_tree({**TREE, "test/cat": 5, "test/dog": 5})
-    assert len(read(root, ReadOptions()).val) == 3
+def test_a_test_folder_is_a_part_of_its_own(make_tree: MakeTree) -> None:
+    data = read(make_tree({**TREE, "test/cat": 5}), ReadOptions())
+    assert (len(data.train), len(data.val)) == (5, 3)
+    assert names(data, "test") == [f"test/cat/{i}.png" for i in range(5)]
+    assert len(data.everything) == 13
+    assert data.everything.names(12) == "test/cat/4.png"
+
+
+@pytest.mark.parametrize("name", ["test", "Test"])
+def test_beside_a_test_folder_validation_images_are_held_out_of_training(
+    make_tree: MakeTree, name: str
+) -> None:
+    tree = {"train/cat": 10, "train/dog": 10, f"{name}/cat": 4, f"{name}/dog": 4}
+    data = read(make_tree(tree), ReadOptions(val_fraction=0.2))
+    assert data.validation == "train"
+    assert data.test is not None
+    assert (len(data.train), len(data.val), len(data.test)) == (16, 4, 8)
+    assert all(each.startswith("train/") for each in names(data, "val"))
+    assert all(each.startswith(f"{name}/") for each in names(data, "test"))
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [({"test": 3}, "no class folders"), ({"test/eel": 1}, "without training images: eel")],
+)
+def test_a_test_folder_that_cannot_be_measured_is_noted(
+    make_tree: MakeTree, extra: dict[str, int], reason: str
+) -> None:
+    with pytest.warns(UserWarning, match=f"test: not used as a test part .*{reason}"):
+        assert read(make_tree({**TREE, **extra}), ReadOptions()).test is None
+
+
+def test_a_fraction_of_zero_holds_nothing_out(make_tree: MakeTree) -> None:
+    data = read(make_tree({"cat": 1, "dog": 3}), ReadOptions(val_fraction=0))
+    assert (len(data.train), len(data.val), len(data.everything)) == (4, 0, 4)
 
 
 @pytest.mark.parametrize("prefix", ["", "train/"])

@@ -132,6 +132,7 @@ def test_the_saved_configuration(photos, tmp_path):
     config = _config(f"folder:{photos}", epochs=1)
     fit(config, tmp_path / "run", resume=False, say=Listener())
     saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert saved["train"].pop("select") == "best"  # decided: the photos have a validation part
     assert RunConfig.from_dict(saved) == config
 
 

@@ -33,7 +33,11 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--data", type=str, help="FORMAT:PATH, or a path that is recognised")
     parser.add_argument(
-        "--split", type=str, default="val", choices=("val", "train"), help="part of the data"
+        "--split",
+        type=str | None,
+        choices=("val", "train", "test", "all"),
+        help="part of the data; default: val or, of data without parts that the network was not "
+        "trained on, all",
     )
     parser.add_argument(
         "--out", type=Path | None, help="folder of tables and pictures; default RUN/evaluation"

@@ -71,7 +71,11 @@ def make_parser() -> Parser:
         "--data", type=str | None, help="measure on marked images: coco:PATH, voc:PATH, ecssd:PATH"
     )
     parser.add_argument(
-        "--split", type=str, default="val", choices=("val", "train"), help="images of --data"
+        "--split",
+        type=str,
+        default="val",
+        choices=("val", "train", "test", "all"),
+        help="images of --data",
     )
     parser.add_argument("--limit", type=int | None, help="so many images of --data only")
     parser.add_argument(
@@ -270,6 +274,7 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     from res2net.data.source import parse_source
     from res2net.explain.sheets import ON_A_SHEET, Sheet, draw_concentration, draw_sheet
     from res2net.explain.study import MARKS, Case, as_csv, known_by_all, study, summarise
+    from res2net.tasks.selection import measured_part
 
     source = parse_source(options.data)
     if source.format not in MARKS:
@@ -279,7 +284,7 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
         )
     marks = MARKS[source.format]
     scenes = read_scenes(source, SceneOptions(marks=marks))
-    chosen = (scenes.val if options.split == "val" else scenes.train)[: options.limit]
+    chosen = measured_part(scenes, options.split, options.data)[0][: options.limit]
     common = known_by_all(subjects, scenes, marks)
     tiles: list[Sheet] = []
 

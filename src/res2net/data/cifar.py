@@ -95,6 +95,7 @@ def _read(name: str, path: Path, options: ReadOptions) -> LabelledImages:
         train=Split(images=arrays["train_images"], labels=arrays["train_labels"]),
         val=Split(images=arrays["test_images"], labels=arrays["test_labels"]),
         native_size=SIDE,
+        validation="test",
     )
 
 

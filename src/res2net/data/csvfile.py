@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from res2net.data.files import Files, some, usable
-from res2net.data.folder import VAL_NAMES
+from res2net.data.folder import TEST_NAME, VAL_NAMES
 from res2net.data.labelled import (
     LabelledImages,
     Labels,
@@ -21,21 +22,22 @@ from res2net.data.labelled import (
 )
 from res2net.errors import UserError, did_you_mean
 
-SPLITS = {"train": "train"} | dict.fromkeys(VAL_NAMES, "val")
+SPLITS = {"train": "train", **dict.fromkeys(VAL_NAMES, "val"), TEST_NAME: "test"}
 
 
 class Row(NamedTuple):
     line: int  # in the file, from 1
     path: str  # as written, relative to the file's folder
     label: str
-    split: str  # "train", "val" or "" where the file has no such column
+    split: str  # "train", "val", "test" or "" where the file has no such column
 
 
 def read(path: Path, options: ReadOptions) -> LabelledImages:
     """The images that a CSV lists; paths are relative to its folder, other columns are ignored.
 
     The separator may be a comma, a semicolon or a tab. Labels are names, or whole numbers (then in
-    the order of numbers). Without a ``split`` column (train or val) the split is drawn here.
+    the order of numbers). Without validation rows in a ``split`` column (train, val or test) some
+    training rows are held out; test rows are never used in training.
 
     Raises:
         UserError: missing columns or values (names the line), missing or empty files (unless
@@ -50,7 +52,9 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     check_classes(path, classes, classes)
     label_of = {name: i for i, name in enumerate(classes)}
     labels = np.array([label_of[row.label] for row in rows], dtype=np.int64)
-    train, val = _splits(path, rows, labels, classes, options)
+    side = np.array([row.split for row in rows])
+    train, val = _splits(path, side, labels, classes, options)
+    test = np.flatnonzero(side == "test")
 
     def pick(indices: Labels) -> Split:
         files = Files(path.parent, [rows[i].path for i in indices])
@@ -62,6 +66,8 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
         train=pick(train),
         val=pick(val),
         native_size=None,
+        validation="given" if (side == "val").any() else "train",
+        test=pick(test) if test.size else None,
     )
 
 
@@ -103,7 +109,7 @@ def _row(path: Path, line: int, values: dict[str, str | None]) -> Row:
         return Row(line, image, label, "")
     word = (values["split"] or "").strip().lower()
     if word not in SPLITS:
-        raise UserError(f"{path}: line {line}: split is {word!r}; it must be train or val")
+        raise UserError(f"{path}: line {line}: split is {word!r}; it must be train, val or test")
     return Row(line, image, label, SPLITS[word])
 
 
@@ -131,16 +137,19 @@ def _present(path: Path, rows: Sequence[Row], options: ReadOptions) -> Sequence[
 
 def _splits(
     path: Path,
-    rows: Sequence[Row],
+    side: npt.NDArray[np.str_],
     labels: Labels,
     classes: Sequence[str],
     options: ReadOptions,
 ) -> tuple[Labels, Labels]:
     """Indices of the training and the validation rows."""
-    side = np.array([row.split for row in rows])
-    train, val = np.flatnonzero(side == "train"), np.flatnonzero(side == "val")
-    if not val.size:
-        return stratified_split(labels, options, classes=classes, where=path)
+    train, val = np.flatnonzero((side == "train") | (side == "")), np.flatnonzero(side == "val")
     used = [[classes[label] for label in np.unique(labels[part])] for part in (train, val)]
-    check_classes(path, *used)
-    return train, val
+    if val.size:
+        check_classes(path, *used)
+    if missing := sorted(set(classes) - set(used[0])):
+        raise UserError(f"{path}: no training row of class {some(missing)}")
+    if val.size:
+        return train, val
+    kept, held_out = stratified_split(labels[train], options, classes=classes, where=path)
+    return train[kept], train[held_out]

@@ -25,4 +25,5 @@ def read(_: Path, options: ReadOptions) -> LabelledImages:
         train=Split(images=images[train], labels=labels[train]),
         val=Split(images=images[val], labels=labels[val]),
         native_size=8,
+        validation="train",
     )

@@ -1,9 +1,11 @@
-"""A folder of class folders: ``train/`` and ``val/``, or one that is split here."""
+"""A folder of class folders: ``train/``, ``val/`` and ``test/``, or one that is split here."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,15 +19,17 @@ from res2net.data.labelled import (
 )
 from res2net.errors import UserError
 
-VAL_NAMES = ("val", "valid", "validation", "test")  # the first that is there is taken
+VAL_NAMES = ("val", "valid", "validation")  # the first that is there is taken
+TEST_NAME = "test"
 
 
 def read(root: Path, options: ReadOptions) -> LabelledImages:
     """The images of a folder; every visible folder of a split is a class, at any depth below.
 
-    Files are sorted by name, so the automatic split does not depend on the file system. Hidden
-    files, folders that tools leave behind and looping links are passed over; files whose endings
-    are not of images are counted in a warning.
+    Without a validation folder, part of the training images is held out; a test folder is never
+    used in training. Files are sorted by name, so the automatic split does not depend on the file
+    system. Hidden files, folders that tools leave behind and looping links are passed over; files
+    whose endings are not of images are counted in a warning.
 
     Raises:
         UserError: no class folders, one class only, an empty class, classes that differ between
@@ -33,36 +37,69 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
     """
     if not root.is_dir():
         raise UserError(f"{root}: not a folder")
-    train_folder, val_folder = find_splits(root)
-    classes = class_folders(root, train_folder)
+    folders = find_splits(root)
+    classes = class_folders(root, folders.train)
     listing = Listing()
-    if val_folder is not None:
-        check_classes(root, classes, class_folders(root, val_folder))
+    if folders.val is not None:
+        check_classes(root, classes, class_folders(root, folders.val))
     else:
-        _check_several(root, train_folder, classes)
-    parts = [
-        read_split(root, folder, classes, listing, options)
-        for folder in (train_folder, val_folder)
-        if folder is not None
-    ]
+        _check_several(root, folders.train, classes)
+    train = read_split(root, folders.train, classes, listing, options)
+    if folders.val is not None:
+        val = read_split(root, folders.val, classes, listing, options)
+    else:
+        train, val = _split_in_two(root, train, classes, options)
+    test = _read_test(root, folders.test, classes, listing, options)
     listing.warn_ignored(root)
-    train, val = parts if len(parts) == 2 else _split_in_two(root, parts[0], classes, options)
     return LabelledImages(
-        name=root.resolve().name, classes=tuple(classes), train=train, val=val, native_size=None
+        name=root.resolve().name,
+        classes=tuple(classes),
+        train=train,
+        val=val,
+        native_size=None,
+        validation="train" if folders.val is None else "given",
+        test=test,
     )
 
 
-def find_splits(root: Path) -> tuple[str, str | None]:
-    """Names of the training and validation folders, relative to ``root``: ``""`` is itself."""
+class Splits(NamedTuple):
+    """Names of the folders of each part, relative to the root: ``""`` is the root itself."""
+
+    train: str
+    val: str | None
+    test: str | None
+
+
+def find_splits(root: Path) -> Splits:
+    """The folders of the parts; a folder without ``train/`` is one part.
+
+    Raises:
+        UserError: folders of other parts, but none to train on.
+    """
     names = subfolders(root)
     by_lower = {name.lower(): name for name in names}
-    train = by_lower.get("train")
+    train, test = by_lower.get("train"), by_lower.get(TEST_NAME)
     val = next((by_lower[name] for name in VAL_NAMES if name in by_lower), None)
-    if train is not None and (val is not None or subfolders(root / train)):
-        return train, val
-    if names and all(name.lower() in VAL_NAMES for name in names):
+    if train is not None and (val is not None or test is not None or subfolders(root / train)):
+        return Splits(train, val, test)
+    if names and all(name.lower() in (*VAL_NAMES, TEST_NAME) for name in names):
         raise UserError(f"{root}: holds {some(names)}/ but no train/")
-    return "", None
+    return Splits("", None, None)
+
+
+def _read_test(
+    root: Path, folder: str | None, classes: Sequence[str], listing: Listing, options: ReadOptions
+) -> Split | None:
+    """The labelled images of a test folder; None, with a warning, where it cannot be measured."""
+    if folder is None:
+        return None
+    held = subfolders(root / folder)
+    strange = sorted(set(held) - set(classes))
+    if held and not strange:
+        return read_split(root, folder, classes, listing, options, every_class=False)
+    reason = f"classes without training images: {some(strange)}" if held else "no class folders"
+    warnings.warn(f"{root / folder}: not used as a test part ({reason})", stacklevel=3)
+    return None
 
 
 def class_folders(root: Path, split: str) -> list[str]:
@@ -80,16 +117,31 @@ def class_folders(root: Path, split: str) -> list[str]:
 
 
 def read_split(
-    root: Path, split: str, classes: Sequence[str], listing: Listing, options: ReadOptions
+    root: Path,
+    split: str,
+    classes: Sequence[str],
+    listing: Listing,
+    options: ReadOptions,
+    *,
+    every_class: bool = True,
 ) -> Split:
-    """The images of one split; what was ignored is added to ``listing``."""
+    """The images of one split; what was ignored is added to ``listing``.
+
+    Raises:
+        UserError: a class without images, where every class must have some.
+    """
     own = Listing(ignored=listing.ignored)
     prefix = f"{split}/" if split else ""
-    counts = [list_images(root, prefix + name, own, find_empty=True) for name in classes]
+    counts = [
+        list_images(root, prefix + name, own, find_empty=True)
+        if (root / split / name).is_dir()
+        else 0
+        for name in classes
+    ]
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
     keep = usable(root, own.names, skip_bad=options.skip_bad, empty=own.empty)
     left = np.bincount(labels[keep], minlength=len(classes))
-    if not left.all():
+    if every_class and not left.all():
         without = [name for name, count in zip(classes, left, strict=True) if not count]
         raise UserError(f"{root / split}: no images in class {some(without)}")
     names = [own.names[i] for i in np.flatnonzero(keep)]

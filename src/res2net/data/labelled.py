@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,23 +15,38 @@ from res2net.errors import UserError
 
 Labels = npt.NDArray[np.int64]  # (N,)
 Pixels = npt.NDArray[np.uint8]  # (N, H, W, 3)
+# Where the validation part comes from: the data's own, held out of the training part here, or the
+# test part of a published protocol that has no other (CIFAR, VOC07, ECSSD).
+Validation = Literal["given", "train", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
     """How to read, for the formats that leave a choice."""
 
-    val_fraction: float = 0.2  # share of each class held out where the data has no val split
+    val_fraction: float = (
+        0.2  # share of each class held out where the data has no val split; 0: none
+    )
     seed: int = 0  # of that split
     skip_bad: bool = False  # drop unreadable files with a warning, instead of refusing
     download: bool = False  # fetch CIFAR where it is not there yet
 
     def __post_init__(self) -> None:
-        if not 0 < self.val_fraction < 1:
+        if not 0 <= self.val_fraction < 1:
             raise UserError(f"val_fraction is {self.val_fraction}; it must lie between 0 and 1")
 
 
 Reader = Callable[[Path, ReadOptions], "LabelledImages"]
+
+
+def _joined(parts: Sequence[Sequence[Path] | Pixels]) -> Sequence[Path] | Pixels:
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if arrays:
+        return np.concatenate(arrays)
+    files = [part for part in parts if isinstance(part, Files)]
+    return Files(
+        files[0].root, [name for part in files for name in map(part.name, range(len(part)))]
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +80,17 @@ class LabelledImages:
     train: Split
     val: Split
     native_size: int | None  # pixels, when all images are squares of one known size
+    validation: Validation = "given"
+    test: Split | None = None  # for `evaluate --split test` alone; None where there is none
+
+    @property
+    def everything(self) -> Split:
+        """The images of all parts, in the order training, validation, test."""
+        parts = [
+            part for part in (self.train, self.val, self.test) if part is not None and len(part)
+        ]
+        labels = np.concatenate([part.labels for part in parts]) if parts else self.train.labels
+        return Split(images=_joined([part.images for part in parts]), labels=labels)
 
     def class_counts(self) -> Labels:
         """Training images of each class: int64 (number of classes,)."""
@@ -91,14 +118,16 @@ def stratified_split(
 ) -> tuple[Labels, Labels]:
     """Sorted indices (train, val) with ``val_fraction`` of every class, at least one in each.
 
-    Classes are drawn one by one from the seed, so new images of one class leave the split of the
-    others as it was.
+    A fraction of 0 holds nothing out. Classes are drawn one by one from the seed, so new images of
+    one class leave the split of the others as it was.
 
     Raises:
         UserError: a class with fewer than two images.
     """
     from sklearn.model_selection import train_test_split
 
+    if not options.val_fraction:
+        return np.arange(len(labels)), np.arange(0)
     order = np.argsort(labels, kind="stable")  # indices, class by class
     members = np.split(order, np.cumsum(np.bincount(labels, minlength=len(classes)))[:-1])
     small = [name for name, own in zip(classes, members, strict=True) if len(own) < 2]

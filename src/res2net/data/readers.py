@@ -33,7 +33,8 @@ def read(
 
     Args:
         source: from ``parse_source``.
-        val_fraction: share of each class held out where the data has no validation split.
+        val_fraction: share of each class held out where the data has no validation split; 0 holds
+            nothing out.
         seed: of that split.
         skip_bad: folder and csv: drop unreadable files, with one warning that counts and names
             them. Otherwise empty files are an error here, other damage when it is decoded.

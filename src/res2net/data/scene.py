@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from res2net.data.labelled import Validation
+
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3), or (H, W) of a map of classes
 Polygons: TypeAlias = list[list[float]]  # each x1, y1, x2, y2, ...
 RLE: TypeAlias = dict[str, Any]  # of COCO: size (H, W), counts as a list or packed
@@ -93,10 +95,17 @@ class Scenes:
     classes: tuple[str, ...]  # label -> name
     train: Sequence[Scene]
     val: Sequence[Scene]
+    test: Sequence[Scene] = ()  # for `evaluate --split test` alone
+    validation: Validation = "given"  # where the validation part comes from
     skeleton: Skeleton | None = None
     palette: tuple[tuple[int, int, int], ...] = field(default=())  # colours of the classes
     void: tuple[int, ...] = ()  # values of class maps that do not count, beside 255
     voc_metric: bool = False  # reported with VOC's average precision beside COCO's
+
+    @property
+    def everything(self) -> Sequence[Scene]:
+        """The images of all parts."""
+        return (*self.train, *self.val, *self.test)
 
 
 def no_objects() -> Objects:

@@ -26,6 +26,7 @@ MAY_CHANGE = (
     "train.epochs",
     "train.gradient_checkpointing",
     "train.max_steps",
+    "train.select",
     "train.threads",
 )
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from res2net import machine
 from res2net.config import RunConfig
 from res2net.errors import UserError
 from res2net.models.weights import read_weights
+from res2net.tasks.selection import part_of, settle
 from res2net.tasks.table import Job, find_task
 from res2net.train.callbacks import (
     Bar,
@@ -32,7 +34,7 @@ from res2net.train.callbacks import (
     shows_progress,
 )
 from res2net.train.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, to_go_on_from
-from res2net.train.folder import check_folder, kept_whole, write_config
+from res2net.train.folder import CONFIG, check_folder, kept_whole, write_config
 from res2net.train.optimise import make_optimiser
 from res2net.train.start import settle_start
 
@@ -69,6 +71,9 @@ def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = print) -> None
                 module, config.train, steps, config.head.lr_factor
             ),
         )
+    saved = RunConfig.read(run / CONFIG) if resume and (run / CONFIG).is_file() else None
+    job = replace(job, select=settle(config.train.select, job.images.validation, saved))
+    config = replace(config, train=replace(config.train, select=job.select))
     with keeping, enough_memory():
         if first:
             write_config(config, run)
@@ -199,6 +204,10 @@ def announce(config: RunConfig, job: Job, together: machine.Processes, run: Path
         f"{len(images.train)} training and {len(images.val)} validation images, "
         f"{len(images.classes)} classes, {size}x{size} pixels"
     )
+    if images.validation != "given":
+        say(f"validated on {part_of(images.validation)}")
+    if images.test is not None and len(images.test):
+        say(f"{len(images.test)} test images are not used; `res2net evaluate --split test` does")
     say(
         f"recipe {config.recipe}: {_count(options.epochs, 'epoch')} of {_count(job.steps, 'step')}"
         f"{f' (stops after {options.max_steps})' if options.max_steps > 0 else ''}, batch "

@@ -266,14 +266,16 @@ def test_images_without_annotations_are_negatives(tmp_path: Path) -> None:
     assert len(objects) == 0
 
 
-def test_missing_images_are_counted_and_none_left_is_refused(tmp_path: Path) -> None:
+def test_missing_images_are_counted_and_none_to_validate_on_is_refused(
+    cli: Any, tmp_path: Path
+) -> None:
     coco(tmp_path, [GOOD])
     (tmp_path / "val2017" / "a.jpg").unlink()
-    with (
-        pytest.warns(UserWarning, match=r"images of the annotations are not there.*a\.jpg"),
-        pytest.raises(UserError, match="no images to validate on"),
-    ):
-        read("coco", tmp_path, "boxes")
+    with pytest.warns(UserWarning, match=r"images of the annotations are not there.*a\.jpg"):
+        assert read("coco", tmp_path, "boxes").val == ()
+    words = ("--task", "detect", "--model", "res2net26_small", "--out", tmp_path / "run")
+    *_, line = cli("train", *words, "--data", f"coco:{tmp_path}").err.splitlines()
+    assert "no images to validate on" in line
 
 
 def test_entities_in_xml_are_refused(tmp_path: Path) -> None:

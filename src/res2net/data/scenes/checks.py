@@ -98,10 +98,10 @@ def _outlined(segment: object) -> bool:
 
 
 def check_parts(where: Path, train: Sequence[Scene], val: Sequence[Scene]) -> None:
-    """Refuse an empty part.
+    """Note images that are in both parts.
 
     Raises:
-        UserError: no image to validate on, or none at all.
+        UserError: no image at all.
     """
     seen = {scene.image for scene in train if isinstance(scene.image, Path)}
     both = [scene.name for scene in val if scene.image in seen] if seen else []
@@ -113,5 +113,3 @@ def check_parts(where: Path, train: Sequence[Scene], val: Sequence[Scene]) -> No
         )
     if not train and not val:
         raise UserError(f"{where}: no image with a file is listed")
-    if not val:
-        raise UserError(f"{where}: no images to validate on; add a val part")

@@ -18,14 +18,19 @@ class SceneOptions:
     """What is wanted of a data set."""
 
     marks: Marks  # which annotation
-    val_fraction: float = 0.2  # held out where the data have no validation part
+    val_fraction: float = 0.2  # held out where the data have no validation part; 0: none
     seed: int = 0  # of that part, and of generated scenes
 
 
 def split(
     scenes: Sequence[Scene], options: SceneOptions
 ) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
-    """(train, val), drawn from the seed; at least one in each of two or more."""
+    """(train, val), drawn from the seed; at least one in each of two or more.
+
+    A fraction of 0 holds nothing out.
+    """
+    if not options.val_fraction:
+        return tuple(scenes), ()
     held_out = min(max(round(options.val_fraction * len(scenes)), 1), len(scenes) - 1)
     order = np.random.default_rng(options.seed).permutation(len(scenes))
     val = set(order[: max(held_out, 0)].tolist())

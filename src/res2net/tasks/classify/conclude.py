@@ -19,7 +19,6 @@ from res2net.models.card import ModelCard
 from res2net.models.network import Network
 from res2net.models.weights import (
     CARD_NAME,
-    CHECKPOINTS,
     WEIGHTS_NAME,
     apply_weights,
     read_weights,
@@ -31,6 +30,7 @@ from res2net.tasks.classify.job import Job
 from res2net.tasks.classify.pictures import draw_calibration, draw_confusion, draw_curves
 from res2net.tasks.classify.report import save_evaluation, write_report
 from res2net.tasks.classify.sheets import draw_mistakes
+from res2net.tasks.selection import CHOSEN, described, part_of, weights_of
 
 History = Sequence[Mapping[str, float]]
 
@@ -38,15 +38,15 @@ History = Sequence[Mapping[str, float]]
 def conclude(
     run: Path, job: Job, history: History, *, batches: int | None, say: Callable[[str], None]
 ) -> Evaluation:
-    """Evaluate the best checkpoint of a run and fill its folder.
+    """Evaluate the weights that a run keeps and fill its folder.
 
     Args:
         history: a row an epoch, as in ``metrics.csv``.
         batches: validate on so many batches only (a smoke run); None takes all.
     """
     model = job.module.model
-    best = next(run / name for name in CHECKPOINTS if (run / name).is_file())
-    apply_weights(model, read_weights(best)[0], str(best))
+    kept = weights_of(run, job.select)
+    apply_weights(model, read_weights(kept)[0], str(kept))
     logits, targets, seen = run_over(
         model,
         job.images.val,
@@ -65,13 +65,13 @@ def conclude(
     write_report(
         run,
         title=f"{card.network} on {job.images.name}",
-        facts=facts(run, job, card, model),
+        facts=facts(run, job, card, model, history),
         evaluation=evaluation,
         history=history,
         pictures=pictures,
     )
     say(
-        f"best checkpoint: top-1 error {evaluation.top1_error:.2f} %, accuracy "
+        f"{CHOSEN[job.select]}: top-1 error {evaluation.top1_error:.2f} %, accuracy "
         f"{evaluation.top1_accuracy:.2f} %; see {run / 'report.md'}"
     )
     return evaluation
@@ -104,7 +104,7 @@ def draw_all(
     return [*pictures, "confusion.png", "calibration.png", "mistakes.png"]
 
 
-def facts(run: Path, job: Job, card: ModelCard, model: Network) -> dict[str, str]:
+def facts(run: Path, job: Job, card: ModelCard, model: Network, history: History) -> dict[str, str]:
     """What the report says about the run, besides its scores."""
     images = job.images
     return {
@@ -112,6 +112,8 @@ def facts(run: Path, job: Job, card: ModelCard, model: Network) -> dict[str, str
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
         "data": f"{card.data}: {len(images.train)} training, {len(images.val)} validation images, "
         f"{len(images.classes)} classes",
+        "validated on": part_of(images.validation),
+        "weights": described(job.select, history, job.monitor, images.validation),
         "input": f"{card.preprocess.size}x{card.preprocess.size} pixels",
         "recipe": card.recipe,
         "versions": ", ".join(f"{name} {value}" for name, value in card.versions.items()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from res2net.config import run_of
-from res2net.data.labelled import LabelledImages, ReadOptions
+from res2net.data.labelled import LabelledImages
 from res2net.data.preprocess import Preprocess
 from res2net.data.readers import read
 from res2net.data.source import parse_source
@@ -27,6 +28,7 @@ from res2net.tasks.classify.deployed import run_deployed
 from res2net.tasks.classify.evaluation import Evaluation, score
 from res2net.tasks.classify.inference import Track, run_over
 from res2net.tasks.classify.job import check_size
+from res2net.tasks.selection import held_out, measured_part
 from res2net.weights.catalogue import published_for
 from res2net.weights.pretrained import IN1K
 
@@ -37,7 +39,7 @@ def evaluate(
     target: str,
     data: str,
     *,
-    split: str = "val",
+    split: str | None = None,
     out: Path | None = None,
     batch: int = 64,
     size: int | None = None,
@@ -47,6 +49,7 @@ def evaluate(
     seed: int | None = None,
     skip_bad: bool = False,
     track: Track | None = None,
+    say: Callable[[str], None] = print,
 ) -> tuple[Evaluation, Path]:
     """Evaluate a run or checkpoint and write its tables and pictures.
 
@@ -54,12 +57,14 @@ def evaluate(
         target: run folder, checkpoint, ``.safetensors`` file, artifact folder, or the name of a
             network, whose published ImageNet weights are measured.
         data: FORMAT:PATH.
-        split: "val" or "train".
+        split: "val", "train", "test" or "all"; None takes the validation part or, of data without
+            parts that the network was not trained on, all images.
         out: folder to write; by default ``evaluation`` beside the weights, ``runs/NAME-published``
             for a network's name.
         size: pixels the network sees; None takes what it was trained at.
         val_fraction, seed: of the split of data that have none; None takes the run's, so that no
             training image is among those measured.
+        say: takes the line that names the part that is measured.
 
     Returns:
         The evaluation and the folder with its tables and pictures.
@@ -75,12 +80,13 @@ def evaluate(
         raise UserError(f"{target}: an artifact has its size and precision; export another")
     named = target in NETWORKS and not Path(target).exists()
     run = None if named else run_of(Path(target))
-    if val_fraction is None:
-        val_fraction = run.input.val_fraction if run else ReadOptions().val_fraction
-    if seed is None:
-        seed = run.seed if run else ReadOptions().seed
+    trained_on = ""
     if not named:
         model, card = (None, runtime.artifact.card) if runtime else load_target(target)
+        trained_on = card.data
+    val_fraction, seed = held_out(
+        run, trained_on, data, split=split, val_fraction=val_fraction, seed=seed
+    )
     images = read(parse_source(data), val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
     if named:
         model, card = published_network(target, images)
@@ -88,7 +94,8 @@ def evaluate(
     if size is not None:
         check_size(size, card.network, "--size")
         preprocess = resized(preprocess, size)
-    part = images.val if split == "val" else images.train
+    part, words = measured_part(images, split, data)
+    say(f"measuring {words}: {len(part)} images")
     part = replace(part, labels=_in_order_of(card.classes, images, part.labels))
     if runtime is not None:
         logits, targets, seen = run_deployed(

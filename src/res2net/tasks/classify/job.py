@@ -24,6 +24,7 @@ from res2net.models.factory import create_model, norm_by_name
 from res2net.models.network import Network
 from res2net.paper.networks import find_variant
 from res2net.tasks.classify.module import ClassifierModule
+from res2net.tasks.selection import Chosen
 
 SMALLEST = {"inception_v3": 75}  # pixels; 32 for every other network
 
@@ -41,6 +42,7 @@ class Job:
     precision: str
     skip_bad: bool  # unreadable images are left out
     monitor: str = "val/top1_error"  # the lowest is best
+    select: Chosen = "best"  # epoch whose weights are kept
 
 
 def build_job(

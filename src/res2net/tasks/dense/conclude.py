@@ -10,7 +10,6 @@ from pathlib import Path
 from res2net.files import write_text
 from res2net.models.weights import (
     CARD_NAME,
-    CHECKPOINTS,
     WEIGHTS_NAME,
     apply_weights,
     read_weights,
@@ -18,6 +17,7 @@ from res2net.models.weights import (
 )
 from res2net.tasks.dense.pictures import draw_curves
 from res2net.tasks.dense.task import Job, Scores
+from res2net.tasks.selection import CHOSEN, described, part_of, weights_of
 
 
 def conclude(
@@ -28,15 +28,15 @@ def conclude(
     batches: int | None,
     say: Callable[[str], None],
 ) -> Scores:
-    """Evaluate the best checkpoint of a run and fill its folder.
+    """Evaluate the weights that a run keeps and fill its folder.
 
     Args:
         history: a row an epoch, as in ``metrics.csv``.
         batches: measure so many images only (a smoke run); None takes all.
     """
     task, model = job.task, job.module.model
-    best = next(run / name for name in CHECKPOINTS if (run / name).is_file())
-    apply_weights(model, read_weights(best)[0], str(best))
+    kept = weights_of(run, job.select)
+    apply_weights(model, read_weights(kept)[0], str(kept))
     scores = task.measure(
         model,
         job.card,
@@ -56,7 +56,9 @@ def conclude(
     facts = (
         f"{card.network} under {task.head}, {parameters:,} parameters; {card.data}: "
         f"{len(job.images.train)} training and {len(job.images.val)} validation images; "
-        f"recipe {card.recipe}, {card.preprocess.size} pixels."
+        f"recipe {card.recipe}, {card.preprocess.size} pixels.\n\n"
+        f"Validated on {part_of(job.images.validation)}. Weights: "
+        f"{described(job.select, history, job.monitor, job.images.validation)}."
     )
     shown = "\n\n".join(f"![{Path(name).stem}]({name})" for name in pictures)
     commands = f"```sh\nres2net evaluate {run} --data {card.data}\nres2net predict {run} IMAGE\n```"
@@ -64,7 +66,7 @@ def conclude(
     sizes = f"Small is below 32² = 1,024 pixels, large from 96² = 9,216 on: {task.sizes}."
     title = f"# {card.network} on {job.images.name}: {task.title}"
     write_text(run / "report.md", "\n\n".join([title, facts, body, sizes, shown, commands]) + "\n")
-    say(f"best checkpoint: {scores.headline}; see {run / 'report.md'}")
+    say(f"{CHOSEN[job.select]}: {scores.headline}; see {run / 'report.md'}")
     return scores
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from res2net.config import run_of
@@ -13,6 +14,7 @@ from res2net.files import make_folder
 from res2net.tasks.dense.conclude import write_scores
 from res2net.tasks.dense.predictor import load
 from res2net.tasks.dense.task import DenseTask, Scores, Track
+from res2net.tasks.selection import held_out, measured_part
 
 
 def evaluate(
@@ -20,20 +22,24 @@ def evaluate(
     target: str,
     data: str,
     *,
-    split: str = "val",
+    split: str | None = None,
     out: Path | None = None,
     precision: str = "auto",
     val_fraction: float | None = None,
     seed: int | None = None,
     skip_bad: bool = False,
     track: Track | None = None,
+    say: Callable[[str], None] = print,
     **how: object,
 ) -> tuple[Scores, Path]:
     """Evaluate a run or checkpoint on whole images and write its tables and pictures.
 
     Args:
+        split: "val", "train", "test" or "all"; None takes the validation part or, of data without
+            parts that the network was not trained on, all images.
         val_fraction, seed: of the split of data that have none; None takes the run's, so that no
             training image is among those measured.
+        say: takes the line that names the part that is measured.
         how: what the task's own ``measure`` takes besides.
 
     Returns:
@@ -44,23 +50,22 @@ def evaluate(
     """
     predictor = load(task, target)
     card = predictor.card
-    run = run_of(Path(target))
-    usual = SceneOptions(marks=task.marks)
-    if val_fraction is None:
-        val_fraction = run.input.val_fraction if run else usual.val_fraction
-    if seed is None:
-        seed = run.seed if run else usual.seed
+    val_fraction, seed = held_out(
+        run_of(Path(target)), card.data, data, split=split, val_fraction=val_fraction, seed=seed
+    )
     images = read_scenes(
         parse_source(data), SceneOptions(marks=task.marks, val_fraction=val_fraction, seed=seed)
     )
     if images.classes != card.classes:
         strange = sorted(set(images.classes) ^ set(card.classes)) or ["another order"]
         raise UserError(f"{data}: classes differ from those of {target}: {', '.join(strange[:5])}")
+    part, words = measured_part(images, split, data)
+    say(f"measuring {words}: {len(part)} images")
     scores = task.measure(
         predictor.model,
         card,
         images,
-        images.val if split == "val" else images.train,
+        part,
         precision=precision,
         skip_bad=skip_bad,
         track=track,

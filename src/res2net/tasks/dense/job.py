@@ -44,6 +44,8 @@ def build_job(
         raise UserError(
             f"{config.data}: no images to train on; as it is, this set is for `res2net evaluate`"
         )
+    if not images.val:
+        raise UserError(f"{config.data}: no images to validate on; add a val part")
     card = describe(task, config, images)
     torch.manual_seed(config.seed)  # the weights
     model = build(task, card, pretrained=config.net.pretrained)

@@ -19,6 +19,7 @@ from res2net.data.scenes.options import Marks
 from res2net.models.backbone import Backbone
 from res2net.models.card import ModelCard
 from res2net.tasks.dense.deployed import Deployment
+from res2net.tasks.selection import Chosen
 
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
 Curve = tuple[str, tuple[tuple[str, str], ...]]  # title, (column of metrics.csv, label) ...
@@ -100,3 +101,4 @@ class Job:
     precision: str
     skip_bad: bool  # unreadable images are left out
     monitor: str
+    select: Chosen = "best"  # epoch whose weights are kept

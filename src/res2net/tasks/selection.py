@@ -1,0 +1,141 @@
+"""Which epoch's weights a run keeps, which images it was chosen on, which images are measured.
+
+A network whose epoch is chosen on the images that it is then measured on looks better than it is. A
+validation part is there to choose on; where a published protocol has training and test images only,
+the last epoch is reported and the best one is shown beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from res2net.config import RunConfig, Select
+from res2net.data.labelled import LabelledImages, Validation
+from res2net.data.scene import Scenes
+from res2net.data.source import parse_source
+from res2net.errors import UserError
+from res2net.models.weights import CHECKPOINTS
+
+Chosen = Literal["best", "last"]
+CHOSEN: dict[Chosen, str] = {"best": "best checkpoint", "last": "last epoch"}
+_PARTS: dict[Validation, str] = {
+    "given": "the validation part",
+    "train": "images held out of the training part (the data have no validation part)",
+    "test": "the test part (the data have no validation part)",
+}
+
+
+def settle(wanted: Select, validation: Validation, saved: RunConfig | None) -> Chosen:
+    """``--train.select`` decided, "auto" included.
+
+    Args:
+        saved: the configuration of the run that is resumed, which keeps what it once decided. One
+            that was saved before there was a choice reports its best epoch.
+    """
+    if wanted != "auto":
+        return wanted
+    if saved is not None:
+        return "best" if saved.train.select == "auto" else saved.train.select
+    return "last" if validation == "test" else "best"
+
+
+def weights_of(run: Path, chosen: Chosen) -> Path:
+    """The checkpoint with the weights to keep; the other one where it is missing."""
+    best, last = (run / name for name in CHECKPOINTS)
+    wanted = (last, best) if chosen == "last" else (best, last)
+    return next(path for path in wanted if path.is_file())
+
+
+def part_of(validation: Validation) -> str:
+    """Which images a training is validated on, in words."""
+    return _PARTS[validation]
+
+
+def described(
+    chosen: Chosen,
+    history: Sequence[Mapping[str, float]],
+    monitor: str,
+    validation: Validation,
+) -> str:
+    """The epoch whose weights are kept, what it was chosen on, and the other one's error.
+
+    Args:
+        history: a row an epoch, as in ``metrics.csv``; not empty.
+        monitor: the column of errors, in percent, whose lowest value is best.
+    """
+    rows = [row for row in history if math.isfinite(row.get(monitor, math.nan))]
+    if not rows:
+        return f"epoch {history[-1]['epoch']:.0f}, the last"
+    best, last = min(rows, key=lambda row: row[monitor]), rows[-1]
+    optimistic = ", so its error is optimistic" if validation == "test" else ""
+    if chosen == "best":
+        return (
+            f"epoch {best['epoch']:.0f}, the best on {part_of(validation)}{optimistic}; "
+            f"{monitor} of the last epoch: {last[monitor]:.2f} %"
+        )
+    return (
+        f"epoch {last['epoch']:.0f}, the last; the best on {part_of(validation)}{optimistic}: "
+        f"epoch {best['epoch']:.0f}, {monitor} {best[monitor]:.2f} %"
+    )
+
+
+def held_out(
+    run: RunConfig | None,
+    trained_on: str,
+    data: str,
+    *,
+    split: str | None,
+    val_fraction: float | None,
+    seed: int | None,
+) -> tuple[float, int]:
+    """Fraction and seed of the validation part to draw from data that have none: as in the run.
+
+    Other data than those of the training are measured whole, so nothing is drawn (0) unless asked
+    for.
+
+    Args:
+        run: the configuration that the network was trained with, where it is known.
+        trained_on: FORMAT:PATH of the training.
+        data: FORMAT:PATH to measure on.
+        split: the part asked for; None for the usual one.
+    """
+    asked = split in ("val", "train") or val_fraction is not None or seed is not None
+    if val_fraction is None:
+        usual = run.input.val_fraction if run else 0.2
+        val_fraction = usual if asked or _same(trained_on, data) else 0.0
+    return val_fraction, (run.seed if run else 0) if seed is None else seed
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names of data lead to the same files."""
+    try:
+        a, b = parse_source(one), parse_source(other)
+    except UserError:  # the data of the training are not here
+        return False
+    return a.format == b.format and (a.path and a.path.resolve()) == (b.path and b.path.resolve())
+
+
+def measured_part(images: LabelledImages | Scenes, split: str | None, data: str) -> tuple[Any, str]:
+    """The images to measure, and which ones they are, in words.
+
+    Args:
+        split: "val", "train", "test" or "all"; None takes the validation part or, of data
+            without parts, all.
+
+    Raises:
+        UserError: a part that the data do not have.
+    """
+    if split == "all" or (split is None and not len(images.val)):
+        return images.everything, "all images"
+    if split == "train":
+        return images.train, "the training part"
+    if split == "test" and images.validation != "test":
+        if images.test is None or not len(images.test):
+            raise UserError(f"--split test: {data} has no test part")
+        return images.test, "the test part"
+    if not len(images.val):
+        raise UserError(f"--split {split}: {data} has no validation part")
+    return images.val, part_of(images.validation)
