@@ -6,7 +6,7 @@ two pixels. Legend: N objects · K key-points · H, W space
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +19,7 @@ from res2net.data.labelled import Validation
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3), or (H, W) of a map of classes
 Polygons: TypeAlias = list[list[float]]  # each x1, y1, x2, y2, ...
 RLE: TypeAlias = dict[str, Any]  # of COCO: size (H, W), counts as a list or packed
+Colour: TypeAlias = tuple[int, int, int]  # red, green, blue
 Segment: TypeAlias = Polygons | RLE | npt.NDArray[np.bool_]
 
 IGNORED = 255  # class of pixels that count neither way
@@ -87,6 +88,15 @@ class Skeleton:
         return order
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Legend:
+    """What the values of class maps mean, where they are not simply the classes' numbers."""
+
+    void: tuple[int, ...] = ()  # values that do not count, beside 255
+    binary: bool = False  # masks of 0 and 255: 255 is class 1
+    colours: Mapping[Colour, int] = field(default_factory=dict)  # colour → class, 255: no class
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scenes:
     """A data set for the dense tasks."""
@@ -98,8 +108,8 @@ class Scenes:
     test: Sequence[Scene] = ()  # for `evaluate --split test` alone
     validation: Validation = "given"  # where the validation part comes from
     skeleton: Skeleton | None = None
-    palette: tuple[tuple[int, int, int], ...] = field(default=())  # colours of the classes
-    void: tuple[int, ...] = ()  # values of class maps that do not count, beside 255
+    palette: tuple[Colour, ...] = field(default=())  # colours of the classes
+    legend: Legend = field(default_factory=Legend)  # of the class maps
     voc_metric: bool = False  # reported with VOC's average precision beside COCO's
 
     @property

@@ -121,7 +121,7 @@ def study(
         UserError: nothing could be measured.
     """
     common = known_by_all(subjects, scenes, marks)
-    dataset = SceneDataset(chosen, marks, len(scenes.classes), as_it_is, void=scenes.void)
+    dataset = SceneDataset(chosen, marks, len(scenes.classes), as_it_is, legend=scenes.legend)
     numbers: Iterable[int] = range(len(chosen))
     rows: list[Row] = []
     for i in track(numbers, len(chosen), "explaining") if track else numbers:

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from res2net.data.sampler import SampleKey
-from res2net.data.scene import IGNORED, Scene
-from res2net.data.scenes.dataset import SceneDataset, read_map
+from res2net.data.scene import IGNORED, Legend, Scene
+from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.generated import CLASSES, KEYPOINTS, SceneRules, generate
 from res2net.data.scenes.transforms import as_it_is, chain, flip, scale_and_crop, square
 from res2net.errors import UserError
@@ -77,9 +77,9 @@ def files(tmp_path: Path, values: np.ndarray, size: tuple[int, int] = (8, 6)) ->
 
 def test_strange_values_of_a_map_are_named(tmp_path: Path) -> None:
     scene = files(tmp_path, np.full((6, 8), 9, np.uint8))
-    with pytest.raises(UserError, match=r"a\.png: its map has the value 9; classes are 0\.\.4"):
+    with pytest.raises(UserError, match=r"m\.png: holds the value 9 \(48 pixels\); classes are 0\.\.4"):
         dataset("classes", scenes=[scene])[0]
-    kept = SceneDataset([scene], "classes", 5, as_it_is, void=(9,))
+    kept = SceneDataset([scene], "classes", 5, as_it_is, legend=Legend(void=(9,)))
     assert (kept[0][1]["map"] == IGNORED).all()
 
 
@@ -94,23 +94,10 @@ def test_faulty_files_stop_or_are_left_out(tmp_path: Path) -> None:
     stopping = SceneDataset([bad, SCENES[0]], "classes", 5, as_it_is)
     assert isinstance(stopping.__getitems__([0, 1]), UserError)
     going_on = SceneDataset([bad, SCENES[0]], "classes", 5, as_it_is, skip_bad=True)
-    with pytest.warns(UserWarning, match=r"skipped: a\.png"):
+    with pytest.warns(UserWarning, match=r"skipped: .*m\.png"):
         batch = going_on.__getitems__([0, 1])
     assert not isinstance(batch, UserError)
     assert [index for _, _, index in batch] == [1]
-
-
-def test_a_map_in_colours_is_refused(tmp_path: Path) -> None:
-    Image.new("RGB", (4, 4)).save(tmp_path / "m.png")
-    with pytest.raises(UserError, match="a map has one value a pixel, this one is RGB"):
-        read_map(tmp_path / "m.png")
-
-
-def test_palettes_are_read_as_indices(tmp_path: Path) -> None:
-    image = Image.fromarray(np.array([[0, 1], [2, 255]], np.uint8), "L").convert("P")
-    image.putdata([0, 1, 2, 255])
-    image.save(tmp_path / "m.png")
-    assert read_map(tmp_path / "m.png").tolist() == [[0, 1], [2, 255]]
 
 
 def test_real_camvid_maps_know_their_void(shared_data: Path) -> None:
@@ -118,7 +105,7 @@ def test_real_camvid_maps_know_their_void(shared_data: Path) -> None:
     from res2net.data.scenes.options import SceneOptions
 
     data = read_camvid(shared_data / "camvid", SceneOptions(marks="classes"))
-    shown = SceneDataset(data.val, "classes", len(CAMVID), as_it_is, void=data.void)
+    shown = SceneDataset(data.val, "classes", len(CAMVID), as_it_is, legend=data.legend)
     values = {int(v) for i in range(3) for v in shown[i][1]["map"].unique()}
     assert IGNORED in values
     assert max(values - {IGNORED}) <= 10

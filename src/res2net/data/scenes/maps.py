@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from res2net.data.files import Listing, list_images
-from res2net.data.scene import Scene, Scenes
+import numpy as np
+import numpy.typing as npt
+
+from res2net.data.files import Listing, list_images, some
+from res2net.data.scene import IGNORED, Legend, Scene, Scenes
 from res2net.data.scenes.checks import Tally, check_parts
-from res2net.data.scenes.options import SceneOptions, split
-from res2net.data.scenes.voc import palette, read_list
+from res2net.data.scenes.legend import FILES, find_classes
+from res2net.data.scenes.mapfile import LOOKED, at_once, map_of, spread
+from res2net.data.scenes.options import Marks, SceneOptions, split
+from res2net.data.scenes.voc import image_size, palette, read_list, with_classes
 from res2net.errors import UserError
 
 CAMVID = (
@@ -22,11 +29,15 @@ _MAPS = (
     *("masks", "mask", "labels", "annotations", "annotation", "ground_truth_mask", "gt"),
     "pixelwisegt-new-png",
 )
+_TRAIN = ("train", "training")
 _VAL = ("val", "valid", "validation", "test")
+_LOSSLESS = (".png", ".bmp")  # maps that lie among photos
 
 
 def read_camvid(root: Path, options: SceneOptions) -> Scenes:
     """CamVid in its usual form: ``train``, ``trainannot``, ``val``, ``valannot``; class 11 is void.
+
+    Other classes than CamVid's are those of a list beside the folders (``legend.FILES``).
 
     Raises:
         UserError: another layout.
@@ -40,38 +51,39 @@ def read_camvid(root: Path, options: SceneOptions) -> Scenes:
     )
     tally.warn(root)
     check_parts(root, train, val)
-    colours = palette(len(CAMVID) + 1)[1:]
+    own = find_classes(root)
+    if own is not None:
+        return with_classes(root, own, train, val)
     return Scenes(
-        name=root.resolve().name, classes=CAMVID, train=train, val=val, palette=colours, void=(11,)
+        name=root.resolve().name,
+        classes=CAMVID,
+        train=train,
+        val=val,
+        palette=palette(len(CAMVID) + 1)[1:],
+        legend=Legend(void=(11,)),
     )
 
 
 def read_pairs(root: Path, options: SceneOptions) -> Scenes:
-    """Folders ``images`` and ``masks``, below ``train`` and ``val`` or alone.
+    """Folders ``images`` and ``masks``, below ``train`` and ``val``, above them, or alone.
 
-    Class maps need a ``classes.txt``: a name a line, the first is value 0. 255 does not count.
+    Class maps need a list of classes (``legend.FILES``): a name a line, the first is value 0.
 
     Raises:
         UserError: another layout, or no list of classes.
     """
     if options.marks not in ("classes", "salient"):
         raise UserError(f"{root}: pairs of images and maps have no {options.marks}")
-    classes = ("background", "salient")
-    if options.marks == "classes":
-        listed = root / "classes.txt"
-        if not listed.is_file():
-            raise UserError(f"{listed}: missing; write a class name a line, the first for value 0")
-        lines = listed.read_text(encoding="utf-8").splitlines()
-        classes = tuple(line.strip() for line in lines if line.strip())  # type: ignore[assignment]
+    listed = find_classes(root) if options.marks == "classes" else None
+    if options.marks == "classes" and listed is None:
+        raise UserError(
+            f"{root / 'classes.txt'}: missing; write a class name a line, the first for value 0"
+        )
     train, val = _in_parts(root, options)
     check_parts(root, train, val)
-    return Scenes(
-        name=root.resolve().name,
-        classes=classes,
-        train=train,
-        val=val,
-        palette=palette(len(classes)),
-    )
+    if listed is not None:
+        return with_classes(root, listed, train, val)
+    return _salient(root, train, val)
 
 
 def read_salient(root: Path, options: SceneOptions) -> Scenes:
@@ -81,13 +93,14 @@ def read_salient(root: Path, options: SceneOptions) -> Scenes:
         UserError: no pairs of images and masks.
     """
     _only_salient(root, options)
-    if (root / "train").is_dir() or (root / "train.txt").is_file():
+    images, _ = _sides(root)
+    if (root / "train.txt").is_file() or _first(root, _TRAIN) or _first(images, _TRAIN):
         return read_pairs(root, options)
     tally = Tally()
     val = _home(root, tally)
     tally.warn(root)
     check_parts(root, (), val)
-    return Scenes(name=root.resolve().name, classes=("background", "salient"), train=(), val=val)
+    return _salient(root, (), val)
 
 
 def read_msra(root: Path, options: SceneOptions) -> Scenes:
@@ -109,10 +122,51 @@ def read_msra(root: Path, options: SceneOptions) -> Scenes:
 
 def recognise(path: Path) -> str | None:
     """``pairs`` or, where all is for evaluation or for salient objects, ``ecssd``."""
-    home = path / "train" if (path / "train").is_dir() else path
+    home = _first(path, _TRAIN) or path
     if _first(home, _IMAGES) is None or _first(home, _MAPS) is None:
         return None
-    return "pairs" if (path / "classes.txt").is_file() else "ecssd"
+    return "pairs" if any((path / name).is_file() for name in FILES) else "ecssd"
+
+
+def check_maps(where: str, images: Scenes, marks: Marks, *, skip_bad: bool = False) -> None:
+    """Refuse a data set whose maps give nothing to learn, before the first step.
+
+    Up to 128 maps of each part are read, and more only until a second class is found.
+
+    Args:
+        where: the data, for the message.
+        marks: "classes" or "salient"; other marks are not looked at.
+        skip_bad: maps that cannot be used are left to the loader, which leaves them out.
+
+    Raises:
+        UserError: a part in which all pixels are of one class, or do not count; or maps that
+            cannot be used, with their number and the first.
+    """
+    if marks not in ("classes", "salient"):
+        return
+    names = images.classes if marks == "classes" else ("not salient", "salient")
+    for part, scenes in (("training", images.train), ("validation", images.val)):
+        pixels, count = _pixels(images, scenes, marks, skip_bad=skip_bad)
+        there = [name for name, held in zip(names, pixels, strict=False) if held]
+        if count and len(there) < 2:
+            raise UserError(f"{where}: {_nothing(part, count, there, pixels, len(names))}")
+        if part == "training" and 0 < count == len(scenes) and len(there) < len(names):
+            absent = [name for name in names if name not in there]
+            warnings.warn(
+                f"{where}: {len(absent)} of {len(names)} classes occur in no training map: "
+                f"{some(absent)}; {_share(pixels)}",
+                stacklevel=2,
+            )
+
+
+def _salient(root: Path, train: Sequence[Scene], val: Sequence[Scene]) -> Scenes:
+    return Scenes(
+        name=root.resolve().name,
+        classes=("background", "salient"),
+        train=train,
+        val=val,
+        palette=palette(2),
+    )
 
 
 def _only_salient(root: Path, options: SceneOptions) -> None:
@@ -122,11 +176,22 @@ def _only_salient(root: Path, options: SceneOptions) -> None:
 
 def _in_parts(root: Path, options: SceneOptions) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
     tally = Tally()
-    held_out = next((root / name for name in _VAL if (root / name).is_dir()), None)
-    if (root / "train").is_dir() and held_out is not None:
-        parts = tuple(_home(part, tally, options.marks) for part in (root / "train", held_out))
+    train_home, val_home = _first(root, _TRAIN), _first(root, _VAL)
+    if train_home is not None and val_home is not None:
+        parts = tuple(_home(part, tally, options.marks) for part in (train_home, val_home))
         tally.warn(root)
         return parts[0], parts[1]
+    images, maps = _sides(root)
+    inside = [_first(images, names) for names in (_TRAIN, _VAL)] if images != root else [None] * 2
+    if inside[0] is not None:  # images/train and masks/train
+        beside = [_first(maps, names) or maps for names in (_TRAIN, _VAL)]
+        halves = [
+            _pairs(root, own, other, tally, options.marks)
+            for own, other in zip(inside, beside, strict=True)
+            if own is not None
+        ]
+        tally.warn(root)
+        return (halves[0], halves[1]) if len(halves) == 2 else split(halves[0], options)
     everything = _home(root, tally, options.marks)
     tally.warn(root)
     lists = {name: root / f"{name}.txt" for name in ("train", *_VAL)}
@@ -147,11 +212,15 @@ def _listed(path: Path, by_stem: dict[str, Scene]) -> tuple[Scene, ...]:
 
 def _home(root: Path, tally: Tally, marks: str = "salient") -> tuple[Scene, ...]:
     """Pairs under one folder: two folders side by side, or photos and maps together."""
-    images = _first(root, _IMAGES)
-    maps = _first(root, _MAPS)
+    return _pairs(root, *_sides(root), tally, marks)
+
+
+def _sides(root: Path) -> tuple[Path, Path]:
+    """The folders of images and of maps, which may be one."""
+    images, maps = _first(root, _IMAGES), _first(root, _MAPS)
     if images is None or maps is None:
         images = maps = images or root
-    return _pairs(root, images, maps, tally, marks)
+    return images, maps
 
 
 def _first(root: Path, names: Iterable[str]) -> Path | None:
@@ -163,26 +232,132 @@ def _first(root: Path, names: Iterable[str]) -> Path | None:
 
 
 def _pairs(root: Path, images: Path, maps: Path, tally: Tally, marks: str) -> tuple[Scene, ...]:
-    for folder in (images, maps):
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder")
-    by_stem = {p.stem: p for p in maps.iterdir() if p.suffix.lower() in (".png", ".bmp")}
-    listing = Listing()
-    list_images(images, "", listing, find_empty=False)
+    names, map_names = _image_names(images), _image_names(maps)
+    if images == maps:
+        names = [name for name in names if not name.lower().endswith(_LOSSLESS)]
+        map_names = [name for name in map_names if name.lower().endswith(_LOSSLESS)]
+    partners = _Partners(names, map_names)
     scenes = []
-    for name in listing.names:
-        path = images / name
-        if images == maps and path.suffix.lower() in (".png", ".bmp"):
+    for name in names:
+        partner = partners.of(name, tally)
+        if partner is None:
             continue
-        found = by_stem.get(path.stem)
-        if found is None:
-            tally.add("images have no map", name)
-            continue
+        path, found = images / name, maps / partner
         shown = str(path.relative_to(root))
         if marks == "classes":
             scenes.append(Scene(name=shown, image=path, classes=found))
         else:
             scenes.append(Scene(name=shown, image=path, salient=found))
     if not scenes:
-        raise UserError(f"{root}: no image has a map of its name")
+        seen = "; ".join(
+            f"{folder} holds {some(inside[:2]) or 'none'}"
+            for folder, inside in ((images, names), (maps, map_names))
+        )
+        raise UserError(f"{root}: no image has a map of its name ({seen})")
     return tuple(scenes)
+
+
+def _image_names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    listing = Listing()
+    list_images(folder, "", listing, find_empty=False)
+    return listing.names
+
+
+class _Partners:
+    """The map of each image: of its name in the same folder below, or of its name anywhere."""
+
+    def __init__(self, names: Sequence[str], map_names: Sequence[str]) -> None:
+        self.images = Counter(Path(name).stem for name in names)
+        self.same = Counter(_bare(name) for name in names)
+        self.by_place: dict[str, list[str]] = {}
+        self.by_stem: dict[str, list[str]] = {}
+        for name in sorted(map_names, key=lambda name: (_is_jpeg(name), name)):  # JPEG last
+            self.by_place.setdefault(_bare(name), []).append(name)
+            self.by_stem.setdefault(Path(name).stem, []).append(name)
+
+    def of(self, name: str, tally: Tally) -> str | None:
+        """The map's name; None, counted, where there is none or it is open which."""
+        stem = Path(name).stem
+        found = self.by_place.get(_bare(name), ())
+        if not found:
+            found = self.by_stem.get(stem, ())
+            if found and (self.images[stem] > 1 or len({_bare(each) for each in found}) > 1):
+                tally.add(
+                    "images left out, several images or maps in other folders share their name",
+                    name,
+                )
+                return None
+        if not found:
+            tally.add("images have no map", name)
+            return None
+        if self.same[_bare(name)] > 1:
+            tally.add("images share their map with an image of the same name", name)
+        if len(found) > 1 and _is_jpeg(found[0]) == _is_jpeg(found[1]):
+            tally.add("images have two maps, of which the first by ending is used", name)
+        return found[0]
+
+
+def _bare(name: str) -> str:
+    """A path without its ending."""
+    return name[: -len(Path(name).suffix)]
+
+
+def _is_jpeg(name: str) -> bool:
+    return name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif"))
+
+
+def _pixels(
+    images: Scenes, scenes: Sequence[Scene], marks: Marks, *, skip_bad: bool
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Pixels of each value (256,) in the maps of a part, and how many maps were read.
+
+    Raises:
+        UserError: maps that cannot be used, unless they are left out.
+    """
+
+    def count(scene: Scene) -> npt.NDArray[np.int64] | UserError:
+        try:
+            size = scene.image.shape[:2] if isinstance(scene.image, np.ndarray) else None
+            size = size or image_size(scene.image)
+            values = map_of(scene, marks, size, len(images.classes), images.legend)
+            return np.bincount(values.ravel(), minlength=256)
+        except UserError as error:
+            return error
+
+    pixels, done = np.zeros(256, np.int64), 0
+    first = spread(scenes)
+    looked = {id(scene) for scene in first}
+    rest = [scene for scene in scenes if id(scene) not in looked]
+    for group in (first, *(rest[i : i + LOOKED] for i in range(0, len(rest), LOOKED))):
+        if done and (pixels[:IGNORED] > 0).sum() > 1:
+            break
+        found = at_once(count, group)
+        faults = [each for each in found if isinstance(each, UserError)]
+        if faults and not skip_bad:
+            several = f"{len(faults)} of {len(group)} maps cannot be used; the first: "
+            raise UserError(f"{several if len(faults) > 1 else ''}{faults[0]}")
+        good = [each for each in found if not isinstance(each, UserError)]
+        pixels += np.sum(good, axis=0, dtype=np.int64) if good else 0
+        done += len(good)
+    return pixels, done
+
+
+def _nothing(
+    part: str, count: int, there: Sequence[str], pixels: npt.NDArray[np.int64], classes: int
+) -> str:
+    """Why a part gives nothing to learn or to measure."""
+    if not there:
+        return f"all pixels of the {count} {part} maps hold {IGNORED}, which does not count"
+    if there == ["not salient"]:
+        return f"nothing is salient in any of the {count} {part} maps"
+    text = f"all pixels that count in the {count} {part} maps are {there[0]}; {_share(pixels)}"
+    if pixels[IGNORED] and classes > 2:
+        text += "; masks of 0 and 255 need a classes.txt of two names"
+    return f"{text}; two classes at least are needed in each part"
+
+
+def _share(pixels: npt.NDArray[np.int64]) -> str:
+    share = 100 * float(pixels[IGNORED]) / max(float(pixels.sum()), 1)
+    return f"{share:.0f} % of the pixels hold {IGNORED} and do not count"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
 from res2net.data.scenes.checks import Tally, check_parts, sound
+from res2net.data.scenes.legend import Classes, find_classes
+from res2net.data.scenes.mapfile import settle
 from res2net.data.scenes.options import SceneOptions
 from res2net.errors import UserError
 
@@ -179,8 +182,30 @@ def _maps(root: Path, home: Path) -> Scenes:
     )
     tally.warn(root)
     check_parts(root, train, val)
+    own = find_classes(home, root)
+    if own is not None:
+        return with_classes(home, own, train, val)
     return Scenes(
         name=home.name, classes=("background", *CLASSES), train=train, val=val, palette=palette(21)
+    )
+
+
+def with_classes(
+    root: Path, listed: Classes, train: Sequence[Scene], val: Sequence[Scene]
+) -> Scenes:
+    """Scenes with class maps and the classes of a list; what the values mean is found out here.
+
+    Raises:
+        UserError: maps that are none of classes, or in colours that are not known.
+    """
+    maps = [scene.classes for scene in (*train, *val) if isinstance(scene.classes, Path)]
+    return Scenes(
+        name=root.resolve().name,
+        classes=listed.names,
+        train=train,
+        val=val,
+        palette=listed.colours or palette(len(listed.names)),
+        legend=settle(root, maps, len(listed.names), listed.table()),
     )
 
 

@@ -14,6 +14,7 @@ from res2net.config import RunConfig
 from res2net.data.loader import default_workers
 from res2net.data.scene import Scenes
 from res2net.data.scenes.loader import make_scene_loader
+from res2net.data.scenes.maps import check_maps
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.source import parse_source
@@ -46,6 +47,7 @@ def build_job(
         )
     if not images.val:
         raise UserError(f"{config.data}: no images to validate on; add a val part")
+    check_maps(config.data, images, task.marks, skip_bad=config.input.skip_bad)
     card = describe(task, config, images)
     torch.manual_seed(config.seed)  # the weights
     model = build(task, card, pretrained=config.net.pretrained)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ from res2net.tasks.saliency.inference import saliency_of
 
 Seen = tuple[Tensor, Tensor, Tensor, str]  # image, truth (0 and 255), found, name
 SHOWN = 6  # images kept for the sheet
+NOTHING = "nothing is salient"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,14 +39,20 @@ class DssScores:
     seen: list[Seen]
 
     @property
+    def max_f(self) -> float | None:
+        """None where nothing is salient in any image: an empty map would have F = 1."""
+        return self.scores.max_f if self.by_size else None
+
+    @property
     def headline(self) -> str:
-        return f"max F-measure {self.scores.max_f:.3f}, MAE {self.scores.mae:.3f}"
+        f = "no F-measure" if self.max_f is None else f"max F-measure {self.max_f:.3f}"
+        return f"{f}, MAE {self.scores.mae:.3f}"
 
     def summary(self) -> dict[str, float]:
         """F, MAE, S and E as 0..1."""
         scores = self.scores
         known = {
-            "max_f": scores.max_f,
+            "max_f": self.max_f,
             "mae": scores.mae,
             "s_measure": scores.s_measure,
             "e_measure": scores.e_measure,
@@ -56,7 +64,7 @@ class DssScores:
         """(what, figure) for people."""
         scores = self.scores
         rows = [
-            ("max F-measure (β² = 0.3)", f"{scores.max_f:.4f}"),
+            ("max F-measure (β² = 0.3)", NOTHING if self.max_f is None else f"{self.max_f:.4f}"),
             ("mean absolute error", f"{scores.mae:.4f}"),
         ]
         if scores.s_measure is not None and scores.e_measure is not None:
@@ -131,4 +139,6 @@ def measure(
     except ValueError as error:
         raise UserError(f"nothing was measured: {error}") from None
     by_size = {size: (count, own.compute()) for size, (count, own) in sizes.items() if count}
+    if not by_size:
+        warnings.warn("nothing is salient in any map that was measured: no F-measure", stacklevel=2)
     return DssScores(scores=scores, by_size=by_size, seen=seen)

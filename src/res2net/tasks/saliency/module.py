@@ -71,11 +71,13 @@ class SaliencyModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         metric = SaliencyMetric()
-        for each in gathered(self.found).values():
+        found = list(gathered(self.found).values())
+        for each in found:
             metric.add(each)
         self.found = {}
         scores = metric.compute()
-        self.log("val/f_error", 100 * (1 - scores.max_f), prog_bar=True)
+        salient = any(each.recall[-1] < 1 for each in found)  # an empty map has recall 1 throughout
+        self.log("val/f_error", 100 * (1 - scores.max_f) if salient else 100.0, prog_bar=True)
         self.log("val/mae", 100 * scores.mae)
 
     def configure_optimizers(self) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -37,21 +37,27 @@ class SegmentScores:
     seen: Seen
 
     @property
+    def mean_iou(self) -> float | None:
+        """None where all pixels are of one class: predicting it everywhere would have 100 %."""
+        there = (self.scores.confusion.sum(1) > 0).sum()
+        return self.scores.mean_iou if there > 1 else None
+
+    @property
     def headline(self) -> str:
-        return f"mean IoU {self.scores.mean_iou:.2f} %"
+        return f"mean IoU {_percent(self.mean_iou)}"
 
     def summary(self) -> dict[str, float]:
         """In percent."""
         found = self.scores.region_recall.items()
         sizes = {f"region_recall_{k}": v for k, v in found if v is not None}
-        known = {"mean_iou": self.scores.mean_iou, "pixel_accuracy": self.scores.pixel_accuracy}
-        return {**known, **sizes}
+        known = {"mean_iou": self.mean_iou, "pixel_accuracy": self.scores.pixel_accuracy}
+        return {**{name: value for name, value in known.items() if value is not None}, **sizes}
 
     def table(self) -> list[tuple[str, str]]:
         """(what, figure) for people."""
         scores = self.scores
         rows = [
-            ("mean IoU", f"{scores.mean_iou:.2f} %"),
+            ("mean IoU", _percent(self.mean_iou)),
             ("pixels right", f"{scores.pixel_accuracy:.2f} %"),
         ]
         for size, share in scores.region_recall.items():
@@ -122,12 +128,19 @@ def measure(
         scores = metric.compute()
     except ValueError as error:
         raise UserError(f"nothing was measured: {error}") from None
-    return SegmentScores(scores=scores, classes=card.classes, palette=images.palette, seen=seen)
+    result = SegmentScores(scores=scores, classes=card.classes, palette=images.palette, seen=seen)
+    if result.mean_iou is None:
+        warnings.warn("all pixels that were measured are of one class: no mean IoU", stacklevel=2)
+    return result
+
+
+def _percent(value: float | None) -> str:
+    return "open: one class only" if value is None else f"{value:.2f} %"
 
 
 def dataset_of(
     images: Scenes, part: Sequence[Scene], transform: Transform, *, skip_bad: bool
 ) -> SceneDataset:
     """A part of the data with its class maps."""
-    options: dict[str, Any] = {"void": images.void, "skip_bad": skip_bad}
-    return SceneDataset(part, "classes", len(images.classes), transform, **options)
+    count = len(images.classes)
+    return SceneDataset(part, "classes", count, transform, legend=images.legend, skip_bad=skip_bad)

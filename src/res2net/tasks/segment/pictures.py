@@ -83,7 +83,9 @@ def draw_scores(scores: SegmentationScores, classes: Sequence[str], path: Path) 
     pictures.draw_bars(
         path,
         "Scores by class and by size",
-        f"mean IoU {scores.mean_iou:.1f} % of {counted(len(known), 'kind')}",
+        f"mean IoU {scores.mean_iou:.1f} % of {counted(len(known), 'kind')}"
+        if (scores.confusion.sum(1) > 0).sum() > 1
+        else "one class only: no mean IoU",
         pictures.Bars(title="By class", label="IoU, %", values=known),
         pictures.BySize(
             title="By size of the region",

@@ -1,0 +1,386 @@
+"""Map files: the class of each pixel, by its value or its colour, and what is salient.
+
+Legend: H, W pixels
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from res2net.data import photo
+from res2net.data.scene import IGNORED, Colour, Legend, Pixels, Scene
+from res2net.data.scenes.options import Marks
+from res2net.errors import UserError
+
+FOREGROUND = 128  # brighter pixels of a saliency map are salient
+LOOKED = 128  # maps that are read to learn what the values of a data set mean
+_BORDER = (224, 224, 192)  # VOC's colour of pixels that do not count
+_GREY_UNITS = {"L;2": 85, "L;4": 17}  # grey of 2 and 4 bits, which Pillow spreads over 0..255
+_NOISE = 24  # levels by which the channels of a grey map differ after JPEG
+_MOST_LABELS = 20  # values up to this beside 255 alone are numbers of classes, no brightness
+_HOW_COLOURS = (
+    "name the colours in classes.txt (a line: name r g b), labelmap.txt (name:r,g,b::) or "
+    "class_dict.csv (name,r,g,b)"
+)
+Numbers = npt.NDArray[Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """A map as it is stored."""
+
+    values: Numbers | None  # (H, W): grey, or indices of the palette; None of a map in colours
+    colours: Pixels | None  # (H, W, 3) of a map in colours
+    palette: Pixels | None  # (256, 3)
+    unit: int  # grey that stands for 1: 255 in maps of one bit a pixel
+    alpha: Pixels | None  # (H, W) where it varies
+    lossy: bool  # JPEG
+
+
+def map_of(
+    scene: Scene, marks: Marks, size: tuple[int, int], classes: int, legend: Legend
+) -> Pixels:
+    """The class of each pixel, 255 where it does not count; or 0 and 1 of what is salient: (H, W).
+
+    Args:
+        marks: "classes" or "salient".
+        size: H, W of the image.
+
+    Raises:
+        UserError: a map that cannot be read, of another size, or with values that are no classes.
+    """
+    if marks == "classes":
+        assert scene.classes is not None
+        values = class_map(scene.classes, classes, legend)
+    else:
+        assert scene.salient is not None
+        values = (salient_map(scene.salient) > FOREGROUND).astype(np.uint8)
+    if values.shape != size:
+        turned = ", turned as its EXIF orientation says" if values.shape == size[::-1] else ""
+        raise UserError(f"{scene.name}: is {size}{turned}, its map {values.shape} (H, W)")
+    return values
+
+
+def class_map(source: Path | Pixels, classes: int, legend: Legend) -> Pixels:
+    """The class of each pixel: (H, W); 255 does not count.
+
+    Args:
+        classes: how many; another value than these and 255 is a fault.
+        legend: what the values mean.
+
+    Raises:
+        UserError: no map of classes, or a value or colour that is no class; names it and how many
+            pixels hold it.
+    """
+    if not isinstance(source, Path):
+        return _checked(source.astype(np.int64), classes, legend, "a map")
+    raw = _read(source)
+    _check_exact(raw, source)
+    if legend.colours:
+        return _by_colour(_packed(raw), legend.colours, source)
+    if raw.values is None:
+        raise UserError(f"{source}: a class map in colours; {_HOW_COLOURS}")
+    return _checked(_indices(raw, classes, legend, source), classes, legend, str(source))
+
+
+def salient_map(source: Path | Pixels) -> Pixels:
+    """How salient each pixel is: (H, W), 0..255.
+
+    A map of two values, one of them 0, has 0 and 255, whatever the other value is; other maps are
+    brightness. Of a palette or of two colours, everything that is not black is salient.
+
+    Raises:
+        UserError: no map of this kind, or one whose values cannot be told apart.
+    """
+    if not isinstance(source, Path):
+        return source.copy()
+    raw = _read(source)
+    grey = _grey(raw, source)
+    if raw.alpha is not None:
+        grey = grey * (raw.alpha / 255)
+    present = _present(grey)
+    if not np.isfinite(present).all():
+        raise UserError(f"{source}: holds values that are not finite numbers")
+    if present[0] == 0 and len(present) <= 2:
+        return np.where(grey > 0, np.uint8(255), np.uint8(0))
+    if len(present) == 1 and present[0] in (1, 65535):
+        return np.full(grey.shape, 255, np.uint8)
+    _check_brightness(present, source)
+    scale = 255 if present[-1] <= 1 else 1 if present[-1] <= 255 else 1 / 257
+    found: Pixels = np.rint(grey * scale).astype(np.uint8)
+    return found
+
+
+def settle(where: Path, maps: Sequence[Path], classes: int, table: Mapping[Colour, int]) -> Legend:
+    """What the values in a data set's class maps mean, from up to 128 of them.
+
+    Colours count where maps are in colours, or where all of grey or palette are in the table. Two
+    classes in maps of 0 and 255 alone: 255 is the second class.
+
+    Args:
+        where: for the message.
+        table: colour → class, where colours are known.
+
+    Raises:
+        UserError: none of them is a map of classes, or all are in colours that are not known.
+    """
+    looked = at_once(lambda path: _facts(path, classes), spread(maps))
+    facts = [each for each in looked if not isinstance(each, UserError)]
+    if looked and not facts:
+        raise UserError(f"{where}: none of {len(looked)} class maps can be used; {looked[0]}")
+    if facts and not table and all(each.values is None for each in facts):
+        raise UserError(f"{where}: the class maps are in colours; {_HOW_COLOURS}")
+    known = {_number(colour) for colour in (*table, _BORDER)}
+    if table and any(each.values is None for each in facts):
+        return Legend(colours={_BORDER: IGNORED, **table})
+    if table and facts and all(each.colours <= known for each in facts):
+        return Legend(colours={_BORDER: IGNORED, **table})
+    held = [each.values for each in facts if each.values is not None and not each.bits]
+    union = frozenset[int]().union(*held)
+    if classes != 2 or IGNORED not in union:
+        return Legend()
+    if union <= {0, IGNORED}:
+        return Legend(binary=True)
+    odd = sum(IGNORED in each and 1 not in each for each in held)
+    if odd:
+        warnings.warn(
+            f"{where}: {odd} of {len(held)} class maps hold 255 and no 1; 255 does not count, "
+            "since other maps hold 1",
+            stacklevel=3,
+        )
+    return Legend()
+
+
+def spread(things: Sequence[T]) -> list[T]:
+    """Up to 128 of them, evenly."""
+    count = min(len(things), LOOKED)
+    return [things[i * len(things) // count] for i in range(count)]
+
+
+def at_once(function: Any, things: Sequence[Any]) -> list[Any]:
+    """``map`` in a few threads: decoders work outside Python's lock."""
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(function, things))
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    values: frozenset[int] | None  # None: in colours
+    colours: frozenset[int]  # as numbers
+    bits: bool  # one bit a pixel
+
+
+def _facts(path: Path, classes: int) -> _Facts | UserError:
+    """What a map holds, or why it is no map of classes."""
+    values = None
+    try:
+        raw = _read(path)
+        _check_exact(raw, path)
+        if raw.values is not None:
+            values = frozenset(_present(_indices(raw, classes, Legend(), path)).tolist())
+    except UserError as error:
+        return error
+    colours = _packed(raw)[:: 1 if raw.colours is None else 3]  # a third of the rows is enough
+    return _Facts(values, frozenset(_present(colours).tolist()), raw.unit == 255)
+
+
+def _read(path: Path) -> _Raw:
+    """Raises ``UserError`` for a file that is no image, or of a depth that would be cut."""
+    data = photo.read_bytes(path)
+    with photo.faults_named(path):
+        image = photo.open_image(data)
+        lossy, stored = image.format in photo.JPEG_FORMATS, _raw_mode(image)
+        image.load()
+        image = photo.upright(image)
+        if ";16" in stored and image.mode in ("RGB", "RGBA", "LA"):
+            raise UserError(f"{path}: a map of 16 bits a colour is not read; save it with 8 bits")
+        return _stored(image, lossy=lossy, unit=_GREY_UNITS.get(stored[:3], 1))
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How a file stores its pixels, in Pillow's words; "" where it does not tell."""
+    if not image.tile:
+        return ""
+    args: Any = image.tile[0][3]
+    return str(args[0] if isinstance(args, tuple) and args else args)
+
+
+def _stored(image: Image.Image, *, lossy: bool, unit: int) -> _Raw:
+    values = colours = palette = alpha = None
+    if image.mode in ("P", "PA"):
+        flat = np.zeros(768, np.uint8)
+        stored = image.getpalette("RGB") or []
+        flat[: len(stored)] = stored
+        palette = flat.reshape(256, 3)
+        values = np.asarray(image.getchannel(0) if image.mode == "PA" else image)
+    elif image.mode == "1":
+        values, unit = np.asarray(image).astype(np.uint8) * np.uint8(255), 255
+    elif image.mode[0] in "IFL" and image.mode != "LAB":
+        values = np.asarray(image.getchannel(0) if image.mode in ("LA", "La") else image)
+    else:
+        colours = np.asarray(image.convert("RGB") if "A" not in image.mode else image)[..., :3]
+        if (colours == colours[..., :1]).all():
+            values, colours = colours[..., 0], None
+    if image.mode in ("LA", "PA", "RGBA"):
+        alpha = np.asarray(image.getchannel("A"))
+        alpha = None if alpha.min() == alpha.max() else alpha
+    return _Raw(values, colours, palette, unit, alpha, lossy)
+
+
+def _indices(raw: _Raw, classes: int, legend: Legend, path: Path) -> npt.NDArray[np.int64]:
+    """The stored whole numbers (H, W), before they are held against the classes."""
+    assert raw.values is not None
+    values = raw.values
+    if values.dtype.kind == "f":
+        whole = np.isfinite(values) & (values == np.rint(values)) & (np.abs(values) < 2**31)
+        if not whole.all():
+            raise UserError(f"{path}: holds values that are not whole numbers, so no classes")
+    elif raw.palette is not None and classes == 2:
+        used = raw.palette[_present(values)]
+        if np.isin(used.view([("", np.uint8)] * 3), _BLACK_AND_WHITE).all():
+            values = raw.palette[values][..., 0]  # masks of 0 and 255 that were made smaller
+    if values.dtype == np.uint16:
+        values = np.where(values == 65535, IGNORED, values.astype(np.int64))
+    return values.astype(np.int64) // (1 if legend.binary else raw.unit)
+
+
+_BLACK_AND_WHITE = np.array([[0] * 3, [255] * 3], np.uint8).view([("", np.uint8)] * 3)
+
+
+def _checked(values: npt.NDArray[np.int64], classes: int, legend: Legend, where: str) -> Pixels:
+    """The classes (H, W) of whole numbers."""
+    for each in legend.void:
+        values[values == each] = IGNORED
+    right = (values >= 0) & (values < classes) | (values == IGNORED)
+    if legend.binary:
+        right = (values == 0) | (values == IGNORED)
+    if not right.all():
+        wrong, counts = np.unique(values[~right], return_counts=True)
+        meant = f"classes are 0..{classes - 1}, {IGNORED} does not count"
+        if legend.binary:
+            meant = "other maps of this data set hold 0 and 255 alone"
+        more = f" and {len(wrong) - 1} other values" if len(wrong) > 1 else ""
+        raise UserError(f"{where}: holds the value {wrong[0]} ({counts[0]} pixels){more}; {meant}")
+    if legend.binary:
+        values = values // IGNORED
+    return values.astype(np.uint8)
+
+
+def _by_colour(packed: npt.NDArray[np.int64], table: Mapping[Colour, int], path: Path) -> Pixels:
+    """Classes (H, W) of colours (H, W) as numbers."""
+    order = sorted(table, key=_number)
+    known = np.array([_number(colour) for colour in order])
+    classes = np.array([table[colour] for colour in order], np.uint8)
+    at = np.searchsorted(known, packed).clip(0, len(known) - 1)
+    strange = packed[known[at] != packed]
+    if strange.size:
+        colours, counts = np.unique(strange, return_counts=True)
+        most = int(counts.argmax())
+        red, green, blue = (int(colours[most]) >> shift & 255 for shift in (16, 8, 0))
+        more = f" and {len(colours) - 1} other colours" if len(colours) > 1 else ""
+        raise UserError(
+            f"{path}: holds the colour {red} {green} {blue} ({counts[most]} pixels){more}, which "
+            "is in no line of the colour table"
+        )
+    return classes[at]
+
+
+def _packed(raw: _Raw) -> npt.NDArray[np.int64]:
+    """The colours as numbers, (H, W)."""
+    if raw.colours is not None:
+        return _number(raw.colours.astype(np.int64))
+    assert raw.values is not None
+    if raw.palette is not None:
+        return _number(raw.palette.astype(np.int64))[raw.values]
+    grey = raw.values.astype(np.float64)
+    whole = (grey >= 0) & (grey <= 255) & (grey == np.rint(grey))
+    return np.where(whole, np.nan_to_num(grey), -1).astype(np.int64) * 0x010101
+
+
+def _number(colour: Any) -> Any:
+    """A colour, or an array of them (..., 3), as one number."""
+    if isinstance(colour, tuple):
+        return colour[0] << 16 | colour[1] << 8 | colour[2]
+    return colour[..., 0] << 16 | colour[..., 1] << 8 | colour[..., 2]
+
+
+def _check_exact(raw: _Raw, path: Path) -> None:
+    """Refuse JPEG, and transparent pixels that hold another value than 0."""
+    if raw.lossy:
+        raise UserError(
+            f"{path}: JPEG changes values ({_levels(raw)} levels in this map), so they cannot be "
+            "classes; save class maps as PNG"
+        )
+    if raw.alpha is None:
+        return
+    unclear = (raw.alpha < 255) & ((_packed(raw) != 0) | (raw.alpha > 0))
+    if unclear.any():
+        raise UserError(
+            f"{path}: {int(unclear.sum())} pixels are transparent and hold a value; save the map "
+            "without an alpha channel"
+        )
+
+
+def _grey(raw: _Raw, path: Path) -> Numbers:
+    """Brightness (H, W), or 0 and 255 of two colours and of palettes in colours."""
+    if raw.colours is not None:
+        if (np.ptp(raw.colours, axis=2) <= _NOISE).all():
+            return np.rint(raw.colours.mean(axis=2)).astype(np.uint8)
+        packed = _packed(raw)
+        if len(np.unique(packed)) == 2 and (packed == 0).any() and not raw.lossy:
+            return np.where(packed > 0, np.uint8(255), np.uint8(0))
+        raise UserError(f"{path}: a saliency map in colours; save it in grey, 0 to 255")
+    assert raw.values is not None
+    if raw.palette is None:
+        return raw.values
+    used = raw.palette[_present(raw.values)]
+    if (used == used[:, :1]).all():
+        return raw.palette[raw.values][..., 0]
+    black = (used == 0).all(axis=1)
+    if (not black.any() and len(used) > 1) or (used == _BORDER).all(axis=1).any():
+        raise UserError(
+            f"{path}: the palette has {len(used)} colours in use, and which of them is salient is "
+            "open; save the map in grey, 0 to 255"
+        )
+    return np.where((raw.palette[raw.values] > 0).any(axis=2), np.uint8(255), np.uint8(0))
+
+
+def _check_brightness(present: Numbers, path: Path) -> None:
+    """Refuse values that are no brightness: numbers of classes, or a depth that is not known."""
+    high = present[-1]
+    labels = (present > 0) & (present <= _MOST_LABELS)
+    if labels.any() and high == 255 and (labels | (present == 0) | (present == 255)).all():
+        raise UserError(
+            f"{path}: holds {_some(present)}, numbers of classes and not brightness; save what is "
+            "salient as 255 and all else as 0"
+        )
+    if present[0] < 0 or 1 < high <= FOREGROUND or 255 < high < 32768 or high > 65535:
+        raise UserError(
+            f"{path}: its greatest value is {high:g}, so what is salient is open; save it in grey, "
+            "0 to 255"
+        )
+
+
+def _some(present: Numbers) -> str:
+    return ", ".join(f"{value:g}" for value in present[:6].tolist())
+
+
+def _present(values: Numbers) -> Numbers:
+    """The values that occur, sorted."""
+    if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
+        return np.flatnonzero(np.bincount(values.ravel()))
+    return np.unique(values)
+
+
+def _levels(raw: _Raw) -> int:
+    return len(_present(raw.values if raw.values is not None else _packed(raw)))
