@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-from collections.abc import Sequence
+import os
+import stat
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +23,7 @@ from res2net.data.labelled import (
     Split,
     check_classes,
     stratified_split,
+    warn_shared,
 )
 from res2net.errors import UserError, did_you_mean
 
@@ -46,12 +51,13 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     rows = _rows(path)
     present = _present(path, rows, options)
     rows = [row for row, kept in zip(rows, present, strict=True) if kept]
-    names = {row.label for row in rows}
-    numbers = all(name.isdecimal() for name in names)
-    classes = sorted(names, key=int) if numbers else sorted(names)
+    names = sorted({row.label for row in rows})
+    numbers = all(name.isascii() and name.isdecimal() for name in names)
+    classes = sorted(names, key=_in_order_of_numbers) if numbers else names
     check_classes(path, classes, classes)
     label_of = {name: i for i, name in enumerate(classes)}
     labels = np.array([label_of[row.label] for row in rows], dtype=np.int64)
+    _warn_two_labels(path, rows)
     side = np.array([row.split for row in rows])
     train, val = _splits(path, side, labels, classes, options)
     test = np.flatnonzero(side == "test")
@@ -60,7 +66,7 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
         files = Files(path.parent, [rows[i].path for i in indices])
         return Split(images=files, labels=labels[indices])
 
-    return LabelledImages(
+    found = LabelledImages(
         name=path.stem,
         classes=tuple(classes),
         train=pick(train),
@@ -69,29 +75,61 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
         validation="given" if (side == "val").any() else "train",
         test=pick(test) if test.size else None,
     )
+    warn_shared(path, found)
+    return found
 
 
 def _rows(path: Path) -> list[Row]:
     """Every line of the file, checked for its columns and values."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=_encoding(path), newline="") as file:
             header = file.readline()
             separator = max(",;\t", key=header.count)
             columns = [
                 name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])
             ]
             _check_columns(path, columns)
-            reader = csv.DictReader(file, columns, delimiter=separator)
+            reader = csv.DictReader(file, columns, delimiter=separator, strict=True)
             return [_row(path, reader.line_num + 1, values) for values in reader]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    except UnicodeError as error:
+        reason = getattr(error, "reason", error)
+        raise UserError(f"{path}: not UTF-8 text ({reason}); save it as UTF-8") from error
     except csv.Error as error:
         raise UserError(f"{path}: not a CSV file ({error})") from error
     except OSError as error:
         raise UserError(f"{path}: cannot read it ({error.strerror})") from error
 
 
+def _encoding(path: Path) -> str:
+    """UTF-8, or UTF-16 where the file begins with its mark (Excel's "Unicode text")."""
+    with path.open("rb") as file:
+        return (
+            "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        )
+
+
+def _in_order_of_numbers(name: str) -> tuple[int, str, str]:
+    """Of any number of digits."""
+    digits = name.lstrip("0")
+    return len(digits), digits, name
+
+
+def _warn_two_labels(path: Path, rows: Sequence[Row]) -> None:
+    labels: dict[str, set[str]] = {}
+    for row in rows:
+        labels.setdefault(os.path.normpath(row.path), set()).add(row.label)
+    several = [name for name, held in labels.items() if len(held) > 1]
+    if several:
+        warnings.warn(
+            f"{path}: {len(several)} images are listed under more than one label: {some(several)}",
+            stacklevel=3,
+        )
+
+
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    twice = [name for name in ("path", "label", "split") if columns.count(name) > 1]
+    if twice:
+        raise UserError(f"{path}: line 1 names the column {some(twice)} twice; keep one")
     for needed in ("path", "label"):
         if needed not in columns:
             raise UserError(
@@ -100,7 +138,16 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
             )
 
 
-def _row(path: Path, line: int, values: dict[str, str | None]) -> Row:
+def _row(path: Path, line: int, values: Mapping[str | None, Any]) -> Row:
+    if any(values.get(None, ())):  # what is beyond the columns
+        raise UserError(
+            f"{path}: line {line} has more values than line 1 has columns; put quotes around a "
+            "value that holds the separator"
+        )
+    held = "".join(value for value in values.values() if isinstance(value, str))
+    if "\0" in held or "\n" in held or "\r" in held:
+        what = "a NUL byte" if "\0" in held else "a value over several lines (an open quote?)"
+        raise UserError(f"{path}: line {line} holds {what}; write the file anew as UTF-8 text")
     image = (values["path"] or "").strip()
     label = (values["label"] or "").strip()
     if not image or not label:
@@ -122,7 +169,10 @@ def _present(path: Path, rows: Sequence[Row], options: ReadOptions) -> Sequence[
     missing = []
     for row in rows:
         try:
-            if not (path.parent / row.path).stat().st_size:
+            found = (path.parent / row.path).stat()
+            if not stat.S_ISREG(found.st_mode):
+                missing.append(f"line {row.line}: {row.path} (not a file)")
+            elif not found.st_size:
                 empty.append(row.path)
         except OSError:
             missing.append(f"line {row.line}: {row.path}")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from res2net.errors import UserError
 # Folders that tools leave behind; hidden ones (.ipynb_checkpoints, .git) are skipped by their dot.
 SKIPPED_FOLDERS = frozenset({"__MACOSX", "__pycache__", "@eaDir"})
 
+T = TypeVar("T")
 Identity = tuple[int, int]  # device and inode: what a link really points to
 
 
@@ -63,6 +64,7 @@ class Listing:
     names: list[str] = field(default_factory=list)  # images, relative to the root walked from
     empty: list[str] = field(default_factory=list)  # those of no bytes, where asked for
     ignored: Counter[str] = field(default_factory=Counter)  # ending -> files that are no images
+    linked: bool = False  # whether a link was met, so that a file may have two names
 
     def warn_ignored(self, where: Path) -> None:
         """One warning that counts the files of other endings, if any."""
@@ -89,6 +91,7 @@ def list_images(root: Path, folder: str, listing: Listing, *, find_empty: bool) 
     """
     start = len(listing.names)
     path = root / folder
+    listing.linked |= path.resolve() != root.resolve() / folder
     _walk(str(path), folder, _ancestors(path), listing, find_empty)
     listing.names[start:] = sorted(listing.names[start:])
     return len(listing.names) - start
@@ -124,6 +127,25 @@ def usable(
     return np.array([fault is None for fault in faults], dtype=np.bool_)
 
 
+def spread(things: Sequence[T], most: int) -> list[T]:
+    """Up to ``most`` of them, evenly."""
+    count = min(len(things), most)
+    return [things[i * len(things) // count] for i in range(count)]
+
+
+def warn_rescaled(where: object, paths: Sequence[Path]) -> None:
+    """Say how many of some images have more than 8 bits and are scaled by their own range."""
+    looked = spread(paths, 64)
+    found = [path for path in looked if photo.is_rescaled(path)]
+    if found:
+        photo.told.set()
+        warnings.warn(
+            f"{where}: {len(found)} of {len(looked)} images that were looked at ({found[0]} is the "
+            f"first): {photo.RESCALED}",
+            stacklevel=3,
+        )
+
+
 def some(names: Sequence[str]) -> str:
     """Up to five names, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
@@ -144,6 +166,7 @@ def _walk(
     with _opened(path) as entries:
         for entry in entries:
             name = f"{prefix}/{entry.name}" if prefix else entry.name
+            listing.linked |= entry.is_symlink()
             if _is_folder(entry):
                 own = _identity(entry.path)
                 if own not in above:
@@ -152,8 +175,11 @@ def _walk(
                 continue
             elif (ending := _ending(entry.name)) in photo.EXTENSIONS:
                 listing.names.append(name)
-                if find_empty and _size(entry) == 0:
-                    listing.empty.append(name)
+                if find_empty:
+                    size, names = _size(entry)
+                    listing.linked |= names > 1
+                    if not size:
+                        listing.empty.append(name)
             else:
                 listing.ignored[ending] += 1
 
@@ -175,12 +201,13 @@ def _ending(name: str) -> str:
     return name[dot:].lower() if dot > 0 else ""
 
 
-def _size(entry: os.DirEntry[str]) -> int:
-    """Bytes; 0 for a link that leads nowhere."""
+def _size(entry: os.DirEntry[str]) -> tuple[int, int]:
+    """Bytes, and how many names the file has; no bytes for a link that leads nowhere."""
     try:
-        return entry.stat().st_size
+        found = entry.stat()
     except OSError:
-        return 0
+        return 0, 1
+    return found.st_size, found.st_nlink
 
 
 def _identity(path: Path | str) -> Identity:

@@ -16,6 +16,7 @@ from res2net.data.labelled import (
     Split,
     check_classes,
     stratified_split,
+    warn_shared,
 )
 from res2net.errors import UserError
 
@@ -51,7 +52,9 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
         train, val = _split_in_two(root, train, classes, options)
     test = _read_test(root, folders.test, classes, listing, options)
     listing.warn_ignored(root)
-    return LabelledImages(
+    if folders.train:
+        _warn_beside(root, folders.train)
+    found = LabelledImages(
         name=root.resolve().name,
         classes=tuple(classes),
         train=train,
@@ -60,6 +63,9 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
         validation="train" if folders.val is None else "given",
         test=test,
     )
+    if listing.linked:
+        warn_shared(root, found)
+    return found
 
 
 class Splits(NamedTuple):
@@ -138,6 +144,7 @@ def read_split(
         else 0
         for name in classes
     ]
+    listing.linked |= own.linked
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
     keep = usable(root, own.names, skip_bad=options.skip_bad, empty=own.empty)
     left = np.bincount(labels[keep], minlength=len(classes))
@@ -154,6 +161,21 @@ def _check_several(root: Path, train: str, classes: Sequence[str]) -> None:
     if len(classes) == 1 and len(subfolders(inner)) > 1:
         raise UserError(f"{root / train}: holds one folder only; did you mean {inner}?")
     check_classes(root, classes, classes)
+
+
+def _warn_beside(root: Path, train: str) -> None:
+    """Say which folders of images beside ``train/`` are not used: they may be classes."""
+    others = [
+        n for n in subfolders(root) if n != train and n.lower() not in (*VAL_NAMES, TEST_NAME)
+    ]
+    counts = {name: list_images(root, name, Listing(), find_empty=False) for name in others}
+    unused = [f"{name}/ ({count} images)" for name, count in counts.items() if count]
+    if unused:
+        warnings.warn(
+            f"{root}: not used: {some(unused)}; {train}/ is taken for the training part, and its "
+            f"folders for the classes. Rename {train}/ if it is a class itself",
+            stacklevel=3,
+        )
 
 
 def _split_in_two(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _val_wnids(base: Path) -> Mapping[str, str]:
     """Stem of a validation image -> wnid."""
     table = _companion(base, VAL_CSV)
     if table is not None:
-        with table.open(encoding="utf-8", newline="") as file:
+        with _named(table), table.open(encoding="utf-8-sig", newline="") as file:
             return {
                 row["ImageId"]: row["PredictionString"].split(maxsplit=1)[0]
                 for row in csv.DictReader(file)
@@ -126,18 +127,31 @@ def _val_wnids(base: Path) -> Mapping[str, str]:
             f"devkit, beside train/ and val/"
         )
     wnid_of = _devkit_wnids(meta)
-    numbers = truth.read_text(encoding="ascii").split()
-    return {
-        f"ILSVRC2012_val_{i:08d}": wnid_of[int(number)] for i, number in enumerate(numbers, start=1)
-    }
+    with _named(truth):
+        numbers = truth.read_text(encoding="ascii").split()
+        return {
+            f"ILSVRC2012_val_{i:08d}": wnid_of[int(number)]
+            for i, number in enumerate(numbers, start=1)
+        }
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn what a damaged companion file raises into one line that names it."""
+    try:
+        yield
+    except Exception as error:  # loadmat of a damaged file raises nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: damaged, or not the file of this name ({reason})") from error
 
 
 def _devkit_wnids(meta: Path) -> dict[int, str]:
     """The devkit's class number -> wnid; its numbers are not in the order of the wnids."""
     from scipy.io import loadmat
 
-    synsets: Any = loadmat(meta, squeeze_me=True)["synsets"]
-    return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in np.atleast_1d(synsets)}
+    with _named(meta):
+        synsets: Any = loadmat(meta, squeeze_me=True)["synsets"]
+        return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in np.atleast_1d(synsets)}
 
 
 def _class_names(base: Path, wnids: Sequence[str]) -> tuple[str, ...]:
@@ -145,7 +159,8 @@ def _class_names(base: Path, wnids: Sequence[str]) -> tuple[str, ...]:
     table = _companion(base, NAMES)
     if table is None:
         return tuple(wnids)
-    lines = table.read_text(encoding="utf-8").splitlines()
+    with _named(table):
+        lines = table.read_text(encoding="utf-8").splitlines()
     words = dict(line.split(" ", maxsplit=1) for line in lines if " " in line)
     first = [words.get(wnid, wnid).split(",")[0].strip() for wnid in wnids]
     times = Counter(first)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -111,6 +115,51 @@ def check_classes(where: Path, train: Sequence[str], val: Sequence[str]) -> None
         raise UserError(f"{where}: lists no images")
     if len(train) < 2:
         raise UserError(f"{where}: one class only ({some(train)}); a classifier needs at least two")
+    alike = _alike(train)
+    if alike:
+        warnings.warn(
+            f"{where}: classes that differ in case, spaces or the form of a number or letter alone "
+            f"are kept apart: {some([' and '.join(map(repr, group)) for group in alike])}",
+            stacklevel=3,
+        )
+
+
+def _alike(classes: Iterable[str]) -> list[list[str]]:
+    """Groups of classes that a person would take for one: ``Cat`` and ``cat``, 1 and 01 and 1.0."""
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(classes):
+        plain = re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name)).strip().casefold()
+        number = re.fullmatch(r"([+-]?)0*([0-9]+?)(?:\.0*)?", plain)
+        groups.setdefault(f"{number[1]}{number[2]}" if number else plain, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def warn_shared(where: Path, images: LabelledImages) -> None:
+    """Say how many files are in two parts, whatever links or spellings lead to them."""
+    parts = {"training": images.train, "validation": images.val, "test": images.test}
+    files = {name: part.images for name, part in parts.items() if part is not None}
+    held = {
+        name: {_identity(path): path for path in each if isinstance(path, Path)}
+        for name, each in files.items()
+    }
+    for one, other in combinations(held, 2):
+        both = held[one].keys() & held[other].keys()
+        if both:
+            first = next(path for key, path in held[other].items() if key in both)
+            warnings.warn(
+                f"{where}: {len(both)} images are in both parts, {one} and {other}; "
+                f"the first: {first}",
+                stacklevel=3,
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | str:
+    """Device and inode: equal for all links to a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return str(path)
+    return found.st_dev, found.st_ino
 
 
 def stratified_split(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import io
 import struct
+import threading
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ _ENDINGS = {
     "AVIF": (".avif",),
 }
 EXTENSIONS = frozenset(ending for endings in _ENDINGS.values() for ending in endings)
+FEW = 32  # grey levels; an image that would keep fewer is stretched
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO: several JPEGs in one file, as some cameras write
 
 _ORIENTATION = 0x0112  # EXIF tag
@@ -114,8 +117,42 @@ def opened_to_rgb(image: Image.Image, *, min_side: int | None = None) -> RGB:
     """First frame of a freshly opened image, upright: uint8 (H, W, 3)."""
     if min_side is not None and image.format in JPEG_FORMATS:
         image.draft(None, (min_side, min_side))
+    file, stored = image.fp, raw_mode(image)
     image.load()
+    if stored.startswith("RGB") and ";16" in stored and file is not None:
+        return _deep_colours(image, file, stored)
     return to_rgb(upright(image))
+
+
+def raw_mode(image: Image.Image) -> str:
+    """How the pixels of a freshly opened image are stored, in Pillow's words; "" if not known."""
+    if not image.tile:
+        return ""
+    args: Any = image.tile[0][3]
+    return str(args[0] if isinstance(args, tuple) and args else args)
+
+
+def _deep_colours(image: Image.Image, file: Any, stored: str) -> RGB:
+    """Colours of 16 bits, of which Pillow keeps the upper 8: the lower ones where those are few.
+
+    Args:
+        image: the loaded image.
+        file: what it was read from.
+        stored: its raw mode, "RGB;16B" and the like.
+    """
+    if np.asarray(image)[..., :3].max() >= 64:  # more than 14 bits
+        return to_rgb(upright(image))
+    file.seek(0)
+    again = Image.open(file, formats=(str(image.format),))
+    other = stored[:-1] + ("B" if stored[-1] != "B" else "L")  # read the other byte as the upper
+    tiles = []
+    for tile in again.tile:
+        args: Any = tile[3]
+        tiles.append(tile._replace(args=(other, *args[1:]) if isinstance(args, tuple) else other))
+    again.tile = tiles
+    again.load()
+    upper, lower = (np.asarray(upright(each)).astype(np.uint16) for each in (image, again))
+    return array_to_rgb(upper * np.uint16(256) + lower)
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -160,11 +197,13 @@ def array_to_rgb(array: npt.NDArray[Any]) -> RGB:
 
 
 def to_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Numbers of any type to 0..255, shape kept.
+    """Numbers of any type to 0..255, shape kept; one rule for training, prediction and serving.
 
-    uint8 stays; bool and uint16 are scaled by their full range. Of other types, floats within 0..1
-    are scaled by 255, values within 0..255 are rounded, values within 0..65535 taken as 16 bits,
-    and anything else is stretched from its least to its greatest value.
+    uint8 stays, bool is 0 and 255, floats within 0..1 are scaled by 255. Whole numbers are scaled
+    by the least of 8, 10, 12, 14 or 16 bits that holds them, floats above 255 by their greatest
+    value. Negative values, whole numbers beyond 16 bits, and values that would keep fewer than 32
+    of the 256 levels (a thermal image) are stretched from the least to the greatest. Where it is
+    not the type's own range that counts, a warning says so, once in a process.
 
     Raises:
         ValueError: not numbers, or not finite.
@@ -174,22 +213,62 @@ def to_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         return array.astype(np.uint8) * np.uint8(255)
     if kind == "u" and size == 1:
         return array
-    if kind == "u" and size == 2:
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if kind not in "iuf":
         raise ValueError(f"pixels of type {array.dtype} are not numbers")
-    values = array.astype(np.float64)
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite([low, high]).all():
+    low, high = float(array.min()), float(array.max())
+    if not np.isfinite([low, high, high - low]).all():
         raise ValueError("pixels hold NaN or infinite values")
-    if low < 0 or high > 65535:
-        values, high = values - low, high - low
-        values *= 255 / high
-    elif kind == "f" and high <= 1:
-        values *= 255
-    elif high > 255:
-        values /= 257
+    start, end, own = _scale(low, high, array.dtype)
+    if own:
+        say_rescaled(RESCALED)
+    if (start, end) == (0, 65535):
+        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if start == end:
+        return np.zeros(array.shape, np.uint8)
+    values = (array.astype(np.float64) - start) / (end - start) * 255
     return values.round().astype(np.uint8)
+
+
+def _scale(low: float, high: float, dtype: npt.DTypeLike) -> tuple[float, float, bool]:
+    """The values that become 0 and 255, and whether they are the image's own, not its type's."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "f":
+        end, own = 1.0 if high <= 1 else 255.0 if high <= 255 else high, high > 255
+    else:
+        bits = next((bits for bits in (8, 10, 12, 14, 16) if high < 1 << bits), 0)
+        end, own = (1 << bits) - 1.0 if bits else high, bits < 16
+        if bits == 8 and low >= 0 and dtype != np.uint16:  # an image of 8 bits in a wider type
+            return 0, end, False
+    if low < 0 or end == high > 65535 or (low < high and (high - low) * 256 < FEW * end):
+        return low, high, True
+    return 0, end, own
+
+
+RESCALED = (
+    "images of more than 8 bits are scaled to 0..255 by the bits or the range of each file, so "
+    "equal values of two files may differ in brightness; to avoid that, convert them to 8 bits"
+)
+told = threading.Event()  # whether this process has said so; forked ones take it over
+
+
+def say_rescaled(message: str) -> None:
+    """Warn once in a process that images are scaled by their own bits or range."""
+    if not told.is_set():
+        told.set()
+        warnings.warn(message, stacklevel=5)
+
+
+def is_rescaled(path: Path) -> bool:
+    """Whether an image file is scaled by its own bits or range; not of one that cannot be read."""
+    try:
+        with faults_named(path), path.open("rb") as file:
+            image = open_image(file)
+            if image.mode[0] not in "IF":
+                return False
+            array = np.asarray(image)
+            return _scale(float(array.min()), float(array.max()), array.dtype)[2]
+    except (UserError, ValueError):
+        return False
 
 
 @contextmanager

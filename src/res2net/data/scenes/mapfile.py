@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from res2net.data import photo
+from res2net.data.files import spread
 from res2net.data.scene import IGNORED, Colour, Legend, Pixels, Scene
 from res2net.data.scenes.options import Marks
 from res2net.errors import UserError
@@ -32,7 +33,6 @@ _HOW_COLOURS = (
     "class_dict.csv (name,r,g,b)"
 )
 Numbers = npt.NDArray[Any]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def settle(where: Path, maps: Sequence[Path], classes: int, table: Mapping[Colou
     Raises:
         UserError: none of them is a map of classes, or all are in colours that are not known.
     """
-    looked = at_once(lambda path: _facts(path, classes), spread(maps))
+    looked = at_once(lambda path: _facts(path, classes), spread(maps, LOOKED))
     facts = [each for each in looked if not isinstance(each, UserError)]
     if looked and not facts:
         raise UserError(f"{where}: none of {len(looked)} class maps can be used; {looked[0]}")
@@ -159,12 +159,6 @@ def settle(where: Path, maps: Sequence[Path], classes: int, table: Mapping[Colou
             stacklevel=3,
         )
     return Legend()
-
-
-def spread(things: Sequence[T]) -> list[T]:
-    """Up to 128 of them, evenly."""
-    count = min(len(things), LOOKED)
-    return [things[i * len(things) // count] for i in range(count)]
 
 
 def at_once(function: Any, things: Sequence[Any]) -> list[Any]:
@@ -199,20 +193,12 @@ def _read(path: Path) -> _Raw:
     data = photo.read_bytes(path)
     with photo.faults_named(path):
         image = photo.open_image(data)
-        lossy, stored = image.format in photo.JPEG_FORMATS, _raw_mode(image)
+        lossy, stored = image.format in photo.JPEG_FORMATS, photo.raw_mode(image)
         image.load()
         image = photo.upright(image)
         if ";16" in stored and image.mode in ("RGB", "RGBA", "LA"):
             raise UserError(f"{path}: a map of 16 bits a colour is not read; save it with 8 bits")
         return _stored(image, lossy=lossy, unit=_GREY_UNITS.get(stored[:3], 1))
-
-
-def _raw_mode(image: Image.Image) -> str:
-    """How a file stores its pixels, in Pillow's words; "" where it does not tell."""
-    if not image.tile:
-        return ""
-    args: Any = image.tile[0][3]
-    return str(args[0] if isinstance(args, tuple) and args else args)
 
 
 def _stored(image: Image.Image, *, lossy: bool, unit: int) -> _Raw:

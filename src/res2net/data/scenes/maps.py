@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from res2net.data.files import Listing, list_images, some
+from res2net.data.files import Listing, list_images, some, spread
 from res2net.data.scene import IGNORED, Legend, Scene, Scenes
 from res2net.data.scenes.checks import Tally, check_parts
 from res2net.data.scenes.legend import FILES, find_classes
-from res2net.data.scenes.mapfile import LOOKED, at_once, map_of, spread
+from res2net.data.scenes.mapfile import LOOKED, at_once, map_of
 from res2net.data.scenes.options import Marks, SceneOptions, split
 from res2net.data.scenes.voc import image_size, palette, read_list, with_classes
 from res2net.errors import UserError
@@ -327,7 +327,7 @@ def _pixels(
             return error
 
     pixels, done = np.zeros(256, np.int64), 0
-    first = spread(scenes)
+    first = spread(scenes, LOOKED)
     looked = {id(scene) for scene in first}
     rest = [scene for scene in scenes if id(scene) not in looked]
     for group in (first, *(rest[i : i + LOOKED] for i in range(0, len(rest), LOOKED))):
