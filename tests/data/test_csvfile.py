@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from res2net.data.csvfile import read
 from res2net.data.labelled import ReadOptions
@@ -107,6 +110,15 @@ def test_absolute_paths_quotes_and_umlauts(manifest: Callable[[str], Path]) -> N
         ("path,label\n", "lists no images"),
         ("path,label,split\nimg/0.png,a,train\nimg/1.png,b,val\n", "only in train: a; only in val"),
         ("path,label\nimg/0.png,a\nimg/1.png,b\n", "fewer than 2 images"),
+        ("path,label\nimg/0.png,a\nimg/1\0.png,b\n", "line 3 holds a NUL byte"),
+        ("pa\0th,label\nimg/0.png,a\n", "line 1 must name the columns"),
+        ('path,label\n"img/0.png,a\nimg/1.png",b\n', "line [23] holds a value over several lines"),
+        ('path,label\nimg/0.png,a\n"img/1.png,b\n', "not a CSV file"),
+        ('path,label\n"img/0.png"x,a\n', "not a CSV file"),
+        ("path,label\nimg/0.png,cat, black\n", "line 2 has more values than line 1 has columns"),
+        ("path,label,Label\nimg/0.png,a,b\n", "line 1 names the column label twice"),
+        ("path,label\nimg/0.png,%s\n" % ("a" * 200_000), r"not a CSV file \(field larger"),
+        ("path,label\nimg,cat\n", r"1 missing file\(s\): line 2: img \(not a file\)"),
     ],
 )
 def test_faults(manifest: Callable[[str], Path], text: str, reason: str) -> None:
@@ -133,3 +145,69 @@ def test_not_text(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"path,label\n\xff\xfe\x00,a\n")
     with pytest.raises(UserError, match=r"a\.csv: not UTF-8 text"):
         read(tmp_path / "a.csv", ReadOptions())
+
+
+def test_utf_16_of_spreadsheets(manifest: Callable[[str], Path]) -> None:
+    file = manifest("")
+    file.write_bytes(("path\tlabel\n" + ROWS.replace(",", "\t")).encode("utf-16"))
+    assert read(file, ReadOptions(val_fraction=0.5)).classes == ("cat", "dog")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UserError, match="not UTF-8 text"):
+        read(file, ReadOptions())
+
+
+def test_empty_cells_beyond_the_columns_do_not_matter(manifest: Callable[[str], Path]) -> None:
+    text = ("path,label\n" + ROWS).replace("\n", ",,\n")
+    assert read(manifest(text), ReadOptions(val_fraction=0.5)).classes == ("cat", "dog")
+
+
+def test_an_image_in_both_parts_is_told_under_any_name(manifest: Callable[[str], Path]) -> None:
+    file = manifest(
+        "path,label,split\nimg/0.png,a,train\nimg/1.png,b,train\n"
+        "./img/../img/0.png,a,val\nimg/link.png,b,val\n"
+    )
+    (file.parent / "img" / "link.png").symlink_to(file.parent / "img" / "1.png")
+    with pytest.warns(UserWarning, match=r"2 images are in both parts.*img/0\.png"):
+        read(file, ReadOptions())
+    file = manifest("path,label\n" + ROWS + ROWS)
+    with pytest.warns(UserWarning, match="images are in both parts"):
+        read(file, ReadOptions(val_fraction=0.5))
+
+
+def test_two_labels_of_an_image_are_told(manifest: Callable[[str], Path]) -> None:
+    file = manifest("path,label\n" + ROWS + "img/0.png,dog\n")
+    with pytest.warns(UserWarning, match=r"1 images are listed under more than one label: img/0"):
+        read(file, ReadOptions(seed=4, val_fraction=0.01))
+
+
+@pytest.mark.parametrize("pair", [("0", "00"), ("Cat", "cat"), ("a b", "a  b"), ("1", "1.0")])
+def test_labels_that_look_alike_are_told(
+    manifest: Callable[[str], Path], pair: tuple[str, str]
+) -> None:
+    file = manifest("path,label\n" + ROWS.replace("cat", pair[0]).replace("dog", pair[1]))
+    with pytest.warns(UserWarning, match="classes that differ in case, spaces or the form"):
+        assert sorted(read(file, ReadOptions(val_fraction=0.5)).classes) == sorted(pair)
+
+
+def test_numbers_of_any_length_are_in_order(manifest: Callable[[str], Path]) -> None:
+    long = "9" * 5000
+    text = "path,label\n" + ROWS.replace("cat", long).replace("dog", "10")
+    assert read(manifest(text), ReadOptions(val_fraction=0.5)).classes == ("10", long)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=80) | st.text('a0./",;\n\0\t -').map(str.encode), st.booleans())
+def test_any_bytes_give_images_or_a_user_error(
+    tmp_path_factory: pytest.TempPathFactory, rows: bytes, skip_bad: bool
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "fuzz.csv"
+    file.write_bytes(b"path,label\n" + rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            read(file, ReadOptions(skip_bad=skip_bad))
+        except UserError as error:
+            fault = str(error)
+        else:
+            fault = ""
+    assert "\n" not in fault

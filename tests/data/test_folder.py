@@ -114,6 +114,31 @@ def test_a_class_may_be_called_train(make_tree: MakeTree) -> None:
     assert read(root, ReadOptions()).classes == ("car", "plane", "train")
 
 
+def test_a_class_called_train_that_hides_others_is_told(make_tree: MakeTree) -> None:
+    root = make_tree({"train/diesel": 4, "train/steam": 4, "bus/city": 3, "car/small": 2, "doc": 0})
+    with pytest.warns(UserWarning, match=r"not used: bus/ \(3 images\), car/ \(2 images\); train/"):
+        assert read(root, ReadOptions()).classes == ("diesel", "steam")
+
+
+def test_folders_that_differ_in_case_alone_are_told(make_tree: MakeTree) -> None:
+    root = make_tree({"Cat": 3, "cat": 3, "dog": 3})
+    with pytest.warns(UserWarning, match="are kept apart: 'Cat' and 'cat'"):
+        assert len(read(root, ReadOptions()).classes) == 3
+
+
+@pytest.mark.parametrize("kind", ["symbolic", "hard", "folder"])
+def test_images_in_both_parts_through_links_are_told(make_tree: MakeTree, kind: str) -> None:
+    root = make_tree({"train/cat": 3, "train/dog": 2, "val/dog": 1, "val": 0})
+    if kind == "folder":
+        (root / "val" / "cat").symlink_to(root / "train" / "cat", target_is_directory=True)
+    else:
+        (root / "val" / "cat").mkdir()
+        link, source = root / "val" / "cat" / "x.png", root / "train" / "cat" / "1.png"
+        link.symlink_to(source) if kind == "symbolic" else link.hardlink_to(source)
+    with pytest.warns(UserWarning, match=rf"{3 if kind == 'folder' else 1} images are in both"):
+        read(root, ReadOptions())
+
+
 def test_leftovers_are_no_classes(make_tree: MakeTree) -> None:
     root = make_tree({"cat": 3, "dog": 3, ".ipynb_checkpoints": 1, "__MACOSX/cat": 1})
     (root / "up").symlink_to(root, target_is_directory=True)

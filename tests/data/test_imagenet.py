@@ -92,3 +92,31 @@ def test_validation_images_without_label(make_tree: MakeTree) -> None:
     (root / "LOC_val_solution.csv").write_text("ImageId,PredictionString\nx,n01440764 1 2 3 4\n")
     with pytest.raises(UserError, match=r"1 image\(s\) without label: 0"):
         read(root, ReadOptions())
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("LOC_val_solution.csv", b"ImageId\nx\n"),
+        ("LOC_val_solution.csv", b"ImageId,PredictionString\nx,\n"),
+        ("LOC_val_solution.csv", b"\xff\xfe\0"),
+        ("ILSVRC2012_validation_ground_truth.txt", b"1\ntwo\n"),
+        ("ILSVRC2012_validation_ground_truth.txt", b"99\n"),
+        ("ILSVRC2012_validation_ground_truth.txt", "\u0661".encode()),
+        ("meta.mat", b"MATLAB 5.0 MAT-file" + bytes(200)),
+        ("meta.mat", b""),
+        ("LOC_synset_mapping.txt", b"n01440764 \xff"),
+    ],
+)
+def test_damaged_companion_files_are_named(make_tree: MakeTree, file: str, content: bytes) -> None:
+    from scipy.io import savemat
+
+    root = make_tree({**TRAIN, "val": len(LABELS)})
+    flat_val(root)
+    table = np.array([(1, WNIDS[0])], dtype=[("ILSVRC2012_ID", "i4"), ("WNID", "O")])
+    savemat(root / "meta.mat", {"synsets": table})
+    (root / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n" * len(LABELS))
+    (root / file).write_bytes(content)
+    with pytest.raises(UserError, match=file) as caught:
+        read(root, ReadOptions())
+    assert "\n" not in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,20 @@ def colors() -> Image.Image:
     return Image.fromarray(np.stack([x * 6, y * 10, (x + y) * 4], -1).astype(np.uint8))
 
 
+@pytest.mark.filterwarnings("ignore:images of more than 8 bits")
 @pytest.mark.parametrize(
     ("values", "ending"),
     [
+        ((RAMP * 4095).astype(np.uint16), ".png"),
+        ((RAMP * 4095).astype(np.uint16), ".tif"),
+        ((RAMP * 1023).astype(np.int32), ".tif"),
+        ((RAMP * 16383).astype(np.uint16), ".png"),
+        ((RAMP * 255).astype(np.uint16), ".png"),
+        ((RAMP * 2000 + 29000).astype(np.uint16), ".png"),  # hundredths of a kelvin
+        ((RAMP * 18 + 20).astype(np.float32), ".tif"),  # degrees
+        ((RAMP * 39 - 1).astype(np.float32), ".tif"),
+        ((RAMP * 260).astype(np.float32), ".tif"),
+        ((RAMP * 1e6).astype(np.int32), ".tif"),
         ((RAMP * 65535).astype(np.uint16), ".png"),
         ((RAMP * 65535).astype(np.uint16), ".tif"),
         ((RAMP * 65535).astype(">u2"), ".tif"),
@@ -47,6 +59,54 @@ def test_grey_of_any_depth_is_scaled_not_clipped(
     assert pixels.shape == (24, 40, 3)
     assert pixels.dtype == np.uint8
     assert np.abs(pixels - (RAMP * 255)[..., None]).max() <= 1.01
+
+
+def test_what_is_scaled_by_its_own_range_is_said_once(tmp_path: Path) -> None:
+    for name, top in (("a", 4095), ("b", 4095), ("c", 65535)):
+        Image.fromarray((RAMP * top).astype(np.uint16)).save(tmp_path / f"{name}.png")
+    photo.told.clear()
+    with pytest.warns(UserWarning, match="images of more than 8 bits are scaled") as said:
+        pixels = [photo.read_rgb(tmp_path / f"{name}.png") for name in "abc"]
+    assert len(said) == 1
+    assert all(len(np.unique(each)) == 256 for each in pixels)
+    assert [photo.is_rescaled(tmp_path / f"{name}.png") for name in "abc"] == [True, True, False]
+    assert not photo.is_rescaled(tmp_path / "nowhere.png")
+
+
+@pytest.mark.filterwarnings("ignore:images of more than 8 bits")
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("top", [4095, 65535])
+def test_colours_of_16_bits_keep_their_levels(tmp_path: Path, channels: int, top: int) -> None:
+    values = np.repeat((RAMP * top).astype(np.uint16)[..., None], channels, axis=2)
+    values[..., 3:] = 65535
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", 40, 24, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, content in parts:
+        check = struct.pack(">I", zlib.crc32(name + content))
+        data += struct.pack(">I", len(content)) + name + content + check
+    (tmp_path / "a.png").write_bytes(data)
+    pixels = photo.read_rgb(tmp_path / "a.png")
+    assert np.abs(pixels - (RAMP * 255)[..., None]).max() <= 1.01
+
+
+@pytest.mark.filterwarnings("ignore:images of more than 8 bits")
+@settings(deadline=None)
+@given(
+    st.sampled_from(["int8", "int16", "uint16", "int32", "int64", "uint64", "float32", "float64"]),
+    st.lists(st.floats(width=32) | st.floats(-300, 70000), min_size=1, max_size=4),
+)
+def test_numbers_of_any_type_give_pixels_or_a_value_error(dtype: str, values: list[float]) -> None:
+    with np.errstate(all="ignore"):
+        array = np.array([values]).astype(dtype)
+        try:
+            pixels = photo.array_to_rgb(array)
+        except ValueError:
+            assert not np.isfinite(array).all() or np.ptp(array.astype(float)) == np.inf
+        else:
+            order = np.argsort(array[0], kind="stable")
+            assert (np.diff(pixels[0, order, 0].astype(int)) >= 0).all()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])

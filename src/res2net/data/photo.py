@@ -152,7 +152,11 @@ def _deep_colours(image: Image.Image, file: Any, stored: str) -> RGB:
     again.tile = tiles
     again.load()
     upper, lower = (np.asarray(upright(each)).astype(np.uint16) for each in (image, again))
-    return array_to_rgb(upper * np.uint16(256) + lower)
+    deep = upper * np.uint16(256) + lower
+    pixels = to_uint8(deep[..., :3])
+    if deep.shape[-1] == 3:
+        return pixels
+    return _on_white(Image.fromarray(np.dstack([pixels, to_uint8(deep[..., 3])])))
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -77,7 +77,7 @@ def files(tmp_path: Path, values: np.ndarray, size: tuple[int, int] = (8, 6)) ->
 
 def test_strange_values_of_a_map_are_named(tmp_path: Path) -> None:
     scene = files(tmp_path, np.full((6, 8), 9, np.uint8))
-    with pytest.raises(UserError, match=r"m\.png: holds the value 9 \(48 pixels\); classes are 0\.\.4"):
+    with pytest.raises(UserError, match=r"m\.png: holds the value 9 \(48 pixels\); classes"):
         dataset("classes", scenes=[scene])[0]
     kept = SceneDataset([scene], "classes", 5, as_it_is, legend=Legend(void=(9,)))
     assert (kept[0][1]["map"] == IGNORED).all()
