@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from res2net.errors import UserError
 
@@ -99,7 +99,7 @@ def read_bytes(path: Path) -> npt.NDArray[np.uint8]:
     return data
 
 
-def open_image(data: npt.NDArray[np.uint8] | io.BufferedReader) -> Image.Image:
+def open_image(data: npt.NDArray[np.uint8] | io.BufferedReader) -> ImageFile.ImageFile:
     """The header of an encoded image, checked; pixels are decoded later.
 
     Pillow passes over a wrong checksum of PNG pixels, so checksums are read here.
@@ -113,7 +113,7 @@ def open_image(data: npt.NDArray[np.uint8] | io.BufferedReader) -> Image.Image:
     return image
 
 
-def opened_to_rgb(image: Image.Image, *, min_side: int | None = None) -> RGB:
+def opened_to_rgb(image: ImageFile.ImageFile, *, min_side: int | None = None) -> RGB:
     """First frame of a freshly opened image, upright: uint8 (H, W, 3)."""
     if min_side is not None and image.format in JPEG_FORMATS:
         image.draft(None, (min_side, min_side))
@@ -124,7 +124,7 @@ def opened_to_rgb(image: Image.Image, *, min_side: int | None = None) -> RGB:
     return to_rgb(upright(image))
 
 
-def raw_mode(image: Image.Image) -> str:
+def raw_mode(image: ImageFile.ImageFile) -> str:
     """How the pixels of a freshly opened image are stored, in Pillow's words; "" if not known."""
     if not image.tile:
         return ""

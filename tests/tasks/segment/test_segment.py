@@ -15,8 +15,10 @@ from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scenes.generated import SceneRules, generate
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.metrics.segmentation import SegmentationMetric
+from res2net.tasks.segment.evaluation import SegmentScores
 from res2net.tasks.segment.inference import classes_of, starts
 from res2net.tasks.segment.module import mean_iou
+from res2net.tasks.segment.pictures import draw_scores
 
 TINY = (
     *("train", "--task", "segment", "--model", "res2net18", "--data", "scenes"),
@@ -175,3 +177,17 @@ def test_a_drawn_split_is_the_runs_own(tmp_path: Path, cli: Any) -> None:
     assert scores.mean_iou == pytest.approx(card["metrics"]["mean_iou"], abs=1e-6)
     other, _ = evaluate(SEGMENT, str(tmp_path / "run"), data, seed=6, out=tmp_path / "o")
     assert (other.scores.confusion != scores.confusion).any()
+
+
+@pytest.mark.parametrize("truth", [0, 1])
+def test_one_class_alone_has_no_mean_iou(tmp_path: Path, truth: int) -> None:
+    metric = SegmentationMetric(2)
+    found = np.array([[0, 0], [0, 1]]) * truth
+    metric.update(found, found)
+    right = metric.compute()
+    scores = SegmentScores(scores=right, classes=("a", "b"), palette=((0, 0, 0),) * 2, seen=[])
+    assert ("mean_iou" in scores.summary()) == bool(truth)
+    assert scores.table()[0][1] == scores.headline.removeprefix("mean IoU ")
+    assert truth or scores.headline == "mean IoU open: one class only"
+    draw_scores(right, scores.classes, tmp_path / "scores.png")
+    assert (tmp_path / "scores.png").is_file()

@@ -319,8 +319,8 @@ def _pixels(
 
     def count(scene: Scene) -> npt.NDArray[np.int64] | UserError:
         try:
-            size = scene.image.shape[:2] if isinstance(scene.image, np.ndarray) else None
-            size = size or image_size(scene.image)
+            image = scene.image
+            size = image_size(image) if isinstance(image, Path) else image.shape[:2]
             values = map_of(scene, marks, size, len(images.classes), images.legend)
             return np.bincount(values.ravel(), minlength=256)
         except UserError as error:
