@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from res2net.data.scene import Scene, Scenes
-from res2net.data.scenes.dataset import SceneDataset
+from res2net.data.scene import Pixels, Scene, Scenes
+from res2net.data.scenes.dataset import SceneDataset, read_map
 from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
 from res2net.heads.dss import SaliencyNet
-from res2net.metrics.saliency import SaliencyMetric, SaliencyScores, f_measure
+from res2net.metrics.saliency import FOREGROUND, SaliencyMetric, SaliencyScores, f_measure
 from res2net.metrics.sizes import SIZES, size_index
 from res2net.models.card import ModelCard
 from res2net.tasks.dense.network import Deployed, ready
@@ -116,13 +116,14 @@ def measure(
         SceneDataset(part, "salient", 2, as_it_is, skip_bad=skip_bad), limit, track
     ):
         truth = target["map"].as_subclass(Tensor) * 255
+        grey = grey_truth(part[index], truth.numpy())
         found = saliency_of(model, image, card.preprocess, precision=precision)
-        metric.update(found.numpy(), truth.numpy())
+        metric.update(found.numpy(), grey)
         area = float((truth > 0).sum())
         if area:
             size = list(SIZES)[int(size_index(np.array([area]))[0])]
             count, own = sizes[size]
-            own.update(found.numpy(), truth.numpy())
+            own.update(found.numpy(), grey)
             sizes[size] = count + 1, own
         if len(seen) < SHOWN:
             seen.append((image, truth, found, part[index].name))
@@ -132,3 +133,14 @@ def measure(
         raise UserError(f"nothing was measured: {error}") from None
     by_size = {size: (count, own.compute()) for size, (count, own) in sizes.items() if count}
     return DssScores(scores=scores, by_size=by_size, seen=seen)
+
+
+def grey_truth(scene: Scene, truth: Pixels) -> Pixels:
+    """The grey values of a truth that is 0 and 255 (H, W) once cut, for the mean absolute error.
+
+    A file whose values are no grey values (0 and 1, a palette's indices) counts as cut.
+    """
+    assert scene.salient is not None
+    values = read_map(scene.salient)
+    same = np.array_equal(values > FOREGROUND, truth > 0)
+    return values if same else truth
