@@ -14,11 +14,10 @@ from torch.nn import functional as F
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
 
-from res2net.heads.precision import Anchors
+from res2net.heads.precision import Anchors, Proposals, Regions, Size
 from res2net.heads.pyramid import SingleLevelBackbone
 from res2net.heads.tail import Tail
 from res2net.models.backbone import create_backbone
@@ -33,7 +32,7 @@ PROPOSAL_CHANNELS = 512  # of the convolution before the proposals
 SUPPRESSION = 0.3  # overlap from which the less sure of two detections goes
 
 
-class ProposalsInside(RegionProposalNetwork):
+class ProposalsInside(Proposals):
     """Proposals that learn from anchors within the image only."""
 
     def forward(
@@ -57,14 +56,14 @@ class ProposalsInside(RegionProposalNetwork):
         return labels, wanted
 
 
-class RegionsOfBase(RoIHeads):
+class RegionsOfBase(Regions):
     """A box head whose smooth L1 loss is quadratic up to an error of 1, not of 1/9."""
 
     def forward(
         self,
         features: dict[str, Tensor],
         proposals: list[Tensor],
-        image_shapes: list[tuple[int, int]],
+        image_shapes: list[Size],
         targets: Targets | None = None,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         if not self.training:
@@ -128,7 +127,7 @@ def make_c4(
     return detector
 
 
-def within(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+def within(boxes: Tensor, size: Size) -> Tensor:
     """Which boxes (N, 4) lie in an image of H, W; all where none does: (N,)."""
     height, width = size
     inside = (boxes[:, :2] >= 0).all(1) & (boxes[:, 2] < width) & (boxes[:, 3] < height)

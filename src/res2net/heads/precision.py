@@ -14,6 +14,10 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork
+
+Size = tuple[int, int]  # H, W
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -47,14 +51,44 @@ class Coder(BoxCoder):
         return decoded
 
 
+class Proposals(RegionProposalNetwork):
+    """torchvision's proposals, ranked and suppressed in float32."""
+
+    def filter_proposals(
+        self, proposals: Tensor, objectness: Tensor, image_shapes: list[Size], counts: list[int]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        ranks = at_least_float32(objectness)
+        found: tuple[list[Tensor], list[Tensor]] = super().filter_proposals(
+            proposals, ranks, image_shapes, counts
+        )
+        return found
+
+
+class Regions(RoIHeads):
+    """torchvision's box and mask heads, whose detections are scored and suppressed in float32."""
+
+    def postprocess_detections(
+        self, class_logits: Tensor, codes: Tensor, proposals: list[Tensor], image_shapes: list[Size]
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        logits = at_least_float32(class_logits)
+        found: tuple[list[Tensor], list[Tensor], list[Tensor]] = super().postprocess_detections(
+            logits, codes, proposals, image_shapes
+        )
+        return found
+
+
 def place_in_float32(detector: FasterRCNN) -> None:
     """Let a detector rank, place and draw in float32; made with ``Anchors``, it does all there.
 
     Scores, codes and mask logits are widened as their layers give them, so that what follows
-    (decoding, suppression, targets, losses, pasting) is in float32. Codes are widened once more
-    where they are decoded, for a predictor that a user puts in the place of ours.
+    (decoding, suppression, targets, losses, pasting) is in float32; and once more where they are
+    used, for a layer that a user puts in the place of ours.
     """
     rpn, heads = detector.rpn, detector.roi_heads
+    if type(rpn) is RegionProposalNetwork:
+        rpn.__class__ = Proposals  # the same state, made by torchvision
+    if type(heads) is RoIHeads:
+        heads.__class__ = Regions
     for part in (rpn, heads):
         part.box_coder = Coder(part.box_coder.weights, part.box_coder.bbox_xform_clip)
     for layer in (rpn.head, heads.box_predictor, heads.mask_predictor):
