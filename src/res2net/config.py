@@ -66,6 +66,7 @@ class HeadOptions:
     regions: int | None = None  # detect, instances: of an image to learn from in a step
     output_stride: Literal[16, 8] = 16  # segment: of the backbone's last map
     channels: int | None = None  # of the head's convolutions; default: the task's own
+    as_base: bool = False  # c4 detectors, segment, saliency: every detail of the paper's base
     lr_factor: float = 1.0  # learning rate of the head over the backbone's
 
     def __post_init__(self) -> None:
@@ -82,10 +83,10 @@ class HeadOptions:
 
 _HEAD_OPTIONS: dict[TaskName, set[str]] = {
     "classify": set(),
-    "detect": {"form", "anchors", "regions", "channels", "lr_factor"},
+    "detect": {"form", "anchors", "regions", "channels", "as_base", "lr_factor"},
     "instances": {"anchors", "regions", "channels", "lr_factor"},
-    "segment": {"output_stride", "channels", "lr_factor"},
-    "saliency": {"channels", "lr_factor"},
+    "segment": {"output_stride", "channels", "as_base", "lr_factor"},
+    "saliency": {"channels", "as_base", "lr_factor"},
     "pose": {"channels", "lr_factor"},
 }
 
@@ -198,6 +199,11 @@ class RunConfig:
             unread = each.name not in _HEAD_OPTIONS[self.task]
             strange = unread and getattr(self.head, each.name) != each.default
             _check(strange, f"--head.{each.name} means nothing for --task {self.task}")
+        pyramid = self.task == "detect" and self.head.form == "fpn"
+        _check(
+            pyramid and self.head.as_base,
+            "--head.as_base means nothing for --head.form fpn; the paper's base has the form c4",
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested types, as ``config.yaml`` holds them."""

@@ -170,6 +170,19 @@ def test_resume_takes_the_configuration_of_the_run(tmp_path):
     assert longer.train.lr == 0.25
 
 
+def test_resume_takes_nothing_from_a_recipe_that_has_grown(tmp_path):
+    """A run of before the option keeps the form of before."""
+    words = ("--task", "segment", "--model", "res2net18", "--data", "scenes", "--recipe", "paper")
+    config, _, _ = resolve(words)
+    assert config.head.as_base
+    saved = config.as_dict()
+    del saved["head"]["as_base"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(saved))
+    resumed, _, _ = resolve(["--out", str(tmp_path), "--resume"])
+    assert not resumed.head.as_base
+    assert resumed.head.lr_factor == 10
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -74,6 +74,48 @@ def test_dss_of_the_paper() -> None:
     assert model.fuse.bias.tolist() == [0]
 
 
+def test_dss_starts_and_predicts_as_the_papers_base() -> None:
+    torch.manual_seed(0)
+    model = SaliencyNet("res2net18", width=0.25)
+    for layer in (model.sides["c5"][0], model.sides["c1"][2]):
+        assert float(layer.weight.detach().std()) == pytest.approx(0.01, rel=0.05)
+        assert not layer.bias.any()
+    assert model.joins["c1"].weight.abs().max() < 0.05
+    odds = torch.tensor([[0.9, 0.1], [0.5, 0.5], [0.7, 0.3], [0.6, 0.2], [0.4, 0.2], [0.1, 0.9]])
+    found = model.predicted(list(odds.logit().view(6, 1, 1, 1, 2)))  # fused, c5 ... c1
+    # the mean of fused, c4, c3 and c2 is 0.65 and 0.2, stretched to 0..1
+    assert found.flatten().tolist() == pytest.approx([1, 0], abs=1e-6)
+    flat = model.predicted([torch.zeros(2, 1, 3, 3)] * 6)
+    assert flat.unique().tolist() == [1]
+
+
+def test_dss_of_runs_of_before_predicts_the_fused_map() -> None:
+    model = SaliencyNet("res2net18", width=0.05, as_base=False)
+    assert model.joins["c1"].weight.flatten().tolist() == pytest.approx([0.2] * 5)
+    fused = torch.randn(1, 1, 4, 4)
+    assert torch.equal(model.predicted([fused, *[torch.zeros(1, 1, 4, 4)] * 5]), fused.sigmoid())
+
+
+@pytest.mark.parametrize("as_base", [True, False])
+def test_deeplab_enlarges_corner_on_corner_as_the_papers_base(as_base: bool) -> None:
+    torch.manual_seed(0)
+    model = DeepLabV3Plus("res2net18", 2, channels=8, as_base=as_base).eval()
+    seen: list[torch.Tensor] = []
+    model.classifier.register_forward_hook(lambda *found: seen.append(found[-1]))
+    with torch.inference_mode():
+        full = model(torch.rand(1, 3, 65, 65))
+    (small,) = seen  # 17 cells: a cell each 4 pixels, if the corners lie on each other
+    assert torch.allclose(full[..., ::4, ::4], small, atol=1e-6) is as_base
+
+
+def test_deeplab_starts_as_the_papers_base() -> None:
+    torch.manual_seed(0)
+    for as_base, gain in ((True, 2), (False, 1 / 3)):
+        model = DeepLabV3Plus("res2net18", 2, as_base=as_base)
+        weight = model.decoder[0][0].weight.detach()
+        assert float(weight.var()) == pytest.approx(gain / weight[0].numel(), rel=0.05)
+
+
 def test_dss_learns_in_every_side() -> None:
     model = SaliencyNet("res2net18", width=0.05).train()
     torch.stack([each.mean() for each in model(torch.rand(2, 3, 64, 64))]).sum().backward()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torchvision.models.detection import fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn
 
+from res2net.heads.c4 import ProposalsInside, RegionsOfBase
 from res2net.heads.detector import make_detector
 
 SMALL: dict[str, Any] = {"short_side": 96, "long_side": 128}
@@ -77,7 +78,9 @@ def test_losses_are_finite_and_reach_the_backbone(network: str, form: Any) -> No
 
 def test_c4_settings_are_those_of_the_papers_base() -> None:
     detector = make_detector("resnet50", 2, form="c4", **SMALL)
-    assert detector.rpn.min_size == 8
+    assert detector.rpn.min_size == 1e-3  # its filter of small proposals is commented out
+    assert detector.rpn.head.conv[0][0].weight.shape == (512, 1024, 3, 3)
+    assert detector.roi_heads.score_thresh == 0.0
     assert detector.rpn.anchor_generator.sizes == ((64, 128, 256, 512),)
     assert detector.roi_heads.nms_thresh == 0.3
     rpn, heads = detector.rpn, detector.roi_heads
@@ -99,6 +102,65 @@ def test_c4_settings_are_those_of_the_papers_base() -> None:
     names = [name for name, _ in detector.roi_heads.box_head.named_parameters()]
     assert all("layer4" in name for name in names)
     assert not any("layer4" in name for name, _ in detector.backbone.named_parameters())
+
+
+def test_c4_of_runs_of_before_has_their_form() -> None:
+    detector = make_detector("resnet50", 2, form="c4", as_base=False, **SMALL)
+    assert detector.rpn.min_size == 8
+    assert detector.rpn.head.conv[0][0].weight.shape == (1024, 1024, 3, 3)
+    assert detector.roi_heads.score_thresh == 0.05
+    assert not isinstance(detector.rpn, ProposalsInside)
+    assert not isinstance(detector.roi_heads, RegionsOfBase)
+
+
+def test_c4_starts_as_the_papers_base() -> None:
+    torch.manual_seed(0)
+    detector = make_detector("resnet50", 20, form="c4", **SMALL)
+    predictor = detector.roi_heads.box_predictor
+    for layer, spread in (
+        (detector.rpn.head.conv[0][0], 0.01),
+        (detector.rpn.head.bbox_pred, 0.01),
+        (predictor.cls_score, 0.01),
+        (predictor.bbox_pred, 0.001),
+    ):
+        assert float(layer.weight.detach().std()) == pytest.approx(spread, rel=0.05)
+        assert not layer.bias.any()
+
+
+def test_anchors_across_the_border_are_not_learnt_from() -> None:
+    rpn = make_detector("res2net18", 2, form="c4", anchors=(16,), **SMALL).rpn.train()
+    anchors = torch.tensor(
+        [[-1.0, 0, 30, 30], [2, 2, 32, 32], [70, 60, 79.5, 64], [40, 40, 50, 50]]
+    )
+    rpn._sizes = [(64, 80), (8, 8), (64, 80)]
+    truth = torch.tensor([[0.0, 0, 30, 30]])
+    nothing = torch.zeros(0, 4)
+    labels, wanted = rpn.assign_targets_to_anchors(
+        [anchors] * 3, [{"boxes": boxes} for boxes in (truth, truth, nothing)]
+    )
+    # the best anchor is across the border, so the next best is the one to find the box
+    assert labels[0].tolist() == [-1, 1, -1, 0]
+    assert wanted[0][1].tolist() == truth[0].tolist()
+    assert labels[1].tolist() == [1, 1, 0, 0]  # where none lies inside, all count
+    assert labels[2].tolist() == [-1, 0, -1, 0]
+
+
+def test_the_box_loss_of_c4_is_quadratic_up_to_one() -> None:
+    heads = make_detector("res2net18", 2, form="c4", **SMALL).roi_heads.train()
+    codes = torch.zeros(2, 12)
+    codes[0, 4:8] = torch.tensor([0.5, 0.0, -3.0, 0.0])  # of class 1
+    labels, wanted = [torch.tensor([1, 0])], [torch.zeros(2, 4)]
+    for name, given in (
+        ("select_training_samples", lambda *_: ([codes[:, :4]], None, labels, wanted)),
+        ("box_roi_pool", lambda *_: codes),
+        ("box_head", lambda x: x),
+        ("box_predictor", lambda _: (torch.zeros(2, 3), codes)),
+    ):
+        heads._modules.pop(name, None)
+        setattr(heads, name, given)
+    _, losses = heads({}, [codes[:, :4]], [(64, 80)], [])
+    assert float(losses["loss_box_reg"]) == pytest.approx((0.5 * 0.5**2 + (3 - 0.5)) / 2)
+    assert float(losses["loss_classifier"]) == pytest.approx(float(torch.tensor(3.0).log()))
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -56,6 +56,19 @@ def test_max_f_by_hand() -> None:
     assert scores.mae == pytest.approx((55 + 155 + 100) / 255 / 4)
 
 
+def test_mae_keeps_the_grey_values_of_the_truth() -> None:
+    """As SalMetric has it, the tool of the paper's base; F cuts the truth at 128."""
+    chance = np.random.default_rng(0)
+    saliency, truth = chance.integers(0, 256, (2, 50, 60)).astype(np.uint8)
+    metric = SaliencyMetric()
+    metric.update(saliency, truth)
+    wanted = np.abs(saliency.astype(float) - truth).mean() / 255
+    assert metric.compute().mae == pytest.approx(wanted, abs=1e-12)
+    assert metric.compute().recall[100] == pytest.approx(
+        (saliency[truth > 128] > 100).mean(), abs=1e-4
+    )
+
+
 def test_precision_and_recall_are_averaged_before_f() -> None:
     metric = SaliencyMetric()
     full, none = np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8)

@@ -54,6 +54,21 @@ def _mmpretrain(state: State) -> State:
     return theirs
 
 
+def _mmpretrain_pairs(state: State) -> State:
+    """mmpretrain's own deep stem: each convolution with its norm."""
+    layers = ((0, "0.conv"), (1, "0.bn"), (3, "1.conv"), (4, "1.bn"), (6, "2.conv"), (7, "2.bn"))
+    theirs = _mmpretrain(state)
+    for number, name in layers:
+        theirs = {k.replace(f"stem.{number}.", f"stem.{name}."): v for k, v in theirs.items()}
+    return theirs
+
+
+def _mmpretrain_backbone(state: State) -> State:
+    """The same, taken over by a segmenter."""
+    backbone = {k: v for k, v in _mmpretrain_pairs(state).items() if k.startswith("backbone.")}
+    return {**backbone, "decode_head.conv_seg.weight": torch.ones(2, 2)}
+
+
 def _mmdet(state: State) -> State:
     backbone = {k: v for k, v in _mmpretrain(state).items() if k.startswith("backbone.")}
     return {
@@ -132,6 +147,8 @@ FORMS = {
     "official v1b": (SMALL_D, _official, Layout.OFFICIAL),
     "mmpretrain": (SMALL, _mmpretrain, Layout.OPENMMLAB),
     "mmpretrain, deep stem": (SMALL_D, _mmpretrain, Layout.OPENMMLAB),
+    "mmpretrain, deep stem in pairs": (SMALL_D, _mmpretrain_pairs, Layout.OPENMMLAB),
+    "mmpretrain, under mmsegmentation": (SMALL_D, _mmpretrain_backbone, Layout.OPENMMLAB),
     "mmdet": (SMALL_D, _mmdet, Layout.OPENMMLAB),
     "mmdet, bare": (SMALL_D, _open_mmlab, Layout.OPENMMLAB),
     "detectron2": (SMALL_D, _detectron2, Layout.DETECTRON2),
@@ -185,6 +202,12 @@ def _lightning(state: State) -> dict[str, object]:
     }
 
 
+def _optimizer(state: State) -> dict[str, object]:
+    """With tensors of the weights' shapes, by number and by name."""
+    moments = {i: {"momentum_buffer": value} for i, value in enumerate(state.values())}
+    return {"state": moments, "param_groups": [], "by_name": dict(state)}
+
+
 def _average(state: State) -> State:
     return {key: value + 1 if value.is_floating_point() else value for key, value in state.items()}
 
@@ -207,6 +230,53 @@ def _average(state: State) -> State:
                 | {f"module.{k}": v for k, v in _average(s).items()}
             },
             True,
+        ),
+        # the authors' training script and PyTorch's example keep the best accuracy as a tensor
+        (
+            lambda s: {
+                "epoch": 90,
+                "arch": "res2net50",
+                "state_dict": {f"module.{k}": v for k, v in s.items()},
+                "best_prec1": torch.tensor([77.99]),
+                "optimizer": _optimizer(s),
+            },
+            False,
+        ),
+        (
+            lambda s: {
+                "optimizer": _optimizer(s),
+                "scheduler": {"last_epoch": 3, "_last_lr": [torch.tensor(0.1)]},
+                "best_acc1": torch.tensor(77.99),
+                "state_dict": s,
+            },
+            False,
+        ),
+        (lambda s: {**s, "best_acc1": torch.tensor(77.99)}, False),
+        (lambda s: {"loss": {"class.weight": torch.ones(5)}, "my_network": s}, False),
+        (lambda s: {"module": s, "optimizer": None, "global_steps": torch.tensor(7)}, False),
+        (
+            lambda s: {
+                "model": s,
+                "model_ema": {"n_averaged": torch.tensor(3)}
+                | {f"module.module.{k}": v for k, v in _average(s).items()},
+                "epoch": torch.tensor(1),
+            },
+            True,
+        ),
+        (lambda s: {"ema": {"decay": 0.99, "module": _average(s)}, "model": s}, True),
+        (
+            lambda s: {
+                "state_dict": {f"model._orig_mod.{k}": v for k, v in s.items()},
+                "hyper_parameters": {"lr": torch.tensor(0.1), "card": "none"},
+            },
+            False,
+        ),
+        (
+            lambda s: {
+                re.sub(r"^(layer\d)\.(\d)\.", r"\1.\2._checkpoint_wrapped_module.", k): v
+                for k, v in s.items()
+            },
+            False,
         ),
         # mmengine swaps the two when it saves: state_dict is the average
         (
@@ -235,6 +305,10 @@ def test_wrapped_state_dicts(wrap, averaged: bool) -> None:
         ({"epoch": 3, "lr": 0.1}, r"no weights in it \(it holds epoch, lr\)"),
         ({}, "no weights in it"),
         ({"state_dict": {}}, "no weights in it"),
+        (
+            {"a": {"conv.weight": torch.ones(2, 2)}, "b": {"conv.weight": torch.ones(2, 2)}},
+            r"holds 2 networks \(under a, b\)",
+        ),
         ({"encoder.weight": torch.ones(2)}, "no layout of a network that this project has"),
         (
             {

@@ -95,7 +95,7 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     """
     parser = make_parser()
     exit_after_help(argv, parser)
-    argv = _with_saved_config(list(argv))
+    typed, argv = list(argv), _with_saved_config(list(argv))
     for file in config_files(argv):
         parser.check_names(config_values(Path(file)), where=f"{file}: ")
     given = given_options(argv)
@@ -114,7 +114,8 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     recipe_name = str(given.get("recipe") or recipe_for(source.format, task))
     if task == "classify":
         size = min(size, SMALL_IMAGES.get(source.format, size))
-    parser.set_defaults(recipe_defaults(recipe_name, given, usual_size=size))
+    if argv == typed:  # a saved configuration is whole: what it does not name is the default
+        parser.set_defaults(recipe_defaults(recipe_name, given, usual_size=size))
     options = parser.parse_args(_config_first(argv))
     config = RunConfig.from_dict(
         {

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from res2net.heads.precision import at_least_float32
 from res2net.models.backbone import create_backbone
 
 RATES = {16: (6, 12, 18), 8: (12, 24, 36)}  # dilations of the pyramid by output stride
@@ -76,6 +77,8 @@ class DeepLabV3Plus(nn.Module):
         classes: N.
         output_stride: 16 or 8, of the pyramid's map.
         channels: of pyramid and decoder; the paper's base has 256.
+        as_base: maps are enlarged corner on corner and the head starts from normal draws for ReLU
+            (He's), as in the paper's base; without, as runs of before have it.
         options: of ``create_backbone``.
 
     Raises:
@@ -90,6 +93,7 @@ class DeepLabV3Plus(nn.Module):
         *,
         output_stride: int = 16,
         channels: int = 256,
+        as_base: bool = True,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -108,10 +112,21 @@ class DeepLabV3Plus(nn.Module):
             nn.Dropout(0.1),
         )
         self.classifier = nn.Conv2d(channels, classes, 1)
+        self.corners = as_base
+        if as_base:
+            _start(self.pyramid, self.low, self.decoder, self.classifier)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.body(x)
         low, high = self.low(maps["c2"]), self.pyramid(maps["c5"])
-        high = F.interpolate(high, low.shape[2:], mode="bilinear", align_corners=False)
-        logits = self.classifier(self.decoder(torch.cat([high, low], 1)))
-        return F.interpolate(logits, x.shape[2:], mode="bilinear", align_corners=False)
+        joined = torch.cat([self._enlarged(high, low), low], 1)
+        return self._enlarged(at_least_float32(self.classifier(self.decoder(joined))), x)
+
+    def _enlarged(self, x: Tensor, to: Tensor) -> Tensor:
+        return F.interpolate(x, to.shape[2:], mode="bilinear", align_corners=self.corners)
+
+
+def _start(*parts: nn.Module) -> None:
+    for layer in (layer for part in parts for layer in part.modules()):
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from res2net.heads.precision import at_least_float32, in_float32
 from res2net.models.backbone import create_backbone
 
 
@@ -34,20 +35,29 @@ SIDES = (  # deepest first
 )
 
 
+EPSILON = 1e-8  # where a map is flat, as in the paper's base
+
+
 class SaliencyNet(nn.Module):
     """(B, 3, H, W) → six logit maps (B, 1, H, W): the fused one, then c5 to c1.
 
     Args:
         network: a row of the model table.
         width: factor on the channels of the sides; 1 is the paper's base.
+        as_base: start values and prediction of the paper's base: convolutions of the sides from
+            normal draws (deviation 0.01, bias 0); predicted is the mean of the fused map, c4, c3
+            and c2, stretched to 0..1. Without, as runs of before have it: the fused map.
         options: of ``create_backbone``.
 
     Raises:
         UserError, TypeError, ValueError: what ``create_backbone`` refuses.
     """
 
-    def __init__(self, network: str, *, width: float = 1.0, **options: Any) -> None:
+    def __init__(
+        self, network: str, *, width: float = 1.0, as_base: bool = True, **options: Any
+    ) -> None:
         super().__init__()
+        self.as_base = as_base
         names = tuple(side.level for side in reversed(SIDES))
         self.body = create_backbone(network, out_levels=names, output_stride=16, **options)
         inputs = {level.name: level.channels for level in self.body.levels}
@@ -66,6 +76,8 @@ class SaliencyNet(nn.Module):
             if side.receives:
                 self.joins[side.level] = _mean_of(1 + len(side.receives))
         self.fuse = _mean_of(len(SIDES))
+        if as_base:
+            _start(self.sides, self.joins)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = self.body(x)
@@ -76,8 +88,27 @@ class SaliencyNet(nn.Module):
                 deeper = [_resized(made[name], own.shape[2:]) for name in side.receives]
                 own = self.joins[side.level](torch.cat([own, *deeper], 1))
             made[side.level] = own
-        full = [_resized(each, x.shape[2:]) for each in made.values()]
-        return [self.fuse(torch.cat(full, 1)), *full]
+        full = [_resized(at_least_float32(each), x.shape[2:]) for each in made.values()]
+        return [in_float32(self.fuse, torch.cat(full, 1)), *full]
+
+    def predicted(self, maps: list[Tensor]) -> Tensor:
+        """How much each pixel stands out, 0..1, by the maps of ``forward``: (B, 1, H, W)."""
+        if not self.as_base:
+            return maps[0].sigmoid()
+        fused, _, c4, c3, c2, _ = maps
+        mean = torch.stack([each.sigmoid() for each in (fused, c4, c3, c2)]).mean(0)
+        least, most = (
+            reduced(mean, dim=(1, 2, 3), keepdim=True) for reduced in (torch.amin, torch.amax)
+        )
+        return (mean - least + EPSILON) / (most - least + EPSILON)
+
+
+def _start(*parts: nn.Module) -> None:
+    for layer in (layer for part in parts for layer in part.modules()):
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=0.01)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
 
 
 def _mean_of(maps: int) -> nn.Conv2d:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from res2net.heads.precision import in_float32
 from res2net.models.backbone import create_backbone
 
 
@@ -42,5 +43,4 @@ class PoseNet(nn.Module):
         nn.init.normal_(self.final.weight, std=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
-        heat: Tensor = self.final(self.deconvs(self.body(x)["c5"]))
-        return heat
+        return in_float32(self.final, self.deconvs(self.body(x)["c5"]))

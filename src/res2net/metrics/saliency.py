@@ -4,6 +4,7 @@ F: at each of 256 thresholds t the pixels with ``saliency > t`` are taken; preci
 averaged over the images, then F = (1 + β²) P R / (β² P + R) with β² = 0.3, and the best t counts
 (the protocol of the paper's base: thresholds strict, ε = 1e-4 above and below, so an empty map has
 precision 1). pysodmetrics averages F itself, stretches each map to 0..1 and takes ``>=``.
+MAE: the mean of |saliency - truth| with the truth's grey values, which only F cuts at 128.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class SaliencyMetric:
 
         Args:
             saliency: (H, W), 0..255.
-            truth: (H, W), salient above 128.
+            truth: uint8 (H, W), 0..255, salient above 128.
 
         Raises:
             ValueError: shapes that differ, or another type than uint8.
@@ -118,8 +119,8 @@ class SaliencyMetric:
 
 def measured(saliency: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> Measured:
     """Curves and mean absolute error of one map (H, W) against its truth, salient above 128."""
-    wanted = truth > FOREGROUND
-    return Measured(*curves(saliency, wanted), float(np.abs(saliency / 255.0 - wanted).mean()))
+    error = np.abs(saliency / 255.0 - truth / 255.0).mean()
+    return Measured(*curves(saliency, truth > FOREGROUND), float(error))
 
 
 def curves(saliency: npt.NDArray[np.uint8], wanted: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:

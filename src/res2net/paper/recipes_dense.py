@@ -36,6 +36,7 @@ _C4: dict[str, Any] = {
     **_DETECTOR,
     "train.lr": 0.01,
     "head.form": "c4",
+    "head.as_base": True,
     "input.size": 600,
     "augment.crop": "none",
 }
@@ -134,6 +135,7 @@ DENSE_RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                     "train.weight_decay": 5e-4,
                     "train.schedule": "poly",
                     "head.lr_factor": 10.0,
+                    "head.as_base": True,
                     "input.size": 513,
                     "net.pretrained": "auto",
                 },
@@ -170,6 +172,7 @@ DENSE_RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                     "train.schedule": "step",
                     "train.milestones": [30],
                     "train.gamma": 0.1,
+                    "head.as_base": True,
                     "input.size": 352,
                     "net.pretrained": "auto",
                 },

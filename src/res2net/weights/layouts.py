@@ -56,7 +56,14 @@ _RENAMES: dict[Layout, Renames] = {
         # torchvision's file of DenseNet is older than its code
         (r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),
     ),
-    Layout.OPENMMLAB: _renames((r"^stem\.([01346])\.", r"conv1.\1."), (r"^stem\.7\.", "bn1.")),
+    Layout.OPENMMLAB: _renames(
+        # mmpretrain names each convolution of a deep stem with its norm, mmdetection numbers layers
+        *((rf"^stem\.{i}\.conv\.", f"conv1.{3 * i}.") for i in range(3)),
+        *((rf"^stem\.{i}\.bn\.", f"conv1.{3 * i + 1}.") for i in range(2)),
+        (r"^stem\.2\.bn\.", "bn1."),
+        (r"^stem\.([01346])\.", r"conv1.\1."),
+        (r"^stem\.7\.", "bn1."),
+    ),
     Layout.MASKRCNN: _renames((r"^stem\.", "")),
     Layout.DETECTRON2: _renames(
         (r"^stem\.conv1\.norm\.", "bn1."),
@@ -175,9 +182,8 @@ def _refine(state: State, prefix: str) -> Layout:
     if f"{prefix}stem.conv1.weight" in state:
         return Layout.MASKRCNN
     parts = {name.removeprefix(prefix.removesuffix("backbone.")).split(".")[0] for name in state}
-    if f"{prefix}stem.0.weight" in state or (
-        prefix.endswith("backbone.") and parts & {"head", *_DETECTORS}
-    ):
+    deep = {f"{prefix}stem.0.weight", f"{prefix}stem.0.conv.weight"} & state.keys()
+    if deep or (prefix.endswith("backbone.") and parts & {"head", *_DETECTORS}):
         return Layout.OPENMMLAB
     return Layout.OFFICIAL
 

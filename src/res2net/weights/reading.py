@@ -12,7 +12,7 @@ import struct
 import warnings
 import zipfile
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ _NOT_WEIGHTS = (
 # Plain data that training scripts put beside their weights; none of it can run anything.
 _HARMLESS: list[Any] = [
     argparse.Namespace,
+    *((PurePosixPath, f"{module}.PosixPath") for module in ("pathlib", "pathlib._local")),
+    *((PureWindowsPath, f"{module}.WindowsPath") for module in ("pathlib", "pathlib._local")),
     *((stand_in, name) for name, stand_in in STAND_INS.items() if name.startswith("numpy.")),
 ]
 _NAMED = re.compile(r"GLOBAL ([\w.]+) (?:was not an allowed|whose module)")

@@ -155,6 +155,7 @@ def test_another_task_is_refused(run: tuple[str, Path]) -> None:
     [
         (("--task", "detekt"), "--task is 'detekt'; it can be classify, detect,"),
         (("--task", "pose", "--head.form", "c4"), "--head.form means nothing for --task pose"),
+        (("--task", "detect", "--head.as_base", "true"), "nothing for --head.form fpn"),
         (("--task", "instances", "--head.regions", "0"), "--head.regions is 0"),
         (("--task", "detect", "--head.anchors", "[32, 64]"), "anchors are (32, 64)"),
         (("--task", "detect", "--input.size", "8"), "--input.size is 8; the short side"),

@@ -1,4 +1,4 @@
-"""What is reported where nothing is salient: no perfect score on nothing."""
+"""What is reported where nothing is salient, and the truth that maps are measured against."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from res2net.data.scene import Scene, Scenes
 from res2net.models.card import ModelCard
 from res2net.tasks.saliency import evaluation
 
 
-def measured(monkeypatch: pytest.MonkeyPatch, values: list[int]) -> evaluation.DssScores:
-    """Scores of a network that finds nothing, over maps of one value each."""
+def measured(
+    monkeypatch: pytest.MonkeyPatch, maps: list[Any], side: int = 8
+) -> evaluation.DssScores:
+    """Scores of a network that finds nothing, over files of maps or maps of one value each."""
     monkeypatch.setattr(evaluation, "ready", lambda _: None)
-    empty = torch.zeros(8, 8, dtype=torch.uint8)
+    empty = torch.zeros(side, side, dtype=torch.uint8)
     monkeypatch.setattr(evaluation, "saliency_of", lambda *_, **__: empty)
     part = [
         Scene(
             name=str(i),
-            image=np.zeros((8, 8, 3), np.uint8),
-            salient=np.full((8, 8), value, np.uint8),
+            image=np.zeros((side, side, 3), np.uint8),
+            salient=each if isinstance(each, Path) else np.full((side, side), each, np.uint8),
         )
-        for i, value in enumerate(values)
+        for i, each in enumerate(maps)
     ]
     images = Scenes(name="x", classes=("background", "salient"), train=(), val=part)
     card: Any = ModelCard.__new__(ModelCard)
@@ -46,3 +49,12 @@ def test_nothing_salient_has_no_f_measure(tmp_path: Path, monkeypatch: pytest.Mo
 def test_one_salient_map_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = measured(monkeypatch, [0, 255])
     assert scores.summary()["max_f"] < 0.9
+
+
+def test_the_mean_absolute_error_takes_the_grey_values_of_the_truth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grey = np.repeat(np.array([[0, 100, 129, 200, 255]], np.uint8), 5, axis=0)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    scores = measured(monkeypatch, [tmp_path / "a.png"], side=5)
+    assert scores.scores.mae == pytest.approx(grey.mean() / 255)

@@ -46,6 +46,7 @@ def describe(config: RunConfig, images: Scenes) -> tuple[dict[str, Any], Preproc
         "anchors": list(head.anchors) or None,
         "regions": head.regions,
         "long_side": round(size * LONGEST),
+        "as_base": head.as_base if head.form == "c4" else None,
     }
     return options, Preprocess(size=size, resize=size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
@@ -61,6 +62,7 @@ def build(card: ModelCard, pretrained: str | None) -> FasterRCNN:
         masks=card.task == "instances",
         short_side=card.preprocess.size,
         anchors=anchors and tuple(anchors),
+        as_base=options.pop("as_base", False),  # runs of before do not name it
         pretrained=pretrained,
         norm_layer=norm and norm_by_name(norm),
         **options,

@@ -14,7 +14,6 @@ import numpy as np
 from res2net.errors import UserError
 from res2net.metrics.detections import Detections
 
-LEAST = 0.05  # score from which a box is looked into
 PERSON = 1  # COCO's number of the class
 
 
@@ -67,7 +66,7 @@ def read_boxes(path: Path) -> Boxes:
     try:
         for each in content:
             for row in _rows(each):
-                if row.score >= LEAST and np.isfinite(row.box).all():
+                if np.isfinite([*row.box, row.score]).all():
                     rows[key_of(row.image)].append(row)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError(
@@ -75,7 +74,7 @@ def read_boxes(path: Path) -> Boxes:
             "(image_id, bbox, score)"
         ) from None
     if not rows:
-        raise UserError(f"{path}: holds no box of a score of {LEAST} or more")
+        raise UserError(f"{path}: holds no box")
     return Boxes(origin=path.name, rows=dict(rows))
 
 

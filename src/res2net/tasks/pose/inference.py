@@ -17,6 +17,7 @@ from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Skeleton
 from res2net.drawing.marks import colour_of, draw_boxes, draw_skeleton
 from res2net.heads.pose import PoseNet
+from res2net.heads.precision import at_least_float32
 from res2net.metrics.detections import Detections
 from res2net.metrics.keypoints import oks_nms
 from res2net.tasks.dense.network import Deployed, in_use
@@ -69,7 +70,8 @@ def poses_of(
     sure = found[:, :, 2] > SURE
     means = (found[:, :, 2] * sure).sum(1) / sure.sum(1).clip(1)
     rated = places.scores * means
-    areas = np.array([frame.height**2 for frame in frames]).reshape(-1)
+    aspect = size[1] / size[0]
+    areas = np.array([frame.height**2 * aspect for frame in frames]).reshape(-1)
     kept = oks_nms(found, rated, areas, skeleton.sigmas) if len(found) else np.zeros(0, np.int64)
     return Detections(
         boxes=places.boxes[kept],
@@ -84,6 +86,7 @@ def peaks(heat: Tensor) -> Tensor:
 
     A quarter of a cell towards the higher neighbour, as the paper's base does.
     """
+    heat = at_least_float32(heat)
     h, w = heat.shape[2:]
     top, place = heat.flatten(2).max(2)  # (B, K)
     x, y = place % w, place // w

@@ -15,6 +15,7 @@ from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import normalise
 from res2net.drawing.marks import draw_boxes
 from res2net.heads.dss import SaliencyNet
+from res2net.heads.precision import at_least_float32
 from res2net.tasks.dense.network import Deployed, in_use
 
 SALIENT = 128  # from here on a pixel is shown as salient
@@ -29,15 +30,14 @@ class Fused(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.model(x)[0]
-        return logits.float().sigmoid()
+        return self.model.predicted([at_least_float32(each) for each in self.model(x)])
 
 
 @torch.inference_mode()
 def saliency_of(
     model: SaliencyNet | Deployed, image: Tensor, preprocess: Preprocess, *, precision: str = "auto"
 ) -> Tensor:
-    """uint8 (3, H, W) → uint8 (H, W), on the CPU: the fused map, seen as a square."""
+    """uint8 (3, H, W) → uint8 (H, W), on the CPU: the prediction, seen as a square."""
     net = in_use(model, preprocess, precision, Fused)
     fused = net(as_square(image[None], preprocess.size))
     full = F.interpolate(fused, tuple(image.shape[-2:]), mode="bilinear", align_corners=False)

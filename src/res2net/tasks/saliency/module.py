@@ -65,7 +65,7 @@ class SaliencyModule(pl.LightningModule):
             size = tuple(truth.shape)
             full = [F.interpolate(each.float(), size, mode="bilinear") for each in sides]
             self.val_loss.update(deep_loss(full, truth[None]))
-            seen = (full[0][0, 0].sigmoid() * 255).round().to(torch.uint8)
+            seen = (self.model.predicted(full)[0, 0] * 255).round().to(torch.uint8)
             self.found[index] = measured(seen.cpu().numpy(), (truth * 255).cpu().numpy())
         self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
 

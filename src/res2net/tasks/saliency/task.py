@@ -36,9 +36,8 @@ def describe(config: RunConfig, images: Scenes) -> tuple[dict[str, Any], Preproc
     if size < 32:
         raise UserError(f"--input.size is {size}; it needs at least 32 pixels")
     width = (config.head.channels or SIDES[0].channels) / SIDES[0].channels
-    return {"width": width}, Preprocess(
-        size=size, resize=size, mean=IMAGENET_MEAN, std=IMAGENET_STD
-    )
+    head = {"width": width, "as_base": config.head.as_base}
+    return head, Preprocess(size=size, resize=size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def build(card: ModelCard, pretrained: str | None) -> SaliencyNet:
@@ -46,7 +45,11 @@ def build(card: ModelCard, pretrained: str | None) -> SaliencyNet:
     options = dict(card.options)
     norm = options.pop("norm", None)
     return SaliencyNet(
-        card.network, pretrained=pretrained, norm_layer=norm and norm_by_name(norm), **options
+        card.network,
+        as_base=options.pop("as_base", False),  # runs of before do not name it
+        pretrained=pretrained,
+        norm_layer=norm and norm_by_name(norm),
+        **options,
     )
 
 

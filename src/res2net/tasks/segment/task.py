@@ -35,7 +35,11 @@ def describe(config: RunConfig, images: Scenes) -> tuple[dict[str, Any], Preproc
     size = CROP if config.input.size is None else config.input.size
     if size < 32:
         raise UserError(f"--input.size is {size}; crops need at least 32 pixels")
-    head = {"output_stride": config.head.output_stride, "channels": config.head.channels or 256}
+    head = {
+        "output_stride": config.head.output_stride,
+        "channels": config.head.channels or 256,
+        "as_base": config.head.as_base,
+    }
     return head, Preprocess(size=size, resize=size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
@@ -46,6 +50,7 @@ def build(card: ModelCard, pretrained: str | None) -> DeepLabV3Plus:
     return DeepLabV3Plus(
         card.network,
         len(card.classes),
+        as_base=options.pop("as_base", False),  # runs of before do not name it
         pretrained=pretrained,
         norm_layer=norm and norm_by_name(norm),
         **options,
