@@ -39,14 +39,14 @@ class SaliencyNet(nn.Module):
 
     Args:
         network: a row of the model table.
-        width: factor on the channels of the sides; 1 is the paper's base.
+        channels: of the two deepest sides, the others in proportion; the paper's base has 512.
         options: of ``create_backbone``.
 
     Raises:
         UserError, TypeError, ValueError: what ``create_backbone`` refuses.
     """
 
-    def __init__(self, network: str, *, width: float = 1.0, **options: Any) -> None:
+    def __init__(self, network: str, *, channels: int = SIDES[0].channels, **options: Any) -> None:
         super().__init__()
         names = tuple(side.level for side in reversed(SIDES))
         self.body = create_backbone(network, out_levels=names, output_stride=16, **options)
@@ -54,14 +54,14 @@ class SaliencyNet(nn.Module):
         self.sides = nn.ModuleDict()
         self.joins = nn.ModuleDict()
         for side in SIDES:
-            channels = max(8, round(side.channels * width))
+            own = max(8, round(side.channels * channels / SIDES[0].channels))
             padding = side.kernel // 2
             self.sides[side.level] = nn.Sequential(
-                nn.Conv2d(inputs[side.level], channels, side.kernel, padding=padding),
+                nn.Conv2d(inputs[side.level], own, side.kernel, padding=padding),
                 nn.ReLU(inplace=True),
-                nn.Conv2d(channels, channels, side.kernel, padding=padding),
+                nn.Conv2d(own, own, side.kernel, padding=padding),
                 nn.ReLU(inplace=True),
-                nn.Conv2d(channels, 1, 1),
+                nn.Conv2d(own, 1, 1),
             )
             if side.receives:
                 self.joins[side.level] = _mean_of(1 + len(side.receives))

@@ -35,16 +35,16 @@ def describe(config: RunConfig, images: Scenes) -> tuple[dict[str, Any], Preproc
     size = SIDE if config.input.size is None else config.input.size
     if size < 32:
         raise UserError(f"--input.size is {size}; it needs at least 32 pixels")
-    width = (config.head.channels or SIDES[0].channels) / SIDES[0].channels
-    return {"width": width}, Preprocess(
-        size=size, resize=size, mean=IMAGENET_MEAN, std=IMAGENET_STD
-    )
+    head = {"channels": config.head.channels or SIDES[0].channels}
+    return head, Preprocess(size=size, resize=size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def build(card: ModelCard, pretrained: str | None) -> SaliencyNet:
     """The network that a card describes."""
     options = dict(card.options)
     norm = options.pop("norm", None)
+    if "channels" not in options:  # an older card: its width is a factor on the sides' channels
+        options["channels"] = round(SIDES[0].channels * options.pop("width", 1))
     return SaliencyNet(
         card.network, pretrained=pretrained, norm_layer=norm and norm_by_name(norm), **options
     )
