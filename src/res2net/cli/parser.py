@@ -170,6 +170,11 @@ def given_options(argv: Sequence[str]) -> dict[str, Any]:
     return {**filed, **typed}
 
 
+def typed_options(argv: Iterable[str]) -> list[str]:
+    """The options on a command line, in order, without what its files hold."""
+    return [name for name, _ in _options(list(argv))]
+
+
 def config_files(argv: Sequence[str]) -> list[str]:
     """The values of ``--config``, in order."""
     return [value for name, value in _options(argv) if name == "config"]
