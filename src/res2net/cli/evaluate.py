@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,6 +84,9 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str]) -> None:
     """Evaluate and show the tables."""
     options = read_options(make_parser(), argv)
+    wrong = [scale for scale in options.scales or () if not 0 < scale < math.inf]
+    if wrong:
+        raise UserError(f"--scales holds {wrong[0]:g}; a size must be above 0")
     if not options.data:
         raise UserError("--data is missing; `res2net evaluate --help` explains it")
 

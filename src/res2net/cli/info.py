@@ -105,7 +105,6 @@ def main(argv: Sequence[str]) -> None:
         UserError: no such network, an option that it does not have, or a value out of range.
     """
     options = read_options(make_parser(), argv)
-    check_needs(argv, {name: ("--compare", bool(options.compare)) for name in ("time", "out")})
     given = {name: options[name] for name in VARIANT_OPTIONS if options[name] is not None}
     if options.compare:
         _refuse_one_networks_options([*given, *(["layers"] if options.layers else [])])
@@ -119,6 +118,7 @@ def main(argv: Sequence[str]) -> None:
         return
     if options.name is None:
         raise UserError("name a network, or several: `res2net info --compare A B`")
+    check_needs(argv, {name: ("--compare", False) for name in ("time", "out")})
     try:
         variant = find_variant(options.name, given)
     except (TypeError, ValueError) as error:

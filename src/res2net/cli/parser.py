@@ -60,6 +60,14 @@ class Parser(jsonargparse.ArgumentParser):
             print_config=None,
         )
 
+    def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Any:
+        """As jsonargparse does; a whole number too large for a float is a mistake like others."""
+        try:
+            return super().parse_args(args, *rest, **options)
+        except OverflowError:
+            long = (name for name, value in _options(args or ()) if len(value) > 300)
+            self.error(f"{f'--{name}' if (name := next(long, '')) else 'a number'} is too large")
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the mistake as a ``UserError``."""
         raise UserError(self._in_one_line(message)) from ex
@@ -124,7 +132,9 @@ _TYPES = {
 
 
 def _plain_type_error(text: str) -> str:
-    value = re.search(r"(?:Got|Given) value: (.+)$", text)
+    if "Exceeds the limit" in text:
+        return "is too large"
+    value = re.search(r"(?:Got|Given) value: (.+?)(?: - Expected .*| Given value.*)?$", text)
     got = f", not {value.group(1)!r}" if value else ""
     if found := re.search(r"Literal\[(.+?)\]", text):
         return f"must be one of {found.group(1)}{got}"
