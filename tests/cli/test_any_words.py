@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ HOSTILE = (
         "1e999",
         "-1e999",
         "1e-999",
-        "nan",
+        "nan", ".nan",
         "-inf",
         ".inf",
         "inf",
@@ -84,6 +83,11 @@ HEAVY = (  # where work would begin
 )
 
 
+_settings = settings(
+    max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+
+
 class Reached(BaseException):
     """All that was typed has been read."""
 
@@ -104,11 +108,6 @@ def _options(command: str) -> list[str]:
     return sorted(o for o in parser._option_string_actions if o.startswith("--"))
 
 
-def _positional(command: str) -> bool:
-    parser: argparse.ArgumentParser = importlib.import_module(module_of(command)).make_parser()
-    return any(not action.option_strings for action in parser._actions)
-
-
 def _holds(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     try:
         code = main(words)
@@ -127,10 +126,7 @@ def _holds(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_option_takes_any_value_or_says_why_not(command, capsys):
     pairs = st.tuples(st.sampled_from(_options(command)), st.sampled_from(HOSTILE) | st.text())
 
-    @settings(
-        max_examples=60, deadline=None, derandomize=True, database=None,
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    @_settings
     @given(pairs, st.booleans())
     def holds(pair, joined):
         option, value = pair
@@ -142,5 +138,9 @@ def test_every_option_takes_any_value_or_says_why_not(command, capsys):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_word_is_read_or_refused(command, capsys):
-    for value in HOSTILE:
-        _holds([command, value, *WORDS.get(command, ())[1:]], capsys)
+    @_settings
+    @given(st.sampled_from(HOSTILE) | st.text())
+    def holds(word):
+        _holds([command, word, *WORDS.get(command, ())[1:]], capsys)
+
+    holds()

@@ -47,7 +47,7 @@ def test_help_names_every_engine_and_precision(cli, capsys):
         ((*EXPORT[1:], "--images", "nowhere"), "--images nowhere: no such folder"),
         ((*EXPORT[1:], "--images", "one"), "--images one: 1 image(s) in it; at least 2"),
         ((*EXPORT[1:], *INT8, "-1"), "--max-drop is -1; it is in points and must be"),
-        ((*EXPORT[1:], *INT8, "nan"), "--max-drop is nan; it is in points and must be"),
+        ((*EXPORT[1:], *INT8, ".nan"), "--max-drop is nan; it is in points and must be"),
         (
             (*EXPORT[1:], "--images", "one", "--val_images", "0"),
             "--val_images is 0; it must be at least 1",

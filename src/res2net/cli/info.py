@@ -118,7 +118,7 @@ def main(argv: Sequence[str]) -> None:
         return
     if options.name is None:
         raise UserError("name a network, or several: `res2net info --compare A B`")
-    check_needs(argv, {name: ("--compare", False) for name in ("time", "out")})
+    check_needs(argv, dict.fromkeys(("time", "out"), ("--compare", False)))
     try:
         variant = find_variant(options.name, given)
     except (TypeError, ValueError) as error:

@@ -118,7 +118,9 @@ class Parser(jsonargparse.ArgumentParser):
         if found := re.search(r"argument (\S+): invalid choice: (.+) \(choose from (.+)\)", text):
             return f"{found.group(1)}: must be one of {found.group(3)}, not {found.group(2)}"
         if found := re.search(r'key "([\w.]+)": (.+)$', text):
-            return f"--{found.group(1)}: {_plain_type_error(found.group(2))}"
+            key = found.group(1)
+            name = key if key in self.names() else key.replace("_", "-")
+            return f"--{name}: {_plain_type_error(found.group(2))}"
         return text
 
 
