@@ -81,7 +81,7 @@ def test_nothing_found_at_all_is_no_agreement():
         comparison=_finds([0, 0, 0], [1.0, 1.0, 1.0]),
     )
     assert result.agreement is None
-    assert result.blank.startswith("Nothing is found in any of them, so detections, found again")
+    assert result.blank.startswith("Nothing is found in any of them, so agreement (detections,")
     assert result.as_dict()["agreement"] is None
     assert result.as_dict()["agreed_on"] is None
 

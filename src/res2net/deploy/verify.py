@@ -75,8 +75,8 @@ class Verification:
         if self.found_in:
             return f"Nothing is found in {self.images - self.found_in} of them, which do not count."
         return (
-            f"Nothing is found in any of them, so {self.agreed_on} was not compared: export a "
-            "network that finds something in these images, or give others with --images DIR."
+            f"Nothing is found in any of them, so agreement ({self.agreed_on}) was not measured: "
+            "export a network that finds something in these images, or give others by --images DIR."
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Salience(_Dense):
             fused = self.model(x.requires_grad_())[0].sigmoid()
             heat = weighed(maps[0], fused.sum())
         seen = (0, 0, width, height)
-        label, name = self.classes[-1], self.level_named(level)
+        label, name = "salient", self.level_named(level)
         return Explained(
             heat=placed(self.evidence(heat, label, name), seen, height, width),
             seen=seen,

@@ -88,7 +88,7 @@ class Subject(ABC):
         if not heat.any():
             raise UnexplainedError(
                 f"no evidence: the map of {self.name} at level {level} for class {label} is zero "
-                "throughout; another --level or --class may have some"
+                "throughout; another --level may have some"
             )
         return heat
 
