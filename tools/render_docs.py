@@ -53,6 +53,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     },
     "reproduce-small": of_paper.reproduced_small,
     "reproduce-runtime": of_paper.runtimes,
+    "extra-runtime": of_paper.extra_runtime,
     "claims": of_paper.claims,
 }
 

@@ -81,13 +81,31 @@ class HeadOptions:
         )
 
 
-_HEAD_OPTIONS: dict[TaskName, set[str]] = {
-    "classify": set(),
-    "detect": {"form", "anchors", "regions", "channels", "as_base", "lr_factor"},
-    "instances": {"anchors", "regions", "channels", "lr_factor"},
-    "segment": {"output_stride", "channels", "as_base", "lr_factor"},
-    "saliency": {"channels", "as_base", "lr_factor"},
-    "pose": {"channels", "lr_factor"},
+_CLASSES: tuple[TaskName, ...] = ("classify",)
+_OBJECTS: tuple[TaskName, ...] = ("detect", "instances")
+_HEADS: tuple[TaskName, ...] = (*_OBJECTS, "segment", "saliency", "pose")
+READ_BY: dict[str, tuple[TaskName, ...]] = {  # option → tasks that read it; all read the others
+    "net.global_pool": _CLASSES,
+    "head.form": ("detect",),
+    "head.anchors": _OBJECTS,
+    "head.regions": _OBJECTS,
+    "head.output_stride": ("segment",),
+    "head.channels": _HEADS,
+    "head.as_base": ("detect", "segment", "saliency"),
+    "head.lr_factor": _HEADS,
+    "input.interpolation": _CLASSES,
+    "input.download": _CLASSES,
+    "augment.crop": (*_CLASSES, *_OBJECTS),
+    "augment.crop_scale": (*_CLASSES, *_OBJECTS),
+    "augment.pad": _CLASSES,
+    "augment.color_jitter": _CLASSES,
+    "augment.randaugment": _CLASSES,
+    "augment.randaugment_magnitude": _CLASSES,
+    "augment.random_erasing": _CLASSES,
+    "augment.mixup": _CLASSES,
+    "augment.cutmix": _CLASSES,
+    "train.label_smoothing": _CLASSES,
+    "train.class_weights": _CLASSES,
 }
 
 
@@ -196,9 +214,13 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check(not 0 <= self.seed < 2**32, f"--seed is {self.seed}; it must lie in 0..2^32-1")
         for each in fields(HeadOptions):
-            unread = each.name not in _HEAD_OPTIONS[self.task]
-            strange = unread and getattr(self.head, each.name) != each.default
-            _check(strange, f"--head.{each.name} means nothing for --task {self.task}")
+            tasks = READ_BY[f"head.{each.name}"]
+            strange = self.task not in tasks and getattr(self.head, each.name) != each.default
+            _check(
+                strange,
+                f"--head.{each.name} means nothing for --task {self.task}; it is for --task "
+                f"{', '.join(tasks)}",
+            )
         pyramid = self.task == "detect" and self.head.form == "fpn"
         _check(
             pyramid and self.head.as_base,

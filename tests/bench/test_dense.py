@@ -26,6 +26,11 @@ def test_detectors_have_the_same_weights() -> None:
         assert torch.equal(value, own[name]), name
 
 
+def test_a_task_without_a_loss_is_told() -> None:
+    with pytest.raises(ValueError, match="no loss for task 'depth'"):
+        dense._loss("depth", torch.zeros(1, 3, 64, 64))
+
+
 def test_a_case_that_is_not_there() -> None:
     with pytest.raises(UserError, match="ours bf16 nhwc"):
         dense.make("pose", "torchvision fp32 nchw", batch=1, size=64)

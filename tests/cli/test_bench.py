@@ -18,9 +18,9 @@ def test_an_unknown_subject_is_refused() -> None:
 def test_the_recorded_command_names_no_folder_of_one_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "parity", lambda _: [{"case": "one", "value": 1}])
+    monkeypatch.setattr(bench, "loading", lambda _: [{"case": "one", "value": 1}])
     out = tmp_path / "rows.csv"
-    bench.main(["parity", "--data", "folder:/home/someone/sets/photos", "--out", str(out)])
+    bench.main(["loading", "--data", "folder:/home/someone/sets/photos", "--out", str(out)])
     text = out.read_text()
     assert "rows.csv" in text
     assert "folder:sets/photos" in text

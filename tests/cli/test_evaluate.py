@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
@@ -187,3 +188,11 @@ def test_published_weights_by_a_networks_name(cli, photos, tmp_path, monkeypatch
 def test_published_weights_that_cannot_be_measured(cli, photos, name, message):
     words = ("--data", f"folder:{photos}", "--workers", "0")
     assert cli("evaluate", name, *words).line.startswith(message)
+
+
+def test_a_smoke_runs_report_says_how_many_images_were_measured(tiny_run):
+    report = (tiny_run / "report.md").read_text()
+    whole, measured = re.search(r"(\d+) validation images \((\d+) measured\)", report).groups()
+    per_class = (tiny_run / "per_class.csv").read_text().splitlines()
+    assert int(measured) == sum(int(row.split(",")[1]) for row in per_class[1:])  # class, images
+    assert int(measured) < int(whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import resource
 import subprocess
 import sys
@@ -83,6 +84,10 @@ def _run_fake(monkeypatch, end):
             "res2net: `res2net demo` needs torch: pip install 'res2net[train]'",
         ),
         (ModuleNotFoundError("no", name="onnx"), 2, "res2net: `res2net demo` needs onnx"),
+        (PermissionError(13, "Permission denied", "/a/b"), 2, "res2net: /a/b: Permission denied"),
+        (OSError(36, "File name too long", "x"), 2, "res2net: x: File name too long"),
+        (OSError("no route\nto it"), 2, "res2net: no route to it"),
+        (UserError(f"no {'9' * 5000}"), 2, f"res2net: no {'9' * 60}...{'9' * 20}\n"),
     ],
 )
 def test_exit_codes(monkeypatch, capsys, end, code, line):
@@ -130,6 +135,52 @@ def test_a_reader_that_leaves_is_no_error():
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("where", "code", "err"),
+    [
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        (">&- 2>&- <&-", 0, ""),
+        (">/dev/full", 2, "res2net: the output cannot be written: No space left on device\n"),
+        (">/dev/full 2>/dev/full", 2, ""),
+        (">/dev/full 2>&-", 2, ""),
+    ],
+)
+def test_outputs_that_are_closed_or_full(where, code, err):
+    command = f"{sys.executable} -m res2net models dla60 {where}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, err)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("info", "dla60_res2net"), "28wx4s"),
+        (("models",), "8cx4wx4s"),
+        (("reproduce", "table4"), "6cx24wx4s"),
+        (("models", "n\xf6"), None),
+        (("predict", "\udcff.png"), None),
+        (("study",), "cifar-twins"),
+    ],
+)
+def test_a_terminal_of_ascii(monkeypatch, words, shown):
+    """× is shown as x, what has no likeness as an escape."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    code = main(list(words))
+    assert code == (2 if shown is None else 0)
+    text = (out if shown else err).buffer.getvalue().decode("ascii")
+    assert (
+        shown or words[1].removesuffix(".png").encode("ascii", "backslashreplace").decode()
+    ) in text
+
+
+@pytest.mark.parametrize("words", [("models", "a\0"), ("a\0b",), ("predict", "--out", "\0")])
+def test_a_nul_character_is_one_line(cli, words):
+    assert cli(*words).line.endswith("an argument cannot hold a NUL character")
+
+
 @pytest.mark.parametrize("words", [("--help",), ("models",)])
 def test_the_start_is_fast(words):
     """Processor time, which others on the machine do not lengthen; a second is promised."""
@@ -141,7 +192,7 @@ def test_the_start_is_fast(words):
 
 def test_every_command_has_a_file_and_every_file_a_use():
     room = Path(command_line.__file__).parent
-    helpers = {*("__init__", "bench_engines", "compare", "dense", "main")}
+    helpers = {*("__init__", "bench_engines", "compare", "dense", "main", "meaning")}
     helpers |= {*("parser", "progress", "tables", "targets")}
     assert {path.stem for path in room.glob("*.py")} == helpers | {
         command.replace("-", "_") for command in COMMANDS

@@ -12,6 +12,7 @@ from res2net.data.preprocess import default_preprocess
 from res2net.deploy.pictures import Pictures
 from res2net.deploy.targets import find_target
 from res2net.deploy.verify import Difference, Verification, compare, faults
+from res2net.tasks.dense.deployed import Compared, Comparison
 
 WANTED = np.array([[3.0, 4.0], [0.0, 2.0], [6.0, 0.0]], np.float32)  # classes 1, 1, 0
 
@@ -53,6 +54,41 @@ def test_batches_change_nothing():
     assert result.outputs["logits"].overall == pytest.approx(ratio, rel=1e-6)
     assert result.agreement == (found.argmax(1) == wanted.argmax(1)).mean()
     assert result.eager_top1 is None  # nobody said which class is right
+
+
+def _finds(things: list[int], shares: list[float]) -> Comparison:
+    """A comparison with made-up results for the images in order."""
+
+    def of(wanted, found):
+        return Compared(wanted, found, np.array(shares), np.array(things))
+
+    return Comparison(what="detections, found again", least=0.99, of=of)
+
+
+def test_images_in_which_nothing_is_found_do_not_count():
+    comparison = _finds([0, 4, 2], [0.0, 0.5, 1.0])
+    result = compare(
+        _giving(WANTED), _giving(WANTED), ["boxes"], _pictures(3), comparison=comparison
+    )
+    assert (result.agreement, result.found_in, result.images) == (0.75, 2, 3)
+    assert result.blank == "Nothing is found in 1 of them, which do not count."
+    assert result.as_dict()["found_in"] == 2
+
+
+def test_nothing_found_at_all_is_no_agreement():
+    result = compare(
+        *(_giving(WANTED), _giving(WANTED), ["boxes"], _pictures(3)),
+        comparison=_finds([0, 0, 0], [1.0, 1.0, 1.0]),
+    )
+    assert result.agreement is None
+    assert result.blank.startswith("Nothing is found in any of them, so agreement (detections,")
+    assert result.as_dict()["agreement"] is None
+    assert result.as_dict()["agreed_on"] is None
+
+
+def test_classes_are_found_in_every_image():
+    result = compare(_giving(WANTED), _giving(WANTED), ["logits"], _pictures(3))
+    assert (result.found_in, result.blank) == (3, "")
 
 
 def test_maps_have_no_classes():

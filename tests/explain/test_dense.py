@@ -22,7 +22,7 @@ from res2net.tasks.table import find_dense_task
 CLASSES = ("background", "kite", "ball")
 OPTIONS: dict[str, dict[str, Any]] = {
     "segment": {"channels": 16},
-    "saliency": {"width": 0.1},
+    "saliency": {"channels": 51},
     "detect": {"channels": 16, "long_side": 160},
 }
 
@@ -53,6 +53,7 @@ def test_a_segmenter_is_asked_about_the_pixels_of_a_class() -> None:
     assert found.seen == (0, 0, 120, 80)
     assert found.label in CLASSES
     assert found.level == "c5"
+    subject.evidence = lambda heat, *_: heat  # type: ignore[method-assign]  # zeros for some
     kinds = {subject.explain(image, wanted=k).label: k for k in range(3)}
     assert list(kinds) == list(CLASSES)
     shares = [subject.explain(image, wanted=k).score for k in range(3)]
@@ -70,12 +71,13 @@ def test_the_map_of_a_segmenter_by_hand() -> None:
 
     logits = subject.model(normalise(image[None], subject.card.preprocess))[0]
     hook.remove()
-    part = logits.argmax(0) == 1
-    score = logits[1][part].mean() if part.any() else logits[1].mean()
-    (gradient,) = torch.autograd.grad(score, maps[0])
+    number = int(logits.detach().flatten(1).mean(1).argmax())
+    part = logits.argmax(0) == number
+    (gradient,) = torch.autograd.grad(logits[number][part].mean(), maps[0])
     heat = torch.einsum("c,chw->hw", gradient[0].mean((1, 2)), maps[0][0]).clamp_min(0)
+    assert heat.any()
     wanted = stretched(enlarged(heat[None].detach(), (80, 120)))[0]
-    ours = torch.from_numpy(subject.explain(image, wanted=1).heat)
+    ours = torch.from_numpy(subject.explain(image, wanted=number).heat)
     torch.testing.assert_close(ours, wanted, atol=1e-5, rtol=1e-4)
 
 
@@ -112,6 +114,19 @@ def test_parameters_without_gradients_are_no_hindrance() -> None:
 def test_key_points_are_refused() -> None:
     with pytest.raises(UserError, match="has no class to explain.*`res2net predict` draws them"):
         open_dense("net", "runs/pose", "pose")
+
+
+def test_a_task_of_a_later_version_is_no_detector() -> None:
+    with pytest.raises(UserError, match="unknown task 'depth'; this version has classify, detect"):
+        open_dense("net", "runs/depth", "depth")
+
+
+@pytest.mark.parametrize("task", ["segment", "saliency", "detect"])
+def test_a_map_of_zeros_is_no_evidence(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "weighed", lambda maps, _: torch.zeros_like(maps[:, 0]).detach())
+    subject = dense._SUBJECTS[task]("net", predictor(task))
+    with pytest.raises(UnexplainedError, match="no evidence: the map of net at level c5 for class"):
+        subject.explain(picture())
 
 
 @pytest.mark.parametrize(

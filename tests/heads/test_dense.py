@@ -59,7 +59,7 @@ def test_an_output_stride_that_there_is_not_is_refused() -> None:
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_dss_gives_the_fused_map_and_five_sides(network: str) -> None:
-    model = SaliencyNet(network, width=0.05).eval()
+    model = SaliencyNet(network, channels=26).eval()
     with torch.inference_mode():
         maps = model(torch.rand(1, 3, 70, 90))
     assert [tuple(each.shape) for each in maps] == [(1, 1, 70, 90)] * 6
@@ -117,7 +117,7 @@ def test_deeplab_starts_as_the_papers_base() -> None:
 
 
 def test_dss_learns_in_every_side() -> None:
-    model = SaliencyNet("res2net18", width=0.05).train()
+    model = SaliencyNet("res2net18", channels=26).train()
     torch.stack([each.mean() for each in model(torch.rand(2, 3, 64, 64))]).sum().backward()
     for name, parameter in model.sides.named_parameters():
         assert parameter.grad is not None, name

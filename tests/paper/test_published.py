@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -33,20 +34,47 @@ def test_no_cell_twice():
     assert [place for place, times in places.items() if times > 1] == []
 
 
-@pytest.mark.parametrize(
-    ("item", "network", "metric", "value"),
-    [
-        ("Table 1", "dla60_res2next", "top5_error", 5.86),
-        ("Table 2", "densenet161", "top1_error", 22.35),
-        ("Table 3", "res2net50_14w_8s", "runtime", 172),
-        ("Table 4", "densenet_bc190_40", "params", 25.6),
-        ("Table 7", "res2net50_18w_6s", "mean_iou", 79.1),
-        ("Table 8", "res2net50_14w_8s", "mask_ap_large", 53.4),
-        ("Table 10", "res2net101_26w_4s", "keypoint_ap_medium", 72.0),
-    ],
-)
-def test_cells(item, network, metric, value):
-    assert [r.value for r in published(item, network) if r.metric == metric] == [value]
+def _typed() -> list[tuple[str, str, str, str, str, str, str]]:
+    """Every cell of ``published.txt`` as it is printed: item, label, setting, network, metric."""
+    cells = []
+    item, columns = "", [("", "")]
+    for line in Path(__file__).with_name("published.txt").read_text(encoding="utf-8").splitlines():
+        parts = [part.strip() for part in line.split("/")]
+        if line.startswith("TABLE"):
+            item = parts[0].capitalize()
+            columns = [tuple(part.split()) for part in parts[1:]]
+        elif not line.startswith("#"):
+            *row, printed = parts
+            for (metric, unit), value in zip(columns, printed.split(), strict=True):
+                cells += [(item, *row, metric, unit, value)] if value != "-" else []
+    return cells
+
+
+def test_every_digit_is_the_papers():
+    """Against a second copy, typed from the paper's text; places behind the point count."""
+    typed = _typed()
+    assert len(typed) == 179
+    ours = [
+        (r.item, r.label, r.setting, r.network, r.metric, r.unit, places, r.value)
+        for r, (*_, printed) in zip(PUBLISHED, typed, strict=True)
+        for places in [len(printed.partition(".")[2])]
+    ]
+    assert [(*rest, f"{value:.{places}f}") for *rest, places, value in ours] == typed
+    assert [value for *_, value in ours] == [float(printed) for *_, printed in typed]
+
+
+def test_what_the_authors_repository_adds_to_table_10():
+    """AP by kind of person box, from the README of Res2Net-Pose-Estimation."""
+    assert {(r.network, r.label, r.setting): r.value for r in POSE_README} == {
+        ("resnet50", "ResNet-50", "detector boxes"): 70.4,
+        ("resnet50", "ResNet-50", "ground-truth boxes"): 72.4,
+        ("res2net50_26w_4s", "Res2Net-50", "detector boxes"): 71.5,
+        ("res2net50_26w_4s", "Res2Net-50", "ground-truth boxes"): 73.7,
+        ("resnet101", "ResNet-101", "detector boxes"): 71.4,
+        ("res2net101_26w_4s", "Res2Net-101", "detector boxes"): 72.2,
+        ("res2net101_26w_4s", "Res2Net-101", "ground-truth boxes"): 74.4,
+    }
+    assert {(r.metric, r.unit) for r in POSE_README} == {("keypoint_ap", "%")}
 
 
 def test_every_network_is_in_the_model_table():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from doc_tables.markup import RESULTS, markdown
+from doc_tables.markup import RESULTS, markdown, read_results
 from res2net.paper.claims import CLAIMS
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.paper.published import PUBLISHED, published, tables_of
@@ -112,6 +112,49 @@ def runtimes() -> str:
     files = (RESULTS / "deploy_networks.csv", RESULTS / "reproduce_runtime.csv")
     sheet = runtime_sheet(ITEMS["table3"], read_measured(*files))
     return as_markdown(sheet) if sheet else "Nothing was measured yet.\n"
+
+
+PRESERVED = {  # setting of Table 3 at ResNet-50's complexity → network
+    "48w×2s": "res2net50_48w_2s",
+    "26w×4s": "res2net50_26w_4s",
+    "14w×8s": "res2net50_14w_8s",
+}
+
+
+def extra_runtime() -> str:
+    """Section 4.2.3's "can often be ignored": time over ResNet-50's, printed and measured."""
+    printed = {row.setting: row.value for row in published("Table 3") if row.metric == "runtime"}
+    macs = {name: tally(NETWORKS[name]).macs for name in ("resnet50", *PRESERVED.values())}
+    rows = [
+        (
+            "multiply-adds, counted",
+            *(_times(macs[n] / macs["resnet50"]) for n in PRESERVED.values()),
+        ),
+        ("time, Table 3 (a GPU)", *(_times(printed[s] / printed["64w"]) for s in PRESERVED)),
+    ]
+    measured: list[float] = []
+    for file in ("reproduce_runtime.csv", "native_networks.csv", "gpu_deploy.csv"):
+        cases: dict[str, dict[str, float]] = {}
+        for row in read_results(file):
+            if row["maker"] == "ours" and row["to_resnet50"]:
+                device = row.get("gpu") or f"{row['cores']} cores of {row['cpu']}"
+                case = (
+                    f"{row['engine']} {row['precision']}, batch {row['batch']}, {device} ({file})"
+                )
+                cases.setdefault(case, {})[row["network"]] = float(row["to_resnet50"])
+        for case, ratios in cases.items():
+            found = [ratios.get(network) for network in PRESERVED.values()]
+            measured += [ratio for ratio in found[1:2] if ratio]
+            rows.append((case, *("–" if ratio is None else _times(ratio) for ratio in found)))
+    return (
+        f"{markdown(('over ResNet-50', *PRESERVED), rows)}\nMeasured, 26w×4s takes "
+        f"{_times(min(measured))} to {_times(max(measured))} ResNet-50's time; ratios are medians "
+        "of per-round ratios; the files are in results/.\n"
+    )
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}×"
 
 
 def claims() -> str:

@@ -139,6 +139,8 @@ def _loss(task: str, images: Tensor) -> Callable[[nn.Module], Tensor]:
     if task == "saliency":
         salient = torch.randint(0, 2, (batch, height, width))
         return lambda net: deep_loss(net(images), salient)
+    if task != "pose":
+        raise ValueError(f"no loss for task {task!r}")
     keypoints = len(COCO_PERSON.names)
     heat = torch.rand(batch, keypoints, height // STRIDE, width // STRIDE)
     return lambda net: heat_loss(net(images), heat, torch.ones(batch, keypoints))
@@ -156,6 +158,8 @@ def _boxes(side: int) -> dict[str, Tensor]:
 
 def _ours(task: str, size: int) -> nn.Module:
     options: dict[str, dict[str, Any]] = {
+        "segment": {},
+        "saliency": {},
         "detect": {"form": "fpn", "long_side": size},
         "instances": {"form": "fpn", "long_side": size},
         "pose": {"keypoints": len(COCO_PERSON.names)},
@@ -163,7 +167,7 @@ def _ours(task: str, size: int) -> nn.Module:
     card = ModelCard(
         network=NETWORK,
         task=task,
-        options=options.get(task, {}),
+        options=options[task],
         classes=tuple(map(str, range(CLASSES[task]))),
         preprocess=Preprocess(size=size, resize=size, mean=IMAGENET_MEAN, std=IMAGENET_STD),
     )
@@ -181,7 +185,8 @@ def _torchvision(task: str, size: int) -> nn.Module:
         return net
     from torchvision.models import detection
 
-    kind = "fasterrcnn_resnet50_fpn" if task == "detect" else "maskrcnn_resnet50_fpn"
+    kinds = {"detect": "fasterrcnn_resnet50_fpn", "instances": "maskrcnn_resnet50_fpn"}
+    kind = kinds[task]
     model: nn.Module = getattr(detection, kind)(
         weights=None,
         weights_backbone=None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from res2net.cli.bench_engines import deploy, folder, roofline
+from res2net.cli.meaning import check_meaning
 from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.progress import track
 from res2net.errors import UserError
@@ -25,6 +26,24 @@ SUBJECTS = {
     "evaluators": "COCO's AP beside faster-coco-eval called directly, peaks of heat maps",
     "serve": "a crowd before `res2net serve`: who is answered, who has to come back, p95",
     "parity": "outputs, gradients and statistics beside timm's and torchvision's, same weights",
+}
+MEANS = {  # option → subjects that read it
+    "model": ("deploy", "roofline", "train-step", "loading", "parity"),
+    "batch": ("deploy", "train-step", "loading", "dense"),
+    "size": ("deploy", "roofline", "train-step", "loading", "dense"),
+    "task": ("dense",),
+    "rounds": ("deploy", "roofline", "train-step", "dense", "evaluators"),
+    "makers": ("deploy",),
+    "engines": ("deploy",),
+    "precisions": ("deploy", "roofline"),
+    "chart": ("deploy", "roofline"),
+    "data": ("folder", "loading"),
+    "artifact": ("folder", "serve"),
+    "clients": ("serve",),
+    "requests": ("serve",),
+    "queue": ("serve",),
+    "epochs": ("loading",),
+    "workers": ("loading",),
 }
 EXAMPLES = (
     "res2net bench train-step --model res2net50_26w_4s --batch 8",
@@ -89,6 +108,10 @@ def main(argv: Sequence[str]) -> None:
     measures |= {"dense": dense, "evaluators": evaluators, "serve": serve}
     if options.subject not in measures:
         raise UserError(f"unknown subject {options.subject!r}; it can be {', '.join(measures)}")
+    check_meaning(argv, MEANS, options.subject, "bench {}")
+    for name in ("batch", "size", "rounds", "clients", "requests", "queue", "epochs"):
+        if options[name] is not None and options[name] < 1:
+            raise UserError(f"--{name} is {options[name]}; it must be at least 1")
     if options.batch is None:
         options.batch = {"deploy": 1, "dense": 2}.get(options.subject, 8)
     rows = measures[options.subject](options)
@@ -315,16 +338,13 @@ def serve(options: Any) -> list[dict[str, object]]:
     """A crowd before a server of its own process, on loopback.
 
     Raises:
-        UserError: no target, numbers below 1, or a server that does not start.
+        UserError: no target, or a server that does not start.
     """
     from res2net.bench.serving import figures, measure_target
 
     if not options.artifact:
         raise UserError("--artifact is missing: a run or an artifact to serve")
     numbers = {name: options[name] for name in ("clients", "requests", "queue")}
-    for name, value in numbers.items():
-        if value < 1:
-            raise UserError(f"--{name} is {value}; it must be at least 1")
     model, crowd = measure_target(options.artifact, **numbers)
     print(crowd.line())
     return [figures(model, crowd, **numbers)]

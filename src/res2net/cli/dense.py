@@ -22,21 +22,16 @@ def evaluate(task: str, options: Any, source: str) -> None:
     """Measure and show the table.
 
     Raises:
-        UserError: an option of classifiers; else as ``tasks.dense.evaluate``.
+        UserError: as ``tasks.dense.evaluate``.
     """
     from res2net.tasks.dense.evaluate import evaluate as measure
     from res2net.tasks.table import find_dense_task
 
-    for name in ("size", "workers"):
-        if options[name] is not None:
-            raise UserError(f"--{name} is for classifiers; other networks measure image by image")
     _check_precision(options)
     how: dict[str, Any] = {}
     if options.scales or options.flip:
-        if task != "segment":
-            raise UserError("--scales and --flip are for segmenters")
         how = {"scales": tuple(options.scales or (1.0,)), "turned": options.flip}
-    if boxes := read_boxes_of(task, options.boxes):
+    if boxes := read_boxes_of(options.boxes):
         how["boxes"] = boxes
     scores, folder = measure(
         find_dense_task(task),
@@ -67,12 +62,9 @@ def predict(task: str, options: Any, files: Sequence[Path]) -> None:
     from res2net.tasks.dense.predictor import load
     from res2net.tasks.table import find_dense_task
 
-    for name in ("csv", "sheet"):
-        if options[name]:
-            raise UserError(f"--{name} is for classifiers; this network writes to --out FOLDER")
     _check_precision(options)
     predictor = load(find_dense_task(task), options.target)
-    boxes = read_boxes_of(task, options.boxes)
+    boxes = read_boxes_of(options.boxes)
     folder = options.out or Path("predictions")
     done: list[dict[str, Any]] = []
     lines: list[tuple[str, str]] = []
@@ -116,16 +108,14 @@ def _check_precision(options: Any) -> None:
         )
 
 
-def read_boxes_of(task: str, file: Path | None) -> Any:
+def read_boxes_of(file: Path | None) -> Any:
     """The boxes that ``--boxes`` names; None where it is not given.
 
     Raises:
-        UserError: another task than pose, or a file that is not one of boxes.
+        UserError: a file that is not one of boxes.
     """
     if file is None:
         return None
-    if task != "pose":
-        raise UserError("--boxes is for key-points, which are looked for in them")
     from res2net.tasks.pose.boxes import read_boxes
 
     return read_boxes(file)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from res2net.cli.meaning import check_meaning
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import show
@@ -15,6 +17,14 @@ EXAMPLES = (
     "res2net evaluate runs/cifar/checkpoints/last.ckpt --data cifar100:cifar-100-python.tar.gz",
     "res2net evaluate res2net50_26w_4s --data imagenet:ILSVRC2012   # published weights",
 )
+MEANS = {  # option → tasks whose networks read it
+    "batch": ("classify",),
+    "size": ("classify",),
+    "workers": ("classify",),
+    "scales": ("segment",),
+    "flip": ("segment",),
+    "boxes": ("pose",),
+}
 
 
 def make_parser() -> Parser:
@@ -74,6 +84,9 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str]) -> None:
     """Evaluate and show the tables."""
     options = read_options(make_parser(), argv)
+    wrong = [scale for scale in options.scales or () if not 0 < scale < math.inf]
+    if wrong:
+        raise UserError(f"--scales holds {wrong[0]:g}; a size must be above 0")
     if not options.data:
         raise UserError("--data is missing; `res2net evaluate --help` explains it")
 
@@ -86,12 +99,10 @@ def main(argv: Sequence[str]) -> None:
     from res2net.cli import dense
 
     task = dense.task_of(options.target)
+    check_meaning(argv, MEANS, task, "a network of --task {}")
     if task != "classify":
         dense.evaluate(task, options, str(source))
         return
-    for name in ("scales", "flip", "boxes"):
-        if options[name]:
-            raise UserError(f"--{name} is for networks of another --task than classify")
 
     from res2net.machine import memory_mended_by
     from res2net.tasks.classify.evaluate import evaluate

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from res2net.cli.meaning import check_needs
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.predict import images_in
 from res2net.cli.progress import track
@@ -92,6 +93,7 @@ def main(argv: Sequence[str]) -> None:
             be written.
     """
     options = read_options(make_parser(), argv)
+    check_needs(argv, {name: ("--data", bool(options.data)) for name in ("split", "limit")})
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit is {options.limit}; it must be at least 1")
     if options.data and (options.box or options.mask):
@@ -109,6 +111,11 @@ def main(argv: Sequence[str]) -> None:
     name_apart(subjects, names)
     for subject in subjects:
         subject.level_named(options.level)
+        if options["class"] is not None and subject.card.task == "saliency":
+            raise UserError(
+                f"--class means nothing for {subject.name}, a network of --task saliency; it is "
+                "for classifiers, detectors and segmenters"
+            )
         if subject.structure_only:
             print(f"res2net: note: {subject.name}: {STRUCTURE_ONLY}", file=sys.stderr)
     if options.data:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from res2net.cli.meaning import check_needs
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.errors import UserError
+from res2net.paper.networks import NETWORKS
 
 if TYPE_CHECKING:
     from res2net.deploy.export import Exported
@@ -81,6 +83,13 @@ def main(argv: Sequence[str]) -> None:
 
     from res2net.deploy.export import export
     from res2net.machine import memory_mended_by
+    from res2net.tasks.table import task_of
+
+    logits = options.features is None and task_of(options.target) == "classify"
+    drop = ("--precision int8 and a classifier", options.precision == "int8" and logits)
+    named = options.target in NETWORKS and not Path(options.target).exists()
+    shown = ("a trained network, or --images", not named or options.images is not None)
+    check_needs(argv, {"max-drop": drop, "val_images": shown})
 
     with memory_mended_by("lower --size, or export on a machine with more memory"):
         done = export(
@@ -119,6 +128,8 @@ def summary(done: Exported) -> list[str]:
     lines = [f"verified on {found.images} images: {found.origin}"]
     for name, each in found.outputs.items():
         lines.append(f"  {name}: relative L2 {each.overall:.1e} to PyTorch fp32")
+    if found.blank and done.trained:
+        lines.append(f"  {found.blank}")
     if not done.trained:
         lines.append("  structure only: the weights are random")
     elif found.agreement is not None:

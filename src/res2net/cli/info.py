@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from res2net.cli.compare import compare
-from res2net.cli.parser import Parser, exit_after_help
+from res2net.cli.meaning import check_needs
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import depth, new_table, notation, show
 from res2net.errors import UserError
 from res2net.paper.claims import CLAIMS
@@ -103,9 +104,7 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         UserError: no such network, an option that it does not have, or a value out of range.
     """
-    parser = make_parser()
-    exit_after_help(argv, parser)
-    options = parser.parse_args(list(argv))
+    options = read_options(make_parser(), argv)
     given = {name: options[name] for name in VARIANT_OPTIONS if options[name] is not None}
     if options.compare:
         _refuse_one_networks_options([*given, *(["layers"] if options.layers else [])])
@@ -119,6 +118,7 @@ def main(argv: Sequence[str]) -> None:
         return
     if options.name is None:
         raise UserError("name a network, or several: `res2net info --compare A B`")
+    check_needs(argv, dict.fromkeys(("time", "out"), ("--compare", False)))
     try:
         variant = find_variant(options.name, given)
     except (TypeError, ValueError) as error:

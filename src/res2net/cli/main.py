@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
+import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import res2net
@@ -30,6 +33,8 @@ COMMANDS = {
     "study": "train several networks under one recipe and seeds, row by row",
     "bench": "time training steps and data loading beside other implementations",
 }
+# what a terminal without them is shown
+_PLAIN = {"×": "x", "±": "+-", "−": "-", "–": "-", "²": "^2", "·": "*", "→": "->", "…": "..."}
 EXTRAS = {"serve": "serve"}  # command → what pip installs for it, where it is not "train"
 
 OVERVIEW = """\
@@ -53,6 +58,23 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0, 2 (a mistake of the user's), 130 (stopped)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    settle_streams()
+    try:
+        try:
+            return _carry_out(arguments)
+        finally:
+            sys.stdout.flush()  # what fails now would be a traceback at exit
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        _drop_output()
+        return 0
+    except OSError as error:
+        _drop_output()
+        place = error.filename or "the output cannot be written"
+        _say(_one_line(f"{place}: {error.strerror}" if error.strerror else error))
+        return 2
+
+
+def _carry_out(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         lines = "\n".join(f"  {name:<15} {what}" for name, what in COMMANDS.items())
         print(OVERVIEW.format(commands=lines))
@@ -69,12 +91,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         _say(_one_line(error) or "stopped")
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
+def settle_streams() -> None:
+    """Make output and messages writable: where they are closed, and whatever they can encode."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:  # closed by the caller: no file may get its number
+            with suppress(OSError):
+                os.fstat(number)
+                continue
+            os.open(os.devnull, os.O_RDWR)
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="res2net")
+
+
+def _written_plainly(error: UnicodeError) -> tuple[str, int]:
+    """What a terminal cannot show, in letters that it can: × as x, the rest as escapes."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    escaped = (_PLAIN.get(c, c.encode("ascii", "backslashreplace").decode()) for c in text)
+    return "".join(escaped), error.end
+
+
+codecs.register_error("res2net", _written_plainly)
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere."""
+    with suppress(OSError, ValueError):  # ValueError: a stream without a number, as in tests
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _run(command: str, arguments: Sequence[str]) -> None:
+    for word in (command, *arguments):
+        if "\0" in word:
+            raise UserError(f"{word!r}: an argument cannot hold a NUL character")
     if command not in COMMANDS:
         raise UserError(
             f"unknown command {command!r}.{did_you_mean(command, COMMANDS)} "
@@ -112,11 +167,14 @@ def warnings_as_notes() -> Iterator[None]:
 
 
 def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
+    """The message without line breaks, and without more of a word than anybody reads."""
+    text = " ".join(str(message).split())
+    return re.sub(r"\S{500,}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", text)
 
 
 def _say(message: str) -> None:
-    print(f"res2net: {message}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # nobody can be told
+        print(f"res2net: {message}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

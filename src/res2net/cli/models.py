@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from res2net.cli.parser import Parser, exit_after_help
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import depth, new_table, notation, show
 from res2net.errors import UserError, did_you_mean
 from res2net.paper.networks import NETWORKS, list_models
@@ -46,9 +46,7 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         UserError: none matches.
     """
-    parser = make_parser()
-    exit_after_help(argv, parser)
-    options = parser.parse_args(list(argv))
+    options = read_options(make_parser(), argv)
     names = list_models(options.pattern)
     if not names:
         raise UserError(

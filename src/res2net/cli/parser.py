@@ -60,6 +60,14 @@ class Parser(jsonargparse.ArgumentParser):
             print_config=None,
         )
 
+    def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Any:
+        """As jsonargparse does; a whole number too large for a float is a mistake like others."""
+        try:
+            return super().parse_args(args, *rest, **options)
+        except OverflowError:
+            long = (name for name, value in _options(args or ()) if len(value) > 300)
+            self.error(f"{f'--{name}' if (name := next(long, '')) else 'a number'} is too large")
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the mistake as a ``UserError``."""
         raise UserError(self._in_one_line(message)) from ex
@@ -110,7 +118,9 @@ class Parser(jsonargparse.ArgumentParser):
         if found := re.search(r"argument (\S+): invalid choice: (.+) \(choose from (.+)\)", text):
             return f"{found.group(1)}: must be one of {found.group(3)}, not {found.group(2)}"
         if found := re.search(r'key "([\w.]+)": (.+)$', text):
-            return f"--{found.group(1)}: {_plain_type_error(found.group(2))}"
+            key = found.group(1)
+            name = key if key in self.names() else key.replace("_", "-")
+            return f"--{name}: {_plain_type_error(found.group(2))}"
         return text
 
 
@@ -124,7 +134,9 @@ _TYPES = {
 
 
 def _plain_type_error(text: str) -> str:
-    value = re.search(r"(?:Got|Given) value: (.+)$", text)
+    if "Exceeds the limit" in text:
+        return "is too large"
+    value = re.search(r"(?:Got|Given) value: (.+?)(?: - Expected .*| Given value.*)?$", text)
     got = f", not {value.group(1)!r}" if value else ""
     if found := re.search(r"Literal\[(.+?)\]", text):
         return f"must be one of {found.group(1)}{got}"
@@ -168,6 +180,11 @@ def given_options(argv: Sequence[str]) -> dict[str, Any]:
             filed.update(config_values(Path(value)))
         typed[name] = value
     return {**filed, **typed}
+
+
+def typed_options(argv: Iterable[str]) -> list[str]:
+    """The options on a command line, in order, without what its files hold."""
+    return [name for name, _ in _options(list(argv))]
 
 
 def config_files(argv: Sequence[str]) -> list[str]:

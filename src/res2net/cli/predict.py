@@ -15,6 +15,7 @@ from jsonargparse import Namespace
 from rich.markup import escape
 from rich.table import Table
 
+from res2net.cli.meaning import check_meaning
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
@@ -36,6 +37,15 @@ EXAMPLES = (
     "res2net predict runs/photos a.jpg b.png --json --top 3",
     "res2net predict runs/cells slides/ --out found      # a detector: boxes drawn, and as JSON",
 )
+_HEADS = ("detect", "instances", "segment", "saliency", "pose")
+MEANS = {  # option → tasks whose networks read it
+    "top": ("classify",),
+    "csv": ("classify",),
+    "sheet": ("classify",),
+    "batch": ("classify",),
+    "out": _HEADS,
+    "boxes": ("pose",),
+}
 
 
 def make_parser() -> Parser:
@@ -95,16 +105,14 @@ def main(argv: Sequence[str]) -> None:
 
     task = dense.task_of(options.target)
     if task != "classify":
+        check_meaning(argv, MEANS, task, "a network of --task {}")
         dense.predict(task, options, [f for path in options.images for f in images_in(path)])
         return
-    if options.out or options.boxes:
-        raise UserError(
-            "--out and --boxes are for other networks; a classifier writes --csv and --sheet"
-        )
 
     from res2net.machine import memory_mended_by
 
     predictor = open_target(options.target, options.precision)
+    check_meaning(argv, MEANS, task, "a network of --task {}")
     files = [file for path in options.images for file in images_in(path)]
     with memory_mended_by(f"lower --batch (it is {options.batch})"):
         found = predict(predictor, files, options)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from res2net.cli.info import VARIANT_OPTIONS
+from res2net.cli.meaning import check_needs
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
@@ -78,6 +79,8 @@ def main(argv: Sequence[str]) -> None:
             folder that cannot be written.
     """
     options = read_options(make_parser(), argv)
+    measured = ("--measure true", options.measure)
+    check_needs(argv, dict.fromkeys(("images", "size", "seed"), measured))
     if options.images < 1:
         raise UserError(f"--images is {options.images}; it must be at least 1")
     given = {name: options[name] for name in VARIANT_OPTIONS if options[name] is not None}

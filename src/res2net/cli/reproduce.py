@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from res2net.cli.meaning import check_needs
 from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
@@ -81,7 +82,7 @@ def main(argv: Sequence[str]) -> None:
     """
     options = read_options(make_parser(), argv)
     items = find_items(options.item)
-    check(options, items)
+    check(argv, options, items)
     command = shlex.join(["res2net", "reproduce", *portable(argv)])
     out = options.out or OUT
     results = options.results or out / "results.csv"
@@ -105,23 +106,33 @@ def times_of(results: Path) -> Path:
     return results.with_name(f"{results.stem}_runtime.csv")
 
 
-def check(options: Any, items: Sequence[Item]) -> None:
+def check(argv: Sequence[str], options: Any, items: Sequence[Item]) -> None:
     """Options that need each other, or exclude each other.
 
     Raises:
         UserError: the first mistake.
     """
     kinds = {item.figure for item in items}
-    pairs = {"activation", "segment", "saliency"}
-    for given, name, fits in (
-        (options.images, "images", len(items) == 1 and kinds <= pairs),
-        (options.runs, "--runs", len(items) == 1 and kinds <= pairs),
-        (options.networks, "--networks", kinds == {"block"}),
-        (options.plan, "--plan", options.scale == "full"),
-    ):
-        if given and not fits:
-            where = {"--plan": "--scale full", "--networks": "fig2 and fig3"}
-            raise UserError(f"{name}: for {where.get(name, 'one of fig4, fig6 and fig7')}")
+    pair = len(items) == 1 and kinds <= {"activation", "segment", "saliency"}
+    drawn = bool(options.scale or options.out)
+    plans = options.plan or options.data_root is None
+    trains = options.scale == "small" or (options.scale == "full" and not plans)
+    if options.images and not (pair and drawn):
+        raise UserError("images: for one of fig4, fig6 and fig7, with --out or --scale")
+    full = ("--scale full", options.scale == "full")
+    runs = any(item.name == "table3" for item in items) and options.scale == "small"
+    training = ("--scale small, or --scale full with --data-root", trains)
+    needs = {
+        "runs": ("one of fig4, fig6 and fig7, with --out or --scale", pair and drawn),
+        "networks": ("fig2 or fig3, with --out or --scale", kinds == {"block"} and drawn),
+        "plan": full,
+        "rate": full,
+        "rounds": ("table3 --scale small", runs),
+        "threads": training,
+        "workers": training,
+        "data-root": ("--scale", bool(options.scale) or (pair and drawn)),
+    }
+    check_needs(argv, needs)
     for name in ("rounds", "threads"):
         if options[name] is not None and options[name] < 1:
             raise UserError(f"--{name} is {options[name]}; it must be at least 1")

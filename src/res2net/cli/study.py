@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from res2net.cli.meaning import check_needs
 from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
@@ -51,7 +52,11 @@ def make_parser() -> Parser:
 
 def main(argv: Sequence[str]) -> None:
     """Run a study, or list them."""
-    options = read_options(make_parser(), argv)
+    parser = make_parser()
+    options = read_options(parser, argv)
+    named = ("the name of a study", options.name is not None)
+    check_needs(argv, dict.fromkeys(parser.names(), named))
+    check_needs(argv, {"results": ("a study without --trial", not options.trial)})
     from res2net.studies.table import find_study
 
     if options.name is None:

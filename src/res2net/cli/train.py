@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from jsonargparse import Namespace
 
+from res2net.cli.meaning import check_run
 from res2net.cli.parser import (
     Parser,
     add_fields,
@@ -131,6 +132,7 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
             },
         }
     )
+    check_run(argv, config, saved=_saved_config(given) if options.resume else Path())
     if source.guessed:
         print(f"{source.path}: taken for {source.format} data")
     usual = Path("runs") / f"{options.model}-{source.format}"
@@ -165,10 +167,14 @@ def recipe_defaults(name: str, given: dict[str, Any], *, usual_size: int) -> dic
 def _with_saved_config(argv: list[str]) -> list[str]:
     """``--resume`` takes the configuration of its run, unless it is given another."""
     given = given_options(argv)
-    saved = Path(str(given.get("out", ""))) / "config.yaml"
+    saved = _saved_config(given)
     if "resume" in given and "config" not in given and "out" in given and saved.is_file():
         return ["--config", str(saved), *argv]
     return argv
+
+
+def _saved_config(given: dict[str, Any]) -> Path:
+    return Path(str(given.get("out", ""))) / "config.yaml"
 
 
 def _config_first(argv: Sequence[str]) -> list[str]:

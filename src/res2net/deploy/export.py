@@ -82,7 +82,7 @@ def export(
     _check_out(out)
     if val_images is not None and val_images < 1:
         raise UserError(f"--val_images is {val_images}; it must be at least 1")
-    if max_drop < 0:
+    if not max_drop >= 0:
         raise UserError(f"--max-drop is {max_drop:g}; it is in points and must be at least 0")
     subject = open_subject(name, target, size=size, features=features)
     if dynamic_batch and _rows_vary(subject):

@@ -93,6 +93,8 @@ def _verdict(comparison: Comparison, target: Target, found: Verification) -> lis
     lines = [
         f"Compared with PyTorch in fp32, nothing folded, on {found.images} images ({found.origin})."
     ]
+    if found.blank:
+        lines.append(found.blank)
     if found.agreement is not None:
         least = target.agreement if comparison.least is None else comparison.least
         needed = f" (needed: {100 * least:.0f} %)" if least else ""

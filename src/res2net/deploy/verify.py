@@ -31,7 +31,7 @@ Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, la
 def compare_classes(wanted: Outputs, found: Outputs) -> Compared:
     """Whether an image keeps its top-1 class."""
     same = wanted[0].argmax(1) == found[0].argmax(1)
-    return Compared(wanted, found, same.astype(np.float64))
+    return Compared(wanted, found, same.astype(np.float64), np.ones(len(same), np.int64))
 
 
 TOP1 = Comparison(what="top-1 class", least=None, of=compare_classes)
@@ -52,10 +52,13 @@ class Verification:
     images: int
     origin: str  # of the images
     outputs: dict[str, Difference]
-    agreement: float | None  # 0..1, share that says what eager says; None for maps of a backbone
+    agreement: float | None  # 0..1, share that says what eager says; None: nothing to agree on
     eager_top1: float | None  # percent, accuracy of eager on these images; None without labels
     exported_top1: float | None  # percent
     agreed_on: str = TOP1.what  # what ``agreement`` is a share of
+    found_in: int | None = (
+        None  # images in which either finds anything; None for maps of a backbone
+    )
 
     @property
     def drop(self) -> float | None:
@@ -63,6 +66,18 @@ class Verification:
         if self.eager_top1 is None or self.exported_top1 is None:
             return None
         return self.eager_top1 - self.exported_top1
+
+    @property
+    def blank(self) -> str:
+        """A sentence where images in which nothing is found say little; "" where there are none."""
+        if self.found_in is None or self.found_in == self.images:
+            return ""
+        if self.found_in:
+            return f"Nothing is found in {self.images - self.found_in} of them, which do not count."
+        return (
+            f"Nothing is found in any of them, so agreement ({self.agreed_on}) was not measured: "
+            "export a network that finds something in these images, or give others by --images DIR."
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, for ``model.json``."""
@@ -73,6 +88,7 @@ class Verification:
             "relative_l2_worst_image": {name: each.worst for name, each in self.outputs.items()},
             "agreement": self.agreement,
             "agreed_on": None if self.agreement is None else self.agreed_on,
+            "found_in": self.found_in,
             "top1_eager": self.eager_top1,
             "top1_exported": self.exported_top1,
         }
@@ -123,6 +139,7 @@ class _Tally:
     errors: list[npt.NDArray[np.float64]] = field(default_factory=list)  # (outputs, B) squared
     norms: list[npt.NDArray[np.float64]] = field(default_factory=list)  # (outputs, B) squared
     agree: float = 0
+    found_in: int = 0
     right: int = 0  # of eager
     exported_right: int = 0
 
@@ -131,8 +148,9 @@ class _Tally:
     ) -> None:
         wanted, found = list(wanted), list(found)
         if self.comparison is not None:
-            wanted, found, shares = self.comparison.of(wanted, found)
-            self.agree += float(shares.sum())
+            wanted, found, shares, things = self.comparison.of(wanted, found)
+            self.agree += float(shares[things > 0].sum())
+            self.found_in += int((things > 0).sum())
         pairs = list(zip(wanted, found, strict=True))
         assert all(a.shape == b.shape for a, b in pairs)
         self.errors.append(np.stack([_squares(b.astype(np.float64) - a) for a, b in pairs]))
@@ -156,8 +174,9 @@ class _Tally:
                 )
                 for name, error, norm in zip(self.names, errors, norms, strict=True)
             },
-            agreement=self.agree / self.images if self.comparison else None,
+            agreement=self.agree / self.found_in if self.found_in else None,
             agreed_on=self.comparison.what if self.comparison else "",
+            found_in=self.found_in if self.comparison else None,
             eager_top1=100 * self.right / self.images if labelled else None,
             exported_top1=100 * self.exported_right / self.images if labelled else None,
         )

@@ -39,7 +39,7 @@ def open_dense(name: str, target: str, task: str) -> Subject:
             "saliency run"
         )
     predictor = load(find_dense_task(task), target)
-    return {"segment": Segmenter, "saliency": Salience}.get(task, Detector)(name, predictor)
+    return _SUBJECTS[task](name, predictor)
 
 
 class _Dense(Subject):
@@ -68,12 +68,13 @@ class Segmenter(_Dense):
             score = logits[number][part].mean() if part.any() else logits[number].mean()
             heat = weighed(maps[0], score)
         seen = (0, 0, width, height)
+        label, name = self.classes[number], self.level_named(level)
         return Explained(
-            heat=placed(heat, seen, height, width),
+            heat=placed(self.evidence(heat, label, name), seen, height, width),
             seen=seen,
-            label=self.classes[number],
+            label=label,
             score=float(shares[number]),
-            level=self.level_named(level),
+            level=name,
             meaning="share of the pixels",
         )
 
@@ -98,12 +99,13 @@ class Salience(_Dense):
             fused = self.model(x.requires_grad_())[0].sigmoid()
             heat = weighed(maps[0], fused.sum())
         seen = (0, 0, width, height)
+        label, name = "salient", self.level_named(level)
         return Explained(
-            heat=placed(heat, seen, height, width),
+            heat=placed(self.evidence(heat, label, name), seen, height, width),
             seen=seen,
-            label=self.classes[-1],
+            label=label,
             score=float(fused.detach().mean()),
-            level=self.level_named(level),
+            level=name,
             meaning="mean of the map",
         )
 
@@ -130,12 +132,13 @@ class Detector(_Dense):
         ((inner_h, inner_w), padded), *_ = sizes
         full = enlarged(heat, (padded[0], padded[1]))[:, :inner_h, :inner_w]
         seen = (0, 0, width, height)
+        label, name = self.classes[number], self.level_named(level)
         return Explained(
-            heat=placed(full, seen, height, width),
+            heat=placed(self.evidence(full, label, name), seen, height, width),
             seen=seen,
-            label=self.classes[number],
+            label=label,
             score=float(score.detach()),
-            level=self.level_named(level),
+            level=name,
             meaning="score of the surest box",
         )
 
@@ -149,6 +152,14 @@ class Detector(_Dense):
             raise UnexplainedError(f"{self.name} finds no box{what} to explain in the image")
         best = int(scores.argmax())
         return scores[best], int(labels[best]) if wanted is None else wanted
+
+
+_SUBJECTS: dict[str, type[_Dense]] = {
+    "detect": Detector,
+    "instances": Detector,
+    "segment": Segmenter,
+    "saliency": Salience,
+}
 
 
 @contextmanager

@@ -79,6 +79,19 @@ class Subject(ABC):
         except ValueError as error:
             raise UserError(f"--level: {error} ({self.name})") from None
 
+    def evidence(self, heat: Tensor, label: str, level: str) -> Tensor:
+        """The same map.
+
+        Raises:
+            UnexplainedError: it is zero throughout.
+        """
+        if not heat.any():
+            raise UnexplainedError(
+                f"no evidence: the map of {self.name} at level {level} for class {label} is zero "
+                "throughout; another --level may have some"
+            )
+        return heat
+
     @abstractmethod
     def explain(
         self, image: Tensor, *, wanted: int | None = None, level: str | None = None
@@ -114,10 +127,11 @@ class Classifier(Subject):
         )
         height, width = image.shape[-2:]
         seen = seen_part(height, width, self.card.preprocess.resize, self.card.preprocess.size)
+        label = self.classes[found.classes[0]]
         return Explained(
-            heat=placed(found.maps, seen, height, width),
+            heat=placed(self.evidence(found.maps, label, found.level), seen, height, width),
             seen=seen,
-            label=self.classes[found.classes[0]],
+            label=label,
             score=found.probabilities[0],
             level=found.level,
         )

@@ -43,7 +43,7 @@ class SaliencyNet(nn.Module):
 
     Args:
         network: a row of the model table.
-        width: factor on the channels of the sides; 1 is the paper's base.
+        channels: of the two deepest sides, the others in proportion; the paper's base has 512.
         as_base: start values and prediction of the paper's base: convolutions of the sides from
             normal draws (deviation 0.01, bias 0); predicted is the mean of the fused map, c4, c3
             and c2, stretched to 0..1. Without, as runs of before have it: the fused map.
@@ -54,7 +54,12 @@ class SaliencyNet(nn.Module):
     """
 
     def __init__(
-        self, network: str, *, width: float = 1.0, as_base: bool = True, **options: Any
+        self,
+        network: str,
+        *,
+        channels: int = SIDES[0].channels,
+        as_base: bool = True,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.as_base = as_base
@@ -64,14 +69,14 @@ class SaliencyNet(nn.Module):
         self.sides = nn.ModuleDict()
         self.joins = nn.ModuleDict()
         for side in SIDES:
-            channels = max(8, round(side.channels * width))
+            own = max(8, round(side.channels * channels / SIDES[0].channels))
             padding = side.kernel // 2
             self.sides[side.level] = nn.Sequential(
-                nn.Conv2d(inputs[side.level], channels, side.kernel, padding=padding),
+                nn.Conv2d(inputs[side.level], own, side.kernel, padding=padding),
                 nn.ReLU(inplace=True),
-                nn.Conv2d(channels, channels, side.kernel, padding=padding),
+                nn.Conv2d(own, own, side.kernel, padding=padding),
                 nn.ReLU(inplace=True),
-                nn.Conv2d(channels, 1, 1),
+                nn.Conv2d(own, 1, 1),
             )
             if side.receives:
                 self.joins[side.level] = _mean_of(1 + len(side.receives))

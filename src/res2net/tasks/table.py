@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from res2net.config import TaskName
 from res2net.errors import UserError
@@ -46,7 +46,7 @@ def find_dense_task(name: str) -> DenseTask:
     """The row of a task that marks what is in an image.
 
     Raises:
-        ValueError: no such task.
+        UserError: no such task, as a file of a later version may name one.
     """
     if name in ("detect", "instances"):
         from res2net.tasks.detect.task import DETECT, INSTANCES
@@ -64,7 +64,7 @@ def find_dense_task(name: str) -> DenseTask:
         from res2net.tasks.pose.task import POSE
 
         return POSE
-    raise ValueError(f"no task {name!r} beyond classification")
+    raise UserError(f"unknown task {name!r}; this version has {', '.join(get_args(TaskName))}")
 
 
 def task_of(target: str) -> str:

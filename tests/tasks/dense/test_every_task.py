@@ -55,6 +55,10 @@ def test_a_run_leaves_everything(run: tuple[str, Path]) -> None:
     sizes = {row["size"] for row in rows}
     assert sizes == {"small", "medium", "large"}
     assert "Small is below 32² = 1,024 pixels" in (folder / "report.md").read_text()
+    assert (
+        "validation images, 8 of them measured; recipe smoke" in (folder / "report.md").read_text()
+    )
+    assert "| images measured | 8 |" in (folder / "report.md").read_text()
     assert "val/" in (folder / "metrics.csv").read_text().partition("\n")[0]
 
 

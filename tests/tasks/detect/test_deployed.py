@@ -80,5 +80,6 @@ def test_detections_are_matched_by_place_and_class() -> None:
     np.testing.assert_allclose(result.found[1], result.wanted[1])
     np.testing.assert_allclose(result.found[0] - result.wanted[0], 0.01, atol=1e-5)
     nothing = [each[:0] for each in found]
-    assert compare(nothing, nothing).shares.tolist() == [1.0]
-    assert compare([boxes, scores, labels], nothing).shares.tolist() == [0.0]
+    assert compare(nothing, nothing).things.tolist() == [0]
+    one_sided = compare([boxes, scores, labels], nothing)
+    assert (one_sided.shares.tolist(), one_sided.things.tolist()) == ([0.0], [3])

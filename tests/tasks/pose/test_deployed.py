@@ -44,4 +44,5 @@ def test_the_share_of_sure_key_points_that_stay() -> None:
     found[0, 0] = np.roll(wanted[0, 0], 1, axis=1)  # a cell further: near
     found[0, 1] = np.roll(wanted[0, 1], 3, axis=1)  # gone
     found[0, 2] = np.roll(wanted[0, 2], 3, axis=1)
-    assert compare([wanted], [found]).shares.tolist() == [0.5, 1.0]  # in the second none is sure
+    result = compare([wanted], [found])
+    assert (result.shares[0], result.things.tolist()) == (0.5, [2, 0])  # none is sure

@@ -42,4 +42,7 @@ def test_the_share_of_pixels_of_one_class() -> None:
     wanted[0, 1, 0] = 1  # the upper row is of class 1
     found = wanted.copy()
     found[0, 1, 0, 0] = -1
-    assert compare([wanted], [found]).shares.tolist() == [0.75]
+    result = compare([wanted], [found])
+    assert (result.shares.tolist(), result.things.tolist()) == ([0.75], [3])
+    plain = np.zeros_like(wanted)
+    assert compare([plain], [plain]).things.tolist() == [0]  # one class everywhere

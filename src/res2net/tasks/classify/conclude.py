@@ -65,7 +65,7 @@ def conclude(
     write_report(
         run,
         title=f"{card.network} on {job.images.name}",
-        facts=facts(run, job, card, model, history),
+        facts=facts(run, job, card, model, history, evaluation.count),
         evaluation=evaluation,
         history=history,
         pictures=pictures,
@@ -104,14 +104,20 @@ def draw_all(
     return [*pictures, "confusion.png", "calibration.png", "mistakes.png"]
 
 
-def facts(run: Path, job: Job, card: ModelCard, model: Network, history: History) -> dict[str, str]:
-    """What the report says about the run, besides its scores."""
+def facts(
+    run: Path, job: Job, card: ModelCard, model: Network, history: History, measured: int
+) -> dict[str, str]:
+    """What the report says about the run, besides its scores.
+
+    Args:
+        measured: validation images.
+    """
     images = job.images
     return {
         "network": f"{card.network} {card.options or ''}".strip(),
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
-        "data": f"{card.data}: {len(images.train)} training, {len(images.val)} validation images, "
-        f"{len(images.classes)} classes",
+        "data": f"{card.data}: {len(images.train)} training, {len(images.val)} validation images "
+        f"({measured} measured), {len(images.classes)} classes",
         "validated on": part_of(images.validation),
         "weights": described(job.select, history, job.monitor, images.validation),
         "input": f"{card.preprocess.size}x{card.preprocess.size} pixels",

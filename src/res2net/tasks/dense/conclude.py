@@ -55,7 +55,8 @@ def conclude(
     lines = [f"| {what} | {figure} |" for what, figure in scores.table()]
     facts = (
         f"{card.network} under {task.head}, {parameters:,} parameters; {card.data}: "
-        f"{len(job.images.train)} training and {len(job.images.val)} validation images; "
+        f"{len(job.images.train)} training and {len(job.images.val)} validation images, "
+        f"{scores.images} of them measured; "
         f"recipe {card.recipe}, {card.preprocess.size} pixels.\n\n"
         f"Validated on {part_of(job.images.validation)}. Weights: "
         f"{described(job.select, history, job.monitor, job.images.validation)}."

@@ -31,6 +31,7 @@ class Compared(NamedTuple):
     wanted: Outputs
     found: Outputs  # of the same shapes
     shares: npt.NDArray[np.float64]  # (B,) 0..1, how much of what eager says is said again
+    things: npt.NDArray[np.int64]  # (B,) what either finds; where it is 0 the share means nothing
 
 
 @dataclass(frozen=True, kw_only=True)

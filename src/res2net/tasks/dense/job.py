@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import torch
@@ -102,14 +102,15 @@ def describe(task: DenseTask, config: RunConfig, images: Scenes) -> ModelCard:
     """
     net = config.net
     head, preprocess = task.describe(config, images)
-    given = {
+    body = {
         "drop_path": net.drop_path or None,
         "first_block": net.first_block,
         "zero_init": net.zero_init,
         "norm": None if net.norm == "batch" else net.norm,
-        **head,
         **net.variant(),
     }
+    assert head.keys().isdisjoint(f.name for f in fields(net)), "one name for head and backbone"
+    given = {**head, **body}
     return ModelCard(
         network=config.model,
         task=task.name,

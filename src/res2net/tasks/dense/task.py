@@ -29,6 +29,10 @@ class Scores(Protocol):
     """What a measurement found."""
 
     @property
+    def images(self) -> int:
+        """How many images were measured."""
+
+    @property
     def headline(self) -> str:
         """The figure that counts, in words."""
 

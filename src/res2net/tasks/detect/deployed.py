@@ -173,7 +173,8 @@ def compare(wanted: Outputs, found: Outputs) -> Compared:
     return Compared(
         [each[a][None] for each in wanted],
         [each[b][None] for each in found],
-        np.array([2 * len(pairs) / total if total else 1.0]),
+        np.array([2 * len(pairs) / max(total, 1)]),
+        np.array([total]),
     )
 
 

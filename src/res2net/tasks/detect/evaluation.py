@@ -48,6 +48,7 @@ class DetectScores:
     kinds: dict[Kind, CocoScores]  # of boxes and, of Mask R-CNN, masks; the last one counts
     voc: VocScores | None  # where the data are VOC's
     classes: tuple[str, ...]
+    images: int  # measured
     seen: list[Seen]
 
     @property
@@ -76,7 +77,7 @@ class DetectScores:
 
     def table(self) -> list[tuple[str, str]]:
         """(what, figure) for people."""
-        rows = []
+        rows = [("images measured", f"{self.images:,}")]
         for kind, scores in self.kinds.items():
             of = "masks: " if kind == "segm" else "boxes: " if len(self.kinds) > 1 else ""
             rows += [(f"{of}{_NAMES[name]}", _percent(v)) for name, v in scores.stats.items()]
@@ -148,6 +149,7 @@ def measure(
         kinds=scores_of(scenes, found, card.classes, masks=marks == "masks"),
         voc=voc_scores(scenes, found, card.classes) if images.voc_metric else None,
         classes=card.classes,
+        images=len(scenes),
         seen=seen,
     )
 

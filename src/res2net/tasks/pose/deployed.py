@@ -65,13 +65,12 @@ def views(image: Tensor, objects: Objects | None, card: ModelCard, size: Size) -
 
 
 def compare(wanted: Outputs, found: Outputs) -> Compared:
-    """The share of eager's sure key-points that are found within a cell; 1 where none is sure."""
+    """The share of eager's sure key-points that are found within a cell."""
     a, b = (peaks(torch.from_numpy(each[0])).numpy() for each in (wanted, found))  # (B, K, 3)
     sure = a[:, :, 2] > SURE
     near = np.linalg.norm(a[:, :, :2] - b[:, :, :2], axis=2) <= NEAR
     counts = sure.sum(1)
-    shares = np.where(counts, (sure & near).sum(1) / counts.clip(1), 1.0)
-    return Compared(wanted, found, shares)
+    return Compared(wanted, found, (sure & near).sum(1) / counts.clip(1), counts)
 
 
 DEPLOYMENT = Deployment(

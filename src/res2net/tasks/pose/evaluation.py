@@ -50,6 +50,7 @@ class PoseScores:
     boxes: str  # where the boxes came from: figures with marked and with detected ones differ
     near: dict[str, tuple[float, int]]  # size → mean OKS of its objects in percent, their number
     skeleton: Skeleton
+    images: int  # measured
     seen: list[Seen]
 
     @property
@@ -63,7 +64,7 @@ class PoseScores:
 
     def table(self) -> list[tuple[str, str]]:
         """(what, figure) for people."""
-        rows = [("boxes", self.boxes)]
+        rows = [("images measured", f"{self.images:,}"), ("boxes", self.boxes)]
         rows += [(_NAMES[name], _percent(value)) for name, value in self.scores.stats.items()]
         for size, (value, count) in self.near.items():
             rows.append((f"mean OKS of {size} objects ({count:,})", f"{value:.2f} %"))
@@ -130,6 +131,7 @@ def measure(
         boxes="in the marked boxes" if boxes is None else f"in the boxes of {boxes.origin}",
         near=nearness(scenes, found, skeleton),
         skeleton=skeleton,
+        images=len(scenes),
         seen=seen,
     )
 

@@ -40,8 +40,11 @@ def views(image: Tensor, objects: Objects | None, card: ModelCard, size: Size) -
 def compare(wanted: Outputs, found: Outputs) -> Compared:
     """The share of pixels on the same side of the threshold from which one is shown."""
     least = SALIENT / 255
-    same = (wanted[0] >= least) == (found[0] >= least)  # (B, 1, S, S)
-    return Compared(wanted, found, same.mean(axis=(1, 2, 3), dtype=np.float64))
+    a, b = wanted[0] >= least, found[0] >= least  # (B, 1, S, S)
+    places = (1, 2, 3)
+    return Compared(
+        wanted, found, (a == b).mean(axis=places, dtype=np.float64), (a | b).sum(axis=places)
+    )
 
 
 DEPLOYMENT = Deployment(

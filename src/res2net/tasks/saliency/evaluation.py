@@ -37,6 +37,7 @@ class DssScores:
 
     scores: SaliencyScores
     by_size: dict[str, tuple[int, SaliencyScores]]  # images by the size of what is salient
+    images: int  # measured
     seen: list[Seen]
 
     @property
@@ -65,6 +66,7 @@ class DssScores:
         """(what, figure) for people."""
         scores = self.scores
         rows = [
+            ("images measured", f"{self.images:,}"),
             ("max F-measure (β² = 0.3)", NOTHING if self.max_f is None else f"{self.max_f:.4f}"),
             ("mean absolute error", f"{scores.mae:.4f}"),
         ]
@@ -121,6 +123,7 @@ def measure(
     metric = SaliencyMetric(structure=find_spec("py_sod_metrics") is not None)
     sizes = {size: (0, SaliencyMetric()) for size in SIZES}
     seen: list[Seen] = []
+    measured = 0
     for image, target, index in each_sample(
         SceneDataset(part, "salient", 2, as_it_is, skip_bad=skip_bad), limit, track
     ):
@@ -130,6 +133,7 @@ def measure(
         grey = salient_map(source)  # F cuts it at 128, the mean absolute error takes it as it is
         found = saliency_of(model, image, card.preprocess, precision=precision)
         metric.update(found.numpy(), grey)
+        measured += 1
         area = float((truth > 0).sum())
         if area:
             size = list(SIZES)[int(size_index(np.array([area]))[0])]
@@ -145,4 +149,4 @@ def measure(
     by_size = {size: (count, own.compute()) for size, (count, own) in sizes.items() if count}
     if not by_size:
         warnings.warn("nothing is salient in any map that was measured: no F-measure", stacklevel=2)
-    return DssScores(scores=scores, by_size=by_size, seen=seen)
+    return DssScores(scores=scores, by_size=by_size, images=measured, seen=seen)

@@ -35,8 +35,8 @@ def describe(config: RunConfig, images: Scenes) -> tuple[dict[str, Any], Preproc
     size = SIDE if config.input.size is None else config.input.size
     if size < 32:
         raise UserError(f"--input.size is {size}; it needs at least 32 pixels")
-    width = (config.head.channels or SIDES[0].channels) / SIDES[0].channels
-    head = {"width": width, "as_base": config.head.as_base}
+    channels = config.head.channels or SIDES[0].channels
+    head = {"channels": channels, "as_base": config.head.as_base}
     return head, Preprocess(size=size, resize=size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
@@ -44,6 +44,8 @@ def build(card: ModelCard, pretrained: str | None) -> SaliencyNet:
     """The network that a card describes."""
     options = dict(card.options)
     norm = options.pop("norm", None)
+    if "channels" not in options:  # an older card: its width is a factor on the sides' channels
+        options["channels"] = round(SIDES[0].channels * options.pop("width", 1))
     return SaliencyNet(
         card.network,
         as_base=options.pop("as_base", False),  # runs of before do not name it

@@ -34,6 +34,7 @@ class SegmentScores:
     scores: SegmentationScores
     classes: tuple[str, ...]
     palette: Palette
+    images: int  # measured
     seen: Seen
 
     @property
@@ -57,6 +58,7 @@ class SegmentScores:
         """(what, figure) for people."""
         scores = self.scores
         rows = [
+            ("images measured", f"{self.images:,}"),
             ("mean IoU", _percent(self.mean_iou)),
             ("pixels right", f"{scores.pixel_accuracy:.2f} %"),
         ]
@@ -116,19 +118,23 @@ def measure(
     ready(model)
     metric = SegmentationMetric(len(images.classes))
     seen: Seen = []
+    measured = 0
     shown = dataset_of(images, part, as_it_is, skip_bad=skip_bad)
     for image, target, index in each_sample(shown, limit, track):
         found = classes_of(
             model, image, card.preprocess, precision=precision, scales=scales, turned=turned
         )
         metric.update(found.numpy(), target["map"].numpy())
+        measured += 1
         if len(seen) < SHOWN:
             seen.append((image, target["map"], found, part[index].name))
     try:
         scores = metric.compute()
     except ValueError as error:
         raise UserError(f"nothing was measured: {error}") from None
-    result = SegmentScores(scores=scores, classes=card.classes, palette=images.palette, seen=seen)
+    result = SegmentScores(
+        scores=scores, classes=card.classes, palette=images.palette, images=measured, seen=seen
+    )
     if result.mean_iou is None:
         warnings.warn("all pixels that were measured are of one class: no mean IoU", stacklevel=2)
     return result
