@@ -94,6 +94,7 @@ def test_decoding_says_nothing(tmp_path: Path) -> None:
         decode(tmp_path / "a.jpg")
 
 
+@pytest.mark.filterwarnings("ignore:images of more than 8 bits")
 @settings(deadline=None)
 @given(
     width=st.integers(1, 70),

@@ -55,7 +55,7 @@ def read(
             f"or pose; classifying needs one of {', '.join(READERS)}"
         )
     found = READERS[source.format](source.path or Path(), options)
-    for part in (found.train, found.val):
-        if not isinstance(part.images, np.ndarray):
+    for part in (found.train, found.val, found.test):
+        if part is not None and not isinstance(part.images, np.ndarray):
             warn_rescaled(source, part.images)
     return found

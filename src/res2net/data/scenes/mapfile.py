@@ -195,10 +195,10 @@ def _read(path: Path) -> _Raw:
         image = photo.open_image(data)
         lossy, stored = image.format in photo.JPEG_FORMATS, photo.raw_mode(image)
         image.load()
-        image = photo.upright(image)
         if ";16" in stored and image.mode in ("RGB", "RGBA", "LA"):
             raise UserError(f"{path}: a map of 16 bits a colour is not read; save it with 8 bits")
-        return _stored(image, lossy=lossy, unit=_GREY_UNITS.get(stored[:3], 1))
+        unit = _GREY_UNITS.get(stored[:3], 1)
+        return _stored(photo.upright(image), lossy=lossy, unit=unit)
 
 
 def _stored(image: Image.Image, *, lossy: bool, unit: int) -> _Raw:
@@ -214,7 +214,7 @@ def _stored(image: Image.Image, *, lossy: bool, unit: int) -> _Raw:
     elif image.mode[0] in "IFL" and image.mode != "LAB":
         values = np.asarray(image.getchannel(0) if image.mode in ("LA", "La") else image)
     else:
-        colours = np.asarray(image.convert("RGB") if "A" not in image.mode else image)[..., :3]
+        colours = np.asarray(image if image.mode == "RGBA" else image.convert("RGB"))[..., :3]
         if (colours == colours[..., :1]).all():
             values, colours = colours[..., 0], None
     if image.mode in ("LA", "PA", "RGBA"):

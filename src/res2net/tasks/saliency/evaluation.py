@@ -56,8 +56,8 @@ class DssScores:
         known = {
             "max_f": self.max_f,
             "mae": scores.mae,
-            "s_measure": scores.s_measure,
-            "e_measure": scores.e_measure,
+            "s_measure": scores.s_measure if self.by_size else None,
+            "e_measure": scores.e_measure if self.by_size else None,
             **{f"max_f_{size}": each.max_f for size, (_, each) in self.by_size.items()},
         }
         return {name: value for name, value in known.items() if value is not None}
@@ -70,7 +70,7 @@ class DssScores:
             ("max F-measure (β² = 0.3)", NOTHING if self.max_f is None else f"{self.max_f:.4f}"),
             ("mean absolute error", f"{scores.mae:.4f}"),
         ]
-        if scores.s_measure is not None and scores.e_measure is not None:
+        if self.by_size and scores.s_measure is not None and scores.e_measure is not None:
             rows.append(("S-measure", f"{scores.s_measure:.4f}"))
             rows.append(("E-measure, at its best", f"{scores.e_measure:.4f}"))
         for size, (count, each) in self.by_size.items():
@@ -148,5 +148,7 @@ def measure(
         raise UserError(f"nothing was measured: {error}") from None
     by_size = {size: (count, own.compute()) for size, (count, own) in sizes.items() if count}
     if not by_size:
-        warnings.warn("nothing is salient in any map that was measured: no F-measure", stacklevel=2)
+        warnings.warn(
+            "nothing is salient in any map that was measured: no F-, S- or E-measure", stacklevel=2
+        )
     return DssScores(scores=scores, by_size=by_size, images=measured, seen=seen)
