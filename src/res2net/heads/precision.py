@@ -34,7 +34,7 @@ def in_float32(layer: nn.Module, x: Tensor) -> Tensor:
         return at_least_float32(found)
 
 
-class Anchors(AnchorGenerator):
+class Anchors(AnchorGenerator):  # type: ignore[misc]  # torchvision is untyped
     """torchvision's anchors, in float32 beside maps of 16 bits."""
 
     def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
@@ -43,7 +43,7 @@ class Anchors(AnchorGenerator):
         return anchors
 
 
-class Coder(BoxCoder):
+class Coder(BoxCoder):  # type: ignore[misc]  # torchvision is untyped
     """torchvision's codes of boxes, decoded in float32."""
 
     def decode(self, rel_codes: Tensor, boxes: list[Tensor]) -> Tensor:
@@ -51,7 +51,7 @@ class Coder(BoxCoder):
         return decoded
 
 
-class Proposals(RegionProposalNetwork):
+class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision is untyped
     """torchvision's proposals, ranked and suppressed in float32."""
 
     def filter_proposals(
@@ -64,7 +64,7 @@ class Proposals(RegionProposalNetwork):
         return found
 
 
-class Regions(RoIHeads):
+class Regions(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
     """torchvision's box and mask heads, whose detections are scored and suppressed in float32."""
 
     def postprocess_detections(
