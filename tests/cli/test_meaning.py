@@ -96,7 +96,15 @@ def fitted(config: RunConfig, record: Record, monkeypatch: pytest.MonkeyPatch) -
         made["lr_scheduler"]["scheduler"].lr_lambdas[0](10**6)
         return history
 
+    def changed(config: Any, **values: Any) -> Any:
+        record.on = False  # a copy reads every field
+        try:
+            return replace(config, **values)
+        finally:
+            record.on = True
+
     for name, stand_in in {
+        "replace": changed,
         "find_task": lambda _: quiet,
         "train": train,
         "check_folder": lambda *_, **__: True,
