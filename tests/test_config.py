@@ -66,7 +66,7 @@ def test_groups_may_be_left_out():
         ({**PLAIN, "train": 3}, "'train' must hold options by name, not 3"),
         ({"model": "resnet50", "recipe": "x"}, "key 'data' is missing"),
         ({**PLAIN, "augment": {"hflip": 2}}, "--augment.hflip is 2; a probability"),
-        ({**PLAIN, "train": {"lr": "fast"}}, "options --train.*: '<' not supported"),
+        ({**PLAIN, "train": {"lr": "fast"}}, "--train.lr must be a number, not 'fast'"),
         ({**PLAIN, "seed": -1}, "--seed is -1; it must lie in 0..2^32-1"),
         ({**PLAIN, "seed": 2**32}, "--seed is 4294967296; it must lie in"),
     ],

@@ -9,7 +9,14 @@ import pytest
 
 from res2net.config import RunConfig
 from res2net.errors import Stopped, UserError
-from res2net.train.folder import MAY_CHANGE, check_folder, check_same, kept_whole, write_config
+from res2net.train.folder import (
+    MAY_CHANGE,
+    check_folder,
+    check_same,
+    kept_whole,
+    taken,
+    write_config,
+)
 
 
 def _config(**values):
@@ -41,9 +48,9 @@ def test_what_may_change_in_a_continuation(tmp_path, name):
 
 def test_new_folders(tmp_path):
     run = tmp_path / "a" / "run"
+    run.mkdir(parents=True)
     for resume in (False, True):
         assert check_folder(_config(), run, resume=resume)
-    run.mkdir(parents=True)
     (run / ".x.1.tmp").write_text("of a killed write")
     assert check_folder(_config(), run, resume=False)
     write_config(_config(), run)
@@ -70,6 +77,7 @@ def test_a_spoilt_configuration(tmp_path, content, message):
 
 
 def _make_run(run, *, checkpoint):
+    run.mkdir(exist_ok=True)
     write_config(_config(), run)
     (run / "checkpoints").mkdir()
     if checkpoint:
@@ -92,8 +100,8 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 )
 def test_a_run_to_go_on_with_or_none(tmp_path, end, checkpoint, kind, message):
     run = tmp_path / "run"
-    _make_run(run, checkpoint=checkpoint)
-    with pytest.raises(kind) as error, kept_whole(run, new=True):
+    with pytest.raises(kind) as error, taken(run), kept_whole(run, new=True):
+        _make_run(run, checkpoint=checkpoint)
         raise end
     assert str(error.value).startswith(message.replace("RUN", str(run)))
     assert run.exists() == checkpoint

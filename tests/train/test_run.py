@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 
@@ -12,6 +13,7 @@ import yaml
 from res2net.config import RunConfig
 from res2net.errors import Stopped
 from res2net.machine import Processes
+from res2net.train.callbacks import History
 from res2net.train.run import fit, make_trainer, memory_advice
 from res2net.train.start import settle_start
 
@@ -116,16 +118,27 @@ def test_training_learns(photos, tmp_path):
     assert "top-1 error 0.00 %" in listener.lines[-1]
 
 
-def test_early_stopping(photos, tmp_path):
+def test_early_stopping_says_so_and_what_resuming_needs(photos, tmp_path):
     config = _config(f"folder:{photos}", epochs=9, lr=1e-12, early_stop=2)
     config = RunConfig.from_dict({**config.as_dict(), "net": {"depth": 11, "norm": "group"}})
     listener = Listener()
     run = tmp_path / "run"
     fit(config, run, resume=False, say=listener)
     assert sum(line.startswith("epoch") for line in listener.lines) == 3  # the first and two more
+    said = listener.lines[-2]
+    assert re.fullmatch(
+        r"early stopping after epoch 3: val top-1 error has not improved for 2 epochs \(lowest: "
+        r"\d+\.\d\d % in epoch 1; --train\.early_stop 2\)",
+        said,
+    )
+    assert said in (run / "report.md").read_text()
     listener = Listener()
     fit(config, run, resume=True, say=listener)
-    assert "nothing is left to train; raise --train.epochs to go on" in listener.lines
+    assert (
+        "nothing is left to train: --train.early_stop 2 ends the run (2 epochs without "
+        "improvement), raise it or set 0 to never stop" in listener.lines
+    )
+    assert said in (run / "report.md").read_text()
 
 
 def test_the_saved_configuration(photos, tmp_path):
@@ -159,7 +172,7 @@ def test_options_reach_the_trainer(tmp_path, options, settings):
 
     config = _config(**{"precision": "fp32", **options})
     one = Processes(devices=1, nodes=1, rank=0)
-    trainer = make_trainer(config, Job(), tmp_path, one, None)
+    trainer = make_trainer(config, Job(), tmp_path, one, History(tmp_path, pytest.fail))
     assert {name: getattr(trainer, name) for name in settings} == settings
     assert trainer.num_sanity_val_steps == 0
 
