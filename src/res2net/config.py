@@ -142,7 +142,7 @@ class TrainOptions:
     label_smoothing: float = 0.0  # share of the target spread over all classes
     class_weights: Literal["none", "balanced"] = "none"  # balanced: rare classes count more
     clip: float = 0.0  # largest norm of the gradient; 0 does not clip
-    ema: float = 0.0  # decay of averaged weights, used for evaluation; 0 is off
+    ema: float = 0.0  # decay of averaged weights, after a warm-up; they are evaluated; 0 is off
     select: Select = "auto"  # epoch whose weights are kept; auto: best, last if validated on test
     early_stop: int = 0  # epochs without improvement before stopping; 0 never stops
     frozen_levels: int = 0  # levels kept as they are: 1 the stem, 2 the first stage too, ...
@@ -343,8 +343,7 @@ def _check_whole(text: str, path: Path) -> None:
 
 def _check_number(value: Any, name: str) -> None:
     if isinstance(value, int) and abs(value) > LARGEST:
-        digits = int(math.log10(abs(value))) + 1
-        raise UserError(f"{name} is a number of {digits} digits; that is too large")
+        raise UserError(f"{name} is too large; whole numbers go up to {LARGEST:,}")
 
 
 def _check_plain(key: Any, value: Any, where: str, *, of_group: bool = False) -> None:

@@ -6,6 +6,7 @@ What a run writes is written beside its place, then renamed into it.
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import platform
 import re
@@ -21,6 +22,7 @@ from res2net.errors import TakenError, UserError
 LOCK = ".lock"  # in a folder that a process writes to
 _LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # of a killed ``write_bytes``
 _HOLDER = re.compile(r"process (\d+) on (\S+)")
+WAIT = 60.0  # seconds for a process that appends a row
 _LOADERS_END = 15.0  # seconds; loader processes of a killed training outlive it by five
 # A file system without locks, such as some network ones.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
@@ -112,11 +114,12 @@ def alone_in(folder: Path, option: str) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
+def locked(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
     """Hold a lock file to the end of the block; the end of the process, however it comes, frees it.
 
     Args:
         what: is locked by it, as the message begins.
+        wait: seconds to wait for another process that holds it.
 
     Raises:
         TakenError: another process holds it; names it.
@@ -124,7 +127,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
     """
     lock = FileLock(path)
     try:
-        _acquire(lock, path, what)
+        _acquire(lock, path, what, wait)
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
             raise write_error(error, path) from None
@@ -148,9 +151,12 @@ def locked(path: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
-def _acquire(lock: FileLock, path: Path, what: str) -> None:
+def _acquire(lock: FileLock, path: Path, what: str, wait: float) -> None:
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
+        if not path.is_file():  # whoever held it removed it after it was opened here
+            lock.release()
+            lock.acquire(timeout=wait)
     except Timeout:
         holder = _holder(path)
         found = _HOLDER.fullmatch(holder)
@@ -182,13 +188,13 @@ def _runs(process: int) -> bool:
     return True
 
 
-def remove_leftovers(folder: Path, of: str = "*") -> None:
-    """Remove what killed writers left of files in a folder that nobody else writes to now.
+def remove_leftovers(folder: Path, of: str | None = None) -> None:
+    """Remove what killed writers left of files that nobody else writes now.
 
     Args:
-        of: pattern of the names of the files that were meant.
+        of: the file that they meant to write; None: any in the folder.
     """
-    for path in folder.glob(f".{of}.*.tmp"):
+    for path in folder.glob(f".{glob.escape(of) if of else '*'}.*.tmp"):
         if _LEFTOVER.fullmatch(path.name) and path.is_file() and not path.is_symlink():
             with suppress(OSError):
                 path.unlink()

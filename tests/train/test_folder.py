@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 
 import pytest
@@ -11,6 +12,7 @@ from res2net.config import RunConfig
 from res2net.errors import Stopped, UserError
 from res2net.train.folder import (
     MAY_CHANGE,
+    check_edits,
     check_folder,
     check_same,
     kept_whole,
@@ -144,3 +146,31 @@ def test_what_a_thread_finds_is_not_heard_twice(tmp_path, monkeypatch, error, na
         thread.start()
         thread.join()
     assert len(heard) == shown
+
+
+def test_a_failed_new_run_takes_only_its_own_files_along(tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(Stopped), taken(run), kept_whole(run, new=True):
+        write_config(_config(), run)
+        (run / "checkpoints").mkdir()
+        (run / "tensorboard").mkdir()
+        ours = f"events.out.tfevents.170.host.{os.getpid()}.0"
+        for name in (ours, "events.out.tfevents.170.host.99999999.0", "hparams.yaml"):
+            (run / "tensorboard" / name).touch()
+        (run / "notes.txt").write_text("of somebody")
+        raise KeyboardInterrupt
+    left = sorted(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file())
+    assert left == ["notes.txt", "tensorboard/events.out.tfevents.170.host.99999999.0"]
+
+
+def test_an_edited_configuration_is_told_by_its_checkpoint(tmp_path):
+    content = {"callbacks": {"Configured": _config().as_dict()}}
+    for name in MAY_CHANGE:
+        check_edits(_changed(name, "full" if "check" in name else 2), content, tmp_path)
+    with pytest.raises(UserError) as error:
+        check_edits(_changed("train.lr", 7), content, tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}/config.yaml: --train.lr was edited to 7, and the checkpoint was trained with "
+        "0.1; undo that, or start another run"
+    )
+    check_edits(_changed("train.lr", 7), {"callbacks": {}}, tmp_path)  # of an earlier version

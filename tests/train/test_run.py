@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from res2net.config import RunConfig
-from res2net.errors import Stopped
+from res2net.errors import Stopped, TakenError
 from res2net.machine import Processes
 from res2net.train.callbacks import History
 from res2net.train.run import fit, make_trainer, memory_advice
@@ -69,7 +69,7 @@ def _assert_same(a, b):
     "options",
     [
         {},
-        {"ema": 0.9, "accumulate": 2, "clip": 0.5},
+        {"ema": 0.9999, "accumulate": 2, "clip": 0.5},
         {"max_steps": 7, "early_stop": 3},  # in the middle of the third epoch
     ],
 )
@@ -96,6 +96,34 @@ def test_stopped_in_the_first_epoch_leaves_nothing(photos, tmp_path):
         fit(_config(f"folder:{photos}"), run, resume=False, say=Listener("epoch 1/3"))
     assert not run.exists()
     assert (signal.getsignal(signal.SIGINT), threading.excepthook) == handlers
+
+
+def test_a_second_training_in_the_folder_is_told_and_changes_nothing(photos, tmp_path):
+    """Started while the first trains; it neither mixes with it nor clears what it wrote."""
+    run, refused = tmp_path / "run", []
+
+    def second(line):
+        if line.startswith("epoch 1/2"):
+            before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+            for resume in (False, True):
+                with pytest.raises(TakenError, match=r"writes there; wait until it has ended"):
+                    fit(config, run, resume=resume, say=pytest.fail)
+            assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+            refused.append(line)
+
+    config = _config(f"folder:{photos}", epochs=2)
+    fit(config, run, resume=False, say=second)
+    assert refused
+    assert (run / "report.md").is_file()
+    assert not (run / ".lock").exists()
+
+
+def test_an_average_of_a_few_steps_is_not_of_the_first(photos, tmp_path):
+    config = _config(f"folder:{photos}", ema=0.9999, optimizer="adamw", lr=0.01)
+    fit(config, tmp_path / "run", resume=False, say=Listener())
+    state = _state(tmp_path / "run")
+    bias = state["state_dict"]["model.fc.bias"], state["current_model_state"]["model.fc.bias"]
+    assert (bias[0] - bias[1]).abs().max() < 0.5 * bias[1].abs().max()
 
 
 def test_what_a_run_says(photos, tmp_path):
