@@ -238,6 +238,19 @@ def test_no_permission(cli, tiny, tmp_path, monkeypatch):
     assert line == f"--out {run}: cannot be made (Permission denied); name another folder"
 
 
+@pytest.mark.parametrize(
+    "words", [("train", "--resume", "--out"), ("evaluate", "--data", "digits", "--workers", "0")]
+)
+def test_a_folder_that_may_not_be_looked_into(cli, tmp_path, monkeypatch, words):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    line = cli(*words, tmp_path).line
+    assert line.startswith(f"{tmp_path}/")
+    assert line.endswith(": permission denied; check who may read it")
+
+
 def test_resume_with_other_classes(cli, tiny, photos, tmp_path):
     run = tmp_path / "run"
     assert cli(*tiny, "--data", f"folder:{photos}", "--out", run).code == 0

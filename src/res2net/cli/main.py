@@ -66,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         _say(_one_line(error))
         return 2
+    except PermissionError as error:  # a folder that may not even be looked into
+        _say(f"{error.filename}: permission denied; check who may read it")
+        return 2
     except KeyboardInterrupt as error:
         _say(_one_line(error) or "stopped")
         return 130
