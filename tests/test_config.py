@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from res2net.cli.parser import field_comments
@@ -66,7 +69,7 @@ def test_groups_may_be_left_out():
         ({**PLAIN, "train": 3}, "'train' must hold options by name, not 3"),
         ({"model": "resnet50", "recipe": "x"}, "key 'data' is missing"),
         ({**PLAIN, "augment": {"hflip": 2}}, "--augment.hflip is 2; a probability"),
-        ({**PLAIN, "train": {"lr": "fast"}}, "options --train.*: '<' not supported"),
+        ({**PLAIN, "train": {"lr": "fast"}}, "--train.lr must be a number, not 'fast'"),
         ({**PLAIN, "seed": -1}, "--seed is -1; it must lie in 0..2^32-1"),
         ({**PLAIN, "seed": 2**32}, "--seed is 4294967296; it must lie in"),
     ],
@@ -172,3 +175,155 @@ def test_every_field_is_explained_by_its_comment():
     for kind in (NetOptions, InputOptions, TrainOptions, Augment):
         comments = field_comments(kind)
         assert [f.name for f in fields(kind) if not comments.get(f.name)] == []
+
+
+# ---- the file
+
+
+def _whole(**values):
+    return RunConfig(**{**PLAIN, "seed": 7, "train": TrainOptions(lr=1e-5, epochs=30), **values})
+
+
+def test_a_configuration_that_is_cut_anywhere_is_refused(tmp_path):
+    path, text = tmp_path / "config.yaml", _whole().as_text().encode()
+    for length in range(len(text)):
+        path.write_bytes(text[:length])
+        if length == len(text) - 1:  # less the end of the last line
+            assert RunConfig.read(path) == _whole()
+            continue
+        with pytest.raises(UserError):
+            RunConfig.read(path)
+        with pytest.raises(UserError):  # of ``--config``
+            read_yaml(path)
+
+
+def test_a_whole_configuration_is_read_and_edited_by_hand(tmp_path):
+    path, text = tmp_path / "config.yaml", _whole().as_text()
+    for each in (text, text.replace("\n", "\r\n"), f"\ufeff{text}", f"{text}\n# of mine\n"):
+        path.write_bytes(each.encode())
+        assert RunConfig.read(path) == _whole()
+    path.write_text(text.replace("lr: 1.0e-05", "lr: 2e-4  # as in the table"))
+    assert RunConfig.read(path).train.lr == 2e-4
+
+
+def test_a_configuration_from_before_there_were_marks(tmp_path):
+    path, lines = tmp_path / "config.yaml", yaml.safe_dump(_whole().as_dict(), sort_keys=False)
+    path.write_text(lines)
+    assert RunConfig.read(path) == _whole()
+    path.write_text("".join(line for line in lines.splitlines(True) if "early_stop" not in line))
+    assert RunConfig.read(path) == _whole()  # an option that it could not have known
+    kept = lines.splitlines(keepends=True)
+    for number in range(len(kept)):
+        path.write_text("".join(kept[:number]))
+        with pytest.raises(UserError, match=r"cut off|is missing|by name"):
+            RunConfig.read(path)
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(_whole().as_text().replace("format 1", "format 2"))
+    with pytest.raises(UserError, match=r"its format is '2', and this .* reads 1; update res2net"):
+        RunConfig.read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("train: {batch: " + 5000 * "9" + "}", "a number of more than 4,300 digits"),
+        ("a: 0x" + 9000 * "f", "'a' is too large; whole numbers go up to 4,294,967,296"),
+        ("train: {batch: " + 190 * "9" + "}", "train: 'batch' is too large"),
+        ("a: " + 1500 * "[", "nested too deeply"),
+        ("a: &a [1, 2]\nb: &b [*a, *a]\nc: [*b, *b]", "'b' must be a value or a list of values"),
+        ("a: &a {b: *a}", "'b' must be a value or a list of values, not a group"),
+        ("train: {lr: 1}\ntrain: {lr: 2}", "(line 2: key 'train' is given twice)"),
+        ("train:\n  lr: 1\n  lr: 2", "(line 3: key 'lr' is given twice)"),
+        ("data: 2020-01-01", "'data' must be a value or a list of values, not a date; put it in"),
+        ("1: 2", "a key is '1'"),
+        ("? [a]\n: 3", "not YAML"),
+        ("a: !!python/object/apply:os.system [false]", "not YAML (line 1: "),
+        ("a: !!int ''", "not YAML"),
+        ("a: !!bool x", "not YAML"),
+        ("a: !!set {b}", "'a' must be a value or a list of values, not a set"),
+        ("a: \0", "not YAML"),
+        ("a: 1\n---\nb: 2", "not YAML (line 2: "),
+        ("a: " + 200_000 * "x", "too long for a file of options"),
+    ],
+)
+def test_what_yaml_can_hold_besides_options(tmp_path, text, problem):
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        read_yaml(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert problem in str(error.value)
+    assert len(str(error.value)) < 300 + len(str(path))
+
+
+def test_aliases_and_merged_keys_are_read(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("a: &sides [1, 2]\nb: *sides\nc: &c {d: 1}\ne: {<<: *c, d: 2}")
+    assert read_yaml(path) == {"a": [1, 2], "b": [1, 2], "c": {"d": 1}, "e": {"d": 2}}
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "latin-1"])
+def test_another_encoding_is_told(tmp_path, coding):
+    path = tmp_path / "x.yaml"
+    path.write_text("data: größe", encoding=coding)
+    with pytest.raises(UserError, match="is not UTF-8\\); save the file as UTF-8"):
+        read_yaml(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.yaml")
+    with pytest.raises(UserError, match="not a regular file"):
+        read_yaml(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value", "takes"),
+    [
+        ("", "compile", "no", "true or false, not 'no'"),
+        ("", "task", "detct", "'classify' or 'detect' or"),
+        ("", "model", 3, "a text, not 3"),
+        ("train", "batch", True, "a whole number, not True"),
+        ("train", "batch", 2.5, "a whole number, not 2.5"),
+        ("train", "batch", [1], "a whole number, not a list"),
+        ("train", "optimizer", "adam", "'sgd' or 'adamw', not 'adam'"),
+        ("train", "milestones", 3, "a list, not 3"),
+        ("train", "milestones", ["a"], "a number, not 'a'"),
+        ("net", "se", "yes", "true or false or null, not 'yes'"),
+    ],
+)
+def test_types(group, name, value, takes):
+    values = {**PLAIN, **({group: {name: value}} if group else {name: value})}
+    with pytest.raises(UserError) as error:
+        RunConfig.from_dict(values)
+    option = f"{group}.{name}" if group else name
+    assert str(error.value).startswith(f"--{option} must be {takes}")
+
+
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text("aé1", max_size=5)
+_NAMES = st.sampled_from(["model", "data", "recipe", "seed", "task", "train", "net", "lr", "batch"])
+_VALUES = _SCALARS | st.lists(_SCALARS, max_size=3) | st.dictionaries(_NAMES, _SCALARS, max_size=4)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.dictionaries(_NAMES, _VALUES, max_size=6))
+def test_values_of_any_type_are_options_or_a_mistake(values):
+    with contextlib.suppress(UserError):
+        assert isinstance(RunConfig.from_dict({**PLAIN, **values}), RunConfig)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.binary(max_size=200)
+    | st.text(alphabet="ab:[]{}&*!?|>-'\"#%@`,\n\t 0123456789", max_size=60).map(str.encode)
+    | st.dictionaries(_NAMES, _VALUES).map(lambda values: yaml.dump(values).encode())
+)
+def test_any_bytes_are_a_configuration_or_a_mistake(data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_bytes(data)
+        with contextlib.suppress(UserError):
+            RunConfig.read(path)

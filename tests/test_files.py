@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from res2net.errors import UserError
-from res2net.files import write_bytes, write_text
+from res2net import files
+from res2net.errors import TakenError, UserError
+from res2net.files import alone_in, locked, remove_leftovers, write_bytes, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -146,3 +148,135 @@ def test_killed_while_writing(tmp_path: Path) -> None:
     )
     assert run(code, path).returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
+
+
+# ---- one writer a folder
+
+HOLD = (
+    "import os, sys, time; from pathlib import Path\n"
+    "from res2net.files import alone_in\n"
+    "with alone_in(Path(sys.argv[1]), '--out'):\n"
+    "    print('held', flush=True)\n"
+    "    time.sleep(60)"
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_second_process_is_told_who_writes_and_a_kill_frees_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "run"
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            with pytest.raises(TakenError) as caught, alone_in(folder, "--out"):
+                pass
+        finally:
+            holder.kill()
+    assert str(caught.value) == (
+        f"--out {folder}: process {holder.pid} on {platform.node()} writes there; wait until it "
+        "has ended, or name another folder"
+    )
+    assert names(folder) == [".lock"]  # that of the killed one
+    (folder / ".a.txt.123.tmp").touch()
+    (folder / ".mine.tmp").touch()
+    (folder / "b.tmp").touch()
+    with alone_in(folder, "--out"):
+        assert sorted(names(folder)) == [".lock", ".mine.tmp", "b.tmp"]
+        with pytest.raises(TakenError, match=f"process {os.getpid()} on "), alone_in(folder, "--x"):
+            pass
+    assert sorted(names(folder)) == [".mine.tmp", "b.tmp"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
+def test_a_forked_process_that_outlives_the_holder_holds_nothing_for_long(tmp_path: Path) -> None:
+    """As a loader process does that has not yet noticed that its training was killed."""
+    code = HOLD.replace(
+        "    print", "    child = os.fork() or (time.sleep(3), os._exit(0))\n    print"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
+    with alone_in(tmp_path / "run", "--out"):
+        pass
+
+
+def test_what_was_made_for_nothing_goes_and_what_somebody_put_there_stays(tmp_path: Path) -> None:
+    with alone_in(tmp_path / "a" / "b", "--out"):
+        assert (tmp_path / "a" / "b").is_dir()
+    assert names(tmp_path) == []
+    with pytest.raises(ValueError, match="x"), alone_in(tmp_path / "a" / "b", "--out"):
+        (tmp_path / "a" / "mine.txt").touch()
+        raise ValueError("x")
+    assert names(tmp_path / "a") == ["mine.txt"]
+    (tmp_path / "empty").mkdir()
+    with alone_in(tmp_path / "empty", "--out"):
+        pass
+    assert (tmp_path / "empty").is_dir()  # it was there before
+
+
+def test_a_link_to_a_folder_is_that_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+    with (
+        alone_in(tmp_path / "run", "--out"),
+        pytest.raises(TakenError),
+        alone_in(tmp_path / "link", "--out"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks"), NotImplementedError()])
+def test_a_file_system_without_locks_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    with pytest.warns(UserWarning, match="file system has no locks"), alone_in(tmp_path, "--out"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("number", "line"), [(errno.EACCES, "permission denied on"), (errno.EROFS, "is read-only")]
+)
+def test_a_folder_that_may_not_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, line: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    with pytest.raises(UserError, match=line), alone_in(tmp_path / "run", "--out"):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_who_waits_for_a_lock_gets_it(tmp_path: Path) -> None:
+    with locked(tmp_path / ".x.lock", "x"):
+        waiting = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import sys; from pathlib import Path; from res2net.files import locked\n"
+                "print('waits', flush=True)\n"
+                "with locked(Path(sys.argv[1]), 'x', wait=30): print('has it')",
+                str(tmp_path / ".x.lock"),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "waits\n"
+    assert waiting.communicate(timeout=60)[0] == "has it\n"
+    assert names(tmp_path) == []
+
+
+def test_leftovers_of_one_file(tmp_path: Path) -> None:
+    for name in (".a.csv.1.tmp", ".a.csv.22.tmp", ".b.csv.1.tmp", ".a.csv.tmp", "a.csv"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path, "a.csv")
+    assert sorted(names(tmp_path)) == [".a.csv.tmp", ".b.csv.1.tmp", "a.csv"]

@@ -7,9 +7,12 @@ comment behind a field is its help text (``res2net.cli.parser`` reads it).
 from __future__ import annotations
 
 import math
+import re
+import stat
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -24,6 +27,10 @@ Norm = Literal["batch", "group", "frozen"]
 Strategy = Literal["auto", "ddp", "fsdp"]
 Checkpointing = Literal["none", "cheap", "full"]
 Select = Literal["auto", "best", "last"]
+FORMAT = 1  # of config.yaml
+HEAD, END = "# res2net configuration, format", "# end of the configuration"
+LONGEST = 100_000  # bytes of a file of options; what a run saves has 1,500
+LARGEST = 2**32  # whole number; the seed may be one less
 AUTO = "auto"  # of --net.pretrained: published weights if they can be reached, else none
 FirstBlockName = Literal[
     "pool", "pool_exclude_pad", "strided_only", "strided_exclude_pad", "group", "paper"
@@ -153,7 +160,7 @@ class TrainOptions:
     label_smoothing: float = 0.0  # share of the target spread over all classes
     class_weights: Literal["none", "balanced"] = "none"  # balanced: rare classes count more
     clip: float = 0.0  # largest norm of the gradient; 0 does not clip
-    ema: float = 0.0  # decay of averaged weights, used for evaluation; 0 is off
+    ema: float = 0.0  # decay of averaged weights, after a warm-up; they are evaluated; 0 is off
     select: Select = "auto"  # epoch whose weights are kept; auto: best, last if validated on test
     early_stop: int = 0  # epochs without improvement before stopping; 0 never stops
     frozen_levels: int = 0  # levels kept as they are: 1 the stem, 2 the first stage too, ...
@@ -242,17 +249,29 @@ class RunConfig:
         config: RunConfig = _build(cls, values, "")
         return config
 
+    def as_text(self) -> str:
+        """``config.yaml``: a line with the number of its format, the options, an end mark.
+
+        Both marks are comments, so any reader of YAML takes the file.
+        """
+        options = yaml.safe_dump(self.as_dict(), sort_keys=False)
+        return f"{HEAD} {FORMAT}\n{options}{END}\n"
+
     @classmethod
     def read(cls, path: Path) -> RunConfig:
         """The configuration that a run saved.
 
         Raises:
-            UserError: missing, not YAML, or not the options of a run.
+            UserError: missing, cut off, of a newer format, not YAML, or not the options of a run.
         """
         try:
-            return cls.from_dict(read_yaml(path))
+            values = read_yaml(path)
+            config = cls.from_dict(values)
         except UserError as error:
             raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+        if "threads" not in (values.get("train") or {}):  # the last line before there were marks
+            raise UserError(f"{path}: cut off, --train.threads is missing; copy the file again")
+        return config
 
 
 def run_of(target: Path) -> RunConfig | None:
@@ -264,23 +283,103 @@ def run_of(target: Path) -> RunConfig | None:
     return None
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain YAML, in which a key that is given twice is a mistake and ``1e-4`` is a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key.value!r:.50} is given twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), [*"-+0123456789"]
+)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The named values in a YAML file.
+    """The named values in a YAML file: options, and groups of options one level deep.
 
     Raises:
-        UserError: it cannot be read, or holds something else.
+        UserError: it cannot be read, is cut off or of a newer format, or holds something else.
     """
+    text = _text_of(path)
+    _check_whole(text, path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.load(text, _Loader)
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply for a file of options") from None
+    except Exception as error:  # a value under a tag that it does not fit can raise anything
         mark = getattr(error, "problem_mark", None)
-        place = f" (line {mark.line + 1}: {getattr(error, 'problem', '')})" if mark else ""
-        raise UserError(f"{path}: not YAML{place}") from None
+        line = f"line {mark.line + 1}: " if mark else ""
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        if "int_max_str_digits" in problem:
+            problem = "a number of more than 4,300 digits"
+        raise UserError(f"{path}: not YAML ({line}{problem:.100})") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: must hold options by name, such as `model: res2net50_26w_4s`")
+    for key, value in content.items():
+        _check_plain(key, value, str(path))
+        for name, item in value.items() if isinstance(value, dict) else ():
+            _check_plain(name, item, f"{path}: {key}", of_group=True)
     return content
+
+
+def _text_of(path: Path) -> str:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait
+            raise UserError(f"{path}: not a regular file; give a file of options")
+        with path.open("rb") as file:
+            data = file.read(LONGEST + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(data) > LONGEST:
+        raise UserError(f"{path}: too long for a file of options (more than {LONGEST:,} bytes)")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not YAML (byte {error.start} is not UTF-8); save the file as UTF-8"
+        ) from None
+
+
+def _check_whole(text: str, path: Path) -> None:
+    """A file that a run saved has its last line; other files of options have no marks."""
+    lines = text.splitlines()
+    if not lines or not lines[0].startswith(HEAD):
+        return
+    number = lines[0].removeprefix(HEAD).strip()
+    if END not in (line.rstrip() for line in lines):
+        raise UserError(f"{path}: cut off, its last line `{END}` is missing; copy the file again")
+    if number != str(FORMAT):
+        raise UserError(
+            f"{path}: its format is {number[:20]!r}, and this version of res2net reads {FORMAT}; "
+            "update res2net"
+        )
+
+
+def _check_number(value: Any, name: str) -> None:
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise UserError(f"{name} is too large; whole numbers go up to {LARGEST:,}")
+
+
+def _check_plain(key: Any, value: Any, where: str, *, of_group: bool = False) -> None:
+    """Options are texts, numbers and lists of those (an alias makes deep ones of little text)."""
+    if not isinstance(key, str) or len(key) > 100:
+        raise UserError(f"{where}: a key is {str(key)[:50]!r}; keys are names of options")
+    plain = (str, int, float, NoneType)
+    flat = isinstance(value, list) and all(isinstance(item, plain) for item in value)
+    if not (flat or isinstance(value, plain) or (isinstance(value, dict) and not of_group)):
+        kind = {"date": "date; put it in quotes", "dict": "group", "list": "nested list"}
+        named = kind.get(type(value).__name__, type(value).__name__)
+        raise UserError(f"{where}: '{key}' must be a value or a list of values, not a {named}")
+    for item in value if flat else (value,):
+        _check_number(item, f"{where}: '{key}'")
 
 
 _GROUPS: dict[str, type] = {
@@ -299,26 +398,70 @@ def _plain(value: Any) -> Any:
 
 
 def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
-    names = [f.name for f in fields(kind)]
+    hints = get_type_hints(kind)
     if not isinstance(values, dict):
-        raise UserError(f"'{prefix.rstrip('.')}' must hold options by name, not {values!r}")
+        raise UserError(f"'{prefix.rstrip('.')}' must hold options by name, not {values!r:.50}")
     for key in values:
-        if key not in names:
-            raise UserError(f"unknown key '{prefix}{key}'.{did_you_mean(key, names)}")
+        if key not in hints:
+            raise UserError(f"unknown key '{prefix}{key}'.{did_you_mean(key, hints)}")
     for each in fields(kind):
         if each.name not in values and each.default is each.default_factory is MISSING:
             raise UserError(f"key '{prefix}{each.name}' is missing")
     made: dict[str, Any] = {}
     for key, value in values.items():
         if not prefix and key in _GROUPS:
-            value = _build(_GROUPS[key], value, f"{key}.")
-        made[key] = tuple(value) if isinstance(value, list) else value
+            made[key] = _build(_GROUPS[key], value, f"{key}.")
+        else:
+            made[key] = _typed(value, hints[key], f"--{prefix}{key}")
     try:
         return kind(**made)
     except UserError:
         raise
     except (TypeError, ValueError) as error:
         raise option_error(error, prefix.rstrip("."), kind) from None
+
+
+def _typed(value: Any, hint: Any, name: str) -> Any:
+    """The value as its option takes it: a list as a tuple.
+
+    Raises:
+        UserError: of another type, or a whole number beyond all use.
+    """
+    if isinstance(value, list | tuple) and (of := _members(hint)):
+        return tuple(_typed(item, of, name) for item in value)
+    _check_number(value, name)
+    if not any(_is(value, kind) for kind in _kinds(hint)):
+        takes = " or ".join(dict.fromkeys(map(_in_words, _kinds(hint))))
+        given = "a list" if isinstance(value, list | tuple) else f"{value!r:.50}"
+        raise UserError(f"{name} must be {takes}, not {given}")
+    return value
+
+
+def _kinds(hint: Any) -> list[Any]:
+    """The types, and the values of a Literal, that a hint allows."""
+    if get_origin(hint) is Literal or not get_args(hint) or get_origin(hint) is tuple:
+        return list(get_args(hint)) if get_origin(hint) is Literal else [hint]
+    return [kind for part in get_args(hint) for kind in _kinds(part)]
+
+
+def _members(hint: Any) -> Any:
+    """What the tuples that a hint allows consist of; None where it allows none."""
+    return next((get_args(kind)[0] for kind in _kinds(hint) if get_origin(kind) is tuple), None)
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if not isinstance(kind, type) or get_origin(kind) is tuple:
+        return type(value) is type(kind) and bool(value == kind)
+    if kind is float:
+        return isinstance(value, float | int) and not isinstance(value, bool)
+    return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+
+
+def _in_words(kind: Any) -> str:
+    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    if get_origin(kind) is tuple:
+        return "a list"
+    return words.get(kind, "null" if kind is NoneType else repr(kind))
 
 
 def option_error(error: Exception, group: str, kind: type) -> UserError:

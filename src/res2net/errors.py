@@ -15,6 +15,10 @@ class UserError(ValueError):
     """
 
 
+class TakenError(UserError):
+    """Another process writes to the folder; the message names it."""
+
+
 class Stopped(KeyboardInterrupt):
     """Somebody stopped the work (Ctrl-C, SIGTERM); the message is one line on how to go on."""
 

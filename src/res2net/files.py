@@ -1,12 +1,31 @@
-"""Whole files or none: what a run writes is written beside its place, then renamed into it."""
+"""Whole files or none, and one writer a folder.
+
+What a run writes is written beside its place, then renamed into it.
+"""
 
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import platform
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from res2net.errors import UserError
+from filelock import FileLock, SoftFileLock, Timeout
+
+from res2net.errors import TakenError, UserError
+
+LOCK = ".lock"  # in a folder that a process writes to
+_LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # of a killed ``write_bytes``
+_HOLDER = re.compile(r"process (\d+) on (\S+)")
+WAIT = 60.0  # seconds for a process that appends a row
+_LOADERS_END = 15.0  # seconds; loader processes of a killed training outlive it by five
+# A file system without locks, such as some network ones.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 # What the operating system says -> what is wrong (with {folder}) and what to do.
 _FREE_SOME = "free some and run again (with --resume if training)"
@@ -61,7 +80,124 @@ def make_folder(path: Path, option: str) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path}: cannot be made ({error.strerror}); change {option}") from None
+        if path.is_symlink() and not path.exists():
+            wrong = f"a link to {path.readlink()}, which does not exist"
+        elif path.exists() and not path.is_dir():
+            wrong = "a file, not a folder"
+        else:
+            wrong = f"cannot be made ({error.strerror})"
+        raise UserError(f"{option} {path}: {wrong}; name another folder") from None
+
+
+@contextmanager
+def alone_in(folder: Path, option: str) -> Iterator[None]:
+    """The folder, made where it is absent, with this process as its only writer.
+
+    What killed writers left half-written in it goes first. Folders that were made for this and are
+    empty at the end go as well.
+
+    Raises:
+        TakenError: another process writes there.
+        UserError: the folder cannot be made or written to.
+    """
+    # (``Path.exists`` raises where a folder above may not be searched.)
+    made = [each for each in (folder, *folder.parents) if not os.path.exists(each)]  # noqa: PTH110
+    make_folder(folder, option)
+    try:
+        with locked(folder / LOCK, f"{option} {folder}"):
+            remove_leftovers(folder)
+            yield
+    finally:
+        for each in made:
+            with suppress(OSError):  # what holds a file stays
+                each.rmdir()
+
+
+@contextmanager
+def locked(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
+    """Hold a lock file to the end of the block; the end of the process, however it comes, frees it.
+
+    Args:
+        what: is locked by it, as the message begins.
+        wait: seconds to wait for another process that holds it.
+
+    Raises:
+        TakenError: another process holds it; names it.
+        UserError: the file cannot be made.
+    """
+    lock = FileLock(path)
+    try:
+        _acquire(lock, path, what, wait)
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise write_error(error, path) from None
+        warnings.warn(
+            f"{what}: this file system has no locks, so nothing keeps a second process from "
+            "writing there",
+            stacklevel=4,
+        )
+        yield
+        return
+    by_name = isinstance(lock, SoftFileLock)  # what filelock turns to where there is no flock
+    try:
+        with suppress(OSError):  # a full disk: then it cannot be said who holds it
+            if not by_name:
+                path.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no open file
+            if not by_name:
+                path.unlink()  # while it is held: a process that waits for it starts afresh
+        lock.release()
+
+
+def _acquire(lock: FileLock, path: Path, what: str, wait: float) -> None:
+    try:
+        lock.acquire(timeout=wait)
+        if not path.is_file():  # whoever held it removed it after it was opened here
+            lock.release()
+            lock.acquire(timeout=wait)
+    except Timeout:
+        holder = _holder(path)
+        found = _HOLDER.fullmatch(holder)
+        ended = found and found[2] == platform.node() and not _runs(int(found[1]))
+        try:
+            lock.acquire(timeout=_LOADERS_END if ended else 0)
+        except Timeout:
+            raise TakenError(
+                f"{what}: {holder} writes there; wait until it has ended, or name another folder"
+            ) from None
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip() or "another process"
+    except (OSError, UnicodeDecodeError):
+        return "another process"
+
+
+def _runs(process: int) -> bool:
+    if os.name == "nt":  # where ``os.kill`` ends a process
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def remove_leftovers(folder: Path, of: str | None = None) -> None:
+    """Remove what killed writers left of files that nobody else writes now.
+
+    Args:
+        of: the file that they meant to write; None: any in the folder.
+    """
+    for path in folder.glob(f".{glob.escape(of) if of else '*'}.*.tmp"):
+        if _LEFTOVER.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            with suppress(OSError):
+                path.unlink()
 
 
 def write_error(error: OSError, path: Path) -> UserError:

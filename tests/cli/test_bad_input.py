@@ -194,7 +194,12 @@ def test_a_batch_larger_than_the_data_is_one_step(cli, tiny, photos, tmp_path):
 @pytest.mark.parametrize(
     ("make", "words", "message"),
     [
-        (lambda p: p.write_text("x"), (), "--out {} exists; add --resume"),
+        (lambda p: p.write_text("x"), (), "--out {}: a file, not a folder; name another folder"),
+        (
+            lambda p: p.symlink_to("gone"),
+            (),
+            "--out {}: a link to gone, which does not exist; name",
+        ),
         (lambda p: (p / "a").mkdir(parents=True), (), "--out {} exists; add --resume"),
         (
             lambda p: (p / "a").mkdir(parents=True),
@@ -230,7 +235,20 @@ def test_no_permission(cli, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "mkdir", refuse)
     run = tmp_path / "run"
     line = cli(*tiny, "--data", "digits", "--out", run).line
-    assert line == f"--out {run}: cannot be made (Permission denied)"
+    assert line == f"--out {run}: cannot be made (Permission denied); name another folder"
+
+
+@pytest.mark.parametrize(
+    "words", [("train", "--resume", "--out"), ("evaluate", "--data", "digits", "--workers", "0")]
+)
+def test_a_folder_that_may_not_be_looked_into(cli, tmp_path, monkeypatch, words):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    line = cli(*words, tmp_path).line
+    assert line.startswith(f"{tmp_path}/")
+    assert line.endswith(": permission denied; check who may read it")
 
 
 def test_resume_with_other_classes(cli, tiny, photos, tmp_path):

@@ -152,7 +152,7 @@ def test_a_folder_that_cannot_be_made(cli, tiny_run, tmp_path):
     (tmp_path / "file").write_text("")
     out = tmp_path / "file" / "x"
     line = cli("evaluate", tiny_run, "--data", "digits", "--workers", "0", "--out", out).line
-    assert line == f"{out}: cannot be made (Not a directory); change --out"
+    assert line == f"--out {out}: cannot be made (Not a directory); name another folder"
 
 
 def test_published_weights_by_a_networks_name(cli, photos, tmp_path, monkeypatch):

@@ -247,7 +247,7 @@ def test_resume_goes_on_and_says_when_nothing_is_left(cli, tiny, photos, tmp_pat
     taken = cli(*words).line
     assert taken == f"--out {run} exists; add --resume to go on with it, or name another folder"
     out = cli("train", "--out", run, "--resume").out
-    assert "nothing is left to train; raise --train.epochs to go on" in out
+    assert "nothing is left to train: all of --train.epochs 1 are done, raise it to go on" in out
     out = cli("train", "--out", run, "--resume", "--train.epochs", "2").out
     assert "epoch 2/2" in out
     assert "epoch 1/2" not in out

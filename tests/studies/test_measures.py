@@ -13,7 +13,9 @@ from res2net.studies.scenes import by_size
 def _run(folder, wrong=()):
     scores = {"top1_error": 25.0, "top5_error": 0.0, "loss": 0.5, "calibration_error": 0.1}
     (folder / "metrics.json").write_text(json.dumps({"count": 14, **scores}))
-    (folder / "metrics.csv").write_text("epoch,val/top1_error\n1,25.0\n2,30.5\n")
+    (folder / "metrics.csv").write_text(
+        "epoch,step,seconds,val/top1_error\n1,5,1,25.0\n2,10,1,30.5\n"
+    )
     lines = [f"{i},#{i},bar,disc,0.9,0.1" for i in wrong]
     head = "index,file,true,predicted,confidence,true_probability"
     (folder / "mistakes.csv").write_text("\n".join([head, *lines]) + "\n")

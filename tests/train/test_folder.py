@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 
 import pytest
 
 from res2net.config import RunConfig
 from res2net.errors import Stopped, UserError
-from res2net.train.folder import MAY_CHANGE, check_folder, check_same, kept_whole, write_config
+from res2net.train.folder import (
+    MAY_CHANGE,
+    check_edits,
+    check_folder,
+    check_same,
+    kept_whole,
+    taken,
+    write_config,
+)
 
 
 def _config(**values):
@@ -41,9 +50,9 @@ def test_what_may_change_in_a_continuation(tmp_path, name):
 
 def test_new_folders(tmp_path):
     run = tmp_path / "a" / "run"
+    run.mkdir(parents=True)
     for resume in (False, True):
         assert check_folder(_config(), run, resume=resume)
-    run.mkdir(parents=True)
     (run / ".x.1.tmp").write_text("of a killed write")
     assert check_folder(_config(), run, resume=False)
     write_config(_config(), run)
@@ -70,6 +79,7 @@ def test_a_spoilt_configuration(tmp_path, content, message):
 
 
 def _make_run(run, *, checkpoint):
+    run.mkdir(exist_ok=True)
     write_config(_config(), run)
     (run / "checkpoints").mkdir()
     if checkpoint:
@@ -92,8 +102,8 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 )
 def test_a_run_to_go_on_with_or_none(tmp_path, end, checkpoint, kind, message):
     run = tmp_path / "run"
-    _make_run(run, checkpoint=checkpoint)
-    with pytest.raises(kind) as error, kept_whole(run, new=True):
+    with pytest.raises(kind) as error, taken(run), kept_whole(run, new=True):
+        _make_run(run, checkpoint=checkpoint)
         raise end
     assert str(error.value).startswith(message.replace("RUN", str(run)))
     assert run.exists() == checkpoint
@@ -136,3 +146,31 @@ def test_what_a_thread_finds_is_not_heard_twice(tmp_path, monkeypatch, error, na
         thread.start()
         thread.join()
     assert len(heard) == shown
+
+
+def test_a_failed_new_run_takes_only_its_own_files_along(tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(Stopped), taken(run), kept_whole(run, new=True):
+        write_config(_config(), run)
+        (run / "checkpoints").mkdir()
+        (run / "tensorboard").mkdir()
+        ours = f"events.out.tfevents.170.host.{os.getpid()}.0"
+        for name in (ours, "events.out.tfevents.170.host.99999999.0", "hparams.yaml"):
+            (run / "tensorboard" / name).touch()
+        (run / "notes.txt").write_text("of somebody")
+        raise KeyboardInterrupt
+    left = sorted(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file())
+    assert left == ["notes.txt", "tensorboard/events.out.tfevents.170.host.99999999.0"]
+
+
+def test_an_edited_configuration_is_told_by_its_checkpoint(tmp_path):
+    content = {"callbacks": {"Configured": _config().as_dict()}}
+    for name in MAY_CHANGE:
+        check_edits(_changed(name, "full" if "check" in name else 2), content, tmp_path)
+    with pytest.raises(UserError) as error:
+        check_edits(_changed("train.lr", 7), content, tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}/config.yaml: --train.lr was edited to 7, and the checkpoint was trained with "
+        "0.1; undo that, or start another run"
+    )
+    check_edits(_changed("train.lr", 7), {"callbacks": {}}, tmp_path)  # of an earlier version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 
@@ -10,8 +11,9 @@ import torch
 import yaml
 
 from res2net.config import RunConfig
-from res2net.errors import Stopped
+from res2net.errors import Stopped, TakenError
 from res2net.machine import Processes
+from res2net.train.callbacks import History
 from res2net.train.run import fit, make_trainer, memory_advice
 from res2net.train.start import settle_start
 
@@ -67,7 +69,7 @@ def _assert_same(a, b):
     "options",
     [
         {},
-        {"ema": 0.9, "accumulate": 2, "clip": 0.5},
+        {"ema": 0.9999, "accumulate": 2, "clip": 0.5},
         {"max_steps": 7, "early_stop": 3},  # in the middle of the third epoch
     ],
 )
@@ -96,6 +98,34 @@ def test_stopped_in_the_first_epoch_leaves_nothing(photos, tmp_path):
     assert (signal.getsignal(signal.SIGINT), threading.excepthook) == handlers
 
 
+def test_a_second_training_in_the_folder_is_told_and_changes_nothing(photos, tmp_path):
+    """Started while the first trains; it neither mixes with it nor clears what it wrote."""
+    run, refused = tmp_path / "run", []
+
+    def second(line):
+        if line.startswith("epoch 1/2"):
+            before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+            for resume in (False, True):
+                with pytest.raises(TakenError, match=r"writes there; wait until it has ended"):
+                    fit(config, run, resume=resume, say=pytest.fail)
+            assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+            refused.append(line)
+
+    config = _config(f"folder:{photos}", epochs=2)
+    fit(config, run, resume=False, say=second)
+    assert refused
+    assert (run / "report.md").is_file()
+    assert not (run / ".lock").exists()
+
+
+def test_an_average_of_a_few_steps_is_not_of_the_first(photos, tmp_path):
+    config = _config(f"folder:{photos}", ema=0.9999, optimizer="adamw", lr=0.01)
+    fit(config, tmp_path / "run", resume=False, say=Listener())
+    state = _state(tmp_path / "run")
+    bias = state["state_dict"]["model.fc.bias"], state["current_model_state"]["model.fc.bias"]
+    assert (bias[0] - bias[1]).abs().max() < 0.5 * bias[1].abs().max()
+
+
 def test_what_a_run_says(photos, tmp_path):
     listener = Listener()
     fit(_config(f"folder:{photos}", epochs=1), tmp_path / "run", resume=False, say=listener)
@@ -116,16 +146,27 @@ def test_training_learns(photos, tmp_path):
     assert "top-1 error 0.00 %" in listener.lines[-1]
 
 
-def test_early_stopping(photos, tmp_path):
+def test_early_stopping_says_so_and_what_resuming_needs(photos, tmp_path):
     config = _config(f"folder:{photos}", epochs=9, lr=1e-12, early_stop=2)
     config = RunConfig.from_dict({**config.as_dict(), "net": {"depth": 11, "norm": "group"}})
     listener = Listener()
     run = tmp_path / "run"
     fit(config, run, resume=False, say=listener)
     assert sum(line.startswith("epoch") for line in listener.lines) == 3  # the first and two more
+    said = listener.lines[-2]
+    assert re.fullmatch(
+        r"early stopping after epoch 3: val top-1 error has not improved for 2 epochs \(lowest: "
+        r"\d+\.\d\d % in epoch 1; --train\.early_stop 2\)",
+        said,
+    )
+    assert said in (run / "report.md").read_text()
     listener = Listener()
     fit(config, run, resume=True, say=listener)
-    assert "nothing is left to train; raise --train.epochs to go on" in listener.lines
+    assert (
+        "nothing is left to train: --train.early_stop 2 ends the run (2 epochs without "
+        "improvement), raise it or set 0 to never stop" in listener.lines
+    )
+    assert said in (run / "report.md").read_text()
 
 
 def test_the_saved_configuration(photos, tmp_path):
@@ -159,7 +200,7 @@ def test_options_reach_the_trainer(tmp_path, options, settings):
 
     config = _config(**{"precision": "fp32", **options})
     one = Processes(devices=1, nodes=1, rank=0)
-    trainer = make_trainer(config, Job(), tmp_path, one, None)
+    trainer = make_trainer(config, Job(), tmp_path, one, History(tmp_path, pytest.fail))
     assert {name: getattr(trainer, name) for name in settings} == settings
     assert trainer.num_sanity_val_steps == 0
 

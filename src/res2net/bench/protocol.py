@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from res2net import machine
-from res2net.files import write_text
+from res2net.files import WAIT, locked, remove_leftovers, write_text
 
 Item = TypeVar("Item")
 ROUNDS = 45  # enough that the median of a ratio moves by about 0.02 at most
@@ -92,18 +92,21 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, object]], command: str) 
         "cores": machine.cores(),
         "command": command,
     }
-    old: list[dict[str, object]] = []
-    if path.is_file():
-        with path.open(newline="") as file:
-            old = list(csv.DictReader(file))
-    everything = [*old, *({**row, **about} for row in rows)]
-    columns = list(dict.fromkeys(column for row in everything for column in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(everything)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text.getvalue())
+    lock = path.with_name(f".{path.name}.lock")
+    with locked(lock, str(path), wait=WAIT):  # two at once must not lose a row
+        remove_leftovers(path.parent, path.name)
+        old: list[dict[str, object]] = []
+        if path.is_file():
+            with path.open(newline="") as file:
+                old = list(csv.DictReader(file))
+        everything = [*old, *({**row, **about} for row in rows)]
+        columns = list(dict.fromkeys(column for row in everything for column in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(everything)
+        write_text(path, text.getvalue())
 
 
 def engine_versions() -> dict[str, str]:

@@ -88,6 +88,9 @@ def _carry_out(arguments: Sequence[str]) -> int:
     except UserError as error:
         _say(_one_line(error))
         return 2
+    except PermissionError as error:  # a folder that may not even be looked into
+        _say(f"{error.filename}: permission denied; check who may read it")
+        return 2
     except KeyboardInterrupt as error:
         _say(_one_line(error) or "stopped")
         return 130

@@ -11,7 +11,7 @@ Thing = TypeVar("Thing")
 
 def track(things: Iterable[Thing], count: int, label: str) -> Iterator[Thing]:
     """The same things, with a bar on the terminal (none where the output is piped)."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield from things
         return
     from rich.console import Console

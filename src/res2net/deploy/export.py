@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -27,7 +28,7 @@ from res2net.deploy.subject import Subject, open_subject
 from res2net.deploy.targets import Target, check_installed, find_target
 from res2net.deploy.verify import Track, Verification, compare, eager, faults
 from res2net.errors import UserError
-from res2net.files import write_error, write_text
+from res2net.files import locked, write_error, write_text
 from res2net.runtime.artifact import CARD_NAME
 from res2net.tasks.dense.network import Size
 
@@ -306,17 +307,32 @@ def _check_out(out: Path) -> None:
 
 @contextmanager
 def _put_in_place(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its name if all goes well, else goes."""
+    """A folder beside ``out`` that takes its name if all goes well, else goes.
+
+    No other process can export to ``out`` meanwhile; what killed ones left beside it goes first.
+    """
     beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    with locked(out.with_name(f".{out.name}.lock"), f"--out {out}"):
+        _check_out(out)
+        for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
+            if left.name.removesuffix(".tmp").rpartition(".")[2].isdecimal():
+                shutil.rmtree(left, ignore_errors=True)
+        try:
+            beside.mkdir()
+        except OSError as error:
+            raise write_error(error, out) from error
+        try:
+            yield beside
+            _rename(beside, out)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _rename(beside: Path, out: Path) -> None:
     try:
-        beside.mkdir()
-    except OSError as error:
-        raise write_error(error, out) from error
-    try:
-        yield beside
         beside.rename(out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    except OSError as error:  # something of that name came meanwhile
+        raise write_error(error, out) from error
 
 
 def _versions() -> dict[str, str]:

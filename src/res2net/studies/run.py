@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from res2net.bench.protocol import append_rows
 from res2net.config import RunConfig
-from res2net.errors import Stopped, UserError
-from res2net.files import make_folder
+from res2net.errors import Stopped, TakenError, UserError
+from res2net.files import WAIT, locked, make_folder, remove_leftovers
 from res2net.studies.measures import card_of, epochs_of
 from res2net.studies.pictures import draw
 from res2net.studies.results import is_done, progress, read_rows, written
@@ -63,7 +61,7 @@ def run_study(
     for number, (point, seed) in enumerate(planned, 1):
         run = run_folder(folder, point, seed)
         try:
-            with FileLock(folder / f".{run.name}.lock", timeout=0):
+            with locked(folder / f".{run.name}.lock", f"--out {folder}"):
                 rows = read_rows(study, results)
                 if is_done(rows, point, seed):
                     continue
@@ -73,7 +71,7 @@ def run_study(
                 _train(study.config(point, seed, source, machine or {}), run, say)
                 _append(_row(study, point, seed, run), study, results, command)
                 say(f"row appended to {results}")
-        except Timeout:
+        except TakenError:
             say(f"{point.label}, seed {seed}: another process trains it")
     return read_rows(study, results)
 
@@ -115,6 +113,8 @@ def _row(study: Study, point: Point, seed: int, run: Path) -> dict[str, object]:
 
 def _append(row: dict[str, object], study: Study, results: Path, command: str) -> None:
     """Append a row, which several processes may do at once, and draw all there are."""
-    with FileLock(results.with_name(f".{results.name}.lock")):
-        append_rows(results, [row], command)
-        draw(study, read_rows(study, results), results.with_suffix(".png"))
+    append_rows(results, [row], command)
+    picture = results.with_suffix(".png")
+    with locked(picture.with_name(f".{picture.name}.lock"), str(picture), wait=WAIT):
+        remove_leftovers(picture.parent, picture.name)
+        draw(study, read_rows(study, results), picture)

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    TQDMProgressBar,
+    WeightAveraging,
+)
+from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+from torch import Tensor
 
+from res2net.errors import UserError
 from res2net.files import write_text
 
 COLUMNS = (
@@ -39,6 +49,7 @@ SHOWN = {
     "val/f_error": ("val F-measure error", " %"),
     "val/mae": ("MAE", " %"),
 }
+EVERY = 60.0  # seconds between two lines where no bar is shown
 
 
 class EpochSeed(Callback):
@@ -80,6 +91,11 @@ class StopAfter(Callback):
 class Patience(EarlyStopping):
     """Early stopping that a resumed run holds to, with the patience that it is given now."""
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether it ends the training."""
+        return self.wait_count >= self.patience
+
     def __init__(self, epochs: int, monitor: str) -> None:
         super().__init__(monitor, patience=epochs)
 
@@ -88,8 +104,68 @@ class Patience(EarlyStopping):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         del pl_module
-        if self.wait_count >= self.patience:
+        if self.exhausted:
             trainer.should_stop = True
+
+    def why(self, rows: Sequence[Mapping[str, float]]) -> str:
+        """What stopped the training, for people; empty where it was something else.
+
+        Args:
+            rows: a row an epoch, as ``History`` has them.
+        """
+        name = SHOWN.get(self.monitor, (self.monitor, ""))[0]
+        after = f"early stopping after epoch {int(rows[-1]['epoch'])}" if rows else ""
+        if self.stopping_reason is EarlyStoppingReason.NON_FINITE_METRIC:
+            return f"{after}: {name} is not a finite number (--train.early_stop {self.patience})"
+        if not self.exhausted or not rows:
+            return ""
+        best = min(rows, key=lambda row: row.get(self.monitor, math.inf))
+        unit = SHOWN.get(self.monitor, ("", ""))[1]
+        return (
+            f"{after}: {name} has not improved for {self.wait_count} epochs (lowest: "
+            f"{best[self.monitor]:.2f}{unit} in epoch {int(best['epoch'])}; --train.early_stop "
+            f"{self.patience})"
+        )
+
+
+class Averaging(WeightAveraging):
+    """Exponential moving average of weights and buffers, evaluated and saved in their place.
+
+    After t updates an average keeps min(decay, (1 + t) / (10 + t)) of itself: with the decay alone
+    it would consist of the first steps' weights until 1 / (1 - decay) steps are done. Runs that
+    were saved before there was this warm-up go on without it.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(avg_fn=self._averaged)
+        self.decay = decay
+        self.warm_up = True
+        self.updates = 0
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        del epoch_idx
+        self.updates = step_idx or 0  # a number of the host: the model's own lies on the GPU
+        return step_idx is not None
+
+    def _averaged(self, average: Tensor, current: Tensor, _: Tensor | int) -> Tensor:
+        kept = average_decay(self.decay, self.updates) if self.warm_up else self.decay
+        return kept * average + (1 - kept) * current
+
+    @property
+    def state_key(self) -> str:
+        return "EMAWeightAveraging"  # Lightning's own, as in checkpoints from before the warm-up
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "warm_up": self.warm_up}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.warm_up = state_dict.get("warm_up", False)
+
+
+def average_decay(decay: float, updates: int) -> float:
+    """Share of itself that an average keeps, after so many updates."""
+    return min(decay, (1 + updates) / (10 + updates))
 
 
 class History(Callback):
@@ -152,8 +228,118 @@ def epoch_line(row: dict[str, float], epochs: int) -> str:
     return "  ".join(parts)
 
 
+class Pace(Callback):
+    """How fast a run is and how long it will take; without a terminal, a line a minute.
+
+    Args:
+        say: takes the line.
+        bar: whether a progress bar shows the same, so that nothing needs to be said.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        *,
+        bar: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.say = say
+        self.bar = bar
+        self.clock = clock
+        self.images = 0  # of a batch, over all processes
+        self.speed = 0.0  # images a second in this epoch
+        self.left = math.inf  # seconds of the run
+        self._batches = 0  # of this process's life
+        self._began = self._epoch_began = self._spoke = self._last = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        del pl_module
+        loader: Any = trainer.train_dataloader
+        self.images = min(loader.batch_size, len(loader.sampler)) * trainer.world_size
+        self._began = self._spoke = self._last = self.clock()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        del trainer, pl_module
+        self._epoch_began = self.clock()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        del pl_module, batch
+        self._batches += 1
+        now, done = self.clock(), batch_idx + 1
+        self.speed = self.images * done / max(now - self._epoch_began, 1e-9)
+        self.left = (now - self._began) / self._batches * batches_left(trainer, done)
+        if self._is_time(now):
+            loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
+            self.say(
+                f"{_epoch_of(trainer)}  step {done}/{trainer.num_training_batches}  loss "
+                f"{loss:.4g}  {self.speed:.3g} img/s  {duration(self.left)} left"
+            )
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        del pl_module, outputs, batch
+        if self._is_time(self.clock()):
+            of = trainer.num_val_batches[dataloader_idx]
+            self.say(
+                f"{_epoch_of(trainer)}  validation {batch_idx + 1}/{of}  {duration(self.left)} left"
+            )
+
+    def _is_time(self, now: float) -> bool:
+        """Whether to speak now, since after another step as long as the last it were too late."""
+        late = now + (now - self._last) - self._spoke >= EVERY
+        self._last = now
+        if self.bar or not late:
+            return False
+        self._spoke = now
+        return True
+
+
+def batches_left(trainer: pl.Trainer, done: int) -> int:
+    """Batches that a run still trains on, after so many of this epoch."""
+    batches = int(trainer.num_training_batches)
+    left = ((trainer.max_epochs or 0) - trainer.current_epoch) * batches - done
+    for stop in (each for each in trainer.callbacks if isinstance(each, StopAfter)):  # type: ignore[attr-defined]
+        steps = max(0, stop.steps - trainer.global_step)
+        left = min(left, steps * trainer.accumulate_grad_batches)
+    return left
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _epoch_of(trainer: pl.Trainer) -> str:
+    return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+
+
 class Bar(TQDMProgressBar):
-    """Lightning's bar, with epochs counted from 1; it leaves nothing behind."""
+    """Lightning's bar, with epochs counted from 1; it leaves nothing behind.
+
+    Args:
+        pace: has images a second and the time that the run still takes.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self.pace = pace
 
     def init_train_tqdm(self) -> Tqdm:
         bar = super().init_train_tqdm()
@@ -162,9 +348,33 @@ class Bar(TQDMProgressBar):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         super().on_train_epoch_start(trainer)
-        self.train_progress_bar.set_description(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        )
+        self.train_progress_bar.set_description(_epoch_of(trainer))
+
+    def get_metrics(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        if math.isfinite(self.pace.left):
+            metrics["img/s"] = f"{self.pace.speed:.3g}"
+            metrics["run"] = f"{duration(self.pace.left)} left"
+        return metrics
+
+
+def speak(line: str) -> None:
+    """Print a line at once.
+
+    Raises:
+        UserError: nobody can read it: the reader has gone, or the disk is full.
+    """
+    coding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        print(line.encode(coding, "backslashreplace").decode(coding), flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in it
+        raise UserError(
+            f"the standard output cannot be written to ({error.strerror}); send it to a file"
+        ) from None
 
 
 def above_bar(say: Callable[[str], None]) -> Callable[[str], None]:
@@ -179,4 +389,4 @@ def above_bar(say: Callable[[str], None]) -> Callable[[str], None]:
 
 def shows_progress() -> bool:
     """Whether a progress bar, which goes to the standard output, has somebody to look at it."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,22 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
+from res2net.config import RunConfig
+from res2net.errors import UserError
 from res2net.files import write_bytes
 from res2net.models.weights import read_checkpoint
 
 FOLDER = "checkpoints"
 BEST = "best.ckpt"
 LAST = "last.ckpt"
+_PARTS = {
+    "epoch": int,
+    "global_step": int,
+    "state_dict": dict,
+    "callbacks": dict,
+    "optimizer_states": list,
+    "loops": dict,
+}  # of the state of a training
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -45,6 +56,65 @@ def to_go_on_from(run: Path) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
+def whole_start(run: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint to resume from, which is whole, and what it holds; None where there is none.
+
+    Args:
+        say: takes a line where the last is damaged and the best, of an earlier epoch, is not.
+
+    Raises:
+        UserError: none that is there is whole.
+    """
+    problems: list[str] = []
+    for path in (run / FOLDER / name for name in (LAST, BEST)):
+        if not path.is_file():
+            continue
+        try:
+            content = read_state(path)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        for line in problems:
+            say(f"{line}; resuming from the best checkpoint, {path}")
+        return path, content
+    if problems:
+        raise UserError(f"--resume: {'; '.join(problems)}; copy it again, or start another run")
+    return None
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The whole state of a training.
+
+    Raises:
+        UserError: missing, damaged, or weights alone.
+    """
+    content = read_checkpoint(path)
+    parts = _PARTS.items()
+    if wrong := [name for name, kind in parts if not isinstance(content.get(name), kind)]:
+        raise UserError(f"{path}: not the state of a training (no {', '.join(wrong)})")
+    return content
+
+
+class Configured(Callback):
+    """Keeps the configuration in every checkpoint, beside the file that people may edit."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.config.as_dict()
+
+
+def trained_with(content: dict[str, Any]) -> RunConfig | None:
+    """The configuration in a checkpoint; those of earlier versions hold none.
+
+    Raises:
+        UserError: options that this version does not have.
+    """
+    values = content["callbacks"].get("Configured")
+    return None if values is None else RunConfig.from_dict(values)
+
+
 class Keep(ModelCheckpoint):
     """Writes one file at the end of each epoch (after the history has its row), over the last one.
 
@@ -52,9 +122,11 @@ class Keep(ModelCheckpoint):
         run: the run folder; it may be another than at the time of the checkpoint resumed from.
         name: of the file.
         monitor: only when this metric has its lowest value so far; None: always.
+        anew: forget the lowest value of a resumed run, as its file is lost.
     """
 
-    def __init__(self, run: Path, name: str, monitor: str | None) -> None:
+    def __init__(self, run: Path, name: str, monitor: str | None, *, anew: bool = False) -> None:
+        self.anew = anew
         super().__init__(
             dirpath=run / FOLDER,
             filename=Path(name).stem,
@@ -66,6 +138,9 @@ class Keep(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self.anew:
+            return
+
         def here(path: str) -> str:
             return str(Path(str(self.dirpath), Path(path).name)) if path else path
 
@@ -80,10 +155,10 @@ class Keep(ModelCheckpoint):
         )
 
 
-def checkpoint_callbacks(run: Path, monitor: str) -> list[Callback]:
+def checkpoint_callbacks(run: Path, monitor: str, *, anew: bool = False) -> list[Callback]:
     """Keep the checkpoint of the least validation error, then that of the last epoch.
 
     In this order: the last one then knows of the best, so a kill in between loses nothing.
     (``ModelCheckpoint(save_last=True)`` writes no last checkpoint where there is no new best.)
     """
-    return [Keep(run, BEST, monitor), Keep(run, LAST, None)]
+    return [Keep(run, BEST, monitor, anew=anew), Keep(run, LAST, None)]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import errno
-import shutil
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from res2net.config import RunConfig
 from res2net.errors import Stopped, UserError
-from res2net.files import write_error, write_text
-from res2net.train.checkpoints import to_go_on_from
+from res2net.files import LOCK, alone_in, remove_leftovers, write_error, write_text
+from res2net.train.checkpoints import FOLDER, to_go_on_from, trained_with
 
 CONFIG = "config.yaml"
 # May differ between a run and its continuation: they do not change what an epoch computes.
@@ -32,16 +30,26 @@ MAY_CHANGE = (
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
-def check_folder(config: RunConfig, run: Path, *, resume: bool) -> bool:
-    """Whether the folder is new (absent, or empty); one that holds a run needs ``resume``.
+@contextmanager
+def taken(run: Path) -> Iterator[None]:
+    """The run folder, with this process as its only writer, as ``files.alone_in`` has it.
 
     Raises:
-        UserError: the folder exists without ``resume``, holds other files or another configuration.
+        TakenError: another process trains in it.
+        UserError: it cannot be made or written to.
     """
-    held = [run] if run.exists() else []
-    if run.is_dir():
-        held = [entry for entry in run.iterdir() if entry.suffix != ".tmp"]  # of a killed write
-    if not held:
+    with alone_in(run, "--out"):
+        remove_leftovers(run / FOLDER)
+        yield
+
+
+def check_folder(config: RunConfig, run: Path, *, resume: bool) -> bool:
+    """Whether the folder is new (empty); one that holds a run needs ``resume``.
+
+    Raises:
+        UserError: it holds something without ``resume``, other files, or another configuration.
+    """
+    if all(entry.name == LOCK or entry.suffix == ".tmp" for entry in run.iterdir()):
         return True
     if not resume:
         raise UserError(
@@ -59,26 +67,44 @@ def check_same(now: RunConfig, before: RunConfig, run: Path) -> None:
     Raises:
         UserError: an option that differs; names it.
     """
+    for name, old, new in _differences(before, now):
+        raise UserError(
+            f"--resume {run}: the run has --{name} {old}, now it is {new}; use the same options, "
+            "or start another run"
+        )
+
+
+def check_edits(config: RunConfig, content: dict[str, Any], run: Path) -> None:
+    """The saved configuration must still be the one that the checkpoint was trained with.
+
+    Args:
+        content: of the checkpoint.
+
+    Raises:
+        UserError: an option that was edited and may not change; names it.
+    """
+    before = trained_with(content)
+    for name, old, new in _differences(before, config) if before else ():
+        raise UserError(
+            f"{run / CONFIG}: --{name} was edited to {new}, and the checkpoint was trained with "
+            f"{old}; undo that, or start another run"
+        )
+
+
+def _differences(before: RunConfig, now: RunConfig) -> list[tuple[str, Any, Any]]:
+    """(option, before, now) of what differs and may not."""
     old, new = _flat(before.as_dict()), _flat(now.as_dict())
-    for name, value in new.items():
-        if old.get(name) != value and name not in MAY_CHANGE:
-            raise UserError(
-                f"--resume {run}: the run has --{name} {old.get(name)}, now it is {value}; "
-                "use the same options, or start another run"
-            )
+    changed = (name for name in new if old.get(name) != new[name] and name not in MAY_CHANGE)
+    return [(name, old.get(name), new[name]) for name in changed]
 
 
 def write_config(config: RunConfig, run: Path) -> None:
-    """Make the folder with the resolved configuration, ready for ``--config``.
+    """Write the resolved configuration, ready for ``--config``.
 
     Raises:
-        UserError: it cannot be made or written to.
+        UserError: it cannot be written.
     """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {run}: cannot be made ({error.strerror})") from None
-    write_text(run / CONFIG, yaml.safe_dump(config.as_dict(), sort_keys=False))
+    write_text(run / CONFIG, config.as_text())
 
 
 @contextmanager
@@ -132,8 +158,17 @@ def _threads_told_once() -> Iterator[None]:
 
 
 def _clear(run: Path, new: bool) -> None:
-    if new:
-        shutil.rmtree(run, ignore_errors=True)
+    """Remove what a new run has written, by name: anything else in its folder stays."""
+    if not new:
+        return
+    events = f"tensorboard/events.out.tfevents.*.{os.getpid()}.*"
+    for pattern in (CONFIG, "metrics.csv", "tensorboard/hparams.yaml", events):
+        for path in run.glob(pattern):
+            with suppress(OSError):
+                path.unlink()
+    for folder in (run / FOLDER, run / "tensorboard"):
+        with suppress(OSError):  # it holds something else
+            folder.rmdir()
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,43 +8,63 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from res2net import machine
 from res2net.config import RunConfig
 from res2net.errors import UserError
-from res2net.models.weights import read_weights
+from res2net.files import write_text
 from res2net.tasks.selection import part_of, settle
 from res2net.tasks.table import Job, find_task
 from res2net.train.callbacks import (
+    Averaging,
     Bar,
     EpochSeed,
     History,
+    Pace,
     Patience,
     StopAfter,
     above_bar,
     shows_progress,
+    speak,
 )
-from res2net.train.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, to_go_on_from
-from res2net.train.folder import CONFIG, check_folder, kept_whole, write_config
+from res2net.train.checkpoints import (
+    BEST,
+    FOLDER,
+    AtomicCheckpointIO,
+    Configured,
+    checkpoint_callbacks,
+    read_state,
+    whole_start,
+)
+from res2net.train.folder import (
+    CONFIG,
+    check_edits,
+    check_folder,
+    kept_whole,
+    taken,
+    write_config,
+)
 from res2net.train.optimise import make_optimiser
 from res2net.train.start import settle_start
 
 Say = Callable[[str], None]
 
 
-def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = print) -> None:
+def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = speak) -> None:
     """Train, keep the best, evaluate it and write the run folder.
 
-    The folder comes into being once data and network are known to work.
+    The folder comes into being once data and network are known to work. From the first check to
+    the last file no other process can train in it.
 
     Args:
         run: the folder; it must not exist unless ``resume``.
@@ -52,11 +72,20 @@ def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = print) -> None
 
     Raises:
         UserError: anything the user can mend, out of memory and a loss that is not finite included.
+        TakenError: another process trains in the folder.
         Stopped: by Ctrl-C; a checkpoint of the last whole epoch is kept.
     """
     together = machine.processes(config.train.devices)
-    first = together.rank == 0  # the first process speaks and writes for all
-    config = settle_start(config, run, say if first else lambda _: None)
+    first = together.rank == 0  # the first process speaks, writes and holds the folder for all
+    with taken(run) if first else nullcontext():
+        _fit(config, run, together, resume=resume, say=say if first else lambda _: None)
+
+
+def _fit(
+    config: RunConfig, run: Path, together: machine.Processes, *, resume: bool, say: Say
+) -> None:
+    first = together.rank == 0
+    config = settle_start(config, run, say)
     new = check_folder(config, run, resume=resume) if first else False
     quiet_libraries()
     machine.set_threads(config.train.threads, together)
@@ -74,13 +103,45 @@ def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = print) -> None
     saved = RunConfig.read(run / CONFIG) if resume and (run / CONFIG).is_file() else None
     job = replace(job, select=settle(config.train.select, job.images.validation, saved))
     config = replace(config, train=replace(config.train, select=job.select))
+    with enough_memory():
+        start = find_start(config, job, run, say) if resume else None
     with keeping, enough_memory():
         if first:
             write_config(config, run)
             announce(config, job, together, run, say)
-        history = train(config, job, run, together, resume=resume, say=say)
+        history, ending = train(config, job, run, together, start, say)
         if first:
             task.conclude(run, job, history.rows, batches=config.train.val_batches, say=say)
+            _report_ending(run, ending)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    """What a resumed run starts from."""
+
+    checkpoint: Path
+    best_lost: bool  # there is no whole best checkpoint
+
+
+def find_start(config: RunConfig, job: Job, run: Path, say: Say) -> Start | None:
+    """The checkpoint that a run resumes from; None where there is none.
+
+    Raises:
+        UserError: it is damaged, or of other classes or options.
+    """
+    found = whole_start(run, say)
+    if found is None:
+        say("no checkpoint to go on from: training from the beginning")
+        return None
+    checkpoint, content = found
+    check_classes(job, content)
+    check_edits(config, content, run)
+    try:
+        read_state(run / FOLDER / BEST)
+    except UserError as error:
+        say(f"{error}; the best epoch from here on takes its place, or the last where none is left")
+        return Start(checkpoint=checkpoint, best_lost=True)
+    return Start(checkpoint=checkpoint, best_lost=False)
 
 
 def train(
@@ -88,50 +149,95 @@ def train(
     job: Job,
     run: Path,
     together: machine.Processes,
-    *,
-    resume: bool,
+    start: Start | None,
     say: Say,
-) -> History:
-    """Let Lightning train; what it saw is in the returned history."""
+) -> tuple[History, str]:
+    """Let Lightning train.
+
+    Returns:
+        What it saw of the epochs, and why early stopping ended it; "" where it did not.
+    """
     history = History(run, above_bar(say))
-    start = to_go_on_from(run) if resume else None
-    if start:
-        check_classes(job, start)
-    elif resume and together.rank == 0:
-        say("no checkpoint to go on from: training from the beginning")
     job.module.to(memory_format=torch.channels_last)
-    trainer = make_trainer(config, job, run, together, history)
+    trainer = make_trainer(
+        config, job, run, together, history, best_lost=bool(start and start.best_lost)
+    )
     with _interrupts_raised():
         trainer.fit(
-            job.module, job.train_loader, job.val_loader, ckpt_path=start, weights_only=True
+            job.module,
+            job.train_loader,
+            job.val_loader,
+            ckpt_path=start.checkpoint if start else None,
+            weights_only=True,
         )
-    if not history.grown and together.rank == 0:
-        say("nothing is left to train; raise --train.epochs to go on")
-    return history
+    patience = trainer.early_stopping_callback
+    ending = patience.why(history.rows) if isinstance(patience, Patience) else ""
+    if not history.grown:
+        say(f"nothing is left to train: {_what_ends(config, trainer)}")
+    elif ending:
+        say(ending)
+    return history, ending
+
+
+def _what_ends(config: RunConfig, trainer: pl.Trainer) -> str:
+    """Every option that keeps a run from being trained further, and how to change it."""
+    options, ends = config.train, []
+    if trainer.current_epoch >= options.epochs:
+        ends.append(f"all of --train.epochs {options.epochs} are done, raise it to go on")
+    if 0 < options.max_steps <= trainer.global_step:
+        ends.append(
+            f"--train.max_steps {options.max_steps} is reached, raise it or set -1 for no limit"
+        )
+    patience = trainer.early_stopping_callback
+    if isinstance(patience, Patience) and patience.exhausted:
+        ends.append(
+            f"--train.early_stop {options.early_stop} ends the run ({patience.wait_count} epochs "
+            "without improvement), raise it or set 0 to never stop"
+        )
+    return "; ".join(ends)
+
+
+def _report_ending(run: Path, ending: str) -> None:
+    """Add to the report why the training ended early."""
+    report = run / "report.md"
+    if ending:
+        write_text(report, f"{report.read_text(encoding='utf-8')}\n## End\n\n{ending}\n")
 
 
 def make_trainer(
-    config: RunConfig, job: Job, run: Path, together: machine.Processes, history: History
+    config: RunConfig,
+    job: Job,
+    run: Path,
+    together: machine.Processes,
+    history: History,
+    *,
+    best_lost: bool = False,
 ) -> pl.Trainer:
     """Lightning's Trainer, set up as the configuration says.
+
+    Args:
+        best_lost: a resumed run has no best checkpoint; it is chosen among the epochs to come.
 
     Raises:
         UserError: devices or a strategy that this machine does not have.
     """
     options = config.train
+    pace = Pace(history.say, bar=shows_progress())
     callbacks: list[Callback] = [
         EpochSeed(config.seed),
         history,
-        *checkpoint_callbacks(run, job.monitor),
+        pace,
+        Configured(config),
+        *checkpoint_callbacks(run, job.monitor, anew=best_lost),
     ]
     if options.ema:
-        callbacks.append(EMAWeightAveraging(decay=options.ema))
+        callbacks.append(Averaging(options.ema))
     if options.early_stop:
         callbacks.append(Patience(options.early_stop, job.monitor))
     if options.max_steps > 0:
         callbacks.append(StopAfter(options.max_steps))
     if shows_progress():
-        callbacks.append(Bar())
+        callbacks.append(Bar(pace))
     try:
         return pl.Trainer(
             accelerator="auto",
@@ -159,14 +265,17 @@ def make_trainer(
         raise UserError(f"--train.devices or --train.strategy: {reason}") from error
 
 
-def check_classes(job: Job, checkpoint: Path) -> None:
+def check_classes(job: Job, content: dict[str, Any]) -> None:
     """A run goes on with the classes that it began with.
 
+    Args:
+        content: of the checkpoint.
+
     Raises:
-        UserError: the data have others now, or the checkpoint is damaged.
+        UserError: the data have others now.
     """
-    _, card = read_weights(checkpoint)
-    before = list(card["classes"]) if card else []
+    card = content.get("hyper_parameters", {}).get("card", {})
+    before = list(card.get("classes", ()))
     now = list(job.card.classes)
     if before != now:
         differ = sorted(set(before) ^ set(now))

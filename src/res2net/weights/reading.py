@@ -63,6 +63,12 @@ def find_weights(run: Path) -> Path:
     """
     for name in RUN_FILES:
         if (run / name).is_file():
+            if name == RUN_FILES[-1]:
+                warnings.warn(
+                    f"{run}: neither {RUN_FILES[0]} nor {RUN_FILES[1]} is there; using the last "
+                    f"epoch's weights, {name}",
+                    stacklevel=3,
+                )
             return run / name
     raise UserError(
         f"{run} is a folder without weights (no {RUN_FILES[0]}, no checkpoint); give a file of "

@@ -15,7 +15,7 @@ from res2net.data.preprocess import Preprocess
 from res2net.data.readers import read
 from res2net.data.source import parse_source
 from res2net.errors import UserError
-from res2net.files import make_folder
+from res2net.files import alone_in
 from res2net.models.card import ModelCard
 from res2net.models.factory import create_model
 from res2net.models.network import Network
@@ -117,8 +117,8 @@ def evaluate(
     home = Path(target)
     usual = (home if home.is_dir() else home.parent) / "evaluation"
     folder = out or (Path("runs") / f"{target}-published" if named else usual)
-    make_folder(folder, "--out")
-    draw_all(folder, evaluation, part, seen, preprocess)
+    with alone_in(folder, "--out"):
+        draw_all(folder, evaluation, part, seen, preprocess)
     return evaluation, folder
 
 

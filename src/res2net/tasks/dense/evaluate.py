@@ -10,7 +10,7 @@ from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.source import parse_source
 from res2net.errors import UserError
-from res2net.files import make_folder
+from res2net.files import alone_in
 from res2net.tasks.dense.conclude import write_scores
 from res2net.tasks.dense.predictor import load
 from res2net.tasks.dense.task import DenseTask, Scores, Track
@@ -73,6 +73,6 @@ def evaluate(
     )
     home = Path(target)
     folder = out or (home if home.is_dir() else home.parent) / "evaluation"
-    make_folder(folder, "--out")
-    write_scores(folder, scores)
+    with alone_in(folder, "--out"):
+        write_scores(folder, scores)
     return scores, folder
