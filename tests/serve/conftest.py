@@ -85,7 +85,9 @@ def talk(service: Service) -> Callable[..., Any]:
     def run(conversation: Talk, token: str | None = None) -> Any:
         async def whole() -> Any:
             transport = httpx.ASGITransport(make_app(service, token=token))
-            async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost"
+            ) as client:
                 return await conversation(client)
 
         return asyncio.run(whole())
