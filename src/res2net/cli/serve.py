@@ -61,10 +61,11 @@ def main(argv: Sequence[str]) -> None:
     options = read_options(make_parser(), argv)
     token = check(options)
 
-    with tempfile.TemporaryDirectory(prefix="res2net-page-") as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = uploads  # read when Gradio is imported
+    with tempfile.TemporaryDirectory(prefix="res2net-page-") as folder:
+        uploads = Path(folder).resolve()  # Gradio compares paths as they are spelt
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # read when Gradio is imported
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        serve(options, token, Path(uploads))
+        serve(options, token, uploads)
 
 
 def check(options: Namespace) -> str | None:

@@ -49,6 +49,7 @@ class Doors:
         gradio: the application behind.
         static: the addresses of its own files, and of its page.
         events: by address and number of the function, what checks its values.
+        waits: whether a session waits for messages.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Doors:
         *,
         static: Iterable[str],
         events: dict[tuple[str, int], Check],
+        waits: Callable[[str], bool],
     ) -> None:
         self._gradio = gradio
         self._service = service
         self._kept = kept
         self._static = frozenset(static)
         self._events = events
+        self._waits = waits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -102,6 +105,8 @@ class Doors:
             return Response(DONE, media_type="text/event-stream")
         if path == DATA:
             session = _session(request.query_params.get("session_hash"), visitor)
+            if not self._waits(session):
+                raise Refusal(404, "this session waits for nothing; load the page again")
             return self._pass(request, urlencode({"session_hash": session}))
         if method == "POST":
             return self._pass(request, "", await self._event(request, visitor))

@@ -78,10 +78,11 @@ class Gate:
         except ClientDisconnect:
             pass  # nobody is left to answer
         except Exception as error:
+            if codes:
+                raise  # too late for another answer: the connection is closed
             report(f"{scope['method']} {path}", error)
-            if not codes:
-                broken = Refusal(500, "the server failed on this request; its log has the reason")
-                await refused(broken, scope=scope)(scope, receive, watched)
+            broken = Refusal(500, "the server failed on this request; its log has the reason")
+            await refused(broken, scope=scope)(scope, receive, watched)
         finally:
             self._service.under_way -= predicts
             counts = self._service.counts

@@ -16,7 +16,7 @@ from pathlib import Path
 from res2net.serve.refusal import Refusal
 
 KEPT = 3600  # seconds
-GONE = "this photo is not kept any more; upload it again"
+GONE = "no photo of yours is kept under this path (any more); upload it again"
 EVERYONE = ""  # whose the examples are
 # Neither through a link nor waiting for a pipe; Windows has neither flag, but its own for bytes.
 OPEN = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))

@@ -76,7 +76,8 @@ def add_page(
     assert isinstance(mount, Mount)
     folders = (files_below(GRADIO / name, f"/{name}") for name in ("assets", "static"))
     static = [*STATIC, *(address for each in folders for address in each)]
-    mount.app = Doors(mount.app, service, kept, static=static, events=events)
+    waits = page._queue.pending_messages_per_session.__contains__
+    mount.app = Doors(mount.app, service, kept, static=static, events=events, waits=waits)
     return app
 
 
