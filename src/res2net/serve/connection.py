@@ -95,8 +95,12 @@ class Connection(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
             return
-        head = [(b"content-type", b"application/json"), (b"connection", b"close")]
         content = json.dumps({"error": sentence}).encode()
+        head = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(content)).encode()),
+            (b"connection", b"close"),
+        ]
         for event in (
             h11.Response(status_code=status, headers=head, reason=STATUS_PHRASES[status]),
             h11.Data(data=content),
