@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import os
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -85,7 +93,9 @@ def talk(service: Service) -> Callable[..., Any]:
     def run(conversation: Talk, token: str | None = None) -> Any:
         async def whole() -> Any:
             transport = httpx.ASGITransport(make_app(service, token=token))
-            async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost"
+            ) as client:
                 return await conversation(client)
 
         return asyncio.run(whole())
@@ -101,3 +111,83 @@ def ask(talk: Callable[..., Any]) -> Callable[..., httpx.Response]:
         return talk(lambda client: client.request(method, path, **how), token)
 
     return send
+
+
+@dataclass
+class Page:
+    """A running ``res2net serve``.
+
+    Attributes:
+        folder: of its uploads.
+        log: what it wrote to stderr.
+    """
+
+    address: str
+    folder: Path
+    log: Path
+
+    @contextmanager
+    def browser(self) -> Iterator[httpx.Client]:
+        """A client that loads the page and keeps its cookie."""
+        with httpx.Client(base_url=self.address, timeout=20) as client:
+            client.get("/").raise_for_status()
+            yield client
+
+    def upload(self, client: httpx.Client, data: bytes, name: str = "photo.png") -> str:
+        """Put a photo on the page; gives its path."""
+        response = client.post("/gradio_api/upload", files={"files": (name, data)})
+        assert response.status_code == 200, response.text
+        return response.json()[0]
+
+    def look(self, client: httpx.Client, photo: Any, **also: Any) -> httpx.Response:
+        """Press the button; ``photo`` is the path of an upload, or whatever stands in its place."""
+        value = {"path": photo, "meta": {"_type": "gradio.FileData"}}
+        data = [value if isinstance(photo, str) else photo, "shipped", "nothing beside it"]
+        event = {"data": data, "fn_index": self.function(3), "session_hash": "abc", **also}
+        return client.post("/gradio_api/queue/join", json=event)
+
+    def told(self, client: httpx.Client) -> str:
+        """All that follows the button: the answer is in it."""
+        response = client.get("/gradio_api/queue/data?session_hash=abc")
+        assert response.status_code == 200, response.text
+        return response.text
+
+    def function(self, values: int) -> int:
+        """The number of the function that takes so many values."""
+        text = httpx.get(self.address).text
+        found = re.search(r"window\.gradio_config = (\{.*?\});</script>", text, re.DOTALL)
+        assert found
+        numbers = {len(d["inputs"]): d["id"] for d in json.loads(found[1])["dependencies"]}
+        return numbers[values]
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The process itself with the shipped network twice; at its end it has logged nothing."""
+    pytest.importorskip("gradio", reason="needs res2net[serve]")
+    from res2net.weights.shipped import shipped
+
+    home = tmp_path_factory.mktemp("page").resolve()
+    words = ("--port", "0", "--max_mib", "0.05", "--max_megapixels", "0.01", "--queue", "4")
+    command = [sys.executable, "-m", "res2net", "serve", *[str(shipped())] * 2, *words]
+    environment = {**os.environ, "TMPDIR": str(home)}
+    log = home / "stderr.txt"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+        ) as process,
+    ):
+        assert process.stdout
+        lines = iter(process.stdout.readline, "")
+        address = next(
+            (found[1] for line in lines if (found := re.match(r"page: (\S+)", line))), ""
+        )
+        assert address, log.read_text()
+        try:
+            (folder,) = home.glob("res2net-page-*")
+            yield Page(address, folder, log)
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+    assert (process.returncode, log.read_text(), folder.exists()) == (0, "", False)

@@ -118,6 +118,14 @@ def test_forms_that_hold_no_image(ask, encoded):
     assert "longer than" in _error(ask("POST", PREDICT, files=large), 413)
 
 
+@pytest.mark.parametrize("charset", ["idna", "unicode_escape", "hex", "utf-7", "x%00"])
+def test_forms_of_odd_charsets(ask, encoded, charset):
+    head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="\\ud800.png"\r\n\r\n'
+    body = head + encoded()[:40] + b"\r\n--b--\r\n"
+    kind = {"Content-Type": f"multipart/form-data; boundary=b; charset={charset}"}
+    _error(ask("POST", PREDICT, content=body, headers=kind), 415)
+
+
 def test_other_addresses_and_methods(ask):
     response = ask("GET", PREDICT)
     assert "takes POST" in _error(response, 405)

@@ -49,6 +49,7 @@ def test_addresses():
         (("--max_mib", "0"), "--max_mib is 0"),
         (("--max_megapixels", "-1"), "--max_megapixels is -1"),
         (("--token", " "), "the token is empty"),
+        (("--allowed_hosts", "a.example,http://b"), "--allowed_hosts: 'http://b' is no host name"),
         (("--hosts", "x"), "unknown option '--hosts'. Did you mean '--host'?"),
         (("nowhere", "--port", "0"), "nowhere: no such run, checkpoint or network."),
         (("res2net50_26w_4s", "--port", "0"), "res2net50_26w_4s is a network without weights"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from jsonargparse import Namespace
 
 from res2net.cli.parser import Parser, read_options
 from res2net.errors import UserError
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 EXAMPLES = (
     "res2net serve",
     "res2net serve runs/photos",
@@ -37,9 +37,19 @@ def make_parser() -> Parser:
         "--token", type=str | None, help="secret that page and API ask for; or set RES2NET_TOKEN"
     )
     parser.add_argument(
+        "--allowed_hosts",
+        type=str | None,
+        help="further names of this server, with commas between: requests for others get HTTP 421",
+    )
+    parser.add_argument(
         "--queue", type=int, default=32, help="images that may wait before a network; then 429"
     )
-    parser.add_argument("--max_mib", type=float, default=16, help="of an upload; then 413")
+    parser.add_argument(
+        "--max_mib",
+        type=float,
+        default=16,
+        help="maximum upload size in MiB; larger uploads get HTTP 413",
+    )
     parser.add_argument(
         "--max_megapixels", type=float, default=50, help="of an uploaded image; then 413"
     )
@@ -51,10 +61,11 @@ def main(argv: Sequence[str]) -> None:
     options = read_options(make_parser(), argv)
     token = check(options)
 
-    with tempfile.TemporaryDirectory(prefix="res2net-page-") as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = uploads  # read when Gradio is imported
+    with tempfile.TemporaryDirectory(prefix="res2net-page-") as folder:
+        uploads = Path(folder).resolve()  # Gradio compares paths as they are spelt
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # read when Gradio is imported
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        serve(options, token)
+        serve(options, token, uploads)
 
 
 def check(options: Namespace) -> str | None:
@@ -76,14 +87,20 @@ def check(options: Namespace) -> str | None:
     return token
 
 
-def serve(options: Namespace, token: str | None) -> None:
+def serve(options: Namespace, token: str | None, uploads: Path) -> None:
     """Load the networks and listen until stopped.
+
+    Args:
+        uploads: an empty folder for the photos of the page.
 
     Raises:
         UserError: the port is taken, or a target cannot be loaded.
     """
+    from res2net.serve.hosts import LOOPBACK, Hosts
     from res2net.serve.server import Server, address_of, take_port
 
+    names = options.allowed_hosts.split(",") if options.allowed_hosts else []
+    hosts = Hosts(options.host, [name.strip() for name in names])
     with take_port(options.host, options.port) as held:
         from res2net.serve.networks import open_networks
         from res2net.weights.shipped import shipped
@@ -92,6 +109,7 @@ def serve(options: Namespace, token: str | None) -> None:
 
         from res2net.serve.api import make_app
         from res2net.serve.examples import example_photos
+        from res2net.serve.kept import Kept
         from res2net.serve.page import add_page
         from res2net.serve.service import Limits, Service
 
@@ -102,9 +120,9 @@ def serve(options: Namespace, token: str | None) -> None:
         )
         service = Service(networks, limits)
         address = address_of(held)
-        app = add_page(
-            make_app(service, token=token), service, address=address, examples=example_photos()
-        )
+        app = make_app(service, hosts=hosts, token=token)
+        kept = Kept(uploads, most_bytes=max(2**30, limits.max_bytes))
+        add_page(app, service, kept, address=address, examples=example_photos())
         for served in networks:
             print(f"{served.name}: {served.title}")
         if token is None and options.host not in LOOPBACK:

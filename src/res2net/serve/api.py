@@ -7,25 +7,22 @@ import base64
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from PIL import Image
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
-from starlette.types import Message
 
 import res2net
 from res2net.data.photo import RGB
 from res2net.serve.answer import Answer
-from res2net.serve.gate import DRAINED, Gate, drain, refused
-from res2net.serve.refusal import Refusal
+from res2net.serve.gate import Gate
+from res2net.serve.hosts import Hosts
+from res2net.serve.refusal import Refusal, refused
 from res2net.serve.service import Service, Worker
+from res2net.serve.uploads import receive_upload, refuse_read
 
-BODY_SECONDS = 60  # in which an upload has to arrive
-FORM_BYTES = 4096  # of a form beside its image
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _KNOWN = {"predict": "POST", "models": "GET"}
@@ -53,8 +50,12 @@ _BODY = {
 }
 
 
-def make_app(service: Service, *, token: str | None = None) -> FastAPI:
-    """The API; a page can be mounted beside it."""
+def make_app(service: Service, *, hosts: Hosts | None = None, token: str | None = None) -> FastAPI:
+    """The API; a page can be mounted beside it.
+
+    Args:
+        hosts: the names that requests may ask for; None is this machine's own.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -68,16 +69,17 @@ def make_app(service: Service, *, token: str | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.add_middleware(Gate, service=service, token=token)
+    app.add_middleware(Gate, service=service, hosts=hosts or Hosts(), token=token)
 
     @app.exception_handler(Refusal)
-    async def refuse(_: Request, refusal: Refusal) -> Response:
-        return refused(refusal)
+    async def refuse(request: Request, refusal: Refusal) -> Response:
+        return refused(refusal, scope=request.scope)
 
     @app.exception_handler(HTTPException)
     async def refuse_other(request: Request, error: HTTPException) -> Response:
-        sentence = f"{request.method} {request.url.path}: {error.detail}"
-        return JSONResponse({"error": sentence}, error.status_code, headers=error.headers)
+        scope = request.scope
+        refusal = Refusal(error.status_code, f"{request.method} {scope['path']}: {error.detail}")
+        return refused(refusal, dict(error.headers or {}), scope=scope)
 
     @app.get("/health")
     async def health() -> Response:
@@ -116,21 +118,21 @@ async def answer(service: Service, request: Request) -> dict[str, Any]:
     """Read a request and ask the network.
 
     Raises:
-        Refusal: as ``Service.look``; 408 an upload that stalls, 413, 415, 422 of a bad one.
+        Refusal: as ``Service.look``; 413, 415, 422 of a bad upload.
     """
     asked = dict(request.query_params)
-    if "model" in asked:
-        service.worker(asked["model"])
+    most = service.limits.max_bytes
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            data, name, fields = await _read(request, service, asked.get("model"))
-    except TimeoutError:
-        raise Refusal(408, f"the upload did not arrive within {BODY_SECONDS} s") from None
-    asked |= fields
-    worker = service.worker(asked.get("model"))
-    top = _number(asked.get("top", "5"))
-    picture = _switch(asked.get("picture", "false"))
-    said = await service.look(data, name, model=worker.served.name, top=top, picture=picture)
+        service.worker(asked.get("model")).check_room()
+    except Refusal as refusal:
+        await refuse_read(request, most, refusal)
+    with service.holding() as hold:
+        data, name, fields = await receive_upload(request, field="image", most=most, hold=hold)
+        asked |= fields
+        worker = service.worker(asked.get("model"))
+        top = _number(asked.get("top", "5"))
+        picture = _switch(asked.get("picture", "false"))
+        said = await service.look(data, name, model=worker.served.name, top=top, picture=picture)
     return as_json(worker, said, picture=picture)
 
 
@@ -144,75 +146,18 @@ def as_json(worker: Worker, said: Answer, *, picture: bool) -> dict[str, Any]:
         "milliseconds": round(said.milliseconds, 2),
     }
     if picture:
-        content["picture"] = None if said.picture is None else png_base64(said.picture)
+        content["picture"] = None
+        if said.picture is not None:
+            content["picture"] = base64.b64encode(as_png(said.picture)).decode("ascii")
         content["picture_shows"] = said.shows
     return content
 
 
-def png_base64(picture: RGB) -> str:
-    """(H, W, 3) as the text of a PNG."""
+def as_png(picture: RGB) -> bytes:
+    """(H, W, 3) as a file."""
     data = io.BytesIO()
     Image.fromarray(picture).save(data, "PNG")
-    return base64.b64encode(data.getvalue()).decode("ascii")
-
-
-async def _read(
-    request: Request, service: Service, model: str | None
-) -> tuple[bytes, str, dict[str, str]]:
-    """The image, its name, and the fields of a form."""
-    most = service.limits.max_bytes
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    form = kind == "multipart/form-data"
-    if not form and not (kind.startswith("image/") or kind == "application/octet-stream"):
-        await _refuse_read(
-            request,
-            most,
-            Refusal(
-                415,
-                f"Content-Type is {kind or 'missing'}; send the bytes of an image as image/jpeg, "
-                "image/png, ... or application/octet-stream, or a form (multipart/form-data) with "
-                "`image`",
-            ),
-        )
-    too_long = Refusal(
-        413, f"the upload is longer than the {most / 2**20:g} MiB that are allowed; scale it down"
-    )
-    limit = most + FORM_BYTES if form else most
-    if int(request.headers.get("content-length", "0")) > limit:
-        await _refuse_read(request, most, too_long)
-    try:
-        service.worker(model).check_room()
-    except Refusal as refusal:
-        await _refuse_read(request, most, refusal)
-    seen = 0
-
-    async def counted() -> Message:
-        nonlocal seen
-        message = await request.receive()
-        seen += len(message.get("body", b""))
-        if seen > limit:
-            raise too_long
-        return message
-
-    limited = Request(request.scope, counted)
-    if not form:
-        return await limited.body(), "the upload", {}
-    try:
-        async with limited.form(max_files=1, max_fields=8, max_part_size=FORM_BYTES) as fields:
-            upload = fields.get("image")
-            if not isinstance(upload, UploadFile):
-                raise Refusal(422, "the form has no file named `image`")
-            words = {k: v for k, v in fields.items() if isinstance(v, str)}
-            return await upload.read(), upload.filename or "the upload", words
-    except (MultiPartException, HTTPException) as error:
-        why = getattr(error, "message", None) or getattr(error, "detail", "")
-        raise Refusal(422, f"the form cannot be read: {why}") from None
-
-
-async def _refuse_read(request: Request, most: int, refusal: Refusal) -> NoReturn:
-    """Refuse once the body was read away."""
-    await drain(request.receive, DRAINED * most)
-    raise refusal
+    return data.getvalue()
 
 
 def _number(text: str) -> int:

@@ -1,4 +1,4 @@
-"""What every request passes: the count, the stop, the token."""
+"""What every request passes: the count, the host, the stop, the token; and what fails behind it."""
 
 from __future__ import annotations
 
@@ -6,43 +6,41 @@ import hmac
 import secrets
 import time
 from html import escape
-from http.cookies import SimpleCookie
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from res2net.serve.refusal import Refusal
+from res2net.serve.hosts import Hosts
+from res2net.serve.refusal import API, DRAINED, PAGE, Refusal, drain, refused, report, shows_pages
 from res2net.serve.service import Service, stopping
+from res2net.serve.uploads import content_length, content_type
 
-API = ("/v1/predict", "/v1/models", "/health", "/metrics")
 LOGIN = "/login"
 COOKIE = "res2net_session"
 LONGEST_FORM = 10_000  # bytes
-DRAINED = 4  # times the longest upload, of a body that is refused
 
-_FORM = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width"><title>res2net</title>
-<body style="font-family: system-ui, sans-serif; max-width: 24rem; margin: 15vh auto">
-<h1 style="font-size: 1.4rem">res2net</h1>
-<p>{text}</p>
+_FORM = """
 <form method="post" action="{action}">
 <input type="password" name="token" aria-label="Token" autofocus required
  style="font: inherit; padding: .4rem; width: 14rem">
-<button style="font: inherit; padding: .4rem .8rem">Enter</button></form></body></html>"""
+<button style="font: inherit; padding: .4rem .8rem">Enter</button></form>"""
 
 
 class Gate:
-    """Counts requests, refuses new ones while the service stops, asks for the token.
+    """Counts requests, knows the host, refuses while the service stops, asks for the token.
 
     A client sends ``Authorization: Bearer TOKEN``; a browser is shown a form and gets a cookie
     that is worth nothing after a restart. ``/health`` is open, so that a supervisor needs no token.
+    HEAD is answered as GET, without the body. A fault behind the gate is one line and a 500.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, service: Service, hosts: Hosts, token: str | None) -> None:
         self._app = app
         self._service = service
+        self._hosts = hosts
         self._token = token
         self._session = secrets.token_urlsafe(32)
 
@@ -55,18 +53,36 @@ class Gate:
             return
         path = scope["path"] if scope["path"] in API else "page"
         predicts = path == "/v1/predict"
+        head = scope["method"] == "HEAD"
         codes: list[int] = []
         start = time.perf_counter()
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
                 codes.append(message["status"])
+            elif head:
+                message = {**message, "body": b""}
             await send(message)
 
         self._service.under_way += predicts
         try:
-            app = await self._response(scope, receive, path) or self._app
-            await app(scope, receive, watched)
+            response = await self._response(scope, receive, path)
+            # No page of another origin is given leave (CORS), so nothing behind has to know it.
+            inner = {
+                **scope,
+                "method": "GET" if head else scope["method"],
+                "headers": [each for each in scope["headers"] if each[0] != b"origin"],
+                "head": head,
+            }
+            await (response or self._app)(inner, receive, watched)
+        except ClientDisconnect:
+            pass  # nobody is left to answer
+        except Exception as error:
+            if codes:
+                raise  # too late for another answer: the connection is closed
+            report(f"{scope['method']} {path}", error)
+            broken = Refusal(500, "the server failed on this request; its log has the reason")
+            await refused(broken, scope=scope)(scope, receive, watched)
         finally:
             self._service.under_way -= predicts
             counts = self._service.counts
@@ -76,74 +92,64 @@ class Gate:
 
     async def _response(self, scope: Scope, receive: Receive, path: str) -> Response | None:
         """What is said instead of passing the request on."""
-        if self._service.stopping and path not in ("/health", "/metrics"):
+        headers = Headers(scope=scope)
+        try:
+            self._hosts.check(headers, scope["method"])
+            if self._service.stopping and path not in ("/health", "/metrics"):
+                raise stopping()
+        except Refusal as refusal:
             await self._drain(receive)
-            return refused(stopping())
+            return refused(refusal, scope=scope)
         if self._token is None or path == "/health":
             return None
-        headers = Headers(scope=scope)
         if scope["path"] == LOGIN and scope["method"] == "POST":
             return await self._log_in(Request(scope, receive))
-        if self._knows(headers):
+        if self._knows(Request(scope)):
             return None
-        if path == "page" and "text/html" in headers.get("accept", ""):
+        if shows_pages(scope):
             return _form(scope, "This page asks for its token.", 401)
         await self._drain(receive)
-        refusal = Refusal(401, "a token is needed: send `Authorization: Bearer TOKEN`")
-        return refused(refusal, {"WWW-Authenticate": "Bearer"})
+        sentence = "a token is needed: send `Authorization: Bearer TOKEN`"
+        return refused(Refusal(401, sentence), {"WWW-Authenticate": "Bearer"})
 
     async def _drain(self, receive: Receive) -> None:
         await drain(receive, DRAINED * self._service.limits.max_bytes)
 
-    def _knows(self, headers: Headers) -> bool:
-        kind, _, given = headers.get("authorization", "").partition(" ")
+    def _knows(self, request: Request) -> bool:
+        kind, _, given = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._is_token(given.strip()):
             return True
-        cookies: SimpleCookie = SimpleCookie()
-        cookies.load(headers.get("cookie", ""))
-        return COOKIE in cookies and _same(cookies[COOKIE].value, self._session)
+        return _same(request.cookies.get(COOKIE, ""), self._session)
 
     def _is_token(self, given: str) -> bool:
         return self._token is not None and _same(given, self._token)
 
     async def _log_in(self, request: Request) -> Response:
-        home = request.scope.get("root_path", "") + "/"
-        if int(request.headers.get("content-length") or LONGEST_FORM + 1) > LONGEST_FORM:
-            return refused(Refusal(413, "that is longer than any token"))
-        async with request.form() as form:
-            given = form.get("token")
-        if not isinstance(given, str) or not self._is_token(given):
+        refusal = None
+        if content_type(request) != "application/x-www-form-urlencoded":
+            refusal = Refusal(415, "send the token as application/x-www-form-urlencoded: token=...")
+        elif content_length(request) > LONGEST_FORM:
+            refusal = Refusal(413, "that is longer than any token")
+        body = b""
+        async for chunk in request.stream():
+            body = (body + chunk)[: LONGEST_FORM + 1]
+        if refusal is None and len(body) > LONGEST_FORM:
+            refusal = Refusal(413, "that is longer than any token")
+        if refusal:
+            return refused(refusal, scope=request.scope)
+        given = parse_qs(body.decode("utf-8", "replace"), max_num_fields=None).get("token", [""])
+        if not self._is_token(given[0]):
             return _form(request.scope, "That is not the token. Try again.", 401)
-        response = RedirectResponse(home, 303)
+        response = RedirectResponse(request.scope.get("root_path", "") + "/", 303)
         response.set_cookie(COOKIE, self._session, httponly=True, samesite="strict")
         return response
 
 
-def refused(refusal: Refusal, headers: dict[str, str] | None = None) -> Response:
-    """The response that says why not."""
-    also = {**refusal.headers(), **(headers or {})}
-    return JSONResponse({"error": refusal.sentence}, refusal.status, headers=also)
-
-
-async def drain(receive: Receive, most: int) -> None:
-    """Read a body away, up to ``most`` bytes.
-
-    A connection that is closed with bytes unread is reset, and a client that is still sending
-    would not get to read why it is refused.
-    """
-    seen = 0
-    while seen <= most:
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return
-
-
 def _form(scope: Scope, text: str, status: int) -> Response:
-    action = escape(scope.get("root_path", "") + LOGIN)
-    return HTMLResponse(_FORM.format(text=escape(text), action=action), status)
+    below = _FORM.format(action=escape(scope.get("root_path", "") + LOGIN))
+    return HTMLResponse(PAGE.format(text=escape(text), below=below), status)
 
 
 def _same(given: str, known: str) -> bool:
     """In a time that does not tell how much is right."""
-    return hmac.compare_digest(given.encode(), known.encode())
+    return hmac.compare_digest(given.encode("utf-8", "replace"), known.encode())

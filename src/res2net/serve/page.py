@@ -9,8 +9,12 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.routing import Mount
 
-from res2net.serve.refusal import Refusal
+from res2net.serve.api import as_png
+from res2net.serve.doors import JOIN, RUN, Check, Doors, check_photo, files_below
+from res2net.serve.kept import Kept
+from res2net.serve.refusal import Refusal, report
 from res2net.serve.service import Service
 
 TITLE = "What does Res2Net see?"
@@ -20,7 +24,9 @@ SENTENCE = (
 )
 NOTHING = "nothing beside it"
 TOP = 5  # classes with a bar
-KEPT = 3600  # seconds that uploads of the page are kept
+SESSIONS = 500  # whose state Gradio holds in memory; the oldest goes
+GRADIO = Path(gr.__file__).parent / "templates" / "frontend"
+STATIC = ("/", "/theme.css", "/manifest.json", "/favicon.ico")
 # Fonts of the system: the default theme asks Google for its own.
 THEME = gr.themes.Soft(
     primary_hue="blue",
@@ -40,12 +46,21 @@ def _path_of(payload: Any) -> str | None:
 
 
 def add_page(
-    app: FastAPI, service: Service, *, address: str, examples: Sequence[Path] = ()
+    app: FastAPI, service: Service, kept: Kept, *, address: str, examples: Sequence[Path] = ()
 ) -> FastAPI:
-    """Mount the page at the root of the API's application."""
-    return gr.mount_gradio_app(
+    """Mount the page at the root of the API's application, behind its doors.
+
+    Args:
+        kept: its folder is the one that ``GRADIO_TEMP_DIR`` named when Gradio was imported.
+    """
+    page, events = make_page(service, kept, address, examples)
+    page.state_session_capacity = SESSIONS
+    page.queue(max_size=2 * (service.limits.waiting + 1))
+    # Gradio checks which files it is given only once this says so, which mounting does not.
+    page.has_launched = True
+    gr.mount_gradio_app(
         app,
-        make_page(service, address, examples),
+        page,
         path="/",
         theme=THEME,
         css=CSS,
@@ -57,18 +72,46 @@ def add_page(
         mcp_server=False,
         enable_monitoring=False,
     )
+    mount = app.routes[-1]
+    assert isinstance(mount, Mount)
+    folders = (files_below(GRADIO / name, f"/{name}") for name in ("assets", "static"))
+    static = [*STATIC, *(address for each in folders for address in each)]
+    waits = page._queue.pending_messages_per_session.__contains__
+    mount.app = Doors(mount.app, service, kept, static=static, events=events, waits=waits)
+    return app
 
 
-def make_page(service: Service, address: str, examples: Sequence[Path]) -> gr.Blocks:
-    """The page; ``address`` is that of the server, for the line on the API."""
+def make_page(
+    service: Service, kept: Kept, address: str, examples: Sequence[Path]
+) -> tuple[gr.Blocks, dict[tuple[str, int], Check]]:
+    """The page, and what checks the values of its events.
+
+    Args:
+        address: that of the server, for the line on the API.
+    """
     names = list(service.workers)
     several = len(names) > 1
+    events: dict[tuple[str, int], Check] = {}
 
-    async def look(path: str | None, *chosen: str) -> list[Any]:
-        sides = [_side(service, path, name) for name in chosen]
+    async def look(request: gr.Request, path: str | None, *chosen: str) -> list[Any]:
+        visitor = str(request.session_hash).partition("-")[0]  # as the doors made it
+        sides = [_side(service, kept, visitor, path, name) for name in chosen]
         return [part for side in await asyncio.gather(*sides) for part in side]
 
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
+    def check_look(values: list[Any], visitor: str) -> list[Any]:
+        if len(values) != 1 + len(choices):
+            raise Refusal(422, f"`data` has {len(values)} values; it must have {1 + len(choices)}")
+        for i, name in enumerate(values[1:]):
+            if not isinstance(name, str) or (name != NOTHING if i else True):
+                service.worker(str(name))
+        return [check_photo(kept, values[0], visitor), *values[1:]]
+
+    def check_example(values: list[Any], _: str) -> list[Any]:
+        if len(values) != 1 or type(values[0]) is not int or not 0 <= values[0] < len(examples):
+            raise Refusal(422, f"`data` must be the number of an example, below {len(examples)}")
+        return values
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.Markdown(f"# {TITLE}\n{SENTENCE}")
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
@@ -93,12 +136,14 @@ def make_page(service: Service, address: str, examples: Sequence[Path]) -> gr.Bl
                 ]
                 button = gr.Button("Look", variant="primary", elem_id="look")
                 if examples:
-                    gr.Examples([str(path) for path in examples], photo, label="Photos to try")
+                    shared = [kept.share(path) for path in examples]
+                    shown = gr.Examples(shared, photo, label="Photos to try")
+                    events[RUN, shown.load_input_event["id"]] = check_example
             outputs: list[Any] = []
             for i in range(len(choices)):
                 with gr.Column(scale=3 if not several else 2, min_width=280):
                     outputs += _empty_side(i)
-        gr.on(
+        event = gr.on(
             [button.click, photo.change, *(choice.change for choice in choices)],
             look,
             [photo, *choices],
@@ -108,11 +153,12 @@ def make_page(service: Service, address: str, examples: Sequence[Path]) -> gr.Bl
             concurrency_limit=None,
             api_visibility="private",
         )
+        events[JOIN, event["id"]] = check_look
         gr.Markdown(
             "The same as JSON: "
             f"`curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' {address}/v1/predict`"
         )
-    return page
+    return page, events
 
 
 def _empty_side(number: int) -> list[Any]:
@@ -139,20 +185,28 @@ def _empty_side(number: int) -> list[Any]:
     ]
 
 
-async def _side(service: Service, path: str | None, name: str) -> list[Any]:
+async def _side(
+    service: Service, kept: Kept, visitor: str, path: str | None, name: str
+) -> list[Any]:
     """What one network says, for the components of ``_empty_side``."""
     hidden = gr.update(value=None, visible=False)
     if name == NOTHING or path is None:
         return ["", hidden, hidden, ""]
-    served = service.worker(name).served
+    title = service.worker(name).served.title
     try:
-        data = await asyncio.to_thread(Path(path).read_bytes)
-        said = await service.look(data, Path(path).name, model=name, top=TOP, picture=True)
+        read = kept.reader(path, visitor)
+        said = await service.look(read, Path(path).name, model=name, top=TOP, picture=True)
+        picture = hidden
+        if said.picture is not None:
+            png = await asyncio.to_thread(as_png, said.picture)
+            picture = gr.update(value=await kept.add(visitor, "picture.png", png), visible=True)
     except Refusal as refusal:
-        return [served.title, hidden, hidden, f"**No answer.** {refusal.sentence}"]
+        return [title, hidden, hidden, f"**No answer.** {refusal.sentence}"]
+    except Exception as error:
+        report(f"{name} on the page", error)
+        return [title, hidden, hidden, "**No answer.** The server's log has the reason."]
     bars = hidden
     if said.probabilities:
         bars = gr.update(value=dict(said.probabilities), visible=True)
-    picture = hidden if said.picture is None else gr.update(value=said.picture, visible=True)
     remark = f"{said.shows[:1].upper()}{said.shows[1:]}. {said.milliseconds:.0f} ms."
-    return [f"{served.title}\n### {said.line}", bars, picture, remark]
+    return [f"{title}\n### {said.line}", bars, picture, remark]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -11,6 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from res2net.errors import UserError
+from res2net.serve.connection import LONGEST_HEAD, Connection, quiet
+from res2net.serve.refusal import report
 from res2net.serve.service import LONGEST_WAIT, Service
 
 GRACE = 30.0  # seconds that accepted work may take after the first signal
@@ -28,8 +32,11 @@ class Server(uvicorn.Server):
         """``ready`` is called once requests are answered and signals are heard."""
         config = uvicorn.Config(
             app,
-            log_config=None,  # warnings go where the program's own go
-            log_level="warning",
+            http=Connection,
+            ws="none",  # an upgrade is declined: the request is answered as any other
+            h11_max_incomplete_event_size=LONGEST_HEAD,
+            log_config=None,  # errors go where the program's own go
+            log_level="error",
             access_log=False,
             server_header=False,
             lifespan="on",
@@ -43,6 +50,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
+        asyncio.get_running_loop().set_exception_handler(quiet)
+        logging.getLogger("uvicorn.error").addFilter(in_one_line)
         await super().startup(sockets)
         self._ready()
 
@@ -59,6 +68,14 @@ class Server(uvicorn.Server):
         if self._service.stopping and (self._service.idle or time.monotonic() > self._deadline):
             self.should_exit = True
         return await super().on_tick(counter)
+
+
+def in_one_line(record: logging.LogRecord) -> bool:
+    """Log a fault without its traceback; one that the end of the server brings, not at all."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and not isinstance(error, asyncio.CancelledError):
+        report(record.getMessage().strip(), error)
+    return error is None
 
 
 def take_port(host: str, port: int) -> socket.socket:

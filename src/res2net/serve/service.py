@@ -6,15 +6,15 @@ import asyncio
 import math
 import threading
 import time
-import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from res2net.errors import UserError, did_you_mean
 from res2net.serve.answer import Answer, Served
 from res2net.serve.counts import Counts
-from res2net.serve.refusal import Refusal
+from res2net.serve.refusal import Refusal, report
 from res2net.serve.uploads import read_upload
 
 MOST_CLASSES = 100  # that a request may ask for
@@ -28,6 +28,9 @@ class Limits:
     waiting: int = 32  # requests before a network, besides the one in work
     max_bytes: int = 16 * 2**20  # of an upload
     max_pixels: int = 50_000_000
+
+
+Data = bytes | Callable[[], bytes]  # of an upload, or how to read it
 
 
 class Worker:
@@ -62,8 +65,8 @@ class Worker:
         if self._unfinished > self._limits.waiting:
             raise self._full()
 
-    def submit(self, data: bytes, name: str, *, top: int, picture: bool) -> Future[Answer]:
-        """Queue an image.
+    def submit(self, data: Data, name: str, *, top: int, picture: bool) -> Future[Answer]:
+        """Queue an image; what is not bytes is read when its turn comes.
 
         Raises:
             Refusal: 429 where the queue is full.
@@ -80,15 +83,16 @@ class Worker:
         """End the thread once its work is done."""
         self._thread.shutdown()
 
-    def _work(self, data: bytes, name: str, top: int, picture: bool) -> Answer:
+    def _work(self, data: Data, name: str, top: int, picture: bool) -> Answer:
         start = time.perf_counter()
-        pixels = read_upload(data, name, max_pixels=self._limits.max_pixels)
+        image = data if isinstance(data, bytes) else data()
+        pixels = read_upload(image, name, max_pixels=self._limits.max_pixels)
         try:
             answer = self.served.look(pixels, top=top, picture=picture)
         except UserError as error:
             raise Refusal(422, str(error)) from None
         except (MemoryError, RuntimeError) as error:  # torch's own are RuntimeErrors
-            traceback.print_exc()
+            report(f"{self.served.name} failed on an image", error)
             raise Refusal(
                 500, f"{self.served.name} failed on this image ({type(error).__name__})"
             ) from error
@@ -116,6 +120,7 @@ class Service:
 
     Attributes:
         stopping: nothing new is accepted; what was accepted is finished.
+        held: bytes of uploads that are being received or wait; at most what fits in the queue.
     """
 
     def __init__(self, networks: Sequence[Served], limits: Limits | None = None) -> None:
@@ -123,6 +128,7 @@ class Service:
         self.counts = Counts()
         self.stopping = False
         self.under_way = 0  # requests of the API that have no response yet
+        self.held = 0
         self.workers = {each.name: Worker(each, self.limits, self.counts) for each in networks}
 
     @property
@@ -146,7 +152,7 @@ class Service:
         return self.workers[name]
 
     async def look(
-        self, data: bytes, filename: str, *, model: str | None, top: int, picture: bool
+        self, data: Data, filename: str, *, model: str | None, top: int, picture: bool
     ) -> Answer:
         """What a network says of an uploaded file, without blocking the event loop.
 
@@ -157,6 +163,28 @@ class Service:
             raise Refusal(422, f"top is {top}; it must be between 1 and {MOST_CLASSES}")
         future = self.worker(model).submit(data, filename, top=top, picture=picture)
         return await asyncio.wrap_future(future)
+
+    @contextmanager
+    def holding(self) -> Iterator[Callable[[int], None]]:
+        """Count the bytes of an upload while it is held: ``hold(bytes that arrived)``.
+
+        Raises:
+            Refusal: 429, by ``hold``, where all that are held would be more than the queue takes.
+        """
+        own = 0
+
+        def hold(size: int) -> None:
+            nonlocal own
+            if self.held + size > (self.limits.waiting + 1) * self.limits.max_bytes:
+                sentence = "the uploads under way are as large as the queue; try again in 5 s"
+                raise Refusal(429, sentence, retry_after=5)
+            self.held += size
+            own += size
+
+        try:
+            yield hold
+        finally:
+            self.held -= own
 
     def close(self) -> None:
         """End all threads, work done."""

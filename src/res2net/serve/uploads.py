@@ -1,17 +1,101 @@
-"""What somebody sent, as pixels: or the reason why not, as a status of HTTP."""
+"""What somebody sent, read and as pixels: or the reason why not, as a status of HTTP."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.types import Message
 
 from res2net.data import photo
 from res2net.errors import UserError
-from res2net.serve.refusal import Refusal
+from res2net.serve.refusal import DRAINED, Refusal, drain
 
 KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000 or AVIF"
+FORM = "multipart/form-data"
+FORM_BYTES = 4096  # of a form beside its image
+
+
+async def receive_upload(
+    request: Request, *, field: str, most: int, hold: Callable[[int], None]
+) -> tuple[bytes, str, dict[str, str]]:
+    """The file in a request, its name, and the other fields of its form.
+
+    Args:
+        field: name of the file in a form.
+        most: bytes of a file.
+        hold: is told the bytes that arrived; raises ``Refusal`` where they are too many.
+
+    Raises:
+        Refusal: 413, 415, 422; of ``hold``.
+    """
+    kind = content_type(request)
+    form = kind == FORM
+    if not form and not (kind.startswith("image/") or kind == "application/octet-stream"):
+        await refuse_read(
+            request,
+            most,
+            Refusal(
+                415,
+                f"Content-Type is {kind or 'missing'}; send the bytes of an image as image/jpeg, "
+                "image/png, ... or application/octet-stream, or a form (multipart/form-data) with "
+                f"`{field}`",
+            ),
+        )
+    too_long = Refusal(
+        413, f"the upload is longer than the {most / 2**20:g} MiB that are allowed; scale it down"
+    )
+    limit = most + FORM_BYTES if form else most
+    if content_length(request) > limit:
+        await refuse_read(request, most, too_long)
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await request.receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise too_long
+        hold(len(message.get("body", b"")))
+        return message
+
+    limited = Request(request.scope, counted)
+    if not form:
+        return await limited.body(), "the upload", {}
+    try:
+        async with limited.form(max_files=1, max_fields=8, max_part_size=FORM_BYTES) as fields:
+            upload = fields.get(field)
+            if not isinstance(upload, UploadFile):
+                raise Refusal(422, f"the form has no file named `{field}`")
+            words = {k: v for k, v in fields.items() if isinstance(v, str)}
+            return await upload.read(), upload.filename or "the upload", words
+    except (MultiPartException, HTTPException, ValueError) as error:  # a charset that is none
+        why = getattr(error, "message", None) or getattr(error, "detail", None) or error
+        raise Refusal(422, f"the form cannot be read: {why}") from None
+
+
+async def refuse_read(request: Request, most: int, refusal: Refusal) -> NoReturn:
+    """Refuse once the body was read away."""
+    await drain(request.receive, DRAINED * most)
+    raise refusal
+
+
+def content_type(request: Request) -> str:
+    """Of the body, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def content_length(request: Request) -> int:
+    """As the client states it; 0 where it does not."""
+    stated = request.headers.get("content-length", "0")
+    return int(stated) if stated.isdecimal() and len(stated) < 20 else 0
 
 
 def read_upload(data: bytes, name: str, *, max_pixels: int) -> photo.RGB:
