@@ -192,10 +192,10 @@ def _read(path: Path) -> _Raw:
     """Raises ``UserError`` for a file that is no image, or of a depth that would be cut."""
     data = photo.read_bytes(path)
     with photo.faults_named(path):
-        image = photo.open_image(data)
-        lossy, stored = image.format in photo.JPEG_FORMATS, photo.raw_mode(image)
-        image.load()
-        image = photo.upright(image)
+        opened = photo.open_image(data)
+        lossy, stored = opened.format in photo.JPEG_FORMATS, photo.raw_mode(opened)
+        opened.load()
+        image = photo.upright(opened)
         if ";16" in stored and image.mode in ("RGB", "RGBA", "LA"):
             raise UserError(f"{path}: a map of 16 bits a colour is not read; save it with 8 bits")
         return _stored(image, lossy=lossy, unit=_GREY_UNITS.get(stored[:3], 1))
