@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import res2net
-from res2net.errors import UserError, did_you_mean
+from res2net.errors import UserError, did_you_mean, one_line
 
 # command → what it does; each has its module in this room, imported when it runs
 COMMANDS = {
@@ -64,10 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings_as_notes():
             _run(arguments[0], arguments[1:])
     except UserError as error:
-        _say(_one_line(error))
+        _say(one_line(error))
         return 2
     except KeyboardInterrupt as error:
-        _say(_one_line(error) or "stopped")
+        _say(one_line(error) if str(error) else "stopped")
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -102,17 +102,13 @@ def warnings_as_notes() -> Iterator[None]:
     """Show every warning as one line, ``res2net: note: ...``, without its place in the source."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        _say(f"note: {_one_line(message)}")
+        _say(f"note: {one_line(message)}")
 
     with warnings.catch_warnings():
         if not sys.warnoptions:  # -W and PYTHONWARNINGS go before
             warnings.simplefilter("default", UserWarning)
         warnings.showwarning = show
         yield
-
-
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
 
 
 def _say(message: str) -> None:
