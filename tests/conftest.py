@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -132,3 +132,34 @@ def photos(tmp_path: Path) -> Path:
                 pixels[..., number] += 160
                 Image.fromarray(pixels).save(root / split / name / f"{i}.jpg", quality=90)
     return root
+
+
+ODD_VALUES: tuple[Any, ...] = (
+    *(None, True, -1, 0, 7, 10**12, 10**30, 1.5, float("nan"), float("inf"), "", "x"),
+    *("\x1b[2J\ud800", "http://127.0.0.1:9/x.pth", "../x", "a" * 300, [], ["x"], [7] * 3, [[]]),
+    *({}, {"x": 7}, {"": {}}),
+)
+
+
+Spoilt = Callable[[Any], Iterator[Any]]
+
+
+@pytest.fixture
+def spoilt() -> Spoilt:
+    """JSON value → those that differ from it at one place: an odd value there, or nothing."""
+    return _spoilt
+
+
+def _spoilt(value: Any) -> Iterator[Any]:
+    yield from ODD_VALUES
+    keys: Iterable[Any] = range(len(value)) if isinstance(value, list) else ()
+    for key in value if isinstance(value, dict) else keys:
+        for inside in _spoilt(value[key]):
+            copy = value.copy()
+            copy[key] = inside
+            yield copy
+        copy = value.copy()
+        del copy[key]
+        yield copy
+    if isinstance(value, dict):
+        yield {**value, "pretrained": "x", "unknown": 7}

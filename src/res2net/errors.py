@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_CONTROLS = r"\x00-\x1f\x7f-\x9f"
+_TURNS = r"\u200e\u200f\u2028-\u202e\u2066-\u2069"  # of the direction of text; ends of lines
+_UNPRINTABLE = re.compile(rf"[{_CONTROLS}{_TURNS}\ud800-\udfff]")
 
 
 class UserError(ValueError):
@@ -32,3 +37,32 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     near = [choice for choice in known if word and choice.startswith(word)][:3]
     near = near or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def one_line(message: object) -> str:
+    """A message as one line: white space becomes single blanks; an error without words, its name.
+
+    It may be printed (see :func:`printable`), and holds no more of a word than anybody reads.
+    """
+    text = printable(" ".join(str(message).split())) or type(message).__name__
+    return re.sub(r"\S{500,}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", text)
+
+
+def printable(text: object) -> str:
+    """A name or a text from a file so that a terminal takes none of it for a command.
+
+    Control characters, those that turn the direction of text and bytes of file names that are not
+    UTF-8 become escapes such as ``\\x1b``; ends of lines too, since names may hold them.
+    """
+    return _UNPRINTABLE.sub(lambda found: _escaped(found[0]), str(text))
+
+
+def printable_lines(text: str) -> str:
+    """A report of many lines as :func:`printable` makes each."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    code -= 0xDC00 if 0xDC80 <= code <= 0xDCFF else 0  # how Python holds bytes of file names
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 import pytest
 import torch
@@ -112,3 +113,28 @@ def test_mistakes(cli, tiny_run, photos, tmp_path, monkeypatch, words, message):
     before = sorted(tmp_path.rglob("*"))
     assert cli("predict", *[tiny_run if w == "RUN" else w for w in words]).line.startswith(message)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_is_no_file_is_told_and_not_waited_for(cli, tiny_run, photos):
+    folder = photos / "val" / "ant"
+    os.mkfifo(folder / "pipe.jpg")
+    assert (
+        "pipe.jpg: cannot read it: a named pipe, not a file"
+        in cli("predict", tiny_run, folder / "pipe.jpg").line
+    )
+    code, out, err = cli("predict", tiny_run, folder, "--json")
+    assert (code, len(out.splitlines())) == (0, 3)
+    assert err.splitlines() == [
+        f"res2net: note: left out: {folder}/pipe.jpg: cannot read it: a named pipe, not a file"
+    ]
+
+
+def test_a_terminal_takes_no_commands_from_names(cli, tiny_run, photos):
+    folder = photos / "val" / "ant"
+    (folder / "0.jpg").rename(folder / "0\x1b[2J\udcff.jpg")
+    (folder / "1\x1b]0;x\x07.jpg").write_bytes(b"no image")
+    code, out, err = cli("predict", tiny_run, folder)
+    assert code == 0
+    assert "0\\x1b[2J\\xff.jpg" in out
+    assert "1\\x1b]0;x\\x07.jpg: not an image" in err
+    assert "\x1b" not in out + err

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import socket
 import struct
 import zlib
 from pathlib import Path
@@ -10,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from res2net.data import photo
+from res2net.data.decode import decode
+from res2net.data.scenes.mapfile import salient_map
 from res2net.errors import UserError
 
 RAMP = np.linspace(0, 1, 24 * 40).reshape(24, 40)  # (H, W), dark to bright
@@ -204,6 +209,45 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere.png", tmp_path):
         with pytest.raises(UserError, match="cannot read it"):
             photo.read_rgb(path)
+
+
+def test_what_is_no_plain_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(tmp_path / "socket.jpg"))
+        for name, kind in (("pipe", "a named pipe"), ("zero", "a device"), ("socket", "a socket")):
+            for read in (photo.read_rgb, photo.probe, photo.read_bytes, salient_map):
+                with pytest.raises(UserError, match=f"{name}.jpg: cannot read it: {kind}"):
+                    read(tmp_path / f"{name}.jpg")
+
+
+def test_a_file_that_is_larger_than_any_image_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "x.jpg").open("wb") as file:
+        file.truncate(5 << 30)  # takes no room
+    with pytest.raises(UserError, match=r"x\.jpg: too large \(5 GiB; at most 1 GiB\)"):
+        photo.read_rgb(tmp_path / "x.jpg")
+
+
+def test_a_file_that_would_have_a_program_run_is_no_image(tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "x.eps")
+    for read in (photo.read_rgb, salient_map):
+        with pytest.raises(UserError, match="not an image"):
+            read(tmp_path / "x.eps")
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_image_gives_pixels_or_one_line(tmp_path: Path, data: st.DataObject) -> None:
+    content = bytearray(encoded(data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "BMP", "TIFF"]))))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    file = tmp_path / "x.jpg"
+    file.write_bytes(content[: data.draw(st.integers(1, len(content)))])
+    for read in (photo.read_rgb, photo.probe, decode):
+        with contextlib.suppress(UserError):
+            read(file)
 
 
 def test_decompression_bomb(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +143,36 @@ def _other_format(folder: Path, file: str) -> None:
     (folder / file).write_text(json.dumps(config))
 
 
+def _options(**options: Any) -> Callable[[Path, str], None]:
+    def change(folder: Path, file: str) -> None:
+        config = json.loads((folder / file).read_text())
+        config["card"]["options"] |= options
+        (folder / file).write_text(json.dumps(config))
+
+    return change
+
+
+def _content(content: bytes) -> Callable[[Path, str], None]:
+    return lambda folder, file: (folder / file).write_bytes(content) and None
+
+
+def _pipe(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
+
+
 @pytest.mark.parametrize(
     ("harm", "file", "message"),
     [
+        (_options(pretrained="http://127.0.0.1:9/x"), "config.json", "holds structure only"),
+        (_options(width=1 << 20), "config.json", "its network has .* parameters; at most"),
+        (_options(depth=10**9), "config.json", r"options\.depth is 1000000000"),
+        (_content(b"["), "config.json", "cannot be read as a description"),
+        (_content(b"[" * 100_000), "config.json", "cannot be read as a description"),
+        (_content(b"[1]"), "config.json", "not a description of a res2net model"),
+        (_content(b'{"card": [1]}'), "config.json", "not a model description of this version"),
+        (_pipe, "config.json", "a named pipe, not a file"),
+        (_pipe, "model.safetensors", "a named pipe, not a file"),
         (_drop, "config.json", "there is no config.json here"),
         (_drop, "model.safetensors", "model.safetensors: no such file"),
         (_short_of_a_tensor, "model.safetensors", "1 tensors missing.*fc.bias"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
 import shutil
+from functools import partial
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from res2net.models.factory import create_model
 from res2net.models.weights import (
     apply_weights,
     build,
+    check_description,
     load_target,
     load_weights,
     read_weights,
@@ -174,7 +177,12 @@ def test_a_spoilt_checkpoint_is_one_line_and_runs_nothing(run, spoil, word):
     [
         ({"network": "res2net50_26w_4"}, "unknown model 'res2net50_26w_4'. Did you mean"),
         ({"options": {"depht": 11}}, "has no option 'depht'"),
-        ({"options": {"norm": "layer"}}, "unknown norm 'layer'"),
+        ({"options": {"norm": "layer"}}, "options.norm is 'layer'"),
+        ({"options": {"norm": "pool"}}, "unknown norm 'pool'"),
+        ({"options": {"width": 1 << 20}}, "parameters; at most"),
+        ({"options": {"depth": 11, "width": 1 << 9}}, "does not fit"),
+        ({"options": {"depth": 11, "in_channels": 1 << 20}}, "does not fit"),
+        ({"options": {"pretrained": "http://127.0.0.1:9/x.pth"}}, "holds structure only"),
         ({"options": {"depth": 12}}, "depth is 12"),
     ],
 )
@@ -183,8 +191,33 @@ def test_a_card_that_describes_no_network(run, change, message):
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(UserError) as error:
         load_target(run)
-    assert str(error.value).startswith(f"{path}: ")
+    assert str(error.value).startswith(str(run))
     assert message in str(error.value)
+
+
+def test_a_card_inside_a_checkpoint_opens_no_address(run, monkeypatch):
+    path = run / "checkpoints" / "best.ckpt"
+    saved = torch.load(path, weights_only=True)
+    saved["hyper_parameters"]["card"]["options"]["pretrained"] = "http://127.0.0.1:9/x.pth"
+    torch.save(saved, path)
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("it opened an address"))
+    for target in (path, run):
+        (run / "model.safetensors").unlink(missing_ok=True)
+        with pytest.raises(UserError, match="options.pretrained is 'http://127.0.0.1:9/x.pth'"):
+            load_target(target)
+
+
+def test_a_card_inside_a_checkpoint_of_any_other_kind_is_told(run, spoilt):
+    """One entry after the other: a network, or one line, and no memory for what does not fit."""
+    state, card = read_weights(run / "checkpoints" / "best.ckpt")
+    names = ("network", "options", "task", "classes")
+    card = {**card, "options": {**card["options"], "drop_path": 0.1}, "classes": ["a", "b"]}
+    for part in spoilt({name: card[name] for name in names}):
+        if not isinstance(part, dict):
+            continue
+        with contextlib.suppress(UserError):
+            read = ModelCard.from_dict({**card, **part}, "x")
+            check_description(partial(build, read), "x", state, "x")
 
 
 def test_weights_alone(run):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import json
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save
 
 from res2net.deploy.native_walk import walk
 from res2net.errors import UserError
@@ -42,6 +45,26 @@ def test_a_damaged_file(program, tmp_path, cut):
     path.write_bytes(program.to_bytes()[:cut])
     with pytest.raises(UserError, match="damaged"):
         NativeProgram.read(path)
+
+
+def test_a_plan_of_any_other_kind_is_told(program, tmp_path, spoilt):
+    path = tmp_path / "model.r2n"
+    plan = {name: getattr(program, name)[:2] for name in ("buffers", "vectors", "ops", "outputs")}
+    plan["milliseconds"] = {"bf16": {"native": 2.0}}
+    for values in spoilt(plan):
+        metadata = {"r2n": "1", "program": json.dumps(values)}
+        path.write_bytes(save({"x": np.zeros(1)}, metadata=metadata))
+        for read in (NativeProgram.read, lambda path: faster(path, "bf16")):
+            with contextlib.suppress(UserError):
+                read(path)
+
+
+def test_a_plan_nested_too_deep_is_told(tmp_path):
+    path = tmp_path / "model.r2n"
+    path.write_bytes(save({"x": np.zeros(1)}, metadata={"r2n": "1", "program": "[" * 100_000}))
+    for read in (NativeProgram.read, lambda path: faster(path, "bf16")):
+        with pytest.raises(UserError, match="damaged"):
+            read(path)
 
 
 def _first(program: NativeProgram, kind: str) -> dict:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from res2net.errors import UserError
+from res2net.runtime import load
 from res2net.runtime.artifact import Artifact, is_artifact
 
 
@@ -64,11 +67,86 @@ def test_a_changed_or_missing_model_is_refused(artifact: Path, tmp_path: Path) -
         Artifact.read(copy)
 
 
+def test_a_description_of_any_other_kind_is_told(
+    artifact: Path, tmp_path: Path, spoilt: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One entry after the other is of another kind or missing: an artifact, or one line."""
+    copy = shutil.copytree(artifact, tmp_path / "copy")
+    good = json.loads((copy / "model.json").read_text())
+    monkeypatch.setattr(Artifact, "check_files", lambda _: None)  # of the hashes: below
+    for record in spoilt(good["artifact"]):
+        (copy / "model.json").write_text(json.dumps({**good, "artifact": record}))
+        with contextlib.suppress(UserError):
+            found = Artifact.read(copy)
+            assert found.file in found.files
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"file": "../model.xml"}, "'../model.xml' is not among the files whose hashes are kept"),
+        ({"file": "/etc/passwd"}, "'/etc/passwd' is not among the files"),
+        ({"file": "other.xml"}, "'other.xml' is not among the files"),
+        ({"files": {}}, "'model.xml' is not among the files"),
+        ({"files": {"model.xml": "0" * 64}}, "'model.bin' is not among the files"),
+        ({"files": {"model.xml": 7, "model.bin": 7}}, "files does not hold hashes by name"),
+        ({"precision": "fp7"}, "precision is 'fp7'"),
+        ({"input": {"batch": 10**9, "height": 32, "width": 32}}, "input.batch must be"),
+        ({"input": {"batch": 1, "height": 10**9, "width": 32}}, "input.height must be"),
+        ({"outputs": [{"name": "a"}, {"name": "a"}]}, "outputs must have names, each its own"),
+    ],
+)
+def test_a_description_leads_to_no_other_file_and_to_no_absurd_size(
+    artifact: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    copy = shutil.copytree(artifact, tmp_path / "copy")
+    values = json.loads((copy / "model.json").read_text())
+    values["artifact"].update(change)
+    (copy / "model.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match="the description is damaged") as error:
+        Artifact.read(copy)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["openvino", "onnx"])
+@pytest.mark.parametrize("what", ["height", "outputs", "classes"])
+def test_a_description_of_another_graph_is_refused(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, what: str
+) -> None:
+    made = request.getfixturevalue("artifact" if kind == "openvino" else "onnx_artifact")
+    copy = shutil.copytree(made, tmp_path / "copy")
+    values = json.loads((copy / "model.json").read_text())
+    if what == "height":
+        values["artifact"]["input"]["height"] = 64
+    elif what == "outputs":
+        values["artifact"]["outputs"].append({"name": "more"})
+    else:
+        values["classes"].pop()
+    (copy / "model.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r"model\.json names"):
+        load(copy, threads=1)
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(artifact: Path, tmp_path: Path) -> None:
+    for name in ("model.json", "model.bin"):
+        copy = shutil.copytree(artifact, tmp_path / name)
+        (copy / name).unlink()
+        os.mkfifo(copy / name)
+        with pytest.raises(UserError, match="not an artifact|missing from the artifact"):
+            Artifact.read(copy)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"artifact": ' + b"[" * 100_000, b"{"])
+def test_a_file_that_is_no_description_is_no_artifact(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.json").write_bytes(content)
+    assert not is_artifact(tmp_path)
+
+
 def test_a_name_that_leaves_the_folder_is_refused(artifact: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(artifact, copy)
     values = json.loads((copy / "model.json").read_text())
-    values["artifact"]["files"] = {"../secret": "0" * 64}
+    values["artifact"]["files"]["../secret"] = "0" * 64
     (copy / "model.json").write_text(json.dumps(values))
     with pytest.raises(UserError, match="missing from the artifact"):
         Artifact.read(copy)

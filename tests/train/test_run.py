@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
 import yaml
 
-from res2net.config import RunConfig
-from res2net.errors import Stopped, TakenError
+from res2net.config import AUTO, RunConfig
+from res2net.errors import Stopped, TakenError, UserError
 from res2net.machine import Processes
 from res2net.train.callbacks import History
+from res2net.train.folder import write_config
 from res2net.train.run import fit, make_trainer, memory_advice
 from res2net.train.start import settle_start
 
@@ -254,3 +256,13 @@ def test_compiled(photos, tmp_path):
         fit(RunConfig.from_dict(values), tmp_path / str(value), resume=False, say=listener)
         losses.append(float(next(x for x in listener.lines if "loss" in x).split()[3]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_a_run_that_goes_on_takes_no_address_from_its_folder(tmp_path):
+    """``--net.pretrained auto`` was decided for published weights or none, never for an address."""
+    config = _config()
+    auto = replace(config, net=replace(config.net, pretrained=AUTO))
+    foreign = replace(config, net=replace(config.net, pretrained="http://127.0.0.1:9/x"))
+    write_config(foreign, tmp_path)
+    with pytest.raises(UserError, match="net.pretrained is 'http://127.0.0.1:9/x', not what"):
+        settle_start(auto, tmp_path, pytest.fail)

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from res2net.data.pickled import read_arrays
 from res2net.errors import UserError
 from res2net.weights.cache import check_hash
 from res2net.weights.layouts import translate
-from res2net.weights.pickled import read_arrays
 from res2net.weights.reading import read_content
 
 STATE = {
@@ -77,7 +77,7 @@ def test_arrays_of_every_protocol_and_type(protocol: int, dtype: str, tmp_path: 
         with pytest.raises(UserError):
             read_content(path)
         return
-    found = read_arrays(path)
+    found = read_arrays(path.read_bytes(), str(path), "a file of weights")
     for key in ("a", "fortran", "pair"):
         assert np.array_equal(found[key], array)
         assert found[key].dtype == array.dtype.newbyteorder("=")
@@ -234,3 +234,37 @@ def test_flipped_bytes_never_crash_and_never_pass_a_known_hash(form: str, data) 
         with contextlib.suppress(UserError):  # every other exception fails the test
             translate(read_content(path), str(path))
     assert RAN == []
+
+
+def test_a_small_file_that_takes_all_memory_is_refused(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "plain.pth", tmp_path / "packed.pth"
+    torch.save({"w": torch.zeros(20 << 20)}, plain)  # 80 MiB of zeros
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as to:
+        for name in source.namelist():
+            to.writestr(name, source.read(name))
+    with pytest.raises(UserError, match=r"packed\.pth: refused, .* would become .* bomb"):
+        read_content(packed)
+    assert read_content(plain).values["w"].numel() == 20 << 20
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.zeros(1).expand(1 << 20, 1 << 20),
+        torch.eye(3).to_sparse(),
+    ],
+    ids=["expanded", "sparse"],
+)
+def test_tensors_that_are_no_numbers_in_memory_are_refused(
+    value: torch.Tensor, tmp_path: Path
+) -> None:
+    for content in ({"w": value}, {"state_dict": {"w": value}}, {"a": [{"w": value}]}):
+        torch.save(content, tmp_path / "f.pth")
+        with pytest.raises(UserError, match=r"f\.pth: (refused|holds a sparse)"):
+            read_content(tmp_path / "f.pth")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f.pth")
+    with pytest.raises(UserError, match="a named pipe, not a file"):
+        read_content(tmp_path / "f.pth")

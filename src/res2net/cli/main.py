@@ -6,7 +6,6 @@ import codecs
 import importlib
 import io
 import os
-import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import res2net
-from res2net.errors import UserError, did_you_mean
+from res2net.errors import UserError, did_you_mean, one_line
 
 # command → what it does; each has its module in this room, imported when it runs
 COMMANDS = {
@@ -70,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         _drop_output()
         place = error.filename or "the output cannot be written"
-        _say(_one_line(f"{place}: {error.strerror}" if error.strerror else error))
+        _say(one_line(f"{place}: {error.strerror}" if error.strerror else error))
         return 2
 
 
@@ -86,13 +85,13 @@ def _carry_out(arguments: Sequence[str]) -> int:
         with warnings_as_notes():
             _run(arguments[0], arguments[1:])
     except UserError as error:
-        _say(_one_line(error))
+        _say(one_line(error))
         return 2
     except PermissionError as error:  # a folder that may not even be looked into
         _say(f"{error.filename}: permission denied; check who may read it")
         return 2
     except KeyboardInterrupt as error:
-        _say(_one_line(error) or "stopped")
+        _say(one_line(error) if str(error) else "stopped")
         return 130
     return 0
 
@@ -160,19 +159,13 @@ def warnings_as_notes() -> Iterator[None]:
     """Show every warning as one line, ``res2net: note: ...``, without its place in the source."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        _say(f"note: {_one_line(message)}")
+        _say(f"note: {one_line(message)}")
 
     with warnings.catch_warnings():
         if not sys.warnoptions:  # -W and PYTHONWARNINGS go before
             warnings.simplefilter("default", UserWarning)
         warnings.showwarning = show
         yield
-
-
-def _one_line(message: object) -> str:
-    """The message without line breaks, and without more of a word than anybody reads."""
-    text = " ".join(str(message).split())
-    return re.sub(r"\S{500,}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", text)
 
 
 def _say(message: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from res2net.errors import printable
 from res2net.paper.variant import DenseNetVariant, TorchvisionVariant, Variant, WideResNetVariant
 
 PIPE_WIDTH = 200  # columns: in a pipe a row stays one line, so that grep and sort see it whole
@@ -30,9 +32,15 @@ def show(*parts: RenderableType) -> None:
         print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
+class _Table(Table):
+    def add_row(self, *cells: RenderableType | None, **how: Any) -> None:
+        """Names of files and classes stand in cells: a terminal takes none of them for commands."""
+        super().add_row(*(printable(c) if isinstance(c, str) else c for c in cells), **how)
+
+
 def new_table(*left: str, right: tuple[str, ...] = (), wrapped: tuple[str, ...] = ()) -> Table:
     """A table without frame: columns set left, numbers set right, then text that may wrap."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = _Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in left:
         table.add_column(name, no_wrap=True)
     for name in right:

@@ -29,6 +29,7 @@ ACTIONS = {
     "convert": "write a file's weights under the names of another library",
 }
 TARGETS = ("timm", "official", "mmdet")
+MOST_CHANNELS = 4096  # of images
 
 
 def make_parser() -> Parser:
@@ -176,12 +177,13 @@ def _check_whole(found: Any) -> None:
     from res2net.models.factory import create_model
     from res2net.weights.fit import check_fits
 
-    state, name = found.weights.state, found.identity.name() if found.identity else None
+    state, name = found.weights.state, found.identity.name()
     if name is None:
         return
-    first = next(value for value in state.values() if value.ndim == 4)  # of the stem
+    stem = next((value for value in state.values() if value.ndim == 4), None)
+    channels = 3 if stem is None else max(1, min(stem.shape[1], MOST_CHANNELS))
     with torch.device("meta"):
-        model = create_model(name, in_channels=first.shape[1])
+        model = create_model(name, in_channels=channels)
     head = f"{model.HEAD}."
     own = {key: value for key, value in model.state_dict().items() if not key.startswith(head)}
     counters = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")}

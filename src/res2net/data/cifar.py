@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
-import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from res2net.data import cifar_cache
+from res2net.data.archive import first_name, members
+from res2net.data.foreign import LARGEST, check_file
 from res2net.data.labelled import LabelledImages, Labels, Pixels, ReadOptions, Split
+from res2net.data.pickled import read_arrays
 from res2net.errors import UserError
 
 SIDE = 32  # pixels
@@ -114,16 +114,15 @@ def _is_archive_of(path: Path, layout: Layout) -> bool:
     """Whether the first member lies in the layout's folder; nothing more is unpacked."""
     if not path.name.endswith(ARCHIVE_ENDINGS):
         return False
-    try:
-        with tarfile.open(path, "r|*") as archive:
-            first = archive.next()
-    except (tarfile.TarError, EOFError, OSError):
+    first = first_name(path)
+    if first is None:  # which reading it explains
         return path.name.startswith(layout.archive)
-    return first is not None and layout.folder in Path(first.name).parts
+    return layout.folder in Path(first).parts
 
 
 def _read_folder(folder: Path, layout: Layout) -> dict[str, Any]:
     def load(name: str) -> Mapping[str, Any]:
+        check_file(folder / name, largest=LARGEST)
         return _unpickle((folder / name).read_bytes(), folder / name)
 
     return _to_arrays(load, layout, folder)
@@ -134,22 +133,16 @@ def _read_archive(path: Path, layout: Layout) -> dict[str, Any]:
     cached = cifar_cache.load(path)
     if cached is not None:
         return cached
-    members: dict[str, bytes] = {}
-    try:
-        with tarfile.open(path, "r|*") as archive:  # a stream: the archive is unpacked once
-            for member in archive:
-                name = Path(member.name).name
-                if name in layout.files and (content := archive.extractfile(member)) is not None:
-                    members[name] = content.read()
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: a damaged or truncated archive ({error}); fetch it again"
-        ) from error
+    held: dict[str, bytes] = {}
+    for member in members(path, lambda name: Path(name).name in layout.files):
+        if member.fault:
+            raise UserError(f"{path}/{member.name}: {member.fault}")
+        held[Path(member.name).name] = member.data
 
     def load(name: str) -> Mapping[str, Any]:
-        if name not in members:
+        if name not in held:
             raise UserError(f"{path}: the archive has no file {name}")
-        return _unpickle(members.pop(name), path / name)
+        return _unpickle(held.pop(name), path / name)
 
     arrays = _to_arrays(load, layout, path)
     cifar_cache.save(path, arrays)
@@ -189,42 +182,10 @@ def _batch(content: Mapping[str, Any], layout: Layout) -> tuple[Pixels, Labels]:
 
 def _unpickle(content: bytes, name: Path) -> Mapping[str, Any]:
     """A dictionary of plain values and NumPy arrays; a pickle of anything else is refused."""
-    try:
-        loaded = _PlainUnpickler(BytesIO(content), encoding="latin1").load()
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from None
-    except Exception as error:  # a damaged pickle raises anything
-        raise UserError(f"{name}: a damaged file ({type(error).__name__}: {error})") from error
+    loaded = read_arrays(content, str(name), "a CIFAR file")
     if not isinstance(loaded, dict):
         raise UserError(f"{name}: holds a {type(loaded).__name__}, not the dictionary expected")
     return loaded
-
-
-def _dtype(code: str, align: Any = False, copy: Any = True) -> np.dtype[Any]:
-    """``numpy.dtype`` as old pickles call it, with 0 and 1 for the booleans."""
-    return np.dtype(code, align=bool(align), copy=bool(copy))
-
-
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _dtype,
-}
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Knows how to rebuild arrays and nothing else, so a crafted file runs no code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise UserError(
-                f"refused, as it asks for {module}.{name}: a CIFAR file holds only arrays, "
-                "lists and text"
-            ) from None
 
 
 def _download(path: Path, layout: Layout) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from res2net.errors import UserError
+from res2net.data.foreign import LARGEST, check_file
+from res2net.errors import UserError, one_line
 
 RGB = npt.NDArray[np.uint8]  # (H, W, 3)
 
@@ -81,6 +82,7 @@ def probe(path: Path) -> None:
 
     A JPEG that ends with its end marker passes on its header; anything else is decoded.
     """
+    check_file(path)
     with faults_named(path), path.open("rb") as file:
         image = open_image(file) if file.peek(1) else None
         if image is not None and image.format in JPEG_FORMATS:
@@ -91,7 +93,12 @@ def probe(path: Path) -> None:
 
 
 def read_bytes(path: Path) -> npt.NDArray[np.uint8]:
-    """The bytes of a file, uint8 (N,); a missing or an empty file is a ``UserError``."""
+    """The bytes of a file, uint8 (N,).
+
+    Raises:
+        UserError: missing, empty, too large, or no plain file (a named pipe is waited for).
+    """
+    check_file(path, largest=LARGEST)
     with faults_named(path):
         data = np.fromfile(path, dtype=np.uint8)
     if not data.size:
@@ -265,6 +272,7 @@ def say_rescaled(message: str) -> None:
 def is_rescaled(path: Path) -> bool:
     """Whether an image file is scaled by its own bits or range; not of one that cannot be read."""
     try:
+        check_file(path)
         with faults_named(path), path.open("rb") as file:
             image = open_image(file)
             if image.mode[0] not in "IF":
@@ -285,7 +293,7 @@ def faults_named(path: Path) -> Iterator[None]:
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise UserError(f"{path}: cannot read it ({error.strerror})") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(f"{path}: {_one_line(error)} Scale it down.") from error
+        raise UserError(f"{path}: {one_line(error)} Scale it down.") from error
     except UnidentifiedImageError as error:
         raise UserError(
             f"{path}: not an image (or of a format unknown here); delete it, convert it to JPEG "
@@ -293,13 +301,9 @@ def faults_named(path: Path) -> Iterator[None]:
         ) from error
     except _FAULTS as error:
         raise UserError(
-            f"{path}: a damaged or truncated image ({_one_line(error)}); replace it, or leave bad "
+            f"{path}: a damaged or truncated image ({one_line(error)}); replace it, or leave bad "
             "files"
         ) from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _on_white(rgba: Image.Image) -> RGB:

@@ -27,7 +27,7 @@ from res2net.deploy.report import as_csv, report
 from res2net.deploy.subject import Subject, open_subject
 from res2net.deploy.targets import Target, check_installed, find_target
 from res2net.deploy.verify import Track, Verification, compare, eager, faults
-from res2net.errors import UserError
+from res2net.errors import UserError, printable_lines
 from res2net.files import locked, write_error, write_text
 from res2net.runtime.artifact import CARD_NAME
 from res2net.tasks.dense.network import Size
@@ -294,7 +294,7 @@ def _describe(
     write_text(work.folder / CARD_NAME, json.dumps(content, indent=2) + "\n")
     write_text(
         work.folder / "report.md",
-        report(card, record, subject.comparison, target, found, layers, notes),
+        printable_lines(report(card, record, subject.comparison, target, found, layers, notes)),
     )
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from res2net.data.foreign import read_json
 from res2net.data.preprocess import Preprocess
-from res2net.errors import UserError
+from res2net.errors import UserError, one_line
 from res2net.files import write_text
 from res2net.integrations import missing
 from res2net.models.card import ModelCard
@@ -25,6 +26,7 @@ from res2net.models.weights import (
     WEIGHTS_NAME,
     apply_weights,
     build,
+    check_description,
     load_target,
     read_weights,
     save_weights,
@@ -82,6 +84,7 @@ class HubModel(
         if card is None:
             raise UserError("there is no config.json here with the description of a res2net model")
         self.card = ModelCard.from_dict(card, "config.json")
+        check_description(lambda: build(self.card), "config.json")
         self.network = build(self.card)
 
     @classmethod
@@ -103,6 +106,24 @@ class HubModel(
             UserError: nothing there, or nothing that can be loaded.
         """
         return cls.of(*load_target(target))
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **how: Any) -> HubModel:
+        """A repository of the hub (``OWNER/NAME``) or a folder; ``how`` is the mixin's.
+
+        Raises:
+            UserError: no description, or a damaged one; weights that are damaged or do not fit.
+        """
+        config = Path(pretrained_model_name_or_path) / "config.json"
+        if config.exists() and not isinstance(read_json(config, "a description"), dict):
+            raise UserError(f"{config}: not a description of a res2net model")
+        try:
+            found: HubModel = super().from_pretrained(str(pretrained_model_name_or_path), **how)
+        except (ValueError, RecursionError, AttributeError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"{pretrained_model_name_or_path}: {one_line(error)}") from None
+        return found
 
     @property
     def classes(self) -> tuple[str, ...]:

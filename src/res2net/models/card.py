@@ -1,16 +1,28 @@
-"""``model.json``: what a file of weights needs beside it to be used. No torch in here."""
+"""``model.json``: what a file of weights needs beside it to be used. No torch in here.
+
+A description may come from anybody. It holds the structure of a network and words about it: nothing
+in it names a file or an address to load from, and no number in it makes more modules than networks
+have.
+"""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from res2net.data.foreign import is_count, is_number, is_texts, read_json
 from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError
+from res2net.paper.variant import FirstBlock
 
 FORMAT = 1
+LARGEST_SIDE = 8192  # pixels that a network may be given; one map of 64 channels has 4 GiB there
+# The words that an option of a network may be; no other text is structure.
+_WORDS = {*map(str, FirstBlock), "batch", "group", "frozen", "fpn", "c4", "avg", "max", "avgmax"}
+_MOST = {"depth": 2000, "scale": 256}  # they decide how many modules are made
+_MOST_ELSE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +56,11 @@ class ModelCard:
         Raises:
             UserError: not a card of this format; names ``origin``.
         """
-        values = dict(values)
+        values = dict(values) if isinstance(values, dict) else {}
         if values.pop("format", None) != FORMAT:
             raise UserError(f"{origin}: not a model description of this version (format {FORMAT})")
         try:
+            _check_kinds(values)
             values["preprocess"] = Preprocess.from_dict(values["preprocess"])
             values["classes"] = tuple(values["classes"])
             return cls(**values)
@@ -63,10 +76,84 @@ class ModelCard:
         Raises:
             UserError: no such file, or not a card.
         """
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:  # ValueError: not JSON, not UTF-8
-            raise UserError(f"{path}: cannot be read as a model description ({error})") from None
+        values = read_json(path, "a model description")
         if not isinstance(values, dict):
             raise UserError(f"{path}: not a model description")
         return cls.from_dict(values, str(path))
+
+
+def _check_kinds(values: Mapping[str, Any]) -> None:
+    """Refuse what could not be meant, before anything is built by it.
+
+    Raises:
+        TypeError, ValueError: names the entry.
+        KeyError: an entry that every description has is missing.
+    """
+    for name in ("network", "task", "data", "recipe", "commit", "notes"):
+        if not isinstance(values.get(name, ""), str):
+            raise TypeError(f"{name} is no text")
+    for name in ("options", "metrics", "versions", "marks"):
+        held = values.get(name, {})
+        if not isinstance(held, dict) or not is_texts(list(held)):
+            raise TypeError(f"{name} does not hold values by name")
+    if not is_texts(values["classes"]):
+        raise TypeError("classes is no list of names")
+    for name, value in values.get("options", {}).items():
+        _check_option(name, value)
+    for name, value in values.get("metrics", {}).items():
+        if not isinstance(value, int | float):
+            raise TypeError(f"metrics.{name} is no number")
+    if not is_texts(list(values.get("versions", {}).values())):
+        raise TypeError("versions holds something else than texts")
+    _check_sides(values["preprocess"])
+    _check_marks(values.get("marks", {}), len(values["classes"]))
+
+
+def _check_option(name: str, value: object) -> None:
+    most = _MOST.get(name, _MOST_ELSE)
+    for item in value if isinstance(value, list | tuple) else [value]:
+        if name == "pretrained" or (isinstance(item, str) and item not in _WORDS):
+            raise ValueError(f"options.{name} is {item!r}; a description holds structure only")
+        if item is not None and not isinstance(item, str | bool) and not is_number(item):
+            raise TypeError(f"options.{name} holds no number")
+        if is_number(item) and not 0 <= item <= most:
+            raise ValueError(f"options.{name} is {item}; it can be 0..{most}")
+
+
+def _check_sides(preprocess: object) -> None:
+    if not isinstance(preprocess, Mapping):
+        raise TypeError("preprocess does not hold values by name")
+    for name in ("size", "resize"):
+        if name in preprocess and not is_count(preprocess[name], LARGEST_SIDE):
+            raise ValueError(f"preprocess.{name} must be a whole number of 1..{LARGEST_SIDE}")
+    for name in ("mean", "std"):
+        values = preprocess.get(name, ())
+        if not isinstance(values, list | tuple) or not all(map(is_number, values)):
+            raise TypeError(f"preprocess.{name} is no list of numbers")
+
+
+def _check_marks(marks: Mapping[str, Any], classes: int) -> None:
+    """Colours of the classes, key-points with bones and mirror partners."""
+    palette = marks.get("palette", [[0, 0, 0]] * classes)
+    if not isinstance(palette, list | tuple) or len(palette) < classes:
+        raise ValueError("marks.palette must have a colour for each class")
+    if not all(_is_row(row, 3, 256) for row in palette):
+        raise ValueError("marks.palette must hold colours (red, green, blue) of 0..255")
+    skeleton = marks.get("skeleton")
+    if skeleton is None:
+        return
+    names, sigmas = skeleton["names"], skeleton["sigmas"]
+    if not is_texts(names) or len(sigmas) != len(names) or not all(map(is_number, sigmas)):
+        raise ValueError("marks.skeleton must have names and a number in sigmas for each")
+    for name in ("swaps", "bones"):
+        if not all(_is_row(row, 2, len(names)) for row in skeleton[name]):
+            raise ValueError(f"marks.skeleton.{name} must hold pairs of key-points")
+
+
+def _is_row(row: object, length: int, below: int) -> bool:
+    """Whether a value is a list of ``length`` whole numbers of 0..below - 1."""
+    return (
+        isinstance(row, list | tuple)
+        and len(row) == length
+        and all(type(item) is int and 0 <= item < below for item in row)
+    )

@@ -6,13 +6,15 @@ its ``model.json`` beside it, or the name of a network.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from res2net.errors import UserError, did_you_mean
+from res2net.errors import UserError, did_you_mean, one_line
 from res2net.files import write_bytes
 from res2net.models.card import ModelCard
 from res2net.models.factory import create_model, norm_by_name
@@ -29,6 +31,7 @@ __all__ = [
     "WEIGHTS_NAME",
     "apply_weights",
     "build",
+    "check_description",
     "find_weights",
     "load_target",
     "load_weights",
@@ -38,6 +41,7 @@ __all__ = [
 ]
 
 WEIGHTS_NAME, *CHECKPOINTS = RUN_FILES
+LARGEST = 2_000_000_000  # parameters of a network that is built by a description
 _PREFIX = "model."  # of the network inside a training checkpoint
 
 
@@ -51,6 +55,34 @@ def build(card: ModelCard) -> Network:
         norm_layer=norm and norm_by_name(norm),
         **options,
     )
+
+
+def check_description(
+    build: Callable[[], nn.Module],
+    origin: str | Path,
+    state: dict[str, Tensor] | None = None,
+    file: str | Path = "",
+) -> None:
+    """Refuse a description before memory is taken for its network.
+
+    Args:
+        build: makes the network; called here on PyTorch's "meta" device, which holds shapes alone.
+        origin: the file of the description, as errors name it.
+        state: the weights that come with it, which must fit.
+        file: of the weights.
+
+    Raises:
+        UserError: no network has these options, it is too large, or the weights do not fit.
+    """
+    try:
+        with torch.device("meta"):
+            own = build().state_dict()
+    except Exception as error:  # options that no network has end in anything
+        raise UserError(f"{origin}: {one_line(error)}") from None
+    if (count := sum(value.numel() for value in own.values())) > LARGEST:
+        raise UserError(f"{origin}: its network has {count:,} parameters; at most {LARGEST:,}")
+    if state is not None:
+        check_fits(state, own, str(file))
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -121,10 +153,8 @@ def load_target(target: str | Path) -> tuple[Network, ModelCard]:
     """
     state, card, file, origin = read_target(target)
     check_task(card, "classify", target)
-    try:
-        model = build(card)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{origin}: {error}") from None
+    check_description(lambda: build(card), origin, state, file)
+    model = build(card)
     apply_weights(model, state, str(file))
     return model.eval(), card
 

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from res2net.errors import one_line
 from res2net.native.binding import ConvSpec, PoolSpec, library
 from res2net.native.program import Array, NativeProgram
 
 Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
 Floats = npt.NDArray[np.float32]
 _TYPES = {"bf16": 0, "fp32": 1, "int8": 2}  # precision → ``Type`` of kernels.h
+_DAMAGED = (LookupError, TypeError, AttributeError, ArithmeticError)  # what damaged programs raise
 _ACTIVATIONS = {"none": 0, "relu": 1, "sigmoid": 2}
 
 # Pixels that go through the operations together: more push each other's maps out of the caches,
@@ -66,19 +68,19 @@ class NativeNetwork:
         weakref.finalize(self, self._library.r2n_delete, self._handle)
         self._lock = threading.Lock()
         self._outputs = program.outputs
-        self._steps = {
-            output["map"]: _array(
-                program, output["steps"], (program.buffers[output["map"]]["channels"],)
-            )
-            for output in program.outputs
-            if "steps" in output
-        }
-        self._vectors = program.vectors
-        self.names = [str(op.get("name", op["op"])) for op in program.ops]
         try:
+            self._steps = {
+                output["map"]: _array(
+                    program, output["steps"], (program.buffers[output["map"]]["channels"],)
+                )
+                for output in program.outputs
+                if "steps" in output
+            }
+            self._vectors = program.vectors
+            self.names = [str(op.get("name", op["op"])) for op in program.ops]
             self._build(program)
-        except (KeyError, TypeError, IndexError, ctypes.ArgumentError) as error:
-            raise ValueError(f"an operation is damaged ({error})") from None
+        except (*_DAMAGED, ctypes.ArgumentError) as error:
+            raise ValueError(f"an operation is damaged ({one_line(error)})") from None
 
     def __call__(self, images: Pixels) -> list[Floats]:
         """uint8 (B, H, W, 3) → (B, N) for a vector, (B, C, H', W') for a map.

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from res2net.errors import UserError
@@ -66,8 +66,11 @@ class NativeProgram:
             if about.get("r2n") != VERSION:
                 raise UserError(f"{path}: not a program of this version; export it again")
             plan = json.loads(about["program"])
+            _check_kinds(plan)
             return cls(**{name: plan[name] for name in _PLAN}, tensors=tensors)
-        except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+        except UserError:
+            raise
+        except Exception as error:  # a damaged header can raise anything
             raise UserError(f"{path}: damaged ({error}); export it again") from None
 
 
@@ -80,7 +83,27 @@ def faster(path: Path, precision: str) -> bool:
     try:
         with safe_open(path, "np") as file:
             plan = json.loads((file.metadata() or {})["program"])
+        _check_kinds(plan)
         times: dict[str, float] = plan["milliseconds"].get(precision, {})
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except Exception as error:  # a damaged header can raise anything
         raise UserError(f"{path}: damaged ({error}); export it again") from None
     return not times or min(times, key=times.__getitem__) == "native"
+
+
+def _check_kinds(plan: Any) -> None:
+    """Lists of operations and the like are what they are called; the library checks their numbers.
+
+    Raises:
+        TypeError: names the entry.
+        KeyError: one is missing.
+    """
+    for name in ("buffers", "ops", "outputs"):
+        if not isinstance(plan[name], list) or not all(isinstance(x, dict) for x in plan[name]):
+            raise TypeError(f"{name} is no list of entries by name")
+    if not isinstance(plan["vectors"], list) or not all(type(x) is int for x in plan["vectors"]):
+        raise TypeError("vectors is no list of sizes")
+    times = plan["milliseconds"]
+    if not isinstance(times, dict) or not all(isinstance(x, dict) for x in times.values()):
+        raise TypeError("milliseconds are not by precision and engine")
+    if not all(isinstance(ms, int | float) for each in times.values() for ms in each.values()):
+        raise TypeError("milliseconds holds something else than numbers")

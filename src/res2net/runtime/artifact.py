@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from res2net.data.foreign import check_file, is_count, is_texts, read_json
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
+from res2net.models.card import LARGEST_SIDE, ModelCard
 
 CARD_NAME = "model.json"
+PRECISIONS = ("fp32", "bf16", "int8")
+LARGEST_BATCH = 4096  # images that a graph takes at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,23 +45,11 @@ class Artifact:
         path = folder / CARD_NAME
         if not is_artifact(folder):
             raise UserError(f"{folder}: not an artifact; make one with `res2net export`")
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = read_json(path, "a model description")
         record = values.pop("artifact")
         card = ModelCard.from_dict(values, str(path))
         try:
-            artifact = cls(
-                folder=folder,
-                card=card,
-                engine=record["engine"],
-                precision=record["precision"],
-                file=record["file"],
-                files=dict(record["files"]),
-                batch=record["input"]["batch"],
-                height=record["input"]["height"],
-                width=record["input"]["width"],
-                outputs=tuple(output["name"] for output in record["outputs"]),
-                structure_only=bool(record["structure_only"]),
-            )
+            artifact = cls(folder=folder, card=card, **_described(record))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: the description is damaged ({error}); export again") from None
         artifact.check_files()
@@ -73,14 +63,19 @@ class Artifact:
         """
         for name, sha256 in self.files.items():
             path = self.folder / name
-            if Path(name).name != name or not path.is_file():
+            try:
+                check_file(path)
+                with path.open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+            except (UserError, OSError):
+                found = ""
+            if Path(name).name != name or not found:
                 raise UserError(f"{path}: missing from the artifact; copy the whole folder again")
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                    raise UserError(
-                        f"{path}: changed since it was exported (its hash differs); "
-                        "copy or export it again"
-                    )
+            if found != sha256:
+                raise UserError(
+                    f"{path}: changed since it was exported (its hash differs); "
+                    "copy or export it again"
+                )
 
     @property
     def rows_vary(self) -> bool:
@@ -95,9 +90,50 @@ class Artifact:
 
 def is_artifact(folder: str | Path) -> bool:
     """Whether a folder holds what ``res2net export`` wrote."""
-    path = Path(folder) / CARD_NAME
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = read_json(Path(folder) / CARD_NAME, "a model description")
+    except UserError:
         return False
     return isinstance(values, dict) and isinstance(values.get("artifact"), dict)
+
+
+def _described(record: dict[str, Any]) -> dict[str, Any]:
+    """What ``model.json`` says of the files, each entry of the kind that it must be.
+
+    Raises:
+        KeyError, TypeError, ValueError: names the entry.
+    """
+    for name in ("engine", "precision", "file"):
+        if not isinstance(record[name], str):
+            raise TypeError(f"{name} is no text")
+    if record["precision"] not in PRECISIONS:
+        raise ValueError(f"precision is {record['precision']!r}")
+    files, size, outputs = record["files"], record["input"], record["outputs"]
+    if not isinstance(files, dict) or not is_texts([*files, *files.values()]):
+        raise TypeError("files does not hold hashes by name")
+    for name in _needed(record["engine"], record["file"]):
+        if name not in files:
+            raise ValueError(f"{name!r} is not among the files whose hashes are kept")
+    if not isinstance(size, dict) or not isinstance(outputs, list):
+        raise TypeError("input or outputs is of another kind")
+    if size["batch"] is not None and not is_count(size["batch"], LARGEST_BATCH):
+        raise ValueError(f"input.batch must be null or a whole number of 1..{LARGEST_BATCH}")
+    for name in ("height", "width"):
+        if not is_count(size[name], LARGEST_SIDE):
+            raise ValueError(f"input.{name} must be a whole number of 1..{LARGEST_SIDE}")
+    names = [output["name"] for output in outputs]
+    if not names or not is_texts(names) or len(set(names)) < len(names):
+        raise ValueError("outputs must have names, each its own")
+    return {
+        **{name: record[name] for name in ("engine", "precision", "file")},
+        "files": dict(files),
+        **{name: size[name] for name in ("batch", "height", "width")},
+        "outputs": tuple(names),
+        "structure_only": bool(record["structure_only"]),
+    }
+
+
+def _needed(engine: str, file: str) -> tuple[str, ...]:
+    """The files that an engine reads: OpenVINO takes the weights beside its graph unasked."""
+    beside = {"openvino": (".bin",), "native": (".xml", ".bin")}.get(engine, ())
+    return (file, *(str(Path(file).with_suffix(ending)) for ending in beside))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +21,7 @@ from res2net.errors import UserError
 from res2net.native.binding import why_not
 from res2net.native.network import NativeNetwork
 from res2net.native.program import NativeProgram, faster
-from res2net.runtime.artifact import Artifact
+from res2net.runtime.artifact import CARD_NAME, Artifact
 from res2net.weights.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class OpenVino:
             self._compiled = core.compile_model(_openvino_file(artifact), "CPU", settings)
         except RuntimeError as error:
             raise UserError(_unloadable(artifact, error)) from error
+        _check_graph(artifact, _shapes(self._compiled.inputs), _shapes(self._compiled.outputs))
         self._requests = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
     def run(self, images: Pixels) -> Outputs:
@@ -119,7 +120,9 @@ class OnnxRuntime:
             )
         except Exception as error:  # its own hierarchy, down from RuntimeError or not
             raise UserError(_unloadable(artifact, error)) from error
-        self._input = self._session.get_inputs()[0].name
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        _check_graph(artifact, [port.shape for port in inputs], [port.shape for port in outputs])
+        self._input = inputs[0].name
 
     def run(self, images: Pixels) -> Outputs:
         return [np.asarray(y) for y in self._session.run(None, {self._input: images})]
@@ -232,6 +235,43 @@ def _writable(folder: Path) -> Path | None:
     except OSError:
         return None
     return folder if os.access(folder, os.W_OK) else None
+
+
+def _shapes(ports: Iterable[Any]) -> list[list[object]]:
+    """Lengths of each axis of OpenVINO's ports; None where it varies."""
+    return [
+        [axis.get_length() if axis.is_static else None for axis in p.partial_shape] for p in ports
+    ]
+
+
+def _check_graph(
+    artifact: Artifact, inputs: Sequence[Sequence[object]], outputs: Sequence[Sequence[object]]
+) -> None:
+    """Refuse a graph of other sizes than ``model.json`` names.
+
+    Args:
+        inputs, outputs: lengths of their axes; something else than a number where one varies.
+
+    Raises:
+        UserError: names what differs.
+    """
+    named: tuple[object, ...] = (artifact.batch, artifact.height, artifact.width, 3)
+    taken = inputs[0] if len(inputs) == 1 else ()
+    fits = (
+        has == wanted or not isinstance(has, int) for has, wanted in zip(taken, named, strict=False)
+    )
+    if len(taken) != len(named) or not all(fits):
+        raise UserError(
+            f"{artifact.path}: takes {list(taken)}, but {CARD_NAME} names {list(named)}"
+        )
+    if len(outputs) != len(artifact.outputs):
+        raise UserError(
+            f"{artifact.path}: gives {len(outputs)} outputs, {CARD_NAME} names {artifact.outputs}"
+        )
+    count = outputs[0][-1] if outputs[0] else None
+    classes = len(artifact.card.classes)
+    if artifact.card.task == "classify" and isinstance(count, int) and count != classes:
+        raise UserError(f"{artifact.path}: has {count} classes, {CARD_NAME} names {classes}")
 
 
 def _missing(artifact: Artifact, package: str, extra: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from res2net.errors import UserError
+from res2net.errors import UserError, one_line, printable
 from res2net.runtime.engines import AUTO
 from res2net.runtime.session import Runtime, load
 from res2net.runtime.sources import sources
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _run(make_parser().parse_args(argv))
     except UserError as error:
-        _say(" ".join(str(error).split()))
+        _say(str(error))
         return 2
     except KeyboardInterrupt:
         _say("stopped; the same command with --resume goes on")
@@ -110,7 +110,8 @@ def _print_all(runtime: Runtime, options: argparse.Namespace) -> None:
         elif options.json:
             print(json.dumps({"image": name, "top": dict(seen.top)}), flush=True)
         else:
-            print(f"{name}  " + "  ".join(f"{label} {100 * p:.1f} %" for label, p in seen.top))
+            top = "  ".join(f"{label} {100 * p:.1f} %" for label, p in seen.top)
+            print(printable(f"{name}  {top}"))
     if done == bad:
         raise UserError(f"none of {done} images could be read" if done else "no images there")
 
@@ -138,7 +139,7 @@ def _progress(results: Iterable[Result]) -> Iterator[Result]:
 
 
 def _say(message: str) -> None:
-    print(f"res2net-run: {message}", file=sys.stderr, flush=True)
+    print(f"res2net-run: {one_line(message)}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Predictions to a file, row by row: CSV, JSONL or Parquet; the first two can be gone on with.
 
+A file is gone on with only if all its rows are of this command; any other is left as it is.
+
 An image that cannot be read has a row too, with the reason: so the number of rows is the number of
 images done, and a stopped run goes on behind the last whole row.
 """
@@ -13,14 +15,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, TextIO
 
+from res2net.data.foreign import check_file
 from res2net.errors import UserError
 from res2net.files import write_error
 from res2net.models.prediction import Prediction
 
 FLUSH_EVERY = 64  # rows
 ROW_GROUP = 4096  # rows of Parquet written at once
+_LONGEST_ROW = 1 << 24  # bytes of a row of JSONL
 
 
 class Sink(Protocol):
@@ -48,6 +52,8 @@ def open_sink(path: Path, *, top: int, resume: bool) -> Iterator[Sink]:
     ending = path.suffix.lower()
     if ending not in kinds:
         raise UserError(f"--out {path}: its ending can be {', '.join(kinds)}")
+    if not path.parent.is_dir():
+        raise UserError(f"--out {path}: folder {path.parent} does not exist; make it and run again")
     if path.exists() and not resume:
         raise UserError(f"--out {path} exists; give --resume to go on, or name another file")
     if path.exists() and ending == ".parquet":
@@ -66,39 +72,61 @@ def open_sink(path: Path, *, top: int, resume: bool) -> Iterator[Sink]:
 
 
 class _Text(ABC):
-    """Rows of text, the half row of a killed run cut away."""
+    """Rows of text behind those that a file of ours holds; nothing is changed before the first.
+
+    What a killed run left of a row is cut away then, and not counted.
+    """
+
+    head = ""  # the first line
 
     def __init__(self, path: Path, top: int) -> None:
         self.path, self.top = path, top
         self.done = 0
         self.last: str | None = None
-        if path.exists():
-            _cut_half_row(path)
-            self.done, self.last = self.read()
-        self.file = path.open("a", encoding="utf-8", errors="surrogateescape", newline="")
+        self.end = 0  # bytes of whole rows
+        self.file: TextIO | None = None
         self.unflushed = 0
+        if path.exists():
+            check_file(path)
+            with path.open("rb") as file:
+                self.read(file)
 
     @abstractmethod
-    def read(self) -> tuple[int, str | None]:
-        """Images that the file holds, and the last of them."""
+    def read(self, file: BinaryIO) -> None:
+        """Find out what the file holds already.
+
+        Raises:
+            UserError: a row that is not ours.
+        """
 
     @abstractmethod
     def text(self, name: str, found: Prediction | str) -> str:
         """The row of one image."""
 
     def write(self, name: str, found: Prediction | str) -> None:
+        if self.file is None:
+            self.file = self.opened()
         self.file.write(self.text(name, found))
         self.unflushed += 1
         if self.unflushed >= FLUSH_EVERY:
             self.file.flush()
             self.unflushed = 0
 
+    def opened(self) -> TextIO:
+        """The file, ready for the next row."""
+        file = self.path.open("a", encoding="utf-8", errors="surrogateescape", newline="")
+        file.truncate(self.end)
+        if not self.end:
+            file.write(self.head)
+        return file
+
     def close(self) -> None:
-        self.file.close()
+        if self.file is not None:
+            self.file.close()
 
     def foreign(self) -> UserError:
         return UserError(
-            f"--resume: {self.path} was not written with --top {self.top}; "
+            f"--resume: {self.path} was not written by this command with --top {self.top}; "
             "give the same options, or name another file"
         )
 
@@ -109,21 +137,46 @@ class _Csv(_Text):
     def __init__(self, path: Path, top: int) -> None:
         numbers = range(1, top + 1)
         names = [f"{what}_{k}" for k in numbers for what in ("class", "probability")]
-        self.head = ["image", "error", *names]
+        self.columns = ["image", "error", *names]
+        self.head = _row(self.columns)
         super().__init__(path, top)
-        if self.file.tell() == 0:
-            self.file.write(_row(self.head))
 
-    def read(self) -> tuple[int, str | None]:
-        done, last = 0, None
-        with self.path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = csv.reader(file)
-            head = next(rows, self.head)
-            if head != self.head:
+    def read(self, file: BinaryIO) -> None:
+        first = file.readline(len(self.head) + 1)  # a foreign file may be one endless line
+        if not first.endswith(b"\n"):
+            if not self.head.encode().startswith(first):
                 raise self.foreign()
-            for row in rows:
-                done, last = done + 1, row[0]
-        return done, last
+            return
+        if first.decode("utf-8", "replace").splitlines() != self.head.splitlines():
+            raise self.foreign()
+        self.end = at = len(first)
+        text = ""  # of the row
+
+        def lines() -> Iterator[str]:
+            nonlocal at, text
+            for line in file:
+                at += len(line)
+                text += line.decode("utf-8", "surrogateescape")
+                yield line.decode("utf-8", "surrogateescape")
+
+        try:
+            for row in csv.reader(lines()):
+                if not text.endswith("\n") or text.count('"') % 2:
+                    return  # half a row, the last: without its end, or broken off inside quotes
+                if not self.is_row(row):
+                    raise self.foreign()
+                self.done, self.last, self.end, text = self.done + 1, row[0], at, ""
+        except csv.Error:
+            raise self.foreign() from None
+
+    def is_row(self, row: list[str]) -> bool:
+        """Whether a row has our columns: a fault, or classes with their probabilities."""
+        if len(row) != len(self.columns) or not row[0]:
+            return False
+        classes, probabilities = row[2::2], row[3::2]
+        if row[1]:
+            return not any(classes) and not any(probabilities)
+        return all(_is_probability(p) for p in probabilities)
 
     def text(self, name: str, found: Prediction | str) -> str:
         if isinstance(found, str):
@@ -135,16 +188,33 @@ class _Csv(_Text):
 class _Jsonl(_Text):
     """An object a line: {"image": ..., "top": {class: probability}} or {"image", "error"}."""
 
-    def read(self) -> tuple[int, str | None]:
-        done, last = 0, None
-        with self.path.open(encoding="utf-8", errors="surrogateescape") as file:
-            for line in file:
-                try:
-                    last = json.loads(line)["image"]
-                except (ValueError, KeyError, TypeError):
-                    raise self.foreign() from None
-                done += 1
-        return done, last
+    def read(self, file: BinaryIO) -> None:
+        begin = b'{"image": "'
+        for line in iter(lambda: file.readline(_LONGEST_ROW), b""):
+            if not (line.startswith(begin) or begin.startswith(line)):
+                raise self.foreign()
+            if not line.endswith(b"\n"):
+                if len(line) == _LONGEST_ROW:
+                    raise self.foreign()
+                return  # half a row, the last
+            self.done, self.last = self.done + 1, self.image_of(line)
+            self.end += len(line)
+
+    def image_of(self, line: bytes) -> str:
+        """The image of a row.
+
+        Raises:
+            UserError: a row that is not ours.
+        """
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise self.foreign() from None
+        top = row.get("top")
+        whole = len(top) == self.top if isinstance(top, dict) else "error" in row
+        if not whole or row.keys() - {"image", "top", "error"}:
+            raise self.foreign()
+        return str(row["image"])
 
     def text(self, name: str, found: Prediction | str) -> str:
         what: dict[str, Any] = (
@@ -207,17 +277,8 @@ def _row(cells: list[str]) -> str:
     return text.getvalue()
 
 
-def _cut_half_row(path: Path) -> None:
-    """Take away what stands behind the last end of line."""
-    with path.open("rb+") as file:
-        end = file.seek(0, io.SEEK_END)
-        while end > 0:
-            start = max(0, end - 65536)
-            file.seek(start)
-            block = file.read(end - start)
-            cut = block.rfind(b"\n")
-            if cut >= 0:
-                file.truncate(start + cut + 1)
-                return
-            end = start
-        file.truncate(0)
+def _is_probability(text: str) -> bool:
+    try:
+        return text == "" or 0 <= float(text) <= 1
+    except ValueError:
+        return False

@@ -6,11 +6,8 @@ the largest folder. The order is fixed, which is what lets a stopped run go on.
 
 from __future__ import annotations
 
-import io
 import os
 import sys
-import tarfile
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +16,9 @@ import numpy as np
 from PIL import Image
 
 from res2net.data import photo
-from res2net.data.files import SKIPPED_FOLDERS
+from res2net.data.archive import members
+from res2net.data.files import SKIPPED_FOLDERS, Listing
+from res2net.data.foreign import check_file
 from res2net.errors import UserError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -33,6 +32,7 @@ class Source:
 
     name: str  # as the results name it
     data: bytes | None = None  # of a member of an archive; None: the name is a file's
+    fault: str = ""  # why a member of an archive cannot be read
 
     def read(self, min_side: int) -> Image.Image:
         """The image in RGB, upright.
@@ -41,6 +41,8 @@ class Source:
             UserError: it cannot be read; names it.
         """
         path = Path(self.name)
+        if self.fault:
+            raise UserError(f"{self.name}: {self.fault}")
         if self.data is None:
             return Image.fromarray(photo.read_rgb(path, min_side=min_side))
         if not self.data:
@@ -68,6 +70,8 @@ def sources(given: Iterable[str]) -> Iterator[Source]:
             yield from _folder(str(path))
         elif not path.exists():
             raise UserError(f"{item}: no such file or folder")
+        elif not path.is_file():
+            check_file(path)  # which says what it is
         elif item.lower().endswith(ARCHIVES):
             yield from _archive(path)
         elif path.suffix.lower() in LISTS:
@@ -105,21 +109,18 @@ def _listed(lines: Iterable[str], folder: Path | None) -> Iterator[Source]:
 
 
 def _archive(path: Path) -> Iterator[Source]:
-    """Images in a zip or tar, in the order of the archive."""
-    try:
-        if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                for info in archive.infolist():
-                    if not info.is_dir() and _is_image(info.filename):
-                        yield Source(f"{path}/{info.filename}", archive.read(info))
-            return
-        with tarfile.open(path, "r:*") as tar:
-            for member in tar:
-                if member.isfile() and _is_image(member.name):
-                    file = tar.extractfile(member) or io.BytesIO()
-                    yield Source(f"{path}/{member.name}", file.read())
-    except (OSError, tarfile.TarError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
-        raise UserError(f"{path}: a damaged archive ({error}); copy it again") from error
+    """Images in a zip or tar, in the order of the archive; other files are counted in a warning."""
+    others = Listing()
+
+    def wanted(name: str) -> bool:
+        ending = Path(name).suffix.lower()
+        if ending not in photo.EXTENSIONS:
+            others.ignored[ending] += 1
+        return _is_image(name)
+
+    for member in members(path, wanted):
+        yield Source(f"{path}/{member.name}", member.data, member.fault)
+    others.warn_ignored(path)
 
 
 def _is_image(name: str) -> bool:

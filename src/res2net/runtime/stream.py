@@ -18,6 +18,7 @@ from res2net.runtime.sinks import open_sink
 from res2net.runtime.sources import Source, sources
 
 AHEAD = 8  # images decoded ahead of the engine, for each thread
+HELD = 256 << 20  # bytes of packed images, beyond which no more are read ahead from an archive
 Result = tuple[str, Prediction | str]  # name, and what was seen or why it could not be read
 Track = Callable[[Iterable[Result]], Iterable[Result]]
 
@@ -39,11 +40,17 @@ def classify(
 
     Args:
         workers: threads that decode; None fits the machine.
+
+    Raises:
+        UserError: the images cannot be listed any further (a damaged archive); the results of
+            those before have been given by then.
     """
     bad: dict[int, str] = {}
     names: deque[str] = deque()
+    broken: list[UserError] = []
     with ThreadPoolExecutor(workers or cores()) as pool:
-        readable = _readable(_ahead(pool, runtime, images, workers or cores()), names, bad)
+        listed = _until_broken(images, broken)
+        readable = _readable(_ahead(pool, runtime, listed, workers or cores()), names, bad)
         number = 0  # of the next result
         for key, found in runtime.predict_shaped(readable, top=top):
             while number < key:
@@ -54,6 +61,16 @@ def classify(
         while names:
             yield names.popleft(), bad.pop(number)
             number += 1
+    if broken:
+        raise broken[0]
+
+
+def _until_broken(images: Iterable[Source], broken: list[UserError]) -> Iterator[Source]:
+    """The images before what ends their list early, which goes to ``broken``."""
+    try:
+        yield from images
+    except UserError as error:
+        broken.append(error)
 
 
 def _ahead(
@@ -65,12 +82,18 @@ def _ahead(
     def prepare(image: Source) -> Pixels:
         return fit(image.read(preprocess.decode_side), preprocess)
 
-    waiting: deque[tuple[str, Future[Pixels]]] = deque()
+    waiting: deque[tuple[int, str, Future[Pixels]]] = deque()
+    held = 0  # bytes of members of archives
     for image in images:
-        waiting.append((image.name, pool.submit(prepare, image)))
-        if len(waiting) >= AHEAD * workers:
-            yield waiting.popleft()
-    yield from waiting
+        size = len(image.data or b"")
+        waiting.append((size, image.name, pool.submit(prepare, image)))
+        held += size
+        while waiting and (len(waiting) >= AHEAD * workers or held > HELD):
+            size, name, pixels = waiting.popleft()
+            held -= size
+            yield name, pixels
+    for _, name, pixels in waiting:
+        yield name, pixels
 
 
 def _readable(
@@ -114,12 +137,17 @@ def predict_to_file(
         if before:
             _check_same(out, list(islice(images, before - 1, before)), sink.last)
         results: Iterable[Result] = classify(runtime, images, top=top, workers=workers)
-        for name, found in track(results) if track else results:
-            sink.write(name, found)
-            done += 1
-            if isinstance(found, str):
-                bad += 1
-                first = first or found
+        try:
+            for name, found in track(results) if track else results:
+                sink.write(name, found)
+                done += 1
+                if isinstance(found, str):
+                    bad += 1
+                    first = first or found
+        except UserError as error:
+            if not done:
+                raise
+            raise UserError(f"{error}; the {done} images before that are in {out}") from error
     if not done + before:
         raise UserError(f"no images in {', '.join(given)}")
     return Count(done=done, before=before, bad=bad, first_bad=first)

@@ -27,7 +27,13 @@ def settle_start(config: RunConfig, run: Path, say: Say) -> RunConfig:
     if config.net.pretrained != AUTO:
         return config
     if (run / CONFIG).is_file():
-        return _starting_from(config, RunConfig.read(run / CONFIG).net.pretrained, say)
+        decided = RunConfig.read(run / CONFIG).net.pretrained
+        if decided not in (None, IN1K):  # the only ones that "auto" is ever decided for
+            raise UserError(
+                f"{run / CONFIG}: net.pretrained is {str(decided)!r}, not what --net.pretrained "
+                "auto becomes; give the run's own --net.pretrained"
+            )
+        return _starting_from(config, decided, say)
     if config.net.variant() or config.net.norm == "group":
         say("training from scratch: published weights are of the unchanged network")
         return _starting_from(config, None, say)

@@ -138,13 +138,15 @@ def _classifier(state: State, own: State, head: str, said: list[str]) -> State:
 
 
 def _same_size(file: Tensor, own: Tensor) -> bool:
-    return file.shape[:2] == own.shape[:2] and file.numel() == own.numel()
+    return file.ndim >= 2 and file.shape[:2] == own.shape[:2] and file.numel() == own.numel()
 
 
 def _classifier_said(state: State, own: State, head: str) -> str:
     there, here = state.get(f"{head}.weight"), own.get(f"{head}.weight")
     if there is None:
         return "no classifier in the file: the network keeps its fresh one"
+    if there.ndim < 2:
+        return f"left out the classifier, whose weights have the shape {tuple(there.shape)}"
     if here is None:
         return f"left out the classifier of {there.shape[0]} classes"
     if there.shape[1] != here.shape[1]:
@@ -161,7 +163,7 @@ def _first_convolution(state: State, own: State, said: list[str]) -> State:
     if key is None or key not in state or state[key].ndim != 4:
         return state
     there, here = state[key].shape, own[key].shape
-    if there == here or (there[0], *there[2:]) != (here[0], *here[2:]):
+    if there == here or not there[1] or (there[0], *there[2:]) != (here[0], *here[2:]):
         return state
     how = "summed" if here[1] == 1 else f"repeated and scaled by {there[1]}/{here[1]}"
     said.append(f"the first convolution's {there[1]} input channels were {how} to give {here[1]}")

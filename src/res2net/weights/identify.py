@@ -217,7 +217,8 @@ def of_state(state: Mapping[str, Tensor]) -> Identity | None:
     shapes: Shapes = {name: tuple(value.shape) for name, value in state.items()}
     try:
         return _of_shapes(shapes)
-    except (KeyError, IndexError, ZeroDivisionError):  # parts of it are missing
+    except (KeyError, IndexError, ZeroDivisionError, ValueError, TypeError):
+        # parts of it are missing, or have shapes of no network
         return None
 
 

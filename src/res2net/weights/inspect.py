@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from res2net.data.foreign import check_file
 from res2net.errors import UserError
 from res2net.weights.cache import check_hash, promised_hash
 from res2net.weights.catalogue import WeightFile, recognise
@@ -23,7 +24,7 @@ class Inspection:
     promised: str  # leading digits that its name promises, "" for none
     row: WeightFile | None  # of the catalogue
     weights: Weights
-    identity: Identity | None  # None: no network that this project has
+    identity: Identity
 
     def facts(self) -> list[tuple[str, str]]:
         """(name, value) pairs for people."""
@@ -33,7 +34,8 @@ class Inspection:
             for key, value in state.items()
             if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
         )
-        head = next((k for k in ("fc.weight", "classifier.weight") if k in state), None)
+        heads = (k for k in ("fc.weight", "classifier.weight") if k in state and state[k].ndim)
+        head = next(heads, None)
         rule = self.weights.first_block or (self.row.first_block if self.row else None)
         said = "as its name promises" if self.promised else "its name promises none"
         return [
@@ -42,7 +44,7 @@ class Inspection:
             ("published as", self.row.name if self.row else "unknown to the catalogue"),
             ("licence", str(self.row.licence) if self.row else "unknown to the catalogue"),
             ("layout", str(self.weights.layout)),
-            ("network", (self.identity and self.identity.recipe()) or "none of the model table"),
+            ("network", self.identity.recipe() or "none of the model table"),
             ("first block", str(rule) if rule else "not said by the file"),
             ("classes", str(state[head].shape[0]) if head else "no classifier"),
             ("tensors", f"{len(state)} with {parameters:,} parameters, all finite"),
@@ -56,18 +58,25 @@ def inspect_file(path: Path) -> Inspection:
     Raises:
         UserError: wrong hash, damaged, no weights, numbers that are not finite.
     """
-    if not path.is_file():
+    if path.is_dir() or not path.exists():
         raise UserError(f"{path} is a folder" if path.is_dir() else f"{path}: no such file")
+    check_file(path)
     row = recognise(path.name)
     promised = row.sha256 if row else promised_hash(path.name)
     digest = check_hash(path, promised, "its name")
     weights = translate(read_content(path), str(path))
     check_values(weights.state, str(path))
+    identity = of_state(weights.state)
+    if identity is None:
+        raise UserError(
+            f"{path}: named like a network of this project, but tensors are missing or have shapes "
+            "that no such network has; save or fetch it again"
+        )
     return Inspection(
         path=path,
         sha256=digest,
         promised=promised,
         row=row,
         weights=weights,
-        identity=of_state(weights.state),
+        identity=identity,
     )

@@ -208,7 +208,7 @@ def _finish_paddle(state: State) -> State:
         (r"\.short\._batch_norm\.", f".downsample.{first + 1}."),
     )
     state = {_rename(name, renames): value for name, value in state.items()}
-    if "fc.weight" in state:
+    if "fc.weight" in state and state["fc.weight"].ndim == 2:
         state["fc.weight"] = state["fc.weight"].t().contiguous()
     return state
 

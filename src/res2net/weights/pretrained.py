@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from res2net.errors import UserError, did_you_mean
+from res2net.errors import UserError, did_you_mean, printable
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import FirstBlock
 from res2net.weights.cache import check_hash, promised_hash
@@ -176,4 +176,4 @@ def tell_once(notice: str) -> None:
     """Print a notice on standard error, the first time in this process."""
     if notice not in _told:
         _told.add(notice)
-        print(notice, file=sys.stderr)
+        print(printable(notice), file=sys.stderr)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from res2net.errors import printable
 from res2net.weights.transfer import Show, silent
 
 
@@ -13,7 +14,7 @@ from res2net.weights.transfer import Show, silent
 def shown(file: str) -> Iterator[Show]:
     """Takes the bytes so far and the bytes in all, and shows them on standard error."""
     if not sys.stderr.isatty():
-        print(f"fetching {file}", file=sys.stderr)
+        print(printable(f"fetching {file}"), file=sys.stderr)
         yield silent
         return
     from rich.console import Console

@@ -6,7 +6,6 @@ What a file is shows in its first bytes, never in its name.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import struct
 import warnings
@@ -19,8 +18,9 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from res2net.errors import UserError
-from res2net.weights.pickled import STAND_INS, read_arrays
+from res2net.data.foreign import check_file, in_gib, read_json
+from res2net.data.pickled import STAND_INS, read_arrays
+from res2net.errors import UserError, one_line
 
 _ZIP, _OLD_TORCH = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _NOT_WEIGHTS = (
@@ -38,6 +38,7 @@ _HARMLESS: list[Any] = [
     *((PureWindowsPath, f"{module}.WindowsPath") for module in ("pathlib", "pathlib._local")),
     *((stand_in, name) for name, stand_in in STAND_INS.items() if name.startswith("numpy.")),
 ]
+_SPARE = 64 << 20  # bytes that a file may become beyond what it holds
 _NAMED = re.compile(r"GLOBAL ([\w.]+) (?:was not an allowed|whose module)")
 
 
@@ -89,8 +90,8 @@ def card_of(content: Content, path: Path) -> dict[str, Any]:
     beside = path.with_name(CARD_NAME)
     if card is None and path.name == RUN_FILES[0] and beside.is_file():
         try:
-            card = json.loads(beside.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            card = read_json(beside, "a model description")
+        except UserError:
             card = None  # a damaged description says nothing; the weights may still be good
     return card if isinstance(card, dict) else {}
 
@@ -103,11 +104,12 @@ def read_content(path: Path) -> Content:
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a file of weights or a run folder")
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    check_file(path)
     try:
         with path.open("rb") as file:
             head = file.read(64)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     if not head:
@@ -116,11 +118,14 @@ def read_content(path: Path) -> Content:
         if head.startswith(sign):
             raise UserError(f"{path}: {what}")
     if head.startswith((_ZIP, _OLD_TORCH)):
-        return Content("torch", _as_dict(_read_torch(path), path))
+        values = _as_dict(_read_torch(path), path)
+        _check_tensors(values, path)
+        return Content("torch", values)
     if _is_safetensors(head):
         return _read_safetensors(path)
     if head[:1] == b"\x80":
-        return Content("pickle", _as_dict(_tensors(read_arrays(path)), path))
+        arrays = read_arrays(path.read_bytes(), str(path), "a file of weights")
+        return Content("pickle", _as_dict(_tensors(arrays), path))
     raise UserError(
         f"{path}: damaged, or no file of weights (neither safetensors, PyTorch nor PaddlePaddle)"
     )
@@ -143,7 +148,9 @@ def _read_safetensors(path: Path) -> Content:
             metadata = dict(file.metadata() or {})
             values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # a damaged header can raise anything
-        raise UserError(f"{path}: damaged or not a safetensors file ({_short(error)})") from None
+        raise UserError(
+            f"{path}: damaged or not a safetensors file ({one_line(error)[:120]})"
+        ) from None
     return Content("safetensors", values, metadata)
 
 
@@ -166,7 +173,7 @@ def _read_torch(path: Path) -> Any:
                 f"{path}: refused, it holds Python code or objects ({found.group(1)}); whoever "
                 "trusts the file can save its state dict alone and give that"
             ) from None
-        raise UserError(f"{path}: damaged or not a checkpoint ({_short(error)})") from None
+        raise UserError(f"{path}: damaged or not a checkpoint ({one_line(error)[:120]})") from None
 
 
 def _check_sums(path: Path) -> None:
@@ -177,13 +184,51 @@ def _check_sums(path: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+            _check_growth(unpacked, path.stat().st_size, path)
             if not any(entry.CRC for entry in archive.infolist()):
                 return  # written without checksums
             broken = archive.testzip()
+    except UserError:
+        raise
     except Exception as error:  # a damaged archive can raise anything
-        raise UserError(f"{path}: damaged ({_short(error)})") from None
+        raise UserError(f"{path}: damaged ({one_line(error)[:120]})") from None
     if broken:
         raise UserError(f"{path}: damaged (the checksum of {broken} in it does not fit)")
+
+
+def _check_growth(unpacked: int, packed: int, path: Path) -> None:
+    """Refuse what is small on the disk and takes all memory: weights hardly shrink when packed.
+
+    Raises:
+        UserError: it becomes much larger than it is.
+    """
+    if unpacked > 4 * packed + _SPARE:
+        raise UserError(
+            f"{path}: refused, {in_gib(packed)} would become {in_gib(unpacked)} (a decompression "
+            "bomb, or not a file of weights)"
+        )
+
+
+def _check_tensors(values: dict[str, Any], path: Path) -> None:
+    """Refuse tensors that are no plain numbers in memory, at any depth.
+
+    Raises:
+        UserError: sparse, quantised, without data, or much larger than their data (a few numbers
+            that are repeated).
+    """
+    left: list[Any] = [values]
+    seen: set[int] = set()
+    while left:
+        value = left.pop()
+        if isinstance(value, torch.Tensor):
+            if value.layout != torch.strided or value.is_quantized or value.is_meta:
+                raise UserError(f"{path}: holds a sparse, quantised or empty tensor, not weights")
+            size = value.numel() * value.element_size()
+            _check_growth(size, value.untyped_storage().nbytes(), path)
+        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            left.extend(value.values() if isinstance(value, dict) else value)
 
 
 def _tensors(values: Any) -> Any:
@@ -191,7 +236,3 @@ def _tensors(values: Any) -> Any:
     if isinstance(values, dict):
         return {key: _tensors(value) for key, value in values.items()}
     return torch.from_numpy(values) if isinstance(values, np.ndarray) else values
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from res2net.data.foreign import check_file
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
 from res2net.data.scenes.checks import Tally, check_parts, sound
 from res2net.data.scenes.legend import Classes, find_classes
@@ -156,6 +157,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """
     from res2net.data import photo
 
+    check_file(path)
     with photo.faults_named(path), path.open("rb") as file:
         image = photo.open_image(file)
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from rich.markup import escape
 from rich.table import Table
 
+from res2net.errors import printable_lines
 from res2net.files import write_text
 from res2net.tasks.classify.evaluation import ClassScore, Evaluation
 from res2net.tasks.classify.history import History, epochs, lowest, series
@@ -60,7 +61,7 @@ def write_report(
         _section("Commands", _code_block(commands)),
     ]
     path = folder / "report.md"
-    write_text(path, "\n\n".join(part for part in parts if part) + "\n")
+    write_text(path, printable_lines("\n\n".join(part for part in parts if part)) + "\n")
     return path
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from res2net.errors import printable_lines
 from res2net.files import write_text
 from res2net.models.weights import (
     CARD_NAME,
@@ -66,7 +67,8 @@ def conclude(
     body = "\n".join(["| | |", "| --- | ---: |", *lines])
     sizes = f"Small is below 32² = 1,024 pixels, large from 96² = 9,216 on: {task.sizes}."
     title = f"# {card.network} on {job.images.name}: {task.title}"
-    write_text(run / "report.md", "\n\n".join([title, facts, body, sizes, shown, commands]) + "\n")
+    text = "\n\n".join([title, facts, body, sizes, shown, commands])
+    write_text(run / "report.md", printable_lines(text) + "\n")
     say(f"{CHOSEN[job.select]}: {scores.headline}; see {run / 'report.md'}")
     return scores
 

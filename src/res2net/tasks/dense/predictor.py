@@ -9,7 +9,7 @@ from typing import Any
 from res2net.data.decode import decode
 from res2net.machine import best_device
 from res2net.models.card import ModelCard
-from res2net.models.weights import apply_weights, check_task, read_target
+from res2net.models.weights import apply_weights, check_description, check_task, read_target
 from res2net.runtime.artifact import is_artifact
 from res2net.runtime.session import load as load_artifact
 from res2net.tasks.dense.job import build
@@ -51,8 +51,9 @@ def load(task: DenseTask, target: str | Path) -> Predictor:
         runtime = load_artifact(target)
         check_task(runtime.artifact.card, task.name, target)
         return Predictor(task=task, model=Deployed(runtime), card=runtime.artifact.card)
-    state, card, file, _ = read_target(target)
+    state, card, file, origin = read_target(target)
     check_task(card, task.name, target)
+    check_description(lambda: build(task, card), origin, state, file)
     model = build(task, card)
     apply_weights(model, state, str(file))
     return Predictor(task=task, model=model.to(best_device()).eval(), card=card)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from res2net.data.foreign import check_file
 from res2net.errors import UserError
 from res2net.metrics.detections import Detections
 
@@ -58,9 +59,10 @@ def read_boxes(path: Path) -> Boxes:
     Raises:
         UserError: cannot be read, or neither of the two.
     """
+    check_file(path)
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error})") from None
     rows: dict[str, list[Row]] = defaultdict(list)
     try:
@@ -68,7 +70,7 @@ def read_boxes(path: Path) -> Boxes:
             for row in _rows(each):
                 if np.isfinite([*row.box, row.score]).all():
                     rows[key_of(row.image)].append(row)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UserError(
             f"{path}: neither predictions of `res2net predict` nor COCO's results "
             "(image_id, bbox, score)"

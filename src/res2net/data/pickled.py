@@ -1,4 +1,4 @@
-"""Pickles of numpy arrays (PaddlePaddle's ``.pdparams``, detectron2's ``.pkl``), nothing else.
+"""Pickles of NumPy arrays (PaddlePaddle's ``.pdparams``, detectron2's ``.pkl``, CIFAR), no others.
 
 A pickle may name any function and have it called. This reader knows a handful of names, all its own
 stand-ins, and refuses every other; arrays are put together here from their bytes, so that nothing
@@ -7,22 +7,23 @@ in the file reaches numpy's own unpickling.
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from res2net.errors import UserError
+from res2net.errors import UserError, one_line
 
 _DTYPE = re.compile(r"[<>=|]?(?:[fiu](?:1|2|4|8)|b1|\?)")
 
 
 class RefusedError(pickle.UnpicklingError):
-    """The file names something that no file of weights needs."""
+    """The file names something that no file of arrays needs."""
 
 
 class _DType:
@@ -104,47 +105,81 @@ STAND_INS: dict[str, Callable[..., Any]] = {
 }
 
 
+class _Named:
+    """A stand-in as a pickle gets it: it can be called, and nothing of it can be changed."""
+
+    __slots__ = ("stand_in",)
+
+    def __init__(self, stand_in: Callable[..., Any]) -> None:
+        self.stand_in = stand_in
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.stand_in(*arguments)
+
+    def __setstate__(self, state: object) -> None:
+        raise RefusedError("a change of what it calls")
+
+
 class _Reader(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str) -> Any:
         name = f"{module_name}.{global_name}"
         if name not in STAND_INS:
             raise RefusedError(name)
-        return STAND_INS[name]
+        return _Named(STAND_INS[name])
 
 
-def read_arrays(path: Path) -> Any:
-    """The dictionaries, lists and arrays in a pickle.
+def read_arrays(content: bytes, origin: str, what: str) -> Any:
+    """The dictionaries, lists, arrays and plain values in a pickle.
+
+    Args:
+        content: a pickle of any protocol, from Python 2 or 3.
+        origin: the file, as errors name it.
+        what: the kind of file, as errors name it: "a file of weights".
 
     Raises:
         UserError: damaged, or holding anything else.
     """
     try:
-        with path.open("rb") as file:
-            return _plain(_load(file))
+        _check_places(content)
+        return _Plain().of(_Reader(io.BytesIO(content), encoding="latin1").load())
     except RefusedError as error:
         raise UserError(
-            f"{path}: refused, a file of weights holds arrays only and this one names {error}"
+            f"{origin}: refused, {what} holds arrays only and this one names {error}"
         ) from None
     except Exception as error:  # a damaged pickle can raise anything
-        raise UserError(f"{path}: damaged or not a file of weights ({_short(error)})") from None
+        raise UserError(f"{origin}: damaged or not {what} ({one_line(error)[:120]})") from None
 
 
-def _load(file: BinaryIO) -> Any:
-    return _Reader(file, encoding="latin1").load()
+def _check_places(content: bytes) -> None:
+    """Refuse places in the memo beyond what a pickle can fill: a list of that length is made."""
+    for place, (operation, argument, _) in enumerate(pickletools.genops(content)):
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > place + 1:
+            raise ValueError(f"place {argument} in a memo that has {place}")
 
 
-def _plain(value: Any) -> Any:
-    """Stand-ins replaced by arrays; PaddlePaddle's (name, array) pairs by their array."""
-    if isinstance(value, _Array):
-        return value.value
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], _Array):
-        return value[1].value
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+class _Plain:
+    """Stand-ins replaced by arrays, PaddlePaddle's (name, array) pairs by their array.
 
+    What a pickle holds once and names often is made once.
+    """
 
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    def __init__(self) -> None:
+        self.made: dict[int, Any] = {}
+
+    def of(self, value: Any) -> Any:
+        if isinstance(value, _Array):
+            return value.value
+        if isinstance(value, _Named):
+            raise RefusedError("a function by itself")
+        if not isinstance(value, dict | list | tuple):
+            return value
+        if id(value) not in self.made:
+            self.made[id(value)] = self._container(value)
+        return self.made[id(value)]
+
+    def _container(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self.of(item) for key, item in value.items()}
+        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], _Array):
+            return value[1].value
+        return [self.of(item) for item in value]
