@@ -179,6 +179,18 @@ def test_a_validation_part_alone_is_for_evaluation(
     assert (len(data.train), len(data.val)) == (0, 1)
 
 
+def test_a_test_part_is_the_third(root: Path, reads: Reads, coco_file: Made, draw: Made) -> None:
+    for name in ("b", "c"):
+        draw(root / "train" / f"{name}.png")
+    draw(root / "test" / "a.png")
+    files = {1: "a.png", 2: "b.png", 3: "c.png"}
+    coco_file(root / "annotations" / "instances_train.json", [CAT], files=files)
+    coco_file(root / "annotations" / "instances_test.json", [CAT])
+    data = reads("coco", root)
+    assert (len(data.train), len(data.val), len(data.test)) == (2, 1, 1)
+    assert data.validation == "train"
+
+
 def test_a_file_of_trainval_is_neither_part(
     root: Path, reads: Reads, coco_file: Made, draw: Made
 ) -> None:

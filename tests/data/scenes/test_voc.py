@@ -80,32 +80,36 @@ def test_lists_name_images_in_many_ways(
 @pytest.mark.parametrize(
     ("lists", "parts"),
     [
-        ({"trainval": "a b", "test": "c"}, ("ab", "c")),
-        ({"trainval": "a", "test": "c", "train": "a", "val": "b"}, ("a", "c")),
-        ({"train": "a", "val": "b", "test": "c"}, ("a", "b")),
-        ({"trainval": "abcde"}, 4),
-        ({"train": "abcde", "test": "e"}, 4),
-        ({"val": "b"}, ("", "b")),
+        ({"trainval": "ab", "test": "c"}, ("ab", "c", "", "test")),  # VOC07's protocol
+        ({"trainval": "a", "test": "c", "train": "a", "val": "b"}, ("a", "c", "", "test")),
+        ({"train": "a", "val": "b", "test": "c"}, ("a", "b", "c", "given")),
+        ({"trainval": "abcde"}, (4, 1, 0, "train")),
+        ({"train": "abcd", "test": "e"}, (3, 1, 1, "train")),
+        ({"val": "b"}, ("", "b", "", "given")),
     ],
 )
 def test_lists_make_the_parts(
     devkit: Made, reads: Reads, xml: Made, lists: dict[str, str], parts: Any
 ) -> None:
     texts = dict.fromkeys("abcde", xml(CAT))
-    lists = {name: "\n".join(text.replace(" ", "")) for name, text in lists.items()}
+    lists = {name: "\n".join(text) for name, text in lists.items()}
     data = reads("voc", devkit(texts, **lists))
-    train, val = ("".join(Path(each.name).stem for each in part) for part in (data.train, data.val))
-    if isinstance(parts, int):
-        assert (len(train), len(set(train + val))) == (parts, 5)
+    found = ["".join(Path(e.name).stem for e in p) for p in (data.train, data.val, data.test)]
+    if isinstance(parts[0], int):
+        assert len(set("".join(found))) == 5
+        assert (*map(len, found), data.validation) == parts
     else:
-        assert (train, val) == parts
+        assert (*found, data.validation) == parts
 
 
-def test_no_lists_and_empty_ones_are_told(devkit: Made, told: Made, xml: Made) -> None:
+def test_no_lists_are_told_and_an_empty_one_holds_nothing_out(
+    devkit: Made, told: Made, reads: Reads, xml: Made
+) -> None:
     home = devkit({"a": xml(CAT)})
     assert "no train.txt, val.txt or trainval.txt" in told("voc", home)
     devkit({}, train="a", val="b")
-    assert "no images to validate on" in told("voc", home)
+    with pytest.warns(UserWarning, match="1 listed images are not there; the first: JPEGImages/b"):
+        assert reads("voc", home).val == ()
 
 
 @pytest.mark.parametrize("folders", [("", ""), ("train", "valid"), ("train", "val")])

@@ -125,11 +125,15 @@ def test_without_a_validation_part_one_is_held_out(root: Path, reads: Reads, dra
     for number in range(4):
         draw(root / "images" / "train" / f"{number}.png")
         (root / "labels" / "train" / f"{number}.txt").write_text(LINE)
-    (root / "images" / "val").rename(root / "images" / "test")
+    for folder in ("images", "labels"):
+        (root / folder / "val").rename(root / folder / "test")
     (root / "data.yaml").write_text("train: images/train\ntest: images/test\nnames: [cat]\n")
     data = reads("yolo", root)
-    assert (len(data.train), len(data.val)) == (4, 1)
-    assert "val.png" not in {each.name for each in data.val}  # the test part chooses no model
+    assert (len(data.train), len(data.val), data.validation) == (4, 1, "train")
+    assert [each.name for each in data.test] == ["val.png"]  # which chooses no model
+    (root / "data.yaml").write_text("train: images/train\ntest: ../test/images\nnames: [cat]\n")
+    with pytest.warns(UserWarning, match="1 folders of test images are not there"):
+        assert not reads("yolo", root).test
 
 
 @pytest.mark.parametrize("labels", ["Labels", "LABELS", "labels"])
