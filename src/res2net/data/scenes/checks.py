@@ -56,7 +56,7 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
     objects = objects.of(finite)
     sides = _sides(objects.boxes)
     tally.add("boxes left out that have no area", name, int((sides < _LEAST_SIDE).any(1).sum()))
-    objects = objects.of((sides >= _LEAST_SIDE).all(axis=1))
+    objects = objects.of(np.array((sides >= _LEAST_SIDE).all(axis=1)))
     limits = np.array([width, height, width, height], np.float64)
     cut = objects.boxes.clip(0, limits)
     inside = np.array((_sides(cut) >= _LEAST_SIDE).all(axis=1))

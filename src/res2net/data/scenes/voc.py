@@ -124,7 +124,8 @@ def _lists(home: Path) -> dict[str, Path]:
     there = {path.stem: path for path in folder.glob("*.txt")}
     if "trainval" in there and "test" in there:  # the protocol of VOC07
         return {"train": there["trainval"], "val": there["test"]}
-    found = {part: there[part] for part in ("train", "val", "test") if part in there}
+    parts: tuple[str, ...] = ("train", "val", "test")
+    found = {part: there[part] for part in parts if part in there}
     if not {"train", "val"} & found.keys() and "trainval" in there:
         found["train"] = there["trainval"]
     if not found:
