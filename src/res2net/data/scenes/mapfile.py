@@ -192,7 +192,7 @@ def _read(path: Path) -> _Raw:
     """Raises ``UserError`` for a file that is no image, or of a depth that would be cut."""
     data = photo.read_bytes(path)
     with photo.faults_named(path):
-        image: Image.Image = photo.open_image(data)
+        image = photo.open_image(data)
         lossy, stored = image.format in photo.JPEG_FORMATS, photo.raw_mode(image)
         image.load()
         if ";16" in stored and image.mode in ("RGB", "RGBA", "LA"):
