@@ -305,3 +305,23 @@ def test_head_is_get_without_the_body(page, path):
         head, got = client.head(path), client.get(path)
     assert (head.status_code, head.content) == (got.status_code, b"") == (200, b"")
     assert head.headers["content-type"] == got.headers["content-type"]
+
+
+def test_a_visitor_who_leaves_is_no_news(page, encoded):
+    """While the answer is awaited, while a photo is fetched, in the middle of an upload."""
+    parts = urlsplit(page.address)
+    with page.browser() as client:
+        path = page.upload(client, encoded())
+        assert page.look(client, path).status_code == 200
+        cookie = f"Cookie: res2net_page={client.cookies['res2net_page']}\r\n"
+        upload = "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 999\r\n"
+        for line, more in (
+            ("GET /gradio_api/queue/data?session_hash=abc", cookie),
+            (f"GET /gradio_api/file={path}", cookie),
+            ("POST /gradio_api/upload", cookie + upload),
+        ):
+            with socket.create_connection((parts.hostname, parts.port)) as talk:
+                talk.sendall(f"{line} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n--b\r\n".encode())
+                talk.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # reset
+        assert client.get("/health").status_code == 200
+    assert page.log.read_text() == ""
