@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,10 @@ import pytest
 import torch
 from PIL import Image
 
+# What a script starts in its background ignores Ctrl-C from the start, and so do the processes that
+# it starts: the tests that stop one would wait for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["RES2NET_OFFLINE"] = "1"  # no test reaches beyond this machine
 # Threads that wait by spinning starve each other where several processes share two cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
