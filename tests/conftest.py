@@ -37,13 +37,27 @@ def exact_convolutions() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of real samples, which users lack, are marked as such: ``-m real`` runs them."""
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("real")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of small real samples; the test is skipped where it is absent (users lack it)."""
+    """The folder of small real samples: what a test with drawn ones holds is held there too."""
     root = Path(os.environ.get("RES2NET_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not root.is_dir():
-        pytest.skip(f"no real data at {root.name}/ (set RES2NET_DATA to a folder that has it)")
+    assert root.is_dir(), f"no samples at {root}; set RES2NET_DATA"
     return root
+
+
+@pytest.fixture(scope="session")
+def sample_photos() -> list[Path]:
+    """Two real photos, 640 by 427 pixels, which scikit-learn brings."""
+    import sklearn.datasets
+
+    return sorted(Path(sklearn.datasets.__file__).parent.joinpath("images").glob("*.jpg"))
 
 
 class Output(NamedTuple):
