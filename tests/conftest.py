@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,10 @@ import pytest
 import torch
 from PIL import Image
 
+# What a script starts in its background ignores Ctrl-C from the start, and so do the processes that
+# it starts: the tests that stop one would wait for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["RES2NET_OFFLINE"] = "1"  # no test reaches beyond this machine
 # Threads that wait by spinning starve each other where several processes share two cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -32,13 +37,27 @@ def exact_convolutions() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of real samples, which users lack, are marked as such: ``-m real`` runs them."""
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("real")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of small real samples; the test is skipped where it is absent (users lack it)."""
+    """The folder of small real samples: what a test with drawn ones holds is held there too."""
     root = Path(os.environ.get("RES2NET_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not root.is_dir():
-        pytest.skip(f"no real data at {root.name}/ (set RES2NET_DATA to a folder that has it)")
+    assert root.is_dir(), f"no samples at {root}; set RES2NET_DATA"
     return root
+
+
+@pytest.fixture(scope="session")
+def sample_photos() -> list[Path]:
+    """Two real photos, 640 by 427 pixels, which scikit-learn brings."""
+    import sklearn.datasets
+
+    return sorted(Path(sklearn.datasets.__file__).parent.joinpath("images").glob("*.jpg"))
 
 
 class Output(NamedTuple):

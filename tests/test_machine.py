@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from res2net import machine
+from res2net import machine, processor
 from res2net.errors import UserError
 from res2net.machine import Processes, processes
 
@@ -46,19 +46,30 @@ def test_precision(name, known, lightning):
     assert machine.lightning_precision(name) == lightning
 
 
-@pytest.mark.parametrize(
-    ("flags", "known"),
-    [
-        ("fpu avx2 avx512_bf16", "bf16"),
-        ("amx_bf16", "bf16"),
-        ("fpu avx2 avx512f", "fp32"),
-        ("", "fp32"),
-    ],
-)
+@pytest.mark.parametrize(("has", "known"), [(True, "bf16"), (False, "fp32")])
 @pytest.mark.usefixtures("no_gpu")
-def test_auto_takes_bf16_where_the_processor_has_it(monkeypatch, flags, known):
-    monkeypatch.setattr(machine, "_cpu_field", lambda _: flags)
+def test_auto_takes_bf16_where_the_processor_has_it(monkeypatch, has, known):
+    monkeypatch.setattr(processor, "has_bf16", lambda: has)
     assert machine.known_precision("auto") == known
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_bf16_that_must_be_emulated_is_noted(monkeypatch, recwarn):
+    monkeypatch.setattr(processor, "has_bf16", lambda: True)
+    assert machine.known_precision("bf16") == "bf16"
+    assert not recwarn.list
+    monkeypatch.setattr(processor, "has_bf16", lambda: False)
+    for name in ("auto", "fp32"):
+        machine.known_precision(name)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="bf16: this processor has no bfloat16 .*than fp32"):
+        assert machine.known_precision("bf16") == "bf16"
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_apples_gpu_is_not_taken(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert machine.best_device() == torch.device("cpu")
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -115,7 +126,8 @@ def test_more_processes_than_gpus(monkeypatch, env, devices):
     [(None, 1, 4, 4), (None, 2, 4, 2), (None, 3, 4, 1), (None, 8, 4, 1), (3, 2, 4, 3)],
 )
 def test_threads_share_the_cores(monkeypatch, asked, devices, cores, threads):
-    monkeypatch.setattr(machine, "cores", lambda: cores)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(processor, "cores", lambda: cores)
     before = torch.get_num_threads()
     try:
         machine.set_threads(asked, Processes(devices=devices, nodes=1, rank=0))

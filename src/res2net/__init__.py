@@ -1,13 +1,17 @@
 """Res2Net, the multi-scale backbone: every network of the paper, built, trained and used.
 
-Nothing runs at import: a name is loaded when it is first used, and one that needs PyTorch says
-which extra to install where PyTorch is missing.
+A name is loaded when it is first used, and one that needs PyTorch says which extra to install where
+PyTorch is missing.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from res2net.processor import hide_instructions
+
+hide_instructions()  # before anything is imported that looks at the processor
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""What this machine offers: precision, threads, processes, memory, the versions of a result."""
+"""What this machine offers to torch: precision, threads, processes, memory; what a result needs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 
+from res2net import processor
 from res2net.errors import UserError
 
 FREE_TO_TAKE = 0.85  # share of the free memory; the rest is for loader processes and for others
@@ -30,21 +32,32 @@ def hardware_bf16() -> bool:
     """Whether the GPU or, without one, the CPU computes in bfloat16 by its own instructions."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    flags = _cpu_field("flags").split()
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return processor.has_bf16()
 
 
 def known_precision(name: str) -> str:
-    """The precision, with "auto" decided.
+    """The precision, with "auto" decided; bf16 on hardware without it is noted.
 
     Raises:
         UserError: fp16 on a CPU.
     """
     if name == "auto":
         return "bf16" if hardware_bf16() else "fp32"
+    note_slow_bf16(name)
     if name == "fp16" and not torch.cuda.is_available():
         raise UserError("precision fp16 needs a GPU; use bf16, fp32 or auto on a CPU")
     return name
+
+
+def note_slow_bf16(precision: str) -> None:
+    """Warn where bf16 is asked for and has to be computed without instructions for it."""
+    if precision == "bf16" and not hardware_bf16():
+        place = "GPU" if torch.cuda.is_available() else "processor"
+        warnings.warn(
+            f"precision bf16: this {place} has no bfloat16 instructions; PyTorch emulates them, "
+            "which is slower than fp32",
+            stacklevel=1,  # one place, so that it is shown once
+        )
 
 
 def lightning_precision(name: str) -> str:
@@ -58,7 +71,7 @@ def lightning_precision(name: str) -> str:
 
 
 def best_device() -> torch.device:
-    """The GPU where there is one."""
+    """The GPU where there is one, of CUDA or ROCm. Apple's (MPS) is not used: it is not tested."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -128,14 +141,9 @@ def share_of_batch(batch: int, together: Processes) -> int:
     return share
 
 
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def set_threads(threads: int | None, together: Processes) -> None:
-    """Share the processors among the processes of this machine, unless told a number."""
-    torch.set_num_threads(threads or max(1, cores() // together.devices))
+    """Share the cores among the processes of this machine, unless told a number."""
+    torch.set_num_threads(threads or processor.threads(together.devices))
 
 
 @contextmanager
@@ -201,7 +209,7 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    found["cpu"] = _cpu_field("model name") or platform.machine()
+    found["cpu"] = processor.field("model name") or platform.machine()
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
     return found
@@ -219,11 +227,3 @@ def commit() -> str:
     except OSError:
         return ""
     return head.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
-
-
-def _cpu_field(name: str) -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")

@@ -10,16 +10,17 @@ import torch
 from res2net.bench import roofline
 from res2net.bench.chart import draw_rooflines
 from res2net.errors import UserError
-from res2net.native import binding
+from res2net.native.binding import why_not
 from res2net.paper.networks import find_variant
 from res2net.paper.structure import tally
+from res2net.processor import LEVEL
 
 
 def test_parts_are_the_networks_multiply_adds(tmp_path: Path) -> None:
-    if (reason := binding.why_not()) is not None:
+    if (reason := why_not("fp32")) is not None:
         pytest.skip(f"no native engine: {reason}")
     torch.set_num_threads(1)
-    (case,) = roofline.rooflines(["res2net50_26w_4s"], ["bf16"])
+    (case,) = roofline.rooflines(["res2net50_26w_4s"], ["fp32"])
     found = roofline.measure(case, size=64, rounds=2)
     counted = tally(find_variant("res2net50_26w_4s"), size=64, num_classes=1000)
     classifier = 2048 * 1000  # which is no convolution
@@ -35,15 +36,15 @@ def test_parts_are_the_networks_multiply_adds(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(binding.INSTRUCTIONS, "none")
+    monkeypatch.setenv(LEVEL, "avx2")
     with pytest.raises(UserError, match="does not run here"):
-        roofline.rooflines(["resnet50"], ["bf16"])
+        roofline.rooflines(["resnet50"], ["bf16", "fp32"])
 
 
 def test_what_the_engine_does_not_take_is_refused() -> None:
-    if binding.why_not() is not None:
-        pytest.skip("no native engine")
+    if (reason := why_not("fp32")) is not None:
+        pytest.skip(f"no native engine: {reason}")
     with pytest.raises(UserError, match="nothing to time"):
-        roofline.rooflines(["dla60"], ["bf16"])
+        roofline.rooflines(["dla60"], ["fp32"])
     with pytest.raises(UserError, match="--precisions fp8"):
         roofline.rooflines(["resnet50"], ["fp8"])

@@ -36,9 +36,18 @@ def test_jpeg_is_pixel_for_pixel_pillows(tmp_path: Path, mode: str, orientation:
     assert (decode(file).permute(1, 2, 0).numpy() == photo.read_rgb(file)).all()
 
 
-def test_real_photos_are_pixel_for_pixel_pillows(shared_data: Path) -> None:
+def test_real_photos_are_pixel_for_pixel_pillows(sample_photos: list[Path]) -> None:
+    assert len(sample_photos) == 2
+    check_against_pillow(sample_photos)
+
+
+def test_many_real_photos_are_pixel_for_pixel_pillows(shared_data: Path) -> None:
     files = sorted((shared_data / "imagenette224" / "val").glob("*/*.JPEG"))[::10]
     assert len(files) == 25
+    check_against_pillow(files)
+
+
+def check_against_pillow(files: list[Path]) -> None:
     for file in files:
         with Image.open(file) as image:
             expected = np.asarray(image.convert("RGB"))

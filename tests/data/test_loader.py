@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from res2net import processor
 from res2net.data.augment import Augment
 from res2net.data.files import Files
 from res2net.data.labelled import Split
@@ -123,6 +124,17 @@ def test_a_batch_larger_than_the_data() -> None:
 def test_workers_leave_a_core(
     monkeypatch: pytest.MonkeyPatch, cores: int, local: str, workers: int
 ) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr(processor, "cores", lambda: cores)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
+    assert default_workers() == workers
+
+
+@pytest.mark.parametrize(("gpu", "workers"), [(False, 2), (True, 7)])
+def test_workers_keep_within_the_threads_that_are_allowed_unless_a_gpu_waits(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, workers: int
+) -> None:
+    monkeypatch.setattr(processor, "cores", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert default_workers() == workers

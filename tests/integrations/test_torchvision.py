@@ -1,23 +1,20 @@
-"""torchvision's detectors on our backbones, on a real photo."""
+"""torchvision's detectors on our backbones, on a drawn scene."""
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from pathlib import Path
-
+import numpy as np
 import pytest
 import torch
 import torchvision
-from PIL import Image, ImageDraw
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
-from torchvision.transforms.functional import pil_to_tensor
 
 from res2net import create_model
+from res2net.data.outlines import to_mask
+from res2net.data.scenes.generated import SceneRules, generate
 from res2net.integrations.torchvision import fpn_backbone
 from res2net.models.backbone import create_backbone
 from res2net.nn.layers import group_norm
@@ -26,38 +23,20 @@ LAYERS = {"layer1": "0", "layer2": "1", "layer3": "2", "layer4": "3"}
 
 
 @pytest.fixture(scope="module")
-def photo(shared_data: Path) -> tuple[Tensor, dict[str, Tensor]]:
-    """The photo of COCO's sample with the fewest objects, shrunk, with boxes and masks."""
-    folder = shared_data / "coco"
-    content = json.loads((folder / "annotations" / "instances_train2017.json").read_text())
-    objects = defaultdict(list)
-    for each in content["annotations"]:
-        objects[each["image_id"]].append(each)
-    usable = [
-        image
-        for image in content["images"]
-        if objects[image["id"]]
-        and all(not o["iscrowd"] and min(o["bbox"][2:]) > 60 for o in objects[image["id"]])
-    ]
-    chosen = min(usable, key=lambda image: (len(objects[image["id"]]), image["id"]))
-    picture = Image.open(folder / "train2017" / chosen["file_name"]).convert("RGB")
-    factor = 4
-    boxes, labels, masks = [], [], []
-    for each in objects[chosen["id"]]:
-        x, y, w, h = (value / factor for value in each["bbox"])
-        mask = Image.new("L", (picture.width // factor, picture.height // factor))
-        for polygon in each["segmentation"]:
-            ImageDraw.Draw(mask).polygon([value / factor for value in polygon], fill=1)
-        boxes.append([x, y, x + w, y + h])
-        labels.append(each["category_id"])
-        masks.append(pil_to_tensor(mask)[0])
-    small = picture.resize((picture.width // factor, picture.height // factor))
+def photo() -> tuple[Tensor, dict[str, Tensor]]:
+    """A scene with few large objects, with boxes and masks."""
+    made = (generate(number, 0, SceneRules(side=128, most=3, smallest=30)) for number in range(20))
+    scene = next(s for s in made if s.objects is not None and len(s.objects) == 2)
+    objects, image = scene.objects, np.array(scene.image)
+    assert objects is not None
+    assert objects.segments is not None
+    masks = [to_mask(segment, *image.shape[:2]) for segment in objects.segments]
     target = {
-        "boxes": torch.tensor(boxes),
-        "labels": torch.tensor(labels),
-        "masks": torch.stack(masks),
+        "boxes": torch.from_numpy(objects.boxes).float(),
+        "labels": torch.from_numpy(objects.labels) + 1,
+        "masks": torch.from_numpy(np.stack(masks)).to(torch.uint8),
     }
-    return pil_to_tensor(small).float() / 255, target
+    return torch.from_numpy(image).permute(2, 0, 1) / 255, target
 
 
 def test_equals_torchvisions_own_pyramid() -> None:

@@ -1,9 +1,10 @@
-"""COCO's figures against pycocotools, on real annotations with disturbed guesses."""
+"""COCO's figures against pycocotools: drawn scenes and real annotations, disturbed guesses."""
 
 from __future__ import annotations
 
 import io
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from res2net.data.outlines import pack, to_mask
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
+from res2net.data.scenes.generated import SHAPES, SceneRules, generate
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.source import Source
@@ -68,16 +70,46 @@ def by_pycocotools(
     return np.asarray(job.stats)
 
 
+def drawn(number: int, kind: str, chance: np.random.Generator) -> Scene:
+    """Some objects are crowds; of key-points all are people, of 17 points here and there."""
+    people = kind == "keypoints"
+    scene = generate(number, 0, SceneRules(side=240, most=4, smallest=100 if people else 8))
+    objects = scene.objects
+    assert objects is not None
+    n = len(objects)
+    if not people:
+        crowds = chance.random(n) < 0.1
+        return replace(scene, objects=replace(objects, ignored=crowds, keypoints=None))
+    corner, end = objects.boxes[:, None, :2], objects.boxes[:, None, 2:]
+    places = corner + (end - corner) * chance.random((n, 17, 2))
+    points = np.concatenate((places, chance.integers(0, 3, (n, 17, 1))), axis=2)
+    objects = replace(objects, labels=np.zeros(n, np.int64), keypoints=points)
+    return replace(scene, objects=objects)
+
+
 @pytest.mark.parametrize("kind", ["bbox", "segm", "keypoints"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_every_figure_equals_pycocotools(shared_data: Path, kind: Any, seed: int) -> None:
+def test_every_figure_equals_pycocotools(kind: Any, seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    scenes = [drawn(number, kind, chance) for number in range(60)]
+    check_every_figure(scenes, ("person",) if kind == "keypoints" else tuple(SHAPES), kind, seed)
+
+
+@pytest.mark.parametrize("kind", ["bbox", "segm", "keypoints"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_figure_of_real_scenes_equals_pycocotools(
+    shared_data: Path, kind: Any, seed: int
+) -> None:
     source = Source(format="coco", path=shared_data / "coco", guessed=False)
     data: Scenes = read_scenes(source, SceneOptions(marks=MARKS[kind]))  # type: ignore[arg-type]
-    scenes = [*data.train, *data.val]
+    check_every_figure([*data.train, *data.val], data.classes, kind, seed)
+
+
+def check_every_figure(scenes: list[Scene], classes: tuple[str, ...], kind: Any, seed: int) -> None:
     chance = np.random.default_rng(seed)
-    found = [disturbed(scene, len(data.classes), chance) for scene in scenes]
-    ours = coco_scores(scenes, found, data.classes, kind=kind)
-    theirs = by_pycocotools(scenes, found, data.classes, kind)
+    found = [disturbed(scene, len(classes), chance) for scene in scenes]
+    ours = coco_scores(scenes, found, classes, kind=kind)
+    theirs = by_pycocotools(scenes, found, classes, kind)
     values = [-1.0 if v is None else v / 100 for v in ours.stats.values()]
     assert values == pytest.approx(theirs.tolist(), abs=1e-6)
     assert ours.stats["ap"] is not None

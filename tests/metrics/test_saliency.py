@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
+from res2net.data.scenes.generated import SceneRules, generate
 from res2net.metrics.saliency import EPSILON, SaliencyMetric, curves, f_measure
 
 
-def maps(shared_data: Path, count: int = 6) -> list[tuple[np.ndarray, np.ndarray]]:
+def maps(count: int = 6) -> list[tuple[np.ndarray, np.ndarray]]:
     chance = np.random.default_rng(0)
     found = []
-    for mask in sorted((shared_data / "ecssd" / "test" / "masks").iterdir())[:count]:
-        truth = np.asarray(Image.open(mask))
+    for number in range(count):
+        drawn = generate(number, 0, SceneRules(side=120, smallest=40)).salient
+        truth = 255 * (np.asarray(drawn) > 0).astype(np.uint8)
         noise = chance.normal(0, 60, truth.shape)
         found.append((np.clip(0.7 * truth + noise, 0, 255).astype(np.uint8), truth))
     return found
 
 
-def test_mae_and_curves_equal_pysodmetrics(shared_data: Path) -> None:
+def test_mae_and_curves_equal_pysodmetrics() -> None:
     import py_sod_metrics as peer
 
-    for saliency, truth in maps(shared_data):
+    for saliency, truth in maps():
         metric = SaliencyMetric()
         metric.update(saliency, truth)
         mae = peer.MAE()
@@ -81,9 +80,9 @@ def test_precision_and_recall_are_averaged_before_f() -> None:
     assert EPSILON == 1e-4
 
 
-def test_structure_measures_are_one_for_the_truth(shared_data: Path) -> None:
+def test_structure_measures_are_one_for_the_truth() -> None:
     metric = SaliencyMetric(structure=True)
-    for _, truth in maps(shared_data, 2):
+    for _, truth in maps(2):
         metric.update(truth, truth)
     scores = metric.compute()
     assert scores.s_measure == pytest.approx(1, abs=1e-3)

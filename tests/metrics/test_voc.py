@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from res2net.data.scene import Objects, Scene
+from res2net.data.scenes.generated import SHAPES, SceneRules, generate
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.scenes.voc import CLASSES
@@ -63,6 +66,30 @@ def test_difficult_objects_count_neither_way() -> None:
     assert voc_scores([marked([ONE], [True])], [guessed([ONE], [0.9])], ["a"]).map_area is None
 
 
+def test_drawn_detections_agree_with_a_plain_reading_of_the_rules() -> None:
+    """Whole pixels, as in the devkit's files; objects found twice, badly, or as something else."""
+    chance = np.random.default_rng(0)
+    scenes, found = [], []
+    for number in range(40):
+        scene = generate(number, 0, SceneRules(side=240, most=5, smallest=24))
+        assert scene.objects is not None
+        n = len(scene.objects)
+        boxes = np.rint(scene.objects.boxes)
+        ignored = chance.random(n) < 0.2
+        scenes.append(replace(scene, objects=replace(scene.objects, boxes=boxes, ignored=ignored)))
+        again = np.concatenate((np.arange(n), chance.integers(0, n, 3)))
+        labels = scene.objects.labels[again]
+        wrong = chance.random(len(again)) < 0.1
+        found.append(
+            Detections(
+                boxes=boxes[again] + np.rint(chance.normal(0, 4, (len(again), 4))),
+                scores=chance.random(len(again)),
+                labels=np.where(wrong, chance.integers(0, 4, len(again)), labels),
+            )
+        )
+    check_against_the_book(scenes, found, tuple(SHAPES))
+
+
 def test_real_detections_agree_with_a_plain_reading_of_the_rules(shared_data: Path) -> None:
     root = shared_data / "voc"
     source = Source(format="voc", path=root / "VOCdevkit", guessed=False)
@@ -89,9 +116,15 @@ def test_real_detections_agree_with_a_plain_reading_of_the_rules(shared_data: Pa
                 labels=table[:, 0].astype(np.int64),
             )
         )
+    check_against_the_book(scenes, found, CLASSES)
+
+
+def check_against_the_book(
+    scenes: list[Scene], found: list[Detections], classes: Sequence[str]
+) -> None:
     assert sum(map(len, found)) > 100
-    ours = voc_scores(scenes, found, CLASSES)
-    plain = [by_the_book(scenes, found, label) for label in range(len(CLASSES))]
+    ours = voc_scores(scenes, found, classes)
+    plain = [by_the_book(scenes, found, label) for label in range(len(classes))]
     for mine, other in zip(ours.area, plain, strict=True):
         assert (mine is None) == (other is None)
         if other is not None:

@@ -7,7 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from res2net.native import binding
+from res2net.native.network import NativeNetwork
+from res2net.native.program import NativeProgram
+from res2net.processor import LEVEL
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,4 +34,34 @@ def test_a_machine_without_a_compiler(tmp_path, monkeypatch):
     assert not list(built.rglob("_res2net*"))
 
     monkeypatch.setattr(binding, "_file", lambda: None)
-    assert binding.why_not() == "it was installed without a C++ compiler"
+    assert binding.why_not("fp32") == "it was installed without a C++ compiler"
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        ("avx2", {"fp32": "AVX-512", "int8": "AVX-512 with VNNI", "bf16": "AVX-512 with BF16"}),
+        ("avx512", {"int8": "AVX-512 with VNNI", "bf16": "AVX-512 with BF16"}),
+        ("avx512_vnni", {"bf16": "AVX-512 with BF16"}),
+        ("full", {}),
+    ],
+)
+def test_each_precision_names_what_it_lacks(monkeypatch, level, said):
+    class Library:
+        def r2n_supported(self, precision):
+            return precision != 1  # as if fp32 alone were missing
+
+    monkeypatch.setattr(binding, "_file", lambda: Path("there"))
+    monkeypatch.setattr(binding, "library", Library)
+    monkeypatch.setenv(LEVEL, level)
+    lacks = {"fp32": "this processor lacks AVX-512, which fp32 needs"}
+    hidden = {p: f"{p} needs {name}, which {LEVEL}={level} hides" for p, name in said.items()}
+    for precision in ("fp32", "int8", "bf16"):
+        assert binding.why_not(precision) == {**lacks, **hidden}.get(precision)
+
+
+def test_a_network_is_not_run_without_its_instructions(monkeypatch):
+    monkeypatch.setenv(LEVEL, "avx2")
+    monkeypatch.setattr(binding, "_file", lambda: Path("there"))
+    with pytest.raises(ValueError, match="fp32 needs AVX-512, which RES2NET_CPU=avx2 hides"):
+        NativeNetwork(NativeProgram([], [], {}), "fp32", 1)

@@ -23,7 +23,7 @@ from res2net.paper.variant import ResNetVariant
 from .conftest import eager, random_images, relative
 from .test_shapes import CONVOLUTIONS, FIXTURES_ARE_FINE, convolution
 
-pytestmark = pytest.mark.usefixtures("engine")
+pytestmark = pytest.mark.usefixtures("int8_engine")
 # Relative L2. The engine scales in float32: here and there a value is the next step, and what
 # follows moves with it, in a hundred layers of random weights nearly as far as eager is.
 # That single operations are right is shown step by step.
@@ -171,7 +171,7 @@ def test_a_file_and_back(whole, tmp_path):
 
 def test_it_runs_in_nothing_else(whole, folded):
     with pytest.raises(ValueError, match="is int8 .*, not float32"):
-        NativeNetwork(whole, "bf16", 1)
+        NativeNetwork(whole, "fp32", 1)
     torch.manual_seed(0)
     with pytest.raises(ValueError, match="damaged|not uint8"):
         NativeNetwork(walk(folded(create_model("res2net26_small"))), "int8", 1)

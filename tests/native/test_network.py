@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from res2net.deploy.native_walk import walk
-from res2net.errors import UserError
 from res2net.models.backbone import create_backbone
 from res2net.models.factory import create_model
 from res2net.native import network
@@ -17,7 +16,7 @@ from res2net.native.network import NativeNetwork
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import FirstBlock, ResNetVariant
 
-from .conftest import TOLERANCE, eager, random_images, relative
+from .conftest import FASTEST, TOLERANCE, eager, random_images, relative
 
 pytestmark = pytest.mark.usefixtures("engine")
 ROWS = [name for name, row in NETWORKS.items() if isinstance(row, ResNetVariant)]
@@ -33,12 +32,13 @@ def _check(program, precision, *shapes, threads=2):
             assert relative(found, wanted) < TOLERANCE[precision]
 
 
+@pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("name", QUICK)
-def test_a_row(folded, name):
+def test_a_row(folded, name, precision):
     torch.manual_seed(0)
     program = folded(create_model(name))
     small = NETWORKS[name].size < 64
-    _check(program, "bf16", *(((2, 32, 27),) if small else ((1, 64, 64), (2, 65, 43))))
+    _check(program, precision, *(((2, 32, 27),) if small else ((1, 64, 64), (2, 65, 43))))
 
 
 @pytest.mark.slow
@@ -68,9 +68,9 @@ def test_maps_of_a_backbone(folded, name):
 def test_a_large_batch_goes_in_pieces(folded, monkeypatch):
     torch.manual_seed(0)
     program = folded(create_backbone("res2net26_small", out_levels=("c3", "c2")))
-    together = NativeNetwork(walk(program), "bf16", 2)(random_images(5, 40, 33))
+    together = NativeNetwork(walk(program), FASTEST, 2)(random_images(5, 40, 33))
     monkeypatch.setattr(network, "TOGETHER", 2 * 40 * 33 + 1)
-    apart = NativeNetwork(walk(program), "bf16", 2)(random_images(5, 40, 33))
+    apart = NativeNetwork(walk(program), FASTEST, 2)(random_images(5, 40, 33))
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -78,7 +78,7 @@ def test_a_large_batch_goes_in_pieces(folded, monkeypatch):
 def test_two_networks_in_two_threads_and_one_network_in_two(folded):
     torch.manual_seed(0)
     programs = [folded(create_model(name)) for name in ("resnet26_small", "res2net26_small")]
-    networks = [NativeNetwork(walk(program), "bf16", 2) for program in programs]
+    networks = [NativeNetwork(walk(program), FASTEST, 2) for program in programs]
     images = [random_images(1, 64, 64), random_images(2, 50, 70)]
     wanted = [[network(batch)[0] for batch in images] for network in networks]
     wrong = []
@@ -99,31 +99,12 @@ def test_two_networks_in_two_threads_and_one_network_in_two(folded):
 
 def test_images_do_not_depend_on_their_neighbours(folded):
     torch.manual_seed(0)
-    network = NativeNetwork(walk(folded(create_model("res2net26_small"))), "bf16", 2)
+    network = NativeNetwork(walk(folded(create_model("res2net26_small"))), FASTEST, 2)
     images = random_images(3, 47, 47)
     np.testing.assert_array_equal(network(images)[0][1:2], network(images[1:2])[0])
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "said"),
-    [
-        ("dla60", {}, "ResNet family"),
-        ("resnet26_small", {"global_pool": "max"}, "global average pool"),
-        ("resnet26_small", {"act_layer": torch.nn.SiLU}, "not SiLU"),
-    ],
-)
-def test_what_it_does_not_offer(folded, name, options, said):
-    with pytest.raises(UserError, match=said):
-        walk(folded(create_model(name, **options)))
-
-
-def test_dilation_is_not_offered(folded):
-    program = folded(create_backbone("res2net26_small", output_stride=16))
-    with pytest.raises(UserError, match="dilated"):
-        walk(program)
-
-
 def test_images_of_another_kind(folded):
-    network = NativeNetwork(walk(folded(create_model("resnet26_small"))), "bf16", 1)
+    network = NativeNetwork(walk(folded(create_model("resnet26_small"))), FASTEST, 1)
     with pytest.raises(ValueError, match="uint8"):
         network(np.zeros((1, 3, 64, 64), np.float32))

@@ -1,4 +1,4 @@
-"""The list of operations in plain torch gives what the network gives, with no engine at all."""
+"""The list of operations, and what gives none; in plain torch it gives what the network gives."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 
 from res2net.deploy.native_plain import PlainNetwork
 from res2net.deploy.native_walk import walk
+from res2net.errors import UserError
 from res2net.models.backbone import create_backbone
 from res2net.models.factory import create_model
 
@@ -44,3 +45,22 @@ def test_maps_and_who_watches_them(folded):
         assert relative(y, same) < 1e-5
     assert {what for _, what, _ in seen} == {"output", "output2", "add"}
     np.testing.assert_array_equal(seen[-1][2].numpy().shape, found[0].shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("dla60", {}, "ResNet family"),
+        ("resnet26_small", {"global_pool": "max"}, "global average pool"),
+        ("resnet26_small", {"act_layer": torch.nn.SiLU}, "not SiLU"),
+    ],
+)
+def test_what_it_does_not_offer(folded, name, options, said):
+    with pytest.raises(UserError, match=said):
+        walk(folded(create_model(name, **options)))
+
+
+def test_dilation_is_not_offered(folded):
+    program = folded(create_backbone("res2net26_small", output_stride=16))
+    with pytest.raises(UserError, match="dilated"):
+        walk(program)

@@ -55,9 +55,8 @@ def cases(
         for maker in makers
         if has(network, maker)
         for engine in engines
-        if runs_in(network, maker, engine)
         for precision in ENGINES[engine]
-        if precision in precisions
+        if precision in precisions and runs_in(network, maker, engine, precision)
         for batch in batches
     ]
     if not found:

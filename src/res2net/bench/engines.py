@@ -34,7 +34,7 @@ from res2net.native.network import NativeNetwork
 from res2net.native.program import NativeProgram
 from res2net.paper.networks import find_variant
 from res2net.paper.variant import ResNetVariant
-from res2net.runtime.engines import openvino_core
+from res2net.runtime.engines import openvino_core, openvino_has_bf16
 
 Call = Callable[[], object]
 MAKERS = ("ours", "timm", "torchvision")
@@ -93,13 +93,14 @@ def has(network: str, maker: str) -> bool:
     return True
 
 
-def runs_in(network: str, maker: str, engine: str) -> bool:
-    """Whether an engine that makers can bring their networks to takes this one, on this machine."""
+def runs_in(network: str, maker: str, engine: str, precision: str) -> bool:
+    """Whether an engine takes a maker's network and computes in this precision, on this machine."""
+    if engine == "openvino" and precision == "bf16":
+        return openvino_has_bf16()  # else it would be float32 that is timed
     if engine != "native":
         return True
-    return (
-        maker == "ours" and isinstance(find_variant(network), ResNetVariant) and (why_not() is None)
-    )
+    ours = maker == "ours" and isinstance(find_variant(network), ResNetVariant)
+    return ours and why_not(precision) is None
 
 
 def _network(case: Case) -> nn.Module:

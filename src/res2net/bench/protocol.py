@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from res2net import machine
 from res2net.files import WAIT, locked, remove_leftovers, write_text
+from res2net.processor import threads
 
 Item = TypeVar("Item")
 ROUNDS = 45  # enough that the median of a ratio moves by about 0.02 at most
@@ -89,7 +90,7 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, object]], command: str) 
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "commit": machine.commit(),
         **machine.versions(),
-        "cores": machine.cores(),
+        "cores": threads(),  # that are used
         "command": command,
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from res2net.bench.deploy import cases
-from res2net.bench.engines import Case, native_program
+from res2net.bench.engines import ENGINES, Case, native_program
 from res2net.errors import UserError
 from res2net.native.binding import why_not
 from res2net.native.network import NativeNetwork, products
@@ -68,8 +68,9 @@ def rooflines(networks: Sequence[str], precisions: Sequence[str]) -> list[Case]:
     Raises:
         UserError: a network or precision that does not exist or that the engine does not run.
     """
-    if (reason := why_not()) is not None:
-        raise UserError(f"roofline: the native engine does not run here: {reason}")
+    reasons = [why_not(precision) for precision in precisions if precision in ENGINES["native"]]
+    if reasons and all(reasons):
+        raise UserError(f"roofline: the native engine does not run here: {reasons[0]}")
     return cases(networks, makers=["ours"], engines=["native"], precisions=precisions)
 
 

@@ -127,12 +127,14 @@ def train_step(options: Any) -> list[dict[str, object]]:
     import torch
     from rich.console import Console
 
-    from res2net import machine
     from res2net.bench import train_step as bench
     from res2net.bench.protocol import interleave
     from res2net.cli.tables import new_table
+    from res2net.machine import note_slow_bf16
+    from res2net.processor import threads
 
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(threads())
+    note_slow_bf16("bf16")  # of some cases
     given = {"network": options.model, "batch": options.batch, "size": options.size}
     memory = {case: bench.peak_memory(case, **given) for case in bench.CASES}
     saved = {case: bench.saved_bytes(case, **given) for case in bench.CASES}
@@ -200,12 +202,14 @@ def dense(options: Any) -> list[dict[str, object]]:
     """Time and memory of each dense task, ours and others'."""
     import torch
 
-    from res2net import machine
     from res2net.bench import dense as bench
     from res2net.bench.protocol import interleave
     from res2net.cli.tables import new_table, show
+    from res2net.machine import note_slow_bf16
+    from res2net.processor import threads
 
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(threads())
+    note_slow_bf16("bf16")  # of some cases
     if options.task is not None and options.task not in bench.CASES:
         raise UserError(f"--task {options.task}: it can be {', '.join(bench.CASES)}")
     given = {"batch": options.batch, "size": options.size}

@@ -12,12 +12,15 @@ def deploy(options: Any) -> list[dict[str, object]]:
     """Time networks in engines."""
     import torch
 
-    from res2net import machine
     from res2net.bench.deploy import RATIOS, as_row, cases, measure
     from res2net.cli.tables import new_table, show
+    from res2net.machine import note_slow_bf16
+    from res2net.processor import threads
 
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(threads())
     names = {name: options[name].split(",") for name in ("makers", "engines", "precisions")}
+    if "bf16" in names["precisions"]:
+        note_slow_bf16("bf16")
     wanted = cases(options.model.split(","), batches=[options.batch], **names)
     found = measure(
         wanted,
@@ -75,11 +78,11 @@ def roofline(options: Any) -> list[dict[str, object]]:
     """What stages reach of the processor's peak."""
     import torch
 
-    from res2net import machine
     from res2net.bench.roofline import as_rows, measure, rooflines
     from res2net.cli.tables import new_table, show
+    from res2net.processor import threads
 
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(threads())
     shown = ("network", "precision", "part", "ms", "ms_at_peak", "gflops", "share_of_peak")
     table = new_table(*shown)
     rows: list[dict[str, object]] = []

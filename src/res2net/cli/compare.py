@@ -45,11 +45,12 @@ def compare(
     subtitle = f"one image of {' or '.join(f'{side}x{side}' for side in sizes)} pixels"
     if time:
         from res2net import machine
+        from res2net.processor import threads
 
         machine.set_threads(None, machine.processes(1))
         found = time_networks(found, num_classes=num_classes)
         subtitle += (
-            f"; PyTorch in fp32 on {machine.versions()['cpu']}, {machine.cores()} cores, median of "
+            f"; PyTorch in fp32 on {machine.versions()['cpu']}, {threads()} threads, median of "
             f"{ROUNDS} interleaved rounds"
         )
     make_folder(out, "--out")

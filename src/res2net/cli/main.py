@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import res2net
+from res2net import processor
 from res2net.errors import UserError, did_you_mean, one_line
 
 # command → what it does; each has its module in this room, imported when it runs
@@ -82,6 +83,8 @@ def _carry_out(arguments: Sequence[str]) -> int:
         print(f"res2net {res2net.__version__}")
         return 0
     try:
+        processor.level()  # a wrong one is a mistake of any command
+        processor.keep_to_quota()
         with warnings_as_notes():
             _run(arguments[0], arguments[1:])
     except UserError as error:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
+from res2net import processor
 from res2net.data.dataset import ImageDataset, Sample
 from res2net.data.labelled import Split
 from res2net.data.sampler import EpochSampler, derive_seed
@@ -85,9 +86,14 @@ def make_loader(
 
 
 def default_workers() -> int:
-    """Loader processes that leave one core to the training; those of torchrun share the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    share = (cores or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    """Loader processes that leave one core to the training; those of torchrun share the cores.
+
+    On a CPU they keep within OMP_NUM_THREADS, as the training does. A GPU waits for its images, and
+    clusters set that variable to 1 for everybody: there only the cores count.
+    """
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    gpu = torch.cuda.is_available()
+    share = processor.cores() // local if gpu else processor.threads(local)
     return min(max(share - 1, 0), MOST_WORKERS)
 
 

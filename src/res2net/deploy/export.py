@@ -29,7 +29,9 @@ from res2net.deploy.targets import Target, check_installed, find_target
 from res2net.deploy.verify import Track, Verification, compare, eager, faults
 from res2net.errors import UserError, printable_lines
 from res2net.files import locked, write_error, write_text
+from res2net.processor import has_bf16
 from res2net.runtime.artifact import CARD_NAME
+from res2net.runtime.engines import openvino_has_bf16
 from res2net.tasks.dense.network import Size
 
 VAL_IMAGES, VAL_IMAGES_DENSE = 1000, 100  # to verify with, at most
@@ -96,7 +98,7 @@ def export(
         work = _Work(subject, target, folder, reference, checked, track)
         model = work.convert(None if dynamic_batch else 1)
         layers: list[Sensitivity] = []
-        notes: list[str] = []
+        notes = _notes_on_bf16(target)
         if calibration is None:
             found = work.save_and_compare(model)
             work.refuse(work.faults(found, max_drop))
@@ -296,6 +298,18 @@ def _describe(
         work.folder / "report.md",
         printable_lines(report(card, record, subject.comparison, target, found, layers, notes)),
     )
+
+
+def _notes_on_bf16(target: Target) -> list[str]:
+    """What figures of an artifact in bf16 are of where this processor computes in another way."""
+    if target.precision != "bf16":
+        return []
+    lacks = "this processor has no bfloat16 instructions"
+    if target.engine == "openvino" and not openvino_has_bf16():
+        return [f"{lacks}: OpenVINO runs it in float32 here, and it was verified so"]
+    if target.engine == "torch-export" and not has_bf16():
+        return [f"{lacks}: PyTorch computes the same numbers, but slower than in float32"]
+    return []
 
 
 def _check_out(out: Path) -> None:

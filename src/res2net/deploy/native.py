@@ -27,6 +27,7 @@ from res2net.deploy.native_plain import PlainNetwork
 from res2net.deploy.native_walk import walk
 from res2net.deploy.program import Program
 from res2net.files import write_bytes
+from res2net.native.binding import why_not
 from res2net.native.network import NativeNetwork
 from res2net.native.program import VERSION, NativeProgram
 
@@ -51,7 +52,8 @@ def convert(program: Program, size: Size, batch: int | None) -> NativeModel:
     """
     native = walk(program)
     fallback = openvino.convert(program, size, batch)
-    return _timed(NativeModel(native, fallback), size, PRECISIONS)
+    here = [precision for precision in PRECISIONS if why_not(precision) is None]
+    return _timed(NativeModel(native, fallback), size, here)
 
 
 def quantised(model: NativeModel, calibration: Images) -> NativeModel:

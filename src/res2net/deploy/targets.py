@@ -100,7 +100,7 @@ def check_installed(target: Target) -> None:
     Raises:
         UserError: names the package and the extra that brings it, or what else is missing.
     """
-    if target.engine == "native" and (reason := why_not()) is not None:
+    if target.engine == "native" and (reason := why_not(target.precision)) is not None:
         raise UserError(f"--to native: {reason}; use --to openvino")
     for package in target.needs:
         if find_spec(package) is None:

@@ -37,13 +37,17 @@ int append(void* handle, Args&&... args) {
 
 }  // namespace
 
-// Whether this processor has the instructions of the micro-kernels.
-EXPORT int r2n_supported() {
+// Whether this processor has the instructions of a precision's micro-kernels. The files of these are
+// compiled for all of them, but VNNI and BF16 are used where an intrinsic names them, and nowhere else
+// (tests/native/test_instructions.py).
+EXPORT int r2n_supported(int type) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  return __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+  const bool avx512 = __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512dq");
+  return avx512 && (type == F32 || (type == BF16 && __builtin_cpu_supports("avx512bf16")) ||
+                    (type == U8 && __builtin_cpu_supports("avx512vnni")));
 #else
   return 0;
 #endif

@@ -58,6 +58,19 @@ struct Bf16 : FloatSums {
   }
   static INLINE void store(char* p, uint32_t mask, Pair x) {
     const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(x.hi, x.lo);
+    put(p, mask, y);
+  }
+  // The same without the instruction, for int8: processors with VNNI may lack it.
+  static INLINE void store_by_shifts(char* p, uint32_t mask, Pair x) {
+    put(p, mask, _mm512_inserti64x4(_mm512_castsi256_si512(rounded(x.lo)), rounded(x.hi), 1));
+  }
+  static INLINE __m256i rounded(__m512 x) {  // to the nearest and even
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_add_epi32(bits, half), 16));
+  }
+  static INLINE void put(char* p, uint32_t mask, __m512i y) {
     if (mask == ~0u) _mm512_storeu_si512(p, y);
     else _mm512_mask_storeu_epi16(p, mask, y);
   }

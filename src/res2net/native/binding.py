@@ -12,9 +12,16 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
-# Set to "none": as if the processor had no instructions that we have kernels for.
-INSTRUCTIONS = "RES2NET_NATIVE_INSTRUCTIONS"
+from res2net.processor import LEVEL, allows
+
 NAME = "_res2net"
+TYPES = {"bf16": 0, "fp32": 1, "int8": 2}  # precision → ``Type`` of kernels.h
+# precision → the level of ``RES2NET_CPU`` that it needs, and what that is called
+_NEEDS = {
+    "fp32": ("avx512", "AVX-512"),
+    "int8": ("avx512_vnni", "AVX-512 with VNNI"),
+    "bf16": ("full", "AVX-512 with BF16"),
+}
 SCALES = ("sum", "second", "residual", "output", "add")  # ``Scale`` of kernels.h
 
 
@@ -55,7 +62,7 @@ class PoolSpec(ctypes.Structure):
 
 
 _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "r2n_supported": (c_int, ()),
+    "r2n_supported": (c_int, (c_int,)),
     "r2n_new": (c_void_p, (c_int,)),
     "r2n_delete": (None, (c_void_p,)),
     "r2n_error": (c_char_p, (c_void_p,)),
@@ -76,12 +83,19 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 
-def why_not() -> str | None:
-    """Why this machine cannot run native networks, in words; None where it can."""
+def why_not(precision: str) -> str | None:
+    """Why this machine cannot run native networks in a precision, in words; None where it can.
+
+    Raises:
+        UserError: ``RES2NET_CPU`` names no level.
+    """
     if _file() is None:
         return "it was installed without a C++ compiler"
-    if os.environ.get(INSTRUCTIONS) == "none" or not library().r2n_supported():
-        return "this processor lacks AVX-512 with bf16 and VNNI"
+    level, name = _NEEDS[precision]
+    if not allows(level):
+        return f"{precision} needs {name}, which {LEVEL}={os.environ[LEVEL]} hides"
+    if not library().r2n_supported(TYPES[precision]):
+        return f"this processor lacks {name}, which {precision} needs"
     return None
 
 

@@ -30,7 +30,7 @@ void finish_bytes(const Job& job, const int32_t* sums, int pixels, int columns) 
     if (job.out_type == BF16) {
       for (int m = 0; m < pixels; ++m) {
         const Pair x = next();
-        Bf16::store(at(job.out, m) + shift * Bf16::kBytes, mask, job.relu ? relu(x) : x);
+        Bf16::store_by_shifts(at(job.out, m) + shift * Bf16::kBytes, mask, job.relu ? relu(x) : x);
       }
     } else if (job.residual.base) {
       const Pair by_residual = scales_at(job.scales[kResidual] + shift);

@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.errors import one_line
-from res2net.native.binding import ConvSpec, PoolSpec, library
+from res2net.native.binding import TYPES, ConvSpec, PoolSpec, library, why_not
 from res2net.native.program import Array, NativeProgram
 
 Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
 Floats = npt.NDArray[np.float32]
-_TYPES = {"bf16": 0, "fp32": 1, "int8": 2}  # precision → ``Type`` of kernels.h
 _DAMAGED = (LookupError, TypeError, AttributeError, ArithmeticError)  # what damaged programs raise
 _ACTIVATIONS = {"none": 0, "relu": 1, "sigmoid": 2}
 
@@ -40,7 +39,7 @@ def by_pairs(op: dict[str, Any]) -> bool:
 
 def products(precision: str, rounds: int) -> int:
     """Multiply and add in registers alone, on one thread; returns the number of multiply-adds."""
-    return int(library().r2n_products(_TYPES[precision], rounds))
+    return int(library().r2n_products(TYPES[precision], rounds))
 
 
 class NativeNetwork:
@@ -53,14 +52,16 @@ class NativeNetwork:
         threads: processors to use.
 
     Raises:
-        ValueError: a program that does not hold together.
+        ValueError: a program that does not hold together, or instructions that are not there.
     """
 
     def __init__(self, program: NativeProgram, precision: str, threads: int) -> None:
-        self._type = _TYPES[precision]
+        if (reason := why_not(precision)) is not None:
+            raise ValueError(reason)
+        self._type = TYPES[precision]
         self._whole = precision == "int8"
         # what is not multiplied in int8: the classifier, what has a sign
-        self._other = _TYPES["bf16"] if self._whole else self._type
+        self._other = TYPES["bf16"] if self._whole else self._type
         self._library = library()
         self._handle = self._library.r2n_new(threads)
         if not self._handle:
@@ -150,6 +151,9 @@ class NativeNetwork:
             "gate": self._gate,
         }
         for op in program.ops:
+            writes = op["output"] if op["op"] in ("normalise", "pool", "gate") else -1
+            if self._whole and writes >= 0 and program.buffers[writes].get("signed"):
+                raise ValueError(f"a {op['op']} of bytes writes what has a sign")
             build[op["op"]](op, program)
         for output in program.outputs:
             if not 0 <= output.get("vector", 0) < max(1, len(program.vectors)):
@@ -157,7 +161,7 @@ class NativeNetwork:
 
     def _rounded(self, weights: Array, kind: int) -> Array:
         """float32 → what the kernels read: bf16, to the nearest and even, as uint16."""
-        if kind != _TYPES["bf16"]:
+        if kind != TYPES["bf16"]:
             return weights
         bits = weights.view(np.uint32)
         return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
@@ -168,6 +172,8 @@ class NativeNetwork:
         self._call("normalise", op["output"], _pointer(scale), _pointer(shift), _pointer(pad))
 
     def _conv(self, op: dict[str, Any], program: NativeProgram) -> None:
+        if self._whole and program.buffers[op["input"]].get("signed"):
+            raise ValueError("a convolution of bytes reads what has a sign")
         k = op["kernel"]
         shape = (op["outputs"], op["channels"] // op["groups"], k, k)
         shapes = {"weights": shape, "bias": shape[:1]}

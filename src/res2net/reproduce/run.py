@@ -170,14 +170,14 @@ def time_networks(item: Item, times: Path, *, rounds: int, command: str, say: Sa
 
     import torch
 
-    from res2net import machine
     from res2net.bench.deploy import as_row, cases, measure
+    from res2net.processor import threads
 
     engines = ["eager", *(["openvino"] if find_spec("openvino") else [])]
     if len(engines) == 1:
         say("OpenVINO is not installed (pip install 'res2net[deploy]'): eager times only")
     networks = list(dict.fromkeys(row.network for row in rows_of(item)))
-    torch.set_num_threads(machine.cores())
+    torch.set_num_threads(threads())
     say(f"timing {len(networks)} networks in {' and '.join(engines)}, {rounds} rounds")
     wanted = cases(networks, makers=["ours"], engines=engines, precisions=["fp32", "bf16"])
     append_rows(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from res2net import processor
 from res2net.errors import UserError
 from res2net.native.binding import why_not
 from res2net.native.network import NativeNetwork
@@ -53,18 +54,19 @@ class OpenVino:
         core = openvino_core()
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT" if stream else "LATENCY",
-            "INFERENCE_NUM_THREADS": threads or cores(),
+            "INFERENCE_NUM_THREADS": threads or processor.threads(),
         }
         kept = _writable(cache_folder() / "openvino")
         if kept is not None:
             settings["CACHE_DIR"] = str(kept)
         settings["INFERENCE_PRECISION_HINT"] = "f32"  # of int8 too: what is left in float
         if artifact.precision == "bf16":
-            if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            if openvino_has_bf16():
                 settings["INFERENCE_PRECISION_HINT"] = "bf16"
             else:
                 warnings.warn(
-                    f"{artifact.folder}: this processor has no bfloat16; it runs in float32",
+                    f"{artifact.folder}: this processor has no bfloat16 instructions; "
+                    "it runs in float32",
                     stacklevel=2,
                 )
         try:
@@ -112,7 +114,7 @@ class OnnxRuntime:
         except ModuleNotFoundError:
             raise UserError(_missing(artifact, "onnxruntime", "onnx")) from None
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cores()
+        options.intra_op_num_threads = threads or processor.threads()
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
@@ -136,13 +138,14 @@ class Native:
     """Our own engine (``res2net.native``)."""
 
     def __init__(self, artifact: Artifact, *, threads: int | None, stream: bool) -> None:  # noqa: ARG002
-        if (reason := why_not()) is not None:
+        if (reason := why_not(artifact.precision)) is not None:
             raise UserError(
                 f"--engine native: {reason}; {artifact.folder} runs with --engine openvino too"
             )
         try:
             program = NativeProgram.read(artifact.path)
-            self._network = NativeNetwork(program, artifact.precision, threads or cores())
+            threads = threads or processor.threads()
+            self._network = NativeNetwork(program, artifact.precision, threads)
         except ValueError as error:
             raise UserError(_unloadable(artifact, error)) from error
 
@@ -196,7 +199,7 @@ def _usual(artifact: Artifact, able: Iterable[str]) -> str:
     first = next(iter(able))
     if first != "native":
         return first
-    if (reason := why_not()) is not None:
+    if (reason := why_not(artifact.precision)) is not None:
         warnings.warn(f"{artifact.folder}: {reason}; it runs in OpenVINO", stacklevel=3)
         return "openvino"
     if find_spec("openvino") is None:
@@ -223,9 +226,10 @@ def openvino_core() -> ov.Core:
     return ov.Core()
 
 
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def openvino_has_bf16() -> bool:
+    """Whether OpenVINO computes in bfloat16 here, and not in float32 instead."""
+    able = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return processor.allows("full") and "BF16" in able
 
 
 def _writable(folder: Path) -> Path | None:

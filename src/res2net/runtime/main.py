@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from res2net.errors import UserError, one_line, printable
+from res2net.processor import level
 from res2net.runtime.engines import AUTO
 from res2net.runtime.session import Runtime, load
 from res2net.runtime.sources import sources
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run and return the exit code: 0, 2 (a mistake of the user's), 130 (stopped)."""
     warnings.showwarning = lambda message, *_, **__: _say(f"note: {message}")
     try:
+        level()  # a wrong one is a mistake, whichever engine runs
         _run(make_parser().parse_args(argv))
     except UserError as error:
         _say(str(error))

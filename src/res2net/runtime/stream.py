@@ -11,7 +11,8 @@ from pathlib import Path
 
 from res2net.errors import UserError
 from res2net.models.prediction import Prediction
-from res2net.runtime.engines import Pixels, cores
+from res2net.processor import threads
+from res2net.runtime.engines import Pixels
 from res2net.runtime.images import fit
 from res2net.runtime.session import Runtime
 from res2net.runtime.sinks import open_sink
@@ -48,9 +49,10 @@ def classify(
     bad: dict[int, str] = {}
     names: deque[str] = deque()
     broken: list[UserError] = []
-    with ThreadPoolExecutor(workers or cores()) as pool:
+    workers = workers or threads()
+    with ThreadPoolExecutor(workers) as pool:
         listed = _until_broken(images, broken)
-        readable = _readable(_ahead(pool, runtime, listed, workers or cores()), names, bad)
+        readable = _readable(_ahead(pool, runtime, listed, workers), names, bad)
         number = 0  # of the next result
         for key, found in runtime.predict_shaped(readable, top=top):
             while number < key:

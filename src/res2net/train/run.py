@@ -240,7 +240,7 @@ def make_trainer(
         callbacks.append(Bar(pace))
     try:
         return pl.Trainer(
-            accelerator="auto",
+            accelerator=machine.best_device().type,  # "auto" would take Apple's GPU
             devices=together.devices,
             num_nodes=together.nodes,
             strategy=_strategy(options.strategy, together),

@@ -100,6 +100,21 @@ def test_faulty_files_stop_or_are_left_out(tmp_path: Path) -> None:
     assert [index for _, _, index in batch] == [1]
 
 
+def test_camvid_maps_know_their_void(tmp_path: Path) -> None:
+    from res2net.data.scenes.maps import CAMVID, read_camvid
+    from res2net.data.scenes.options import SceneOptions
+
+    for part in ("train", "val"):
+        for folder in (part, f"{part}annot"):
+            (tmp_path / folder).mkdir()
+        Image.new("RGB", (4, 3)).save(tmp_path / part / "a.png")
+        values = np.arange(12, dtype=np.uint8).reshape(3, 4)  # 11 is void
+        Image.fromarray(values).save(tmp_path / f"{part}annot" / "a.png")
+    data = read_camvid(tmp_path, SceneOptions(marks="classes"))
+    shown = SceneDataset(data.val, "classes", len(CAMVID), as_it_is, legend=data.legend)
+    assert shown[0][1]["map"].unique().tolist() == [*range(11), IGNORED]
+
+
 def test_real_camvid_maps_know_their_void(shared_data: Path) -> None:
     from res2net.data.scenes.maps import CAMVID, read_camvid
     from res2net.data.scenes.options import SceneOptions

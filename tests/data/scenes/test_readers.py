@@ -235,14 +235,34 @@ def test_a_set_as_roboflow_writes_it(tmp_path: Path) -> None:
     assert (len(data.train), len(data.val)) == (1, 1)
 
 
-def test_bare_paths_of_every_layout_are_recognised(shared_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("form", "files"),
+    [
+        ("voc", ["JPEGImages/a.jpg", "Annotations/a.xml", "ImageSets/Main/train.txt"]),
+        ("voc", ["VOC2007/JPEGImages/a.jpg", "VOC2007/ImageSets/Main/train.txt"]),
+        ("coco", ["train2017/a.jpg", "annotations/instances_train2017.json"]),
+        ("camvid", ["train/a.png", "trainannot/a.png", "val/a.png", "valannot/a.png"]),
+        ("ecssd", ["train/images/a.jpg", "train/masks/a.png", "test/images/a.jpg"]),
+        ("ecssd", ["images/a.jpg", "masks/a.png"]),
+        ("folder", ["train/ant/a.jpg", "val/ant/a.jpg"]),
+        ("yolo", ["data.yaml"]),
+    ],
+)  # fmt: skip
+def test_bare_paths_of_every_layout_are_recognised(
+    tmp_path: Path, form: str, files: list[str]
+) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("names: [cat]\n")
+    assert parse_source(str(tmp_path)).format == form
+
+
+def test_bare_paths_of_real_sets_are_recognised(shared_data: Path) -> None:
     for folder, form in (
         *(("bccd", "voc"), ("voc", "voc"), ("coco", "coco"), ("camvid", "camvid")),
         *(("ecssd", "ecssd"), ("ecssd/test", "ecssd"), ("imagenette224", "folder")),
     ):
         assert parse_source(str(shared_data / folder)).format == form
-    (tmp_path / "data.yaml").write_text("names: [cat]\n")
-    assert parse_source(str(tmp_path)).format == "yolo"
 
 
 def test_run_lengths_of_another_size_are_left_out(tmp_path: Path) -> None:

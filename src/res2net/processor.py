@@ -1,0 +1,159 @@
+"""The processor: which instructions it offers, and how many cores and threads we may use.
+
+``RES2NET_CPU=avx2|avx512|avx512_vnni|full`` hides the instructions of newer processors, so that a
+run, an export or the tests behave as on an older one. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+from res2net.errors import UserError
+
+LEVEL = "RES2NET_CPU"
+LEVELS = ("avx2", "avx512", "avx512_vnni", "full")  # each offers what the one before it does
+BF16 = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # flags of x86, and of ARM
+# What other libraries read before they first compute → its value at a level. oneDNN and MKL take it
+# as a limit; PyTorch takes it at its word, so "avx512" is never named to it.
+_LIMITS = {
+    "ATEN_CPU_CAPABILITY": {"avx2": "avx2"},
+    "ONEDNN_MAX_CPU_ISA": {  # OpenVINO reads it too
+        "avx2": "AVX2",
+        "avx512": "AVX512_CORE",
+        "avx512_vnni": "AVX512_CORE_VNNI",
+    },
+    "MKL_ENABLE_INSTRUCTIONS": {"avx2": "AVX2", "avx512": "AVX512", "avx512_vnni": "AVX512_E1"},
+}
+_PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+
+
+def level() -> str:
+    """The level that ``RES2NET_CPU`` allows; "full" where it is not set.
+
+    Raises:
+        UserError: no such level.
+    """
+    found = os.environ.get(LEVEL) or "full"
+    if found not in LEVELS:
+        raise UserError(f"{LEVEL}={found}: it can be {', '.join(LEVELS)}")
+    return found
+
+
+def allows(needed: str) -> bool:
+    """Whether ``RES2NET_CPU`` leaves the instructions of a level visible.
+
+    Raises:
+        UserError: ``RES2NET_CPU`` names no level.
+    """
+    return LEVELS.index(needed) <= LEVELS.index(level())
+
+
+def hide_instructions() -> None:
+    """Hand the level on to PyTorch, oneDNN, OpenVINO and MKL, which have not been imported yet.
+
+    A variable that is set already stays. ONNX Runtime has no such limit. What is no level is left
+    to ``level`` to refuse: this runs when ``res2net`` is imported.
+    """
+    given = os.environ.get(LEVEL)
+    if given is None or platform.machine().lower() not in ("x86_64", "amd64"):
+        return
+    for name, values in _LIMITS.items():
+        if given in values and (name != "ATEN_CPU_CAPABILITY" or "avx2" in flags()):
+            os.environ.setdefault(name, values[given])
+
+
+def field(name: str) -> str:
+    """A line of /proc/cpuinfo, such as "model name"; "" where there is none."""
+    try:
+        lines = (_PROC / "cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
+
+
+def flags() -> frozenset[str]:
+    """Names of the processor's instructions; empty where the system does not list them."""
+    return frozenset((field("flags") or field("Features")).split())  # x86, or ARM
+
+
+def has_bf16() -> bool:
+    """Whether the processor computes in bfloat16 by its own instructions, and they are not hidden.
+
+    Raises:
+        UserError: ``RES2NET_CPU`` names no level.
+    """
+    return allows("full") and not BF16.isdisjoint(flags())
+
+
+def cores() -> int:
+    """Cores this process may use: its affinity, within a container's quota."""
+    return min([_affinity(), *map(math.ceil, _quotas())])
+
+
+def threads(processes: int = 1) -> int:
+    """Threads of each of so many processes: their share of ``cores``, within OMP_NUM_THREADS.
+
+    torchrun sets OMP_NUM_THREADS to 1 where nobody has set it. That is nobody's wish, and the
+    processes share the cores already.
+    """
+    share = max(1, cores() // processes)
+    try:
+        told = int(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0])  # nested: 4,2,1
+    except ValueError:
+        return share
+    if told < 1 or (told == 1 and "TORCHELASTIC_RUN_ID" in os.environ):
+        return share
+    return min(share, told)
+
+
+def keep_to_quota() -> None:
+    """Have libraries that are imported later start no more threads than a container's quota.
+
+    They count affinity alone, but all read OMP_NUM_THREADS; where it is set already it stays.
+    """
+    if (count := cores()) < _affinity():
+        os.environ.setdefault("OMP_NUM_THREADS", str(count))
+
+
+def _affinity() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _quotas() -> Iterator[float]:
+    """Cores that each control group around this process grants, versions 2 and 1."""
+    for folder in _groups():
+        try:
+            if (file := folder / "cpu.max").is_file():
+                quota, period = file.read_text().split()
+            else:
+                quota, period = (
+                    (folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")
+                )
+            granted = int(quota) / int(period)  # "max" and -1: no limit
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
+        if granted > 0:
+            yield granted
+
+
+def _groups() -> Iterator[Path]:
+    """Folders of the groups of this process that limit processors, up to the root's.
+
+    In a container they are often mounted as the root, under another path than the kernel names.
+    """
+    try:
+        lines = (_PROC / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        for root in (controllers, "cpu") if controllers else ("", "unified"):
+            here = Path(path.lstrip("/"))
+            for group in (here, *here.parents):
+                yield _CGROUPS / root / group
