@@ -118,3 +118,55 @@ def test_another_number_of_images_is_refused() -> None:
 
 def test_an_image_without_marks_is_a_negative() -> None:
     assert len(no_objects()) == 0
+
+
+BIG, ONE = [0.0, 0, 80, 80], [85.0, 85, 95, 95]
+PIECES = [[10.0 * i, 10.0 * j, 10.0 * i + 10, 10.0 * j + 10] for i in range(5) for j in range(5)]
+
+
+def ignored(crowds: list[bool] | None) -> Scene:
+    """A large object that is ignored, and a small one that is asked for."""
+    corners = np.array([BIG, ONE])
+    objects = Objects(
+        boxes=corners,
+        labels=np.zeros(2, np.int64),
+        ignored=np.array([True, False]),
+        areas=(corners[:, 2:] - corners[:, :2]).prod(axis=1),
+        crowds=None if crowds is None else np.array(crowds),
+    )
+    return Scene(name="a", image=np.zeros((9, 9, 3), np.uint8), objects=objects, size=(99, 99))
+
+
+@pytest.mark.parametrize(
+    ("crowds", "boxes", "right"),
+    [
+        (None, PIECES, 100 / 26),  # 25 wrong ones before the right one, each a part of BIG
+        ([True, False], PIECES, 100),  # a crowd takes all that lies in it
+        (None, [BIG], 100),  # a difficult object takes one that overlaps it
+        (None, [BIG, BIG], 50),  # and no second one
+    ],
+)
+def test_a_difficult_object_is_ignored_by_plain_overlap(
+    crowds: list[bool] | None, boxes: list[list[float]], right: float
+) -> None:
+    found = Detections(
+        boxes=np.array([*boxes, ONE]),
+        scores=np.array([0.9] * len(boxes) + [0.5]),
+        labels=np.zeros(len(boxes) + 1, np.int64),
+    )
+    scenes = [ignored(crowds)]
+    ours = coco_scores(scenes, [found], ["a"])
+    assert ours.stats["ap50"] == pytest.approx(right)
+    assert ours.objects == (1,)
+    theirs = by_pycocotools(scenes, [found], ("a",), "bbox")
+    assert theirs[1] == pytest.approx(right / 100)
+
+
+@pytest.mark.parametrize("marks", [[], [[0.0, 0, 5, 5]]])
+def test_without_an_object_that_counts_there_is_no_figure(marks: list[list[float]]) -> None:
+    image = scene(marks)
+    assert image.objects is not None
+    image.objects.ignored[:] = True
+    scores = coco_scores([image], [guess([[0, 0, 5, 5]])], ["a"])
+    assert set(scores.stats.values()) == {None}
+    assert scores.per_class == (None,)

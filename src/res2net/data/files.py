@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,6 +150,14 @@ def some(names: Sequence[str]) -> str:
     """Up to five names, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more
+
+
+def whether(check: Callable[[], bool]) -> bool:
+    """What ``path.is_file`` or the like finds; False for what can be no path (too long, NUL)."""
+    try:
+        return check()
+    except (OSError, ValueError):
+        return False
 
 
 def _fault(path: Path) -> str | None:

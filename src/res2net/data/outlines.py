@@ -38,6 +38,48 @@ def area(rle: RLE) -> float:
     return float(_library().area(rle))
 
 
+def parts_of(outline: object) -> list[Any]:
+    """The parts of an outline; one polygon without the list around it is one part."""
+    parts = outline if isinstance(outline, list) else []
+    return [parts] if parts and not any(isinstance(each, list) for each in parts) else parts
+
+
+def corners(part: object) -> npt.NDArray[np.float64] | None:
+    """A part of an outline as (n, 2); None for what is no polygon of three corners or more."""
+    if not isinstance(part, list) or len(part) < 6 or len(part) % 2:
+        return None
+    try:
+        values = np.asarray(part)
+    except ValueError:  # lists of several lengths
+        return None
+    if values.ndim != 1 or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        return None
+    return values.astype(np.float64).reshape(-1, 2)
+
+
+def fits(outline: RLE, size: tuple[int, int]) -> bool:
+    """Whether run lengths are those of an image of (height, width)."""
+    stated, counts = outline.get("size"), outline.get("counts")
+    if not isinstance(stated, list | tuple) or tuple(stated) != size:
+        return False
+    if not isinstance(counts, list):
+        return isinstance(counts, str | bytes)  # packed: looked into when it is decoded
+    whole = all(isinstance(each, int) and each >= 0 for each in counts)
+    return whole and sum(counts) == size[0] * size[1]
+
+
+def bounds(outline: object, size: tuple[int, int]) -> list[float] | None:
+    """Left, top, right, bottom of an outline in an image of (height, width); None of no outline."""
+    if isinstance(outline, dict) and fits(outline, size):
+        left, top, width, height = map(float, _library().toBbox(_rle(outline, *size)))
+        return [left, top, left + width, top + height]
+    parts = [each for each in map(corners, parts_of(outline)) if each is not None]
+    if not parts:
+        return None
+    points = np.concatenate(parts)
+    return [*points.min(0).tolist(), *points.max(0).tolist()]
+
+
 def _rle(outline: Any, height: int, width: int) -> RLE:
     library = _library()
     if isinstance(outline, dict):

@@ -7,7 +7,7 @@ two pixels. Legend: N objects · K key-points · H, W space
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -35,6 +35,7 @@ class Objects:
     areas: npt.NDArray[np.float64]  # (N,) pixels of the object: of its mask, where it has one
     segments: tuple[Segment, ...] | None = None  # N outlines
     keypoints: npt.NDArray[np.float64] | None = None  # (N, K, 3) x, y, 0 absent 1 hidden 2 visible
+    crowds: npt.NDArray[np.bool_] | None = None  # (N,) ignored ones that stand for many objects
 
     def __post_init__(self) -> None:
         n = len(self.labels)
@@ -42,6 +43,7 @@ class Objects:
         assert len(self.ignored) == len(self.areas) == n
         assert self.segments is None or len(self.segments) == n
         assert self.keypoints is None or self.keypoints.shape[::2] == (n, 3)
+        assert self.crowds is None or len(self.crowds) == n
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,7 +58,14 @@ class Objects:
             areas=self.areas[indices],
             segments=None if self.segments is None else tuple(self.segments[i] for i in indices),
             keypoints=None if self.keypoints is None else self.keypoints[indices],
+            crowds=None if self.crowds is None else self.crowds[indices],
         )
+
+    def learnable(self) -> npt.NDArray[np.bool_]:
+        """Which are learnt from and asked for: (N,); of key-points, those with one annotated."""
+        if self.keypoints is None:
+            return ~self.ignored
+        return np.asarray(~self.ignored & (self.keypoints[:, :, 2] > 0).any(axis=1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -116,6 +125,34 @@ class Scenes:
     def everything(self) -> Sequence[Scene]:
         """The images of all parts."""
         return (*self.train, *self.val, *self.test)
+
+    def in_order_of(self, classes: tuple[str, ...]) -> Scenes:
+        """The same scenes with their objects' classes numbered by name as in ``classes``.
+
+        Raises:
+            ValueError: objects are of a class that is not among them; its message is their names.
+        """
+        numbers = [classes.index(name) if name in classes else -1 for name in self.classes]
+        order = np.array(numbers, np.int64)
+        used = {int(label) for each in self.everything for label in _labels(each)}
+        strange = sorted(self.classes[label] for label in used if order[label] < 0)
+        if strange:
+            raise ValueError(", ".join(strange[:5]))
+        train, val, test = (
+            tuple(_renumbered(each, order) for each in part)
+            for part in (self.train, self.val, self.test)
+        )
+        return replace(self, classes=classes, train=train, val=val, test=test)
+
+
+def _labels(scene: Scene) -> npt.NDArray[np.int64]:
+    return np.zeros(0, np.int64) if scene.objects is None else scene.objects.labels
+
+
+def _renumbered(scene: Scene, order: npt.NDArray[np.int64]) -> Scene:
+    if scene.objects is None:
+        return scene
+    return replace(scene, objects=replace(scene.objects, labels=order[scene.objects.labels]))
 
 
 def no_objects() -> Objects:

@@ -31,11 +31,11 @@ class Source:
 def parse_source(text: str) -> Source:
     """The source that ``text`` names: ``FORMAT:PATH``, ``digits``, or a bare path.
 
-    A bare path is recognised by its content: a ``.csv`` file; an archive or folder of CIFAR in the
-    official python layout; an ImageNet (ILSVRC) layout with its devkit or Kaggle files; the layouts
-    of VOC, COCO, CamVid and YOLO, and images with maps beside them; any other folder is a folder of
-    class folders. A path of ``cifar10:`` or ``cifar100:`` need not exist yet,
-    as it may be downloaded into.
+    A bare path is recognised by its content: a ``.csv`` file; COCO's ``.json``; an archive or
+    folder of CIFAR in the official python layout; an ImageNet (ILSVRC) layout with its devkit or
+    Kaggle files; the layouts of VOC, COCO, CamVid and YOLO, and images with maps beside them; any
+    other folder is a folder of class folders. A path of ``cifar10:`` or ``cifar100:`` need not
+    exist yet, as it may be downloaded into.
 
     Raises:
         UserError: an unknown format or a missing path (names the nearest), or a file that no
@@ -85,12 +85,14 @@ def _recognise(path: Path) -> str:
         raise UserError(f"{path}: holds more than one data set; say which: {either}")
     if found:
         return found[0]
-    if path.is_dir():
-        from res2net.data.scenes.recognise import recognise
+    from res2net.data.scenes.recognise import recognise
 
+    if path.is_dir():
         return "imagenet" if imagenet.recognise(path) else recognise(path) or "folder"
     if path.suffix.lower() == ".csv":
         return "csv"
+    if named := recognise(path):
+        return named
     raise UserError(
         f"{path}: not a data set; give a folder of class folders, a .csv of path,label "
         "or a CIFAR archive"

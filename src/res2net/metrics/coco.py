@@ -1,6 +1,7 @@
 """COCO's average precision and recall of boxes, masks and key-points, by faster-coco-eval.
 
 Crowds, sizes and limits are COCO's own; tests/metrics compares every figure with pycocotools.
+An ignored object that is no crowd (VOC's difficult ones) takes one detection by plain overlap.
 """
 
 from __future__ import annotations
@@ -113,8 +114,10 @@ def ground_truth(scenes: Sequence[Scene], classes: Sequence[str], kind: Kind) ->
                 "category_id": int(objects.labels[i]) + 1,
                 "bbox": [left, top, right - left, bottom - top],
                 "area": float(objects.areas[i]),
-                "iscrowd": int(objects.ignored[i]),
+                "iscrowd": int(objects.crowds is not None and objects.crowds[i]),
             }
+            if objects.ignored[i] and not row["iscrowd"]:
+                row |= {"iscrowd": 1} if kind == "keypoints" else {"area": _NO_SIZE}
             if kind == "segm":
                 row["segmentation"] = _as_json(objects, i)
             if kind == "keypoints":
@@ -124,6 +127,9 @@ def ground_truth(scenes: Sequence[Scene], classes: Sequence[str], kind: Kind) ->
             annotations.append(row)
     categories = [{"id": k, "name": name} for k, name in enumerate(classes, 1)]
     return {"images": images, "annotations": annotations, "categories": categories}
+
+
+_NO_SIZE = -1.0  # COCO ignores an object whose area is in no range; an "ignore" it overwrites
 
 
 def results(found: Sequence[Detections], kind: Kind) -> list[dict[str, Any]]:

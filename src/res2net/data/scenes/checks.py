@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import reprlib
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from res2net.data.scene import Objects, Scene
+from res2net.data.files import some
+from res2net.data.labelled import Validation
+from res2net.data.outlines import corners, fits, parts_of
+from res2net.data.scene import Objects, Scene, Scenes, Segment
+from res2net.data.scenes.options import Marks, SceneOptions, split
 from res2net.errors import UserError
 
 
@@ -35,7 +43,8 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
     """The objects that can be used, their boxes cut to the image.
 
     Boxes that are not numbers, have no area or lie outside are left out; key-points outside the
-    image count as absent; run lengths of another size are left out.
+    image count as absent; run lengths of another size are left out, and so are parts of an outline
+    that are no polygons: the object stays where another part is one.
 
     Args:
         size: H, W of the image.
@@ -45,56 +54,57 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
     finite = np.array(np.isfinite(objects.boxes).all(axis=1))
     tally.add("boxes left out that are not numbers", name, int((~finite).sum()))
     objects = objects.of(finite)
-    sides = (objects.boxes[:, 2:] - objects.boxes[:, :2]).clip(0)
-    area = sides[:, 0] * sides[:, 1]
-    tally.add("boxes left out that have no area", name, int((area <= 0).sum()))
-    objects = objects.of(area > 0)
+    sides = _sides(objects.boxes)
+    tally.add("boxes left out that have no area", name, int((sides < _LEAST_SIDE).any(1).sum()))
+    objects = objects.of(np.array((sides >= _LEAST_SIDE).all(axis=1)))
     limits = np.array([width, height, width, height], np.float64)
     cut = objects.boxes.clip(0, limits)
-    inside = np.array((cut[:, 2:] > cut[:, :2]).all(axis=1))
+    inside = np.array((_sides(cut) >= _LEAST_SIDE).all(axis=1))
     tally.add("boxes left out that lie outside their image", name, int((~inside).sum()))
     reaching = (np.abs(cut - objects.boxes).max(axis=1, initial=0) > 1) & inside
     tally.add("boxes cut that reach beyond their image", name, int(reaching.sum()))
+    thin = int((_sides(cut[inside]) < 1).any(axis=1).sum())
+    tally.add("boxes are less than a pixel wide or high", name, thin)
     objects.boxes[:] = cut
     objects = objects.of(inside)
     if objects.segments is not None:
-        fits = np.array([_fits(each, size) for each in objects.segments], bool)
-        tally.add("masks left out whose size is not the image's", name, int((~fits).sum()))
-        objects = objects.of(fits)
-        whole = np.array([_outlined(each) for each in objects.segments or ()], bool)  # (N,)
+        fitting = [not isinstance(each, dict) or fits(each, size) for each in objects.segments]
+        fit = np.array(fitting, bool)
+        tally.add("masks left out whose size is not the image's", name, int((~fit).sum()))
+        objects = objects.of(fit)
+        outlines = [_outlined(each, size, name, tally) for each in objects.segments or ()]
+        whole = np.array([bool(len(each)) for each in outlines], bool)  # (N,)
         tally.add("masks left out whose outline is no polygon", name, int((~whole).sum()))
-        objects = objects.of(whole)
+        objects = replace(objects, segments=tuple(outlines)).of(whole)
     if objects.keypoints is not None:
         x, y, seen = np.moveaxis(objects.keypoints, 2, 0)
         outside = (seen > 0) & ~((x >= 0) & (x < width) & (y >= 0) & (y < height))
         tally.add("key-points left out that lie outside their image", name, int(outside.sum()))
-        objects.keypoints[outside] = 0
+        objects.keypoints[outside | ~(seen > 0)] = 0
     return objects
 
 
-def _fits(segment: object, size: tuple[int, int]) -> bool:
-    if isinstance(segment, dict):
-        counts = segment.get("counts")
-        if isinstance(counts, list):
-            whole = all(isinstance(each, int) and each >= 0 for each in counts)
-            whole = whole and sum(counts) == size[0] * size[1]
-        else:  # packed: looked into when it is decoded
-            whole = isinstance(counts, str | bytes)
-        return whole and tuple(segment.get("size", ())) == size
-    return not isinstance(segment, np.ndarray) or segment.shape == size
+_LEAST_SIDE = 0.01  # pixels; less is no object, and may be nothing in fp32
 
 
-def _outlined(segment: object) -> bool:
-    """A polygon has three corners or more, each of two numbers; other forms are not looked into."""
-    if not isinstance(segment, list):
-        return isinstance(segment, dict | np.ndarray)
-    return bool(segment) and all(
-        isinstance(each, list)
-        and len(each) >= 6
-        and len(each) % 2 == 0
-        and bool(np.isfinite(np.array(each, np.float64)).all())
-        for each in segment
-    )
+def _sides(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    with np.errstate(over="ignore"):
+        return np.asarray(boxes[:, 2:] - boxes[:, :2])  # (N, 2)
+
+
+def _outlined(segment: Segment, size: tuple[int, int], name: str, tally: Tally) -> Segment:
+    """The parts of an outline that are polygons, not beyond the image by more than its side."""
+    if isinstance(segment, dict | np.ndarray):
+        return segment
+    parts, side = parts_of(segment), max(size)
+    good = []
+    for part in parts:
+        points = corners(part)
+        if points is not None and -side <= points.min() and points.max() <= 2 * side:
+            good.append(part)
+    if good:
+        tally.add("parts of outlines left out that are no polygons", name, len(parts) - len(good))
+    return good
 
 
 def check_parts(where: Path, train: Sequence[Scene], val: Sequence[Scene]) -> None:
@@ -113,3 +123,107 @@ def check_parts(where: Path, train: Sequence[Scene], val: Sequence[Scene]) -> No
         )
     if not train and not val:
         raise UserError(f"{where}: no image with a file is listed")
+
+
+def parted(
+    where: Path, parts: Mapping[str, Sequence[Scene]], options: SceneOptions
+) -> dict[str, Any]:
+    """The parts as ``Scenes`` takes them; where no "val" is named, it is held out of "train".
+
+    Raises:
+        UserError: no image at all.
+    """
+    train, val, test = (tuple(parts.get(part, ())) for part in ("train", "val", "test"))
+    check_parts(where, train, (*val, *test))
+    held_out = "val" not in parts and bool(train)
+    if held_out:
+        train, val = split(train, options)
+    validation: Validation = "train" if held_out else "given"
+    return {"train": train, "val": val, "test": test, "validation": validation}
+
+
+def shown(value: object) -> str:
+    """A value of a foreign file for a message, cut short."""
+    try:
+        return _SHORT.repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        return f"such a {type(value).__name__}"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+def check_names(where: Path, names: Sequence[object]) -> None:
+    """Names of classes are words that can be printed, or numbers.
+
+    Raises:
+        UserError: one that is not.
+    """
+    for name in names:
+        number = type(name) in (int, float) and abs(name) < 1e9  # type: ignore[arg-type]
+        if not number and not (isinstance(name, str) and name.strip() and name.isprintable()):
+            raise UserError(f"{where}: {shown(name)} is no name of a class; put a name in quotes")
+
+
+def check_different(where: Path, names: Sequence[object]) -> None:
+    """Each class has a name of its own.
+
+    Raises:
+        UserError: two have one.
+    """
+    twice = [name for name, count in Counter(map(str, names)).items() if count > 1]
+    if twice:
+        raise UserError(f"{where}: names {len(twice)} classes twice, the first: {twice[0]}")
+
+
+def check_scale(where: Path, scenes: Sequence[Scene]) -> None:
+    """Refuse boxes in shares of the image where the format has pixels.
+
+    Raises:
+        UserError: all boxes end within the first pixel of their images.
+    """
+    ends = [
+        scene.objects.boxes.max()
+        for scene in scenes
+        if scene.objects is not None and len(scene.objects)
+    ]
+    if ends and max(ends) <= 1:
+        raise UserError(
+            f"{where}: all boxes of {len(ends)} images lie within 0..1; this format has pixels: "
+            "multiply by the width and height of each image"
+        )
+
+
+def check_objects(where: str, scenes: Scenes, marks: Marks) -> None:
+    """Refuse data with no object to learn from, note classes without one, before the first step.
+
+    Args:
+        where: the data, for messages.
+        marks: those of objects; other marks are not looked at.
+
+    Raises:
+        UserError: no object that counts in the training or in the validation images.
+    """
+    if marks not in ("boxes", "masks", "keypoints"):
+        return
+    for part, images in (("training", scenes.train), ("validation", scenes.val)):
+        objects = [each.objects for each in images if each.objects is not None]
+        labels = [each.labels[each.learnable()] for each in objects]
+        counts = np.bincount(
+            np.concatenate([[], *labels]).astype(int), minlength=len(scenes.classes)
+        )
+        if not counts.any():
+            empty = sum(not len(each) for each in objects)
+            rest = sum(map(len, objects))
+            raise UserError(
+                f"{where}: the {len(images)} {part} images have no object that counts: {empty} are "
+                f"without annotations, {rest} objects are crowds, difficult or without key-points"
+            )
+        absent = [name for name, count in zip(scenes.classes, counts, strict=True) if not count]
+        if absent:
+            warnings.warn(
+                f"{where}: {len(absent)} of {len(counts)} classes have no object in the {part} "
+                f"images: {some(absent)}",
+                stacklevel=3,
+            )

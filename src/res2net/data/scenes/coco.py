@@ -4,181 +4,359 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from res2net.data.scene import COCO_PERSON, Objects, Scene, Scenes, Skeleton, no_objects
-from res2net.data.scenes.checks import Tally, check_parts, sound
+from res2net.data.files import some, whether
+from res2net.data.foreign import check_file
+from res2net.data.outlines import bounds
+from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
+from res2net.data.scenes.checks import Tally, check_names, check_scale, parted, shown, sound
 from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.skeletons import make_skeleton, numbered
 from res2net.data.scenes.voc import image_size
 from res2net.errors import UserError
 
 _KINDS = {"boxes": "instances", "masks": "instances", "keypoints": "person_keypoints"}
-_SIGMA = 0.05  # of key-points that are not COCO's own
+_PARTS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+_PLACES = ("annotations/*.json", "*/_annotations.coco.json", "*.json")
+_NEEDED = {"images": {"id", "file_name"}, "annotations": {"image_id"}, "categories": {"id", "name"}}
+_SIGMAS = ("sigmas", "keypoint_sigmas", "oks_sigmas")
+_DEEPEST = 8  # folders of a file's name that are looked into
+_CROWD = {0: False, 1: True, "0": False, "1": True, "": False, None: False}  # True == 1
 
 
 def read(root: Path, options: SceneOptions) -> Scenes:
     """``annotations/KIND_train*.json`` and ``..._val*.json`` with their folders of images.
 
+    One file that names no part, or a JSON file as the path itself, is split by
+    ``options.val_fraction``. Classes are matched by name: the parts may number them differently.
     The whole file is held while it is read: about 3 KB an annotation with polygons.
 
     Raises:
-        UserError: no such files, not COCO's JSON, a category that is not listed.
+        UserError: no such files, not COCO's JSON, an id that is used twice, a category that is
+            not listed.
     """
     if options.marks not in _KINDS:
         raise UserError(f"{root}: COCO's layout has no {options.marks}")
-    kind = _KINDS[options.marks]
-    files = {part: _annotations(root, kind, part) for part in ("train", "val")}
     tally = Tally()
-    held = {part: _load(file) for part, file in files.items()}
-    categories = sorted(held["val"]["categories"], key=lambda each: int(each["id"]))
-    numbers = {each["id"]: label for label, each in enumerate(categories)}
-    if {each["id"] for each in held["train"]["categories"]} - numbers.keys():
-        raise UserError(f"{files['train']}: has categories that {files['val'].name} lacks")
-    skeleton = _skeleton(categories) if options.marks == "keypoints" else None
-    parts = {}
-    for part, content in held.items():
-        folder = _images(root, files[part])
-        parts[part] = _scenes(content, folder, files[part], numbers, options, tally)
+    held = [_load(part, path) for part, path in _files(root, _KINDS[options.marks], tally).items()]
+    classes = _classes(held, tally)
+    skeleton = _skeleton(held, tally) if options.marks == "keypoints" else None
+    home = root.parent if root.is_file() else root
+    parts = {file.part: _scenes(file, home, classes, skeleton, options, tally) for file in held}
     tally.warn(root)
-    check_parts(root, parts["train"], parts["val"])
-    return Scenes(
-        name=root.resolve().name,
-        classes=tuple(str(each["name"]) for each in categories),
-        train=parts["train"],
-        val=parts["val"],
-        skeleton=skeleton,
-    )
+    check_scale(root, [scene for part in parts.values() for scene in part])
+    name = home.resolve().name
+    return Scenes(name=name, classes=classes, skeleton=skeleton, **parted(root, parts, options))
 
 
-def _annotations(root: Path, kind: str, part: str) -> Path:
-    for pattern in (
-        f"annotations/{kind}_{part}*.json",
-        f"annotations/*{part}*.json",
-        f"{part}*/_annotations.coco.json",
-        f"*{part}*.json",
-    ):
-        if found := sorted(root.glob(pattern)):
-            return found[0]
-    raise UserError(f"{root}: no annotations/{kind}_{part}*.json")
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    part: str
+    path: Path
+    content: dict[str, Any]
+    names: dict[str, str]  # id of a category → its name
 
 
-def _images(root: Path, annotations: Path) -> Path:
-    part = annotations.stem.rpartition("_")[2]
-    for folder in (part, f"images/{part}", part.rstrip("0123456789"), "images"):
-        if (root / folder).is_dir():
-            return root / folder
-    return annotations.parent if annotations.parent != root / "annotations" else root
+def _files(root: Path, kind: str, tally: Tally) -> dict[str, Path]:
+    """Part → its file; one file that names no part is all of ``train``."""
+    if root.is_file():
+        return {"train": root}
+    found: list[Path] = []
+    for place in _PLACES:
+        own = sorted(root.glob(place))
+        found = found or [path for path in own if path.name.startswith(kind)] or own
+    parts: dict[str, Path] = {}
+    for part, words in _PARTS.items():
+        own = [path for path in found if _words(path, root) & set(words)]
+        if own:
+            parts[part] = own[0]
+        tally.add(f"more annotation files name the {part} part and are left out", *_rest(own))
+    if parts or len(found) == 1:
+        return parts or {"train": found[0]}
+    if found:
+        names = some([str(path.relative_to(root)) for path in found])
+        raise UserError(f"{root}: no file names the train or val part ({names}); give one as path")
+    raise UserError(f"{root}: no annotations/{kind}_train*.json")
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _words(path: Path, root: Path) -> set[str]:
+    """The words of a file's name, or of its folder's where each part has a folder."""
+    own = path.parent.name if path.parent != root and path.parent.name != "annotations" else ""
+    return set(re.findall(r"[a-z]+", f"{own} {path.stem}".lower()))
+
+
+def _rest(paths: Sequence[Path]) -> tuple[str, int]:
+    return (paths[1].name, len(paths) - 1) if len(paths) > 1 else ("", 0)
+
+
+def _load(part: str, path: Path) -> _File:
+    check_file(path)
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error})") from None
-    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
+    if not isinstance(content, dict) or not _NEEDED.keys() <= content.keys():
         raise UserError(f"{path}: not COCO's form (images, annotations, categories)")
-    for part, needed in _NEEDED.items():
-        for number, row in enumerate(content[part]):
+    for name, needed in _NEEDED.items():
+        rows = content[name]
+        if not isinstance(rows, list):
+            raise UserError(f"{path}: its {name} are no list")
+        for number, row in enumerate(rows):
             if not isinstance(row, dict) or not needed <= row.keys():
                 raise UserError(
-                    f"{path}: row {number} of its {part} must have {' and '.join(sorted(needed))}"
+                    f"{path}: row {number} of its {name} must have {' and '.join(sorted(needed))}"
                 )
-    return content
+    check_names(path, [each["name"] for each in content["categories"]])
+    for kind in ("images", "categories"):
+        counts = Counter(_id(each["id"], path) for each in content[kind])
+        twice = [key for key, count in counts.items() if count > 1]
+        if twice:
+            raise UserError(
+                f"{path}: {len(twice)} ids of its {kind} are used more than once, the first: "
+                f"{twice[0]}; give each its own"
+            )
+    names = {_id(each["id"], path): str(each["name"]) for each in content["categories"]}
+    return _File(part=part, path=path, content=content, names=names)
 
 
-_NEEDED = {"images": {"id", "file_name"}, "annotations": {"image_id"}, "categories": {"id", "name"}}
+def _id(value: object, path: Path) -> str:
+    """Ids are numbers or names; 7, 7.0 and "7" are one.
+
+    Raises:
+        UserError: neither.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        return str(value)
+    raise UserError(f"{path}: an id must be a number or a name, not {shown(value)}")
+
+
+def _classes(held: Sequence[_File], tally: Tally) -> tuple[str, ...]:
+    """The names of all categories, once each: by id, or file by file where ids mean others."""
+    orders = [sorted(file.names.items(), key=lambda each: _by_number(each[0])) for file in held]
+    pairs = {pair for order in orders for pair in order}
+    if len({key for key, _ in pairs}) < len(pairs):
+        tally.add("parts number their categories differently: matched by name", held[-1].path.name)
+    else:
+        orders = [sorted(pairs, key=lambda each: _by_number(each[0]))]
+    for file in held:
+        shared = len(file.names) - len(set(file.names.values()))
+        tally.add("categories have the name of another and are one class", file.path.name, shared)
+    return tuple(dict.fromkeys(name for order in orders for _, name in order))
+
+
+def _by_number(key: str) -> tuple[bool, int, str]:
+    number = bool(re.fullmatch(r"-?[0-9]{1,18}", key))
+    return not number, int(key) if number else 0, key
 
 
 def _scenes(
-    content: dict[str, Any],
-    folder: Path,
-    file: Path,
-    numbers: dict[int, int],
+    file: _File,
+    home: Path,
+    classes: Sequence[str],
+    skeleton: Skeleton | None,
     options: SceneOptions,
     tally: Tally,
 ) -> tuple[Scene, ...]:
-    by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for each in content["annotations"]:
-        by_image[each.get("image_id")].append(each)
-    scenes = []
-    for image in content["images"]:
-        rows = by_image.pop(image["id"], [])
-        path = folder / str(image["file_name"])
-        if not path.is_file():
-            tally.add("images of the annotations are not there", str(image["file_name"]))
+    images = file.content["images"]
+    for image in images:
+        if not isinstance(image["file_name"], str):
+            raise UserError(f"{file.path}: a file_name is a text, not {shown(image['file_name'])}")
+    by_image: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in file.content["annotations"]:
+        by_image[_id(row["image_id"], file.path)].append(row)
+    folder = _folder(home, file.path, [image["file_name"] for image in images])
+    numbers = {key: classes.index(name) for key, name in file.names.items()}
+    scenes: dict[Path, Scene] = {}
+    for image in images:
+        name = image["file_name"]
+        rows = by_image.pop(_id(image["id"], file.path), [])
+        path = _within(folder, name)
+        if path is None:
+            tally.add("images of the annotations are not there", name)
             continue
-        size = int(image.get("height") or 0), int(image.get("width") or 0)
-        if 0 in size:
-            size = image_size(path)
-        try:
-            objects = _objects(rows, numbers, options, f"{file.name}: {image['file_name']}")
-        except UserError:
-            raise
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{file}: annotation of {image['file_name']} is damaged ({error!r})"
-            ) from None
-        objects = sound(objects, size, str(image["file_name"]), tally)
-        scenes.append(Scene(name=path.name, image=path, objects=objects, size=size))
+        if path in scenes:
+            tally.add("images are listed under more than one id; the last is kept", name)
+        size = _size(image) or image_size(path)
+        where = f"{file.path.name}: {name}"
+        objects = _objects(rows, numbers, size, skeleton, options, where)
+        scenes[path] = Scene(
+            name=path.name, image=path, objects=sound(objects, size, name, tally), size=size
+        )
     lost = sum(map(len, by_image.values()))
-    tally.add("annotations belong to images that are not listed", file.name, lost)
-    return tuple(scenes)
+    tally.add("annotations belong to images that are not listed", file.path.name, lost)
+    return tuple(scenes.values())
+
+
+def _folder(home: Path, annotations: Path, names: Sequence[str]) -> Path:
+    """The folder of the images: where most of some twenty are, without a change to their names."""
+    part = annotations.stem.rpartition("_")[2]
+    beside = annotations.parent
+    folders = [
+        *(home / part, home / "images" / part, home / part.rstrip("0123456789")),
+        *((beside,) if beside != home / "annotations" else ()),
+        *(home / "images", home),
+    ]
+    looked = names[:: max(1, len(names) // 20)]
+
+    def found(folder: Path) -> tuple[int, int]:
+        there = [path for name in looked if (path := _within(folder, name)) is not None]
+        whole = [name for name in looked if whether((folder / name.replace("\\", "/")).is_file)]
+        return len(there), len(whole)
+
+    return max(folders, key=found)  # the first of equal ones
+
+
+def _within(folder: Path, name: str) -> Path | None:
+    """The file in a folder, with fewer of the folders in its name where those are not there."""
+    words = [word for word in name.replace("\\", "/").split("/") if word not in ("", ".")]
+    for start in range(max(0, len(words) - _DEEPEST), len(words)):
+        path = folder.joinpath(*words[start:])
+        if whether(path.is_file):
+            return path
+    return None
+
+
+def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    """H, W as stated; None where they are no whole numbers."""
+    height, width = (_number(image.get(name)) for name in ("height", "width"))
+    whole = all(
+        side is not None and 0 < side < math.inf and side == int(side) for side in (height, width)
+    )
+    return (int(height), int(width)) if whole else None  # type: ignore[arg-type]
+
+
+def _number(value: object) -> float | None:
+    """A number of JSON as a float, infinite where it is too large; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _numbers(value: object) -> list[float] | None:
+    found = [_number(each) for each in value] if isinstance(value, list) else [None]
+    return None if None in found else found  # type: ignore[return-value]
 
 
 def _objects(
-    rows: list[dict[str, Any]], numbers: dict[int, int], options: SceneOptions, where: str
+    rows: list[dict[str, Any]],
+    numbers: Mapping[str, int],
+    size: tuple[int, int],
+    skeleton: Skeleton | None,
+    options: SceneOptions,
+    where: str,
 ) -> Objects:
     if not rows:
         return no_objects()
-    for row in rows:
-        _check(row, numbers, options, where)
-    boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    keypoints = None
-    if options.marks == "keypoints":
-        keypoints = np.array([row["keypoints"] for row in rows], np.float64)
-        keypoints = keypoints.reshape(len(rows), -1, 3)
+    boxes = np.array([_box(row, size, where) for row in rows], np.float64)
+    points = None
+    if skeleton is not None:
+        count = len(skeleton.names)
+        points = np.array([_points(row, count, where) for row in rows], np.float64)
+    crowds = np.array([_crowd(row, where) for row in rows])
     return Objects(
         boxes=boxes,
-        labels=np.array([numbers[row["category_id"]] for row in rows], np.int64),
-        ignored=np.array([bool(row.get("iscrowd", 0)) for row in rows]),
-        areas=np.array([_area(row) for row in rows]),
-        segments=tuple(row["segmentation"] for row in rows) if options.marks == "masks" else None,
-        keypoints=keypoints,
+        labels=np.array([_label(row, numbers, where) for row in rows], np.int64),
+        ignored=crowds,
+        crowds=crowds,
+        areas=np.array([_area(row, box) for row, box in zip(rows, boxes, strict=True)]),
+        segments=_outlines(rows, where) if options.marks == "masks" else None,
+        keypoints=points,
     )
 
 
-def _check(row: dict[str, Any], numbers: dict[int, int], options: SceneOptions, where: str) -> None:
-    if row["category_id"] not in numbers:
-        raise UserError(f"{where}: category {row['category_id']} is not in the list")
-    if not isinstance(row["bbox"], list) or len(row["bbox"]) != 4:
-        raise UserError(f"{where}: a bbox is four numbers, not {row['bbox']!r}")
-    for marks, name in (("masks", "segmentation"), ("keypoints", "keypoints")):
-        if options.marks == marks and name not in row:
-            raise UserError(f"{where}: an annotation has no {name}, which this --task needs")
+def _box(row: Mapping[str, Any], size: tuple[int, int], where: str) -> list[float]:
+    """Left, top, right, bottom; of the outline where no box is stated."""
+    stated = row.get("bbox")
+    if not stated and (around := bounds(row.get("segmentation"), size)):
+        return around
+    box = _numbers(stated)
+    if box is None or len(box) != 4:
+        raise UserError(f"{where}: a bbox is four numbers, not {shown(stated)}")
+    left, top, width, height = box
+    return [left, top, left + width, top + height]
 
 
-def _area(row: dict[str, Any]) -> float:
+def _label(row: Mapping[str, Any], numbers: Mapping[str, int], where: str) -> int:
+    key = row.get("category_id")
+    number = numbers.get(str(int(key)) if isinstance(key, float) and key == key // 1 else str(key))
+    if number is None:
+        raise UserError(f"{where}: category {shown(key)} is not in the list")
+    return number
+
+
+def _crowd(row: Mapping[str, Any], where: str) -> bool:
+    value = row.get("iscrowd", 0)
+    if isinstance(value, list | dict) or value not in _CROWD:
+        raise UserError(f"{where}: iscrowd is 0 or 1, not {shown(value)}")
+    return _CROWD[value]
+
+
+def _outlines(rows: list[dict[str, Any]], where: str) -> tuple[Any, ...]:
+    for row in rows:
+        if "segmentation" not in row:
+            raise UserError(f"{where}: an annotation has no segmentation, which this --task needs")
+    return tuple(row["segmentation"] for row in rows)
+
+
+def _points(row: Mapping[str, Any], count: int, where: str) -> Any:
+    """(K, 3): x, y, 0 absent 1 hidden 2 visible."""
+    if "keypoints" not in row:
+        raise UserError(f"{where}: an annotation has no keypoints, which this --task needs")
+    values = _numbers(row["keypoints"] or [0] * 3 * count)
+    if values is None or len(values) != 3 * count:
+        many = f"{len(values)} numbers" if values else "no list of numbers"
+        raise UserError(
+            f"{where}: an annotation has {many} for its key-points; {count} key-points are named, "
+            "of x, y and visibility each"
+        )
+    return np.array(values).reshape(count, 3)
+
+
+def _area(row: Mapping[str, Any], box: Any) -> float:
     """As it is stated; of the box where it is not."""
-    stated = row.get("area")
-    if isinstance(stated, int | float) and math.isfinite(stated) and stated > 0:
-        return float(stated)
-    return float(row["bbox"][2]) * float(row["bbox"][3])
+    stated = _number(row.get("area"))
+    if stated is not None and math.isfinite(stated) and stated > 0:
+        return stated
+    with np.errstate(all="ignore"):
+        return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def _skeleton(categories: list[dict[str, Any]]) -> Skeleton:
-    with_points = [each for each in categories if each.get("keypoints")]
-    if not with_points or len(with_points[0]["keypoints"]) == len(COCO_PERSON.names):
-        return COCO_PERSON
-    names = tuple(map(str, with_points[0]["keypoints"]))
-    swaps = tuple(
-        (i, names.index(other))
-        for i, name in enumerate(names)
-        if "left" in name and (other := name.replace("left", "right")) in names
-    )
-    bones = tuple((a - 1, b - 1) for a, b in with_points[0].get("skeleton", ()))
-    return Skeleton(names=names, swaps=swaps, bones=bones, sigmas=(_SIGMA,) * len(names))
+def _skeleton(held: Sequence[_File], tally: Tally) -> Skeleton:
+    """The key-points that the categories name; numbered where they name none."""
+    file, lists = held[0], []
+    for each in held:
+        named = [row for row in each.content["categories"] if row.get("keypoints")]
+        lists += [row["keypoints"] for row in named]
+    if not lists:
+        return make_skeleton(file.path, numbered(_count(held)), tally)
+    if any(not isinstance(names, list) or names != lists[0] for names in lists):
+        raise UserError(f"{file.path}: its categories have different lists of key-points")
+    row = next(row for row in file.content["categories"] if row.get("keypoints"))
+    sigmas = next((row[name] for name in _SIGMAS if row.get(name)), None)
+    return make_skeleton(file.path, lists[0], tally, bones=row.get("skeleton"), sigmas=sigmas)
+
+
+def _count(held: Sequence[_File]) -> int:
+    """Key-points of the first annotation that has some."""
+    for file in held:
+        for row in file.content["annotations"]:
+            if isinstance(row.get("keypoints"), list) and row["keypoints"]:
+                return len(row["keypoints"]) // 3
+    raise UserError(f"{held[0].path}: no annotation has key-points, which this --task needs")

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 import numpy as np
 
+from res2net.data.files import Listing, list_images, some
 from res2net.data.foreign import check_file
+from res2net.data.photo import EXTENSIONS
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
-from res2net.data.scenes.checks import Tally, check_parts, sound
+from res2net.data.scenes.checks import (
+    Tally,
+    check_different,
+    check_names,
+    check_parts,
+    check_scale,
+    parted,
+    sound,
+)
 from res2net.data.scenes.legend import Classes, find_classes
 from res2net.data.scenes.mapfile import settle
 from res2net.data.scenes.options import SceneOptions
@@ -46,44 +58,142 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     """Boxes (``marks="boxes"``) or class maps (``"classes"``) in the devkit's layout.
 
     Training on ``trainval`` and validating on ``test`` where both are listed (VOC07, the paper's
-    Table 5), else on ``train`` and ``val``.
+    Table 5), else on ``train`` and ``val``; a part is held out where one list is alone. Without
+    lists, XML files beside the images (or in ``Annotations``) are read, below ``train`` and
+    ``valid`` or alone.
 
     Raises:
         UserError: no such layout, a list without images, XML that cannot be read.
     """
     home = find(root)
-    if home is None:
-        raise UserError(f"{root}: not in VOC's layout (JPEGImages, Annotations, ImageSets)")
     if options.marks == "classes":
+        if home is None:
+            raise UserError(f"{root}: not in VOC's layout (JPEGImages, Annotations, ImageSets)")
         return _maps(root, home)
     if options.marks != "boxes":
         raise UserError(f"{root}: VOC's layout has no {options.marks}")
-    lists = home / "ImageSets" / "Main"
-    parts = ("trainval", "test") if (lists / "test.txt").is_file() else ("train", "val")
     tally = Tally()
-    rows = [_rows(home, lists / f"{part}.txt", tally) for part in parts]
-    names = {name for part in rows for _, _, labels, *_ in part for name in labels}
-    classes = CLASSES if names <= set(CLASSES) else tuple(sorted(names))
-    if not names:
-        raise UserError(f"{home}: no object is marked in any image")
-    train, val = (tuple(_scene(home, row, classes, tally) for row in part) for part in rows)
+    lists = _lists(home) if home else {}
+    if home:
+        images = _images(home / "JPEGImages")
+        rows = {part: _rows(home, path, images, tally) for part, path in lists.items()}
+    else:
+        rows = {part: _beside(folder, tally) for part, folder in _folders(root).items()}
+    names = {name for part in rows.values() for row in part for name in row.labels}
+    classes = _classes(home or root, names, CLASSES if home else ())
+    parts = {
+        part: [_scene(home or root, row, classes, tally) for row in own]
+        for part, own in rows.items()
+    }
     tally.warn(root)
-    check_parts(root, train, val)
-    return Scenes(name=home.name, classes=classes, train=train, val=val, voc_metric=True)
+    check_scale(root, [scene for part in parts.values() for scene in part])
+    found = parted(root, parts, options)
+    if "val" in lists and lists["val"].stem == "test":
+        found["validation"] = "test"
+    name = (home or root).resolve().name
+    return Scenes(name=name, classes=classes, voc_metric=True, **found)
 
 
-_Row = tuple[Path, tuple[int, int], list[str], list[list[float]], list[bool]]
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    image: Path
+    size: tuple[int, int]  # H, W; 0 where it is not stated
+    labels: list[str]
+    boxes: list[list[float]]
+    difficult: list[bool]
 
 
-def _rows(home: Path, listed: Path, tally: Tally) -> list[_Row]:
+def _classes(home: Path, names: set[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Those of a list beside the data, else VOC's where they have all, else the annotated ones."""
+    file = next((home / name for name in _LISTS if (home / name).is_file()), None)
+    if file is None:
+        found = tuple(known) if names <= set(known) else tuple(sorted(names))
+    else:  # a line of a label map is name:colour:parts:actions
+        lines = [line.partition(":")[0].strip() for line in _lines(file) if line[0] != "#"]
+        found = tuple(line for line in lines if line.strip("_").lower() != "background")
+        if strange := sorted(names - set(found)):
+            raise UserError(f"{file}: lacks classes that are annotated: {some(strange)}")
+    check_names(file or home, found)
+    check_different(file or home, found)
+    if not names:
+        raise UserError(f"{home}: no object is annotated in any image")
+    return found
+
+
+def _lists(home: Path) -> dict[str, Path]:
+    """Part → its list in ``ImageSets``."""
+    folder = home / "ImageSets" / "Main"
+    folder = folder if folder.is_dir() else folder.parent
+    there = {path.stem: path for path in folder.glob("*.txt")}
+    if "trainval" in there and "test" in there:  # the protocol of VOC07
+        return {"train": there["trainval"], "val": there["test"]}
+    parts: tuple[str, ...] = ("train", "val", "test")
+    found = {part: there[part] for part in parts if part in there}
+    if not {"train", "val"} & found.keys() and "trainval" in there:
+        found["train"] = there["trainval"]
+    if not found:
+        raise UserError(f"{folder}: no train.txt, val.txt or trainval.txt")
+    return found
+
+
+def _rows(home: Path, listed: Path, images: Mapping[str, Path], tally: Tally) -> list[_Row]:
     rows = []
-    for name in read_list(listed):
-        image = _image(home, name)
-        if image is None:
-            tally.add("listed images are not there", f"JPEGImages/{name}")
+    for line in _lines(listed):
+        name = next((name for name in _names_in(line) if name in images), None)
+        if name is None:
+            tally.add("listed images are not there", f"JPEGImages/{line}")
             continue
-        rows.append(_read_xml(home / "Annotations" / f"{name}.xml", image, tally))
+        rows.append(_read_xml(home / "Annotations" / f"{name}.xml", images[name], tally))
     return rows
+
+
+def _names_in(line: str) -> Iterator[str]:
+    """What a line may mean: a name, one with an ending or a folder; or its first word the same."""
+    for text in (line, line.split()[0]):
+        path = PurePosixPath(text.replace("\\", "/"))
+        for each in (path, PurePosixPath(path.name)):
+            yield str(each)
+            if each.suffix.lower() in EXTENSIONS:
+                yield str(each.with_suffix(""))
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    """Name without ending → image; of several endings the first."""
+    listing = Listing()
+    list_images(folder, "", listing, find_empty=False)
+    found: dict[str, Path] = {}
+    for name in listing.names:
+        found.setdefault(str(PurePosixPath(name).with_suffix("")), folder / name)
+    return found
+
+
+def _folders(root: Path) -> dict[str, Path]:
+    """Part → its folder of images with XML files; ``root`` itself where it has no ``train``."""
+    names = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+    there = {
+        part: root / name for part, own in names.items() for name in own if (root / name).is_dir()
+    }
+    return there if "train" in there else {"train": root}
+
+
+def _beside(root: Path, tally: Tally) -> list[_Row]:
+    files = {path.stem: path for path in sorted(root.rglob("*.xml"))}
+    if not files:
+        raise UserError(f"{root}: not in VOC's layout (JPEGImages, Annotations, ImageSets)")
+    rows = []
+    for name, image in _images(root).items():
+        beside = image.with_suffix(".xml")
+        file = beside if beside.is_file() else files.get(PurePosixPath(name).name, beside)
+        rows.append(_read_xml(file, image, tally))
+    return rows
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: the list cannot be read ({error})") from None
+    return [line.strip() for line in lines if line.strip()]
 
 
 def read_list(path: Path) -> list[str]:
@@ -92,11 +202,7 @@ def read_list(path: Path) -> list[str]:
     Raises:
         UserError: the list cannot be read.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: the list of images cannot be read ({error})") from None
-    return [line.split()[0] for line in lines if line.strip()]
+    return [line.split()[0] for line in _lines(path)]
 
 
 def _image(home: Path, name: str) -> Path | None:
@@ -107,46 +213,77 @@ def _image(home: Path, name: str) -> Path | None:
 def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
     if not path.is_file():
         tally.add("images have no annotation and are taken for empty", path.name)
-        return image, (0, 0), [], [], []
+        return _Row(image=image, size=(0, 0), labels=[], boxes=[], difficult=[])
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _decoded(path.read_bytes())
         if "<!ENTITY" in text or "<!DOCTYPE" in text:
             raise UserError(f"{path}: XML with its own entities is not read")
         tree = ElementTree.fromstring(text)
-        size = int(tree.findtext("size/height", "0")), int(tree.findtext("size/width", "0"))
-        labels, boxes, difficult = [], [], []
+        if tree.tag != "annotation":
+            raise ValueError(f"its first element is {tree.tag[:40]!r}, not annotation")
+        size = _whole(tree.findtext("size/height")), _whole(tree.findtext("size/width"))
+        row = _Row(image=image, size=size, labels=[], boxes=[], difficult=[])
         for each in tree.iter("object"):
-            corners = [float(each.findtext(f"bndbox/{k}", "nan")) for k in _CORNERS]
+            corners = [float(each.findtext(f"bndbox/{k}") or "nan") for k in _CORNERS]
             if corners[0] >= corners[2] or corners[1] >= corners[3]:
                 tally.add("boxes left out that have no area", path.name)
                 continue
-            labels.append((each.findtext("name") or "").strip())
-            boxes.append([corners[0] - 1, corners[1] - 1, corners[2], corners[3]])
-            difficult.append(each.findtext("difficult", "0").strip() == "1")
-    except (ElementTree.ParseError, ValueError, UnicodeDecodeError, OSError) as error:
+            name = (each.findtext("name") or "").strip()
+            if not name:
+                raise ValueError("an object has no name")
+            row.labels.append(name)
+            row.boxes.append([corners[0] - 1, corners[1] - 1, corners[2], corners[3]])
+            row.difficult.append((each.findtext("difficult") or "").strip().lower() in _YES)
+    except UserError:
+        raise
+    except (ElementTree.ParseError, ValueError, LookupError, OverflowError, OSError) as error:
         raise UserError(f"{path}: not an annotation in VOC's XML ({error})") from None
-    return image, size, labels, boxes, difficult
+    return row
 
 
+def _decoded(data: bytes) -> str:
+    """XML as text by its byte order mark, else by its declaration: expat takes few encodings."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding)
+    declared = re.match(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([\w.:-]+)["']""", data)
+    encoding = declared[1].decode("ascii", "replace") if declared else "utf-8"
+    return data.decode(encoding)
+
+
+def _whole(text: str | None) -> int:
+    """A number of pixels; 0 where none is stated."""
+    number = float(text) if text and text.strip() else 0.0
+    return int(number) if 0 < number < 1e9 else 0
+
+
+_MARKS = (  # how a file begins → its encoding
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    *((b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32")),
+    *((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")),
+    *((b"<\x00?\x00", "utf-16-le"), (b"\x00<\x00?", "utf-16-be")),
+)
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")  # the first pixel is 1, the last is inside
+_YES = ("1", "true", "yes")
+_LISTS = ("classes.txt", "labels.txt", "labelmap.txt", "class_names.txt", "predefined_classes.txt")
 
 
 def _scene(home: Path, row: _Row, classes: tuple[str, ...], tally: Tally) -> Scene:
-    image, size, labels, boxes, difficult = row
-    name = str(image.relative_to(home))
-    if 0 in size:
-        size = image_size(image)
+    name = str(row.image.relative_to(home))
+    size = row.size if 0 not in row.size else image_size(row.image)
     objects = no_objects()
-    if labels:
-        corners = np.array(boxes, np.float64)
+    if row.labels:
+        corners = np.array(row.boxes, np.float64)
+        with np.errstate(all="ignore"):
+            areas = (corners[:, 2:] - corners[:, :2]).prod(axis=1)
         objects = Objects(
             boxes=corners,
-            labels=np.array([classes.index(label) for label in labels], np.int64),
-            ignored=np.array(difficult, bool),
-            areas=(corners[:, 2:] - corners[:, :2]).prod(axis=1),
+            labels=np.array([classes.index(label) for label in row.labels], np.int64),
+            ignored=np.array(row.difficult, bool),
+            areas=areas,
         )
         objects = sound(objects, size, name, tally)
-    return Scene(name=name, image=image, objects=objects, size=size)
+    return Scene(name=name, image=row.image, objects=objects, size=size)
 
 
 def image_size(path: Path) -> tuple[int, int]:

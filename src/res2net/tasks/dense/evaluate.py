@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from res2net.config import run_of
+from res2net.data.scene import Scenes
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.source import parse_source
@@ -57,8 +58,7 @@ def evaluate(
         parse_source(data), SceneOptions(marks=task.marks, val_fraction=val_fraction, seed=seed)
     )
     if images.classes != card.classes:
-        strange = sorted(set(images.classes) ^ set(card.classes)) or ["another order"]
-        raise UserError(f"{data}: classes differ from those of {target}: {', '.join(strange[:5])}")
+        images = in_order(task, images, card.classes, f"{data}: classes differ from {target}'s")
     part, words = measured_part(images, split, data)
     say(f"measuring {words}: {len(part)} images")
     scores = task.measure(
@@ -76,3 +76,18 @@ def evaluate(
     with alone_in(folder, "--out"):
         write_scores(folder, scores)
     return scores, folder
+
+
+def in_order(task: DenseTask, images: Scenes, classes: tuple[str, ...], fault: str) -> Scenes:
+    """Objects numbered by the names of a network's classes; maps have their own numbers.
+
+    Raises:
+        UserError: classes that the network does not have; the message begins with ``fault``.
+    """
+    if task.marks in ("classes", "salient"):
+        strange = sorted(set(images.classes) ^ set(classes)) or ["another order"]
+        raise UserError(f"{fault}: {', '.join(strange[:5])}")
+    try:
+        return images.in_order_of(classes)
+    except ValueError as error:
+        raise UserError(f"{fault}: it has no {error}") from None

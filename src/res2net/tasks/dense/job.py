@@ -13,6 +13,7 @@ from res2net import machine
 from res2net.config import RunConfig
 from res2net.data.loader import default_workers
 from res2net.data.scene import Scenes
+from res2net.data.scenes.checks import check_objects
 from res2net.data.scenes.loader import make_scene_loader
 from res2net.data.scenes.maps import check_maps
 from res2net.data.scenes.options import SceneOptions
@@ -37,8 +38,9 @@ def build_job(
     batch = machine.share_of_batch(config.train.batch, together)
     if config.train.class_weights != "none" or config.train.label_smoothing:
         raise UserError("--train.class_weights and --train.label_smoothing are for --task classify")
+    source = parse_source(config.data)
     images = read_scenes(
-        parse_source(config.data),
+        source,
         SceneOptions(marks=task.marks, val_fraction=config.input.val_fraction, seed=config.seed),
     )
     if not images.train:
@@ -47,6 +49,8 @@ def build_job(
         )
     if not images.val:
         raise UserError(f"{config.data}: no images to validate on; add a val part")
+    if source.path is not None:  # generated scenes hold every class
+        check_objects(config.data, images, task.marks)
     check_maps(config.data, images, task.marks, skip_bad=config.input.skip_bad)
     card = describe(task, config, images)
     torch.manual_seed(config.seed)  # the weights

@@ -19,5 +19,10 @@ def write_table(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]
     write_text(path, text.getvalue())
 
 
+def percent(value: float | None) -> str:
+    """A figure for people; None is the figure of objects that are not there."""
+    return "none there" if value is None else f"{value:.2f} %"
+
+
 def _shown(value: object) -> object:
     return f"{value:.4f}" if isinstance(value, float) else "" if value is None else value

@@ -19,7 +19,7 @@ from res2net.metrics.voc import VocScores, voc_scores
 from res2net.models.card import ModelCard
 from res2net.tasks.dense.network import Deployed, ready
 from res2net.tasks.dense.samples import each_sample
-from res2net.tasks.dense.tables import write_table
+from res2net.tasks.dense.tables import percent, write_table
 from res2net.tasks.dense.task import Track
 from res2net.tasks.detect.inference import SURE, detect
 from res2net.tasks.detect.pictures import Seen, draw_scores, draw_sheet
@@ -60,7 +60,7 @@ class DetectScores:
     def headline(self) -> str:
         of = "masks" if self.main.kind == "segm" else "boxes"
         stats = self.main.stats
-        return f"AP {_percent(stats['ap'])}, AP50 {_percent(stats['ap50'])} of {of}"
+        return f"AP {percent(stats['ap'])}, AP50 {percent(stats['ap50'])} of {of}"
 
     def summary(self) -> dict[str, float]:
         """In percent; figures of masks begin with ``mask_``."""
@@ -80,14 +80,14 @@ class DetectScores:
         rows = [("images measured", f"{self.images:,}")]
         for kind, scores in self.kinds.items():
             of = "masks: " if kind == "segm" else "boxes: " if len(self.kinds) > 1 else ""
-            rows += [(f"{of}{_NAMES[name]}", _percent(v)) for name, v in scores.stats.items()]
+            rows += [(f"{of}{_NAMES[name]}", percent(v)) for name, v in scores.stats.items()]
         if self.voc is not None:
-            rows.append(("VOC07's AP50 (11 points)", _percent(self.voc.map_eleven_points)))
-            rows.append(("VOC's AP50 (area)", _percent(self.voc.map_area)))
+            rows.append(("VOC07's AP50 (11 points)", percent(self.voc.map_eleven_points)))
+            rows.append(("VOC's AP50 (area)", percent(self.voc.map_area)))
         for name, value, count in zip(
             self.classes, self.main.per_class, self.main.objects, strict=True
         ):
-            rows.append((f"AP of {name} ({count:,})", _percent(value)))
+            rows.append((f"AP of {name} ({count:,})", percent(value)))
         return rows
 
     def write(self, folder: Path) -> tuple[str, ...]:
@@ -145,6 +145,8 @@ def measure(
         objects = part[index].objects
         if len(seen) < SHOWN and objects is not None:
             seen.append((image, objects, found[-1], part[index].name))
+    if limit is None:
+        check_measurable(scenes)
     return DetectScores(
         kinds=scores_of(scenes, found, card.classes, masks=marks == "masks"),
         voc=voc_scores(scenes, found, card.classes) if images.voc_metric else None,
@@ -154,19 +156,23 @@ def measure(
     )
 
 
+def check_measurable(scenes: Sequence[Scene]) -> None:
+    """Refuse images in which nothing is asked for: no figure of theirs means anything.
+
+    Raises:
+        UserError: no object is annotated that is neither a crowd nor difficult.
+    """
+    objects = [each.objects for each in scenes if each.objects is not None]
+    if not any(each.learnable().any() for each in objects):
+        raise UserError(
+            f"nothing was measured: the {len(scenes)} images have no object that counts "
+            f"({sum(map(len, objects))} annotated, all of them crowds or difficult)"
+        )
+
+
 def scores_of(
     scenes: Sequence[Scene], found: Sequence[Detections], classes: Sequence[str], *, masks: bool
 ) -> dict[Kind, CocoScores]:
-    """COCO's figures of boxes and, where asked for, of masks.
-
-    Raises:
-        UserError: nothing to measure.
-    """
-    if not any(len(scene.objects or ()) for scene in scenes):
-        raise UserError("nothing was measured: no object is marked in these images")
+    """COCO's figures of boxes and, where asked for, of masks; None where nothing is annotated."""
     kinds: tuple[Kind, ...] = ("bbox", "segm") if masks else ("bbox",)
     return {kind: coco_scores(scenes, found, classes, kind=kind) for kind in kinds}
-
-
-def _percent(value: float | None) -> str:
-    return "none there" if value is None else f"{value:.2f} %"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.models.detection import FasterRCNN
 
 from res2net import machine
@@ -28,9 +30,39 @@ def detect(model: FasterRCNN | Deployed, image: Tensor, *, precision: str = "aut
     if isinstance(model, Deployed):
         return as_detections(detect_deployed(model, image))
     weight = next(model.parameters())
+    pixels = padded(image, model)
     with machine.autocast(weight.device, precision):
-        (found,) = model([image.to(weight.device, weight.dtype) / 255])
-    return as_detections(found)
+        (found,) = model([pixels.to(weight.device, weight.dtype) / 255])
+    return as_detections(within(found, image.shape[-2:]))
+
+
+def padded(pixels: Tensor, model: FasterRCNN) -> Tensor:
+    """An image (3, H, W), or its masks, with zeros below or beside it where it is a strip.
+
+    The network shrinks an image until its long side fits: 2000 x 8 pixels would become none.
+    """
+    height, width = pixels.shape[-2:]
+    shrink = min(
+        model.transform.min_size[-1] / min(height, width),
+        model.transform.max_size / max(height, width),
+    )
+    least = math.floor(1 / shrink) + 1  # pixels that become one
+    if min(height, width) >= least:
+        return pixels
+    return F.pad(pixels, (0, max(0, least - width), 0, max(0, least - height)))
+
+
+def within(found: dict[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
+    """The detections in an image of (height, width), without those in what was padded."""
+    height, width = size
+    boxes = found["boxes"].clone()
+    boxes[:, 0::2] = boxes[:, 0::2].clamp(max=width)
+    boxes[:, 1::2] = boxes[:, 1::2].clamp(max=height)
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    kept = {name: value[inside] for name, value in {**found, "boxes": boxes}.items()}
+    if "masks" in kept:
+        kept["masks"] = kept["masks"][..., :height, :width]
+    return kept
 
 
 def as_detections(found: Mapping[str, Tensor]) -> Detections:

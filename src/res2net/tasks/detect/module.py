@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,7 +15,7 @@ from res2net.metrics.detections import Detections
 from res2net.models.card import ModelCard
 from res2net.tasks.dense.together import gathered
 from res2net.tasks.detect.evaluation import scores_of
-from res2net.tasks.detect.inference import as_detections
+from res2net.tasks.detect.inference import as_detections, padded, within
 from res2net.tasks.finite import stop_unless_finite
 
 
@@ -52,8 +53,8 @@ class DetectorModule(pl.LightningModule):
 
     def validation_step(self, batch: list[Sample], batch_idx: int) -> None:  # noqa: ARG002
         outputs = self.model([self.prepare(image) for image, _, _ in batch])
-        for (_, _, index), found in zip(batch, outputs, strict=True):
-            self.found[index] = as_detections(found)
+        for (image, _, index), found in zip(batch, outputs, strict=True):
+            self.found[index] = as_detections(within(found, image.shape[-2:]))
 
     def on_validation_epoch_end(self) -> None:
         found = gathered(self.found)
@@ -62,18 +63,23 @@ class DetectorModule(pl.LightningModule):
         scores = scores_of(scenes, list(found.values()), self.images.classes, masks=self.masks)
         stats = list(scores.values())[-1].stats
         for name in ("ap", "ap50"):
-            self.log(f"val/{name}_error", 100 - (stats[name] or 0.0), prog_bar=name == "ap")
+            value = stats[name]  # None where the images measured hold no object
+            error = math.nan if value is None else 100 - value
+            self.log(f"val/{name}_error", error, prog_bar=name == "ap")
 
     def configure_optimizers(self) -> Any:
         return self.optimiser(self)
 
     def prepare(self, image: Tensor) -> Tensor:
         """uint8 (3, H, W) to what the network takes: 0..1; it resizes and normalises itself."""
-        return image.as_subclass(Tensor).to(next(self.model.parameters()).dtype) / 255
+        pixels = padded(image.as_subclass(Tensor), self.model)
+        return pixels.to(next(self.model.parameters()).dtype) / 255
 
     def target(self, marks: dict[str, Any]) -> dict[str, Tensor]:
         """Marks as torchvision takes them: classes from 1, without crowds and difficult ones."""
         wanted = ~marks["ignored"]
         names = ("boxes", "masks") if self.masks else ("boxes",)
         chosen = {name: marks[name].as_subclass(Tensor)[wanted] for name in names}
+        if self.masks:
+            chosen["masks"] = padded(chosen["masks"], self.model)
         return {**chosen, "labels": marks["labels"][wanted] + 1}

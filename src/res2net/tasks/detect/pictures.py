@@ -15,6 +15,7 @@ from res2net.metrics.coco import CocoScores
 from res2net.metrics.detections import Detections
 from res2net.metrics.sizes import SIZES
 from res2net.tasks.dense import pictures
+from res2net.tasks.dense.tables import percent
 
 Seen = tuple[Tensor, Objects, Detections, str]  # image, truth, what was found, name
 
@@ -79,7 +80,7 @@ def draw_scores(scores: CocoScores, names: Sequence[str], title: str, path: Path
     pictures.draw_bars(
         path,
         title,
-        f"AP {scores.stats['ap'] or 0:.1f} %, AP50 {scores.stats['ap50'] or 0:.1f} % of "
+        f"AP {percent(scores.stats['ap'])}, AP50 {percent(scores.stats['ap50'])} of "
         f"{counted(sum(scores.objects), 'object')} of {counted(len(known), 'kind')}",
         pictures.Bars(title="By class", label="AP, %", values=known),
         by_size,

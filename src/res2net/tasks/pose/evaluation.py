@@ -21,7 +21,7 @@ from res2net.metrics.sizes import SIZES, size_index
 from res2net.models.card import ModelCard
 from res2net.tasks.dense.network import Deployed, ready
 from res2net.tasks.dense.samples import each_sample
-from res2net.tasks.dense.tables import write_table
+from res2net.tasks.dense.tables import percent, write_table
 from res2net.tasks.dense.task import Track
 from res2net.tasks.pose.boxes import Boxes
 from res2net.tasks.pose.inference import poses_of, skeleton_of
@@ -55,7 +55,7 @@ class PoseScores:
 
     @property
     def headline(self) -> str:
-        return f"AP {_percent(self.scores.stats['ap'])} of key-points, {self.boxes}"
+        return f"AP {percent(self.scores.stats['ap'])} of key-points, {self.boxes}"
 
     def summary(self) -> dict[str, float]:
         """In percent."""
@@ -65,7 +65,7 @@ class PoseScores:
     def table(self) -> list[tuple[str, str]]:
         """(what, figure) for people."""
         rows = [("images measured", f"{self.images:,}"), ("boxes", self.boxes)]
-        rows += [(_NAMES[name], _percent(value)) for name, value in self.scores.stats.items()]
+        rows += [(_NAMES[name], percent(value)) for name, value in self.scores.stats.items()]
         for size, (value, count) in self.near.items():
             rows.append((f"mean OKS of {size} objects ({count:,})", f"{value:.2f} %"))
         return rows
@@ -124,7 +124,7 @@ def measure(
         scenes.append(scene)
         if len(seen) < SHOWN and len(scene.objects):
             seen.append((image, scene.objects, found[-1], scene.name))
-    if not any(len(marked(scene)) for scene in scenes):
+    if limit is None and not any(len(marked(scene)) for scene in scenes):
         raise UserError("nothing was measured: no key-point is marked in these images")
     return PoseScores(
         scores=coco_scores(scenes, found, images.classes, kind="keypoints", sigmas=skeleton.sigmas),
@@ -162,14 +162,8 @@ def marked(scene: Scene) -> Detections:
     """The marked boxes of the objects that have key-points, as if a detector were sure of them."""
     objects = scene.objects
     assert objects is not None
-    usable = np.zeros(len(objects), bool)
-    if objects.keypoints is not None:
-        usable = ~objects.ignored & (objects.keypoints[:, :, 2] > 0).any(axis=1)
+    usable = objects.learnable() & (objects.keypoints is not None)
     count = int(usable.sum())
     return Detections(
         boxes=objects.boxes[usable], scores=np.ones(count), labels=objects.labels[usable]
     )
-
-
-def _percent(value: float | None) -> str:
-    return "none there" if value is None else f"{value:.2f} %"

@@ -46,7 +46,8 @@ def poses_of(
 
     Args:
         places: boxes with classes and scores; 1 where they were marked by hand.
-        turned: also see each object in a mirror (the flip test, maps moved by one cell).
+        turned: also see each object in a mirror (the flip test, maps moved by one cell), where
+            the skeleton has partners.
     """
     net = in_use(model, preprocess, precision)
     size = input_size(preprocess.size)
@@ -58,7 +59,7 @@ def poses_of(
         seen = torch.from_numpy(np.stack([frame.cut(pixels, size) for frame in group]))
         seen = seen.permute(0, 3, 1, 2)
         heat = net(seen)
-        if turned:
+        if turned and skeleton.swaps:
             mirror = net(seen.flip(-1)).flip(-1)[:, skeleton.mirrored()]
             mirror[..., 1:] = mirror[..., :-1].clone()
             heat = (heat + mirror) / 2

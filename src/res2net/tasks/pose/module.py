@@ -5,6 +5,7 @@ Legend: B batch · K key-points · S_h, S_w the network's input · h, w its heat
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,8 @@ class PoseModule(pl.LightningModule):
         scores = coco_scores(
             scenes, poses, self.images.classes, kind="keypoints", sigmas=self.images.skeleton.sigmas
         )
-        self.log("val/ap_error", 100 - (scores.stats["ap"] or 0.0), prog_bar=True)
+        value = scores.stats["ap"]  # None where COCO leaves all objects out: small ones
+        self.log("val/ap_error", math.nan if value is None else 100 - value, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         return self.optimiser(self)

@@ -13,6 +13,7 @@ from res2net.drawing.canvas import counted
 from res2net.metrics.coco import CocoScores
 from res2net.metrics.detections import Detections
 from res2net.tasks.dense import pictures
+from res2net.tasks.dense.tables import percent
 from res2net.tasks.pose.inference import SURE, draw_poses
 
 
@@ -52,7 +53,7 @@ def draw_scores(
     pictures.draw_bars(
         path,
         "Scores of key-points",
-        f"AP {scores.stats['ap'] or 0:.1f} % of {counted(sum(scores.objects), 'object')}, {boxes}",
+        f"AP {percent(scores.stats['ap'])} of {counted(sum(scores.objects), 'object')}, {boxes}",
         pictures.Bars(
             title="Precision and recall",
             label="%",

@@ -64,9 +64,8 @@ def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
     """
     assert images.skeleton is not None
     size, skip = card.preprocess.size, config.input.skip_bad
-    train = CropDataset(
-        images.train, images.skeleton, size, hflip=config.augment.hflip, skip_bad=skip
-    )
+    hflip = config.augment.hflip if images.skeleton.swaps else 0.0  # left would be taught as right
+    train = CropDataset(images.train, images.skeleton, size, hflip=hflip, skip_bad=skip)
     val = CropDataset(images.val, images.skeleton, size, skip_bad=skip)
     for name, crops in (("training", train), ("validation", val)):
         if not len(crops):

@@ -1,0 +1,150 @@
+"""The key-points of a data set: names, mirror partners, spreads (sigmas), lines to draw."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from res2net.data.scene import COCO_PERSON, Skeleton
+from res2net.data.scenes.checks import Tally
+from res2net.errors import UserError
+
+SPREAD = 0.05  # sigma of a key-point for which the data state none
+_WORDS = {"left": "left", "right": "right"}
+_LETTERS = {"l": "left", "r": "right", "lt": "left", "rt": "right"}
+_TOKENS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
+
+_Reading = tuple[tuple[str, ...], str]  # the name with a mark in place of its side, the side
+
+
+def make_skeleton(
+    file: Path,
+    names: Sequence[object],
+    tally: Tally,
+    *,
+    bones: object = None,
+    sigmas: object = None,
+    swaps: Sequence[tuple[int, int]] | None = None,
+) -> Skeleton:
+    """The skeleton of key-points with these names; COCO's person where the names are COCO's.
+
+    Args:
+        file: what the data come from, for messages.
+        bones: pairs of key-points, numbered from 1, as a file has them.
+        sigmas: (K,) spreads, as a file has them; None where it states none.
+        swaps: mirror partners; None finds them by the names.
+
+    Raises:
+        UserError: names that are not K different words, or spreads that are not K numbers.
+    """
+    words = tuple(str(name).strip() for name in names if _is_name(name))
+    twice = [name for name, count in Counter(words).items() if count > 1]
+    if len(words) < len(names) or twice or not all(map(str.isprintable, words)) or "" in words:
+        what = f"{twice[0]!r} twice" if twice else "one that is no name"
+        raise UserError(f"{file}: its list of key-points has {what}; give each its own name")
+    lines = _bones(bones, len(words), file, tally)
+    spreads = _spreads(sigmas, len(words), file)
+    if [_plain(name) for name in words] == [_plain(name) for name in COCO_PERSON.names]:
+        return replace(COCO_PERSON, names=words, sigmas=spreads or COCO_PERSON.sigmas)
+    if spreads is None:
+        fault = f"key-points without a spread (sigma) of their own: OKS takes {SPREAD} for each"
+        tally.add(fault, file.name, len(words))
+        spreads = (SPREAD,) * len(words)
+    if swaps is None:
+        swaps, lone = partners(words)
+        if lone:
+            tally.add("key-points of one side have no partner on the other", lone[0], len(lone))
+            swaps = ()
+        if not swaps:
+            tally.add("key-points without left and right: no mirror images", file.name, len(words))
+    return Skeleton(names=words, swaps=tuple(swaps), bones=lines, sigmas=spreads)
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    """Names of key-points that have none."""
+    return tuple(f"point {k}" for k in range(1, count + 1))
+
+
+def partners(names: Sequence[str]) -> tuple[tuple[tuple[int, int], ...], list[str]]:
+    """(left, right) indices of names that differ in their side alone, and sides without a partner.
+
+    A side is left or right in any case, or a letter apart (``L_eye``, ``eye_r``, ``eyeL``); written
+    into the word (``lefteye``, ``lshoulder``) it counts where the partner is there.
+    """
+    pairs: dict[int, int] = {}
+    for reading in (_by_word, _by_letter, _by_part):
+        paired = {*pairs, *pairs.values()}
+        seen: dict[_Reading, list[int]] = {}
+        for i, name in enumerate(names):
+            for each in reading(name) if i not in paired else ():
+                seen.setdefault(each, []).append(i)
+        for (rest, side), own in seen.items():
+            others = seen.get((rest, "right"), [])
+            if side == "left" and len(own) == len(others) == 1:
+                pairs[own[0]] = others[0]
+    paired = {*pairs, *pairs.values()}
+    lone = [name for i, name in enumerate(names) if i not in paired and _by_word(name)]
+    return tuple(sorted(pairs.items())), lone
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) or (type(name) is int and abs(name) < 1e9)
+
+
+def _tokens(name: str) -> list[str]:
+    return [token.lower() for token in _TOKENS.findall(name)]
+
+
+def _plain(name: str) -> str:
+    return "".join(_tokens(name))
+
+
+def _at(tokens: list[str], sides: dict[str, str]) -> list[_Reading]:
+    return [
+        ((*tokens[:i], "*", *tokens[i + 1 :]), sides[token])
+        for i, token in enumerate(tokens)
+        if token in sides
+    ]
+
+
+def _by_word(name: str) -> list[_Reading]:
+    return _at(_tokens(name), _WORDS)
+
+
+def _by_letter(name: str) -> list[_Reading]:
+    return _at(_tokens(name), _LETTERS)
+
+
+def _by_part(name: str) -> list[_Reading]:
+    """A side at either end of the whole name."""
+    plain = _plain(name)
+    found: list[_Reading] = []
+    for side, word in ((s, w) for s in _WORDS for w in (s, s[0])):
+        if plain.startswith(word):
+            found.append((("*", plain[len(word) :]), side))
+        if plain.endswith(word):
+            found.append(((plain[: -len(word)], "*"), side))
+    return found
+
+
+def _bones(content: object, count: int, file: Path, tally: Tally) -> tuple[tuple[int, int], ...]:
+    rows = content if isinstance(content, list) else []
+    good = [row for row in rows if isinstance(row, list) and len(row) == 2]
+    good = [row for row in good if all(type(k) is int and 1 <= k <= count for k in row)]
+    tally.add(
+        "lines of the skeleton left out: no such key-points", file.name, len(rows) - len(good)
+    )
+    return tuple((a - 1, b - 1) for a, b in good)
+
+
+def _spreads(content: object, count: int, file: Path) -> tuple[float, ...] | None:
+    if content is None:
+        return None
+    rows = content if isinstance(content, list) else []
+    found = [each for each in rows if isinstance(each, int | float) and 0 < each < 1e6]
+    if len(found) != count or len(rows) != count:
+        raise UserError(f"{file}: sigmas must be {count} numbers above 0, one a key-point")
+    return tuple(map(float, found))

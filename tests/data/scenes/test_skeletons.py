@@ -1,0 +1,85 @@
+"""Mirror partners by the names of key-points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from res2net.data.scenes.checks import Tally
+from res2net.data.scenes.skeletons import make_skeleton, partners
+from res2net.errors import UserError
+
+FILE = Path("points.json")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("left_eye", "right_eye"),
+        ("LEFT_EYE", "RIGHT_EYE"),
+        ("Left Eye", "Right Eye"),
+        ("LeftEye", "RightEye"),
+        ("leftEye", "rightEye"),
+        ("eye_left", "eye_right"),
+        ("EyeLeft", "EyeRight"),
+        ("eye-left", "eye-right"),
+        ("lefteye", "righteye"),
+        ("eyeleft", "eyeright"),
+        ("L_Eye", "R_Eye"),
+        ("l.eye", "r.eye"),
+        ("LEye", "REye"),
+        ("eye_l", "eye_r"),
+        ("eyeL", "eyeR"),
+        ("leye", "reye"),
+        ("front_left_paw", "front_right_paw"),
+        ("Lt eye", "Rt eye"),
+        ("eye (left)", "eye (right)"),
+        ("L1", "R1"),
+        ("left", "right"),
+    ],
+)
+def test_partners_in_every_spelling(names: tuple[str, str]) -> None:
+    assert partners(("nose", *names)) == (((1, 2),), [])
+    assert partners((names[1], "nose", names[0])) == (((2, 0),), [])
+
+
+def test_alike_names_keep_to_their_own_partner() -> None:
+    names = ("L_F_Paw", "L_B_Paw", "R_B_Paw", "R_F_Paw", "left_paw", "right_paw")
+    assert partners(names)[0] == ((0, 3), (1, 2), (4, 5))
+
+
+@pytest.mark.parametrize(
+    "names", [("lip", "rib"), ("thumb1", "thumb2"), ("ear", "tail"), ("bright",)]
+)
+def test_names_without_sides_have_no_partners(names: tuple[str, ...]) -> None:
+    assert partners(names) == ((), [])
+
+
+def test_a_side_alone_turns_mirrors_off() -> None:
+    tally = Tally()
+    skeleton = make_skeleton(FILE, ("left_eye", "right_eye", "left_ear"), tally)
+    assert skeleton.swaps == ()
+    assert "key-points of one side have no partner on the other" in tally.faults
+    assert "key-points without left and right: no mirror images" in tally.faults
+
+
+def test_lines_to_key_points_that_are_not_there_are_counted() -> None:
+    tally = Tally()
+    bones = [[1, 2], [0, 1], [2, 9], ["a", 1], [1], None, [True, 2]]
+    assert make_skeleton(FILE, ("l_a", "r_a"), tally, bones=bones).bones == ((0, 1),)
+    assert tally.faults["lines of the skeleton left out: no such key-points"] == (6, FILE.name)
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "a"), ("a", ""), ("a", None), ("a", "b\x07"), ("a", ["b"])]
+)
+def test_names_that_are_none_are_told(names: tuple[object, ...]) -> None:
+    with pytest.raises(UserError, match=r"points\.json: its list of key-points has"):
+        make_skeleton(FILE, names, Tally())
+
+
+@pytest.mark.parametrize("sigmas", [[0.1], [0.1, 0], [0.1, "x"], 0.1, [float("nan"), 1], [1, 1e9]])
+def test_spreads_that_are_none_are_told(sigmas: object) -> None:
+    with pytest.raises(UserError, match="sigmas must be 2 numbers above 0"):
+        make_skeleton(FILE, ("a", "b"), Tally(), sigmas=sigmas)

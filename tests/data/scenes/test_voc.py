@@ -1,0 +1,196 @@
+"""VOC's XML as other tools write it: read right, or told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from res2net.data.scenes.voc import CLASSES
+from res2net.data.source import parse_source
+
+Reads = Made = Callable[..., Any]
+CAT = ("cat", (11, 11, 40, 40))
+BOX = [10, 10, 40, 40]
+
+
+@pytest.fixture
+def devkit(tmp_path: Path, draw: Made) -> Made:
+    """``devkit({"a": text}, train="a")``: images, annotations and lists."""
+
+    def write(texts: dict[str, str | bytes], **lists: str) -> Path:
+        home = tmp_path / "VOC"
+        for folder in ("Annotations", "ImageSets/Main"):
+            (home / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            draw(home / "JPEGImages" / f"{name}.jpg")
+            data = text if isinstance(text, bytes) else text.encode()
+            (home / "Annotations" / f"{name}.xml").write_bytes(data)
+        for name, text in lists.items():
+            (home / "ImageSets" / "Main" / f"{name}.txt").write_text(text)
+        return home
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared"),
+    [("gbk", "gbk"), ("utf-8", "utf-8"), ("utf-16", "utf-16"), ("big5", "Big5"), ("utf-8", None),
+     ("utf-8-sig", None), ("shift_jis", "Shift_JIS"), ("utf-16-le", "UTF-16LE")],
+)  # fmt: skip
+def test_the_encoding_of_the_file_counts(
+    devkit: Made, reads: Reads, xml: Made, encoding: str, declared: str | None
+) -> None:
+    head = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
+    text = xml(("日本", (1, 1, 9, 9)), head=head).encode(encoding)
+    assert reads("voc", devkit({"a": text, "b": text}, train="a", val="b")).classes == ("日本",)
+
+
+def test_a_single_byte_encoding(devkit: Made, reads: Reads, xml: Made) -> None:
+    head = "<?xml version='1.0' encoding='latin-1'?>\n"
+    text = xml(("Bär", (1, 1, 9, 9)), head=head).encode("latin-1")
+    assert reads("voc", devkit({"a": text, "b": text}, train="a", val="b")).classes == ("Bär",)
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "klingon", "hex", "utf-16"])
+def test_bytes_of_another_encoding_are_told(devkit: Made, told: Made, encoding: str) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?><annotation>\xff</annotation>'
+    home = devkit({"a": text.encode("latin-1")}, train="a", val="a")
+    assert "a.xml: not an annotation in VOC's XML" in told("voc", home)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["my cat (0)", "my cat (0).jpg", "my cat (0).JPG", "JPEGImages/my cat (0).jpg",
+     "C:\\me\\my cat (0).jpg", "\ufeffmy cat (0)"],
+)  # fmt: skip
+def test_lists_name_images_in_many_ways(
+    devkit: Made, reads: Reads, xml: Made, boxes: Made, line: str
+) -> None:
+    texts = {"my cat (0)": xml(CAT), "my": xml()}
+    data = reads("voc", devkit(texts, train=line, val="my -1\n"))
+    assert boxes(data.train) == [[(CLASSES.index("cat"), BOX)]]
+    assert [each.name for each in data.val] == ["JPEGImages/my.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("lists", "parts"),
+    [
+        ({"trainval": "ab", "test": "c"}, ("ab", "c", "", "test")),  # VOC07's protocol
+        ({"trainval": "a", "test": "c", "train": "a", "val": "b"}, ("a", "c", "", "test")),
+        ({"train": "a", "val": "b", "test": "c"}, ("a", "b", "c", "given")),
+        ({"trainval": "abcde"}, (4, 1, 0, "train")),
+        ({"train": "abcd", "test": "e"}, (3, 1, 1, "train")),
+        ({"val": "b"}, ("", "b", "", "given")),
+    ],
+)
+def test_lists_make_the_parts(
+    devkit: Made, reads: Reads, xml: Made, lists: dict[str, str], parts: Any
+) -> None:
+    texts = dict.fromkeys("abcde", xml(CAT))
+    lists = {name: "\n".join(text) for name, text in lists.items()}
+    data = reads("voc", devkit(texts, **lists))
+    found = ["".join(Path(e.name).stem for e in p) for p in (data.train, data.val, data.test)]
+    if isinstance(parts[0], int):
+        assert len(set("".join(found))) == 5
+        assert (*map(len, found), data.validation) == parts
+    else:
+        assert (*found, data.validation) == parts
+
+
+def test_no_lists_are_told_and_an_empty_one_holds_nothing_out(
+    devkit: Made, told: Made, reads: Reads, xml: Made
+) -> None:
+    home = devkit({"a": xml(CAT)})
+    assert "no train.txt, val.txt or trainval.txt" in told("voc", home)
+    devkit({}, train="a", val="b")
+    with pytest.warns(UserWarning, match="1 listed images are not there; the first: JPEGImages/b"):
+        assert reads("voc", home).val == ()
+
+
+@pytest.mark.parametrize("folders", [("", ""), ("train", "valid"), ("train", "val")])
+@pytest.mark.parametrize("below", ["", "Annotations"])
+def test_xml_beside_the_images(
+    tmp_path: Path, reads: Reads, draw: Made, xml: Made, boxes: Made, folders: Any, below: str
+) -> None:
+    for number, folder in enumerate(folders * 2):
+        draw(tmp_path / folder / f"{number}.jpg")
+        (tmp_path / folder / below).mkdir(exist_ok=True)
+        (tmp_path / folder / below / f"{number}.xml").write_text(xml(("my cat", CAT[1])))
+    assert parse_source(str(tmp_path)).format == "voc"
+    data = reads("voc", tmp_path)
+    assert data.classes == ("my cat",)
+    assert (len(data.train), len(data.val)) == ((2, 2) if folders[0] else (3, 1))
+    assert boxes((*data.train, *data.val)) == [[(0, BOX)]] * 4
+
+
+def test_images_beside_no_xml_are_counted(
+    tmp_path: Path, reads: Reads, draw: Made, xml: Made
+) -> None:
+    for name in "abc":
+        draw(tmp_path / f"{name}.jpg")
+    (tmp_path / "a.xml").write_text(xml(CAT))
+    with pytest.warns(UserWarning, match="2 images have no annotation and are taken for empty"):
+        assert reads("voc", tmp_path).classes == ("cat",)
+
+
+def test_a_list_of_classes_beside_the_data(
+    devkit: Made, reads: Reads, told: Made, xml: Made
+) -> None:
+    home = devkit({"a": xml(CAT), "b": xml(CAT)}, train="a", val="b")
+    (home / "labelmap.txt").write_text(
+        "# label:color\nbackground:0,0,0::\ndog:1,1,1::\ncat:2,2,2::\n"
+    )
+    assert reads("voc", home).classes == ("dog", "cat")
+    (home / "labelmap.txt").write_text("dog\n")
+    assert "labelmap.txt: lacks classes that are annotated: cat" in told("voc", home)
+    (home / "labelmap.txt").write_text("cat\ncat\n")
+    assert "labelmap.txt: names 1 classes twice" in told("voc", home)
+
+
+@pytest.mark.parametrize("value", ["1", " 1 ", "true", "True"])
+def test_difficult_objects_are_ignored_but_no_crowds(
+    devkit: Made, reads: Reads, xml: Made, value: str
+) -> None:
+    text = xml(CAT).replace("<bndbox>", f"<difficult>{value}</difficult><bndbox>")
+    objects = reads("voc", devkit({"a": text, "b": text}, train="a", val="b")).val[0].objects
+    assert objects.ignored.tolist() == [True]
+    assert objects.crowds is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<annotation><object><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax>"
+        "</bndbox></object></annotation>",
+        "<annotation><size><width>abc</width></size></annotation>",
+        "<kml/>",
+        "<annotation>",
+        "",
+        "<annotation><object><name>cat</name><bndbox><xmin>one</xmin></bndbox></object></annotation>",
+        '<!DOCTYPE annotation [<!ENTITY a "b">]><annotation>&a;</annotation>',
+        '<!DOCTYPE annotation SYSTEM "http://host/x.dtd"><annotation/>',
+    ],
+)  # fmt: skip
+def test_what_is_no_annotation_is_told(devkit: Made, told: Made, text: str) -> None:
+    assert "a.xml: " in told("voc", devkit({"a": text}, train="a", val="a"))
+
+
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_content_is_read_or_told(devkit: Made, told: Made, xml: Made, data: Any) -> None:
+    number = st.sampled_from(["", "nan", "inf", "-1e400", "1e308", "9" * 5000, "x", "-5", "0.5"])
+    values = [data.draw(st.integers(-9, 200) | number) for _ in range(4)]
+    text = xml((data.draw(st.sampled_from(["cat", "", "\x01", "a" * 300])), tuple(values)))
+    size = "".join(f"<{k}>{data.draw(number)}</{k}>" for k in ("width", "height"))
+    text = text.replace("<annotation>", f"<annotation><size>{size}</size>")
+    raw = text.encode()
+    cut = data.draw(st.integers(0, 3 * len(raw)))
+    raw = raw[:cut] + data.draw(st.binary(max_size=3)) + raw[cut:]
+    told("voc", devkit({"a": raw}, train="a", val="a"))

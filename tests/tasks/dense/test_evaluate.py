@@ -1,0 +1,87 @@
+"""Objects of a network measured on data that number or name their classes otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from res2net.data.scene import Objects, Scene, Scenes
+
+CAT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>5</ymin><xmax>{}</xmax><ymax>40</ymax></bndbox></object>"  # noqa: E501
+
+
+def voc(root: Path, names: tuple[str, ...], *, difficult: bool = False) -> Path:
+    """Four images, each with an object of every name."""
+    (root / "Annotations").mkdir(parents=True)
+    (root / "JPEGImages").mkdir()
+    (root / "ImageSets" / "Main").mkdir(parents=True)
+    objects = "".join(CAT.format(name, 5 + 40 * i, 35 + 40 * i) for i, name in enumerate(names))
+    if difficult:
+        objects = objects.replace("<bndbox>", "<difficult>1</difficult><bndbox>")
+    for name in "abcd":
+        Image.new("RGB", (96, 64), "grey").save(root / "JPEGImages" / f"{name}.jpg")
+        text = f"<annotation>{objects}</annotation>"
+        (root / "Annotations" / f"{name}.xml").write_text(text)
+    for part, lines in (("train", "a\nb\n"), ("val", "c\nd\n")):
+        (root / "ImageSets" / "Main" / f"{part}.txt").write_text(lines)
+    return root
+
+
+def train(cli: Any, data: Path, run: Path) -> Any:
+    return cli(
+        *("train", "--task", "detect", "--model", "resnet26_small", "--data", f"voc:{data}"),
+        *("--recipe", "smoke", "--head.channels", "8", "--input.size", "64"),
+        *("--train.threads", "1", "--input.workers", "0", "--train.max_steps", "1"),
+        *("--out", run),
+    )
+
+
+def test_classes_are_those_of_the_run_in_its_order(cli: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = train(cli, voc(tmp_path / "a", ("RBC", "WBC")), run)
+    assert done.code == 0, done.err
+    out = ("--out", tmp_path / "out")
+    for names in (("RBC",), ("WBC",), ("WBC", "RBC")):
+        done = cli(
+            "evaluate", run, "--data", voc(tmp_path / names[0] / str(len(names)), names), *out
+        )
+        assert done.code == 0, done.err
+        rows = (tmp_path / "out" / "per_class.csv").read_text().splitlines()[1:]
+        counts = {row.split(",")[1]: int(row.split(",")[2]) for row in rows}
+        assert list(counts) == ["RBC", "WBC"]
+        assert counts == {name: 2 * (name in names) for name in counts}
+    done = cli("evaluate", run, "--data", voc(tmp_path / "b", ("RBC", "Platelets")), *out)
+    assert "it has no Platelets" in done.line
+    done = cli("evaluate", run, "--data", voc(tmp_path / "c", ("RBC",), difficult=True), *out)
+    assert "have no object that counts (2 annotated, all of them crowds or difficult)" in done.line
+
+
+def test_objects_that_all_are_difficult_are_refused_before_the_first_step(
+    cli: Any, tmp_path: Path
+) -> None:
+    done = train(cli, voc(tmp_path / "a", ("RBC",), difficult=True), tmp_path / "run")
+    assert "the 2 training images have no object that counts: 0 are without annot" in done.line
+    assert not (tmp_path / "run").exists()
+
+
+def test_scenes_are_renumbered_by_name() -> None:
+    objects = Objects(
+        boxes=np.zeros((2, 4)),
+        labels=np.array([0, 2]),
+        ignored=np.zeros(2, bool),
+        areas=np.zeros(2),
+    )
+    scene = Scene(name="a", image=np.zeros((1, 1, 3), np.uint8), objects=objects)
+    bare = Scene(name="b", image=np.zeros((1, 1, 3), np.uint8))
+    data = Scenes(name="x", classes=("ant", "bee", "cat"), train=[scene], val=[bare], test=[scene])
+    found = data.in_order_of(("cat", "dog", "ant"))
+    assert found.train[0].objects is not None
+    assert found.train[0].objects.labels.tolist() == [2, 0]
+    assert found.test[0].objects is not None
+    assert found.val[0].objects is None
+    with pytest.raises(ValueError, match="^cat$"):
+        data.in_order_of(("ant",))
