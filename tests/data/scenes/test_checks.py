@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
-from res2net.data.scenes.checks import Tally, check_learnable, shown, sound
+from res2net.data.scenes.checks import Tally, check_objects, shown, sound
 from res2net.errors import UserError
 
 
@@ -39,7 +39,7 @@ def test_nothing_to_learn_or_to_validate_on_is_refused(
 ) -> None:
     with warnings.catch_warnings(), pytest.raises(UserError, match=message):
         warnings.simplefilter("ignore")  # a class that is absent from a part
-        check_learnable("pets", data(train, val), "boxes")
+        check_objects("pets", data(train, val), "boxes")
 
 
 def test_key_points_need_one_that_is_annotated() -> None:
@@ -55,7 +55,7 @@ def test_key_points_need_one_that_is_annotated() -> None:
     )
     part = [Scene(name="a", image=absent.image, objects=without)]
     with pytest.raises(UserError, match="2 objects are crowds, difficult or without key-points"):
-        check_learnable("pets", data(part, part), "keypoints")
+        check_objects("pets", data(part, part), "keypoints")
 
 
 def test_classes_that_do_not_occur_are_noted() -> None:
@@ -63,8 +63,8 @@ def test_classes_that_do_not_occur_are_noted() -> None:
         pytest.warns(UserWarning, match="1 of 2 classes have no object in the training .*: bee"),
         pytest.warns(UserWarning, match="1 of 2 classes have no object in the validation .*: ant"),
     ):
-        check_learnable("pets", data([scene([0, 0])], [scene([1])]), "boxes")
-    check_learnable("pets", data([scene([0, 1])], [scene([1, 0])]), "boxes")
+        check_objects("pets", data([scene([0, 0])], [scene([1])]), "boxes")
+    check_objects("pets", data([scene([0, 1])], [scene([1, 0])]), "boxes")
 
 
 def test_no_arithmetic_of_huge_numbers_is_heard() -> None:

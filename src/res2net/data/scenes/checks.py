@@ -195,20 +195,18 @@ def check_scale(where: Path, scenes: Sequence[Scene]) -> None:
         )
 
 
-def check_learnable(where: str, scenes: Scenes, marks: Marks) -> None:
-    """Refuse data of which nothing can be learnt, and note what is missing, before the first step.
+def check_objects(where: str, scenes: Scenes, marks: Marks) -> None:
+    """Refuse data with no object to learn from, note classes without one, before the first step.
 
     Args:
         where: the data, for messages.
+        marks: those of objects; other marks are not looked at.
 
     Raises:
         UserError: no object that counts in the training or in the validation images.
     """
-    if marks in ("boxes", "masks", "keypoints"):
-        _check_objects(where, scenes)
-
-
-def _check_objects(where: str, scenes: Scenes) -> None:
+    if marks not in ("boxes", "masks", "keypoints"):
+        return
     for part, images in (("training", scenes.train), ("validation", scenes.val)):
         objects = [each.objects for each in images if each.objects is not None]
         labels = [each.labels[each.learnable()] for each in objects]

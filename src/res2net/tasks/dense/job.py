@@ -13,7 +13,7 @@ from res2net import machine
 from res2net.config import RunConfig
 from res2net.data.loader import default_workers
 from res2net.data.scene import Scenes
-from res2net.data.scenes.checks import check_learnable
+from res2net.data.scenes.checks import check_objects
 from res2net.data.scenes.loader import make_scene_loader
 from res2net.data.scenes.maps import check_maps
 from res2net.data.scenes.options import SceneOptions
@@ -50,8 +50,8 @@ def build_job(
     if not images.val:
         raise UserError(f"{config.data}: no images to validate on; add a val part")
     if source.path is not None:  # generated scenes hold every class
-        check_learnable(config.data, images, task.marks)
-        check_maps(config.data, images, task.marks, skip_bad=config.input.skip_bad)
+        check_objects(config.data, images, task.marks)
+    check_maps(config.data, images, task.marks, skip_bad=config.input.skip_bad)
     card = describe(task, config, images)
     torch.manual_seed(config.seed)  # the weights
     model = build(task, card, pretrained=config.net.pretrained)
