@@ -70,7 +70,7 @@ def test_no_type_and_no_shape_of_the_file_reaches_numpy(protocol: int, value: ob
     try:
         content = pickle.dumps({"data": value}, protocol)
     except (pickle.PicklingError, AttributeError):
-        pytest.skip("this protocol cannot say it")
+        return  # this protocol cannot say it
     with pytest.raises(UserError, match="^f: (refused|damaged)"):
         _read(content)
 

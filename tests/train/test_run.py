@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from res2net import machine
 from res2net.config import AUTO, RunConfig
 from res2net.errors import Stopped, TakenError, UserError
 from res2net.machine import Processes
@@ -191,7 +192,10 @@ def test_the_saved_configuration(photos, tmp_path):
         ({"precision": "fp64"}, {"precision": "64-true"}),
     ],
 )
-def test_options_reach_the_trainer(tmp_path, options, settings):
+def test_options_reach_the_trainer(tmp_path, monkeypatch, options, settings):
+    apple = "pytorch_lightning.accelerators.MPSAccelerator.is_available"
+    monkeypatch.setattr(apple, staticmethod(lambda: True))  # which Lightning's "auto" would take
+
     class Loader:
         def __len__(self):
             return 7
@@ -205,6 +209,7 @@ def test_options_reach_the_trainer(tmp_path, options, settings):
     trainer = make_trainer(config, Job(), tmp_path, one, History(tmp_path, pytest.fail))
     assert {name: getattr(trainer, name) for name in settings} == settings
     assert trainer.num_sanity_val_steps == 0
+    assert trainer.strategy.root_device.type == machine.best_device().type
 
 
 def test_checkpointed_gradients_change_nothing(photos, tmp_path):
