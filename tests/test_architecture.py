@@ -11,7 +11,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "res2net"
 FILES = sorted(SOURCE.rglob("*.py"))
-LONGEST = 400  # lines
+LONGEST = 500  # lines; a reminder to look whether a file holds one thought
 
 # room → the rooms that it may import; what is not named here has no leave to import anything
 GROUND = {"errors", "files", "processor", "machine", "drawing"}
