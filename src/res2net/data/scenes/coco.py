@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from res2net.data.files import some, whether
+from res2net.data.foreign import check_file
 from res2net.data.outlines import bounds
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.checks import Tally, check_names, check_scale, parted, shown, sound
@@ -101,6 +102,7 @@ def _rest(paths: Sequence[Path]) -> tuple[str, int]:
 
 
 def _load(part: str, path: Path) -> _File:
+    check_file(path)
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
