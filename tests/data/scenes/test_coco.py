@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,11 @@ def test_wrong_types_are_told(root: Path, reads: Reads, row: Any, message: str, 
 def test_what_is_not_cocos_form_is_told(root: Path, text: str, told: Made) -> None:
     (root / "train.json").write_text(text)
     assert "train.json" in str(told("coco", root))
+
+
+def test_a_pipe_is_not_waited_for(root: Path, told: Made) -> None:
+    os.mkfifo(root / "train.json")
+    assert "train.json" in told("coco", root)
 
 
 def test_boxes_in_shares_of_the_image_are_refused(root: Path, reads: Reads, both: Made) -> None:
