@@ -43,7 +43,7 @@ def counts(data: Scenes, marks: Marks = "classes", part: str = "train") -> list[
 
 
 @pytest.mark.parametrize(
-    "folders", [("training", "validation"), ("train", "val"), ("Train", "test")]
+    "folders", [("training", "validation"), ("train", "val"), ("Train", "valid")]
 )
 @pytest.mark.parametrize("maps", ["annotations", "masks", "labels"])
 def test_parts_below_images_and_maps(tmp_path: Path, folders: tuple[str, str], maps: str) -> None:
@@ -57,6 +57,33 @@ def test_parts_below_images_and_maps(tmp_path: Path, folders: tuple[str, str], m
     assert counts(data) == [36, 6, 6]
     salient = read("ecssd", tmp_path, "salient")
     assert (len(salient.train), len(salient.val)) == (3, 2)
+
+
+@pytest.mark.parametrize("layout", ["images/{}", "{}/images", "list"])
+def test_a_test_part_is_not_validated_on(tmp_path: Path, layout: str) -> None:
+    for part, number in (("train", 5), ("test", 2)):
+        for i in range(number):
+            images = "images" if layout == "list" else layout.format(part)
+            name = f"{part}{i}"
+            add(tmp_path, f"{images}/{name}.jpg", f"{images.replace('images', 'masks')}/{name}.png")
+        if layout == "list":
+            names = "".join(f"{part}{i}\n" for i in range(number))
+            (tmp_path / f"{part}.txt").write_text(names)
+    (tmp_path / "classes.txt").write_text("background\ncat\ndog\n")
+    for form, marks in (("pairs", "classes"), ("pairs", "salient"), ("ecssd", "salient")):
+        data = read(form, tmp_path, marks)  # type: ignore[arg-type]
+        assert (len(data.train), len(data.val), len(data.test)) == (4, 1, 2)
+        assert data.validation == "train"
+    msra = read("msra-b", tmp_path, "salient")  # its protocol: training and test images
+    assert (len(msra.train), len(msra.val), len(msra.test)) == (5, 2, 0)
+    assert msra.validation == "test"
+
+
+def test_a_set_for_evaluation_is_a_test_part(tmp_path: Path) -> None:
+    for i in range(3):
+        add(tmp_path, f"images/{i}.jpg", f"masks/{i}.png")
+    data = read("ecssd", tmp_path, "salient")
+    assert (len(data.train), len(data.val), data.validation) == (0, 3, "test")
 
 
 def test_maps_are_found_in_the_folder_of_their_image(tmp_path: Path) -> None:

@@ -89,10 +89,13 @@ def test_predict_writes_pictures_maps_and_json(run: Path, cli: Any, tmp_path: Pa
             "--features is for classifiers",
         ),
         (("export", "RUN", "--to", "onnx", "--size", "9x64", "--out", "x"), "--size is 9; it must"),
-        (("evaluate", "RUN", "--data", "scenes", "--size", "64"), "--size is for classifiers"),
-        (("predict", "RUN", "IMAGE", "--csv", "x.csv"), "--csv is for classifiers"),
+        (
+            ("evaluate", "RUN", "--data", "scenes", "--size", "64"),
+            "--size means nothing for a network",
+        ),
+        (("predict", "RUN", "IMAGE", "--csv", "x.csv"), "--csv means nothing for a network"),
         (("train", "--model", "resnet50", "--data", "DATA"), "has marks inside images, for --task"),
-        ((*TINY, "--train.label_smoothing", "0.1"), "are for --task classify"),
+        ((*TINY, "--train.label_smoothing", "0.1"), "it is for --task classify"),
         ((*TINY, "--head.channels", "0"), "--head.channels is 0"),
         (
             (*TINY[:7], "--recipe", "finetune"),
@@ -185,9 +188,11 @@ def test_one_class_alone_has_no_mean_iou(tmp_path: Path, truth: int) -> None:
     found = np.array([[0, 0], [0, 1]]) * truth
     metric.update(found, found)
     right = metric.compute()
-    scores = SegmentScores(scores=right, classes=("a", "b"), palette=((0, 0, 0),) * 2, seen=[])
+    scores = SegmentScores(
+        scores=right, classes=("a", "b"), palette=((0, 0, 0),) * 2, images=1, seen=[]
+    )
     assert ("mean_iou" in scores.summary()) == bool(truth)
-    assert scores.table()[0][1] == scores.headline.removeprefix("mean IoU ")
+    assert scores.table()[1][1] == scores.headline.removeprefix("mean IoU ")
     assert truth or scores.headline == "mean IoU open: one class only"
     draw_scores(right, scores.classes, tmp_path / "scores.png")
     assert (tmp_path / "scores.png").is_file()

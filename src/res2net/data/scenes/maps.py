@@ -6,16 +6,17 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from res2net.data.files import Listing, list_images, some, spread
 from res2net.data.scene import IGNORED, Legend, Scene, Scenes
-from res2net.data.scenes.checks import Tally, check_parts
+from res2net.data.scenes.checks import Tally, parted
 from res2net.data.scenes.legend import FILES, find_classes
 from res2net.data.scenes.mapfile import LOOKED, at_once, map_of
-from res2net.data.scenes.options import Marks, SceneOptions, split
+from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.voc import image_size, palette, read_list, with_classes
 from res2net.errors import UserError
 
@@ -30,7 +31,7 @@ _MAPS = (
     "pixelwisegt-new-png",
 )
 _TRAIN = ("train", "training")
-_VAL = ("val", "valid", "validation", "test")
+_PARTS = {"train": _TRAIN, "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 _LOSSLESS = (".png", ".bmp")  # maps that lie among photos
 
 
@@ -45,29 +46,30 @@ def read_camvid(root: Path, options: SceneOptions) -> Scenes:
     if options.marks != "classes":
         raise UserError(f"{root}: CamVid has class maps only")
     tally = Tally()
-    train, val = (
-        _pairs(root, root / part, root / f"{part}annot", tally, "classes")
-        for part in ("train", "val")
-    )
+    parts = {
+        part: _pairs(root, root / part, root / f"{part}annot", tally, "classes")
+        for part in _PARTS
+        if part == "train" or (root / f"{part}annot").is_dir()
+    }
     tally.warn(root)
-    check_parts(root, train, val)
+    found = parted(root, parts, options)
     own = find_classes(root)
     if own is not None:
-        return with_classes(root, own, train, val)
+        return with_classes(root, own, found)
     return Scenes(
         name=root.resolve().name,
         classes=CAMVID,
-        train=train,
-        val=val,
         palette=palette(len(CAMVID) + 1)[1:],
         legend=Legend(void=(11,)),
+        **found,
     )
 
 
 def read_pairs(root: Path, options: SceneOptions) -> Scenes:
     """Folders ``images`` and ``masks``, below ``train`` and ``val``, above them, or alone.
 
-    Class maps need a list of classes (``legend.FILES``): a name a line, the first is value 0.
+    A validation part that is not there is held out of training. Class maps need a list of classes
+    (``legend.FILES``): a name a line, the first is value 0.
 
     Raises:
         UserError: another layout, or no list of classes.
@@ -79,11 +81,8 @@ def read_pairs(root: Path, options: SceneOptions) -> Scenes:
         raise UserError(
             f"{root / 'classes.txt'}: missing; write a class name a line, the first for value 0"
         )
-    train, val = _in_parts(root, options)
-    check_parts(root, train, val)
-    if listed is not None:
-        return with_classes(root, listed, train, val)
-    return _salient(root, train, val)
+    parts = parted(root, _in_parts(root, options), options)
+    return _salient(root, parts) if listed is None else with_classes(root, listed, parts)
 
 
 def read_salient(root: Path, options: SceneOptions) -> Scenes:
@@ -99,25 +98,29 @@ def read_salient(root: Path, options: SceneOptions) -> Scenes:
     tally = Tally()
     val = _home(root, tally)
     tally.warn(root)
-    check_parts(root, (), val)
-    return _salient(root, (), val)
+    return _salient(root, {**parted(root, {"val": val}, options), "validation": "test"})
 
 
 def read_msra(root: Path, options: SceneOptions) -> Scenes:
-    """MSRA-B with its lists: 2,500 for training, 500 for validation.
+    """MSRA-B with its lists: 2,500 for training, 500 for validation, where they are named.
 
     Raises:
         UserError: a training list longer than 2,500: the one that was released with the paper's
             base also holds test images of ECSSD, HKU-IS and DUT-OMRON.
     """
     _only_salient(root, options)
-    found = read_pairs(root, options)
-    if len(found.train) > MSRA_TRAIN:
+    parts = _in_parts(root, options)
+    protocol = "val" not in parts and "test" in parts
+    if protocol:
+        parts["val"] = parts.pop("test")
+    found = parted(root, parts, options)
+    count = len(found["train"])
+    if count > MSRA_TRAIN:
         raise UserError(
-            f"{root}: {len(found.train)} training images, MSRA-B has {MSRA_TRAIN}; a longer list "
+            f"{root}: {count} training images, MSRA-B has {MSRA_TRAIN}; a longer list "
             "holds images of the test sets (docs/errata.md)"
         )
-    return found
+    return _salient(root, {**found, "validation": "test"} if protocol else found)
 
 
 def recognise(path: Path) -> str | None:
@@ -159,14 +162,9 @@ def check_maps(where: str, images: Scenes, marks: Marks, *, skip_bad: bool = Fal
             )
 
 
-def _salient(root: Path, train: Sequence[Scene], val: Sequence[Scene]) -> Scenes:
-    return Scenes(
-        name=root.resolve().name,
-        classes=("background", "salient"),
-        train=train,
-        val=val,
-        palette=palette(2),
-    )
+def _salient(root: Path, parts: dict[str, Any]) -> Scenes:
+    classes = ("background", "salient")
+    return Scenes(name=root.resolve().name, classes=classes, palette=palette(2), **parts)
 
 
 def _only_salient(root: Path, options: SceneOptions) -> None:
@@ -174,32 +172,31 @@ def _only_salient(root: Path, options: SceneOptions) -> None:
         raise UserError(f"{root}: salient objects only, no {options.marks}")
 
 
-def _in_parts(root: Path, options: SceneOptions) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
+def _in_parts(root: Path, options: SceneOptions) -> dict[str, tuple[Scene, ...]]:
+    """Part → its pairs; all are "train" where nothing names a part."""
     tally = Tally()
-    train_home, val_home = _first(root, _TRAIN), _first(root, _VAL)
-    if train_home is not None and val_home is not None:
-        parts = tuple(_home(part, tally, options.marks) for part in (train_home, val_home))
-        tally.warn(root)
-        return parts[0], parts[1]
+    homes = {part: _first(root, names) for part, names in _PARTS.items()}
     images, maps = _sides(root)
-    inside = [_first(images, names) for names in (_TRAIN, _VAL)] if images != root else [None] * 2
-    if inside[0] is not None:  # images/train and masks/train
-        beside = [_first(maps, names) or maps for names in (_TRAIN, _VAL)]
-        halves = [
-            _pairs(root, own, other, tally, options.marks)
-            for own, other in zip(inside, beside, strict=True)
-            if own is not None
-        ]
+    if homes["train"] and (homes["val"] or homes["test"]):  # train/images and train/masks
+        sides = {part: _sides(home) for part, home in homes.items() if home}
+    else:  # images/train and masks/train
+        below = {part: _first(images, names) for part, names in _PARTS.items() if images != root}
+        beside = {part: _first(maps, _PARTS[part]) or maps for part in below}
+        sides = {part: (home, beside[part]) for part, home in below.items() if home}
+    if "train" in sides:
+        parts = {part: _pairs(root, *own, tally, options.marks) for part, own in sides.items()}
         tally.warn(root)
-        return (halves[0], halves[1]) if len(halves) == 2 else split(halves[0], options)
+        return parts
     everything = _home(root, tally, options.marks)
     tally.warn(root)
-    lists = {name: root / f"{name}.txt" for name in ("train", *_VAL)}
-    val_list = next((lists[name] for name in _VAL if lists[name].is_file()), None)
-    if lists["train"].is_file() and val_list is not None:
+    lists = {
+        part: next((f for name in names if (f := root / f"{name}.txt").is_file()), None)
+        for part, names in _PARTS.items()
+    }
+    if lists["train"] and (lists["val"] or lists["test"]):
         by_stem = {Path(scene.name).stem: scene for scene in everything}
-        return _listed(lists["train"], by_stem), _listed(val_list, by_stem)
-    return split(everything, options)
+        return {part: _listed(file, by_stem) for part, file in lists.items() if file}
+    return {"train": everything}
 
 
 def _listed(path: Path, by_stem: dict[str, Scene]) -> tuple[Scene, ...]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,7 +19,6 @@ from res2net.data.scenes.checks import (
     Tally,
     check_different,
     check_names,
-    check_parts,
     check_scale,
     parted,
     sound,
@@ -69,7 +69,7 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     if options.marks == "classes":
         if home is None:
             raise UserError(f"{root}: not in VOC's layout (JPEGImages, Annotations, ImageSets)")
-        return _maps(root, home)
+        return _maps(root, home, options)
     if options.marks != "boxes":
         raise UserError(f"{root}: VOC's layout has no {options.marks}")
     tally = Tally()
@@ -302,7 +302,7 @@ def image_size(path: Path) -> tuple[int, int]:
     return height, width
 
 
-def _maps(root: Path, home: Path) -> Scenes:
+def _maps(root: Path, home: Path, options: SceneOptions) -> Scenes:
     lists = home / "ImageSets" / "Segmentation"
     found = next(
         (
@@ -316,35 +316,40 @@ def _maps(root: Path, home: Path) -> Scenes:
         raise UserError(f"{home}: no class maps (SegmentationClass, ImageSets/Segmentation)")
     folder, train_list = found
     tally = Tally()
-    train, val = (
-        tuple(_maps_of(home, folder, listed, tally)) for listed in (train_list, lists / "val.txt")
-    )
+    named = {"train": train_list, "val": lists / "val.txt", "test": lists / "test.txt"}
+    parts = {
+        part: _maps_of(home, folder, listed, tally)
+        for part, listed in named.items()
+        if listed.is_file()
+    }
+    if not parts.get("test"):  # VOC's own test list, whose maps are not public
+        parts.pop("test", None)
     tally.warn(root)
-    check_parts(root, train, val)
+    shared = parted(root, parts, options)
     own = find_classes(home, root)
     if own is not None:
-        return with_classes(home, own, train, val)
-    return Scenes(
-        name=home.name, classes=("background", *CLASSES), train=train, val=val, palette=palette(21)
-    )
+        return with_classes(home, own, shared)
+    classes = ("background", *CLASSES)
+    return Scenes(name=home.name, classes=classes, palette=palette(21), **shared)
 
 
-def with_classes(
-    root: Path, listed: Classes, train: Sequence[Scene], val: Sequence[Scene]
-) -> Scenes:
+def with_classes(root: Path, listed: Classes, parts: dict[str, Any]) -> Scenes:
     """Scenes with class maps and the classes of a list; what the values mean is found out here.
+
+    Args:
+        parts: of ``checks.parted``.
 
     Raises:
         UserError: maps that are none of classes, or in colours that are not known.
     """
-    maps = [scene.classes for scene in (*train, *val) if isinstance(scene.classes, Path)]
+    scenes = [scene for part in ("train", "val", "test") for scene in parts[part]]
+    maps = [scene.classes for scene in scenes if isinstance(scene.classes, Path)]
     return Scenes(
         name=root.resolve().name,
         classes=listed.names,
-        train=train,
-        val=val,
         palette=listed.colours or palette(len(listed.names)),
         legend=settle(root, maps, len(listed.names), listed.table()),
+        **parts,
     )
 
 
