@@ -102,6 +102,15 @@ def test_lists_make_the_parts(
         assert (*found, data.validation) == parts
 
 
+def test_lists_of_other_classes_are_no_published_protocol(
+    devkit: Made, reads: Reads, xml: Made
+) -> None:
+    texts = dict.fromkeys("abcd", xml(("crack", (11, 11, 40, 40))))
+    data = reads("voc", devkit(texts, train="a", val="b", trainval="a\nb", test="c\nd"))
+    found = ["".join(Path(e.name).stem for e in p) for p in (data.train, data.val, data.test)]
+    assert (*found, data.validation) == ("a", "b", "cd", "given")
+
+
 def test_no_lists_are_told_and_an_empty_one_holds_nothing_out(
     devkit: Made, told: Made, reads: Reads, xml: Made
 ) -> None:

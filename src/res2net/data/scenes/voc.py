@@ -57,10 +57,10 @@ def find(root: Path) -> Path | None:
 def read(root: Path, options: SceneOptions) -> Scenes:
     """Boxes (``marks="boxes"``) or class maps (``"classes"``) in the devkit's layout.
 
-    Training on ``trainval`` and validating on ``test`` where both are listed (VOC07, the paper's
-    Table 5), else on ``train`` and ``val``; a part is held out where one list is alone. Without
-    lists, XML files beside the images (or in ``Annotations``) are read, below ``train`` and
-    ``valid`` or alone.
+    Training on ``trainval`` and validating on ``test`` where both are listed and the classes are
+    VOC's (VOC07, the paper's Table 5), else on ``train`` and ``val``; a part is held out where
+    ``val`` is not listed. Without lists, XML files beside the images (or in ``Annotations``) are
+    read, below ``train`` and ``valid`` or alone.
 
     Raises:
         UserError: no such layout, a list without images, XML that cannot be read.
@@ -73,10 +73,9 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     if options.marks != "boxes":
         raise UserError(f"{root}: VOC's layout has no {options.marks}")
     tally = Tally()
-    lists = _lists(home) if home else {}
+    voc07 = False
     if home:
-        images = _images(home / "JPEGImages")
-        rows = {part: _rows(home, path, images, tally) for part, path in lists.items()}
+        rows, voc07 = _listed(home, tally)
     else:
         rows = {part: _beside(folder, tally) for part, folder in _folders(root).items()}
     names = {name for part in rows.values() for row in part for name in row.labels}
@@ -88,7 +87,7 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     tally.warn(root)
     check_scale(root, [scene for part in parts.values() for scene in part])
     found = parted(root, parts, options)
-    if "val" in lists and lists["val"].stem == "test":
+    if voc07:
         found["validation"] = "test"
     name = (home or root).resolve().name
     return Scenes(name=name, classes=classes, voc_metric=True, **found)
@@ -120,20 +119,27 @@ def _classes(home: Path, names: set[str], known: Sequence[str]) -> tuple[str, ..
     return found
 
 
-def _lists(home: Path) -> dict[str, Path]:
-    """Part → its list in ``ImageSets``."""
+def _listed(home: Path, tally: Tally) -> tuple[dict[str, list[_Row]], bool]:
+    """Part → the rows of its list in ``ImageSets``, and whether it is the protocol of VOC07."""
     folder = home / "ImageSets" / "Main"
     folder = folder if folder.is_dir() else folder.parent
     there = {path.stem: path for path in folder.glob("*.txt")}
-    if "trainval" in there and "test" in there:  # the protocol of VOC07
-        return {"train": there["trainval"], "val": there["test"]}
+    images = _images(home / "JPEGImages")
+    if {"trainval", "test"} <= there.keys():
+        faults = Tally()
+        named = {"train": there["trainval"], "val": there["test"]}
+        rows = {part: _rows(home, path, images, faults) for part, path in named.items()}
+        labels = {label for own in rows.values() for row in own for label in row.labels}
+        if labels <= set(CLASSES):
+            tally.faults.update(faults.faults)
+            return rows, True
     parts: tuple[str, ...] = ("train", "val", "test")
-    found = {part: there[part] for part in parts if part in there}
-    if not {"train", "val"} & found.keys() and "trainval" in there:
-        found["train"] = there["trainval"]
-    if not found:
+    named = {part: there[part] for part in parts if part in there}
+    if not {"train", "val"} & named.keys() and "trainval" in there:
+        named["train"] = there["trainval"]
+    if not named:
         raise UserError(f"{folder}: no train.txt, val.txt or trainval.txt")
-    return found
+    return {part: _rows(home, path, images, tally) for part, path in named.items()}, False
 
 
 def _rows(home: Path, listed: Path, images: Mapping[str, Path], tally: Tally) -> list[_Row]:
