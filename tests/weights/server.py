@@ -31,13 +31,20 @@ class Behaviour:
     seen: list[dict[str, str]] = field(default_factory=list)  # headers of each request
 
 
+class _Quiet(ThreadingHTTPServer):
+    """What it prints of a client that has gone would come into the output of the next test."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
 class Server:
     """``server.files["/name"] = Behaviour(...)``; ``server.url("/name")``."""
 
     def __init__(self) -> None:
         self.files: dict[str, Behaviour] = {}
         self.closing = threading.Event()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http = _Quiet(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
 

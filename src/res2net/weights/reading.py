@@ -155,7 +155,11 @@ def _read_safetensors(path: Path) -> Content:
 
 
 def _read_torch(path: Path) -> Any:
-    if zipfile.is_zipfile(path):
+    try:
+        zipped = zipfile.is_zipfile(path)
+    except zipfile.BadZipFile as error:  # Python 3.12 raises it where others answer no
+        raise UserError(f"{path}: damaged ({one_line(error)}); fetch it again") from None
+    if zipped:
         _check_sums(path)
     try:
         with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
