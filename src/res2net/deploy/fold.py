@@ -61,10 +61,12 @@ def _pairs(net: nn.Module) -> list[tuple[str, str]]:
 
 
 class _Tracer(fx.Tracer):
-    """Sees torchvision's frozen norm as one call too, not as its arithmetic."""
+    """Takes a frozen norm and any convolution as one call, not as their arithmetic."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, FrozenBatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, FrozenBatchNorm2d | nn.Conv2d) or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
 
 def _folds(module: nn.Module) -> bool:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from res2net.heads.precision import at_least_float32
 from res2net.models.backbone import create_backbone
+
+fx.wrap("at_least_float32")  # it looks at the type, which a traced value does not have
 
 RATES = {16: (6, 12, 18), 8: (12, 24, 36)}  # dilations of the pyramid by output stride
 LOW_CHANNELS = 48  # of the low-level map in the decoder

@@ -10,11 +10,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from res2net.heads.precision import at_least_float32, in_float32
+from res2net.heads.precision import LastConv2d, at_least_float32
 from res2net.models.backbone import create_backbone
+
+fx.wrap("at_least_float32")  # it looks at the type, which a traced value does not have
 
 
 class Side(NamedTuple):
@@ -80,7 +82,7 @@ class SaliencyNet(nn.Module):
             )
             if side.receives:
                 self.joins[side.level] = _mean_of(1 + len(side.receives))
-        self.fuse = _mean_of(len(SIDES))
+        self.fuse = _mean_of(len(SIDES), LastConv2d)
         if as_base:
             _start(self.sides, self.joins)
 
@@ -94,7 +96,7 @@ class SaliencyNet(nn.Module):
                 own = self.joins[side.level](torch.cat([own, *deeper], 1))
             made[side.level] = own
         full = [_resized(at_least_float32(each), x.shape[2:]) for each in made.values()]
-        return [in_float32(self.fuse, torch.cat(full, 1)), *full]
+        return [self.fuse(torch.cat(full, 1)), *full]
 
     def predicted(self, maps: list[Tensor]) -> Tensor:
         """How much each pixel stands out, 0..1, by the maps of ``forward``: (B, 1, H, W)."""
@@ -116,9 +118,9 @@ def _start(*parts: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def _mean_of(maps: int) -> nn.Conv2d:
+def _mean_of(maps: int, kind: type[nn.Conv2d] = nn.Conv2d) -> nn.Conv2d:
     """A 1×1 over one-channel maps that begins as their mean (bias 0)."""
-    join = nn.Conv2d(maps, 1, 1)
+    join = kind(maps, 1, 1)
     nn.init.constant_(join.weight, 1 / maps)
     join.bias = nn.Parameter(torch.zeros(1))
     return join

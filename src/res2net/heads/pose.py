@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from res2net.heads.precision import in_float32
+from res2net.heads.precision import LastConv2d
 from res2net.models.backbone import create_backbone
 
 
@@ -39,8 +39,9 @@ class PoseNet(nn.Module):
             layers += [deconv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
             inputs = channels
         self.deconvs = nn.Sequential(*layers)
-        self.final = nn.Conv2d(channels, keypoints, 1)
+        self.final = LastConv2d(channels, keypoints, 1)
         nn.init.normal_(self.final.weight, std=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
-        return in_float32(self.final, self.deconvs(self.body(x)["c5"]))
+        found: Tensor = self.final(self.deconvs(self.body(x)["c5"]))
+        return found

@@ -25,13 +25,14 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
-def in_float32(layer: nn.Module, x: Tensor) -> Tensor:
-    """A last layer outside of autocast, in the dtype of its weights."""
-    if not torch.is_autocast_enabled(x.device.type):
-        return at_least_float32(layer(x))
-    with torch.autocast(x.device.type, enabled=False):
-        found: Tensor = layer(x.to(next(layer.parameters()).dtype))
-        return at_least_float32(found)
+class LastConv2d(nn.Conv2d):
+    """A last convolution: outside of autocast, in the dtype of its weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled(x.device.type):
+            return at_least_float32(super().forward(x))
+        with torch.autocast(x.device.type, enabled=False):
+            return at_least_float32(super().forward(x.to(self.weight.dtype)))
 
 
 class Anchors(AnchorGenerator):  # type: ignore[misc]  # torchvision is untyped

@@ -108,7 +108,8 @@ def test_it_leaves_pytorch_and_says_the_same(
     assert [each["name"] for each in record["outputs"]] == list(
         record["verification"]["relative_l2"]
     )
-    assert record["verification"]["agreement"] == 1
+    verified = record["verification"]  # a network of a few steps may find nothing to agree on
+    assert verified["agreement"] == (1 if verified["found_in"] else None)
     Image.fromarray(generate(999, 0, SceneRules(side=96)).image).save(tmp_path / "a.png")
     rows = []
     for target, words in ((folder, ("--precision", "fp32")), (tmp_path / "out", ())):
@@ -216,7 +217,7 @@ def test_what_freezes_published_weights_is_let_go_without_them(tmp_path: Path, c
 def test_every_option_of_heads_belongs_to_a_task() -> None:
     from dataclasses import fields
 
-    from res2net.config import _HEAD_OPTIONS
+    from res2net.config import READ_BY
 
-    named = set().union(*_HEAD_OPTIONS.values())
+    named = {name.removeprefix("head.") for name in READ_BY if name.startswith("head.")}
     assert named == {each.name for each in fields(HeadOptions)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from res2net.data.preprocess import Preprocess
@@ -20,6 +20,8 @@ from res2net.tasks.dense.network import Deployed, in_use
 
 SALIENT = 128  # from here on a pixel is shown as salient
 DIM = 0.25  # of the brightness that is left where nothing stands out
+
+fx.wrap("at_least_float32")  # it looks at the type, which a traced value does not have
 
 
 class Fused(nn.Module):
