@@ -89,12 +89,12 @@ def fitted(config: RunConfig, record: Record, monkeypatch: pytest.MonkeyPatch) -
     found = find_task(config.task)
     quiet = Task(build_job=found.build_job, conclude=lambda *_, **__: None)
 
-    def train(config: RunConfig, job: Any, run: Path, together: Any, **_: Any) -> Any:
-        history = SimpleNamespace(rows=[])
-        training.make_trainer(config, job, run, together, SimpleNamespace())  # type: ignore[arg-type]
+    def train(config: RunConfig, job: Any, run: Path, together: Any, *_: Any) -> Any:
+        history: Any = SimpleNamespace(rows=[], say=lambda _: None)
+        training.make_trainer(config, job, run, together, history)  # type: ignore[arg-type]
         made = job.module.configure_optimizers()
         made["lr_scheduler"]["scheduler"].lr_lambdas[0](10**6)
-        return history
+        return history, ""
 
     def changed(config: Any, **values: Any) -> Any:
         record.on = False  # a copy reads every field
@@ -134,6 +134,8 @@ def test_what_a_task_reads_is_read(task, tmp_path, monkeypatch):
     record = Record(monkeypatch)
     for changed in (some, {**some, "crop": "pad"}):
         fitted(replace(config, augment=Augment(**changed)), record, monkeypatch)
+    if task == "detect":
+        fitted(replace(config, head=replace(config.head, form="c4")), record, monkeypatch)
     meant = {option for option in OPTIONS if task in READ_BY.get(option, TASKS)}
     assert meant - record.read == set()
     looked_at = {"train.label_smoothing", "train.class_weights"}  # to refuse them in old files

@@ -68,7 +68,9 @@ def run_study(
                 left = [(p, s) for p, s in planned if not is_done(rows, p, s)]
                 say(f"\n{study.name} {number}/{len(planned)}: {point.label}, seed {seed}")
                 say(progress(study, left, rows))
-                _train(study.config(point, seed, source, machine or {}), run, say)
+                # rows hold the scores of the best epoch's weights and the last epoch's error
+                settings = {"train.select": "best", **(machine or {})}
+                _train(study.config(point, seed, source, settings), run, say)
                 _append(_row(study, point, seed, run), study, results, command)
                 say(f"row appended to {results}")
         except TakenError:

@@ -87,8 +87,7 @@ class Study:
             "task": self.task,
             "seed": seed,
         }
-        kept: Settings = {"train.select": "best"}  # rows hold its scores and the last epoch's error
-        for name, value in {**kept, **self.settings_of(point), **machine}.items():
+        for name, value in {**self.settings_of(point), **machine}.items():
             group, _, option = name.partition(".")
             values.setdefault(group, {})[option] = value
         return RunConfig.from_dict(values)
