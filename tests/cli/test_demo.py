@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from res2net import machine
+from res2net import processor
 
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
     """Two threads on a busy machine wait for each other."""
-    monkeypatch.setattr(machine, "cores", lambda: 1)
+    monkeypatch.setattr(processor, "cores", lambda: 1)
 
 
 def test_the_demo_trains_measures_and_reads(cli, tmp_path):

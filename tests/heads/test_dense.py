@@ -76,7 +76,7 @@ def test_dss_of_the_paper() -> None:
 
 def test_dss_starts_and_predicts_as_the_papers_base() -> None:
     torch.manual_seed(0)
-    model = SaliencyNet("res2net18", width=0.25)
+    model = SaliencyNet("res2net18", channels=128)
     for layer in (model.sides["c5"][0], model.sides["c1"][2]):
         assert float(layer.weight.detach().std()) == pytest.approx(0.01, rel=0.05)
         assert not layer.bias.any()
@@ -90,7 +90,7 @@ def test_dss_starts_and_predicts_as_the_papers_base() -> None:
 
 
 def test_dss_of_runs_of_before_predicts_the_fused_map() -> None:
-    model = SaliencyNet("res2net18", width=0.05, as_base=False)
+    model = SaliencyNet("res2net18", channels=26, as_base=False)
     assert model.joins["c1"].weight.flatten().tolist() == pytest.approx([0.2] * 5)
     fused = torch.randn(1, 1, 4, 4)
     assert torch.equal(model.predicted([fused, *[torch.zeros(1, 1, 4, 4)] * 5]), fused.sigmoid())

@@ -156,7 +156,7 @@ def test_a_detector_under_bfloat16_gives_float32(form: Any) -> None:
     [
         lambda: PoseNet("res2net18", 3, channels=8),
         lambda: DeepLabV3Plus("res2net18", 3, channels=8),
-        lambda: SaliencyNet("res2net18", width=0.05),
+        lambda: SaliencyNet("res2net18", channels=26),
     ],
     ids=["pose", "segment", "saliency"],
 )

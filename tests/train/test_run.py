@@ -17,7 +17,7 @@ from res2net.errors import Stopped, TakenError, UserError
 from res2net.machine import Processes
 from res2net.train.callbacks import History
 from res2net.train.folder import write_config
-from res2net.train.run import fit, make_trainer, memory_advice
+from res2net.train.run import fit, make_trainer, memory_advice, quiet_libraries
 from res2net.train.start import settle_start
 
 
@@ -195,6 +195,7 @@ def test_the_saved_configuration(photos, tmp_path):
 def test_options_reach_the_trainer(tmp_path, monkeypatch, options, settings):
     apple = "pytorch_lightning.accelerators.MPSAccelerator.is_available"
     monkeypatch.setattr(apple, staticmethod(lambda: True))  # which Lightning's "auto" would take
+    quiet_libraries()
 
     class Loader:
         def __len__(self):

@@ -348,6 +348,7 @@ def quiet_libraries() -> None:
         (r".*You're resuming from a checkpoint that ended before the epoch ended.*", "epochs only"),
         (r".*isinstance\(treespec, LeafSpec\).*", "Lightning 2.6 on torch 2.14"),
         (r".*experiment logs directory .* exists and is not empty.*", "--resume means that"),
+        (r"GPU available but not used.*", "Apple's is left out on purpose"),
         (r".*Found \d+ module\(s\) in eval mode at the start of training.*", "frozen levels are"),
     ):
         warnings.filterwarnings("ignore", message=message)
