@@ -83,7 +83,7 @@ def check_run(argv: Sequence[str], run: RunConfig, *, saved: Path) -> None:
     """Refuse options of ``train`` that the task, or another option, leaves without a meaning.
 
     Args:
-        saved: where a run that goes on has its configuration, which is taken as it is.
+        saved: the configuration file of a resumed run, which is taken as it is.
 
     Raises:
         UserError: the first such option; names its file where it stands in one.
