@@ -70,13 +70,15 @@ def test_a_test_part_is_not_validated_on(tmp_path: Path, layout: str) -> None:
             names = "".join(f"{part}{i}\n" for i in range(number))
             (tmp_path / f"{part}.txt").write_text(names)
     (tmp_path / "classes.txt").write_text("background\ncat\ndog\n")
-    for form, marks in (("pairs", "classes"), ("pairs", "salient"), ("ecssd", "salient")):
-        data = read(form, tmp_path, marks)  # type: ignore[arg-type]
+    marks: Marks
+    for marks in ("classes", "salient"):
+        data = read("pairs", tmp_path, marks)
         assert (len(data.train), len(data.val), len(data.test)) == (4, 1, 2)
         assert data.validation == "train"
-    msra = read("msra-b", tmp_path, "salient")  # its protocol: training and test images
-    assert (len(msra.train), len(msra.val), len(msra.test)) == (5, 2, 0)
-    assert msra.validation == "test"
+    for form in ("ecssd", "msra-b"):  # published with training and test images
+        data = read(form, tmp_path, "salient")
+        assert (len(data.train), len(data.val), len(data.test)) == (5, 2, 0)
+        assert data.validation == "test"
 
 
 def test_a_set_for_evaluation_is_a_test_part(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def read_salient(root: Path, options: SceneOptions) -> Scenes:
     _only_salient(root, options)
     images, _ = _sides(root)
     if (root / "train.txt").is_file() or _first(root, _TRAIN) or _first(images, _TRAIN):
-        return read_pairs(root, options)
+        return _by_protocol(root, options)
     tally = Tally()
     val = _home(root, tally)
     tally.warn(root)
@@ -109,18 +109,14 @@ def read_msra(root: Path, options: SceneOptions) -> Scenes:
             base also holds test images of ECSSD, HKU-IS and DUT-OMRON.
     """
     _only_salient(root, options)
-    parts = _in_parts(root, options)
-    protocol = "val" not in parts and "test" in parts
-    if protocol:
-        parts["val"] = parts.pop("test")
-    found = parted(root, parts, options)
-    count = len(found["train"])
+    found = _by_protocol(root, options)
+    count = len(found.train)
     if count > MSRA_TRAIN:
         raise UserError(
             f"{root}: {count} training images, MSRA-B has {MSRA_TRAIN}; a longer list "
             "holds images of the test sets (docs/errata.md)"
         )
-    return _salient(root, {**found, "validation": "test"} if protocol else found)
+    return found
 
 
 def recognise(path: Path) -> str | None:
@@ -160,6 +156,15 @@ def check_maps(where: str, images: Scenes, marks: Marks, *, skip_bad: bool = Fal
                 f"{some(absent)}; {_share(pixels)}",
                 stacklevel=2,
             )
+
+
+def _by_protocol(root: Path, options: SceneOptions) -> Scenes:
+    """Parts as published: without a validation part, the test part is what is measured."""
+    parts = _in_parts(root, options)
+    if "val" in parts or "test" not in parts:
+        return _salient(root, parted(root, parts, options))
+    parts["val"] = parts.pop("test")
+    return _salient(root, {**parted(root, parts, options), "validation": "test"})
 
 
 def _salient(root: Path, parts: dict[str, Any]) -> Scenes:
