@@ -85,6 +85,8 @@ def main(argv: Sequence[str]) -> None:
     check(argv, options, items)
     command = shlex.join(["res2net", "reproduce", *portable(argv)])
     out = options.out or OUT
+    if options.results is not None and (not options.results.name or options.results.is_dir()):
+        raise UserError(f"--results {options.results}: a folder; name a CSV file")
     results = options.results or out / "results.csv"
     if options.scale == "full":
         full(items, options, out, results, command)

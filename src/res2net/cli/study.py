@@ -63,12 +63,14 @@ def main(argv: Sequence[str]) -> None:
         list_studies()
         return
     study = find_study(options.name)
+    if options.results is not None and (not options.results.name or options.results.is_dir()):
+        raise UserError(f"--results {options.results}: a folder; name a CSV file")
     results = options.results or RESULTS / f"{study.name}.csv"
     folder = options.out or Path("runs/studies") / study.name
     if options.trial:
         from res2net.studies.study import as_trial
 
-        study, folder = as_trial(study), folder.with_name(f"{folder.name}-trial")
+        study, folder = as_trial(study), folder.parent / f"{folder.name}-trial"
         results = folder / results.name
     run(study, folder, results, options, shlex.join(["res2net", "study", *portable(argv)]))
 
