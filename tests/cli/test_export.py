@@ -42,6 +42,10 @@ def test_help_names_every_engine_and_precision(cli, capsys):
             (*EXPORT[1:], "--size", "big"),
             "--size: must be a whole number or HEIGHTxWIDTH, not 'big'",
         ),
+        (
+            (*EXPORT[1:], "--size", "9" * 5000),
+            "--size: must be a whole number or HEIGHTxWIDTH, not '99",
+        ),
         ((*EXPORT[1:], "--features", "c1,c9"), "--features c1,c9: give different levels out of"),
         ((*EXPORT[1:], "--features", "c1,c1"), "--features c1,c1: give different levels out of"),
         ((*EXPORT[1:], "--images", "nowhere"), "--images nowhere: no such folder"),

@@ -144,6 +144,8 @@ def test_a_terminal_gets_colour_and_its_own_width(monkeypatch):
         (("dla60", "--depth", "50"), "dla60 has no option 'depth'"),
         (("resnet50", "--depth", "51"), "depth is 51; this family has 18"),
         (("resnet50", "--scale", "0"), "scale is 0; it must be"),
+        (("res2next50", "--cardinality", "9" * 400), "cardinality is 99"),
+        (("resnet50", "--size", "9" * 400), "size is 99"),
         (("resnet50", "--size", "wide"), "--size: must be a whole number"),
         (("inception_v3", "--size", "60"), "the image is too small: Mixed_7a"),
         (("resnet50", "--widht", "3"), "Did you mean '--width'"),

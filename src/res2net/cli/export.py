@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,7 +118,7 @@ def read_size(text: str | None) -> tuple[int, int] | int | None:
     if text is None:
         return None
     sides = text.split("x")
-    if not all(side.isdecimal() for side in sides) or len(sides) > 2:
+    if len(sides) > 2 or not all(re.fullmatch("[0-9]{1,6}", side) for side in sides):
         raise UserError(f"--size: must be a whole number or HEIGHTxWIDTH, not {text!r}")
     return int(text) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 

@@ -59,6 +59,9 @@ class Structure:
         return sum(layer.activations for layer in self.layers)
 
 
+_MOST = 1_000_000  # pixels, classes or channels; counts stay numbers that floats hold
+
+
 def default_classes(variant: Variant) -> int:
     """100 for the CIFAR rows (Table 4 is CIFAR-100), 1000 for all others."""
     return 100 if variant.size == 32 else 1000
@@ -89,8 +92,8 @@ def tally(
         ("num_classes", num_classes, 0),
         ("in_channels", in_channels, 1),
     ):
-        if value < least:
-            raise UserError(f"{what} is {value}; it must be at least {least}")
+        if not least <= value <= _MOST:
+            raise UserError(f"{what} is {value}; it must be from {least} to {_MOST:,}")
     main, auxiliary = Tally(), Tally()
     image = Map(in_channels, size, size)
     levels = _run(main, auxiliary, variant, image, num_classes)

@@ -37,6 +37,9 @@ def split_channels(planes: int, width: int, cardinality: int = 1) -> int:
     return planes * width // 64 * cardinality
 
 
+_MOST = 4096  # of any option of a row; far above what is built, and structures are listed at once
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Row:
     """The part that every row has: which fields a caller may change, and how."""
@@ -51,8 +54,10 @@ class _Row:
             if option == "se":
                 if not isinstance(value, bool):
                     raise ValueError(f"se is {value!r}; it must be True or False")
-            elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{option} is {value!r}; it must be a whole number of at least 1")
+            elif isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+                raise ValueError(
+                    f"{option} is {value!r}; it must be a whole number from 1 to {_MOST:,}"
+                )
 
     def changed(self, name: str, options: Mapping[str, Any]) -> Any:
         """This row with the given options replaced.

@@ -47,7 +47,7 @@ class Boxes:
 def key_of(name: str) -> str:
     """What an image is called in both formats: COCO numbers its files."""
     stem = Path(name).stem
-    return str(int(stem)) if stem.isdigit() else stem
+    return (stem.lstrip("0") or "0") if stem.isdecimal() else stem
 
 
 def read_boxes(path: Path) -> Boxes:
