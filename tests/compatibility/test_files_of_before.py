@@ -1,0 +1,123 @@
+"""Runs, checkpoints and artifacts that version a3f7d34 wrote are read as it read them.
+
+``runs-a3f7d34.tar.xz`` holds a run of each task (two steps on generated data; of saliency, whose
+head is large, the card and the keys alone), artifacts of three and a folder of the hub. Weights
+were then set to a pattern that compresses. ``expected.json`` beside each is what ``res2net predict
+--precision fp32`` of that version found in ``photo.png``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from res2net.config import RunConfig
+from res2net.models.card import ModelCard
+
+ARCHIVE = Path(__file__).with_name("runs-a3f7d34.tar.xz")
+RUNS = ("classify", "detect", "instances", "segment", "pose")
+TASKS = (*RUNS, "saliency")
+ARTIFACTS = ("classify-onnx", "classify-openvino", "detect-onnx", "segment-onnx")
+MORE = ("--train.epochs", "2", "--train.max_steps", "3", "--resume")
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("before")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def numbers(value: Any) -> list[float]:
+    if isinstance(value, dict):
+        return [each for _, own in sorted(value.items()) for each in numbers(own)]
+    if isinstance(value, list):
+        return [each for own in value for each in numbers(own)]
+    return [float(value)] if isinstance(value, int | float) else []
+
+
+def expect_as_before(found: Any, folder: Path) -> None:
+    wanted = json.loads((folder / "expected.json").read_text())
+    np.testing.assert_allclose(numbers(found), numbers(wanted), atol=0.011)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_predicts_what_it_predicted(cli, before, tmp_path, name):
+    words = ("predict", before / name, before / "photo.png", "--precision", "fp32")
+    if name == "classify":
+        expect_as_before(json.loads(cli(*words, "--json").out), before / name)
+        return
+    assert cli(*words, "--out", tmp_path / "out").code == 0
+    expect_as_before(json.loads((tmp_path / "out/predictions.json").read_text()), before / name)
+    if name == "segment":
+        for file in sorted((before / name).glob("*.png")):
+            with Image.open(file) as wanted, Image.open(tmp_path / "out" / file.name) as got:
+                if "classes" in file.name:
+                    assert (np.asarray(got) == np.asarray(wanted)).mean() > 0.999
+
+
+@pytest.mark.parametrize("name", ARTIFACTS)
+def test_an_artifact_predicts_what_it_predicted(cli, before, tmp_path, name):
+    words = ("predict", before / name, before / "photo.png")
+    if name.startswith("classify"):
+        expect_as_before(json.loads(cli(*words, "--json").out), before / name)
+        return
+    assert cli(*words, "--out", tmp_path / "out").code == 0
+    expect_as_before(json.loads((tmp_path / "out/predictions.json").read_text()), before / name)
+
+
+@pytest.mark.parametrize("name", ["classify", "segment", "pose"])
+def test_a_run_goes_on(cli, before, tmp_path, name):
+    run = tmp_path / "run"
+    shutil.copytree(before / name, run)
+    done = cli("train", "--out", run, *MORE)
+    assert done.code == 0, done.err
+    assert "epoch 2/2" in done.out
+    rows = (run / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 3, "the row of before, and one more"
+
+
+def test_a_checkpoint_alone_predicts(cli, before, tmp_path):
+    last = shutil.copy(before / "classify/checkpoints/last.ckpt", tmp_path / "copied.ckpt")
+    done = cli("predict", last, before / "photo.png", "--precision", "fp32", "--json")
+    expect_as_before(json.loads(done.out), before / "classify")
+
+
+def test_the_hub_folder_is_read(before):
+    from res2net.integrations.huggingface import HubModel
+
+    (found,) = HubModel.from_pretrained(before / "classify-hub").predictor().predict(
+        before / "photo.png", precision="fp32"
+    )
+    wanted = json.loads((before / "classify/expected.json").read_text())["top"]
+    assert dict(found.top) == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_configuration_says_what_it_said(before, name):
+    config = RunConfig.read(before / name / "config.yaml")
+    assert config.task == name
+    assert (config.recipe, config.train.max_steps, config.train.val_batches) == ("smoke", 2, 4)
+    assert config.net.variant() == (
+        {"width": 4, "scale": 2, "depth": 11} if name == "classify" else {"width": 1, "scale": 2}
+    )
+
+
+def test_the_keys_of_a_saliency_network_stay(before):
+    from res2net.tasks.dense.job import build
+    from res2net.tasks.table import find_dense_task
+
+    card = ModelCard.read(before / "saliency/model.json")
+    with torch.device("meta"):
+        state = build(find_dense_task("saliency"), card).state_dict()
+    keys = json.loads((before / "saliency/keys.json").read_text())
+    assert {name: list(value.shape) for name, value in state.items()} == keys
