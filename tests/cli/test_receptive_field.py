@@ -52,7 +52,7 @@ def test_counting_alone_needs_no_network(cli: Cli, tmp_path: Path) -> None:
         (("res2net29_small", "--images", 0), "--images is 0; it must be at least 1"),
         (("res2net29_small", "--against", "resnet"), "unknown model 'resnet'"),
         (("inception_v3", "--scale", 2), "inception_v3 has no option 'scale'"),
-        (("resnet29_small", "--size", 0), "size is 0; it must be at least 1"),
+        (("resnet29_small", "--size", 0), "size is 0; it must be from 1 to 1,000,000"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -165,7 +165,7 @@ def _pipe(folder: Path, file: str) -> None:
     ("harm", "file", "message"),
     [
         (_options(pretrained="http://127.0.0.1:9/x"), "config.json", "holds structure only"),
-        (_options(width=1 << 20), "config.json", "its network has .* parameters; at most"),
+        (_options(width=4096, scale=64), "config.json", "its network has .* parameters; at most"),
         (_options(depth=10**9), "config.json", r"options\.depth is 1000000000"),
         (_content(b"["), "config.json", "cannot be read as a description"),
         (_content(b"[" * 100_000), "config.json", "cannot be read as a description"),

@@ -179,7 +179,7 @@ def test_a_spoilt_checkpoint_is_one_line_and_runs_nothing(run, spoil, word):
         ({"options": {"depht": 11}}, "has no option 'depht'"),
         ({"options": {"norm": "layer"}}, "options.norm is 'layer'"),
         ({"options": {"norm": "pool"}}, "unknown norm 'pool'"),
-        ({"options": {"width": 1 << 20}}, "parameters; at most"),
+        ({"options": {"width": 4096, "scale": 64}}, "parameters; at most"),
         ({"options": {"depth": 11, "width": 1 << 9}}, "does not fit"),
         ({"options": {"depth": 11, "in_channels": 1 << 20}}, "does not fit"),
         ({"options": {"pretrained": "http://127.0.0.1:9/x.pth"}}, "holds structure only"),
