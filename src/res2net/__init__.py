@@ -30,7 +30,11 @@ _HOMES = {
     "create_backbone": "res2net.models.backbone",
     "create_model": "res2net.models.factory",
     "list_models": "res2net.paper.networks",
-    "load": "res2net.tasks.classify.predictor",
+    "evaluate": "res2net.api",
+    "export": "res2net.api",
+    "load": "res2net.api",
+    "predict": "res2net.api",
+    "train": "res2net.api",
 }
 
 __all__ = [
@@ -48,11 +52,16 @@ __all__ = [
     "convert",
     "create_backbone",
     "create_model",
+    "evaluate",
+    "export",
     "list_models",
     "load",
+    "predict",
+    "train",
 ]
 
 if TYPE_CHECKING:
+    from res2net.api import evaluate, export, load, predict, train
     from res2net.errors import UserError
     from res2net.models.backbone import create_backbone
     from res2net.models.factory import create_model
@@ -64,7 +73,6 @@ if TYPE_CHECKING:
     from res2net.paper.variant import FirstBlock
     from res2net.paper.widths import choose_width
     from res2net.plug.convert import convert
-    from res2net.tasks.classify.predictor import load
 
 
 def __getattr__(name: str) -> Any:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 _CONTROLS = r"\x00-\x1f\x7f-\x9f"
 _TURNS = r"\u200e\u200f\u2028-\u202e\u2066-\u2069"  # of the direction of text; ends of lines
 _UNPRINTABLE = re.compile(rf"[{_CONTROLS}{_TURNS}\ud800-\udfff]")
+
+_OPTION = re.compile(r"(?<![\w-])--([a-z][\w.-]*)")
 
 
 class UserError(ValueError):
@@ -26,6 +29,22 @@ class TakenError(UserError):
 
 class Stopped(KeyboardInterrupt):
     """Somebody stopped the work (Ctrl-C, SIGTERM); the message is one line on how to go on."""
+
+
+@contextmanager
+def arguments_named() -> Iterator[None]:
+    """Errors of a call from Python name its arguments: ``batch`` for ``--batch``."""
+    try:
+        yield
+    except UserError as error:
+        quoted = str(error).split("`")  # commands stand between back-ticks
+        quoted[::2] = [_OPTION.sub(_argument, text) for text in quoted[::2]]
+        error.args = ("`".join(quoted),)
+        raise
+
+
+def _argument(option: re.Match[str]) -> str:
+    return option[1].replace("-", "_")
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from res2net.errors import UserError
 
 def test_both_rates_and_their_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
-    export("res2net29_small", tmp_path / "a", engine="openvino", val_images=2)
+    export("res2net29_small", tmp_path / "a", engine="openvino")
     (tmp_path / "photos").mkdir()
     for i in range(5):
         Image.fromarray(np.full((60, 80, 3), 40 * i, np.uint8)).save(tmp_path / f"photos/{i}.jpg")

@@ -76,7 +76,7 @@ WORDS: dict[str, tuple[str, ...]] = {  # what each command is given besides
     "bench": ("deploy",),
 }
 HEAVY = (  # where work would begin
-    *("train.run.fit", "tasks.classify.evaluate.evaluate", "serve.server.take_port"),
+    *("training.run.fit", "tasks.classify.evaluate.evaluate", "serve.server.take_port"),
     *("cli.receptive_field._fields", "cli.reproduce.report", "cli.study.run"),
     *(f"cli.bench.{name}" for name in ("deploy", "roofline", "train_step", "folder", "loading")),
     *(f"cli.bench.{name}" for name in ("dense", "evaluators", "serve", "parity")),

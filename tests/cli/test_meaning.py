@@ -14,9 +14,8 @@ from typing import Any, get_args
 
 import pytest
 
-from res2net.cli import bench, dense, evaluate, predict
+from res2net.cli import bench, evaluate, predict
 from res2net.cli.main import module_of
-from res2net.cli.meaning import NEEDS
 from res2net.cli.train import make_parser, resolve
 from res2net.config import (
     READ_BY,
@@ -29,8 +28,10 @@ from res2net.config import (
 )
 from res2net.data.augment import Augment
 from res2net.errors import UserError
+from res2net.tasks.evaluate import READS
 from res2net.tasks.table import Task, find_task
-from res2net.train import run as training
+from res2net.training import run as training
+from res2net.training.configure import NEEDS
 
 TASKS = get_args(TaskName)
 GROUPS = {"net": NetOptions, "head": HeadOptions, "input": InputOptions, "augment": Augment,
@@ -242,14 +243,17 @@ def test_every_task_refuses_what_it_does_not_read(command, task, monkeypatch, tm
         raise Reached
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(dense, "task_of", lambda _: task)
-    for where in ("cli.dense.predict", "cli.dense.evaluate", "cli.predict.images_in",
-                  "tasks.classify.evaluate.evaluate"):  # fmt: skip
+    net = SimpleNamespace(task=task, runtime=None, check_precision=lambda _: None)
+    net.predictor = lambda: net
+    for where in ("open", "evaluate"):
+        monkeypatch.setattr(f"res2net.tasks.{where}.open_target", lambda *_, **__: net)
+    for where in ("cli.predict.images_in", "tasks.evaluate.evaluate_classes",
+                  "tasks.evaluate.evaluate_marks", "tasks.pose.boxes.read_boxes"):  # fmt: skip
         monkeypatch.setattr(f"res2net.{where}", reached)
-    monkeypatch.setattr(predict, "open_target", lambda *_: None)
     module = {"predict": predict, "evaluate": evaluate}[command]
+    means = predict.MEANS if command == "predict" else READS
     usual = ["net", "a.png"] if command == "predict" else ["net", "--data", "digits"]
-    for option, tasks in module.MEANS.items():
+    for option, tasks in means.items():
         value = {"scales": "[1]", "flip": None}.get(option, "3")
         line = [*usual, f"--{option}", *([value] if value else [])]
         if task in tasks:

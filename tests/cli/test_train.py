@@ -12,12 +12,13 @@ import pytest
 import torch
 import yaml
 
-from res2net.cli.train import free_folder, last_folder, make_parser, recipe_defaults, resolve
+from res2net.cli.train import make_parser, resolve
 from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig, TrainOptions
 from res2net.data.augment import Augment
 from res2net.errors import UserError
 from res2net.paper.recipes import RECIPES, find_recipe
 from res2net.paper.recipes_dense import DENSE_RECIPES
+from res2net.training.configure import free_folder, last_folder, recipe_defaults
 
 DIGITS = ("--model", "res2net29_small", "--data", "digits")
 GROUPS = {

@@ -41,7 +41,10 @@ def numbers(value: Any) -> list[float]:
     if isinstance(value, dict):
         return [each for _, own in sorted(value.items()) for each in numbers(own)]
     if isinstance(value, list):
-        return [each for own in value for each in numbers(own)]
+        rows = [numbers(own) for own in value]
+        if value and isinstance(value[0], dict):
+            rows.sort()  # untrained networks score many boxes alike: their order means nothing
+        return [each for row in rows for each in row]
     return [float(value)] if isinstance(value, int | float) else []
 
 
@@ -95,8 +98,10 @@ def test_a_checkpoint_alone_predicts(cli, before, tmp_path):
 def test_the_hub_folder_is_read(before):
     from res2net.integrations.huggingface import HubModel
 
-    (found,) = HubModel.from_pretrained(before / "classify-hub").predictor().predict(
-        before / "photo.png", precision="fp32"
+    (found,) = (
+        HubModel.from_pretrained(before / "classify-hub")
+        .predictor()
+        .predict(before / "photo.png", precision="fp32")
     )
     wanted = json.loads((before / "classify/expected.json").read_text())["top"]
     assert dict(found.top) == pytest.approx(wanted, abs=1e-4)

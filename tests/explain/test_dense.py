@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
 from res2net.explain import dense
 from res2net.explain.cam import enlarged, stretched
-from res2net.explain.dense import Detector, Salience, Segmenter, open_dense
+from res2net.explain.dense import Detector, Salience, Segmenter, open_subject
 from res2net.explain.subject import UnexplainedError
 from res2net.models.card import ModelCard
-from res2net.tasks.dense.predictor import Predictor
+from res2net.tasks.open import Opened
 from res2net.tasks.table import find_dense_task
 
 CLASSES = ("background", "kite", "ball")
@@ -27,7 +28,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def predictor(task: str) -> Predictor:
+def network(task: str) -> tuple[Any, ModelCard]:
     """A small untrained network of a task."""
     torch.manual_seed(0)
     card = ModelCard(
@@ -37,8 +38,7 @@ def predictor(task: str) -> Predictor:
         classes=CLASSES if task != "saliency" else ("salient",),
         preprocess=default_preprocess(96),
     )
-    found = find_dense_task(task)
-    return Predictor(task=found, model=found.build(card, None).eval(), card=card)
+    return find_dense_task(task).build(card, None).eval(), card
 
 
 def picture() -> Tensor:
@@ -46,7 +46,7 @@ def picture() -> Tensor:
 
 
 def test_a_segmenter_is_asked_about_the_pixels_of_a_class() -> None:
-    subject = Segmenter("net", predictor("segment"))
+    subject = Segmenter("net", *network("segment"))
     image = picture()
     found = subject.explain(image)
     assert found.heat.shape == (80, 120)
@@ -63,7 +63,7 @@ def test_a_segmenter_is_asked_about_the_pixels_of_a_class() -> None:
 
 
 def test_the_map_of_a_segmenter_by_hand() -> None:
-    subject = Segmenter("net", predictor("segment"))
+    subject = Segmenter("net", *network("segment"))
     image = picture()
     maps: list[Tensor] = []
     hook = subject.body.register_forward_hook(lambda _, __, out: maps.append(out["c5"]))
@@ -82,14 +82,14 @@ def test_the_map_of_a_segmenter_by_hand() -> None:
 
 
 def test_a_saliency_network_is_asked_for_its_whole_map() -> None:
-    subject = Salience("net", predictor("saliency"))
+    subject = Salience("net", *network("saliency"))
     found = subject.explain(picture(), level="c3")
     assert (found.heat.shape, found.level, found.label) == ((80, 120), "c3", "salient")
     assert 0 < found.score < 1
 
 
 def test_a_detector_is_asked_for_its_surest_box() -> None:
-    subject = Detector("net", predictor("detect"))
+    subject = Detector("net", *network("detect"))
     image = picture()
     found = subject.explain(image, level="c4")
     with torch.inference_mode():
@@ -103,7 +103,7 @@ def test_a_detector_is_asked_for_its_surest_box() -> None:
 
 
 def test_parameters_without_gradients_are_no_hindrance() -> None:
-    subject = Segmenter("net", predictor("segment"))
+    subject = Segmenter("net", *network("segment"))
     image = picture()
     before = subject.explain(image, wanted=0).heat
     subject.model.requires_grad_(False)
@@ -111,20 +111,23 @@ def test_parameters_without_gradients_are_no_hindrance() -> None:
     assert all(p.grad is None for p in subject.model.parameters())
 
 
-def test_key_points_are_refused() -> None:
+def opened(task: str, kind: Any = "run") -> Opened:
+    made, card = network("detect" if task in ("instances", "pose") else task)
+    found = Opened(given="runs/a", kind=kind, card=replace(card, task=task), path=Path("runs/a"))
+    found.__dict__["network"] = made
+    return found
+
+
+def test_key_points_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "open_target", lambda _: opened("pose"))
     with pytest.raises(UserError, match="has no class to explain.*`res2net predict` draws them"):
-        open_dense("net", "runs/pose", "pose")
-
-
-def test_a_task_of_a_later_version_is_no_detector() -> None:
-    with pytest.raises(UserError, match="unknown task 'depth'; this version has classify, detect"):
-        open_dense("net", "runs/depth", "depth")
+        open_subject("runs/a")
 
 
 @pytest.mark.parametrize("task", ["segment", "saliency", "detect"])
 def test_a_map_of_zeros_is_no_evidence(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "weighed", lambda maps, _: torch.zeros_like(maps[:, 0]).detach())
-    subject = dense._SUBJECTS[task]("net", predictor(task))
+    subject = dense._SUBJECTS[task]("net", *network(task))
     with pytest.raises(UnexplainedError, match="no evidence: the map of net at level c5 for class"):
         subject.explain(picture())
 
@@ -132,9 +135,6 @@ def test_a_map_of_zeros_is_no_evidence(task: str, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("task", "kind"), [("segment", Segmenter), ("saliency", Salience), ("instances", Detector)]
 )
-def test_each_task_has_its_subject(
-    task: str, kind: type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    made = predictor(task if task != "instances" else "detect")
-    monkeypatch.setattr(dense, "load", lambda *_: made)
-    assert type(open_dense("net", str(tmp_path), task)) is kind
+def test_each_task_has_its_subject(task: str, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "open_target", lambda _: opened(task))
+    assert type(open_subject("runs/a")) is kind

@@ -17,7 +17,7 @@ from res2net.heads.detector import make_detector
 from res2net.heads.dss import SaliencyNet
 from res2net.heads.pose import PoseNet
 from res2net.metrics.coco import coco_scores
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 
 HEIGHT, WIDTH = 800, 1333
 SHORT = (torch.bfloat16, torch.float16)
@@ -121,7 +121,7 @@ def test_the_truth_as_codes_scores_100(dtype: torch.dtype) -> None:
         objects=Objects(boxes=places, labels=blank, ignored=blank > 0, areas=areas),
         size=(HEIGHT, WIDTH),
     )
-    found = Detections(
+    found = DetectionArrays(
         boxes=boxes[sure].double().numpy(),
         scores=scores[sure].double().numpy(),
         labels=labels[sure].numpy() - 1,

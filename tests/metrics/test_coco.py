@@ -18,12 +18,12 @@ from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.source import Source
 from res2net.metrics.coco import coco_scores, ground_truth, results
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 
 MARKS = {"bbox": "boxes", "segm": "masks", "keypoints": "keypoints"}
 
 
-def disturbed(scene: Scene, classes: int, chance: np.random.Generator) -> Detections:
+def disturbed(scene: Scene, classes: int, chance: np.random.Generator) -> DetectionArrays:
     """Objects moved, lost, doubled and misnamed, with scores; some from nowhere."""
     objects = scene.objects
     assert objects is not None
@@ -44,7 +44,7 @@ def disturbed(scene: Scene, classes: int, chance: np.random.Generator) -> Detect
                 noise = chance.normal(0, 4, objects.keypoints[i].shape) * (1, 1, 0)
                 points.append(objects.keypoints[i] + noise)
     n = len(boxes)
-    return Detections(
+    return DetectionArrays(
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
         scores=chance.random(n),
         labels=np.array(labels, np.int64),
@@ -54,7 +54,7 @@ def disturbed(scene: Scene, classes: int, chance: np.random.Generator) -> Detect
 
 
 def by_pycocotools(
-    scenes: list[Scene], found: list[Detections], classes: tuple[str, ...], kind: Any
+    scenes: list[Scene], found: list[DetectionArrays], classes: tuple[str, ...], kind: Any
 ) -> np.ndarray:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -127,10 +127,10 @@ def scene(boxes: list[list[float]]) -> Scene:
     return Scene(name="a.jpg", image=np.zeros((9, 9, 3), np.uint8), objects=objects, size=(9, 9))
 
 
-def guess(boxes: list[list[float]]) -> Detections:
+def guess(boxes: list[list[float]]) -> DetectionArrays:
     n = len(boxes)
     corners = np.array(boxes, np.float64).reshape(-1, 4)
-    return Detections(boxes=corners, scores=np.ones(n), labels=np.zeros(n, np.int64))
+    return DetectionArrays(boxes=corners, scores=np.ones(n), labels=np.zeros(n, np.int64))
 
 
 def test_exact_guesses_score_100_and_none_score_0() -> None:
@@ -181,7 +181,7 @@ def ignored(crowds: list[bool] | None) -> Scene:
 def test_a_difficult_object_is_ignored_by_plain_overlap(
     crowds: list[bool] | None, boxes: list[list[float]], right: float
 ) -> None:
-    found = Detections(
+    found = DetectionArrays(
         boxes=np.array([*boxes, ONE]),
         scores=np.array([0.9] * len(boxes) + [0.5]),
         labels=np.zeros(len(boxes) + 1, np.int64),

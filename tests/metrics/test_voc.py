@@ -15,7 +15,7 @@ from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.scenes.voc import CLASSES
 from res2net.data.source import Source
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.voc import area_under, eleven_point, voc_scores
 
 
@@ -31,8 +31,8 @@ def marked(boxes: list[list[float]], ignored: list[bool] | None = None) -> Scene
     return Scene(name="a", image=np.zeros((9, 9, 3), np.uint8), objects=objects)
 
 
-def guessed(boxes: list[list[float]], scores: list[float]) -> Detections:
-    return Detections(
+def guessed(boxes: list[list[float]], scores: list[float]) -> DetectionArrays:
+    return DetectionArrays(
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
         scores=np.array(scores),
         labels=np.zeros(len(boxes), np.int64),
@@ -81,7 +81,7 @@ def test_drawn_detections_agree_with_a_plain_reading_of_the_rules() -> None:
         labels = scene.objects.labels[again]
         wrong = chance.random(len(again)) < 0.1
         found.append(
-            Detections(
+            DetectionArrays(
                 boxes=boxes[again] + np.rint(chance.normal(0, 4, (len(again), 4))),
                 scores=chance.random(len(again)),
                 labels=np.where(wrong, chance.integers(0, 4, len(again)), labels),
@@ -110,7 +110,7 @@ def test_real_detections_agree_with_a_plain_reading_of_the_rules(shared_data: Pa
                 labelled.append((CLASSES.index(name), *map(float, row[1:])))
         table = np.array(labelled, np.float64).reshape(-1, 6)
         found.append(
-            Detections(
+            DetectionArrays(
                 boxes=table[:, 2:] - (1, 1, 0, 0),
                 scores=table[:, 1],
                 labels=table[:, 0].astype(np.int64),
@@ -120,7 +120,7 @@ def test_real_detections_agree_with_a_plain_reading_of_the_rules(shared_data: Pa
 
 
 def check_against_the_book(
-    scenes: list[Scene], found: list[Detections], classes: Sequence[str]
+    scenes: list[Scene], found: list[DetectionArrays], classes: Sequence[str]
 ) -> None:
     assert sum(map(len, found)) > 100
     ours = voc_scores(scenes, found, classes)
@@ -133,7 +133,7 @@ def check_against_the_book(
     assert ours.map_area > 40
 
 
-def by_the_book(scenes: list[Scene], found: list[Detections], label: int) -> float | None:
+def by_the_book(scenes: list[Scene], found: list[DetectionArrays], label: int) -> float | None:
     """The devkit's loop, one detection at a time, in its own whole pixels."""
     everything = sorted(
         (-float(s), i, j)

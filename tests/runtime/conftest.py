@@ -22,7 +22,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """For OpenVINO, one image at a time."""
     folder = tmp_path_factory.mktemp("artifacts") / "openvino"
-    export(NETWORK, folder, engine="openvino", val_images=4)
+    export(NETWORK, folder, engine="openvino")
     return folder
 
 
@@ -30,7 +30,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def onnx_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """For ONNX Runtime, any number of images at a time."""
     folder = tmp_path_factory.mktemp("artifacts") / "onnx"
-    export(NETWORK, folder, engine="onnx", dynamic_batch=True, val_images=4)
+    export(NETWORK, folder, engine="onnx", dynamic_batch=True)
     return folder
 
 

@@ -77,9 +77,7 @@ def test_openvino_runs_an_onnx_artifact_too(onnx_artifact: Path) -> None:
 
 
 def test_a_backbone_gives_named_maps(tmp_path: Path) -> None:
-    export(
-        "res2net18", tmp_path / "b", engine="openvino", size=64, features=["c3", "c5"], val_images=2
-    )
+    export("res2net18", tmp_path / "b", engine="openvino", size=64, features=["c3", "c5"])
     runtime = load(tmp_path / "b")
     maps = runtime(np.zeros((2, 64, 64, 3), np.uint8))
     assert isinstance(maps, dict)
@@ -92,7 +90,7 @@ def test_a_backbone_gives_named_maps(tmp_path: Path) -> None:
 
 
 def test_an_artifact_of_torch_export_says_where_it_runs(tmp_path: Path) -> None:
-    export("res2net29_small", tmp_path / "t", engine="torch-export", val_images=2)
+    export("res2net29_small", tmp_path / "t", engine="torch-export")
     with pytest.raises(UserError, match="runs in PyTorch"):
         load(tmp_path / "t")
 

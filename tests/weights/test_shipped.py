@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from res2net.api import load
 from res2net.data.decode import decode
 from res2net.errors import UserError
 from res2net.explain.subject import Classifier
 from res2net.models.card import ModelCard
 from res2net.serve.examples import example_photos
-from res2net.tasks.classify.predictor import load
 from res2net.weights import shipped as room
 from res2net.weights.shipped import shipped
 

@@ -13,7 +13,7 @@ import torch
 from res2net.data.scene import COCO_PERSON, Scene
 from res2net.data.scenes.generated import CLASSES, SceneRules, generate
 from res2net.metrics.coco import coco_scores, ground_truth, results
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 from res2net.tasks.pose.inference import peaks
 
 Tensors = dict[str, torch.Tensor]
@@ -62,7 +62,7 @@ def _directly(truth: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
     return job.stats
 
 
-def _rows_one_by_one(found: list[Detections]) -> list[dict[str, Any]]:
+def _rows_one_by_one(found: list[DetectionArrays]) -> list[dict[str, Any]]:
     """The plain version of ``results``, as its users write it."""
     rows = []
     for number, each in enumerate(found, 1):
@@ -88,7 +88,7 @@ def _by_torchmetrics(found: list[Tensors], marked: list[Tensors]) -> Any:
     return score.compute()
 
 
-def _as_tensors(found: Detections) -> Tensors:
+def _as_tensors(found: DetectionArrays) -> Tensors:
     arrays = {"boxes": found.boxes, "scores": found.scores, "labels": found.labels}
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
@@ -118,14 +118,14 @@ def peaks_one_by_one(heat: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
     return out
 
 
-def _detections(scene: Scene, chance: np.random.Generator) -> Detections:
+def _detections(scene: Scene, chance: np.random.Generator) -> DetectionArrays:
     """Boxes near the marked ones, and others anywhere."""
     assert scene.objects is not None
     near = scene.objects.boxes + chance.normal(0, 2, scene.objects.boxes.shape)
     corner = chance.uniform(0, 120, (FOUND, 2))
     far = np.concatenate([corner, corner + chance.uniform(4, 40, (FOUND, 2))], axis=1)
     boxes = np.concatenate([near, far])[:FOUND]
-    return Detections(
+    return DetectionArrays(
         boxes=boxes,
         scores=chance.random(len(boxes)),
         labels=chance.integers(0, len(CLASSES), len(boxes)),

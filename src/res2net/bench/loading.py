@@ -15,7 +15,7 @@ import torch
 from res2net import machine
 from res2net.config import RunConfig
 from res2net.tasks.classify.job import Job, build_job
-from res2net.train.optimise import make_optimiser
+from res2net.training.optimise import make_optimiser
 
 
 @dataclass(frozen=True, kw_only=True)

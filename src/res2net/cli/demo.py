@@ -27,10 +27,11 @@ def main(argv: Sequence[str]) -> None:
     """Train, measure, predict, and say where everything lies."""
     options = read_options(make_parser(), argv)
 
-    from res2net.cli.train import free_folder, resolve
-    from res2net.tasks.classify.evaluate import evaluate
+    from res2net.cli.train import resolve
     from res2net.tasks.classify.report import evaluation_table
-    from res2net.train.run import fit
+    from res2net.tasks.evaluate import evaluate
+    from res2net.training.configure import free_folder
+    from res2net.training.run import fit
 
     out = options.out or free_folder(Path("runs/demo"))
     epochs = str(options.epochs)
@@ -38,8 +39,7 @@ def main(argv: Sequence[str]) -> None:
         ["--model", NETWORK, "--data", "digits", "--out", str(out), "--train.epochs", epochs]
     )
     fit(config, run, resume=False)
-    evaluation, _ = evaluate(str(run), "digits", out=run)
-    show(*evaluation_table(evaluation))
+    show(*evaluation_table(evaluate(run, "digits", out=run).scores))
     print(read_unseen(run))
     print(f"report with pictures: {run}/report.md")
     print("now your own images:  res2net train --model res2net50_26w_4s --data YOUR_FOLDER")
@@ -51,11 +51,11 @@ def read_unseen(run: Path) -> str:
 
     from res2net.data.readers import read
     from res2net.data.source import parse_source
-    from res2net.tasks.classify.predictor import load
     from res2net.tasks.classify.sheets import draw_predictions
+    from res2net.tasks.open import open_target
 
     unseen = read(parse_source("digits")).val
-    predictor = load(run)
+    predictor = open_target(run).predictor()
     images = [np.asarray(image) for image in unseen.images[:24]]
     found = predictor.predict(images, top=1)
     labels = [f"{p.label} {100 * p.probability:.0f} %" for p in found]

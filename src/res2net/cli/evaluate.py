@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from res2net.cli.meaning import check_meaning
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
-from res2net.cli.tables import show
+from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
 
 EXAMPLES = (
@@ -17,14 +15,11 @@ EXAMPLES = (
     "res2net evaluate runs/cifar/checkpoints/last.ckpt --data cifar100:cifar-100-python.tar.gz",
     "res2net evaluate res2net50_26w_4s --data imagenet:ILSVRC2012   # published weights",
 )
-MEANS = {  # option → tasks whose networks read it
-    "batch": ("classify",),
-    "size": ("classify",),
-    "workers": ("classify",),
-    "scales": ("segment",),
-    "flip": ("segment",),
-    "boxes": ("pose",),
-}
+
+OPTIONS = (  # that `tasks.evaluate` takes under the same names
+    *("split", "out", "precision", "val_fraction", "seed", "skip_bad"),
+    *("batch", "size", "workers", "scales", "flip", "boxes"),
+)
 
 
 def make_parser() -> Parser:
@@ -52,9 +47,13 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--out", type=Path | None, help="folder of tables and pictures; default RUN/evaluation"
     )
-    parser.add_argument("--batch", type=int, default=64, help="images at a time")
-    parser.add_argument("--size", type=int | None, help="pixels; default: as in training")
-    parser.add_argument("--workers", type=int | None, help="processes that read images")
+    parser.add_argument("--batch", type=int | None, help="classifiers: images at a time [64]")
+    parser.add_argument(
+        "--size", type=int | None, help="classifiers: pixels; default: as in training"
+    )
+    parser.add_argument(
+        "--workers", type=int | None, help="classifiers: processes that read images"
+    )
     parser.add_argument(
         "--precision",
         type=str,
@@ -84,9 +83,6 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str]) -> None:
     """Evaluate and show the tables."""
     options = read_options(make_parser(), argv)
-    wrong = [scale for scale in options.scales or () if not 0 < scale < math.inf]
-    if wrong:
-        raise UserError(f"--scales holds {wrong[0]:g}; a size must be above 0")
     if not options.data:
         raise UserError("--data is missing; `res2net evaluate --help` explains it")
 
@@ -96,32 +92,24 @@ def main(argv: Sequence[str]) -> None:
     if source.guessed:
         print(f"{source.path}: taken for {source.format} data")
 
-    from res2net.cli import dense
-
-    task = dense.task_of(options.target)
-    check_meaning(argv, MEANS, task, "a network of --task {}")
-    if task != "classify":
-        dense.evaluate(task, options, str(source))
-        return
-
     from res2net.machine import memory_mended_by
-    from res2net.tasks.classify.evaluate import evaluate
-    from res2net.tasks.classify.report import evaluation_table
+    from res2net.tasks.evaluate import BATCH, evaluate
 
-    with memory_mended_by(f"lower --batch (it is {options.batch}), --size or --workers"):
-        evaluation, folder = evaluate(
+    batch = BATCH if options.batch is None else options.batch
+    with memory_mended_by(f"lower --batch (it is {batch}), --size or --workers"):
+        found = evaluate(
             options.target,
             str(source),
-            split=options.split,
-            out=options.out,
-            batch=options.batch,
-            size=options.size,
-            workers=options.workers,
-            precision=options.precision,
-            val_fraction=options.val_fraction,
-            seed=options.seed,
-            skip_bad=options.skip_bad,
+            **{name: options[name] for name in OPTIONS},
             track=track,
         )
-    show(*evaluation_table(evaluation))
-    print(f"tables and pictures: {folder}")
+    if found.task == "classify":
+        from res2net.tasks.classify.report import evaluation_table
+
+        show(*evaluation_table(found.scores))
+    else:
+        table = new_table("", "figure")
+        for row in found.scores.table():
+            table.add_row(*row)
+        show(table)
+    print(f"tables and pictures: {found.folder}")

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from res2net.cli.meaning import check_needs
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.errors import UserError
-from res2net.paper.networks import NETWORKS
 
 if TYPE_CHECKING:
     from res2net.deploy.export import Exported
@@ -65,7 +63,7 @@ def make_parser() -> Parser:
         "--images", type=Path | None, help="calibrate and verify with these, not the run's data"
     )
     parser.add_argument(
-        "--max-drop", type=float, default=0.5, help="points of top-1 that int8 may lose"
+        "--max-drop", type=float | None, help="points of top-1 that int8 may lose [0.5]"
     )
     parser.add_argument(
         "--val_images",
@@ -84,13 +82,6 @@ def main(argv: Sequence[str]) -> None:
 
     from res2net.deploy.export import export
     from res2net.machine import memory_mended_by
-    from res2net.tasks.table import task_of
-
-    logits = options.features is None and task_of(options.target) == "classify"
-    drop = ("--precision int8 and a classifier", options.precision == "int8" and logits)
-    named = options.target in NETWORKS and not Path(options.target).exists()
-    shown = ("a trained network, or --images", not named or options.images is not None)
-    check_needs(argv, {"max-drop": drop, "val_images": shown})
 
     with memory_mended_by("lower --size, or export on a machine with more memory"):
         done = export(

@@ -6,7 +6,7 @@ is not the default. What a run saved is never refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,36 +14,9 @@ from typing import Any
 from res2net.cli.parser import config_files, config_values, typed_options
 from res2net.config import READ_BY, RunConfig
 from res2net.errors import UserError
-from res2net.paper.networks import NETWORKS
+from res2net.training.configure import check_options
 
 Meaning = Mapping[str, Sequence[str]]  # option → subjects for which it means something
-
-# option → what it needs in other options, in words, and whether a run has that
-NEEDS: Mapping[str, tuple[str, Callable[[RunConfig], bool]]] = {
-    "net.first_block": ("a network of several splits", lambda run: _is_split(run)),
-    "head.channels": ("--head.form fpn", lambda run: run.head.form == "fpn"),
-    "input.download": (
-        "cifar10 or cifar100 data",
-        lambda run: run.data.partition(":")[0] in ("cifar10", "cifar100"),
-    ),
-    "augment.crop": (
-        "random_resized or none with boxes",
-        lambda run: run.task == "classify" or run.augment.crop != "pad",
-    ),
-    "augment.crop_scale": (
-        "--augment.crop random_resized",
-        lambda run: run.augment.crop == "random_resized",
-    ),
-    "augment.pad": ("--augment.crop pad", lambda run: run.augment.crop == "pad"),
-    "augment.randaugment_magnitude": (
-        "--augment.randaugment 1 or more",
-        lambda run: run.augment.randaugment > 0,
-    ),
-    "train.momentum": ("--train.optimizer sgd", lambda run: run.train.optimizer == "sgd"),
-    "train.nesterov": ("--train.optimizer sgd", lambda run: run.train.optimizer == "sgd"),
-    "train.milestones": ("--train.schedule step", lambda run: run.train.schedule == "step"),
-    "train.gamma": ("--train.schedule step", lambda run: run.train.schedule == "step"),
-}
 
 
 def check_meaning(argv: Iterable[str], means: Meaning, subject: str, of: str = "{}") -> None:
@@ -88,8 +61,7 @@ def check_run(argv: Sequence[str], run: RunConfig, *, saved: Path) -> None:
     Raises:
         UserError: the first such option; names its file where it stands in one.
     """
-    check_meaning(argv, READ_BY, run.task, "--task {}")
-    check_needs(argv, {name: (what, holds(run)) for name, (what, holds) in NEEDS.items()})
+    check_options(typed_options(argv), run)
     for file in map(Path, config_files(argv)):
         if file == saved:
             continue
@@ -107,8 +79,3 @@ def _default(option: str) -> Any:
     kind = next(each.default_factory for each in fields(RunConfig) if each.name == group)
     value = getattr(kind(), name)  # type: ignore[operator]  # a group always has a factory
     return list(value) if isinstance(value, tuple) else value
-
-
-def _is_split(run: RunConfig) -> bool:
-    scale = run.net.scale
-    return (getattr(NETWORKS[run.model], "scale", 1) if scale is None else scale) > 1

@@ -21,14 +21,14 @@ from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.cli.targets import target_and_images
 from res2net.errors import UserError
-from res2net.files import write_text
+from res2net.files import make_folder, write_bytes, write_text
 
 if TYPE_CHECKING:
-    from res2net.models.prediction import Prediction
-    from res2net.runtime.session import Runtime
-    from res2net.tasks.classify.predictor import Predictor
+    from res2net.prediction import Classification
+    from res2net.tasks.classify.predictor import Classifier
+    from res2net.tasks.predictor import Predictor
 
-    Found = tuple[Path, Prediction]
+    Found = tuple[Path, Classification]
 
 ON_A_SHEET = 48
 EXAMPLES = (
@@ -99,23 +99,20 @@ def main(argv: Sequence[str]) -> None:
         if path and not path.parent.is_dir():
             raise UserError(f"{path}: folder {path.parent} does not exist; make it and run again")
 
-    options.target, options.images = target_and_images(options.words, options.model)
-
-    from res2net.cli import dense
-
-    task = dense.task_of(options.target)
-    if task != "classify":
-        check_meaning(argv, MEANS, task, "a network of --task {}")
-        dense.predict(task, options, [f for path in options.images for f in images_in(path)])
-        return
+    target, places = target_and_images(options.words, options.model)
 
     from res2net.machine import memory_mended_by
+    from res2net.tasks.open import open_target
 
-    predictor = open_target(options.target, options.precision)
-    check_meaning(argv, MEANS, task, "a network of --task {}")
-    files = [file for path in options.images for file in images_in(path)]
+    predictor: Any = open_target(target, stream=True).predictor()
+    check_meaning(argv, MEANS, predictor.task, "a network of --task {}")
+    predictor.check_precision(options.precision)
+    files = [file for path in places for file in images_in(path)]
+    if predictor.task != "classify":
+        mark(predictor, files, options)
+        return
     with memory_mended_by(f"lower --batch (it is {options.batch})"):
-        found = predict(predictor, files, options)
+        found = classify(predictor, files, options)
     if options.csv:
         write_text(options.csv, as_csv(found))
     if options.sheet:
@@ -127,39 +124,60 @@ def main(argv: Sequence[str]) -> None:
             print(f"written: {path}", file=sys.stderr)
 
 
-def open_target(target: str, precision: str) -> Predictor | Runtime:
-    """What predicts: a network in PyTorch, or an artifact in its engine.
+def mark(predictor: Predictor, files: Sequence[Path], options: Namespace) -> None:
+    """A picture of each image with what was found, and all of it as JSON.
 
     Raises:
-        UserError: nothing there, or a precision for an artifact, which has its own.
+        UserError: no image can be read, or a file cannot be written.
     """
-    from res2net.runtime.artifact import is_artifact
+    boxes = None
+    if options.boxes:
+        from res2net.tasks.pose.boxes import read_boxes
 
-    if not is_artifact(target):
-        from res2net.tasks.classify.predictor import load
+        boxes = read_boxes(options.boxes)
+    folder = options.out or Path("predictions")
+    done: list[dict[str, Any]] = []
+    lines: list[tuple[str, str]] = []
+    for file in track(files, len(files), "predicting"):
+        try:
+            (found,) = predictor.results(
+                file, top=None, boxes=boxes, batch=None, precision=options.precision
+            )
+        except UserError as error:
+            if len(files) == 1:
+                raise
+            warnings.warn(f"left out: {error}", stacklevel=1)
+            continue
+        make_folder(folder, "--out")
+        stem = f"{len(done):05d}-{file.stem}" if len(files) > 1 else file.stem
+        row: dict[str, Any] = {"image": str(file)}
+        for suffix, picture in found.pictures().items():
+            write_bytes(folder / f"{stem}{suffix}.png", _png(picture))
+            row[suffix.removeprefix("-") or "picture"] = f"{stem}{suffix}.png"
+        done.append({**row, **found.as_dict()})
+        lines.append((str(file), found.line()))
+        if options.json:
+            print(json.dumps(done[-1]), flush=True)
+    if not done:
+        raise UserError(f"none of the {len(files)} images could be read")
+    write_text(folder / "predictions.json", json.dumps(done, indent=2) + "\n")
+    if not options.json:
+        shown = new_table(wrapped=("Image", "Found"))
+        for image, line in lines:
+            shown.add_row(escape(image), escape(line))
+        show(shown)
+        print(f"pictures and predictions.json: {folder}")
 
-        return load(target)
-    from res2net.runtime.session import load as load_artifact
 
-    if precision != "auto":
-        raise UserError(f"--precision {precision}: {target} has its own; export another artifact")
-    return load_artifact(target, stream=True)
+def _png(picture: Any) -> bytes:
+    from PIL import Image
 
-
-def classify(
-    predictor: Predictor | Runtime, shaped: list[Any], *, top: int, precision: str
-) -> list[Prediction]:
-    """The classes of one batch of images that ``predictor.shaped`` made."""
-    from res2net.runtime.session import Runtime
-
-    if isinstance(predictor, Runtime):
-        return predictor.classify(shaped, top=top)
-    return predictor.classify(shaped, top=top, precision=precision)
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, "PNG")
+    return data.getvalue()
 
 
-def predict(
-    predictor: Predictor | Runtime, files: Sequence[Path], options: Namespace
-) -> list[Found]:
+def classify(predictor: Classifier, files: Sequence[Path], options: Namespace) -> list[Found]:
     """Classify batch by batch; a file that cannot be read is left out with a note.
 
     With ``--json`` every batch is printed as soon as it is done.
@@ -182,7 +200,7 @@ def predict(
                 warnings.warn(f"left out: {error}", stacklevel=1)
         if not good:
             continue
-        predictions = classify(predictor, shaped, top=options.top, precision=options.precision)
+        predictions = predictor.classify(shaped, top=options.top, precision=options.precision)
         found.extend(zip(good, predictions, strict=True))
         if options.json:
             for file, prediction in found[-len(good) :]:
@@ -235,7 +253,7 @@ def as_table(found: Sequence[Found]) -> Table:
     return table
 
 
-def draw_sheet(found: Sequence[Found], predictor: Predictor | Runtime, path: Path) -> None:
+def draw_sheet(found: Sequence[Found], predictor: Classifier, path: Path) -> None:
     """The contact sheet of predictions: the first images at most."""
     import numpy as np
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import count, takewhile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,10 +20,17 @@ from res2net.cli.parser import (
 from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig, TaskName, TrainOptions
 from res2net.data.augment import Augment
 from res2net.data.source import parse_source
-from res2net.errors import UserError, did_you_mean
+from res2net.errors import UserError
 from res2net.paper.networks import find_variant
-from res2net.paper.recipes import RECIPES, find_recipe, recipe_for
+from res2net.paper.recipes import RECIPES, recipe_for
 from res2net.paper.recipes_dense import DENSE_RECIPES
+from res2net.training.configure import (
+    free_folder,
+    known_task,
+    last_folder,
+    recipe_defaults,
+    usual_size,
+)
 
 EXAMPLES = (
     "res2net train --model res2net50_26w_4s --data photos/ --out runs/photos",
@@ -34,12 +40,6 @@ EXAMPLES = (
     "res2net train --task detect --model res2net50_26w_4s --data coco:cells/ --out runs/cells",
     "res2net train --out runs/photos --resume        # go on after a stop or a crash",
 )
-SMALL_IMAGES = {
-    "cifar10": 32,
-    "cifar100": 32,
-    "digits": 32,
-    "scenes": 64,
-}  # format → pixels a network sees
 
 
 def make_parser() -> Parser:
@@ -106,15 +106,11 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
             raise UserError(f"--resume: {given['out']} holds no run; give --model and --data")
         if not given.get(needed):
             raise UserError(f"--{needed} is missing; `res2net train --help` explains it")
-    task = str(given.get("task", "classify"))
-    if task not in get_args(TaskName):
-        near = did_you_mean(task, get_args(TaskName))
-        raise UserError(f"--task is {task!r}; it can be {', '.join(get_args(TaskName))}.{near}")
-    size = find_variant(str(given["model"])).size
+    task = known_task(str(given.get("task", "classify")))
+    find_variant(str(given["model"]))
     source = parse_source(str(given["data"]))
     recipe_name = str(given.get("recipe") or recipe_for(source.format, task))
-    if task == "classify":
-        size = min(size, SMALL_IMAGES.get(source.format, size))
+    size = usual_size(str(given["model"]), source, task)
     if argv == typed:  # a saved configuration is whole: what it does not name is the default
         parser.set_defaults(recipe_defaults(recipe_name, given, usual_size=size))
     options = parser.parse_args(_config_first(argv))
@@ -138,30 +134,6 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     usual = Path("runs") / f"{options.model}-{source.format}"
     out = options.out or (last_folder(usual) if options.resume else free_folder(usual))
     return config, out, options.resume
-
-
-def recipe_defaults(name: str, given: dict[str, Any], *, usual_size: int) -> dict[str, Any]:
-    """A recipe's settings, adapted to what was set by hand.
-
-    Milestones move with the number of epochs, and a learning rate set by hand is taken as it is.
-
-    Args:
-        given: options set by hand.
-        usual_size: pixels, what this network sees of these data by default.
-    """
-    settings = dict(find_recipe(name, str(given.get("task", "classify"))).settings)
-    milestones = settings.get("train.milestones")
-    if milestones and "train.epochs" in given:
-        try:
-            share = float(given["train.epochs"]) / settings["train.epochs"]
-        except (TypeError, ValueError):
-            share = 1.0  # the parser will complain in its own words
-        settings["train.milestones"] = [round(m * share, 3) for m in milestones]
-    if "train.lr" in given:
-        settings["train.lr_batch"] = 0
-    if name == "smoke" and usual_size <= settings["input.size"]:
-        del settings["input.size"]  # a ceiling: nothing is enlarged to it
-    return settings
 
 
 def _with_saved_config(argv: list[str]) -> list[str]:
@@ -194,25 +166,9 @@ def _values(group: Namespace) -> dict[str, Any]:
     return dict(group.as_dict())
 
 
-def free_folder(wanted: Path) -> Path:
-    """The folder, or the first of FOLDER-2, FOLDER-3, ... that does not exist."""
-    return next(folder for folder in _numbered(wanted) if not folder.exists())
-
-
-def last_folder(wanted: Path) -> Path:
-    """The last that exists of FOLDER, FOLDER-2, FOLDER-3, ...; FOLDER where none does."""
-    made = list(takewhile(Path.exists, _numbered(wanted)))
-    return made[-1] if made else wanted
-
-
-def _numbered(wanted: Path) -> Iterator[Path]:
-    yield wanted
-    yield from (wanted.with_name(f"{wanted.name}-{number}") for number in count(2))
-
-
 def main(argv: Sequence[str]) -> None:
     """Train."""
     config, out, resume = resolve(argv)
-    from res2net.train.run import fit
+    from res2net.training.run import fit
 
     fit(config, out, resume=resume)

@@ -77,6 +77,24 @@ def read_rgb(path: str | Path, *, min_side: int | None = None) -> RGB:
         return opened_to_rgb(open_image(data), min_side=min_side)
 
 
+def any_to_rgb(
+    image: str | Path | Image.Image | npt.NDArray[Any], min_side: int | None = None
+) -> RGB:
+    """A file, a Pillow image or an array as uint8 (H, W, 3), upright.
+
+    Raises:
+        UserError: a file that cannot be read; names it.
+        TypeError, ValueError: something that is no image.
+    """
+    if isinstance(image, str | Path):
+        return read_rgb(image, min_side=min_side)
+    if isinstance(image, Image.Image):
+        return to_rgb(upright(image))
+    if isinstance(image, np.ndarray):
+        return array_to_rgb(image)
+    raise TypeError(f"an image is a path, a Pillow image or an array; got {type(image)}")
+
+
 def probe(path: Path) -> None:
     """Raise ``UserError`` if the file is not a readable image.
 

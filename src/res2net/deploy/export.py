@@ -34,6 +34,7 @@ from res2net.runtime.artifact import CARD_NAME
 from res2net.runtime.engines import openvino_has_bf16
 from res2net.tasks.dense.network import Size
 
+MAX_DROP = 0.5  # points of top-1 accuracy that int8 may lose
 VAL_IMAGES, VAL_IMAGES_DENSE = 1000, 100  # to verify with, at most
 PACKAGES = ("res2net", "torch", "openvino", "nncf", "onnx", "onnxruntime")
 
@@ -59,7 +60,7 @@ def export(
     dynamic_batch: bool = False,
     features: Sequence[str] | None = None,
     images: Path | None = None,
-    max_drop: float = 0.5,
+    max_drop: float | None = None,
     val_images: int | None = None,
     track: Track | None = None,
 ) -> Exported:
@@ -73,7 +74,7 @@ def export(
         dynamic_batch: take any number of images at once; else one.
         features: levels to give as maps, instead of logits.
         images: folder of images to calibrate and verify with, instead of the run's data.
-        max_drop: points of top-1 accuracy that int8 may lose.
+        max_drop: points of top-1 accuracy that int8 of a classifier may lose; None is 0.5.
         val_images: verify with so many images at most; None is 1,000, of dense tasks 100.
 
     Raises:
@@ -85,9 +86,15 @@ def export(
     _check_out(out)
     if val_images is not None and val_images < 1:
         raise UserError(f"--val_images is {val_images}; it must be at least 1")
-    if not max_drop >= 0:
+    if max_drop is not None and not max_drop >= 0:
         raise UserError(f"--max-drop is {max_drop:g}; it is in points and must be at least 0")
     subject = open_subject(name, target, size=size, features=features)
+    counts = subject.task is None and features is None and precision == "int8"
+    if max_drop is not None and not counts:
+        raise UserError("--max-drop means nothing here; it needs --precision int8 and a classifier")
+    if val_images is not None and not subject.trained and images is None:
+        raise UserError("--val_images means nothing here; it needs a trained network, or --images")
+    max_drop = MAX_DROP if max_drop is None else max_drop
     if dynamic_batch and _rows_vary(subject):
         raise UserError("--dynamic-batch: a detector is exported for one image at a time")
     if val_images is None:

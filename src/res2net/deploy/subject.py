@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save
 from torch import nn
 
-from res2net import machine
-from res2net.config import RunConfig, run_of
-from res2net.data.preprocess import default_preprocess
+from res2net.config import RunConfig
 from res2net.deploy.program import LOGITS
 from res2net.deploy.targets import Target, check_offered
 from res2net.deploy.verify import TOP1
 from res2net.errors import UserError
 from res2net.models.backbone import as_backbone
 from res2net.models.card import ModelCard
-from res2net.models.factory import create_model
-from res2net.models.network import Network
-from res2net.models.weights import find_weights, load_target, read_target
-from res2net.paper.networks import NETWORKS, find_variant
-from res2net.runtime.artifact import is_artifact
 from res2net.tasks.classify.evaluate import resized
 from res2net.tasks.classify.job import check_size
 from res2net.tasks.dense.deployed import Comparison, shown
 from res2net.tasks.dense.network import Size
-from res2net.tasks.dense.predictor import load
 from res2net.tasks.dense.task import DenseTask
+from res2net.tasks.open import Opened, open_target
 from res2net.tasks.table import find_dense_task
-
-SEED = 0  # of the weights of a bare name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +58,18 @@ def open_subject(
     Raises:
         UserError: nothing there, nothing that can be loaded, a size or a level it does not have.
     """
-    path = Path(target)
-    if is_artifact(path):
-        raise UserError(f"{path} is exported already; export the run that it came from")
-    trained = path.exists() or target not in NETWORKS
-    if trained and (task := read_target(target)[1].task) != "classify":
-        return _open_dense(find_dense_task(task), target, engine, size, features)
-    net, card = load_target(target) if trained else _fresh(target)
+    opened = open_target(target)
+    if opened.kind == "artifact":
+        raise UserError(f"{target} is exported already; export the run that it came from")
+    if opened.task != "classify":
+        return _open_dense(find_dense_task(opened.task), opened, engine, size, features)
+    net: Any = opened.network
+    card = opened.card
     if isinstance(size, tuple):
         raise UserError(f"--size {shown(size)}: classifiers see a square; give one number")
     if size is not None:
         check_size(size, card.network, "--size")
         card = replace(card, preprocess=resized(card.preprocess, size))
-    sha256 = _hash_of(path) if trained else hashlib.sha256(save(net.state_dict())).hexdigest()
     if features is not None:
         known = {level.name: level for level in net.levels}
         wrong = [name for name in features if name not in known]
@@ -102,15 +88,15 @@ def open_subject(
         if features is None
         else tuple(level._asdict() for level in net.levels),
         target=target,
-        sha256=sha256,
-        run=run_of(path) if trained else None,
-        trained=trained,
+        sha256=opened.sha256,
+        run=opened.run,
+        trained=opened.trained,
     )
 
 
 def _open_dense(
     task: DenseTask,
-    target: str,
+    opened: Opened,
     engine: Target | None,
     size: Size | int | None,
     features: Sequence[str] | None,
@@ -118,42 +104,21 @@ def _open_dense(
     """The graph of a task beyond classification, from a run or a checkpoint."""
     deployment = task.deployment
     if engine is not None and deployment.targets is not None:
-        check_offered(engine, deployment.targets, target, task.head)
+        check_offered(engine, deployment.targets, opened.given, task.head)
     if features is not None:
         raise UserError(
-            f"--features is for classifiers; {target} was trained with --task {task.name}"
+            f"--features is for classifiers; {opened.given} was trained with --task {task.name}"
         )
-    predictor = load(task, target)
-    card, frame = deployment.frame(predictor.card, size)
+    card, frame = deployment.frame(opened.card, size)
     return Subject(
-        net=deployment.graph(predictor.model.cpu().float()).eval(),
+        net=deployment.graph(opened.network.float()).eval(),
         card=card,
         size=frame,
         outputs=deployment.outputs(card),
         comparison=deployment.comparison,
         task=task,
-        target=target,
-        sha256=_hash_of(Path(target)),
-        run=run_of(Path(target)),
+        target=opened.given,
+        sha256=opened.sha256,
+        run=opened.run,
         trained=True,
     )
-
-
-def _fresh(name: str) -> tuple[Network, ModelCard]:
-    torch.manual_seed(SEED)
-    row = find_variant(name)
-    net = create_model(name)
-    card = ModelCard(
-        network=name,
-        classes=tuple(str(i) for i in range(net.num_classes)),
-        preprocess=default_preprocess(row.size, cifar=row.size == 32),
-        versions=machine.versions(),
-        commit=machine.commit(),
-        notes="structure only: the weights are random, nothing was trained",
-    )
-    return net.eval(), card
-
-
-def _hash_of(path: Path) -> str:
-    with (find_weights(path) if path.is_dir() else path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,12 +1,13 @@
-"""Activation maps of segmenters, detectors and saliency networks: one score, one level weighed.
+"""Activation maps of every task that has a score to ask about: one score, one level weighed.
 
 Legend: H, W pixels of an image · C channels, h, w pixels of a level · N classes
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from torch.nn import functional as F
 from res2net.data.transforms import normalise
 from res2net.errors import UserError
 from res2net.explain.cam import enlarged, evaluating, weighed
-from res2net.explain.subject import Explained, Subject, UnexplainedError, placed
+from res2net.explain.subject import Classifier, Explained, Subject, UnexplainedError, placed
+from res2net.machine import best_device
 from res2net.models.backbone import Backbone
-from res2net.tasks.dense.predictor import Predictor, load
+from res2net.models.card import ModelCard
+from res2net.tasks.open import open_target
 from res2net.tasks.saliency.inference import squared
 from res2net.tasks.segment.inference import LARGEST
 from res2net.tasks.table import find_dense_task
@@ -26,27 +29,11 @@ from res2net.tasks.table import find_dense_task
 BACKGROUND = ("background", "void")  # classes that nobody asks about first
 
 
-def open_dense(name: str, target: str, task: str) -> Subject:
-    """The subject of a task beyond classification.
-
-    Raises:
-        UserError: key-points, whose scores belong to crops of objects; else as ``load``.
-    """
-    if task == "pose":
-        raise UserError(
-            f"{target}: a network of key-points has no class to explain (its maps of heat are its "
-            "answer: `res2net predict` draws them); give a classifier, detector, segmenter or "
-            "saliency run"
-        )
-    predictor = load(find_dense_task(task), target)
-    return _SUBJECTS[task](name, predictor)
-
-
 class _Dense(Subject):
-    def __init__(self, name: str, predictor: Predictor) -> None:
-        self.model = predictor.model
-        self.body: Backbone = predictor.task.body(predictor.model)
-        super().__init__(name, predictor.card, [level.name for level in self.body.levels])
+    def __init__(self, name: str, network: Any, card: ModelCard) -> None:
+        self.model = network.to(best_device())
+        self.body: Backbone = find_dense_task(card.task).body(network)
+        super().__init__(name, card, [level.name for level in self.body.levels])
         self.weight = next(self.model.parameters())
 
 
@@ -154,12 +141,37 @@ class Detector(_Dense):
         return scores[best], int(labels[best]) if wanted is None else wanted
 
 
-_SUBJECTS: dict[str, type[_Dense]] = {
+_SUBJECTS: dict[str, Callable[[str, Any, ModelCard], Subject]] = {
+    "classify": Classifier,
     "detect": Detector,
     "instances": Detector,
     "segment": Segmenter,
     "saliency": Salience,
 }
+
+
+def open_subject(target: str) -> Subject:
+    """A run folder, a checkpoint, a ``.safetensors`` file, or a name with random weights.
+
+    Raises:
+        UserError: nothing there, an artifact, or a network of key-points.
+    """
+    opened = open_target(target)
+    if opened.kind == "artifact":
+        raise UserError(
+            f"{target}: an artifact computes no gradients, so it cannot be explained; give the run "
+            "that it was exported from"
+        )
+    if opened.task == "pose":
+        raise UserError(
+            f"{target}: a network of key-points has no class to explain (its maps of heat are its "
+            "answer: `res2net predict` draws them); give a classifier, detector, segmenter or "
+            "saliency run"
+        )
+    name = Path(target).name or opened.card.network
+    subject = _SUBJECTS[opened.task](name, opened.network, opened.card)
+    subject.structure_only = not opened.trained
+    return subject
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from res2net.models.weights import (
     read_weights,
     save_weights,
 )
-from res2net.tasks.classify.predictor import Predictor
+from res2net.tasks.classify.predictor import Classifier
 
 try:
     from huggingface_hub import ModelCard as HubCard
@@ -139,9 +139,9 @@ class HubModel(
         logits: Tensor = self.network(x)
         return logits
 
-    def predictor(self) -> Predictor:
+    def predictor(self) -> Classifier:
         """The same model for files and pictures (see ``res2net.load``)."""
-        return Predictor(self.network, self.card)
+        return Classifier(self.card, model=self.network)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> HubCard:
         """The README of a repository: what the network is, how to use it, what is known of it."""

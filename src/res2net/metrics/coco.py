@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from res2net.data.scene import Objects, Scene
 from res2net.errors import UserError
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.sizes import SIZES, size_index
 
 Kind = Literal["bbox", "segm", "keypoints"]
@@ -42,7 +42,7 @@ class CocoScores:
 
 def coco_scores(
     scenes: Sequence[Scene],
-    found: Sequence[Detections],
+    found: Sequence[DetectionArrays],
     classes: Sequence[str],
     *,
     kind: Kind = "bbox",
@@ -132,7 +132,7 @@ def ground_truth(scenes: Sequence[Scene], classes: Sequence[str], kind: Kind) ->
 _NO_SIZE = -1.0  # COCO ignores an object whose area is in no range; an "ignore" it overwrites
 
 
-def results(found: Sequence[Detections], kind: Kind) -> list[dict[str, Any]]:
+def results(found: Sequence[DetectionArrays], kind: Kind) -> list[dict[str, Any]]:
     """Detections as COCO's result file has them."""
     filled = [each for each in found if len(each)]
     if not filled:
@@ -147,7 +147,7 @@ def results(found: Sequence[Detections], kind: Kind) -> list[dict[str, Any]]:
     ]
 
 
-def _shapes(found: Sequence[Detections], kind: Kind) -> tuple[str, Sequence[Any]]:
+def _shapes(found: Sequence[DetectionArrays], kind: Kind) -> tuple[str, Sequence[Any]]:
     """COCO's name for the shape of a detection, and those of all; lists are made all at once."""
     if kind == "bbox":
         boxes = np.concatenate([each.boxes for each in found])

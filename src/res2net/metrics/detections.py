@@ -11,7 +11,7 @@ from res2net.data.scene import RLE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Detections:
+class DetectionArrays:
     """N detections in the image's own pixels, best first or not."""
 
     boxes: npt.NDArray[np.float64]  # (N, 4) left, top, right, bottom
@@ -23,10 +23,10 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def of(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Detections:
+    def of(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> DetectionArrays:
         """Some of them, by a mask or by indices."""
         indices = np.arange(len(self))[chosen]
-        return Detections(
+        return DetectionArrays(
             boxes=self.boxes[indices],
             scores=self.scores[indices],
             labels=self.labels[indices],

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.data.scene import Scene
-from res2net.metrics.detections import Detections, box_iou
+from res2net.metrics.detections import DetectionArrays, box_iou
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class VocScores:
 
 def voc_scores(
     scenes: Sequence[Scene],
-    found: Sequence[Detections],
+    found: Sequence[DetectionArrays],
     classes: Sequence[str],
     *,
     overlap: float = 0.5,
@@ -63,7 +63,7 @@ def voc_scores(
 
 
 def precision_recall(
-    scenes: Sequence[Scene], found: Sequence[Detections], label: int, *, overlap: float
+    scenes: Sequence[Scene], found: Sequence[DetectionArrays], label: int, *, overlap: float
 ) -> tuple[Floats, Floats] | None:
     """Precision and recall behind each detection of a class, surest first; None without objects."""
     scores: list[float] = []

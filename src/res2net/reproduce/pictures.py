@@ -23,10 +23,11 @@ from res2net.errors import UserError
 from res2net.explain.cam import class_activation_map
 from res2net.explain.overlay import heat_overlay
 from res2net.models.card import ModelCard
-from res2net.models.weights import load_target
+from res2net.models.weights import check_task
 from res2net.reproduce.items import Item
 from res2net.tasks.dense.pictures import draw_sheet
-from res2net.tasks.dense.predictor import Predictor, load
+from res2net.tasks.dense.predictor import DensePredictor
+from res2net.tasks.open import open_target
 from res2net.tasks.segment.pictures import labelled
 from res2net.tasks.table import find_dense_task
 
@@ -54,12 +55,14 @@ Rows = list[tuple[tuple[Picture, ...], str]]
 def _found(item: Item, runs: Sequence[Path], images: Sequence[Path]) -> tuple[Rows, list[str]]:
     """What two networks of a dense task find."""
     task = find_dense_task(item.task)
-    pair = [load(task, run) for run in runs]
+    pair: list[Any] = [open_target(run).predictor() for run in runs]
+    for run, each in zip(runs, pair, strict=True):
+        check_task(each.card, item.task, run)
     names = _names(runs, [each.card for each in pair])
     if images:
         rows = []
         for file in images:
-            shown = [each.predict(file).pictures() for each in pair]
+            shown = [each.predict(file)[0].pictures() for each in pair]
             maps = tuple(_as_picture(each.get("-map", each[""])) for each in shown)
             rows.append(((_pixels(decode(file)), *maps), file.name))
         return rows, names
@@ -70,7 +73,7 @@ def _found(item: Item, runs: Sequence[Path], images: Sequence[Path]) -> tuple[Ro
     scenes = read_scenes(parse_source(config.data), options)
     part = [scenes.val[i] for i in _spread(len(scenes.val))]
     both = [
-        task.measure(each.model, each.card, scenes, part).seen  # type: ignore[attr-defined]
+        task.measure(each.network, each.card, scenes, part).seen  # type: ignore[attr-defined]
         for each in pair
     ]
     rows = []
@@ -80,7 +83,7 @@ def _found(item: Item, runs: Sequence[Path], images: Sequence[Path]) -> tuple[Ro
     return rows, names
 
 
-def _painted(item: Item, predictor: Predictor, image: Tensor, found: Tensor) -> Picture:
+def _painted(item: Item, predictor: DensePredictor, image: Tensor, found: Tensor) -> Picture:
     if item.figure == "saliency":
         return _as_picture(found.numpy())
     marks: Any = predictor.card.marks
@@ -93,7 +96,10 @@ def _activations(
 ) -> tuple[Rows, list[str]]:
     """Class activation maps: of the true class of validation images, of the likeliest of others."""
     del item
-    pair = [load_target(run) for run in runs]
+    opened = [open_target(run) for run in runs]
+    for each in opened:
+        check_task(each.card, "classify", each.given)
+    pair: list[tuple[Any, ModelCard]] = [(each.network, each.card) for each in opened]
     preprocess = pair[0][1].preprocess
     transform = eval_transform(preprocess)
     if images:

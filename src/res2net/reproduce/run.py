@@ -110,18 +110,12 @@ def run_full(
 
 def _on_tests(planned: Planned, run: Path, root: Path) -> dict[str, float]:
     """What a run measured on its validation part, and on each further set by its name."""
-    from res2net.tasks.dense.evaluate import evaluate
-    from res2net.tasks.table import find_dense_task
+    from res2net.tasks.evaluate import evaluate
 
     scores = scores_of(run)
     for name, place in planned.tests.items():
-        found, _ = evaluate(
-            find_dense_task(planned.study.task),
-            str(run),
-            place.source(root),
-            out=run / f"on-{name}",
-        )
-        scores |= {f"{name}_{key}": round(value, 6) for key, value in found.summary().items()}
+        found = evaluate(run, place.source(root), out=run / f"on-{name}")
+        scores |= {f"{name}_{key}": round(value, 6) for key, value in found.metrics.items()}
     return scores
 
 
@@ -133,7 +127,7 @@ def measure_published(
     Raises:
         UserError: data that cannot be used.
     """
-    from res2net.tasks.classify.evaluate import evaluate
+    from res2net.tasks.evaluate import evaluate
     from res2net.weights.pretrained import IN1K, open_pretrained
 
     done = {(row.get("study"), row.get("point")) for row in read_measured(results)}
@@ -146,7 +140,7 @@ def measure_published(
         return
     folder = out / "published" / network
     make_folder(folder, "--out")
-    evaluation, _ = evaluate(network, source, out=folder)
+    evaluation = evaluate(network, source, out=folder).scores
     row = {
         "study": PUBLISHED_WEIGHTS,
         "point": network,

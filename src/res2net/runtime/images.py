@@ -32,7 +32,7 @@ def shaped(image: Picture, preprocess: Preprocess) -> photo.RGB:
         UserError: a file that cannot be read; names it.
         TypeError, ValueError: something that is no image.
     """
-    return fit(Image.fromarray(_rgb(image, preprocess.decode_side)), preprocess)
+    return fit(Image.fromarray(photo.any_to_rgb(image, preprocess.decode_side)), preprocess)
 
 
 def fit(image: Image.Image, preprocess: Preprocess) -> photo.RGB:
@@ -45,16 +45,6 @@ def fit(image: Image.Image, preprocess: Preprocess) -> photo.RGB:
     if target != image.size:
         image = image.resize(target, _FILTERS[preprocess.interpolation])
     return np.ascontiguousarray(_centre(image, preprocess.size, preprocess.size))
-
-
-def _rgb(image: Picture, min_side: int) -> photo.RGB:
-    if isinstance(image, str | Path):
-        return photo.read_rgb(image, min_side=min_side)
-    if isinstance(image, Image.Image):
-        return photo.to_rgb(photo.upright(image))
-    if isinstance(image, np.ndarray):
-        return photo.array_to_rgb(image)
-    raise TypeError(f"an image is a path, a Pillow image or an array; got {type(image)}")
 
 
 def _cut_long(image: Image.Image) -> Image.Image:

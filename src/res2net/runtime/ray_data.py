@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from res2net.errors import UserError
-from res2net.models.prediction import Prediction
+from res2net.prediction import Classification
 from res2net.runtime.artifact import Artifact
 from res2net.runtime.session import load
 from res2net.runtime.sources import sources
@@ -35,7 +35,9 @@ class Classifier:
         """Names (B,) → columns image, error, classes and probabilities."""
         names = [str(name) for name in batch["image"]]
         rows = list(classify(self.runtime, sources(names), top=self.top, workers=self.threads))
-        found = [seen if isinstance(seen, Prediction) else Prediction(()) for _, seen in rows]
+        found = [
+            seen if isinstance(seen, Classification) else Classification(()) for _, seen in rows
+        ]
         return {
             "image": np.array([name for name, _ in rows]),
             "error": np.array([seen if isinstance(seen, str) else "" for _, seen in rows]),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError
-from res2net.models.prediction import Prediction
+from res2net.prediction import Classification
 from res2net.runtime.artifact import Artifact
 from res2net.runtime.engines import AUTO, Engine, Key, Outputs, Pixels, open_engine
 from res2net.runtime.images import Picture, shaped
@@ -72,7 +72,7 @@ class Runtime:
             [np.concatenate(column)[: len(images)] for column in zip(*parts, strict=True)]
         )
 
-    def predict(self, images: Picture | Iterable[Picture], *, top: int = 5) -> list[Prediction]:
+    def predict(self, images: Picture | Iterable[Picture], *, top: int = 5) -> list[Classification]:
         """The most likely classes of each image, in order.
 
         Args:
@@ -88,7 +88,7 @@ class Runtime:
 
     def predict_shaped(
         self, items: Iterable[tuple[Key, Pixels]], *, top: int = 5
-    ) -> Iterator[tuple[Key, Prediction]]:
+    ) -> Iterator[tuple[Key, Classification]]:
         """The most likely classes of images that ``shaped`` made, (S, S, 3) each, in order."""
         self.check_classifies()
         for key, outputs in self.engine.stream((key, self._one(image)) for key, image in items):
@@ -107,7 +107,7 @@ class Runtime:
                 + ("" if self.artifact.card.task == "features" else ", or use `res2net predict`")
             )
 
-    def classify(self, images: Iterable[Pixels], *, top: int = 5) -> list[Prediction]:
+    def classify(self, images: Iterable[Pixels], *, top: int = 5) -> list[Classification]:
         """The most likely classes of images that ``shaped`` made, in order."""
         return [found for _, found in self.predict_shaped(enumerate(images), top=top)]
 
@@ -119,12 +119,12 @@ class Runtime:
         """(S, S, 3) → (B, S, S, 3) with as many copies as the graph takes."""
         return np.repeat(image[None], self.artifact.batch or 1, axis=0)
 
-    def _prediction(self, outputs: Outputs, top: int) -> Prediction:
+    def _prediction(self, outputs: Outputs, top: int) -> Classification:
         logits = outputs[0][0].astype(np.float64)  # (N,)
         odds = np.exp(logits - logits.max())
         probabilities = odds / odds.sum()
         best = np.argsort(-probabilities, kind="stable")[:top]
-        return Prediction(tuple((self.classes[i], float(probabilities[i])) for i in best))
+        return Classification(tuple((self.classes[i], float(probabilities[i])) for i in best))
 
     def _named(self, outputs: Sequence[Floats]) -> Floats | dict[str, Floats]:
         if self.artifact.outputs == ("logits",):

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Protocol, TextIO
 from res2net.data.foreign import check_file
 from res2net.errors import UserError
 from res2net.files import write_error
-from res2net.models.prediction import Prediction
+from res2net.prediction import Classification
 
 FLUSH_EVERY = 64  # rows
 ROW_GROUP = 4096  # rows of Parquet written at once
@@ -33,7 +33,7 @@ class Sink(Protocol):
     done: int  # images that the file holds already
     last: str | None  # the last of them
 
-    def write(self, name: str, found: Prediction | str) -> None:
+    def write(self, name: str, found: Classification | str) -> None:
         """One image: what it shows, or why it could not be read."""
 
     def close(self) -> None:
@@ -100,10 +100,10 @@ class _Text(ABC):
         """
 
     @abstractmethod
-    def text(self, name: str, found: Prediction | str) -> str:
+    def text(self, name: str, found: Classification | str) -> str:
         """The row of one image."""
 
-    def write(self, name: str, found: Prediction | str) -> None:
+    def write(self, name: str, found: Classification | str) -> None:
         if self.file is None:
             self.file = self.opened()
         self.file.write(self.text(name, found))
@@ -178,7 +178,7 @@ class _Csv(_Text):
             return not any(classes) and not any(probabilities)
         return all(_is_probability(p) for p in probabilities)
 
-    def text(self, name: str, found: Prediction | str) -> str:
+    def text(self, name: str, found: Classification | str) -> str:
         if isinstance(found, str):
             return _row([name, found, *[""] * (2 * self.top)])
         cells = [cell for label, p in found.top for cell in (label, f"{p:.6f}")]
@@ -216,7 +216,7 @@ class _Jsonl(_Text):
             raise self.foreign()
         return str(row["image"])
 
-    def text(self, name: str, found: Prediction | str) -> str:
+    def text(self, name: str, found: Classification | str) -> str:
         what: dict[str, Any] = (
             {"error": found}
             if isinstance(found, str)
@@ -248,7 +248,7 @@ class _Parquet:
         self._rows: list[dict[str, Any]] = []
         self._writer = pq.ParquetWriter(path, self._schema)
 
-    def write(self, name: str, found: Prediction | str) -> None:
+    def write(self, name: str, found: Classification | str) -> None:
         bad = isinstance(found, str)
         top = () if isinstance(found, str) else found.top
         self._rows.append(

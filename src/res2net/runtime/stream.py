@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from res2net.errors import UserError
-from res2net.models.prediction import Prediction
+from res2net.prediction import Classification
 from res2net.processor import threads
 from res2net.runtime.engines import Pixels
 from res2net.runtime.images import fit
@@ -20,7 +20,7 @@ from res2net.runtime.sources import Source, sources
 
 AHEAD = 8  # images decoded ahead of the engine, for each thread
 HELD = 256 << 20  # bytes of packed images, beyond which no more are read ahead from an archive
-Result = tuple[str, Prediction | str]  # name, and what was seen or why it could not be read
+Result = tuple[str, Classification | str]  # name, and what was seen or why it could not be read
 Track = Callable[[Iterable[Result]], Iterable[Result]]
 
 

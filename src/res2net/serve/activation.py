@@ -14,12 +14,12 @@ from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import normalise
 from res2net.explain.cam import class_activation_map
 from res2net.explain.overlay import heat_overlay
-from res2net.tasks.classify.predictor import Predictor
+from res2net.tasks.classify.predictor import Classifier
 
 LARGEST = 640  # pixels of a side that a page shows
 
 
-def draw_activation(predictor: Predictor, shaped: Tensor, pixels: RGB) -> tuple[RGB, str]:
+def draw_activation(predictor: Classifier, shaped: Tensor, pixels: RGB) -> tuple[RGB, str]:
     """The photo under its Grad-CAM, cut to what the network saw, and a line on what that is.
 
     Args:

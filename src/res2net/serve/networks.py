@@ -1,4 +1,4 @@
-"""Targets as served networks: a classifier in PyTorch, an artifact, a network of another task."""
+"""Targets as served networks."""
 
 from __future__ import annotations
 
@@ -9,102 +9,82 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from res2net.data.photo import RGB
-from res2net.errors import UserError
 from res2net.models.card import ModelCard
-from res2net.models.prediction import Prediction
-from res2net.runtime.artifact import is_artifact
-from res2net.runtime.session import Runtime
-from res2net.runtime.session import load as load_artifact
 from res2net.serve.answer import Answer, Served
-from res2net.tasks.classify.predictor import Predictor
-from res2net.tasks.classify.predictor import load as load_classifier
-from res2net.tasks.dense.network import Deployed
-from res2net.tasks.dense.predictor import Predictor as DensePredictor
-from res2net.tasks.dense.predictor import load as load_dense
-from res2net.tasks.table import find_dense_task, task_of
+from res2net.tasks.classify.predictor import Classifier
+from res2net.tasks.dense.predictor import DensePredictor
+from res2net.tasks.open import open_target
+from res2net.tasks.predictor import Predictor
 
 NO_GRADIENTS = "no activation map: an exported network has no gradients; serve the run for one"
 
 
-class Classifier:
-    """A run or checkpoint in PyTorch."""
-
-    task = "classify"
+class Network:
+    """A network of any task, in PyTorch or exported."""
 
     def __init__(self, name: str, predictor: Predictor) -> None:
         self.name = name
         self.predictor = predictor
-        self.title = _title(predictor.card, "PyTorch")
+        self.task = predictor.task
+        card = predictor.card
+        how = "PyTorch" if predictor.runtime is None else predictor.engine
+        self.title_of_task = "classification"
+        if isinstance(predictor, DensePredictor):
+            self.title_of_task = predictor.row.title
+            how = f"{predictor.row.title}, {how}"
+        data = f" on {_data(card)}" if card.data else ""
+        self.title = f"{card.network}{data}, {how}"
 
     def describe(self) -> dict[str, Any]:
-        return {**_described(self.predictor.card), "engine": "pytorch", "activation_map": True}
+        card = self.predictor.card
+        return {
+            "network": card.network,
+            "task": card.task,
+            "data": _data(card),
+            "pixels": card.preprocess.size,
+            "classes": list(card.classes),
+            "metrics": card.metrics,
+            "notes": card.notes,
+            "engine": self.predictor.engine,
+            "activation_map": self.task == "classify" and self.predictor.runtime is None,
+        }
 
     def look(self, pixels: RGB, *, top: int, picture: bool) -> Answer:
         start = time.perf_counter()
-        shaped = self.predictor.shaped(pixels)
-        (prediction,) = self.predictor.classify([shaped], top=top)
-        milliseconds = 1000 * (time.perf_counter() - start)
-        drawn, shows = None, ""
-        if picture:
-            from res2net.serve.activation import draw_activation
-
-            drawn, shows = draw_activation(self.predictor, shaped, pixels)
-        return _of_classes(prediction, drawn, shows, milliseconds)
-
-
-class Exported:
-    """An artifact in its engine."""
-
-    task = "classify"
-
-    def __init__(self, name: str, runtime: Runtime) -> None:
-        self.name = name
-        self.runtime = runtime
-        made = runtime.artifact
-        self.title = _title(made.card, f"{made.engine} {made.precision}")
-
-    def describe(self) -> dict[str, Any]:
-        made = self.runtime.artifact
-        engine = f"{made.engine} {made.precision}"
-        return {**_described(made.card), "engine": engine, "activation_map": False}
-
-    def look(self, pixels: RGB, *, top: int, picture: bool) -> Answer:
-        start = time.perf_counter()
-        (prediction,) = self.runtime.classify([self.runtime.shaped(pixels)], top=top)
-        milliseconds = 1000 * (time.perf_counter() - start)
-        return _of_classes(prediction, None, NO_GRADIENTS if picture else "", milliseconds)
-
-
-class Dense:
-    """A network that marks what is in an image."""
-
-    def __init__(self, name: str, predictor: DensePredictor) -> None:
-        self.name = name
-        self.predictor = predictor
-        self.task = predictor.task.name
-        made = predictor.model.runtime.artifact if isinstance(predictor.model, Deployed) else None
-        self.engine = f"{made.engine} {made.precision}" if made else "pytorch"
-        how = self.engine if made else "PyTorch"
-        self.title = _title(predictor.card, f"{predictor.task.title}, {how}")
-
-    def describe(self) -> dict[str, Any]:
-        return {**_described(self.predictor.card), "engine": self.engine, "activation_map": False}
-
-    def look(self, pixels: RGB, *, top: int, picture: bool) -> Answer:  # noqa: ARG002  no top here
-        predictor = self.predictor
-        image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
-        start = time.perf_counter()
-        found = predictor.task.look(predictor.model, predictor.card, image, "auto")
+        if isinstance(self.predictor, Classifier):
+            return self._classes(self.predictor, pixels, start, top=top, picture=picture)
+        (found,) = self.predictor.predict(pixels)
         milliseconds = 1000 * (time.perf_counter() - start)
         return Answer(
             found=found.as_dict(),
             line=found.line(),
             probabilities=(),
             picture=np.asarray(found.pictures()[""]) if picture else None,
-            shows=f"what was found ({predictor.task.title})" if picture else "",
+            shows=f"what was found ({self.title_of_task})" if picture else "",
+            milliseconds=milliseconds,
+        )
+
+    def _classes(
+        self, predictor: Classifier, pixels: RGB, start: float, *, top: int, picture: bool
+    ) -> Answer:
+        shaped: Any = predictor.shaped(pixels)
+        (found,) = predictor.classify([shaped], top=top)
+        milliseconds = 1000 * (time.perf_counter() - start)
+        drawn, shows = None, ""
+        if picture and predictor.runtime is not None:
+            shows = NO_GRADIENTS
+        elif picture:
+            from res2net.serve.activation import draw_activation
+
+            drawn, shows = draw_activation(predictor, shaped, pixels)
+        return Answer(
+            found=found.as_dict(),
+            line=found.line(),
+            probabilities=found.top,
+            picture=drawn,
+            shows=shows,
             milliseconds=milliseconds,
         )
 
@@ -115,22 +95,13 @@ def open_networks(targets: Sequence[str]) -> list[Served]:
     Raises:
         UserError: one that cannot be loaded, or that cannot say what is in an image.
     """
-    opened = [_open(target, name) for target, name in zip(targets, _names(targets), strict=True)]
+    opened: list[Served] = [
+        Network(name, open_target(target).predictor())
+        for target, name in zip(targets, _names(targets), strict=True)
+    ]
     for served in opened:
         served.look(np.full((64, 64, 3), 127, np.uint8), top=1, picture=False)
     return opened
-
-
-def _open(target: str, name: str) -> Served:
-    task = task_of(target)
-    if task != "classify":
-        return Dense(name, load_dense(find_dense_task(task), target))
-    if not is_artifact(target):
-        return Classifier(name, load_classifier(target))
-    runtime = load_artifact(target)
-    if runtime.artifact.card.task != "classify":
-        raise UserError(f"{target}: gives maps of features, which no page can show")
-    return Exported(name, runtime)
 
 
 def _names(targets: Sequence[str]) -> list[str]:
@@ -149,37 +120,7 @@ def _names(targets: Sequence[str]) -> list[str]:
     return names
 
 
-def _title(card: ModelCard, how: str) -> str:
-    data = f" on {_data(card)}" if card.data else ""
-    return f"{card.network}{data}, {how}"
-
-
 def _data(card: ModelCard) -> str:
     """The name of the data, without the folders of the machine that trained."""
     kind, _, path = card.data.rpartition(":")
     return Path(path).name or kind
-
-
-def _described(card: ModelCard) -> dict[str, Any]:
-    return {
-        "network": card.network,
-        "task": card.task,
-        "data": _data(card),
-        "pixels": card.preprocess.size,
-        "classes": list(card.classes),
-        "metrics": card.metrics,
-        "notes": card.notes,
-    }
-
-
-def _of_classes(
-    prediction: Prediction, picture: RGB | None, shows: str, milliseconds: float
-) -> Answer:
-    return Answer(
-        found={"classes": [{"class": name, "probability": p} for name, p in prediction.top]},
-        line=f"{prediction.label} {100 * prediction.probability:.1f} %",
-        probabilities=prediction.top,
-        picture=picture,
-        shows=shows,
-        milliseconds=milliseconds,
-    )

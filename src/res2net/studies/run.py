@@ -13,8 +13,8 @@ from res2net.studies.measures import card_of, epochs_of
 from res2net.studies.pictures import draw
 from res2net.studies.results import is_done, progress, read_rows, written
 from res2net.studies.study import Point, Settings, Study
-from res2net.train.folder import CONFIG
-from res2net.train.run import fit
+from res2net.training.folder import CONFIG
+from res2net.training.run import fit
 
 Say = Callable[[str], None]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from res2net.config import TaskName
@@ -67,24 +66,19 @@ def find_dense_task(name: str) -> DenseTask:
     raise UserError(f"unknown task {name!r}; this version has {', '.join(get_args(TaskName))}")
 
 
-def task_of(target: str) -> str:
-    """The task of a trained network or an artifact; classify of what is neither."""
-    from res2net.models.card import ModelCard
-    from res2net.runtime.artifact import Artifact, is_artifact
-    from res2net.weights.reading import CARD_NAME
+def check_given(given: Mapping[str, object], reads: Mapping[str, Sequence[str]], task: str) -> None:
+    """Refuse what is given and means nothing for a network of a task.
 
-    path = Path(target)
-    if not path.exists():
-        return "classify"
-    try:
-        if is_artifact(target):
-            task = Artifact.read(target).card.task
-            return "classify" if task == "features" else task
-        card = (path if path.is_dir() else path.parent) / CARD_NAME
-        if card.is_file() and path.suffix not in (".ckpt", ".pth", ".pt"):
-            return ModelCard.read(card).task
-        from res2net.models.weights import read_target
+    Args:
+        given: option → value; None is not given.
+        reads: option → tasks that read it.
 
-        return read_target(target)[1].task
-    except UserError:
-        return "classify"  # which says what is wrong
+    Raises:
+        UserError: the first such option, and what it is for.
+    """
+    for name, value in given.items():
+        if value is not None and task not in reads[name]:
+            raise UserError(
+                f"--{name} means nothing for a network of --task {task}; it is for a network of "
+                f"--task {', '.join(reads[name])}"
+            )

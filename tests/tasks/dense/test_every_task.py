@@ -144,17 +144,6 @@ def test_an_engine_that_detectors_lack_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_another_task_is_refused(run: tuple[str, Path]) -> None:
-    from res2net.errors import UserError
-    from res2net.tasks.dense.predictor import load
-    from res2net.tasks.table import find_dense_task
-
-    task, folder = run
-    other = TASKS[TASKS.index(task) - 1]
-    with pytest.raises(UserError, match=f"was trained with --task {task}; {other} is asked for"):
-        load(find_dense_task(other), folder)
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from res2net.data.preprocess import default_preprocess
 from res2net.data.scene import COCO_PERSON
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 from res2net.tasks.pose import inference
 from res2net.tasks.pose.inference import peaks, poses_of
 
@@ -56,7 +56,7 @@ def test_poses_are_alike_by_the_area_of_their_frames(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(inference, "oks_nms", listening)
     boxes = np.array([[0.0, 0, 75, 100], [10, 10, 110, 50]])
-    places = Detections(boxes=boxes, scores=np.ones(2), labels=np.zeros(2, np.int64))
+    places = DetectionArrays(boxes=boxes, scores=np.ones(2), labels=np.zeros(2, np.int64))
     image = torch.zeros(3, 120, 120, dtype=torch.uint8)
     poses_of(Flat(), image, places, default_preprocess(256), COCO_PERSON, precision="fp32")
     (areas,) = seen

@@ -162,8 +162,7 @@ def test_it_overfits_a_few_scenes() -> None:
 
 def test_a_drawn_split_is_the_runs_own(tmp_path: Path, cli: Any) -> None:
     """Else training images would be among those measured."""
-    from res2net.tasks.dense.evaluate import evaluate
-    from res2net.tasks.segment.task import SEGMENT
+    from res2net.tasks.evaluate import evaluate
 
     for i in range(10):
         scene = generate(i, 0, SceneRules(side=64))
@@ -174,11 +173,10 @@ def test_a_drawn_split_is_the_runs_own(tmp_path: Path, cli: Any) -> None:
     data = f"pairs:{tmp_path / 'd'}"
     words = (*TINY[:5], "--data", data, *TINY[7:], "--seed", "5", "--input.val_fraction", "0.4")
     assert cli(*words, "--out", tmp_path / "run").code == 0
-    found, _ = evaluate(SEGMENT, str(tmp_path / "run"), data)
-    scores = found.scores
+    scores = evaluate(tmp_path / "run", data).scores.scores
     card = json.loads((tmp_path / "run" / "model.json").read_text())
     assert scores.mean_iou == pytest.approx(card["metrics"]["mean_iou"], abs=1e-6)
-    other, _ = evaluate(SEGMENT, str(tmp_path / "run"), data, seed=6, out=tmp_path / "o")
+    other = evaluate(tmp_path / "run", data, seed=6, out=tmp_path / "o").scores
     assert (other.scores.confusion != scores.confusion).any()
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from res2net.config import run_of
 from res2net.data.labelled import LabelledImages
 from res2net.data.preprocess import Preprocess
 from res2net.data.readers import read
@@ -19,15 +18,12 @@ from res2net.files import alone_in
 from res2net.models.card import ModelCard
 from res2net.models.factory import create_model
 from res2net.models.network import Network
-from res2net.models.weights import load_target
-from res2net.paper.networks import NETWORKS
-from res2net.runtime.artifact import is_artifact
-from res2net.runtime.session import load as load_artifact
 from res2net.tasks.classify.conclude import draw_all
 from res2net.tasks.classify.deployed import run_deployed
 from res2net.tasks.classify.evaluation import Evaluation, score
 from res2net.tasks.classify.inference import Track, run_over
 from res2net.tasks.classify.job import check_size
+from res2net.tasks.open import Opened
 from res2net.tasks.selection import held_out, measured_part
 from res2net.weights.catalogue import published_for
 from res2net.weights.pretrained import IN1K
@@ -36,60 +32,43 @@ IMAGENET_CLASSES = 1000
 
 
 def evaluate(
-    target: str,
+    opened: Opened,
     data: str,
     *,
-    split: str | None = None,
-    out: Path | None = None,
-    batch: int = 64,
-    size: int | None = None,
-    workers: int | None = None,
-    precision: str = "auto",
-    val_fraction: float | None = None,
-    seed: int | None = None,
-    skip_bad: bool = False,
-    track: Track | None = None,
-    say: Callable[[str], None] = print,
+    split: str | None,
+    out: Path | None,
+    batch: int,
+    size: int | None,
+    workers: int | None,
+    precision: str,
+    val_fraction: float | None,
+    seed: int | None,
+    skip_bad: bool,
+    track: Track | None,
+    say: Callable[[str], None],
 ) -> tuple[Evaluation, Path]:
-    """Evaluate a run or checkpoint and write its tables and pictures.
-
-    Args:
-        target: run folder, checkpoint, ``.safetensors`` file, artifact folder, or the name of a
-            network, whose published ImageNet weights are measured.
-        data: FORMAT:PATH.
-        split: "val", "train", "test" or "all"; None takes the validation part or, of data without
-            parts that the network was not trained on, all images.
-        out: folder to write; by default ``evaluation`` beside the weights, ``runs/NAME-published``
-            for a network's name.
-        size: pixels the network sees; None takes what it was trained at.
-        val_fraction, seed: of the split of data that have none; None takes the run's, so that no
-            training image is among those measured.
-        say: takes the line that names the part that is measured.
+    """Measure a classifier and write its tables and pictures (see ``tasks.evaluate``).
 
     Returns:
-        The evaluation and the folder with its tables and pictures.
-
-    Raises:
-        UserError: target or data that cannot be read, or whose classes differ.
+        The evaluation and the folder.
     """
+    target = opened.given
     for value, least, option in ((batch, 1, "--batch"), (workers, 0, "--workers")):
         if value is not None and value < least:
             raise UserError(f"{option} is {value}; it must be at least {least}")
-    runtime = load_artifact(target) if is_artifact(target) else None
+    runtime = opened.runtime
     if runtime is not None and (size is not None or precision != "auto"):
         raise UserError(f"{target}: an artifact has its size and precision; export another")
-    named = target in NETWORKS and not Path(target).exists()
-    run = None if named else run_of(Path(target))
-    trained_on = ""
-    if not named:
-        model, card = (None, runtime.artifact.card) if runtime else load_target(target)
-        trained_on = card.data
+    trained_on = opened.card.data
     val_fraction, seed = held_out(
-        run, trained_on, data, split=split, val_fraction=val_fraction, seed=seed
+        opened.run, trained_on, data, split=split, val_fraction=val_fraction, seed=seed
     )
+    model, card = None, opened.card
     images = read(parse_source(data), val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
-    if named:
+    if not opened.trained:
         model, card = published_network(target, images)
+    elif runtime is None:
+        model = opened.network
     preprocess = card.preprocess
     if size is not None:
         check_size(size, card.network, "--size")
@@ -114,9 +93,8 @@ def evaluate(
             track=track,
         )
     evaluation = score(logits, targets, card.classes)
-    home = Path(target)
-    usual = (home if home.is_dir() else home.parent) / "evaluation"
-    folder = out or (Path("runs") / f"{target}-published" if named else usual)
+    usual = opened.home / "evaluation" if opened.trained else Path("runs") / f"{target}-published"
+    folder = out or usual
     with alone_in(folder, "--out"):
         draw_all(folder, evaluation, part, seen, preprocess)
     return evaluation, folder

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from res2net.config import run_of
 from res2net.data.scene import Scenes
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
@@ -13,46 +12,42 @@ from res2net.data.source import parse_source
 from res2net.errors import UserError
 from res2net.files import alone_in
 from res2net.tasks.dense.conclude import write_scores
-from res2net.tasks.dense.predictor import load
+from res2net.tasks.dense.predictor import DensePredictor
 from res2net.tasks.dense.task import DenseTask, Scores, Track
+from res2net.tasks.open import Opened
 from res2net.tasks.selection import held_out, measured_part
 
 
 def evaluate(
     task: DenseTask,
-    target: str,
+    opened: Opened,
     data: str,
     *,
-    split: str | None = None,
-    out: Path | None = None,
-    precision: str = "auto",
-    val_fraction: float | None = None,
-    seed: int | None = None,
-    skip_bad: bool = False,
-    track: Track | None = None,
-    say: Callable[[str], None] = print,
+    split: str | None,
+    out: Path | None,
+    precision: str,
+    val_fraction: float | None,
+    seed: int | None,
+    skip_bad: bool,
+    track: Track | None,
+    say: Callable[[str], None],
     **how: object,
 ) -> tuple[Scores, Path]:
-    """Evaluate a run or checkpoint on whole images and write its tables and pictures.
+    """Measure a network on whole images and write its tables and pictures.
 
     Args:
-        split: "val", "train", "test" or "all"; None takes the validation part or, of data without
-            parts that the network was not trained on, all images.
-        val_fraction, seed: of the split of data that have none; None takes the run's, so that no
-            training image is among those measured.
-        say: takes the line that names the part that is measured.
-        how: what the task's own ``measure`` takes besides.
+        how: what the task's own ``measure`` takes besides (see ``tasks.evaluate``).
 
     Returns:
-        The scores, and the folder with tables and pictures.
-
-    Raises:
-        UserError: target or data that cannot be read, or whose classes differ.
+        The scores and the folder.
     """
-    predictor = load(task, target)
-    card = predictor.card
+    target = opened.given
+    predictor = DensePredictor(
+        task, opened.card, runtime=opened.runtime, model=None if opened.runtime else opened.network
+    )
+    card = opened.card
     val_fraction, seed = held_out(
-        run_of(Path(target)), card.data, data, split=split, val_fraction=val_fraction, seed=seed
+        opened.run, card.data, data, split=split, val_fraction=val_fraction, seed=seed
     )
     images = read_scenes(
         parse_source(data), SceneOptions(marks=task.marks, val_fraction=val_fraction, seed=seed)
@@ -62,7 +57,7 @@ def evaluate(
     part, words = measured_part(images, split, data)
     say(f"measuring {words}: {len(part)} images")
     scores = task.measure(
-        predictor.model,
+        predictor.network,
         card,
         images,
         part,
@@ -71,8 +66,7 @@ def evaluate(
         track=track,
         **how,
     )
-    home = Path(target)
-    folder = out or (home if home.is_dir() else home.parent) / "evaluation"
+    folder = out or opened.home / "evaluation"
     with alone_in(folder, "--out"):
         write_scores(folder, scores)
     return scores, folder

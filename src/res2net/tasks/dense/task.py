@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +16,10 @@ from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Scenes
 from res2net.data.scenes.loader import Collate, SceneSet
 from res2net.data.scenes.options import Marks
+from res2net.metrics.detections import DetectionArrays
 from res2net.models.backbone import Backbone
 from res2net.models.card import ModelCard
+from res2net.prediction import Prediction
 from res2net.tasks.dense.deployed import Deployment
 from res2net.tasks.selection import Chosen
 
@@ -44,19 +46,6 @@ class Scores(Protocol):
 
     def write(self, folder: Path) -> tuple[str, ...]:
         """Tables and pictures; returns the names of the pictures."""
-
-
-class Found(Protocol):
-    """What a network says of one image."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON."""
-
-    def line(self) -> str:
-        """A line for people."""
-
-    def pictures(self) -> Mapping[str, Any]:
-        """Suffix of the file's name → uint8 (H, W, 3) or (H, W); "" is what people look at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +76,10 @@ class DenseTask:
     feed: Callable[[RunConfig, ModelCard, Scenes], Feed]
     module: Callable[..., pl.LightningModule]  # (model, job card, images, optimiser)
     measure: Callable[..., Scores]  # (model, card, images, part, **how)
-    look: Callable[..., Found]  # (model, card, image, precision, **how)
+    predict: Callable[..., Prediction]  # (model, card, image, precision), and places if it has them
     deployment: Deployment
+    # boxes given to predict → (number, image, classes) → those of one image; None: it takes none
+    places: Callable[[Any], Callable[[int, Any, Sequence[str]], DetectionArrays]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
 from res2net.metrics.coco import CocoScores, Kind, coco_scores
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.voc import VocScores, voc_scores
 from res2net.models.card import ModelCard
 from res2net.tasks.dense.network import Deployed, ready
@@ -137,7 +137,7 @@ def measure(
     marks: Marks = "masks" if card.task == "instances" else "boxes"
     shown = SceneDataset(part, marks, len(images.classes), as_it_is, skip_bad=skip_bad)
     scenes: list[Scene] = []
-    found: list[Detections] = []
+    found: list[DetectionArrays] = []
     seen: list[Seen] = []
     for image, _, index in each_sample(shown, limit, track):
         scenes.append(part[index])
@@ -171,7 +171,11 @@ def check_measurable(scenes: Sequence[Scene]) -> None:
 
 
 def scores_of(
-    scenes: Sequence[Scene], found: Sequence[Detections], classes: Sequence[str], *, masks: bool
+    scenes: Sequence[Scene],
+    found: Sequence[DetectionArrays],
+    classes: Sequence[str],
+    *,
+    masks: bool,
 ) -> dict[Kind, CocoScores]:
     """COCO's figures of boxes and, where asked for, of masks; None where nothing is annotated."""
     kinds: tuple[Kind, ...] = ("bbox", "segm") if masks else ("bbox",)

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models.detection import FasterRCNN
 
 from res2net import machine
-from res2net.data.outlines import pack
-from res2net.metrics.detections import Detections
+from res2net.data.outlines import pack, to_mask
+from res2net.data.scene import RLE
+from res2net.errors import UserError
+from res2net.metrics.detections import DetectionArrays
+from res2net.prediction import Prediction
 from res2net.tasks.dense.network import Deployed
 from res2net.tasks.detect.deployed import detect_deployed
 
@@ -25,7 +29,9 @@ MASK = 0.5  # probability from which a pixel belongs to a mask
 
 
 @torch.inference_mode()
-def detect(model: FasterRCNN | Deployed, image: Tensor, *, precision: str = "auto") -> Detections:
+def detect(
+    model: FasterRCNN | Deployed, image: Tensor, *, precision: str = "auto"
+) -> DetectionArrays:
     """All detections in uint8 (3, H, W), in its own pixels, surest first."""
     if isinstance(model, Deployed):
         return as_detections(detect_deployed(model, image))
@@ -65,10 +71,10 @@ def within(found: dict[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
     return kept
 
 
-def as_detections(found: Mapping[str, Tensor]) -> Detections:
+def as_detections(found: Mapping[str, Tensor]) -> DetectionArrays:
     """What torchvision's detectors return of an image; their class 0 is the background."""
     masks = found.get("masks")  # (N, 1, H, W) probabilities
-    return Detections(
+    return DetectionArrays(
         boxes=found["boxes"].double().cpu().numpy(),
         scores=found["scores"].double().cpu().numpy(),
         labels=found["labels"].cpu().numpy() - 1,
@@ -79,12 +85,90 @@ def as_detections(found: Mapping[str, Tensor]) -> Detections:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Detected:
-    """The objects of an image."""
+class Detections(Prediction):
+    """The objects in an image, surest first.
 
-    image: Tensor  # uint8 (3, H, W)
-    detections: Detections
+    Attributes:
+        image: uint8 (3, H, W).
+        detections: N boxes, scores, classes and, of Mask R-CNN, masks.
+        names: of the classes.
+
+    Example:
+        >>> (found,) = res2net.load("runs/cells").predict("slide.png")
+        >>> found.boxes[found.scores > 0.5]
+    """
+
+    image: Tensor
+    detections: DetectionArrays
     names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.detections)
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float64]:
+        """(N, 4): left, top, right, bottom in pixels of the image."""
+        return self.detections.boxes
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """(N,), 0..1."""
+        return self.detections.scores
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """(N,): indices of ``names``."""
+        return self.detections.labels
+
+    @property
+    def masks(self) -> npt.NDArray[np.bool_] | None:
+        """(N, H, W) of Mask R-CNN; None of a detector."""
+        packed = self.detections.masks
+        if packed is None:
+            return None
+        height, width = self.image.shape[-2:]
+        found = [to_mask(each, height, width) for each in packed]
+        return np.array(found, dtype=bool).reshape(len(packed), height, width)
+
+    def to_coco(
+        self, image_id: int | str, category_ids: Sequence[int] = ()
+    ) -> list[dict[str, Any]]:
+        """Rows of COCO's result format: box as left, top, width, height; masks as RLE.
+
+        Args:
+            category_ids: of each class; 1, 2, ... in their order where it is empty.
+        """
+        numbers = category_ids or range(1, len(self.names) + 1)
+        rows = []
+        for i, (left, top, right, bottom) in enumerate(self.boxes.tolist()):
+            row: dict[str, Any] = {
+                "image_id": image_id,
+                "category_id": numbers[self.labels[i]],
+                "bbox": [left, top, right - left, bottom - top],
+                "score": float(self.scores[i]),
+            }
+            if self.detections.masks is not None:
+                row["segmentation"] = _as_text(self.detections.masks[i])
+            rows.append(row)
+        return rows
+
+    def to_supervision(self) -> Any:
+        """The same as ``supervision.Detections``.
+
+        Raises:
+            UserError: the package supervision is missing.
+        """
+        try:
+            import supervision
+        except ModuleNotFoundError:
+            raise UserError("to_supervision needs supervision: pip install supervision") from None
+        return supervision.Detections(
+            xyxy=self.boxes.astype(np.float32),
+            mask=self.masks,
+            confidence=self.scores.astype(np.float32),
+            class_id=self.labels,
+            data={"class_name": np.array([self.names[label] for label in self.labels], dtype=str)},
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """All detections: box as left, top, right, bottom in pixels; masks as COCO's RLE."""
@@ -97,10 +181,7 @@ class Detected:
                 "box": [round(float(value), 2) for value in each.boxes[i]],
             }
             if each.masks is not None:
-                rle = each.masks[i]
-                counts = rle["counts"]
-                text = counts.decode("ascii") if isinstance(counts, bytes) else counts
-                row["mask"] = {"size": list(rle["size"]), "counts": text}
+                row["mask"] = _as_text(each.masks[i])
             rows.append(row)
         return {"objects": rows}
 
@@ -115,3 +196,10 @@ class Detected:
 
         pixels = np.ascontiguousarray(self.image.permute(1, 2, 0).numpy())
         return {"": draw_detections(pixels, self.detections, self.names, least=SURE)}
+
+
+def _as_text(rle: RLE) -> dict[str, Any]:
+    """A mask in run lengths, for JSON."""
+    counts = rle["counts"]
+    text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+    return {"size": list(rle["size"]), "counts": text}

@@ -11,7 +11,7 @@ from torchvision.models.detection import FasterRCNN, MaskRCNN
 
 from res2net.data.scene import Scenes
 from res2net.data.scenes.dataset import Sample
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 from res2net.models.card import ModelCard
 from res2net.tasks.dense.together import gathered
 from res2net.tasks.detect.evaluation import scores_of
@@ -38,7 +38,7 @@ class DetectorModule(pl.LightningModule):
         self.images = images
         self.optimiser = optimiser
         self.masks = isinstance(model, MaskRCNN)
-        self.found: dict[int, Detections] = {}  # index of the scene → what was found
+        self.found: dict[int, DetectionArrays] = {}  # index of the scene → what was found
 
     def training_step(self, batch: list[Sample], batch_idx: int) -> Tensor:  # noqa: ARG002
         pixels = [self.prepare(image) for image, _, _ in batch]

@@ -12,16 +12,16 @@ from res2net.data.scene import Objects
 from res2net.drawing.canvas import Picture, counted
 from res2net.drawing.marks import colour_of, draw_boxes, tint
 from res2net.metrics.coco import CocoScores
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.sizes import SIZES
 from res2net.tasks.dense import pictures
 from res2net.tasks.dense.tables import percent
 
-Seen = tuple[Tensor, Objects, Detections, str]  # image, truth, what was found, name
+Seen = tuple[Tensor, Objects, DetectionArrays, str]  # image, truth, what was found, name
 
 
 def draw_detections(
-    image: Picture, found: Detections, names: Sequence[str], *, least: float
+    image: Picture, found: DetectionArrays, names: Sequence[str], *, least: float
 ) -> Picture:
     """The image (H, W, 3) with detections of a score of ``least`` or more."""
     shown = found.of(found.scores >= least)

@@ -23,7 +23,7 @@ from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import DenseTask, Feed
 from res2net.tasks.detect.deployed import DEPLOYMENT
 from res2net.tasks.detect.evaluation import measure
-from res2net.tasks.detect.inference import Detected, detect
+from res2net.tasks.detect.inference import Detections, detect
 from res2net.tasks.detect.module import DetectorModule
 
 SHORT_SIDE = {"fpn": 800, "c4": 600}  # pixels
@@ -85,10 +85,12 @@ def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
     )
 
 
-def look(model: FasterRCNN | Deployed, card: ModelCard, image: Tensor, precision: str) -> Detected:
+def predict(
+    model: FasterRCNN | Deployed, card: ModelCard, image: Tensor, precision: str
+) -> Detections:
     """The objects of an image."""
     found = detect(model, image, precision=precision)
-    return Detected(image=image, detections=found, names=card.classes)
+    return Detections(image=image, detections=found, names=card.classes)
 
 
 DETECT = DenseTask(
@@ -109,7 +111,7 @@ DETECT = DenseTask(
     feed=feed,
     module=DetectorModule,
     measure=measure,
-    look=look,
+    predict=predict,
     deployment=DEPLOYMENT,
 )
 INSTANCES = replace(

@@ -15,7 +15,7 @@ from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
 from res2net.heads.pose import PoseNet
 from res2net.metrics.coco import CocoScores, coco_scores
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.keypoints import oks
 from res2net.metrics.sizes import SIZES, size_index
 from res2net.models.card import ModelCard
@@ -26,7 +26,7 @@ from res2net.tasks.dense.task import Track
 from res2net.tasks.pose.boxes import Boxes
 from res2net.tasks.pose.inference import poses_of, skeleton_of
 
-Seen = tuple[Tensor, Objects, Detections, str]  # image, truth, what was found, name
+Seen = tuple[Tensor, Objects, DetectionArrays, str]  # image, truth, what was found, name
 SHOWN = 6  # images kept for the sheet
 _NAMES = {
     "ap": "AP",
@@ -107,7 +107,7 @@ def measure(
     ready(model)
     skeleton = skeleton_of(card.marks)
     scenes: list[Scene] = []
-    found: list[Detections] = []
+    found: list[DetectionArrays] = []
     seen: list[Seen] = []
     shown = SceneDataset(part, "keypoints", len(images.classes), as_it_is, skip_bad=skip_bad)
     for image, _, index in each_sample(shown, limit, track):
@@ -137,7 +137,7 @@ def measure(
 
 
 def nearness(
-    scenes: Sequence[Scene], found: Sequence[Detections], skeleton: Skeleton
+    scenes: Sequence[Scene], found: Sequence[DetectionArrays], skeleton: Skeleton
 ) -> dict[str, tuple[float, int]]:
     """Mean OKS in percent of the best pose for each object, by the object's size."""
     values: dict[str, list[float]] = {size: [] for size in SIZES}
@@ -158,12 +158,12 @@ def nearness(
     return {size: (100 * float(np.mean(own)), len(own)) for size, own in values.items() if own}
 
 
-def marked(scene: Scene) -> Detections:
+def marked(scene: Scene) -> DetectionArrays:
     """The marked boxes of the objects that have key-points, as if a detector were sure of them."""
     objects = scene.objects
     assert objects is not None
     usable = objects.learnable() & (objects.keypoints is not None)
     count = int(usable.sum())
-    return Detections(
+    return DetectionArrays(
         boxes=objects.boxes[usable], scores=np.ones(count), labels=objects.labels[usable]
     )

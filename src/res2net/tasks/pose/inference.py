@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,8 +19,9 @@ from res2net.data.scene import Skeleton
 from res2net.drawing.marks import colour_of, draw_boxes, draw_skeleton
 from res2net.heads.pose import PoseNet
 from res2net.heads.precision import at_least_float32
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.keypoints import oks_nms
+from res2net.prediction import Prediction
 from res2net.tasks.dense.network import Deployed, in_use
 from res2net.tasks.pose.crops import STRIDE, input_size
 from res2net.tasks.pose.frame import around
@@ -32,13 +34,13 @@ AT_ONCE = 32  # objects
 def poses_of(
     model: PoseNet | Deployed,
     image: Tensor,
-    places: Detections,
+    places: DetectionArrays,
     preprocess: Preprocess,
     skeleton: Skeleton,
     *,
     precision: str = "auto",
     turned: bool = True,
-) -> Detections:
+) -> DetectionArrays:
     """The pose in each of N boxes of uint8 (3, H, W), in pixels of the image, surest first.
 
     A pose's score is that of its box times the mean of its sure key-points (0.2 or more). Of
@@ -74,7 +76,7 @@ def poses_of(
     aspect = size[1] / size[0]
     areas = np.array([frame.height**2 * aspect for frame in frames]).reshape(-1)
     kept = oks_nms(found, rated, areas, skeleton.sigmas) if len(found) else np.zeros(0, np.int64)
-    return Detections(
+    return DetectionArrays(
         boxes=places.boxes[kept],
         scores=rated[kept],
         labels=places.labels[kept],
@@ -104,13 +106,39 @@ def peaks(heat: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Posed:
-    """The poses in an image."""
+class Poses(Prediction):
+    """The poses in an image, surest first.
 
-    image: Tensor  # uint8 (3, H, W)
-    detections: Detections
-    names: Sequence[str]  # K
+    Attributes:
+        image: uint8 (3, H, W).
+        detections: N boxes and scores with their key-points.
+        names: of the K key-points.
+        bones: pairs of key-points that a line joins.
+    """
+
+    image: Tensor
+    detections: DetectionArrays
+    names: Sequence[str]
     bones: Sequence[tuple[int, int]]
+
+    def __len__(self) -> int:
+        return len(self.detections)
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float64]:
+        """(N, 4): left, top, right, bottom in pixels of the image."""
+        return self.detections.boxes
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """(N,), 0..1."""
+        return self.detections.scores
+
+    @property
+    def keypoints(self) -> npt.NDArray[np.float64]:
+        """(N, K, 3): x and y in pixels of the image, and a score 0..1."""
+        assert self.detections.keypoints is not None
+        return self.detections.keypoints
 
     def as_dict(self) -> dict[str, Any]:
         """Each pose: score, box, and x, y, score of every key-point."""
@@ -143,7 +171,7 @@ class Posed:
 
 
 def draw_poses(
-    image: Any, found: Detections, bones: Sequence[tuple[int, int]], *, least: float
+    image: Any, found: DetectionArrays, bones: Sequence[tuple[int, int]], *, least: float
 ) -> Any:
     """Boxes and skeletons on (H, W, 3), a colour each."""
     assert found.keypoints is not None

@@ -18,7 +18,7 @@ from res2net.data.scene import Scene, Scenes
 from res2net.data.transforms import normalise
 from res2net.heads.pose import PoseNet
 from res2net.metrics.coco import coco_scores
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 from res2net.models.card import ModelCard
 from res2net.tasks.dense.together import gathered
 from res2net.tasks.finite import stop_unless_finite
@@ -86,7 +86,7 @@ class PoseModule(pl.LightningModule):
         x = normalise(images, self.preprocess, dtype=next(self.model.parameters()).dtype)
         return x.contiguous(memory_format=torch.channels_last)
 
-    def _by_scene(self, found: dict[int, Tensor]) -> tuple[list[Scene], list[Detections]]:
+    def _by_scene(self, found: dict[int, Tensor]) -> tuple[list[Scene], list[DetectionArrays]]:
         rows: dict[int, list[tuple[int, Tensor]]] = {}
         for index, points in found.items():
             number, i = self.shown.objects[index]
@@ -102,7 +102,7 @@ class PoseModule(pl.LightningModule):
                 frame = around(objects.boxes[i])
                 placed[row, :, :2] = frame.outward(placed[row, :, :2] * STRIDE, size)
             poses.append(
-                Detections(
+                DetectionArrays(
                     boxes=objects.boxes[chosen],
                     scores=placed[:, :, 2].mean(1),
                     labels=objects.labels[chosen],

@@ -11,20 +11,20 @@ from torch import Tensor
 from res2net.data.scene import Objects, Skeleton
 from res2net.drawing.canvas import counted
 from res2net.metrics.coco import CocoScores
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 from res2net.tasks.dense import pictures
 from res2net.tasks.dense.tables import percent
 from res2net.tasks.pose.inference import SURE, draw_poses
 
 
 def draw_sheet(
-    seen: Sequence[tuple[Tensor, Objects, Detections, str]], skeleton: Skeleton, path: Path
+    seen: Sequence[tuple[Tensor, Objects, DetectionArrays, str]], skeleton: Skeleton, path: Path
 ) -> None:
     """Truth and poses side by side, a row each."""
     rows = []
     for image, objects, found, name in seen:
         pixels = image.permute(1, 2, 0).contiguous().numpy()
-        marked = Detections(
+        marked = DetectionArrays(
             boxes=objects.boxes,
             scores=np.ones(len(objects)),
             labels=objects.labels,

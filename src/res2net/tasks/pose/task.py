@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from res2net.config import RunConfig
@@ -12,16 +11,16 @@ from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import Scenes
 from res2net.errors import UserError
 from res2net.heads.pose import PoseNet
-from res2net.metrics.detections import Detections
+from res2net.metrics.detections import DetectionArrays
 from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
 from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import DenseTask, Feed
-from res2net.tasks.pose.boxes import Boxes
+from res2net.tasks.pose.boxes import marked, places_from
 from res2net.tasks.pose.crops import CropDataset, batched
 from res2net.tasks.pose.deployed import DEPLOYMENT
 from res2net.tasks.pose.evaluation import measure
-from res2net.tasks.pose.inference import Posed, poses_of, skeleton_of
+from res2net.tasks.pose.inference import Poses, poses_of, skeleton_of
 from res2net.tasks.pose.module import PoseModule
 
 HEIGHT = 256  # pixels of what the network sees of an object; three quarters as wide
@@ -75,24 +74,20 @@ def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
     )
 
 
-def look(
+def predict(
     model: PoseNet | Deployed,
     card: ModelCard,
     image: Tensor,
     precision: str,
-    boxes: Boxes | None = None,
-    name: str = "",
-) -> Posed:
+    places: DetectionArrays | None = None,
+) -> Poses:
     """The poses in the boxes of an image; without boxes, the one pose of the whole image."""
-    height, width = image.shape[-2:]
-    if boxes is None:
-        whole = np.array([[0.0, 0.0, width, height]])
-        places = Detections(boxes=whole, scores=np.ones(1), labels=np.zeros(1, np.int64))
-    else:
-        places = boxes.of(name, card.classes)
+    if places is None:
+        height, width = image.shape[-2:]
+        places = marked([[0.0, 0.0, width, height]])
     skeleton = skeleton_of(card.marks)
     found = poses_of(model, image, places, card.preprocess, skeleton, precision=precision)
-    return Posed(image=image, detections=found, names=skeleton.names, bones=skeleton.bones)
+    return Poses(image=image, detections=found, names=skeleton.names, bones=skeleton.bones)
 
 
 POSE = DenseTask(
@@ -113,6 +108,7 @@ POSE = DenseTask(
     feed=feed,
     module=PoseModule,
     measure=measure,
-    look=look,
+    predict=predict,
     deployment=DEPLOYMENT,
+    places=places_from,
 )

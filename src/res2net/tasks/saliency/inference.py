@@ -16,6 +16,7 @@ from res2net.data.transforms import normalise
 from res2net.drawing.marks import draw_boxes
 from res2net.heads.dss import SaliencyNet
 from res2net.heads.precision import at_least_float32
+from res2net.prediction import Prediction
 from res2net.tasks.dense.network import Deployed, in_use
 
 SALIENT = 128  # from here on a pixel is shown as salient
@@ -61,11 +62,16 @@ def as_square(images: Tensor, side: int) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Salient:
-    """What stands out in an image."""
+class SaliencyMap(Prediction):
+    """What stands out in an image.
 
-    image: Tensor  # uint8 (3, H, W)
-    saliency: Tensor  # uint8 (H, W)
+    Attributes:
+        image: uint8 (3, H, W).
+        saliency: uint8 (H, W), 0..255; from 128 on a pixel counts as salient.
+    """
+
+    image: Tensor
+    saliency: Tensor
 
     def share(self) -> float:
         """Of the image that stands out."""

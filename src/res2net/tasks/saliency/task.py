@@ -20,7 +20,7 @@ from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import DenseTask, Feed
 from res2net.tasks.saliency.deployed import DEPLOYMENT
 from res2net.tasks.saliency.evaluation import measure
-from res2net.tasks.saliency.inference import Salient, saliency_of
+from res2net.tasks.saliency.inference import SaliencyMap, saliency_of
 from res2net.tasks.saliency.module import SaliencyModule
 
 SIDE = 352  # pixels of the square that a network sees
@@ -67,10 +67,12 @@ def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
     )
 
 
-def look(model: SaliencyNet | Deployed, card: ModelCard, image: Tensor, precision: str) -> Salient:
+def predict(
+    model: SaliencyNet | Deployed, card: ModelCard, image: Tensor, precision: str
+) -> SaliencyMap:
     """What stands out."""
     found = saliency_of(model, image, card.preprocess, precision=precision)
-    return Salient(image=image, saliency=found)
+    return SaliencyMap(image=image, saliency=found)
 
 
 SALIENCY = DenseTask(
@@ -90,6 +92,6 @@ SALIENCY = DenseTask(
     feed=feed,
     module=SaliencyModule,
     measure=measure,
-    look=look,
+    predict=predict,
     deployment=DEPLOYMENT,
 )

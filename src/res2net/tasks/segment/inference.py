@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from res2net.data.preprocess import Preprocess
 from res2net.heads.deeplab import DeepLabV3Plus
+from res2net.prediction import Prediction
 from res2net.tasks.dense.deployed import filled
 from res2net.tasks.dense.network import Deployed, InUse, in_use
 
@@ -61,11 +62,22 @@ def classes_of(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Segmented:
-    """The classes of an image's pixels."""
+class Segmentation(Prediction):
+    """The classes of an image's pixels.
 
-    image: Tensor  # uint8 (3, H, W)
-    classes: Tensor  # int64 (H, W)
+    Attributes:
+        image: uint8 (3, H, W).
+        classes: int64 (H, W), indices of ``names``.
+        names: of the classes.
+        palette: a colour of each class.
+
+    Example:
+        >>> (found,) = res2net.load("runs/streets").predict("street.jpg")
+        >>> found.shares()  # {"road": 0.41, "sky": 0.2, ...}
+    """
+
+    image: Tensor
+    classes: Tensor
     names: tuple[str, ...]
     palette: Sequence[tuple[int, int, int]]
 

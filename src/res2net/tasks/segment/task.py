@@ -19,7 +19,7 @@ from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import DenseTask, Feed
 from res2net.tasks.segment.deployed import DEPLOYMENT
 from res2net.tasks.segment.evaluation import dataset_of, measure
-from res2net.tasks.segment.inference import Segmented, classes_of
+from res2net.tasks.segment.inference import Segmentation, classes_of
 from res2net.tasks.segment.module import SegmenterModule
 
 CROP = 513  # pixels; the paper's base
@@ -70,13 +70,13 @@ def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
     )
 
 
-def look(
+def predict(
     model: DeepLabV3Plus | Deployed, card: ModelCard, image: Tensor, precision: str
-) -> Segmented:
+) -> Segmentation:
     """The class of each pixel."""
     found = classes_of(model, image, card.preprocess, precision=precision)
     colours = tuple(tuple(each) for each in card.marks["palette"])
-    return Segmented(image=image, classes=found, names=card.classes, palette=colours)
+    return Segmentation(image=image, classes=found, names=card.classes, palette=colours)
 
 
 SEGMENT = DenseTask(
@@ -97,6 +97,6 @@ SEGMENT = DenseTask(
     feed=feed,
     module=SegmenterModule,
     measure=measure,
-    look=look,
+    predict=predict,
     deployment=DEPLOYMENT,
 )

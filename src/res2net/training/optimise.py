@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn, optim
 
 from res2net.config import TrainOptions
-from res2net.train.schedule import lr_factor, peak_lr
+from res2net.training.schedule import lr_factor, peak_lr
 
 BODY = ("model.body.", "model.backbone.body.")  # begin the names of a backbone's parameters
 

@@ -19,14 +19,14 @@ from PIL import Image
 
 from res2net.config import RunConfig
 from res2net.errors import UserError
-from res2net.train.checkpoints import (
+from res2net.training.checkpoints import (
     AtomicCheckpointIO,
     Keep,
     checkpoint_callbacks,
     read_state,
     to_go_on_from,
 )
-from res2net.train.run import fit
+from res2net.training.run import fit
 
 
 def _config(photos, *, seed=0, **train):

@@ -10,7 +10,7 @@ import pytest
 
 from res2net.config import RunConfig
 from res2net.errors import Stopped, UserError
-from res2net.train.folder import (
+from res2net.training.folder import (
     MAY_CHANGE,
     check_edits,
     check_folder,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from res2net.config import TrainOptions
 from res2net.paper.recipes import RECIPES
-from res2net.train.schedule import lr_factor, peak_lr
+from res2net.training.schedule import lr_factor, peak_lr
 
 
 def _options(**values):

@@ -15,10 +15,10 @@ from res2net import machine
 from res2net.config import AUTO, RunConfig
 from res2net.errors import Stopped, TakenError, UserError
 from res2net.machine import Processes
-from res2net.train.callbacks import History
-from res2net.train.folder import write_config
-from res2net.train.run import fit, make_trainer, memory_advice, quiet_libraries
-from res2net.train.start import settle_start
+from res2net.training.callbacks import History
+from res2net.training.folder import write_config
+from res2net.training.run import fit, make_trainer, memory_advice, quiet_libraries
+from res2net.training.start import settle_start
 
 
 def _config(data="digits", **train):

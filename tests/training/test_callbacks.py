@@ -14,7 +14,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from res2net.train.callbacks import (
+from res2net.training.callbacks import (
     Averaging,
     EpochSeed,
     History,
@@ -313,7 +313,7 @@ def test_durations(seconds, text):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_an_output_that_is_full_or_closed_is_one_line():
     code = (
-        "from res2net.train.callbacks import speak\n"
+        "from res2net.training.callbacks import speak\n"
         "from res2net.errors import UserError\n"
         "import sys\n"
         "try: speak('a\u00d7b'); speak('b')\n"

@@ -7,7 +7,7 @@ import torch
 from torch import nn, optim
 
 from res2net.config import TrainOptions
-from res2net.train.optimise import make_optimiser, parameter_groups
+from res2net.training.optimise import make_optimiser, parameter_groups
 
 
 def _network():

@@ -25,7 +25,7 @@ from res2net.errors import UserError
 from res2net.files import write_text
 from res2net.tasks.selection import part_of, settle
 from res2net.tasks.table import Job, find_task
-from res2net.train.callbacks import (
+from res2net.training.callbacks import (
     Averaging,
     Bar,
     EpochSeed,
@@ -37,7 +37,7 @@ from res2net.train.callbacks import (
     shows_progress,
     speak,
 )
-from res2net.train.checkpoints import (
+from res2net.training.checkpoints import (
     BEST,
     FOLDER,
     AtomicCheckpointIO,
@@ -46,7 +46,7 @@ from res2net.train.checkpoints import (
     read_state,
     whole_start,
 )
-from res2net.train.folder import (
+from res2net.training.folder import (
     CONFIG,
     check_edits,
     check_folder,
@@ -54,8 +54,8 @@ from res2net.train.folder import (
     taken,
     write_config,
 )
-from res2net.train.optimise import make_optimiser
-from res2net.train.start import settle_start
+from res2net.training.optimise import make_optimiser
+from res2net.training.start import settle_start
 
 Say = Callable[[str], None]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from res2net.config import AUTO, RunConfig
 from res2net.errors import UserError
-from res2net.train.folder import CONFIG
+from res2net.training.folder import CONFIG
 from res2net.weights.download import Patience
 from res2net.weights.pretrained import IN1K, open_pretrained
 

@@ -13,7 +13,7 @@ from typing import Any
 from res2net.config import RunConfig
 from res2net.errors import Stopped, UserError
 from res2net.files import LOCK, alone_in, remove_leftovers, write_error, write_text
-from res2net.train.checkpoints import FOLDER, to_go_on_from, trained_with
+from res2net.training.checkpoints import FOLDER, to_go_on_from, trained_with
 
 CONFIG = "config.yaml"
 # May differ between a run and its continuation: they do not change what an epoch computes.

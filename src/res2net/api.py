@@ -1,0 +1,305 @@
+"""The commands as functions: the same names, defaults, results and errors, from Python.
+
+Errors are ``UserError`` and name the argument where the command line names the option.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from res2net.config import RunConfig, TaskName
+from res2net.deploy import export as exporting
+from res2net.errors import arguments_named
+from res2net.models.card import ModelCard
+from res2net.tasks import evaluate as evaluation
+from res2net.tasks import open as opening
+from res2net.tasks.evaluate import Evaluation
+from res2net.tasks.predictor import Picture, Predictor
+from res2net.training.callbacks import speak
+from res2net.training.configure import configure
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The folder of a training that ended.
+
+    Attributes:
+        folder: weights, configuration, checkpoints, tables, pictures and ``report.md``.
+    """
+
+    folder: Path
+
+    @property
+    def config(self) -> RunConfig:
+        """Every option of the training."""
+        return RunConfig.read(self.folder / "config.yaml")
+
+    @property
+    def card(self) -> ModelCard:
+        """Network, classes, preprocessing and scores."""
+        return ModelCard.read(self.folder / "model.json")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The scores of the weights that were kept, on the validation part."""
+        return dict(self.card.metrics)
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """A row an epoch, as in ``metrics.csv``."""
+        with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+            return [
+                {name: float(value) for name, value in row.items() if value}
+                for row in csv.DictReader(file)
+            ]
+
+    def load(self, *, device: str | torch.device | None = None) -> Predictor:
+        """The trained network, ready to predict."""
+        return load(self.folder, device=device)
+
+
+def load(target: str | Path, *, device: str | torch.device | None = None) -> Predictor:
+    """A trained network of any task, ready to predict.
+
+    Args:
+        target: run folder, checkpoint, ``.safetensors`` file with its ``model.json``, artifact of
+            ``res2net export``, or a repository of the hub (``hf-hub:OWNER/NAME``).
+        device: where a network in PyTorch computes; the best of this machine where it is None.
+
+    Returns:
+        A predictor with ``task``, ``classes``, ``preprocess``, ``model`` (None of an artifact) and
+        ``predict(images)``.
+
+    Raises:
+        UserError: nothing there, or nothing that predicts; says what to do.
+
+    Example:
+        >>> network = res2net.load("runs/digits")
+        >>> network.predict("photo.png")[0].label
+        '3'
+    """
+    with arguments_named():
+        return opening.open_target(target).predictor(device)
+
+
+def predict(
+    target: str | Path,
+    images: Picture | Iterable[Picture],
+    *,
+    top: int | None = None,
+    boxes: Any = None,
+    batch: int | None = None,
+    precision: str = "auto",
+) -> list[Any]:
+    """What a trained network predicts for each image, in order; ``load(target).predict(images)``.
+
+    Args:
+        target: as ``load`` takes it.
+        images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of
+            uint8, a tensor (3, H, W) of uint8.
+        top, boxes, batch, precision: see ``Predictor.predict``.
+
+    Returns:
+        A ``Classification``, ``Detections``, ``Segmentation``, ``SaliencyMap`` or ``Poses`` for
+        each image; each has ``as_dict()``, ``plot()`` and ``save(path)``.
+
+    Raises:
+        UserError: a target or an image that cannot be read, or an argument that means nothing for
+            the network's task.
+
+    Example:
+        >>> res2net.predict("runs/digits", ["photo.png"], top=3)[0].top
+        (('3', 0.97), ('5', 0.01), ('8', 0.01))
+    """
+    return load(target).predict(images, top=top, boxes=boxes, batch=batch, precision=precision)
+
+
+def train(
+    model: str | None = None,
+    data: str | Path | None = None,
+    *,
+    task: TaskName | None = None,
+    recipe: str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    seed: int | None = None,
+    compile: bool | None = None,
+    net: Options | None = None,
+    head: Options | None = None,
+    input: Options | None = None,
+    augment: Options | None = None,
+    train: Options | None = None,
+    say: Callable[[str], None] = speak,
+) -> Run:
+    """Train a network of the model table, as ``res2net train`` does.
+
+    Args:
+        model: a name that ``list_models`` gives.
+        data: FORMAT:PATH, or a path that is recognised.
+        task: "classify", "detect", "instances", "segment", "saliency" or "pose".
+        recipe: the starting point; None chooses by the data.
+        out: run folder; ``runs/MODEL-FORMAT`` where it is None.
+        resume: go on with the run in ``out``, with its own configuration.
+        seed: of weights, order and augmentation; 0 where it is None.
+        compile: ``torch.compile`` the network.
+        net, head, input, augment, train: options of these groups by name, as in ``config.yaml``.
+        say: takes each line of progress.
+
+    Raises:
+        UserError: an option that does not exist or means nothing for the task (names the nearest),
+            a value out of range, data that cannot be read or trained on.
+        TakenError: another process trains in the folder.
+
+    Example:
+        >>> run = res2net.train("res2net29_small", "digits", train={"epochs": 12})
+        >>> run.metrics["top1_error"]
+        2.5
+    """
+    from res2net.training.run import fit
+
+    given: dict[str, Any] = {
+        "model": model,
+        "data": None if data is None else str(data),
+        "task": task,
+        "recipe": recipe,
+        "seed": seed,
+        "compile": compile,
+    }
+    groups = {"net": net, "head": head, "input": input, "augment": augment, "train": train}
+    with arguments_named():
+        config, folder = configure(
+            {name: value for name, value in given.items() if value is not None},
+            {name: dict(values) for name, values in groups.items() if values},
+            out=None if out is None else Path(out),
+            resume=resume,
+        )
+        fit(config, folder, resume=resume, say=say)
+    return Run(folder=folder)
+
+
+def evaluate(
+    target: str | Path,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    out: str | Path | None = None,
+    precision: str = "auto",
+    val_fraction: float | None = None,
+    seed: int | None = None,
+    skip_bad: bool = False,
+    batch: int | None = None,
+    size: int | None = None,
+    workers: int | None = None,
+    scales: Sequence[float] | None = None,
+    flip: bool = False,
+    boxes: str | Path | None = None,
+    say: Callable[[str], None] = print,
+) -> Evaluation:
+    """Measure a trained network on annotated images, as ``res2net evaluate`` does.
+
+    Args:
+        target: as ``load`` takes it, or the name of a network, whose published ImageNet weights
+            are measured.
+        data: FORMAT:PATH, or a path that is recognised.
+        split: "val", "train", "test" or "all"; None takes the validation part or, of data without
+            parts that the network was not trained on, all images.
+        out: folder of tables and pictures; ``evaluation`` beside the weights where it is None.
+        precision: "auto", "fp32", "bf16" or "fp16".
+        val_fraction, seed: of the split of data that have none; the run's where they are None.
+        skip_bad: leave out images that cannot be read.
+        batch, size, workers: classify only.
+        scales, flip: segment only: sizes at which each image is seen, and its mirror too.
+        boxes: pose only: a detector's predictions instead of annotated boxes.
+        say: takes the line that names the part that is measured.
+
+    Returns:
+        The figures in ``metrics``, all that was measured in ``scores``, the pictures in ``folder``.
+
+    Raises:
+        UserError: target or data that cannot be read, whose classes differ, or an argument that
+            means nothing for the network's task.
+
+    Example:
+        >>> res2net.evaluate("runs/digits", "digits").metrics["top1_error"]
+        2.5
+    """
+    with arguments_named():
+        return evaluation.evaluate(
+            target,
+            str(data),
+            split=split,
+            out=None if out is None else Path(out),
+            precision=precision,
+            val_fraction=val_fraction,
+            seed=seed,
+            skip_bad=skip_bad,
+            batch=batch,
+            size=size,
+            workers=workers,
+            scales=scales,
+            flip=flip,
+            boxes=None if boxes is None else Path(boxes),
+            say=say,
+        )
+
+
+def export(
+    target: str | Path,
+    out: str | Path,
+    *,
+    to: str,
+    precision: str = "fp32",
+    size: int | tuple[int, int] | None = None,
+    dynamic_batch: bool = False,
+    features: Sequence[str] | None = None,
+    images: str | Path | None = None,
+    max_drop: float | None = None,
+    val_images: int | None = None,
+) -> exporting.Exported:
+    """Write an artifact that runs without PyTorch, checked against it, as ``res2net export`` does.
+
+    Args:
+        target: run folder, checkpoint, or a row of the model table for its structure.
+        out: folder to write; it must not exist.
+        to: "openvino", "onnx", "torch-export" or "native".
+        precision: "fp32", "bf16" or "int8".
+        size: pixels of the square image; of segmenters and detectors also (height, width).
+        dynamic_batch: take any number of images at once; else one.
+        features: levels whose maps come out, instead of classes.
+        images: folder of images to calibrate and verify with, instead of the run's data.
+        max_drop: points of top-1 accuracy that int8 may lose; 0.5 where it is None.
+        val_images: images to verify with, at most; 1,000 (100 of other tasks) where it is None.
+
+    Returns:
+        The folder, and how the artifact compares with the network.
+
+    Raises:
+        UserError: a target that cannot be exported so, or an artifact that differs too much;
+            nothing is left behind then.
+
+    Example:
+        >>> done = res2net.export("runs/digits", "digits-onnx", to="onnx")
+        >>> res2net.predict(done.folder, "photo.png")[0].label
+        '3'
+    """
+    with arguments_named():
+        return exporting.export(
+            str(target),
+            Path(out),
+            engine=to,
+            precision=precision,
+            size=size,
+            dynamic_batch=dynamic_batch,
+            features=features,
+            images=None if images is None else Path(images),
+            max_drop=max_drop,
+            val_images=val_images,
+        )

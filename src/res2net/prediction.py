@@ -1,0 +1,97 @@
+"""What a network predicts for one image: the base of every task's result. No torch in here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from res2net.data import photo
+from res2net.drawing.marks import colour_of, draw_legend
+from res2net.errors import UserError
+from res2net.files import write_bytes
+
+Pixels = str | Path | Image.Image | np.ndarray[Any, Any]
+
+
+class Prediction(ABC):
+    """The result of one image; each task has its own (``Classification``, ``Detections``, ...)."""
+
+    @abstractmethod
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types, for JSON."""
+
+    @abstractmethod
+    def line(self) -> str:
+        """The prediction in a line of text."""
+
+    @abstractmethod
+    def pictures(self) -> Mapping[str, Any]:
+        """Suffix of the file's name → uint8 (H, W, 3) or (H, W); "" is the image with marks."""
+
+    def plot(self) -> Image.Image:
+        """The image with the prediction drawn on it, in the image's own pixels."""
+        return Image.fromarray(np.ascontiguousarray(self.pictures()[""]))
+
+    def save(self, path: str | Path) -> Path:
+        """Write what ``plot`` draws; the suffix of the name decides the format.
+
+        Raises:
+            UserError: a suffix that Pillow does not write, or a file that cannot be written.
+        """
+        path = Path(path)
+        kind = Image.registered_extensions().get(path.suffix.lower())
+        if kind not in Image.SAVE:
+            raise UserError(f"{path}: no format of images has this suffix; use .png or .jpg")
+        data = BytesIO()
+        self.plot().save(data, kind)
+        write_bytes(path, data.getvalue())
+        return path
+
+
+@dataclass(frozen=True)
+class Classification(Prediction):
+    """The most likely classes of one image.
+
+    Attributes:
+        top: (class, probability), most likely first.
+        image: the image as it was given, which ``plot`` draws on; None where it is not known.
+    """
+
+    top: tuple[tuple[str, float], ...]
+    image: Pixels | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def label(self) -> str:
+        """The most likely class."""
+        return self.top[0][0]
+
+    @property
+    def probability(self) -> float:
+        """Its probability."""
+        return self.top[0][1]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"classes": [{"class": name, "probability": p} for name, p in self.top]}
+
+    def line(self) -> str:
+        return f"{self.label} {100 * self.probability:.1f} %"
+
+    def pictures(self) -> Mapping[str, Any]:
+        """The image with its classes in the upper left corner.
+
+        Raises:
+            UserError: the file of the image cannot be read any more.
+            ValueError: the image is not known.
+        """
+        if self.image is None:
+            raise ValueError("this prediction was made of shaped pixels: there is no image to draw")
+        lines = [f"{name} {100 * p:.1f} %" for name, p in self.top]
+        colours = [colour_of(0), *[(90, 90, 90)] * (len(lines) - 1)]
+        return {"": draw_legend(photo.any_to_rgb(self.image), lines, colours)}

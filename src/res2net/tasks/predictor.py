@@ -1,0 +1,166 @@
+"""A trained network in use: images in, one typed result for each out; the same for every task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from res2net.data.preprocess import Preprocess
+from res2net.errors import UserError, arguments_named
+from res2net.machine import best_device
+from res2net.models.card import ModelCard
+from res2net.prediction import Prediction
+from res2net.runtime.session import Runtime
+from res2net.tasks.table import check_given
+
+READS = {"top": ("classify",), "batch": ("classify",), "boxes": ("pose",)}  # option → tasks
+Picture = str | Path | Image.Image | np.ndarray[Any, Any] | Tensor
+
+
+class Predictor(ABC):
+    """A network, or an exported artifact in its engine, with all that is known of it.
+
+    Attributes:
+        card: network, task, classes, preprocessing, scores.
+        model: the network in evaluation mode; None of an artifact.
+        runtime: the artifact in its engine; None of a network in PyTorch.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        *,
+        model: Any = None,
+        runtime: Runtime | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.card = card
+        self.runtime = runtime
+        self.model: Any = None if model is None else _in_use(model, device)
+
+    @property
+    def task(self) -> str:
+        """What the network was trained for: classify, detect, ..."""
+        return self.card.task
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names, in the order of the network's outputs."""
+        return self.card.classes
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What an image goes through before the network."""
+        return self.card.preprocess
+
+    @property
+    def engine(self) -> str:
+        """What computes: "pytorch", or engine and precision of an artifact."""
+        if self.runtime is None:
+            return "pytorch"
+        return f"{self.runtime.artifact.engine} {self.runtime.artifact.precision}"
+
+    def predict(
+        self,
+        images: Picture | Iterable[Picture],
+        *,
+        top: int | None = None,
+        boxes: Any = None,
+        batch: int | None = None,
+        precision: str = "auto",
+    ) -> list[Any]:
+        """The result of each image, in order: ``Classification``, ``Detections``, ``Segmentation``,
+        ``SaliencyMap`` or ``Poses``, by the task.
+
+        Args:
+            images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of
+                uint8, a tensor (3, H, W) of uint8. (Other numbers: see ``decode.as_rgb``.)
+            top: classify: how many classes to name; 5 where it is None.
+            boxes: pose: where the objects are; the whole image where it is None. One for each
+                image: an array (N, 4) of left, top, right, bottom in pixels or the ``Detections``
+                of another network. Or the JSON file of a detector's predictions, by the names of
+                image files.
+            batch: classify: images at a time; 32 where it is None.
+            precision: "auto" (bf16 where the hardware has it), "fp32", "bf16" or "fp16". An
+                artifact has its own.
+
+        Raises:
+            UserError: an image that cannot be read (names it), an argument that means nothing for
+                the task, or a value out of range.
+            TypeError, ValueError: something that is no image.
+
+        Example:
+            >>> detector = res2net.load("runs/cells")
+            >>> (found,) = detector.predict("slide.png")
+            >>> found.save("slide-marked.png")
+        """
+        return list(
+            self.predict_each(images, top=top, boxes=boxes, batch=batch, precision=precision)
+        )
+
+    def predict_each(
+        self,
+        images: Picture | Iterable[Picture],
+        *,
+        top: int | None = None,
+        boxes: Any = None,
+        batch: int | None = None,
+        precision: str = "auto",
+    ) -> Iterator[Any]:
+        """As ``predict``, one result at a time: nothing is kept of those that went before."""
+        with arguments_named():
+            yield from self.results(images, top=top, boxes=boxes, batch=batch, precision=precision)
+
+    def results(
+        self, images: Any, *, top: Any, boxes: Any, batch: Any, precision: str
+    ) -> Iterator[Any]:
+        """As ``predict_each``, with errors that name options of the command line."""
+        check_given({"top": top, "boxes": boxes, "batch": batch}, READS, self.task)
+        for name, count in (("top", top), ("batch", batch)):
+            if count is not None and count < 1:
+                raise UserError(f"--{name} is {count}; it must be at least 1")
+        self.check_precision(precision)
+        return self._results(
+            _listed(images), top=top, boxes=boxes, batch=batch, precision=precision
+        )
+
+    @abstractmethod
+    def _results(
+        self, images: Iterable[Picture], *, top: Any, boxes: Any, batch: Any, precision: str
+    ) -> Iterator[Prediction]:
+        """The results in order."""
+
+    def check_precision(self, precision: str) -> None:
+        """Refuse a precision for an artifact.
+
+        Raises:
+            UserError: it has its own.
+        """
+        if self.runtime is not None and precision != "auto":
+            raise UserError(
+                f"--precision {precision}: {self.runtime.artifact.folder} has its own; "
+                "export another artifact"
+            )
+
+
+def _in_use(model: nn.Module, device: str | torch.device | None) -> nn.Module:
+    try:
+        where = best_device() if device is None else torch.device(device)
+        model = model.to(where)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {device}: {str(error).splitlines()[0]}") from None
+    return model.to(memory_format=torch.channels_last).eval()
+
+
+def _listed(images: Picture | Iterable[Picture]) -> Iterable[Picture]:
+    """The images one by one; an array or tensor of four axes is several."""
+    if isinstance(images, np.ndarray | Tensor):
+        return images if images.ndim == 4 else [images]
+    return [images] if isinstance(images, str | Path | Image.Image) else images

@@ -1,0 +1,188 @@
+"""From what is set by hand to the whole configuration of a run. No torch in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count, takewhile
+from pathlib import Path
+from typing import Any, get_args
+
+from res2net.config import READ_BY, RunConfig, TaskName
+from res2net.data.source import Source, parse_source
+from res2net.errors import UserError, did_you_mean
+from res2net.paper.networks import NETWORKS, find_variant
+from res2net.paper.recipes import find_recipe, recipe_for
+
+SMALL_IMAGES = {
+    "cifar10": 32,
+    "cifar100": 32,
+    "digits": 32,
+    "scenes": 64,
+}  # format → pixels a network sees
+
+
+# option → what it needs in other options, in words, and whether a run has that
+NEEDS: Mapping[str, tuple[str, Callable[[RunConfig], bool]]] = {
+    "net.first_block": ("a network of several splits", lambda run: _is_split(run)),
+    "head.channels": ("--head.form fpn", lambda run: run.head.form == "fpn"),
+    "input.download": (
+        "cifar10 or cifar100 data",
+        lambda run: run.data.partition(":")[0] in ("cifar10", "cifar100"),
+    ),
+    "augment.crop": (
+        "random_resized or none with boxes",
+        lambda run: run.task == "classify" or run.augment.crop != "pad",
+    ),
+    "augment.crop_scale": (
+        "--augment.crop random_resized",
+        lambda run: run.augment.crop == "random_resized",
+    ),
+    "augment.pad": ("--augment.crop pad", lambda run: run.augment.crop == "pad"),
+    "augment.randaugment_magnitude": (
+        "--augment.randaugment 1 or more",
+        lambda run: run.augment.randaugment > 0,
+    ),
+    "train.momentum": ("--train.optimizer sgd", lambda run: run.train.optimizer == "sgd"),
+    "train.nesterov": ("--train.optimizer sgd", lambda run: run.train.optimizer == "sgd"),
+    "train.milestones": ("--train.schedule step", lambda run: run.train.schedule == "step"),
+    "train.gamma": ("--train.schedule step", lambda run: run.train.schedule == "step"),
+}
+
+
+def configure(
+    given: Mapping[str, Any],
+    groups: Mapping[str, Mapping[str, Any]],
+    *,
+    out: Path | None,
+    resume: bool,
+) -> tuple[RunConfig, Path]:
+    """The configuration and the folder of a run that is set up from Python.
+
+    What is given goes before the saved configuration of a resumed run, or else before the recipe,
+    and that before the defaults.
+
+    Args:
+        given: options without a group.
+        groups: "train", "net", ... → options of the group by name.
+        out: the run folder; None makes one in ``runs``.
+
+    Raises:
+        UserError: an option that does not exist, is missing or means nothing, or a value out of
+            range.
+    """
+    flat = {
+        **given,
+        **{f"{g}.{name}": value for g, own in groups.items() for name, value in own.items()},
+    }
+    saved = None if out is None else out / "config.yaml"
+    if resume and saved is not None and saved.is_file():
+        values = RunConfig.read(saved).as_dict()
+        source = parse_source(str(given.get("data", values["data"])))
+    else:
+        if resume and out is not None and not {"model", "data"} <= given.keys():
+            raise UserError(f"--resume: {out} holds no run; give --model and --data")
+        for needed in ("model", "data"):
+            if not given.get(needed):
+                raise UserError(f"--{needed} is missing")
+        source = parse_source(str(given["data"]))
+        task = known_task(given.get("task", "classify"))
+        name = str(given.get("recipe") or recipe_for(source.format, task))
+        size = usual_size(str(given["model"]), source, task)
+        values = {"recipe": name}
+        for option, value in recipe_defaults(name, flat, usual_size=size).items():
+            group, _, own = option.partition(".")
+            values.setdefault(group, {})[own] = value
+    values |= {**given, "data": str(source)}
+    for group, options in groups.items():
+        values[group] = {**values.get(group, {}), **options}
+    config = RunConfig.from_dict(values)
+    find_variant(config.model)
+    check_options(flat, config)
+    usual = Path("runs") / f"{config.model}-{source.format}"
+    return config, out or (last_folder(usual) if resume else free_folder(usual))
+
+
+def known_task(task: str) -> str:
+    """The task of that name.
+
+    Raises:
+        UserError: there is none; names the nearest.
+    """
+    if task not in get_args(TaskName):
+        near = did_you_mean(str(task), get_args(TaskName))
+        raise UserError(f"--task is {task!r}; it can be {', '.join(get_args(TaskName))}.{near}")
+    return task
+
+
+def usual_size(model: str, source: Source, task: str) -> int:
+    """Pixels that a network sees of data where nobody says otherwise."""
+    size = find_variant(model).size
+    return min(size, SMALL_IMAGES.get(source.format, size)) if task == "classify" else size
+
+
+def check_options(given: Iterable[str], run: RunConfig) -> None:
+    """Refuse options that the task, or another option, leaves without a meaning.
+
+    Raises:
+        UserError: the first such option, and what it is for or what it needs.
+    """
+    given = list(given)
+    for name in given:
+        if run.task not in READ_BY.get(name, (run.task,)):
+            raise UserError(
+                f"--{name} means nothing for --task {run.task}; it is for --task "
+                f"{', '.join(READ_BY[name])}"
+            )
+    for name in given:
+        what, holds = NEEDS.get(name, ("", _always))
+        if not holds(run):
+            raise UserError(f"--{name} means nothing here; it needs {what}")
+
+
+def _always(_: RunConfig) -> bool:
+    return True
+
+
+def _is_split(run: RunConfig) -> bool:
+    scale = run.net.scale
+    return (getattr(NETWORKS[run.model], "scale", 1) if scale is None else scale) > 1
+
+
+def recipe_defaults(name: str, given: dict[str, Any], *, usual_size: int) -> dict[str, Any]:
+    """A recipe's settings, adapted to what was set by hand.
+
+    Milestones move with the number of epochs, and a learning rate set by hand is taken as it is.
+
+    Args:
+        given: options set by hand.
+        usual_size: pixels, what this network sees of these data by default.
+    """
+    settings = dict(find_recipe(name, str(given.get("task", "classify"))).settings)
+    milestones = settings.get("train.milestones")
+    if milestones and "train.epochs" in given:
+        try:
+            share = float(given["train.epochs"]) / settings["train.epochs"]
+        except (TypeError, ValueError):
+            share = 1.0  # the parser will complain in its own words
+        settings["train.milestones"] = [round(m * share, 3) for m in milestones]
+    if "train.lr" in given:
+        settings["train.lr_batch"] = 0
+    if name == "smoke" and usual_size <= settings["input.size"]:
+        del settings["input.size"]  # a ceiling: nothing is enlarged to it
+    return settings
+
+
+def free_folder(wanted: Path) -> Path:
+    """The folder, or the first of FOLDER-2, FOLDER-3, ... that does not exist."""
+    return next(folder for folder in _numbered(wanted) if not folder.exists())
+
+
+def last_folder(wanted: Path) -> Path:
+    """The last that exists of FOLDER, FOLDER-2, FOLDER-3, ...; FOLDER where none does."""
+    made = list(takewhile(Path.exists, _numbered(wanted)))
+    return made[-1] if made else wanted
+
+
+def _numbered(wanted: Path) -> Iterator[Path]:
+    yield wanted
+    yield from (wanted.with_name(f"{wanted.name}-{number}") for number in count(2))

@@ -1,0 +1,298 @@
+"""``res2net.train``, ``evaluate``, ``export``, ``predict``, ``load``: the commands, from Python."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import res2net
+from res2net import api
+from res2net.cli.main import module_of
+from res2net.config import RunConfig, TaskName
+from res2net.data.scenes.generated import SceneRules, generate
+from res2net.errors import UserError
+from res2net.prediction import Classification, Prediction
+from res2net.tasks.detect.inference import Detections
+from res2net.tasks.pose.inference import Poses
+from res2net.tasks.saliency.inference import SaliencyMap
+from res2net.tasks.segment.inference import Segmentation
+
+KINDS: dict[str, type[Prediction]] = {
+    "classify": Classification,
+    "detect": Detections,
+    "instances": Detections,
+    "segment": Segmentation,
+    "saliency": SaliencyMap,
+    "pose": Poses,
+}
+SMALL: dict[str, Any] = {"max_steps": 1, "val_batches": 1, "threads": 1}
+
+
+@pytest.fixture(scope="module", params=get_args(TaskName))
+def run(request: Any, tmp_path_factory: pytest.TempPathFactory) -> api.Run:
+    folder = tmp_path_factory.mktemp("api") / request.param
+    if request.param == "classify":
+        return res2net.train(
+            "res2net29_small",
+            "digits",
+            recipe="smoke",
+            out=folder,
+            net={"depth": 11, "width": 4, "scale": 2},
+            train=SMALL,
+            say=lambda _: None,
+        )
+    return res2net.train(
+        "res2net18",
+        "scenes",
+        task=request.param,
+        recipe="smoke",
+        out=folder,
+        net={"width": 4, "scale": 2},
+        head={"channels": 8},
+        train=SMALL,
+        input={"workers": 0},
+        say=lambda _: None,
+    )
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    Image.fromarray(generate(999, 0, SceneRules(side=96)).image).save(path)
+    return path
+
+
+def numbers(found: Prediction) -> list[float]:
+    """All numbers of a result, in order."""
+    return [float(each) for each in re.findall(r"-?\d+\.?\d*", json.dumps(found.as_dict()))]
+
+
+def test_every_task_is_trained_loaded_and_predicts_typed_results(run, photo, tmp_path):
+    assert run.config == RunConfig.read(run.folder / "config.yaml")
+    assert run.metrics == run.card.metrics
+    assert run.history[0].keys() >= {"epoch", "train/loss"}
+    network = run.load(device="cpu")
+    assert network.task == run.config.task
+    assert network.classes == run.card.classes
+    assert network.preprocess == run.card.preprocess
+    assert not network.model.training
+    with Image.open(photo) as image:
+        pixels = np.asarray(image)
+    first, second = network.predict([photo, pixels], precision="fp32")
+    assert type(first) is type(second) is KINDS[network.task]
+    assert numbers(first) == pytest.approx(numbers(second), abs=0.011)
+    json.dumps(first.as_dict())
+    assert first.line()
+    assert first.plot().size == (96, 96)
+    with Image.open(first.save(tmp_path / "found.jpg")) as drawn:
+        assert drawn.size == (96, 96)
+    with pytest.raises(UserError, match="no format of images has this suffix"):
+        first.save(tmp_path / "found.txt")
+    (alone,) = res2net.predict(run.folder, photo, precision="fp32")
+    each = next(network.predict_each(iter([photo]), precision="fp32"))
+    assert numbers(alone) == numbers(each) == pytest.approx(numbers(first), abs=0.011)
+
+
+def test_arguments_that_mean_nothing_are_named_as_arguments(run, photo):
+    network = run.load()
+    for name, value, tasks in (
+        ("top", 3, "classify"),
+        ("batch", 1, "classify"),
+        ("boxes", [], "pose"),
+    ):
+        if network.task == tasks:
+            continue
+        with pytest.raises(UserError) as error:
+            network.predict(photo, **{name: value})
+        assert str(error.value) == (
+            f"{name} means nothing for a network of task {network.task}; it is for a network of "
+            f"task {tasks}"
+        )
+
+
+def test_boxes_of_a_detector_are_poses_places(run, photo):
+    if run.config.task != "pose":
+        return
+    network = run.load()
+    (two,) = network.predict(photo, boxes=np.array([[0, 0, 50, 90], [40, 5, 96, 96]]))
+    assert two.keypoints.shape == (len(two), len(two.names), 3)
+    assert 1 <= len(two) <= 2
+    assert len(network.predict([photo, photo], boxes=[np.zeros((0, 4)), [[1, 1, 9, 9]]])[0]) == 0
+    with pytest.raises(UserError, match="^boxes holds boxes of 1 images, and there are more"):
+        network.predict([photo, photo], boxes=[[[1, 1, 9, 9]]])
+    with pytest.raises(ValueError, match="finite numbers"):
+        network.predict(photo, boxes=[[[1, 1, 9]]])
+
+
+def test_detections_go_to_other_libraries(run, photo):
+    if run.config.task not in ("detect", "instances"):
+        return
+    (found,) = run.load().predict(photo)
+    assert found.boxes.shape == (len(found), 4)
+    rows = found.to_coco("a", [7, 8, 9, 10])
+    assert len(rows) == len(found) > 0
+    left, top, right, bottom = found.boxes[0]
+    assert rows[0]["bbox"] == [left, top, right - left, bottom - top]
+    assert rows[0]["category_id"] == 7 + found.labels[0]
+    assert ("segmentation" in rows[0]) == (run.config.task == "instances")
+    if run.config.task == "instances":
+        assert found.masks.shape == (len(found), 96, 96)
+
+
+def test_supervision_takes_detections(run, photo):
+    if run.config.task not in ("detect", "instances"):
+        return
+    pytest.importorskip("supervision", reason="supervision is optional")
+    (found,) = run.load().predict(photo)
+    taken = found.to_supervision()
+    assert len(taken) == len(found)
+    assert taken.data["class_name"][0] == found.names[found.labels[0]]
+
+
+def test_a_run_is_evaluated_exported_and_the_artifact_predicts(run, photo, tmp_path, monkeypatch):
+    monkeypatch.setattr("res2net.data.scenes.generated.VAL", 4)
+    data = "digits" if run.config.task == "classify" else "scenes"
+    found = res2net.evaluate(run.folder, data, out=tmp_path / "e", say=lambda _: None)
+    assert found.task == run.config.task
+    assert found.images > 0
+    assert (
+        json.loads((tmp_path / "e" / "metrics.json").read_text()).items() >= found.metrics.items()
+    )
+    if found.task not in ("classify", "segment"):
+        return  # tests/tasks/dense exports every task
+    size = (96, 96) if found.task == "segment" else None
+    done = res2net.export(run.folder, tmp_path / "a", to="onnx", size=size, val_images=2)
+    network = res2net.load(done.folder)
+    assert (network.model, network.engine) == (None, "onnx fp32")
+    (result,) = network.predict(photo)
+    assert type(result) is KINDS[found.task]
+    for call in (
+        lambda: network.predict(photo, precision="bf16"),
+        lambda: res2net.load(done.folder, device="cpu"),
+    ):
+        with pytest.raises(UserError, match="^(precision bf16|device cpu): "):
+            call()
+
+
+def test_a_run_goes_on(run):
+    if run.config.task != "classify":
+        return
+    said: list[str] = []
+    res2net.train(out=run.folder, resume=True, say=said.append)
+    assert "nothing is left to train" in " ".join(said)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: res2net.train(data="digits"), "model is missing"),
+        (lambda: res2net.train("res2net29_small"), "data is missing"),
+        (lambda: res2net.train("res2net29_smal", "digits"), "unknown model 'res2net29_smal'. Did"),
+        (
+            lambda: res2net.train("res2net29_small", "digits", train={"epoch": 3}),
+            "unknown key 'train.epoch'. Did you mean 'epochs'?",
+        ),
+        (
+            lambda: res2net.train("res2net29_small", "digits", train={"epochs": "many"}),
+            "train.epochs must be a whole number, not 'many'",
+        ),
+        (
+            lambda: res2net.train("res2net29_small", "digits", train={"epochs": 0}),
+            "train.epochs is 0; it must be at least 1",
+        ),
+        (
+            lambda: res2net.train("res2net18", "scenes", task="segment", augment={"mixup": 0.1}),
+            "augment.mixup means nothing for task segment; it is for task classify",
+        ),
+        (
+            lambda: res2net.train("res2net18", "scenes", task="depth"),  # type: ignore[arg-type]
+            "task is 'depth'; it can be classify, detect",
+        ),
+        (lambda: res2net.train(out="nowhere", resume=True), "resume: nowhere holds no run"),
+        (lambda: res2net.load("nowhere"), "nowhere: no such run, checkpoint or network."),
+        (
+            lambda: res2net.load("res2net29_small"),
+            "res2net29_small is a network without weights: none are shipped; give the run folder "
+            "or a checkpoint of one that was trained (`res2net train --model res2net29_small ...`)",
+        ),
+        (
+            lambda: res2net.export("res2net29_small", "x", to="tensorrt"),
+            "to tensorrt: no such engine.",
+        ),
+        (
+            lambda: res2net.export("res2net29_small", "x", to="onnx", max_drop=1),
+            "max_drop means nothing here; it needs precision int8 and a classifier",
+        ),
+        (
+            lambda: res2net.evaluate("nowhere", "digits", out="x"),
+            "nowhere: no such run, checkpoint or network.",
+        ),
+    ],
+)
+def test_mistakes_name_arguments(call, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        call()
+    assert str(error.value).startswith(message)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "export", "predict"])
+def test_arguments_are_the_options_of_the_command(command):
+    """Whatever the command takes, the function takes, and the other way round."""
+    import importlib
+
+    parser = importlib.import_module(module_of(command)).make_parser()
+    options = {name.partition(".")[0].replace("-", "_").rstrip("+") for name in parser.names()}
+    options -= {"help", "config", "model"} if command == "predict" else {"help", "config"}
+    if command == "predict":  # what is printed and drawn is the caller's
+        options -= {"csv", "json", "sheet", "out"}
+    arguments = set(inspect.signature(getattr(res2net, command)).parameters)
+    assert arguments - {"target", "images", "say"} == options - {"images"}
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "export", "predict", "load"])
+def test_every_function_has_an_example(name):
+    text = inspect.getdoc(getattr(res2net, name))
+    for part in ("Raises:", "Example:", ">>> ", "Args:"):
+        assert part in text, part
+
+
+def test_the_examples_run(tmp_path, monkeypatch, sample_photos):
+    """Those of the docstrings, in the order in which a reader would try them."""
+    import doctest
+
+    monkeypatch.chdir(tmp_path)
+    with Image.open(sample_photos[0]) as image:
+        image.save("photo.png")
+    options = {"epochs": 1, "max_steps": 1, "threads": 1}
+    real = res2net.train
+
+    class Small:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(res2net, name)
+
+        def train(self, model: str, data: str, **_: Any) -> api.Run:
+            return real(model, data, out="runs/digits", train=options, say=lambda _: None)
+
+    names = {"res2net": Small()}
+    for name in ("train", "load", "predict", "evaluate", "export"):
+        text = inspect.getdoc(getattr(api, name))
+        found = doctest.DocTestParser().get_examples(text)
+        assert found, name
+        for example in found:
+            code = example.source
+            try:
+                value = eval(code, names)
+            except SyntaxError:
+                exec(code, names)
+                continue
+            assert example.want, code
+            assert type(value) is type(eval(example.want)), code
