@@ -296,3 +296,22 @@ def test_the_examples_run(tmp_path, monkeypatch, sample_photos):
                 continue
             assert example.want, code
             assert type(value) is type(eval(example.want)), code
+
+
+def test_the_page_runs(tmp_path, monkeypatch, sample_photos, capsys):
+    page = Path(__file__).parent.parent / "docs" / "python.md"
+    monkeypatch.chdir(tmp_path)
+    with Image.open(sample_photos[0]) as image:
+        image.resize((96, 64)).save("photo.png")
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(code, names)
+    assert Path("predicted.png").is_file()
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert f"print(error)  # {last}" in page.read_text()
+    for name in ("Classification", "Detections", "Segmentation", "SaliencyMap", "Poses"):
+        (row,) = re.findall(rf"`{name}` \| (.+) \|", page.read_text())
+        for attribute in re.findall(r"`(\w+)", row):
+            kind = next(kind for kind in KINDS.values() if kind.__name__ == name)
+            fields = getattr(kind, "__dataclass_fields__", {})
+            assert attribute in fields or hasattr(kind, attribute), (name, attribute)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,12 +16,11 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from res2net.data.augment import Augment
-from res2net.data.preprocess import Preprocess
-from res2net.data.transforms import mix, normalise
+from res2net.data.transforms import mix
 from res2net.errors import UserError
 from res2net.models.card import ModelCard
 from res2net.models.network import Network
-from res2net.tasks.finite import stop_unless_finite
+from res2net.tasks.module import TaskModule
 
 Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, 3, S, S), class (B,), index (B,)
 
@@ -51,14 +49,12 @@ def one_image_explained() -> Iterator[None]:
         ) from None
 
 
-class ClassifierModule(pl.LightningModule):
+class ClassifierModule(TaskModule):
     """Loss and scores of a classification network.
 
     Args:
-        model: the network; its weights are the ``model.`` part of every checkpoint.
-        card: what the checkpoint says about itself.
+        model, card, optimiser: see ``TaskModule``.
         augment: mixup and cutmix happen here, on whole batches.
-        optimiser: (parameters of the module) → what ``configure_optimizers`` returns.
         label_smoothing: share of the target spread over all classes.
         class_weights: (N,) factors of the classes' losses, or None.
     """
@@ -73,13 +69,9 @@ class ClassifierModule(pl.LightningModule):
         label_smoothing: float = 0.0,
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(model, card=card, optimiser=optimiser)
         self.class_weights: Tensor | None
-        self.save_hyperparameters({"card": card.as_dict()})
-        self.model = model
-        self.preprocess: Preprocess = card.preprocess
         self.augment = augment
-        self.optimiser = optimiser
         self.label_smoothing = label_smoothing
         self.register_buffer("class_weights", class_weights, persistent=False)
         classes = len(card.classes)
@@ -98,8 +90,7 @@ class ClassifierModule(pl.LightningModule):
         with one_image_explained():
             outputs = self.model.training_outputs(x)
         loss = torch.stack([weight * self.loss(y, goal) for weight, y in outputs]).sum()
-        stop_unless_finite(self, loss, "loss")
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        self.log_loss(loss)
         if not self.mixes:  # a mixed image has no one class to be right about
             self.train_error.update(outputs[0][1].detach(), targets)
             self.log("train/top1_error", self.train_error, on_step=False, on_epoch=True)
@@ -109,7 +100,7 @@ class ClassifierModule(pl.LightningModule):
         images, targets, _ = batch
         logits = self.model(self.prepare(images)).float()
         loss = F.cross_entropy(logits, targets)
-        stop_unless_finite(self, loss, "validation loss")
+        self.check_finite(loss, "validation loss")
         self.val_loss.update(loss, weight=len(targets))
         self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
         for k, error in ((1, self.val_top1), (5, self.val_top5)):
@@ -117,18 +108,9 @@ class ClassifierModule(pl.LightningModule):
                 error.update(logits, targets)
                 self.log(f"val/top{k}_error", error, on_epoch=True, prog_bar=k == 1)
 
-    def configure_optimizers(self) -> Any:
-        return self.optimiser(self)
-
     @property
     def _classes(self) -> int:
         return len(self.hparams["card"]["classes"])
-
-    def prepare(self, images: Tensor) -> Tensor:
-        x = normalise(
-            images, self.preprocess, dtype=next(self.model.parameters()).dtype
-        )  # (B, 3, S, S)
-        return x.contiguous(memory_format=torch.channels_last)
 
     def loss(self, logits: Tensor, goal: Tensor) -> Tensor:
         return F.cross_entropy(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pytorch_lightning as pl
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 
@@ -13,30 +12,24 @@ from res2net.data.scene import Scenes
 from res2net.data.scenes.dataset import Sample
 from res2net.metrics.detections import DetectionArrays
 from res2net.models.card import ModelCard
-from res2net.tasks.dense.together import gathered
 from res2net.tasks.detect.evaluation import scores_of
 from res2net.tasks.detect.inference import as_detections, padded, within
-from res2net.tasks.finite import stop_unless_finite
+from res2net.tasks.module import TaskModule, gathered
 
 
-class DetectorModule(pl.LightningModule):
+class DetectorModule(TaskModule):
     """Losses and average precision of a detector.
 
     Args:
-        model: the network; its weights are the ``model.`` part of every checkpoint.
-        card: what the checkpoint says about itself.
+        model, card, optimiser: see ``TaskModule``.
         images: the data.
-        optimiser: (module) → what ``configure_optimizers`` returns.
     """
 
     def __init__(
         self, model: FasterRCNN, *, card: ModelCard, images: Scenes, optimiser: Any
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters({"card": card.as_dict()})
-        self.model = model
+        super().__init__(model, card=card, optimiser=optimiser)
         self.images = images
-        self.optimiser = optimiser
         self.masks = isinstance(model, MaskRCNN)
         self.found: dict[int, DetectionArrays] = {}  # index of the scene → what was found
 
@@ -44,12 +37,9 @@ class DetectorModule(pl.LightningModule):
         pixels = [self.prepare(image) for image, _, _ in batch]
         losses = self.model(pixels, [self.target(marks) for _, marks, _ in batch])
         total: Tensor = sum(losses.values())
-        stop_unless_finite(self, total, "loss")
         logged = {f"train/{name}": value for name, value in losses.items()}
-        common: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch)}
-        self.log_dict(logged, sync_dist=True, **common)
-        self.log("train/loss", total, prog_bar=True, sync_dist=True, **common)
-        return total
+        self.log_dict(logged, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch))
+        return self.log_loss(total, len(batch))
 
     def validation_step(self, batch: list[Sample], batch_idx: int) -> None:  # noqa: ARG002
         outputs = self.model([self.prepare(image) for image, _, _ in batch])
@@ -66,9 +56,6 @@ class DetectorModule(pl.LightningModule):
             value = stats[name]  # None where the images measured hold no object
             error = math.nan if value is None else 100 - value
             self.log(f"val/{name}_error", error, prog_bar=name == "ap")
-
-    def configure_optimizers(self) -> Any:
-        return self.optimiser(self)
 
     def prepare(self, image: Tensor) -> Tensor:
         """uint8 (3, H, W) to what the network takes: 0..1; it resizes and normalises itself."""

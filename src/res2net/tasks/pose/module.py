@@ -9,19 +9,16 @@ import math
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from res2net.data.scene import Scene, Scenes
-from res2net.data.transforms import normalise
 from res2net.heads.pose import PoseNet
 from res2net.metrics.coco import coco_scores
 from res2net.metrics.detections import DetectionArrays
 from res2net.models.card import ModelCard
-from res2net.tasks.dense.together import gathered
-from res2net.tasks.finite import stop_unless_finite
+from res2net.tasks.module import TaskModule, gathered
 from res2net.tasks.pose.crops import STRIDE, CropDataset, input_size
 from res2net.tasks.pose.frame import around
 from res2net.tasks.pose.inference import peaks
@@ -29,35 +26,26 @@ from res2net.tasks.pose.inference import peaks
 Batch = tuple[Tensor, Tensor, Tensor, list[int]]  # see ``crops.batched``
 
 
-class PoseModule(pl.LightningModule):
+class PoseModule(TaskModule):
     """Loss and average precision of a pose network, in the boxes that are marked.
 
     Args:
-        model: the network; its weights are the ``model.`` part of every checkpoint.
-        card: what the checkpoint says about itself.
+        model, card, optimiser: see ``TaskModule``.
         images: the data.
-        optimiser: (module) → what ``configure_optimizers`` returns.
     """
 
     def __init__(self, model: PoseNet, *, card: ModelCard, images: Scenes, optimiser: Any) -> None:
-        super().__init__()
+        super().__init__(model, card=card, optimiser=optimiser)
         assert images.skeleton is not None
-        self.save_hyperparameters({"card": card.as_dict()})
-        self.model = model
-        self.preprocess = card.preprocess
         self.images = images
         self.shown = CropDataset(images.val, images.skeleton, card.preprocess.size)
-        self.optimiser = optimiser
         self.val_loss = MeanMetric()
         self.found: dict[int, Tensor] = {}  # index of the crop → (K, 3) of the image
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         images, maps, counts, _ = batch
         loss = heat_loss(self.model(self.prepare(images)), maps, counts)
-        stop_unless_finite(self, loss, "loss")
-        common: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(images)}
-        self.log("train/loss", loss, prog_bar=True, sync_dist=True, **common)
-        return loss
+        return self.log_loss(loss, len(images))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         images, maps, counts, indices = batch
@@ -77,14 +65,6 @@ class PoseModule(pl.LightningModule):
         )
         value = scores.stats["ap"]  # None where COCO leaves all objects out: small ones
         self.log("val/ap_error", math.nan if value is None else 100 - value, prog_bar=True)
-
-    def configure_optimizers(self) -> Any:
-        return self.optimiser(self)
-
-    def prepare(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, S_h, S_w) to what the network takes."""
-        x = normalise(images, self.preprocess, dtype=next(self.model.parameters()).dtype)
-        return x.contiguous(memory_format=torch.channels_last)
 
     def _by_scene(self, found: dict[int, Tensor]) -> tuple[list[Scene], list[DetectionArrays]]:
         rows: dict[int, list[tuple[int, Tensor]]] = {}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,21 +17,18 @@ from res2net.data.scenes.dataset import Sample
 from res2net.heads.dss import SaliencyNet
 from res2net.metrics.saliency import Measured, SaliencyMetric, measured
 from res2net.models.card import ModelCard
-from res2net.tasks.dense.together import gathered
-from res2net.tasks.finite import stop_unless_finite
+from res2net.tasks.module import TaskModule, gathered
 from res2net.tasks.saliency.inference import squared
 
 Batch = tuple[Tensor, Tensor]  # uint8 (B, 3, S, S), maps of 0 and 1 uint8 (B, S, S)
 
 
-class SaliencyModule(pl.LightningModule):
+class SaliencyModule(TaskModule):
     """Losses, max F-measure and mean absolute error of a saliency network.
 
     Args:
-        model: the network; its weights are the ``model.`` part of every checkpoint.
-        card: what the checkpoint says about itself.
+        model, card, optimiser: see ``TaskModule``.
         images: the data.
-        optimiser: (module) → what ``configure_optimizers`` returns.
     """
 
     def __init__(
@@ -43,20 +39,14 @@ class SaliencyModule(pl.LightningModule):
         images: Scenes,  # noqa: ARG002  every task's module is given them
         optimiser: Any,
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters({"card": card.as_dict()})
-        self.model = model
-        self.preprocess = card.preprocess
-        self.optimiser = optimiser
+        super().__init__(model, card=card, optimiser=optimiser)
         self.val_loss = MeanMetric()
         self.found: dict[int, Measured] = {}  # by index of the scene
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         images, maps = batch
         loss = deep_loss(self.model(self.prepare(images)), maps)
-        stop_unless_finite(self, loss, "loss")
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
-        return loss
+        return self.log_loss(loss)
 
     def validation_step(self, batch: list[Sample], batch_idx: int) -> None:  # noqa: ARG002
         for image, target, index in batch:
@@ -79,9 +69,6 @@ class SaliencyModule(pl.LightningModule):
         salient = any(each.recall[-1] < 1 for each in found)  # an empty map has recall 1 throughout
         self.log("val/f_error", 100 * (1 - scores.max_f) if salient else 100.0, prog_bar=True)
         self.log("val/mae", 100 * scores.mae)
-
-    def configure_optimizers(self) -> Any:
-        return self.optimiser(self)
 
     def prepare(self, images: Tensor) -> Tensor:
         """uint8 (B, 3, H, W) to what the network takes."""

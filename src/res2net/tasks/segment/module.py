@@ -7,51 +7,39 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytorch_lightning as pl
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from res2net.data.preprocess import Preprocess
 from res2net.data.scene import IGNORED, Scenes
-from res2net.data.transforms import normalise
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.models.card import ModelCard
-from res2net.tasks.finite import stop_unless_finite
+from res2net.tasks.module import TaskModule
 
 Batch = tuple[Tensor, Tensor]  # uint8 (B, 3, S, S), classes uint8 (B, S, S)
 Whole = list[tuple[Tensor, dict[str, Any], int]]  # of images of their own sizes
 
 
-class SegmenterModule(pl.LightningModule):
+class SegmenterModule(TaskModule):
     """Loss and mean IoU of a segmentation network.
 
     Args:
-        model: the network; its weights are the ``model.`` part of every checkpoint.
-        card: what the checkpoint says about itself.
+        model, card, optimiser: see ``TaskModule``.
         images: the data.
-        optimiser: (module) → what ``configure_optimizers`` returns.
     """
 
     def __init__(
         self, model: DeepLabV3Plus, *, card: ModelCard, images: Scenes, optimiser: Any
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters({"card": card.as_dict()})
-        self.model = model
-        self.preprocess: Preprocess = card.preprocess
-        self.optimiser = optimiser
+        super().__init__(model, card=card, optimiser=optimiser)
         self.val_loss = MeanMetric()
         self.confusion = MulticlassConfusionMatrix(len(images.classes), ignore_index=IGNORED)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         images, maps = batch
         loss = self.loss(self.model(self.prepare(images)), maps)
-        stop_unless_finite(self, loss, "loss")
-        self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
-        return loss
+        return self.log_loss(loss)
 
     def validation_step(self, batch: Whole, batch_idx: int) -> None:  # noqa: ARG002
         for image, target, _ in batch:
@@ -59,7 +47,7 @@ class SegmenterModule(pl.LightningModule):
             truth = target["map"][None].long()
             if bool((truth != IGNORED).any()):
                 loss = self.loss(logits, truth)
-                stop_unless_finite(self, loss, "validation loss")
+                self.check_finite(loss, "validation loss")
                 self.val_loss.update(loss)
             self.confusion.update(logits.argmax(1), truth)
         self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
@@ -67,14 +55,6 @@ class SegmenterModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.log("val/iou_error", 100 * (1 - mean_iou(self.confusion.compute())), prog_bar=True)
         self.confusion.reset()
-
-    def configure_optimizers(self) -> Any:
-        return self.optimiser(self)
-
-    def prepare(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, H, W) to what the network takes."""
-        x = normalise(images, self.preprocess, dtype=next(self.model.parameters()).dtype)
-        return x.contiguous(memory_format=torch.channels_last)
 
     def loss(self, logits: Tensor, maps: Tensor) -> Tensor:
         """Mean cross entropy of the pixels that count; 0 where none does."""

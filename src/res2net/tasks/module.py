@@ -1,0 +1,83 @@
+"""What Lightning trains: the part that every task shares. A task adds its loss and its scores.
+
+Legend: B batch · H, W space
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, distributed, nn
+
+from res2net.data.transforms import normalise
+from res2net.errors import UserError
+from res2net.models.card import ModelCard
+
+Value = TypeVar("Value")
+
+
+class TaskModule(pl.LightningModule):
+    """A network in training.
+
+    Args:
+        model: the network; its weights are the ``model.`` part of every checkpoint.
+        card: what the checkpoint says about itself.
+        optimiser: (module) → what ``configure_optimizers`` returns.
+    """
+
+    def __init__(
+        self, model: Any, *, card: ModelCard, optimiser: Callable[[nn.Module], Any]
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters({"card": card.as_dict()})
+        self.model = model
+        self.preprocess = card.preprocess
+        self.optimiser = optimiser
+
+    def configure_optimizers(self) -> Any:
+        return self.optimiser(self)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) to what the network takes."""
+        x = normalise(images, self.preprocess, dtype=next(self.model.parameters()).dtype)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def log_loss(self, loss: Tensor, images: int | None = None) -> Tensor:
+        """The loss of a step, checked and logged; ``images`` where Lightning cannot count them."""
+        self.check_finite(loss, "loss")
+        self.log(
+            "train/loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=True,
+            sync_dist=True,
+            batch_size=images,
+        )
+        return loss
+
+    def check_finite(self, loss: Tensor, name: str) -> None:
+        """Go on only with a number.
+
+        Raises:
+            UserError: the loss is infinite or not a number; says at which step, and what to change.
+        """
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"the {name} became {loss.item()} at step {self.global_step} (epoch "
+                f"{self.current_epoch + 1}): lower --train.lr, or set --train.clip 1 or "
+                "--train.precision fp32"
+            )
+
+
+def gathered(own: dict[int, Value]) -> dict[int, Value]:
+    """The union of what each process holds by index, in the order of the index."""
+    parts: list[Any] = [own]
+    if distributed.is_available() and distributed.is_initialized():
+        parts = [None] * distributed.get_world_size()
+        distributed.all_gather_object(parts, own)
+    union = {index: value for part in parts for index, value in part.items()}
+    return dict(sorted(union.items()))
