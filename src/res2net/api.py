@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from res2net.config import RunConfig, TaskName
+from res2net.data.source import parse_source
 from res2net.deploy import export as exporting
 from res2net.errors import arguments_named
 from res2net.models.card import ModelCard
@@ -234,7 +235,7 @@ def evaluate(
     with arguments_named():
         return evaluation.evaluate(
             target,
-            str(data),
+            str(parse_source(str(data))),
             split=split,
             out=None if out is None else Path(out),
             precision=precision,

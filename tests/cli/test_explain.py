@@ -110,16 +110,12 @@ def test_images_alone_use_the_shipped_network(
         (("RUN", "--data", "scenes", "--box", "1,1,2,2"), "for single images"),
         (("RUN", "--data", "scenes", "--limit", "0"), "--limit is 0"),
         (("RUN", "PHOTO", "--against", "res2net29_smal"), "Did you mean 'res2net29_small'"),
-        (("ARTIFACT", "PHOTO"), "an artifact computes no gradients"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
     cli: Cli, tiny_run: Path, photos: Path, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
-    artifact = tmp_path / "artifact"
-    artifact.mkdir()
-    (artifact / "model.json").write_text(json.dumps({"format": 1, "artifact": {}}))
-    places = {"RUN": tiny_run, "PHOTO": photos / "val/ant/0.jpg", "ARTIFACT": artifact}
+    places = {"RUN": tiny_run, "PHOTO": photos / "val/ant/0.jpg"}
     out = tmp_path / "out"
     line = cli("explain", *(places.get(word, word) for word in words), "--out", out).line
     assert message in line

@@ -118,6 +118,12 @@ def opened(task: str, kind: Any = "run") -> Opened:
     return found
 
 
+def test_an_artifact_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "open_target", lambda _: opened("detect", "artifact"))
+    with pytest.raises(UserError, match="runs/a: an artifact computes no gradients"):
+        open_subject("runs/a")
+
+
 def test_key_points_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "open_target", lambda _: opened("pose"))
     with pytest.raises(UserError, match="has no class to explain.*`res2net predict` draws them"):

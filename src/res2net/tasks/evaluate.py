@@ -8,7 +8,6 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from res2net.data.source import parse_source
 from res2net.errors import UserError
 from res2net.tasks.classify.evaluate import evaluate as evaluate_classes
 from res2net.tasks.dense.evaluate import evaluate as evaluate_marks
@@ -70,7 +69,7 @@ def evaluate(
     Args:
         target: run folder, checkpoint, ``.safetensors`` file, artifact folder, or the name of a
             network, whose published ImageNet weights are measured.
-        data: FORMAT:PATH, or a path that is recognised.
+        data: FORMAT:PATH.
         split: "val", "train", "test" or "all"; None takes the validation part or, of data without
             parts that the network was not trained on, all images.
         out: folder to write; by default ``evaluation`` beside the weights, ``runs/NAME-published``
@@ -89,7 +88,6 @@ def evaluate(
         UserError: target or data that cannot be read, whose classes differ, or an option that means
             nothing for the network's task.
     """
-    data = str(parse_source(data))
     opened = open_target(target)
     task = opened.task
     own: dict[str, Any] = {
