@@ -11,7 +11,7 @@ from res2net.cli.meaning import check_needs
 from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
-from res2net.files import make_folder
+from res2net.files import alone_in, make_folder
 from res2net.reproduce.commands import as_line, full_words, published_words
 from res2net.reproduce.full import PASSES, RATE, full_plan, published_networks, readable
 from res2net.reproduce.items import ITEMS, Item, find_items
@@ -78,7 +78,8 @@ def main(argv: Sequence[str]) -> None:
     """Show, and train where a scale is given.
 
     Raises:
-        UserError: an unknown item, options that do not belong together, or whatever a run raises.
+        UserError: an unknown item, options that do not belong together, whatever a run raises, or
+            another process that writes the report.
     """
     options = read_options(make_parser(), argv)
     items = find_items(options.item)
@@ -98,7 +99,8 @@ def main(argv: Sequence[str]) -> None:
     timed = read_measured(RESULTS.with_name("deploy_networks.csv"), times_of(RESULTS))
     timed += read_measured(times_of(results)) if results != RESULTS else []
     if options.scale or options.out:
-        report(items, options, out, measured, timed)
+        with alone_in(out, "--out"):
+            report(items, options, out, measured, timed)
     else:
         tell(items, measured, timed)
 
