@@ -55,9 +55,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("paper", "models", "data", "metrics", "tasks", "training", "deploy", "runtime", "config"),
         *("serve", "native", *GROUND),
     },
-    "studies": {"paper", "data", "training", "bench", "config", *GROUND},
-    "reproduce": {
-        *("paper", "models", "data", "weights", "tasks", "training", "bench", "studies", "explain"),
+    "experiments": {
+        *("paper", "models", "data", "weights", "tasks", "training", "bench", "explain"),
         *("config", *GROUND),
     },
     "api": {
@@ -66,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         *("paper", "nn", "models", "plug", "data", "weights", "tasks", "training", "bench"),
         *("config", "prediction"),
-        *("deploy", "runtime", "serve", "explain", "studies", "reproduce"),
+        *("deploy", "runtime", "serve", "explain", "experiments"),
         *GROUND,
     },
 }

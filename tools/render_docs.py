@@ -14,8 +14,8 @@ from functools import partial
 from doc_tables import of_paper, of_results
 from doc_tables.markup import ROOT
 
-from res2net.reproduce.items import ITEMS
-from res2net.studies.table import STUDIES
+from res2net.experiments.items import ITEMS
+from res2net.experiments.studies import STUDIES
 
 BLOCK = re.compile(r"(<!-- begin: ([\w-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 from doc_tables.markup import RESULTS, about, machine, markdown, pinned, read_results
-from res2net.studies.results import difference, read_rows, spread
-from res2net.studies.scenes import PREFIX
-from res2net.studies.table import find_study
+from res2net.experiments.results import difference, read_rows, spread
+from res2net.experiments.studies import PREFIX, find_study
 
 
 def deploy_short() -> str:

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from res2net.errors import UserError
-from res2net.studies.results import (
+from res2net.experiments.results import (
     USUAL_SPEED,
     Spread,
     difference,
     is_done,
     progress,
+    read_results,
     read_rows,
     seconds_left,
     spread,
@@ -79,3 +80,12 @@ def test_a_file_of_something_else(tiny_study, tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="name another --results"):
         read_rows(tiny_study, path)
+
+
+def test_files_of_results(tmp_path):
+    (tmp_path / "a.csv").write_text("study,point\nx,y\n")
+    rows = read_results(tmp_path / "a.csv", tmp_path / "absent.csv")
+    assert rows == [{"study": "x", "point": "y"}]
+    (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"b.csv: cannot be read as a table of results"):
+        read_results(tmp_path / "b.csv")

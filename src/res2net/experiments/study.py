@@ -1,14 +1,17 @@
-"""What a study is, as data: points, the settings they share, seeds, and how it is shown. No torch.
+"""What a study is, as data, and what is kept of its runs. No torch.
 
 A point is one network with settings of its own; it is trained once for each seed.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from res2net.config import RunConfig, TaskName
 from res2net.data.source import PATHLESS, parse_source
@@ -17,10 +20,105 @@ from res2net.paper.networks import find_variant
 from res2net.paper.recipes import find_recipe
 from res2net.paper.structure import Structure, tally
 from res2net.paper.variant import FirstBlock
-from res2net.studies.measures import headline
 
 Settings = Mapping[str, Any]  # option of `res2net train` → value
 Drawing = Literal["bars", "lines", "sizes"]
+SCORES = ("top1_error", "top5_error", "loss", "calibration_error")
+Found = TypeVar("Found")
+
+
+def headline(run: Path) -> dict[str, float]:
+    """The scores of the best epoch's weights, and the error of the last epoch.
+
+    The best epoch is chosen on the images that are measured; the last one is not, so means over
+    seeds are taken of ``last_error``.
+
+    Raises:
+        UserError: a damaged file of the run.
+    """
+
+    def scores(text: str) -> dict[str, float]:
+        content = json.loads(text)
+        found = {name: round(float(content[name]), 4) for name in SCORES}
+        return {**found, "val_images": content["count"]}
+
+    last = _last(run, "val/top1_error")
+    return {"last_error": last, **_read(run / "metrics.json", scores)}
+
+
+def annotated_headline(run: Path, error: str, val_images: int) -> dict[str, float]:
+    """The figures of the best epoch's weights on whole images, and the error of the last epoch.
+
+    Args:
+        error: column of ``metrics.csv``, in percent.
+        val_images: number of images that are measured.
+
+    Raises:
+        UserError: a damaged file of the run.
+    """
+    return {"last_error": _last(run, error), **scores_of(run, 4), "val_images": val_images}
+
+
+def scores_of(run: Path, decimals: int = 6) -> dict[str, float]:
+    """The scalar figures of ``metrics.json``, of any task.
+
+    Raises:
+        UserError: a damaged file of the run.
+    """
+
+    def scores(text: str) -> dict[str, float]:
+        numbers = {k: v for k, v in json.loads(text).items() if isinstance(v, int | float)}
+        return {name: round(float(value), decimals) for name, value in numbers.items()}
+
+    return _read(run / "metrics.json", scores)
+
+
+def epochs_of(run: Path) -> list[dict[str, str]]:
+    """A row an epoch, as the run wrote them.
+
+    Raises:
+        UserError: a damaged file.
+    """
+
+    def rows(text: str) -> list[dict[str, str]]:
+        read = list(csv.DictReader(io.StringIO(text, newline="")))
+        for row in read:
+            float(row["epoch"]), float(row["step"]), float(row["seconds"])
+        if not read:
+            raise ValueError("no epoch")
+        return read
+
+    return _read(run / "metrics.csv", rows)
+
+
+def card_of(run: Path) -> dict[str, Any]:
+    """What the run says of its network, its data and the versions it was trained with.
+
+    Raises:
+        UserError: a damaged file.
+    """
+
+    def card(text: str) -> dict[str, Any]:
+        content = json.loads(text)
+        return {**content, "options": dict(content["options"])}
+
+    return _read(run / "model.json", card)
+
+
+def _last(run: Path, column: str) -> float:
+    return _read(run / "metrics.csv", lambda _: float(epochs_of(run)[-1][column]))
+
+
+def _read(path: Path, parse: Callable[[str], Found]) -> Found:
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except UserError:
+        raise
+    except Exception as error:  # a file that was cut or edited can raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        raise UserError(
+            f"{path}: damaged ({reason}); remove the run folder and train again"
+        ) from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,3 +231,14 @@ def as_trial(study: Study) -> Study:
     few = {"train.epochs": 1, "train.max_steps": 2, "train.val_batches": 2, "train.batch": 8}
     points = tuple(replace(p, settings={**p.settings, **few}) for p in study.points)
     return replace(study, points=points)
+
+
+def run_folder(folder: Path, point: Point, seed: int) -> Path:
+    """Where the run of a point and a seed lies."""
+    return folder / f"{point.label}-seed{seed}"
+
+
+def machine_settings(threads: int | None, workers: int | None) -> dict[str, int]:
+    """Settings that change how fast a run is, not what it computes."""
+    given = {"train.threads": threads, "input.workers": workers}
+    return {name: value for name, value in given.items() if value is not None}

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
-from res2net.errors import UserError
-from res2net.reproduce.items import ITEMS
-from res2net.reproduce.sheets import (
+from res2net.experiments.items import ITEMS
+from res2net.experiments.sheets import (
     GROWTH,
     markdown,
     paper_sheet,
-    read_measured,
     runtime_sheet,
     sheets_of,
     small_sheet,
@@ -127,12 +123,3 @@ def test_markdown():
     lines = markdown(paper_sheet(ITEMS["table2"])).splitlines()
     assert lines[1].startswith("| --- | --- | --- | ---: |")
     assert lines[2].startswith("| DenseNet-161 |  | densenet161 | 22.35 | 6.20 |")
-
-
-def test_files_of_results(tmp_path):
-    (tmp_path / "a.csv").write_text("study,point\nx,y\n")
-    rows = read_measured(tmp_path / "a.csv", tmp_path / "absent.csv")
-    assert rows == [{"study": "x", "point": "y"}]
-    (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"b.csv: cannot be read as a table of results"):
-        read_measured(tmp_path / "b.csv")

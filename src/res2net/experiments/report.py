@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from res2net.drawing.canvas import BLUE, GREY, ORANGE
-from res2net.files import make_folder, write_text
-from res2net.reproduce.charts import Dots, draw_dots, draw_growth
-from res2net.reproduce.items import Item
-from res2net.reproduce.rows import LOWER_IS_BETTER, NAMES, metrics_of, rows_of
-from res2net.reproduce.sheets import (
+from res2net.experiments.charts import Dots, draw_dots, draw_growth
+from res2net.experiments.items import LOWER_IS_BETTER, NAMES, Item, metrics_of, rows_of
+from res2net.experiments.sheets import (
     Measured,
     Sheet,
     growth_rows,
@@ -21,7 +19,8 @@ from res2net.reproduce.sheets import (
     sheets_of,
     small_rows,
 )
-from res2net.reproduce.small import COLUMNS
+from res2net.experiments.small import COLUMNS
+from res2net.files import write_text
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 1240px; margin: 2em auto;
@@ -50,6 +49,7 @@ def write_report(
     """Draw the charts of the items and write ``report.html``; returns its path.
 
     Args:
+        out: folder of ``report.html``, with ``pictures`` in it.
         measured: rows of results.
         timed: rows of runtimes.
         pictures: item → the picture of a figure.
@@ -58,7 +58,6 @@ def write_report(
         UserError: the folder cannot be written to.
     """
     folder = out / "pictures"
-    make_folder(folder, "--out")
     parts = []
     for item in items:
         drawn = [pictures[item.name]] if item.name in pictures else []

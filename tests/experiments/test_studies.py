@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from res2net.errors import UserError
+from res2net.experiments.studies import STUDIES, find_study
+from res2net.experiments.study import as_trial
 from res2net.models.factory import create_model
-from res2net.studies.study import as_trial
-from res2net.studies.table import STUDIES, find_study
 
 POINTS = [(study, point) for study in STUDIES.values() for point in study.points]
 TWINS = {"cifar-twins": 2, "scenes-scale": 4}  # study → points of equal cost

@@ -15,9 +15,8 @@ from types import MappingProxyType
 
 from res2net.config import TaskName
 from res2net.errors import UserError
-from res2net.reproduce.items import Item
-from res2net.reproduce.scores import scores_of
-from res2net.studies.study import Point, Settings, Study
+from res2net.experiments.items import Item
+from res2net.experiments.study import Point, Settings, Study, scores_of
 
 SPEED = 1e10  # multiply-adds of forward passes a second of a training, on one core of 2026
 MINUTES = 10  # that an item may take at that speed
@@ -100,7 +99,7 @@ def _photos(
     channels: int,
     length: Settings = _FEW,
 ) -> Images:
-    """Images of a dense task, whose head has so many channels."""
+    """Annotated images, for a head of so many channels."""
     return Images(
         data=data,
         found=found,
@@ -260,8 +259,8 @@ def small_study(item: Item, root: Path | None) -> tuple[Study, str]:
     if images.data == "cifar100":
         settings |= {"train.max_steps": steps, "train.val_batches": 20}
     study = Study(
-        name=f"{_shared(item)}-small-{images.data}",
-        question=f"{_shared(item)} with small networks on {images.data}.",
+        name=f"{shared_name(item)}-small-{images.data}",
+        question=f"{shared_name(item)} with small networks on {images.data}.",
         points=tuple(line.point(images) for line in lines),
         seeds=1,
         data=images.data,
@@ -276,7 +275,7 @@ def small_study(item: Item, root: Path | None) -> tuple[Study, str]:
     return study, source
 
 
-def _shared(item: Item) -> str:
+def shared_name(item: Item) -> str:
     """Tables 5 and 6 are of the same networks."""
     return "table5" if item.name == "table6" else item.name
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from res2net.errors import UserError
-from res2net.studies.study import Point, Study
+from res2net.experiments.study import Point, Study
 
 Row = Mapping[str, str]
-SCORE = "last_error"  # percent; see ``measures.headline``
+SCORE = "last_error"  # percent; see ``study.headline``
 # Multiply-adds of forward passes a second, until a study has rows of its own: one core with bf16
 # trains a Res2Net of 49 M at about 200 images a second.
 USUAL_SPEED = 1e10
@@ -41,19 +41,43 @@ class Spread:
         return f"{self.mean:.2f}" if alone else f"{self.mean:.2f} ± {self.std:.2f}"
 
 
+def check_results(results: Path | None) -> None:
+    """Rows go to a file.
+
+    Raises:
+        UserError: it is a folder, or has no name.
+    """
+    if results is not None and (not results.name or results.is_dir()):
+        raise UserError(f"--results {results}: a folder; name a CSV file")
+
+
+def read_results(*files: Path) -> list[dict[str, str]]:
+    """The rows of files of results that are there.
+
+    Raises:
+        UserError: a file that cannot be read as a table.
+    """
+    rows: list[dict[str, str]] = []
+    for file in files:
+        if not file.is_file():
+            continue
+        try:
+            with file.open(newline="", encoding="utf-8") as content:
+                rows += csv.DictReader(content)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(
+                f"{file}: cannot be read as a table of results ({error}); name another --results"
+            ) from None
+    return rows
+
+
 def read_rows(study: Study, results: Path) -> list[dict[str, str]]:
     """The rows that a file holds of a study; none where there is no file.
 
     Raises:
         UserError: it holds a point that was trained with other settings, or is no table of results.
     """
-    if not results.is_file():
-        return []
-    try:
-        with results.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{results}: cannot be read ({error}); name another --results") from None
+    rows = read_results(results)
     now = {point.label: written(study, point) for point in study.points}
     for row in rows:
         if not {"study", "point", "seed", "settings"} <= row.keys():

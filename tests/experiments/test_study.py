@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from res2net.studies.measures import headline
-from res2net.studies.scenes import by_size
+from res2net.errors import UserError
+from res2net.experiments.studies import by_size
+from res2net.experiments.study import headline, scores_of
 
 
 def _run(folder, wrong=()):
@@ -40,3 +41,12 @@ def test_on_a_real_run(tiny_run):
     assert found["top1_error"] == pytest.approx(
         json.loads((tiny_run / "metrics.json").read_text())["top1_error"], abs=1e-4
     )
+
+
+def test_scores_are_the_numbers_of_a_run(tmp_path):
+    content = {"ap": 12.34567891, "n": 3, "classes": ["a"], "note": None}
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    assert scores_of(tmp_path) == {"ap": 12.345679, "n": 3.0}
+    (tmp_path / "metrics.json").write_text('{"ap": ')
+    with pytest.raises(UserError, match=r"metrics.json: damaged .* train again"):
+        scores_of(tmp_path)

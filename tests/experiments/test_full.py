@@ -7,20 +7,22 @@ from pathlib import Path
 import pytest
 
 from res2net.cli.train import resolve
-from res2net.paper.recipes import find_recipe
-from res2net.reproduce.commands import as_line, full_words, published_words, train_words
-from res2net.reproduce.full import (
+from res2net.experiments.full import (
     TRAININGS,
+    as_line,
     full_plan,
     full_study,
+    full_words,
     growth_study,
     published_networks,
+    published_words,
     readable,
+    train_words,
 )
-from res2net.reproduce.items import ITEMS
-from res2net.reproduce.rows import rows_of
-from res2net.reproduce.small import has_small, small_study
-from res2net.studies.study import Study
+from res2net.experiments.items import ITEMS, rows_of
+from res2net.experiments.small import has_small, small_study
+from res2net.experiments.study import Study
+from res2net.paper.recipes import find_recipe
 
 
 def _same(study: Study, source: str, out: Path) -> None:

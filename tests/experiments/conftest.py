@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
+from pathlib import Path
 
-from res2net.studies.study import Point, Study
+import numpy as np
+import pytest
+from PIL import Image
+
+from res2net.experiments.study import Point, Study
 
 TINY = Study(
     name="tiny",
@@ -39,7 +44,7 @@ def tiny_study() -> Study:
 @pytest.fixture
 def rows() -> list[dict[str, str]]:
     """Two seeds of the first point, one of the second."""
-    from res2net.studies.results import written
+    from res2net.experiments.results import written
 
     made = []
     for point, seed, error in (("plain", 0, 40.0), ("split", 0, 38.0), ("plain", 1, 42.0)):
@@ -48,3 +53,19 @@ def rows() -> list[dict[str, str]]:
         row |= {"last_error": error, "settings": settings, "macs": 1}
         made.append({name: str(value) for name, value in row.items()})
     return made
+
+
+@pytest.fixture
+def ink() -> Callable[[Path], float]:
+    """The share of a picture that is drawn on; nothing of it is cut at the sides."""
+
+    def share(path: Path) -> float:
+        with Image.open(path) as picture:
+            assert picture.width == 1200
+            pixels = np.asarray(picture.convert("RGB"))
+        dark = (pixels < 250).any(axis=2)
+        assert not dark[:, :8].any()
+        assert not dark[:, -8:].any()
+        return float(dark.mean())
+
+    return share

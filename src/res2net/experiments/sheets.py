@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from res2net.errors import UserError
-from res2net.reproduce.items import Item
-from res2net.reproduce.rows import NAMES, Row, metrics_of, rows_of, shown
-from res2net.reproduce.small import COLUMNS, has_small
+from res2net.experiments.items import NAMES, Item, TableRow, metrics_of, rows_of, shown
+from res2net.experiments.results import Row
+from res2net.experiments.small import COLUMNS, has_small, shared_name
 
 BLANK = "–"
 PUBLISHED_WEIGHTS = "published-weights"  # the study that their rows are filed under
@@ -19,7 +16,7 @@ SMALL_NOTE = (
     "Small networks, short trainings, one seed: this shows that the item runs and how near the "
     "networks are at this size; it neither bears the paper out nor refutes it."
 )
-Measured = Sequence[Mapping[str, str]]  # rows of results, oldest first
+Measured = Sequence[Row]  # rows of results, oldest first
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,26 +30,8 @@ class Sheet:
     note: str = ""
 
 
-def read_measured(*files: Path) -> list[dict[str, str]]:
-    """The rows of files of results that are there.
-
-    Raises:
-        UserError: a file that cannot be read as a table.
-    """
-    rows: list[dict[str, str]] = []
-    for file in files:
-        if not file.is_file():
-            continue
-        try:
-            with file.open(newline="", encoding="utf-8") as content:
-                rows += csv.DictReader(content)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{file}: cannot be read as a table of results ({error})") from None
-    return rows
-
-
 def measured_cell(
-    item: Item, row: Row, metric: str, measured: Measured, study: str
+    item: Item, row: TableRow, metric: str, measured: Measured, study: str
 ) -> float | None:
     """The last figure that was measured for a cell; None where there is none."""
     how = item.how(row.setting)
@@ -106,20 +85,20 @@ def paper_sheet(item: Item, measured: Measured = ()) -> Sheet:
     return Sheet(title=title, head=head, rows=tuple(lines), left=3, note=item.note)
 
 
-def small_rows(item: Item, measured: Measured) -> list[Mapping[str, str]]:
+def small_rows(item: Item, measured: Measured) -> list[Row]:
     """The rows of an item's small studies, the last of each network on each data."""
     if not has_small(item):
         return []
-    name = "table5" if item.name == "table6" else item.name
+    of_item = f"{shared_name(item)}-small-"
     kept = {
         (row["study"], row["point"]): row
         for row in measured
-        if row.get("study", "").startswith(f"{name}-small-")
+        if row.get("study", "").startswith(of_item)
     }
     return list(kept.values())
 
 
-def growth_rows(measured: Measured) -> list[Mapping[str, str]]:
+def growth_rows(measured: Measured) -> list[Row]:
     """The rows of Fig. 5 in full."""
     return [row for row in measured if row.get("study") == GROWTH]
 
@@ -165,7 +144,7 @@ def _figure(text: str) -> str:
     return f"{float(text):.3g}" if text else BLANK
 
 
-def _about(row: Mapping[str, str]) -> str:
+def _about(row: Row) -> str:
     versions = f"torch {row['torch']}, {row['cores']} cores of {row['cpu']}, {row['date']}"
     return f"{versions}, commit {row['commit'] or 'unknown'}: `{row['command']}`"
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 
 from res2net.errors import UserError
+from res2net.experiments.items import (
+    ITEMS,
+    NAMES,
+    counts,
+    find_items,
+    metrics_of,
+    rows_of,
+    shown,
+)
 from res2net.paper.published import PUBLISHED
-from res2net.reproduce.items import ITEMS, find_items
-from res2net.reproduce.rows import NAMES, counts, metrics_of, rows_of, shown
 
 TABLES = [item for item in ITEMS.values() if item.table]
 

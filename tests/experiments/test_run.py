@@ -1,24 +1,104 @@
-"""Running an item: published weights once, further test sets in the row of a run."""
+"""The runner: a kill loses nothing, a finished row is not trained again, two calls share.
+
+And items: published weights once, further test sets in the row of a run.
+"""
 
 from __future__ import annotations
 
-import json
+import csv
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 
 from res2net.errors import UserError
-from res2net.reproduce import run as module
-from res2net.reproduce.full import full_plan
-from res2net.reproduce.items import ITEMS
-from res2net.reproduce.scores import scores_of
-from res2net.reproduce.sheets import paper_sheet, read_measured
+from res2net.experiments import run as module
+from res2net.experiments.full import full_plan
+from res2net.experiments.items import ITEMS
+from res2net.experiments.results import read_results
+from res2net.experiments.run import run_study
+from res2net.experiments.sheets import paper_sheet
+from res2net.experiments.study import as_trial
+
+MAY_DIFFER = ("seconds", "date", "commit")
 
 
-def test_scores_are_the_numbers_of_a_run(tmp_path):
-    content = {"ap": 12.34567891, "n": 3, "classes": ["a"], "note": None}
-    (tmp_path / "metrics.json").write_text(json.dumps(content))
-    assert scores_of(tmp_path) == {"ap": 12.345679, "n": 3.0}
+class Killed(BaseException):
+    """Stands in for a kill: nobody catches it."""
+
+
+class Listener(list):
+    """Hears what is said, and kills at a line."""
+
+    def __init__(self, kill_at=None):
+        super().__init__()
+        self.kill_at = kill_at
+
+    def __call__(self, line):
+        self.append(line)
+        if self.kill_at and line.startswith(self.kill_at):
+            raise Killed
+
+
+def _rows(results):
+    with results.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: row[name] for name in row if name not in MAY_DIFFER} for row in rows]
+
+
+def test_a_killed_study_goes_on_and_ends_in_the_same_rows(tiny_study, tmp_path):
+    whole, broken = tmp_path / "whole.csv", tmp_path / "broken.csv"
+    given = {"only": ["split"], "command": "res2net study tiny"}
+    run_study(tiny_study, tmp_path / "a", whole, **given, say=Listener())
+    with pytest.raises(Killed):
+        run_study(tiny_study, tmp_path / "b", broken, **given, say=Listener(kill_at="epoch 2/2"))
+    assert not broken.exists()
+    said = Listener()
+    run_study(tiny_study, tmp_path / "b", broken, **given, say=said)
+    assert not any(line.startswith("epoch 1/2") for line in said)  # that one was kept
+    assert any(line.startswith("epoch 2/2") for line in said)
+    assert _rows(whole) == _rows(broken)
+    (row,) = _rows(whole)
+    assert (row["point"], row["seed"], row["epochs"], row["steps"]) == ("split", "0", "2", "4")
+    assert row["command"] == "res2net study tiny"
+    assert whole.with_suffix(".png").is_file()
+
+    before, said = whole.read_bytes(), Listener()
+    rows = run_study(tiny_study, tmp_path / "a", whole, **given, say=said)
+    assert (said, len(rows), whole.read_bytes()) == ([], 1, before)  # nothing is trained again
+
+
+def test_what_another_process_trains_is_passed_over(tiny_study, tmp_path):
+    folder, results = tmp_path / "runs", tmp_path / "tiny.csv"
+    folder.mkdir()
+    said = Listener()
+    with FileLock(folder / ".plain-seed0.lock"):
+        rows = run_study(as_trial(tiny_study), folder, results, say=said)
+    assert "plain, seed 0: another process trains it" in said
+    assert [row["point"] for row in rows] == ["split"]
+
+
+def test_rows_of_other_settings_are_not_mixed(tiny_study, tmp_path):
+    folder, results = tmp_path / "runs", tmp_path / "tiny.csv"
+    run_study(as_trial(tiny_study), folder, results, only=["split"], say=Listener())
+    longer = replace(tiny_study, settings={**tiny_study.settings, "train.epochs": 3})
+    with pytest.raises(UserError, match="split, seed 0 was trained with other settings"):
+        run_study(longer, folder, results, say=Listener())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seeds": 0}, "--seeds is 0"),
+        ({"only": ["plane"]}, "no such point. Did you mean 'plain'?"),
+        ({"data": "folder:x"}, "study tiny takes digits, no path"),
+    ],
+)
+def test_mistakes(tiny_study, tmp_path, given, message):
+    with pytest.raises(UserError, match=message.replace("?", r"\?")):
+        run_study(tiny_study, tmp_path / "runs", tmp_path / "tiny.csv", **given)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_published_weights_are_measured_once(tmp_path, monkeypatch):
@@ -36,9 +116,9 @@ def test_published_weights_are_measured_once(tmp_path, monkeypatch):
         words = ("res2net50_26w_4s", "imagenet:x", tmp_path, results, "command", said.append)
         module.measure_published(*words)
     assert calls == [("res2net50_26w_4s", "imagenet:x", tmp_path / "published/res2net50_26w_4s")]
-    sheet = paper_sheet(ITEMS["table2"], read_measured(results))
+    sheet = paper_sheet(ITEMS["table2"], read_results(results))
     assert sheet.head[-1] == "measured"  # another network's
-    sheet = paper_sheet(ITEMS["table1"], read_measured(results))
+    sheet = paper_sheet(ITEMS["table1"], read_results(results))
     assert sheet.rows[1][-2:] == ("22.50", "6.50")
     assert said == ["published weights of res2net50_26w_4s: top-1 error 22.50 %"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from res2net.errors import UserError
-from res2net.reproduce.items import ITEMS
-from res2net.reproduce.small import COLUMNS, MINUTES, PAIR, has_small, minutes, small_study
+from res2net.experiments.items import ITEMS
+from res2net.experiments.small import COLUMNS, MINUTES, PAIR, has_small, minutes, small_study
 
 SMALL = [item for item in ITEMS.values() if has_small(item)]
 

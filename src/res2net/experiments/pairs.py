@@ -20,11 +20,11 @@ from res2net.data.source import parse_source
 from res2net.data.transforms import eval_transform, normalise
 from res2net.drawing.canvas import Picture, counted
 from res2net.errors import UserError
+from res2net.experiments.items import Item
 from res2net.explain.cam import class_activation_map
 from res2net.explain.overlay import heat_overlay
 from res2net.models.card import ModelCard
 from res2net.models.weights import check_task
-from res2net.reproduce.items import Item
 from res2net.tasks.dense.pictures import draw_sheet
 from res2net.tasks.dense.predictor import DensePredictor
 from res2net.tasks.open import open_target

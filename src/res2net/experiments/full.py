@@ -1,21 +1,21 @@
-"""``--scale full``: the paper's trainings as studies, where their data lie, how long they take.
+"""``--scale full``: the paper's trainings as studies, their data, hours and commands.
 
 No torch in here. Rows of several tables share a study: Tables 5 and 6 are of the same runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from res2net.config import TaskName
-from res2net.reproduce.items import ITEMS, Item
-from res2net.reproduce.rows import Row, rows_of
-from res2net.reproduce.scores import scores_of
-from res2net.reproduce.sheets import GROWTH
-from res2net.studies.study import Point, Study
+from res2net.experiments.items import ITEMS, Item, TableRow, rows_of
+from res2net.experiments.sheets import GROWTH
+from res2net.experiments.study import Point, Study, run_folder, scores_of
 from res2net.weights.catalogue import CATALOGUE
 
 RATE = 10.0  # 10^12 multiply-adds a second that one recent GPU sustains in mixed precision
@@ -132,7 +132,7 @@ class Planned:
 
     study: Study
     point: Point
-    rows: tuple[Row, ...]  # of the table, that it fills
+    rows: tuple[TableRow, ...]  # of the table, that it fills
 
     @property
     def place(self) -> Place:
@@ -187,7 +187,7 @@ def full_plan(item: Item) -> tuple[Planned, ...]:
     if item.of:
         plan = full_plan(ITEMS[item.of])
         return tuple(each for each in plan if each.point.network in item.networks)
-    filled: dict[tuple[str, str], list[Row]] = {}
+    filled: dict[tuple[str, str], list[TableRow]] = {}
     for row in rows_of(item):
         how = item.how(row.setting)
         assert how is not None, row
@@ -215,3 +215,39 @@ def readable(hours: float) -> str:
     if hours < 1:
         return f"{max(1, round(60 * hours))} min"
     return f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"
+
+
+def train_words(study: Study, point: Point, source: str, run: Path) -> list[str]:
+    """What `res2net` is given to train a point: the recipe's name, and what differs from it."""
+    task = [] if study.task == "classify" else ["--task", study.task]
+    words = ["train", *task, "--model", point.network, "--data", source, "--recipe", study.recipe]
+    for name, value in {**study.settings, **point.settings}.items():
+        words += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+    return [*words, "--out", str(run)]
+
+
+def as_line(words: Sequence[str]) -> str:
+    """As it is typed."""
+    return shlex.join(["res2net", *words])
+
+
+def runs_of(study: Study, out: Path) -> Path:
+    """Where the runs of a study lie below ``--out``."""
+    return out / "runs" / study.name
+
+
+def full_words(planned: Planned, root: Path, out: Path) -> list[list[str]]:
+    """The commands of a training in full, and of its further measurements."""
+    run = run_folder(runs_of(planned.study, out), planned.point, 0)
+    source = planned.place.source(root)
+    words = [train_words(planned.study, planned.point, source, run)]
+    for name, place in planned.tests.items():
+        folder = str(run / f"on-{name}")
+        words.append(["evaluate", str(run), "--data", place.source(root), "--out", folder])
+    return words
+
+
+def published_words(network: str, place: Place, root: Path, out: Path) -> list[str]:
+    """The command that measures published weights."""
+    folder = str(out / "published" / network)
+    return ["evaluate", network, "--data", place.source(root), "--out", folder]
