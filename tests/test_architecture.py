@@ -125,6 +125,7 @@ def test_files_stay_small(file: Path) -> None:
         "from res2net.cli.main import main; main(['models'])",
         "from res2net.cli.main import main; main(['info', 'res2net50_26w_4s'])",
         "from res2net.cli.main import main; main(['reproduce', 'all'])",
+        "from res2net.cli import bench; [bench.make_parser(each) for each in bench.SUBJECTS]",
     ],
 )
 def test_the_light_core_loads_nothing_heavy(code: str) -> None:

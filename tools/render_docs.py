@@ -37,7 +37,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "folder": of_results.folder,
     "train-step": partial(of_results.train_step, "train_step.csv"),
     "gpu-train-step": partial(of_results.train_step, "gpu_train_step.csv"),
-    "dense-speed": of_results.dense_speed,
+    "tasks-speed": of_results.tasks_speed,
     "evaluators": of_results.evaluators,
     "loading": of_results.loading,
     "parity": of_results.parity,

@@ -107,9 +107,10 @@ def test_published_weights_are_measured_once(tmp_path, monkeypatch):
     def evaluate(network, source, *, out):
         calls.append((network, source, out))
         summary = {"top1_error": 22.5, "top5_error": 6.5}
-        return SimpleNamespace(summary=lambda: summary, top1_error=22.5), out
+        scores = SimpleNamespace(summary=lambda: summary, top1_error=22.5)
+        return SimpleNamespace(scores=scores)
 
-    monkeypatch.setattr("res2net.tasks.classify.evaluate.evaluate", evaluate)
+    monkeypatch.setattr("res2net.tasks.evaluate.evaluate", evaluate)
     monkeypatch.setattr("res2net.weights.pretrained.open_pretrained", lambda *_: None)
     results, said = tmp_path / "results.csv", []
     for _ in range(2):
@@ -138,12 +139,12 @@ def test_weights_that_cannot_be_had_are_left_out(tmp_path, monkeypatch):
 def test_a_row_of_table_9_holds_its_four_sets(tmp_path, monkeypatch):
     seen = []
 
-    def evaluate(task, run, source, *, out):
-        assert run == str(tmp_path)
-        seen.append((task.name, source, out.name))
-        return SimpleNamespace(summary=lambda: {"max_f": 0.5, "mae": 0.25}), out
+    def evaluate(run, source, *, out):
+        assert run == tmp_path
+        seen.append((source, out.name))
+        return SimpleNamespace(metrics={"max_f": 0.5, "mae": 0.25})
 
-    monkeypatch.setattr("res2net.tasks.dense.evaluate.evaluate", evaluate)
+    monkeypatch.setattr("res2net.tasks.evaluate.evaluate", evaluate)
     (tmp_path / "metrics.json").write_text('{"max_f": 0.75}')
     planned = full_plan(ITEMS["table9"])[0]
     scores = module._on_tests(planned, tmp_path, tmp_path)

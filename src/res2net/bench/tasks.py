@@ -1,4 +1,4 @@
-"""A training step and an inference of each dense task, beside other libraries' own models.
+"""A training step and an inference of each other task, beside other libraries' own models.
 
 A case names its maker, its precision and its memory layout. ``ours bf16 nhwc`` is what ``res2net
 train`` and ``predict`` do on a processor with bfloat16; ``ours fp32 nchw`` is set up as the others
@@ -8,10 +8,6 @@ the same number of things. Salient objects and key-points have no model in those
 
 from __future__ import annotations
 
-import json
-import resource
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from res2net.bench.memory import peak_memory
+from res2net.bench.options import TasksOptions
+from res2net.bench.protocol import Measurement, Track, interleave
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import COCO_PERSON
 from res2net.errors import UserError
+from res2net.machine import note_slow_bf16
 from res2net.models.card import ModelCard
+from res2net.processor import threads
 from res2net.tasks.pose.crops import STRIDE, input_size
 from res2net.tasks.pose.module import heat_loss
 from res2net.tasks.saliency.module import deep_loss
@@ -42,6 +43,42 @@ EQUAL = OURS[1]  # what a ratio at equal precision and layout is of
 KINDS = ("train", "infer")
 CLASSES = {"detect": 90, "instances": 90, "segment": 21, "saliency": 2, "pose": 1}
 BOXES = 4  # in an image
+COLUMNS = {n: n for n in ("task", "kind", "case", "median_ms", "speed_of_ours", "peak_mib")}
+
+
+def run(options: TasksOptions, track: Track) -> Measurement:
+    """Time and memory of each task, ours and others'.
+
+    Raises:
+        UserError: a library that is not installed.
+    """
+    torch.set_num_threads(threads())
+    note_slow_bf16("bf16")  # of some cases
+    given = {"batch": options.batch, "size": options.size}
+    rows: list[dict[str, object]] = []
+    for task in [options.task] if options.task else CASES:
+        running = {case: make(task, case, **given) for case in CASES[task]}
+        for kind in KINDS:
+            steps = {case: each[kind] for case, each in running.items()}
+            timings = interleave(steps, rounds=options.rounds, track=track)
+            for case, timing in timings.items():
+                ratio = timings[EQUAL].speed_over(timing)
+                peak = peak_memory(__name__, task=task, case=case, kind=kind, **given)
+                rows.append(
+                    {
+                        "task": task,
+                        "network": NETWORK,
+                        **given,
+                        "kind": kind,
+                        "case": case,
+                        "median_ms": round(1000 * timing.median, 1),
+                        "least_ms": round(1000 * timing.least, 1),
+                        "speed_of_ours": "" if case in OURS else round(ratio, 3),
+                        "peak_mib": round(peak / 2**20),
+                        "n": len(timing.seconds),
+                    }
+                )
+    return Measurement(rows=rows, columns=COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -97,28 +134,9 @@ def make(task: str, case: str, *, batch: int, size: int) -> Running:
     return Running(train, infer)
 
 
-def peak_memory(task: str, case: str, kind: str, *, batch: int, size: int, steps: int = 2) -> int:
-    """Peak resident bytes of a fresh process that does some steps of a case and nothing else."""
-    code = (
-        "import json, sys; from res2net.bench.dense import run_alone; "
-        "print(run_alone(**json.loads(sys.argv[1])))"
-    )
-    call = {"task": task, "case": case, "kind": kind, "batch": batch, "size": size, "steps": steps}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, json.dumps(call)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(done.stdout.split()[-1])
-
-
-def run_alone(task: str, case: str, kind: str, batch: int, size: int, steps: int) -> int:
-    """Do some steps and return this process's peak resident bytes."""
-    running = make(task, case, batch=batch, size=size)
-    for _ in range(steps):
-        running[kind]()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def step_of(task: str, case: str, kind: str, *, batch: int, size: int) -> Callable[[], object]:
+    """A training step or an inference of a case."""
+    return make(task, case, batch=batch, size=size)[kind]
 
 
 def _loss(task: str, images: Tensor) -> Callable[[nn.Module], Tensor]:

@@ -21,13 +21,27 @@ from typing import Any
 import httpx
 import numpy as np
 
-from res2net.bench.protocol import engine_versions
+from res2net.bench.options import ServeOptions
+from res2net.bench.protocol import Measurement, Track, engine_versions
 from res2net.errors import UserError
 from res2net.serve.examples import example_photos
 
 START_SECONDS = 120  # in which a server has to be ready
 ANSWER_SECONDS = 120  # after which a request counts as hung
 ALONE = 30  # requests of one client, for the latency without a crowd
+
+
+def run(options: ServeOptions, track: Track) -> Measurement:  # noqa: ARG001  the crowd is all at once
+    """A crowd before a server of its own process, on loopback.
+
+    Raises:
+        UserError: the server does not start.
+    """
+    photos = [photo for photo in example_photos() if photo.suffix == ".jpg"]
+    with running([options.artifact, "--queue", str(options.queue)]) as address:
+        model = httpx.get(f"{address}/v1/models", timeout=ANSWER_SECONDS).json()["models"][0]
+        crowd = measure(address, photos, clients=options.clients, requests=options.requests)
+    return Measurement(rows=[figures(model, crowd, options)], lines=[crowd.line()])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,33 +97,15 @@ def _whole(asked: Asked) -> float:
     return asked.whole
 
 
-def measure_target(
-    target: str, *, clients: int, requests: int, queue: int
-) -> tuple[dict[str, Any], Crowd]:
-    """Serve a run or an artifact, send the crowd, stop; gives what the server says of it too.
-
-    Raises:
-        UserError: the server does not start.
-    """
-    photos = [photo for photo in example_photos() if photo.suffix == ".jpg"]
-    with running([target, "--queue", str(queue)]) as address:
-        model = httpx.get(f"{address}/v1/models", timeout=ANSWER_SECONDS).json()["models"][0]
-        return model, measure(address, photos, clients=clients, requests=requests)
-
-
-def figures(
-    model: Mapping[str, Any], crowd: Crowd, *, clients: int, requests: int, queue: int
-) -> dict[str, object]:
+def figures(model: Mapping[str, Any], crowd: Crowd, options: ServeOptions) -> dict[str, object]:
     """The row of a results file."""
     answered, hung = crowd.with_status(200), crowd.with_status(0)
     return {
         **{name: model[name] for name in ("network", "task", "engine", "pixels")},
-        "clients": clients,
-        "requests": requests,
-        "queue": queue,
+        **{name: getattr(options, name) for name in ("clients", "requests", "queue")},
         "answered": answered,
         "refused_first": crowd.refused_first,
-        "other_status": requests - answered - hung,
+        "other_status": options.requests - answered - hung,
         "lost_or_hung": hung,
         "per_second": round(answered / crowd.seconds, 1),
         "alone_median_ms": round(1000 * crowd.alone, 1),

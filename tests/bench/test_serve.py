@@ -13,7 +13,7 @@ from PIL import Image
 
 pytest.importorskip("gradio", reason="needs res2net[serve]")
 
-from res2net.bench.serving import Asked, Crowd, measure
+from res2net.bench.serve import Asked, Crowd, measure
 from res2net.serve.server import address_of, take_port
 
 
@@ -65,5 +65,5 @@ def test_a_server_that_does_not_start(cli) -> None:
 
 
 def test_mistakes(cli) -> None:
-    assert "--artifact is missing" in cli("bench", "serve").line
+    assert "missing: --artifact;" in cli("bench", "serve").line
     assert "--clients is 0" in cli("bench", "serve", "--artifact", "x", "--clients", 0).line
