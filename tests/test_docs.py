@@ -20,6 +20,8 @@ import pytest
 from PIL import Image
 
 import res2net
+from res2net.bench.options import SUBJECTS
+from res2net.cli.bench import make_parser as bench_parser
 from res2net.cli.main import COMMANDS, main, module_of
 from res2net.data.scene import Scene
 from res2net.data.scenes import generated
@@ -81,7 +83,9 @@ def test_every_option_named_in_the_pages_exists() -> None:
         f"--{name}"
         for command in COMMANDS
         for name in import_module(module_of(command)).make_parser().names()
-    } | {"--nproc_per_node", "--check", "--resume", "--rm"}
+    }
+    known |= {f"--{name}" for each in SUBJECTS for name in bench_parser(each).names()}
+    known |= {"--nproc_per_node", "--check", "--resume", "--rm"}
     known |= set(run_parser()._option_string_actions)
     for page in PAGES:
         for option in re.findall(r"(?<![\w-])(--[a-z][\w.-]+)", page.read_text()):

@@ -23,7 +23,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from res2net.bench.serving import running
+from res2net.bench.serve import running
 from res2net.files import write_bytes
 
 SIZE = (1280, 1180)  # pixels of the window

@@ -14,8 +14,8 @@ from functools import partial
 from doc_tables import of_paper, of_results
 from doc_tables.markup import ROOT
 
-from res2net.reproduce.items import ITEMS
-from res2net.studies.table import STUDIES
+from res2net.experiments.items import ITEMS
+from res2net.experiments.studies import STUDIES
 
 BLOCK = re.compile(r"(<!-- begin: ([\w-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 
@@ -37,7 +37,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "folder": of_results.folder,
     "train-step": partial(of_results.train_step, "train_step.csv"),
     "gpu-train-step": partial(of_results.train_step, "gpu_train_step.csv"),
-    "dense-speed": of_results.dense_speed,
+    "tasks-speed": of_results.tasks_speed,
     "evaluators": of_results.evaluators,
     "loading": of_results.loading,
     "parity": of_results.parity,

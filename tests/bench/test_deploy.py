@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from res2net.bench.chart import draw_speeds
-from res2net.bench.deploy import cases, measure
+from res2net.bench.deploy import cases, draw_speeds, measure
 from res2net.bench.engines import ENGINES, Case, has, prepare, runs_in
 from res2net.errors import UserError
 from res2net.native.binding import why_not

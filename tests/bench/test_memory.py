@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import pytest
 import torch
 
-from res2net.bench.memory import bytes_kept
+from res2net.bench.memory import bytes_kept, peak_memory
 
 
 def test_counts_what_backward_needs_once_and_nothing_else() -> None:
@@ -22,3 +26,13 @@ def test_parameters_do_not_count() -> None:
     layer = torch.nn.Linear(50, 50)
     image = torch.rand(2, 50)
     assert bytes_kept(lambda: layer(image).sum()) == 4
+
+
+def test_the_peak_is_that_of_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that of the process that measures, which is larger here."""
+    (tmp_path / "steps.py").write_text("def step_of(size):\n    return lambda: b'x' * size\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    few, many = (peak_memory("steps", size=size) for size in (1, 10**8))
+    assert many - few == pytest.approx(10**8, rel=0.2)

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from res2net.bench import roofline
-from res2net.bench.chart import draw_rooflines
 from res2net.errors import UserError
 from res2net.native.binding import why_not
 from res2net.paper.networks import find_variant
@@ -29,7 +28,7 @@ def test_parts_are_the_networks_multiply_adds(tmp_path: Path) -> None:
     assert found.peak > 0
     whole = sum(found.at_peak(part) for part in found.parts)
     assert whole == pytest.approx(2 * (counted.macs - classifier) / found.peak / 1e6)
-    draw_rooflines({case: found}, 64, tmp_path / "roof.png")
+    roofline.draw_rooflines({case: found}, 64, tmp_path / "roof.png")
     assert (tmp_path / "roof.png").stat().st_size > 1000
     rows = list(roofline.as_rows(case, 64, found))
     assert sum(row["ms"] for row in rows) == pytest.approx(found.milliseconds, abs=0.1)  # type: ignore[misc]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
 import re
 from contextlib import nullcontext
@@ -14,7 +13,7 @@ from typing import Any, get_args
 
 import pytest
 
-from res2net.cli import bench, evaluate, predict
+from res2net.cli import evaluate, predict
 from res2net.cli.main import module_of
 from res2net.cli.train import make_parser, resolve
 from res2net.config import (
@@ -212,24 +211,6 @@ def test_recipes_set_what_their_task_reads(task):
 
 
 # ---- other commands
-
-
-@pytest.mark.parametrize("subject", bench.SUBJECTS)
-def test_every_subject_of_bench_refuses_what_it_does_not_read(subject, monkeypatch):
-    measure = subject.replace("-", "_")
-    source = inspect.getsource(getattr(bench, measure))
-    monkeypatch.setattr(bench, measure, lambda _: [])
-    values = {"chart": "a.png", "data": "digits", "artifact": "a", "task": "pose"}
-    values |= dict.fromkeys(("model", "makers", "engines", "precisions"), "x")
-    for option, subjects in bench.MEANS.items():
-        line = [subject, f"--{option}", values.get(option, "3")]
-        if subject in subjects:
-            bench.main(line)
-            assert re.search(rf"\b{option}\b", source), option
-            continue
-        with pytest.raises(UserError, match=f"--{option} means nothing for bench {subject}; it is"):
-            bench.main(line)
-    assert {*bench.MEANS, "out", "help"} == set(bench.make_parser().names())
 
 
 class Reached(BaseException):

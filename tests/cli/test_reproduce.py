@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from res2net.reproduce import run as reproduce_run
-from res2net.reproduce.items import ITEMS
-from res2net.reproduce.small import small_study
-from res2net.studies.study import as_trial
+from res2net.experiments import run as reproduce_run
+from res2net.experiments.items import ITEMS
+from res2net.experiments.small import small_study
+from res2net.experiments.study import as_trial
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from res2net.studies import table
-from res2net.studies.study import Point, Study
+from res2net.experiments import studies
+from res2net.experiments.study import Point, Study
 
 TINY = Study(
     name="tiny",
@@ -28,7 +28,7 @@ def test_the_list(cli, tmp_path, monkeypatch):
     code, out, err = cli("study")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(table.STUDIES)
+    assert [line.split()[0] for line in lines[1:]] == list(studies.STUDIES)
     assert "0/6" in lines[1]
     assert "trainings left: 6, about" in lines[1]
 
@@ -50,7 +50,7 @@ def test_mistakes(cli, tmp_path, monkeypatch, words, message):
 
 def test_a_trial(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(table, "STUDIES", {"tiny": TINY})
+    monkeypatch.setattr(studies, "STUDIES", {"tiny": TINY})
     code, out, err = cli(
         *("study", "tiny", "--trial", "--seeds", "1", "--threads", "1", "--workers", "0")
     )

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 
 from doc_tables.markup import RESULTS, markdown, read_results
+from res2net.experiments.items import ITEMS
+from res2net.experiments.results import read_results as read_measured
+from res2net.experiments.sheets import markdown as as_markdown
+from res2net.experiments.sheets import paper_sheet, runtime_sheet, small_sheet
 from res2net.paper.claims import CLAIMS
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.paper.published import PUBLISHED, published, tables_of
@@ -12,9 +16,6 @@ from res2net.paper.recipes import RECIPES
 from res2net.paper.recipes_dense import DENSE_RECIPES
 from res2net.paper.structure import tally
 from res2net.paper.widths import choose_width
-from res2net.reproduce.items import ITEMS
-from res2net.reproduce.sheets import markdown as as_markdown
-from res2net.reproduce.sheets import paper_sheet, read_measured, runtime_sheet, small_sheet
 from res2net.weights.catalogue import CATALOGUE
 
 WIDTH_SCALES = (2, 3, 4, 5, 6, 8)

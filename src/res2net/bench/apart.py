@@ -12,19 +12,18 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 
 import torch
 
 from res2net.bench.engines import Call, Case, prepare
-from res2net.bench.protocol import Timing, rotated
+from res2net.bench.protocol import Timing, Track, rotated
 from res2net.errors import UserError
 
 LIVES = 3  # processes of an engine, one after the other
 WARMUP = 2  # rounds of each that are run and not counted
-Track = Callable[[range, str], Iterable[int]]
 
 
 def time_apart(
@@ -42,7 +41,7 @@ def time_apart(
         size: pixels.
         rounds: counted, of all lives together.
         lives: how often the processes are started anew.
-        track: wraps the rounds of a life in a progress bar.
+        track: shows how far the rounds of a life are.
 
     Raises:
         UserError: a case cannot be made, or its process died.
@@ -59,7 +58,7 @@ def time_apart(
             for process in apart:
                 process.wait()
             label = f"{len(seconds)} cases, {life + 1}/{lives}"
-            for number in track(numbers, label) if track else numbers:
+            for number in track(numbers, len(numbers), label) if track else numbers:
                 for process in rotated(apart, number):
                     for case, elapsed in process.round(number):
                         if number >= WARMUP:

@@ -81,7 +81,6 @@ def time_networks(
     *,
     num_classes: int | None,
     rounds: int = ROUNDS,
-    track: Callable[[range], range] | None = None,
 ) -> list[Compared]:
     """Memory and latency added: PyTorch, fp32, channels last, batch 1, interleaved rounds."""
     cases: dict[str, Callable[[], object]] = {}
@@ -95,7 +94,7 @@ def time_networks(
         image = torch.rand(1, 3, each.size, each.size).contiguous(memory_format=torch.channels_last)
         kept[each.network] = _kept(model, image)
         cases[each.network] = _case(model.eval(), image)
-    timings = interleave(cases, rounds=rounds, track=track)
+    timings = interleave(cases, rounds=rounds)
     return [
         replace(each, kept=kept[each.network], latency=timings[each.network].median)
         for each in counted

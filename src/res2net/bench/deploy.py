@@ -4,15 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from res2net.bench.apart import LIVES, Track, time_apart
+import torch
+from matplotlib.patches import Patch
+
+from res2net.bench.apart import LIVES, time_apart
 from res2net.bench.engines import ENGINES, MAKERS, Case, has, runs_in
-from res2net.bench.protocol import ROUNDS, Timing, engine_versions
+from res2net.bench.options import ROUNDS, DeployOptions
+from res2net.bench.protocol import Measurement, Timing, Track, engine_versions
+from res2net.drawing.canvas import (
+    BLUE,
+    GREEN,
+    MARGIN,
+    ORANGE,
+    TOP,
+    WIDTH,
+    add_axes,
+    counted,
+    headed_figure,
+)
 from res2net.errors import UserError
+from res2net.machine import note_slow_bf16
+from res2net.processor import threads
 
 REFERENCE = "resnet50"  # what a network's time is compared with
 PEER = {"native": "openvino"}  # where other makers' networks run that cannot run in an engine
 RATIOS = ("over_timm", "to_resnet50", "to_best_resnet50", "over_timm_eager")  # to others
+COLUMNS = {n: n for n in ("network", "maker", "engine", "precision", "median_ms", *RATIOS)}
+BAR, GAP, NAME = 20, 90, 190  # pixels: a bar, between panels, a network's name
+COLOURS = dict(zip(MAKERS, (BLUE, ORANGE, GREEN), strict=True))
+
+
+def run(options: DeployOptions, track: Track) -> Measurement:
+    """Time networks in engines.
+
+    Raises:
+        UserError: a name that does not exist, nothing to time, or a chart that cannot be written.
+    """
+    torch.set_num_threads(threads())
+    precisions = options.precisions.split(",")
+    if "bf16" in precisions:
+        note_slow_bf16("bf16")
+    wanted = cases(
+        options.model.split(","),
+        makers=options.makers.split(","),
+        engines=options.engines.split(","),
+        precisions=precisions,
+        batches=[options.batch],
+    )
+    found = measure(wanted, size=options.size, rounds=options.rounds, track=track)
+    if options.chart:
+        draw_speeds(found, options.chart)
+    return Measurement(rows=[as_row(speed) for speed in found], columns=COLUMNS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,3 +157,47 @@ def _speed(case: Case, size: int, timings: dict[Case, Timing]) -> Speed:
         to_best_resnet50=best.speed_over(own) if best and case.network != REFERENCE else None,
         over_timm_eager=own.speed_over(eager) if eager and eager is not own else None,
     )
+
+
+def draw_speeds(speeds: Sequence[Speed], path: Path) -> None:
+    """Draw the median time of every case, in milliseconds, and write a PNG.
+
+    Raises:
+        UserError: ``path`` cannot be written.
+    """
+    kinds = list(dict.fromkeys((s.case.engine, s.case.precision) for s in speeds))
+    networks = list(dict.fromkeys(s.case.network for s in speeds))
+    makers = [maker for maker in MAKERS if any(s.case.maker == maker for s in speeds)]
+    panel = len(networks) * (len(makers) + 1) * BAR
+    rows = -(-len(kinds) // 2)
+    one = speeds[0]
+    subtitle = (
+        f"milliseconds for {counted(one.case.batch, 'image')} of {one.size}x{one.size} pixels, "
+        f"median of {len(one.timing.seconds)} rounds; shorter is faster"
+    )
+    height = TOP + rows * (panel + GAP) + MARGIN
+    width = (WIDTH - 2 * MARGIN) / 2 - NAME - 30
+    with headed_figure(path, height, "Networks in engines", subtitle) as figure:
+        keys = [Patch(color=COLOURS[maker], label=maker) for maker in makers]
+        figure.legend(handles=keys, loc="upper right", ncols=len(keys))
+        for i, kind in enumerate(kinds):
+            left = MARGIN + NAME + (i % 2) * (WIDTH - 2 * MARGIN) / 2
+            axes = add_axes(figure, left, TOP + 20 + (i // 2) * (panel + GAP), width, panel)
+            for m, maker in enumerate(makers):
+                shown = [
+                    s
+                    for s in speeds
+                    if (s.case.engine, s.case.precision) == kind and s.case.maker == maker
+                ]
+                places = [networks.index(s.case.network) * (len(makers) + 1) + m for s in shown]
+                times = [1000 * s.timing.median for s in shown]
+                bars = axes.barh(places, times, 0.9, color=COLOURS[maker], label=maker)
+                axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=6)
+            axes.set_yticks(
+                [n * (len(makers) + 1) + (len(makers) - 1) / 2 for n in range(len(networks))],
+                networks,
+            )
+            axes.invert_yaxis()
+            axes.set_title(" ".join(kind))
+            axes.margins(x=0.15)
+            axes.grid(axis="y", visible=False)

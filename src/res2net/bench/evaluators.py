@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from res2net.bench.options import EvaluatorsOptions
+from res2net.bench.protocol import Measurement, Track, interleave
 from res2net.data.scene import COCO_PERSON, Scene
 from res2net.data.scenes.generated import CLASSES, SceneRules, generate
 from res2net.metrics.coco import coco_scores, ground_truth, results
@@ -25,6 +27,29 @@ OURS = {  # case of others → what does the same here
     "coco torchmetrics": "coco ours",
     "peaks one by one": "peaks ours",
 }
+COLUMNS = {
+    "case": "case",
+    "median_ms": "ms (median)",
+    "speed_of_ours": "speed of ours over it",
+}
+
+
+def run(options: EvaluatorsOptions, track: Track) -> Measurement:
+    """Evaluators and decoders beside the plain way."""
+    timings = interleave(make(), rounds=options.rounds, track=track)
+    rows: list[dict[str, object]] = []
+    for case, timing in timings.items():
+        ours = timings.get(OURS.get(case, ""))
+        rows.append(
+            {
+                "case": case,
+                "median_ms": round(1000 * timing.median, 2),
+                "least_ms": round(1000 * timing.least, 2),
+                "speed_of_ours": round(ours.speed_over(timing), 3) if ours else "",
+                "n": len(timing.seconds),
+            }
+        )
+    return Measurement(rows=rows, columns=COLUMNS)
 
 
 def make() -> dict[str, Callable[[], object]]:

@@ -8,12 +8,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from res2net.bench.options import FolderOptions
+from res2net.bench.protocol import Measurement, Track, engine_versions
 from res2net.errors import UserError
+from res2net.runtime.artifact import Artifact
 from res2net.runtime.session import load
 from res2net.runtime.sources import sources
 from res2net.runtime.stream import classify
 
 ROUNDS = 5
+
+
+def run(options: FolderOptions, track: Track) -> Measurement:  # noqa: ARG001  rounds are few
+    """An artifact over files, and what reading them costs.
+
+    Raises:
+        UserError: no artifact, or no images.
+    """
+    artifact = Artifact.read(options.artifact)
+    found = measure(options.artifact, [options.data])
+    line = (
+        f"{artifact.card.network} {artifact.engine} {artifact.precision}: {found.images} files at "
+        f"{found.whole:.1f} images/s, the network alone at {found.alone:.1f}: "
+        f"{100 * found.share:.0f} %"
+    )
+    row: dict[str, object] = {
+        "network": artifact.card.network,
+        "engine": artifact.engine,
+        "precision": artifact.precision,
+        "images": found.images,
+        "alone_per_second": round(found.alone, 2),
+        "whole_per_second": round(found.whole, 2),
+        "share": round(found.share, 3),
+        "n": ROUNDS,
+        **engine_versions(),
+    }
+    return Measurement(rows=[row], lines=[line])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,14 +8,53 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from res2net import machine
-from res2net.config import RunConfig
+from res2net.bench.options import LoadingOptions
+from res2net.bench.protocol import Measurement, Track
+from res2net.config import InputOptions, RunConfig, TrainOptions
+from res2net.data.augment import Augment
+from res2net.data.source import parse_source
 from res2net.tasks.classify.job import Job, build_job
 from res2net.training.optimise import make_optimiser
+
+
+def run(options: LoadingOptions, track: Track) -> Measurement:  # noqa: ARG001  epochs show nothing
+    """The share of an epoch that reading images costs.
+
+    Raises:
+        UserError: data or an option that cannot be used.
+    """
+    config = RunConfig(
+        model=options.model,
+        data=str(parse_source(options.data)),
+        recipe="imagenet",
+        input=InputOptions(size=options.size, workers=options.workers),
+        augment=Augment(),
+        train=TrainOptions(batch=options.batch),
+    )
+    found = loading_share(config, epochs=options.epochs)
+    line = (
+        f"{options.model}, {options.size} pixels, batch {options.batch}: {found.images} images in "
+        f"{found.loaded:.1f} s with the loader, {found.ready:.1f} s without; loading costs "
+        f"{100 * found.share:.1f} % of the epoch"
+    )
+    row: dict[str, object] = {
+        "network": options.model,
+        "size": options.size,
+        "batch": options.batch,
+        "data": Path(options.data).name,
+        "images": found.images,
+        "seconds_loaded": round(found.loaded, 2),
+        "seconds_ready": round(found.ready, 2),
+        "loading_share": round(found.share, 4),
+        "n": options.epochs,
+    }
+    return Measurement(rows=[row], lines=[line])
 
 
 @dataclass(frozen=True, kw_only=True)

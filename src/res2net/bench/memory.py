@@ -1,8 +1,14 @@
-"""Bytes that a forward pass keeps alive."""
+"""Bytes that a forward pass keeps alive, and the most that a process holds."""
 
 from __future__ import annotations
 
+import importlib
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,3 +61,39 @@ class _Made(TorchDispatchMode):
 
 def _key(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
+
+
+def peak_memory(module: str, **case: object) -> int:
+    """Peak bytes of a fresh process that does three steps of a case: on the GPU, else resident.
+
+    Args:
+        module: has ``step_of(**case)``, which gives what does a step.
+    """
+    code = f"import sys; from {__name__} import run_alone; run_alone(*sys.argv[1:])"
+    command = [sys.executable, "-W", "ignore", "-c", code, module, json.dumps(case)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1])
+
+
+def run_alone(module: str, case: str, steps: int = 3) -> None:
+    """Do some steps and print this process's peak bytes: on the GPU, else resident."""
+    step = importlib.import_module(module).step_of(**json.loads(case))
+    for _ in range(steps):
+        step()
+    print(torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else _resident())
+
+
+def _resident() -> int:
+    """Peak resident bytes of this process.
+
+    Linux's ``ru_maxrss`` would be that of the process that started it, where that is larger.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024
+    import resource  # which Windows lacks
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from res2net.bench.options import ParityOptions
+from res2net.bench.protocol import Measurement, Track
 from res2net.errors import UserError
 from res2net.models.factory import create_model
 
@@ -37,6 +39,38 @@ _TORCHVISION = (
     *("inception_v3", "densenet161"),
 )
 SHARED = (*((name, "timm") for name in _TIMM), *((name, "torchvision") for name in _TORCHVISION))
+COLUMNS = {
+    n: n for n in ("network", "library", "logits", "levels", "gradients", "statistics")
+}  # relative differences
+
+
+def run(options: ParityOptions, track: Track) -> Measurement:
+    """Differences from timm and torchvision.
+
+    Raises:
+        UserError: no other library has the network, or one is not installed.
+    """
+    pairs = [pair for pair in SHARED if options.model in ("all", pair[0])]
+    if not pairs:
+        shared = ", ".join(dict.fromkeys(network for network, _ in SHARED))
+        raise UserError(f"--model {options.model}: no other library has it; all, or {shared}")
+    rows: list[dict[str, object]] = []
+    for network, library in track(pairs, len(pairs), "comparing"):
+        found = compare(network, library)
+        rows.append(
+            {
+                "network": network,
+                "library": library,
+                "sizes": " ".join(map(str, found.sizes)),
+                "logits": f"{found.logits:.1e}",
+                "level_names": " ".join(found.levels),
+                "levels": f"{max(found.levels.values()):.1e}" if found.levels else "",
+                "gradients": f"{found.gradients:.1e}",
+                "statistics": f"{found.statistics:.1e}",
+                "holds": found.holds,
+            }
+        )
+    return Measurement(rows=rows, columns=COLUMNS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,18 +10,28 @@ import csv
 import io
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from res2net import machine
+from res2net.bench.options import ROUNDS
 from res2net.files import WAIT, locked, remove_leftovers, write_text
 from res2net.processor import threads
 
 Item = TypeVar("Item")
-ROUNDS = 45  # enough that the median of a ratio moves by about 0.02 at most
+Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What a subject found."""
+
+    rows: list[dict[str, object]]  # of a file of results
+    columns: Mapping[str, str] = field(default_factory=dict)  # shown on a terminal → their heads
+    lines: Sequence[str] = ()  # for people, below
 
 
 @dataclass(frozen=True)
@@ -58,19 +68,19 @@ def interleave(
     *,
     rounds: int = ROUNDS,
     warmup: int = 3,
-    track: Callable[[range], range] | None = None,
+    track: Track | None = None,
 ) -> dict[str, Timing]:
     """Time every case once a round; the order rotates from round to round.
 
     Args:
         cases: name → what to time.
         warmup: rounds that are run and not counted.
-        track: wraps the rounds in a progress bar.
+        track: shows how far the rounds are.
     """
     names = list(cases)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     numbers = range(warmup + rounds)
-    for number in track(numbers) if track else numbers:
+    for number in track(numbers, len(numbers), "rounds") if track else numbers:
         for name in rotated(names, number):
             start = time.perf_counter()
             cases[name]()

@@ -12,18 +12,63 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.patches import Patch
 
-from res2net.bench.deploy import cases
+from res2net.bench.deploy import BAR, GAP, NAME, cases
 from res2net.bench.engines import ENGINES, Case, native_program
+from res2net.bench.options import RooflineOptions
+from res2net.bench.protocol import Measurement, Track
+from res2net.drawing.canvas import (
+    BLUE,
+    GREEN,
+    INK,
+    MARGIN,
+    ORANGE,
+    RED,
+    TOP,
+    WIDTH,
+    add_axes,
+    headed_figure,
+)
 from res2net.errors import UserError
 from res2net.native.binding import why_not
 from res2net.native.network import NativeNetwork, products
+from res2net.processor import threads
 
 _IN_BLOCK = re.compile(r"(c\d)\.\d+\.(\w+)")
+COLUMNS = {
+    n: n for n in ("network", "precision", "part", "ms", "ms_at_peak", "gflops", "share_of_peak")
+}
+
+
+def run(options: RooflineOptions, track: Track) -> Measurement:
+    """What stages reach of the processor's peak.
+
+    Raises:
+        UserError: a name that does not exist, a processor that the engine does not run on, or a
+            chart that cannot be written.
+    """
+    torch.set_num_threads(threads())
+    wanted = rooflines(options.model.split(","), options.precisions.split(","))
+    found = {
+        case: measure(case, size=options.size, rounds=options.rounds)
+        for case in track(wanted, len(wanted), "networks")
+    }
+    if options.chart:
+        draw_rooflines(found, options.size, options.chart)
+    rows = [row for case, each in found.items() for row in as_rows(case, options.size, each)]
+    lines = [
+        f"{case.network} {case.precision}: {each.milliseconds:.2f} ms over its operations; "
+        f"peak {each.peak:.0f} GFLOP/s"
+        for case, each in found.items()
+    ]
+    return Measurement(rows=rows, columns=COLUMNS, lines=lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +121,9 @@ def rooflines(networks: Sequence[str], precisions: Sequence[str]) -> list[Case]:
 
 def measure(case: Case, *, size: int, rounds: int) -> Roofline:
     """Time the operations of a network on as many threads as torch has."""
-    threads = torch.get_num_threads()
+    used = torch.get_num_threads()
     program, images = native_program(case, size)
-    engine = NativeNetwork(program, case.precision, threads)
+    engine = NativeNetwork(program, case.precision, used)
     engine(images)
     seconds = np.median(engine.seconds(images, rounds), 0)
     found: dict[str, list[tuple[float, int]]] = {}
@@ -89,16 +134,16 @@ def measure(case: Case, *, size: int, rounds: int) -> Roofline:
         Part(name=name, milliseconds=1000 * sum(s for s, _ in ops), macs=sum(m for _, m in ops))
         for name, ops in found.items()
     )
-    return Roofline(peak=_peak(case.precision, threads), parts=parts, rounds=rounds)
+    return Roofline(peak=_peak(case.precision, used), parts=parts, rounds=rounds)
 
 
-def _peak(precision: str, threads: int, rounds: int = 4_000_000) -> float:
-    """GFLOP/s of all threads together; the best of a few tries."""
+def _peak(precision: str, used: int, rounds: int = 4_000_000) -> float:
+    """GFLOP/s of so many threads together; the best of a few tries."""
     best = 0.0
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(used) as pool:
         for _ in range(5):
             start = time.perf_counter()
-            done = sum(pool.map(lambda _: products(precision, rounds), range(threads)))
+            done = sum(pool.map(lambda _: products(precision, rounds), range(used)))
             best = max(best, 2 * done / (time.perf_counter() - start) / 1e9)
     return best
 
@@ -139,3 +184,40 @@ def as_rows(case: Case, size: int, found: Roofline) -> Iterator[dict[str, object
             "all_ms": round(found.milliseconds, 2),
             "n": found.rounds,
         }
+
+
+def draw_rooflines(found: Mapping[Case, Roofline], size: int, path: Path) -> None:
+    """Draw what each part reaches beside the measured peak, in GFLOP/s, and write a PNG.
+
+    Raises:
+        UserError: ``path`` cannot be written.
+    """
+    precisions = list(dict.fromkeys(case.precision for case in found))
+    networks = list(dict.fromkeys(case.network for case in found))
+    parts = list(dict.fromkeys(p.name for each in found.values() for p in each.parts if p.macs))
+    colours = dict(zip(networks, cycle((BLUE, ORANGE, GREEN, RED))))
+    step = len(networks) + 1
+    panel = len(parts) * step * BAR * 2 // 3
+    height = TOP + 20 + len(precisions) * (panel + GAP) + MARGIN
+    subtitle = (
+        f"GFLOP/s of one image of {size}x{size} pixels; dashed: the processor's measured peak"
+    )
+    with headed_figure(path, height, "What each stage reaches", subtitle) as figure:
+        keys = [Patch(color=colours[network], label=network) for network in networks]
+        figure.legend(handles=keys, loc="upper right", ncols=len(keys))
+        for i, precision in enumerate(precisions):
+            top = TOP + 20 + i * (panel + GAP)
+            axes = add_axes(figure, MARGIN + NAME, top, WIDTH - 2 * MARGIN - NAME - 30, panel)
+            of_network = {c.network: r for c, r in found.items() if c.precision == precision}
+            for n, network in enumerate(networks):
+                each = of_network[network]
+                shown = [part for part in each.parts if part.macs]
+                places = [parts.index(part.name) * step + n for part in shown]
+                bars = axes.barh(places, [p.gflops for p in shown], 0.9, color=colours[network])
+                axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=6)
+            peak = max(each.peak for each in of_network.values())
+            axes.axvline(peak, color=INK, linestyle="--", linewidth=0.8, zorder=0)
+            axes.set_yticks([k * step + (step - 2) / 2 for k in range(len(parts))], parts)
+            axes.invert_yaxis()
+            axes.set_title(precision)
+            axes.grid(axis="y", visible=False)

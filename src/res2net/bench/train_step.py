@@ -7,10 +7,6 @@ told otherwise; ``cheap`` and ``full`` are kinds of gradient checkpointing.
 
 from __future__ import annotations
 
-import json
-import resource
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +16,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from res2net import machine
-from res2net.bench.memory import bytes_kept
+from res2net.bench.memory import bytes_kept, peak_memory
+from res2net.bench.options import TrainStepOptions
+from res2net.bench.protocol import Measurement, Timing, Track, interleave
 from res2net.errors import UserError
 from res2net.models.factory import create_model
+from res2net.processor import threads
 
 DEFAULTS = ("ours bf16 nhwc", "timm fp32 nchw")
 CASES = (
@@ -33,6 +32,61 @@ CASES = (
 EQUAL = tuple(
     (case, " ".join(["timm", *case.split()[1:3]])) for case in CASES if case.startswith("ours")
 )
+COLUMNS = {
+    "case": "case",
+    "images_per_second": "img/s (median)",
+    "median_ms": "ms (median)",
+    "least_ms": "ms (least)",
+    "peak_mib": "peak MiB",
+    "saved_mib": "saved MiB",
+}
+
+
+def run(options: TrainStepOptions, track: Track) -> Measurement:
+    """Time and memory of a training step, ours and timm's.
+
+    Raises:
+        UserError: timm is not installed, or lacks the network.
+    """
+    torch.set_num_threads(threads())
+    machine.note_slow_bf16("bf16")  # of some cases
+    given: dict[str, Any] = {"network": options.model, "batch": options.batch, "size": options.size}
+    memory = {case: peak_memory(__name__, case=case, **given) for case in CASES}
+    saved = {case: bytes_kept(make_training(case, **given).forward) for case in CASES}
+    steps = {case: step_of(case, **given) for case in CASES}
+    timings = interleave(steps, rounds=options.rounds, track=track)
+    rows: list[dict[str, object]] = [
+        {
+            **given,
+            "case": case,
+            "images_per_second": round(options.batch / timing.median, 2),
+            "median_ms": round(1000 * timing.median, 1),
+            "least_ms": round(1000 * timing.least, 1),
+            "peak_mib": round(memory[case] / 2**20),
+            "saved_mib": round(saved[case] / 2**20),
+            "n": len(timing.seconds),
+            **speed_ratios(case, timings),
+        }
+        for case, timing in timings.items()
+    ]
+    lines = [
+        f"{row['case']}: {name.replace('_', ' ')} {row[name]}x"
+        for row in rows
+        for name in ("speed_over_timm_default", "speed_over_timm_equal")
+        if row[name] != ""
+    ]
+    return Measurement(rows=rows, columns=COLUMNS, lines=lines)
+
+
+def speed_ratios(case: str, timings: dict[str, Timing]) -> dict[str, object]:
+    """How many times faster than timm's default and than timm at equal precision and layout."""
+
+    def over(pairs: dict[str, str]) -> object:
+        other = timings.get(pairs.get(case, ""))
+        return round(timings[case].speed_over(other), 3) if other else ""
+
+    default = dict([DEFAULTS])
+    return {"speed_over_timm_default": over(default), "speed_over_timm_equal": over(dict(EQUAL))}
 
 
 @dataclass(frozen=True)
@@ -81,32 +135,9 @@ def make_training(case: str, network: str, *, batch: int, size: int) -> Training
     return Training(forward, finish)
 
 
-def saved_bytes(case: str, network: str, *, batch: int, size: int) -> int:
-    """Bytes that forward keeps for backward."""
-    return bytes_kept(make_training(case, network, batch=batch, size=size).forward)
-
-
-def peak_memory(case: str, network: str, *, batch: int, size: int, steps: int = 3) -> int:
-    """Peak bytes of a fresh process that does some steps of a case: on the GPU, else resident."""
-    code = (
-        "import json, sys; from res2net.bench.train_step import run_alone; "
-        "print(run_alone(**json.loads(sys.argv[1])))"
-    )
-    call = {"case": case, "network": network, "batch": batch, "size": size, "steps": steps}
-    done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(call)], capture_output=True, text=True, check=True
-    )
-    return int(done.stdout.split()[-1])
-
-
-def run_alone(case: str, network: str, batch: int, size: int, steps: int) -> int:
-    """Do some steps and return this process's peak bytes: on the GPU, else resident."""
-    training = make_training(case, network, batch=batch, size=size)
-    for _ in range(steps):
-        training.step()
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def step_of(case: str, network: str, *, batch: int, size: int) -> Callable[[], None]:
+    """A whole training step of a case."""
+    return make_training(case, network, batch=batch, size=size).step
 
 
 def _timm(network: str) -> Any:

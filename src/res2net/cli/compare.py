@@ -11,7 +11,7 @@ from rich.table import Table
 
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
-from res2net.files import make_folder, write_text
+from res2net.files import alone_in, write_text
 from res2net.paper.networks import find_variant
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def compare(
 
     Raises:
         UserError: fewer than two networks, one twice, an unknown one, no PyTorch, or a folder that
-            cannot be written.
+            cannot be written or that another process writes to.
     """
     if len(names) < 2 or len(set(names)) < len(names):
         raise UserError("--compare takes two or more networks, each once: --compare A B C")
@@ -43,19 +43,19 @@ def compare(
     found = count(names, size=size, num_classes=num_classes)
     sizes = sorted({each.size for each in found})
     subtitle = f"one image of {' or '.join(f'{side}x{side}' for side in sizes)} pixels"
-    if time:
-        from res2net import machine
-        from res2net.processor import threads
+    with alone_in(out, "--out"):
+        if time:
+            from res2net import machine
+            from res2net.processor import threads
 
-        machine.set_threads(None, machine.processes(1))
-        found = time_networks(found, num_classes=num_classes)
-        subtitle += (
-            f"; PyTorch in fp32 on {machine.versions()['cpu']}, {threads()} threads, median of "
-            f"{ROUNDS} interleaved rounds"
-        )
-    make_folder(out, "--out")
-    write_text(out / "compare.csv", as_csv(found))
-    draw_comparison(found, out / "compare.png", subtitle=f"{subtitle}; × the first")
+            machine.set_threads(None, machine.processes(1))
+            found = time_networks(found, num_classes=num_classes)
+            subtitle += (
+                f"; PyTorch in fp32 on {machine.versions()['cpu']}, {threads()} threads, median "
+                f"of {ROUNDS} interleaved rounds"
+            )
+        write_text(out / "compare.csv", as_csv(found))
+        draw_comparison(found, out / "compare.png", subtitle=f"{subtitle}; × the first")
     table = _table(found)
     table.caption = subtitle
     table.caption_justify = "left"

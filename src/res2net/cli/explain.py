@@ -21,7 +21,7 @@ from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.cli.targets import target_and_images, use_shipped
 from res2net.errors import UserError
-from res2net.files import make_folder, write_bytes, write_text
+from res2net.files import alone_in, write_bytes, write_text
 
 if TYPE_CHECKING:
     from res2net.explain.sheets import Sheet
@@ -90,7 +90,7 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         UserError: no such network, image, class or level; data without marks; a folder that cannot
-            be written.
+            be written, or that another process writes to.
     """
     options = read_options(make_parser(), argv)
     check_needs(argv, {name: ("--data", bool(options.data)) for name in ("split", "limit")})
@@ -118,10 +118,11 @@ def main(argv: Sequence[str]) -> None:
             )
         if subject.structure_only:
             print(f"res2net: note: {subject.name}: {STRUCTURE_ONLY}", file=sys.stderr)
-    if options.data:
-        explain_data(subjects, options)
-    else:
-        explain_images(subjects, files, options, box)
+    with alone_in(options.out, "--out"):
+        if options.data:
+            explain_data(subjects, options)
+        else:
+            explain_images(subjects, files, options, box)
 
 
 def _target_and_words(options: Any) -> tuple[str, list[Path]]:
@@ -184,7 +185,6 @@ def explain_images(
                 raise
             warnings.warn(f"left out: {error}", stacklevel=1)
             continue
-        make_folder(options.out, "--out")
         pixels = image.permute(1, 2, 0).contiguous().numpy()
         stem = f"{done:05d}-{file.stem}" if len(files) > 1 else file.stem
         for n, (subject, found) in enumerate(zip(subjects, maps, strict=True)):
@@ -312,7 +312,6 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
         show=show_case,
     )
     folder = options.out
-    make_folder(folder, "--out")
     summaries = summarise(rows)
     images = len({row.image for row in rows})
     how = (

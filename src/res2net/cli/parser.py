@@ -49,9 +49,9 @@ class Parser(jsonargparse.ArgumentParser):
 
     def __init__(self, command: str, summary: str, examples: Sequence[str] = ()) -> None:
         text = "examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None
-        name = command.partition(" ")[0]
+        words = re.match(r"[a-z][a-z-]*(?: [a-z][a-z-]*)*", command)
         super().__init__(
-            prog=f"res2net {name}",
+            prog=f"res2net {words[0] if words else command}",
             usage=f"res2net {command}",
             description=textwrap.fill(summary, 90),
             epilog=text,
@@ -110,7 +110,9 @@ class Parser(jsonargparse.ArgumentParser):
                 self.check_names([stranger.removeprefix("--").partition("=")[0]])
             return f"unexpected argument {stranger!r}; `{self.prog} --help` shows what it takes"
         if found := re.search(r"arguments are required: (.+)$", text):
-            return f"missing: {found.group(1)}; `{self.prog} --help` explains it"
+            known = self.names()
+            missing = (f"--{name}" if name in known else name for name in found[1].split(", "))
+            return f"missing: {', '.join(missing)}; `{self.prog} --help` explains it"
         if found := re.search(r"argument (\S+): expected", text):
             return f"{found.group(1)} needs a value; `{self.prog} --help` explains it"
         if found := re.search(r"argument (\S+): ignored explicit argument (.+)$", text):
@@ -146,15 +148,19 @@ def _plain_type_error(text: str) -> str:
 
 
 def add_fields(parser: Parser, group: str, kind: type, title: str) -> None:
-    """One option for each field of a dataclass, ``--group.field``; its comment is the help."""
+    """One option for each field of a dataclass, ``--group.field``; its comment is the help.
+
+    Without a group it is ``--field``. A field without a default has to be given.
+    """
     section = parser.add_argument_group(title)
     hints = typing.get_type_hints(kind)
     comments = field_comments(kind)
     for each in dataclasses.fields(kind):
         action = section.add_argument(
-            f"--{group}.{each.name}",
+            f"--{group}.{each.name}" if group else f"--{each.name}",
             type=hints[each.name],
-            default=each.default,
+            required=each.default is dataclasses.MISSING,
+            default=None if each.default is dataclasses.MISSING else each.default,
             help=comments.get(each.name, "").replace("%", "%%"),
         )
         if "Literal" not in repr(hints[each.name]) and "bool" not in repr(hints[each.name]):
@@ -162,8 +168,9 @@ def add_fields(parser: Parser, group: str, kind: type, title: str) -> None:
 
 
 def field_comments(kind: type) -> dict[str, str]:
-    """The comment behind each field of a dataclass."""
-    lines = inspect.getsource(kind).splitlines()
+    """The comment behind each field of a dataclass and of those that it extends."""
+    kinds = [each for each in kind.__mro__ if dataclasses.is_dataclass(each)]
+    lines = [line for each in kinds for line in inspect.getsource(each).splitlines()]
     found = (match for line in lines if (match := _COMMENT.match(line)))
     return {match.group(1): match.group(2) for match in found}
 

@@ -21,7 +21,7 @@ from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.cli.targets import target_and_images
 from res2net.errors import UserError
-from res2net.files import make_folder, write_bytes, write_text
+from res2net.files import alone_in, write_bytes, write_text
 
 if TYPE_CHECKING:
     from res2net.prediction import Classification
@@ -109,7 +109,9 @@ def main(argv: Sequence[str]) -> None:
     predictor.check_precision(options.precision)
     files = [file for path in places for file in images_in(path)]
     if predictor.task != "classify":
-        mark(predictor, files, options)
+        folder = options.out or Path("predictions")
+        with alone_in(folder, "--out"):
+            mark(predictor, files, folder, options)
         return
     with memory_mended_by(f"lower --batch (it is {options.batch})"):
         found = classify(predictor, files, options)
@@ -124,7 +126,7 @@ def main(argv: Sequence[str]) -> None:
             print(f"written: {path}", file=sys.stderr)
 
 
-def mark(predictor: Predictor, files: Sequence[Path], options: Namespace) -> None:
+def mark(predictor: Predictor, files: Sequence[Path], folder: Path, options: Namespace) -> None:
     """A picture of each image with what was found, and all of it as JSON.
 
     Raises:
@@ -135,7 +137,6 @@ def mark(predictor: Predictor, files: Sequence[Path], options: Namespace) -> Non
         from res2net.tasks.pose.boxes import read_boxes
 
         boxes = read_boxes(options.boxes)
-    folder = options.out or Path("predictions")
     done: list[dict[str, Any]] = []
     lines: list[tuple[str, str]] = []
     for file in track(files, len(files), "predicting"):
@@ -148,7 +149,6 @@ def mark(predictor: Predictor, files: Sequence[Path], options: Namespace) -> Non
                 raise
             warnings.warn(f"left out: {error}", stacklevel=1)
             continue
-        make_folder(folder, "--out")
         stem = f"{len(done):05d}-{file.stem}" if len(files) > 1 else file.stem
         row: dict[str, Any] = {"image": str(file)}
         for suffix, picture in found.pictures().items():

@@ -17,7 +17,7 @@ from res2net.cli.meaning import check_needs
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
-from res2net.files import make_folder, write_text
+from res2net.files import alone_in, write_text
 from res2net.paper.networks import find_variant, plain_twin
 from res2net.paper.paths import Paths, paths_in, paths_of
 from res2net.paper.structure import Structure, tally
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
         UserError: no such network, an option that it does not have, a value out of range, or a
-            folder that cannot be written.
+            folder that cannot be written or that another process writes to.
     """
     options = read_options(make_parser(), argv)
     measured = ("--measure true", options.measure)
@@ -89,16 +89,16 @@ def main(argv: Sequence[str]) -> None:
     chosen: list[tuple[str, Variant, dict[str, Any]]] = [(options.name, variant, given)]
     if twin and twin != "none":
         chosen.append((twin, _variant(twin, {}), {}))
-    found = [_fields(*each, options) for each in chosen]
     folder = options.out
-    make_folder(folder, "--out")
-    shown = [fields for fields, _ in found]
-    from res2net.explain.field_pictures import draw_fields
+    with alone_in(folder, "--out"):
+        found = [_fields(*each, options) for each in chosen]
+        shown = [fields for fields, _ in found]
+        from res2net.explain.field_pictures import draw_fields
 
-    write_text(folder / "fields.json", json.dumps([_record(*each) for each in found], indent=1))
-    write_text(folder / "paths.csv", _paths_csv(shown))
-    write_text(folder / "blocks.csv", _blocks_csv(found))
-    draw_fields(shown, folder / "fields.png")
+        write_text(folder / "fields.json", json.dumps([_record(*each) for each in found], indent=1))
+        write_text(folder / "paths.csv", _paths_csv(shown))
+        write_text(folder / "blocks.csv", _blocks_csv(found))
+        draw_fields(shown, folder / "fields.png")
     notes = [Text(f"{options.name}: the table has no plain twin; --against names another network")]
     show(
         _block_table(found),

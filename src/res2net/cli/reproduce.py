@@ -11,12 +11,22 @@ from res2net.cli.meaning import check_needs
 from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
-from res2net.files import make_folder
-from res2net.reproduce.commands import as_line, full_words, published_words
-from res2net.reproduce.full import PASSES, RATE, full_plan, published_networks, readable
-from res2net.reproduce.items import ITEMS, Item, find_items
-from res2net.reproduce.sheets import Sheet, read_measured, sheets_of
-from res2net.reproduce.small import PAIR, has_small
+from res2net.experiments.full import (
+    PASSES,
+    RATE,
+    as_line,
+    full_plan,
+    full_words,
+    published_networks,
+    published_words,
+    readable,
+)
+from res2net.experiments.items import ITEMS, Item, find_items
+from res2net.experiments.results import check_results, read_results
+from res2net.experiments.sheets import Sheet, sheets_of
+from res2net.experiments.small import PAIR, has_small
+from res2net.experiments.study import machine_settings
+from res2net.files import alone_in, make_folder
 
 EXAMPLES = (
     "res2net reproduce table1                                  # the table, in a second",
@@ -78,27 +88,34 @@ def main(argv: Sequence[str]) -> None:
     """Show, and train where a scale is given.
 
     Raises:
-        UserError: an unknown item, options that do not belong together, or whatever a run raises.
+        UserError: an unknown item, options that do not belong together, whatever a run raises, or
+            another process that writes the report.
     """
     options = read_options(make_parser(), argv)
     items = find_items(options.item)
     check(argv, options, items)
-    command = shlex.join(["res2net", "reproduce", *portable(argv)])
     out = options.out or OUT
-    if options.results is not None and (not options.results.name or options.results.is_dir()):
-        raise UserError(f"--results {options.results}: a folder; name a CSV file")
+    check_results(options.results)
     results = options.results or out / "results.csv"
+    how = {
+        "machine": machine_settings(options.threads, options.workers),
+        "command": shlex.join(["res2net", "reproduce", *portable(argv)]),
+        "say": _say,
+    }
+    if options.scale and not options.plan:
+        make_folder(out, "--out")
     if options.scale == "full":
-        full(items, options, out, results, command)
+        full(items, options, out, results, how)
     if options.scale == "small":
-        small(items, options, out, results, command)
+        small(items, options, out, results, how)
     if options.plan:
         return
-    measured = read_measured(RESULTS, *([results] if results != RESULTS else []))
-    timed = read_measured(RESULTS.with_name("deploy_networks.csv"), times_of(RESULTS))
-    timed += read_measured(times_of(results)) if results != RESULTS else []
+    measured = read_results(RESULTS, *([results] if results != RESULTS else []))
+    timed = read_results(RESULTS.with_name("deploy_networks.csv"), times_of(RESULTS))
+    timed += read_results(times_of(results)) if results != RESULTS else []
     if options.scale or options.out:
-        report(items, options, out, measured, timed)
+        with alone_in(out, "--out"):
+            report(items, options, out, measured, timed)
     else:
         tell(items, measured, timed)
 
@@ -145,49 +162,35 @@ def check(argv: Sequence[str], options: Any, items: Sequence[Item]) -> None:
         print("no --data-root: this is the plan; with it, rows whose data are there are trained\n")
 
 
-def machine_of(options: Any) -> dict[str, int]:
-    """Settings that change how fast a run is, not what it computes."""
-    given = {"train.threads": options.threads, "input.workers": options.workers}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def small(items: Sequence[Item], options: Any, out: Path, results: Path, command: str) -> None:
+def small(
+    items: Sequence[Item], options: Any, out: Path, results: Path, how: dict[str, Any]
+) -> None:
     """Small networks of each item; the two of a figure."""
-    from res2net.reproduce.run import run_small, time_networks
+    from res2net.experiments.run import run_small, time_networks
 
-    make_folder(out, "--out")
-    given: dict[str, Any] = {"machine": machine_of(options), "command": command, "say": _say}
     for item in items:
         if has_small(item):
-            run_small(item, options.data_root, out, results, **given)
+            run_small(item, options.data_root, out, results, **how)
         elif item.of and not options.runs:
-            run_small(ITEMS[item.of], options.data_root, out, results, only=PAIR, **given)
+            run_small(ITEMS[item.of], options.data_root, out, results, only=PAIR, **how)
         if item.name == "table3":
-            times = times_of(results)
-            time_networks(item, times, rounds=options.rounds, command=command, say=_say)
+            said = {name: how[name] for name in ("command", "say")}
+            time_networks(item, times_of(results), rounds=options.rounds, **said)
 
 
-def full(items: Sequence[Item], options: Any, out: Path, results: Path, command: str) -> None:
+def full(
+    items: Sequence[Item], options: Any, out: Path, results: Path, how: dict[str, Any]
+) -> None:
     """The plan of each item; then what can be done of it."""
     for item in items:
         if full_plan(item):
             show_plan(item, options, out)
     if options.plan:
         return
-    from res2net.reproduce.run import run_full
+    from res2net.experiments.run import run_full
 
-    make_folder(out, "--out")
     for item in items:
-        left = run_full(
-            item,
-            options.data_root,
-            out,
-            results,
-            machine=machine_of(options),
-            command=command,
-            say=_say,
-        )
-        if left:
+        if left := run_full(item, options.data_root, out, results, **how):
             print(f"{item.name}: {left} rows wait for their data; the same command goes on")
 
 
@@ -226,7 +229,7 @@ def tell(items: Sequence[Item], measured: Any, timed: Any) -> None:
 
 def report(items: Sequence[Item], options: Any, out: Path, measured: Any, timed: Any) -> None:
     """Pictures and the page."""
-    from res2net.reproduce.report import write_report
+    from res2net.experiments.report import write_report
 
     make_folder(out / "pictures", "--out")
     pictures = {}
@@ -243,15 +246,15 @@ def figure(item: Item, options: Any, out: Path) -> Path | None:
     """Draw a figure; None for a table, a chart of the report, or where nothing was trained."""
     path = out / "pictures" / f"{item.name}.png"
     if item.figure == "block":
-        from res2net.reproduce.block import draw_blocks
+        from res2net.experiments.block import draw_blocks
 
         networks = options.networks.split(",") if options.networks else item.networks
         draw_blocks(networks, path, title=f"{item.word}: {item.title}")
         return path
     if item.of is None:
         return None
-    from res2net.reproduce.pictures import draw_pair
-    from res2net.reproduce.run import pair_runs
+    from res2net.experiments.pairs import draw_pair
+    from res2net.experiments.run import pair_runs
 
     if options.runs:
         runs = [Path(run) for run in options.runs.split(",")]

@@ -15,7 +15,7 @@ from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
 
 if TYPE_CHECKING:
-    from res2net.studies.study import Study
+    from res2net.experiments.study import Study
 
 RESULTS = Path("results/studies")
 EXAMPLES = (
@@ -57,18 +57,18 @@ def main(argv: Sequence[str]) -> None:
     named = ("the name of a study", options.name is not None)
     check_needs(argv, dict.fromkeys(parser.names(), named))
     check_needs(argv, {"results": ("a study without --trial", not options.trial)})
-    from res2net.studies.table import find_study
+    from res2net.experiments.results import check_results
+    from res2net.experiments.studies import find_study
 
     if options.name is None:
         list_studies()
         return
     study = find_study(options.name)
-    if options.results is not None and (not options.results.name or options.results.is_dir()):
-        raise UserError(f"--results {options.results}: a folder; name a CSV file")
+    check_results(options.results)
     results = options.results or RESULTS / f"{study.name}.csv"
     folder = options.out or Path("runs/studies") / study.name
     if options.trial:
-        from res2net.studies.study import as_trial
+        from res2net.experiments.study import as_trial
 
         study, folder = as_trial(study), folder.parent / f"{folder.name}-trial"
         results = folder / results.name
@@ -77,9 +77,9 @@ def main(argv: Sequence[str]) -> None:
 
 def run(study: Study, folder: Path, results: Path, options: Any, command: str) -> None:
     """Train what is left, then show every row."""
-    from res2net.studies.run import run_study
+    from res2net.experiments.run import run_study
+    from res2net.experiments.study import machine_settings
 
-    given = {"train.threads": options.threads, "input.workers": options.workers}
     rows = run_study(
         study,
         folder,
@@ -87,7 +87,7 @@ def run(study: Study, folder: Path, results: Path, options: Any, command: str) -
         data=options.data,
         only=options.only or (),
         seeds=options.seeds,
-        machine={name: value for name, value in given.items() if value is not None},
+        machine=machine_settings(options.threads, options.workers),
         command=command,
         say=lambda line: print(line, flush=True),
     )
@@ -101,8 +101,8 @@ def run(study: Study, folder: Path, results: Path, options: Any, command: str) -
 
 def list_studies() -> None:
     """Every study with what it asks and what is left of it."""
-    from res2net.studies.results import progress, read_rows
-    from res2net.studies.table import STUDIES
+    from res2net.experiments.results import progress, read_rows
+    from res2net.experiments.studies import STUDIES
 
     table = new_table("study", right=("rows",), wrapped=("question", "left"))
     for study in STUDIES.values():

@@ -1,4 +1,4 @@
-"""What docs/dense.md shows runs."""
+"""What docs/tasks.md shows runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from res2net.cli.main import main
 from res2net.data.source import FORMATS
 from res2net.paper.recipes_dense import DENSE_RECIPES
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "dense.md").read_text()
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "tasks.md").read_text()
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 SMALL = "--recipe smoke --head.channels 8 --train.max_steps 2 --train.val_batches 4"
 
@@ -23,7 +23,7 @@ def test_every_block_of_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     blocks = [text for kind, text in FENCE.findall(PAGE) if kind == "python"]
     assert len(blocks) == 2
     for block in blocks:
-        exec(compile(block, "docs/dense.md", "exec"), {})
+        exec(compile(block, "docs/tasks.md", "exec"), {})
     out = capsys.readouterr().out
     assert "(1, 21, 129, 97)" in out
     assert "256 ('disc', 'kite', 'arrow', 'bar')" in out

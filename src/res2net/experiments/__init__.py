@@ -1,0 +1,1 @@
+"""Networks trained side by side: studies of our own, and the paper's tables and figures."""

@@ -1,0 +1,286 @@
+"""Run a study or an item: each training once, resumed where it stopped, a row as it ends.
+
+Imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from res2net.bench.protocol import append_rows
+from res2net.config import RunConfig
+from res2net.errors import Stopped, TakenError, UserError
+from res2net.experiments.charts import draw
+from res2net.experiments.full import Planned, full_plan, published_networks, runs_of
+from res2net.experiments.items import ITEMS, Item, rows_of
+from res2net.experiments.results import is_done, progress, read_results, read_rows, written
+from res2net.experiments.sheets import PUBLISHED_WEIGHTS
+from res2net.experiments.small import PAIR, small_study
+from res2net.experiments.study import (
+    Point,
+    Settings,
+    Study,
+    card_of,
+    epochs_of,
+    run_folder,
+    scores_of,
+)
+from res2net.files import WAIT, locked, make_folder, remove_leftovers
+from res2net.training.folder import CONFIG
+from res2net.training.run import fit
+
+Say = Callable[[str], None]
+
+
+def run_study(
+    study: Study,
+    folder: Path,
+    results: Path,
+    *,
+    data: str | None = None,
+    only: Sequence[str] = (),
+    seeds: int | None = None,
+    machine: Settings | None = None,
+    command: str = "",
+    say: Say = print,
+) -> list[dict[str, str]]:
+    """Train what has no row yet, all points of seed 0 first; returns the rows of the study.
+
+    A kill loses at most the epoch that ran: the same call goes on. Two calls at once share the
+    work, as a run that another process trains is passed over.
+
+    Args:
+        folder: of the run folders, POINT-seedN.
+        results: CSV that a row is appended to as soon as a run has ended; a picture of all rows
+            lies beside it.
+        data: FORMAT:PATH or a path; None for data without files.
+        only: labels of points; all where empty.
+        seeds: so many of each point; None takes the study's number.
+        machine: settings that change how fast a run is, not what it computes.
+        command: what the rows say they were made by.
+        say: takes each line for people.
+
+    Raises:
+        UserError: data, point or file that cannot be used.
+        Stopped: somebody stopped it; says how to go on.
+    """
+    if seeds is not None and seeds < 1:
+        raise UserError(f"--seeds is {seeds}; it must be at least 1")
+    source = study.source(data)
+    points = [study.find_point(label) for label in only] or list(study.points)
+    planned = [(p, s) for s in range(study.seeds if seeds is None else seeds) for p in points]
+    make_folder(folder, "--out")
+    make_folder(results.parent, "--results")
+    for number, (point, seed) in enumerate(planned, 1):
+        run = run_folder(folder, point, seed)
+        try:
+            with locked(folder / f".{run.name}.lock", f"--out {folder}"):
+                rows = read_rows(study, results)
+                if is_done(rows, point, seed):
+                    continue
+                left = [(p, s) for p, s in planned if not is_done(rows, p, s)]
+                say(f"\n{study.name} {number}/{len(planned)}: {point.label}, seed {seed}")
+                say(progress(study, left, rows))
+                # rows hold the scores of the best epoch's weights and the last epoch's error
+                settings = {"train.select": "best", **(machine or {})}
+                _train(study.config(point, seed, source, settings), run, say)
+                _append(_row(study, point, seed, run), study, results, command)
+                say(f"row appended to {results}")
+        except TakenError:
+            say(f"{point.label}, seed {seed}: another process trains it")
+    return read_rows(study, results)
+
+
+def _train(config: RunConfig, run: Path, say: Say) -> None:
+    try:
+        fit(config, run, resume=(run / CONFIG).is_file(), say=say)
+    except Stopped:
+        raise Stopped("stopped; the same command goes on") from None
+
+
+def _row(study: Study, point: Point, seed: int, run: Path) -> dict[str, object]:
+    """What is kept of a finished run."""
+    card, epochs, count = card_of(run), epochs_of(run), study.count(point)
+    return {
+        "study": study.name,
+        "point": point.label,
+        "group": point.group,
+        "seed": seed,
+        "network": point.network,
+        "options": " ".join(f"{name}={value}" for name, value in card["options"].items()),
+        "params": count.params,
+        "macs": count.macs,
+        "data": study.data,
+        "pixels": card["preprocess"]["size"],
+        "epochs": len(epochs),
+        "steps": int(epochs[-1]["step"]),
+        "batch": study.settings_of(point)["train.batch"],
+        **study.measure(run),
+        "seconds": round(sum(float(epoch["seconds"]) for epoch in epochs)),
+        "settings": written(study, point),
+    }
+
+
+def _append(row: dict[str, object], study: Study, results: Path, command: str) -> None:
+    """Append a row, which several processes may do at once, and draw all there are."""
+    append_rows(results, [row], command)
+    picture = results.with_suffix(".png")
+    with locked(picture.with_name(f".{picture.name}.lock"), str(picture), wait=WAIT):
+        remove_leftovers(picture.parent, picture.name)
+        draw(study, read_rows(study, results), picture)
+
+
+def run_small(
+    item: Item,
+    root: Path | None,
+    out: Path,
+    results: Path,
+    *,
+    machine: Settings,
+    command: str,
+    say: Say,
+    only: Sequence[str] = (),
+) -> None:
+    """Train the small networks of an item; what has a row is passed over.
+
+    Args:
+        only: labels of networks; all where empty.
+
+    Raises:
+        UserError: ``root`` is no folder, or data that cannot be used.
+        Stopped: somebody stopped it; the same command goes on.
+    """
+    study, source = small_study(item, root)
+    run_study(
+        study,
+        runs_of(study, out),
+        results,
+        data=source,
+        only=only,
+        machine=machine,
+        command=command,
+        say=say,
+    )
+
+
+def pair_runs(item: Item, scale: str, root: Path | None, out: Path) -> list[Path]:
+    """The two run folders that a figure shows; they need not be there."""
+    assert item.of is not None
+    if scale == "full":
+        plan = full_plan(item)
+        return [run_folder(runs_of(each.study, out), each.point, 0) for each in plan]
+    study, _ = small_study(ITEMS[item.of], root)
+    return [run_folder(runs_of(study, out), study.find_point(label), 0) for label in PAIR]
+
+
+def run_full(
+    item: Item,
+    root: Path,
+    out: Path,
+    results: Path,
+    *,
+    machine: Settings,
+    command: str,
+    say: Say,
+) -> int:
+    """Train and measure every row whose data are there; returns how many are not.
+
+    Raises:
+        UserError: data that cannot be used.
+        Stopped: somebody stopped it; the same command goes on.
+    """
+    left = 0
+    for planned in full_plan(item):
+        if missing := planned.missing(root):
+            paths = ", ".join(str(place.path(root)) for place in missing)
+            say(f"{planned.study.name}, {planned.point.label}: left out, {paths} is not there")
+            left += 1
+            continue
+        study = planned.study
+        if planned.tests:
+            study = replace(study, measure=lambda run, p=planned: _on_tests(p, run, root))  # type: ignore[misc]
+        run_study(
+            study,
+            runs_of(study, out),
+            results,
+            data=planned.place.source(root),
+            only=[planned.point.label],
+            machine=machine,
+            command=command,
+            say=say,
+        )
+    for network, place in published_networks(item).items():
+        if place.path(root).exists():
+            measure_published(network, place.source(root), out, results, command, say)
+    return left
+
+
+def _on_tests(planned: Planned, run: Path, root: Path) -> dict[str, float]:
+    """What a run measured on its validation part, and on each further set by its name."""
+    from res2net.tasks.evaluate import evaluate
+
+    scores = scores_of(run)
+    for name, place in planned.tests.items():
+        found = evaluate(run, place.source(root), out=run / f"on-{name}")
+        scores |= {f"{name}_{key}": round(value, 6) for key, value in found.metrics.items()}
+    return scores
+
+
+def measure_published(
+    network: str, source: str, out: Path, results: Path, command: str, say: Say
+) -> None:
+    """The published weights on ImageNet's validation images, once; a line where they are not had.
+
+    Raises:
+        UserError: data that cannot be used.
+    """
+    from res2net.tasks.evaluate import evaluate
+    from res2net.weights.pretrained import IN1K, open_pretrained
+
+    done = {(row.get("study"), row.get("point")) for row in read_results(results)}
+    if (PUBLISHED_WEIGHTS, network) in done:
+        return
+    try:
+        open_pretrained(IN1K, network)
+    except UserError as error:
+        say(f"published weights of {network}: left out, {error}")
+        return
+    evaluation = evaluate(network, source, out=out / "published" / network).scores
+    row = {
+        "study": PUBLISHED_WEIGHTS,
+        "point": network,
+        "seed": "",
+        "network": network,
+        "data": source.partition(":")[0],
+        **{name: round(value, 4) for name, value in evaluation.summary().items()},
+        "settings": IN1K,
+    }
+    append_rows(results, [row], command)
+    say(f"published weights of {network}: top-1 error {evaluation.top1_error:.2f} %")
+
+
+def time_networks(item: Item, times: Path, *, rounds: int, command: str, say: Say) -> None:
+    """Time every network of a table, eager and (where OpenVINO is installed) deployed; append rows.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from importlib.util import find_spec
+
+    import torch
+
+    from res2net.bench.deploy import as_row, cases, measure
+    from res2net.processor import threads
+
+    engines = ["eager", *(["openvino"] if find_spec("openvino") else [])]
+    if len(engines) == 1:
+        say("OpenVINO is not installed (pip install 'res2net[deploy]'): eager times only")
+    networks = list(dict.fromkeys(row.network for row in rows_of(item)))
+    torch.set_num_threads(threads())
+    say(f"timing {len(networks)} networks in {' and '.join(engines)}, {rounds} rounds")
+    wanted = cases(networks, makers=["ours"], engines=engines, precisions=["fp32", "bf16"])
+    append_rows(
+        times, [as_row(speed) for speed in measure(wanted, size=224, rounds=rounds)], command
+    )

@@ -1,0 +1,232 @@
+"""The studies, a row each: on CIFAR-100, on generated scenes, on marked images. No torch.
+
+To add a study, add a row to ``STUDIES``. Where it says bf16, that is set and not left to the
+machine, so that the outcome does not depend on where a study runs.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from res2net.data.scenes.single import LENGTHS, SIDE, TRAIN, VAL, length_of
+from res2net.errors import UserError, did_you_mean
+from res2net.experiments.study import Point, Study, annotated_headline, headline
+
+_SPLIT = "res2net29_small"
+_on_cifar = partial(
+    Study, data="cifar100", images=50_000, classes=100, pixels=32, recipe="cifar-short"
+)
+# Ten minutes a training on one processor: three passes, in twice as many steps.
+BRIEF: dict[str, Any] = {
+    "train.epochs": 3,
+    "train.batch": 64,
+    "train.warmup": 0.5,
+    "train.precision": "bf16",
+}
+
+TWINS = _on_cifar(
+    name="cifar-twins",
+    question="At equal cost and recipe, is Res2NeXt better than ResNeXt?",
+    # 2c×48w against 2c×18w×4s: the widths of one cardinality whose counts agree best among
+    # networks of 300,000 to 500,000 parameters (+0.1 % parameters, +0.5 % MACs).
+    points=(
+        Point(
+            label="resnext29_2c48w",
+            network="resnet29_small",
+            settings={"net.cardinality": 2, "net.width": 48},
+        ),
+        Point(
+            label="res2next29_2c18w_4s",
+            network=_SPLIT,
+            settings={"net.cardinality": 2, "net.width": 18},
+        ),
+    ),
+    seeds=3,
+    settings={"train.epochs": 8, "train.precision": "bf16"},
+)
+
+SHIPPED = _on_cifar(
+    name="cifar-shipped",
+    question="How far does a Res2Net get on one processor in two hours?",
+    points=(
+        Point(
+            label="res2net29_32w_4s",  # as fast as 26w×4s: channels in multiples of 8
+            network=_SPLIT,
+            settings={"net.width": 32},
+        ),
+    ),
+    seeds=1,
+    settings={"train.epochs": 20, "train.precision": "bf16"},
+)
+
+# The paper grows each dimension from one base (depth 29, cardinality 6, 24w, scale 1); here the
+# base has a quarter of the planes and cardinality 2. The steps of the three dimensions are those
+# whose parameters are nearest to each other.
+_BASE = {"net.width": 24, "net.cardinality": 2}
+_GROWN: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
+    "scale": (("scale_2", {"net.scale": 2}), ("scale_3", {"net.scale": 3})),
+    "cardinality": (
+        ("cardinality_4", {"net.cardinality": 4}),
+        ("cardinality_6", {"net.cardinality": 6}),
+    ),
+    "depth": (("depth_47", {"net.depth": 47}), ("depth_74", {"net.depth": 74})),
+}
+
+FIGURE5 = _on_cifar(
+    name="figure5",
+    question="Is scale the better dimension to grow? Fig. 5, in small",
+    points=(
+        Point(label="base", network="resnet29_small", settings=_BASE),
+        *(
+            Point(
+                label=label, network="resnet29_small", group=group, settings={**_BASE, **settings}
+            )
+            for group, steps in _GROWN.items()
+            for label, settings in steps
+        ),
+    ),
+    seeds=2,
+    settings=BRIEF,
+    drawing="lines",
+)
+
+ABLATIONS = _on_cifar(
+    name="ablations",
+    question="What do first block, additions, label smoothing and SE change?",
+    points=(
+        Point(label="base_group", network=_SPLIT, group="the row as it is"),
+        *(
+            Point(
+                label=f"first_block_{rule}",
+                network=_SPLIT,
+                group="first block of a stage",
+                settings={"net.first_block": rule},
+            )
+            for rule in ("pool", "paper")
+        ),
+        Point(label="no_additions", network="parallel29_small", group="hierarchy"),
+        Point(
+            label="label_smoothing",
+            network=_SPLIT,
+            group="training",
+            settings={"train.label_smoothing": 0.1},
+        ),
+        Point(label="se", network=_SPLIT, group="block", settings={"net.se": True}),
+    ),
+    seeds=2,
+    settings=BRIEF,
+)
+
+PREFIX = "error_"  # columns of the error at each length: error_8, error_11.3, ...
+# Scale → width at which parameters and multiply-adds are those of the plain network within 2 %.
+WIDTHS = {1: 48, 2: 33, 4: 18, 8: 10}
+
+
+def column_of(length: float) -> str:
+    """The column that holds the error for objects of a length in pixels."""
+    return f"{PREFIX}{length:.1f}".removesuffix(".0")
+
+
+def by_size(run: Path) -> dict[str, float]:
+    """The headline, and the top-1 error in percent for each length of the object."""
+    with (run / "mistakes.csv").open(newline="", encoding="utf-8") as file:
+        wrong = [length_of(int(row["file"].removeprefix("#"))) for row in csv.DictReader(file)]
+    scores = headline(run)
+    seen = [length_of(index) for index in range(int(scores["val_images"]))]
+    errors = {
+        column_of(length): round(100 * wrong.count(length) / seen.count(length), 4)
+        for length in LENGTHS
+        if length in seen
+    }
+    return {**scores, **errors}
+
+
+SCENES = Study(
+    name="scenes-scale",
+    question="At equal cost, objects of which size does scale help?",
+    points=tuple(
+        Point(
+            label=f"{width}w_{scale}s" if scale > 1 else f"{width}w",
+            network="res2net29_small" if scale > 1 else "resnet29_small",
+            group=f"s = {scale}" if scale > 1 else "ResNet",
+            settings={"net.width": width, **({"net.scale": scale} if scale > 1 else {})},
+        )
+        for scale, width in WIDTHS.items()
+    ),
+    seeds=2,
+    data="scenes",
+    images=TRAIN + VAL // 3,  # an image that is only measured costs a third
+    classes=4,
+    pixels=SIDE,
+    recipe="scenes",
+    settings={"train.precision": "bf16"},
+    measure=by_size,
+    drawing="sizes",
+)
+
+# A small Res2Net against its ResNet twin on marked images, from scratch. Both have 26 layers and
+# half of ResNet's planes; their backbones differ by 0.6 % in parameters and 5 % in multiply-adds.
+# An hour of one processor is the budget of a study.
+_twins = partial(
+    Study,
+    points=tuple(Point(label=name, network=name) for name in ("resnet26_small", "res2net26_small")),
+    seeds=2,
+    classes=0,  # the backbone alone is counted; the head is the same
+    recipe="scratch",
+)
+ANNOTATED_TWINS = (
+    _twins(
+        name="bccd-twins",
+        question="Blood cells from scratch: does Res2Net find more of them?",
+        task="detect",
+        data="voc",
+        images=205,
+        pixels=256,
+        measure=partial(annotated_headline, error="val/ap50_error", val_images=87),
+        score="AP50",
+        settings={"input.size": 256, "train.epochs": 10},
+    ),
+    _twins(
+        name="camvid-twins",
+        question="Street scenes from scratch: does Res2Net name more of each class?",
+        task="segment",
+        data="camvid",
+        images=60,
+        pixels=256,
+        measure=partial(annotated_headline, error="val/iou_error", val_images=20),
+        score="mean IoU",
+        settings={"head.channels": 64, "train.epochs": 40},
+    ),
+    _twins(
+        name="ecssd-twins",
+        question="Salient objects from scratch: does Res2Net show them better?",
+        task="saliency",
+        data="ecssd",
+        images=140,
+        pixels=224,
+        measure=partial(annotated_headline, error="val/f_error", val_images=50),
+        score="max F-measure",
+        settings={"train.epochs": 20},
+    ),
+)
+
+STUDIES: Mapping[str, Study] = {
+    study.name: study for study in (TWINS, SHIPPED, FIGURE5, SCENES, ABLATIONS, *ANNOTATED_TWINS)
+}
+
+
+def find_study(name: str) -> Study:
+    """The study of that name.
+
+    Raises:
+        UserError: no such study; names the nearest.
+    """
+    if name not in STUDIES:
+        raise UserError(
+            f"unknown study {name!r}.{did_you_mean(name, STUDIES)} It can be {', '.join(STUDIES)}."
+        )
+    return STUDIES[name]

@@ -1,1 +1,0 @@
-"""Studies: several networks under one recipe, over several seeds, row by row."""

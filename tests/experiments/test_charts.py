@@ -1,0 +1,57 @@
+"""Charts: every kind, with rows of some points only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from res2net.data.scenes.single import LENGTHS
+from res2net.experiments.charts import Dots, draw, draw_dots, draw_growth
+from res2net.experiments.studies import STUDIES, column_of
+
+
+def _rows(study, seeds, points):
+    chance = np.random.default_rng(0)
+    return [
+        {
+            "study": study.name,
+            "point": point.label,
+            "seed": str(seed),
+            "params": str(study.count(point).params),
+            "last_error": str(chance.uniform(30, 50)),
+            **{column_of(length): str(chance.uniform(30, 50)) for length in LENGTHS},
+        }
+        for seed in range(seeds)
+        for point in study.points[:points]
+    ]
+
+
+@pytest.mark.parametrize("name", ["cifar-twins", "figure5", "scenes-scale"])
+def test_it_is_drawn_as_rows_come(name, tmp_path):
+    study, path = STUDIES[name], tmp_path / "picture.png"
+    draw(study, [], path)
+    assert not path.exists()  # nothing is drawn of nothing
+    shapes = []
+    for seeds, points in ((1, 1), (2, len(study.points))):
+        draw(study, _rows(study, seeds, points), path)
+        pixels = np.asarray(Image.open(path))
+        shapes.append(pixels.shape)
+        assert pixels.shape[1] == 1200
+        assert (pixels[:, -16:] == 255).all()  # nothing is cut at the right
+    assert shapes[0][0] <= shapes[1][0]
+
+
+def test_dots_and_lines(tmp_path, ink):
+    dots = (
+        Dots(label="the paper", values=(1.0, 2.0), colour="#666666", hollow=True),
+        Dots(label="here", values=(None, None), colour="#0072B2"),
+    )
+    draw_dots(tmp_path / "a.png", "Table", "lower is better", ["a", "b" * 80], dots, "error, %")
+    assert ink(tmp_path / "a.png") > 0.005
+    rows = [
+        {"group": group, "params": str(params), "top1_accuracy": "90"}
+        for group, params in (("base", 100000), ("scale", 200000), ("depth", 300000))
+    ]
+    draw_growth(tmp_path / "b.png", "Fig. 5", "digits", rows)
+    assert ink(tmp_path / "b.png") > 0.005

@@ -1,0 +1,76 @@
+"""Every study's definition: it can be built, and twins cost the same."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from res2net.errors import UserError
+from res2net.experiments.studies import STUDIES, find_study
+from res2net.experiments.study import as_trial
+from res2net.models.factory import create_model
+
+POINTS = [(study, point) for study in STUDIES.values() for point in study.points]
+TWINS = {"cifar-twins": 2, "scenes-scale": 4}  # study → points of equal cost
+
+
+@pytest.mark.parametrize(("study", "point"), POINTS, ids=lambda x: getattr(x, "label", ""))
+def test_every_point_can_be_built_and_costs_what_is_counted(study, point):
+    config = study.config(point, 1, study.data, {"train.threads": 1})
+    assert (config.seed, config.train.threads, config.recipe) == (1, 1, study.recipe)
+    assert config.train.precision == ("bf16" if study.task == "classify" else "auto")
+    with torch.device("meta"):
+        rule = {} if config.net.first_block is None else {"first_block": config.net.first_block}
+        network = create_model(
+            config.model, num_classes=study.classes, **config.net.variant(), **rule
+        )
+    counted = study.count(point)
+    assert sum(p.numel() for p in network.parameters()) == counted.params
+
+
+@pytest.mark.parametrize(("name", "number"), TWINS.items())
+def test_twins_cost_the_same_within_two_percent(name, number):
+    counts = [STUDIES[name].count(point) for point in STUDIES[name].points]
+    assert len(counts) == number
+    for what in ("params", "macs"):
+        values = [getattr(count, what) for count in counts]
+        assert max(values) / min(values) < 1.02, (what, values)
+
+
+def test_the_additions_cost_nothing():
+    study = STUDIES["ablations"]
+    base, without = (study.count(study.find_point(p)) for p in ("base_group", "no_additions"))
+    assert (base.params, base.macs) == (without.params, without.macs)
+
+
+def test_the_shipped_network_fits_the_package():
+    (point,) = STUDIES["cifar-shipped"].points
+    assert 4 * STUDIES["cifar-shipped"].count(point).params < 8e6  # bytes of float32
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
+def test_names_are_fit_for_files_and_pictures(study):
+    from res2net.drawing.canvas import MARGIN, WIDTH, measure
+
+    labels = [point.label for point in study.points]
+    assert len(set(labels)) == len(labels)
+    assert all(re.fullmatch(r"[a-z0-9_]+", label) for label in labels)
+    assert 1.15 * measure(study.question, 12) < WIDTH - 2 * MARGIN  # bold is wider
+    if study.drawing == "lines":
+        for group in {point.group for point in study.points} - {""}:
+            assert sum(point.group in ("", group) for point in study.points) >= 3
+
+
+def test_a_trial_changes_how_long_a_study_is_and_not_what():
+    study = STUDIES["cifar-twins"]
+    for point, tried in zip(study.points, as_trial(study).points, strict=True):
+        before, after = study.settings_of(point), study.settings_of(tried)
+        changed = {name for name in after if after[name] != before.get(name)}
+        assert changed == {"train.epochs", "train.max_steps", "train.val_batches", "train.batch"}
+
+
+def test_unknown():
+    with pytest.raises(UserError, match=r"unknown study 'cifar-twin'. Did you mean 'cifar-twins'"):
+        find_study("cifar-twin")
