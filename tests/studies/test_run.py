@@ -14,6 +14,8 @@ from res2net.studies.study import as_trial
 
 MAY_DIFFER = ("seconds", "date", "commit")
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 class Killed(BaseException):
     """Stands in for a kill: nobody catches it."""
