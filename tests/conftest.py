@@ -105,6 +105,14 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs and evaluations without their pictures, which take longer than a few steps."""
+    for name in ("curves", "confusion", "calibration", "mistakes"):
+        drawn = f"res2net.tasks.classify.conclude.draw_{name}"
+        monkeypatch.setattr(drawn, lambda *_, **__: None)
+
+
+@pytest.fixture
 def tiny() -> tuple[str, ...]:
     """``train`` with the options that make it a matter of a second, all but data and folder."""
     return TINY

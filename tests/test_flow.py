@@ -17,7 +17,10 @@ import res2net
 from res2net.cli.main import main
 
 SMALL = ("train", "--model", "res2net29_small", "--net.depth", "11", "--data", "digits")
-QUICK = (*SMALL, "--train.epochs", "1", "--train.max_steps", "4", "--input.workers", "0")
+QUICK = (
+    *(*SMALL, "--train.epochs", "1", "--train.max_steps", "4", "--train.batch", "16"),
+    *("--input.workers", "0"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,20 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("maker", ["ours", "timm"])
 @pytest.mark.parametrize(
-    ("engine", "precision"),
-    [(e, p) for e, precisions in ENGINES.items() for p in precisions if e != "compiled"],
+    ("engine", "precision", "maker"),
+    [
+        pytest.param(
+            *(engine, precision, maker),
+            marks=pytest.mark.slow if maker == "timm" and precision != "fp32" else (),
+        )
+        for engine, precisions in ENGINES.items()
+        for precision in precisions
+        for maker in ("ours", "timm")
+        if engine != "compiled"
+    ],
 )
-def test_every_case_runs(maker: str, engine: str, precision: str) -> None:
+def test_every_case_runs(engine: str, precision: str, maker: str) -> None:
     if engine == "native" and maker != "ours":
         assert not runs_in("resnet18", maker, engine, precision)
         return

@@ -17,6 +17,8 @@ import torch
 from res2net import files, machine
 from res2net.models.weights import read_weights
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # ---- data
 
 

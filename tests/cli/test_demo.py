@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from res2net import processor
+from res2net.cli.train import resolve
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +15,10 @@ def one_thread(monkeypatch):
     monkeypatch.setattr(processor, "cores", lambda: 1)
 
 
-def test_the_demo_trains_measures_and_reads(cli, tmp_path):
+def test_the_demo_trains_measures_and_reads(cli, tmp_path, monkeypatch):
+    """A few steps of a shallower network: the demo's own takes a minute an epoch."""
+    small = ("--net.depth", "11", "--train.max_steps", "4")
+    monkeypatch.setattr("res2net.cli.train.resolve", lambda words: resolve([*words, *small]))
     run = tmp_path / "demo"
     code, out, err = cli("demo", "--epochs", "1", "--out", run)
     assert (code, err) == (0, "")

@@ -42,6 +42,7 @@ def test_a_run(cli, run):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "checkpoints/last.ckpt"])
+@pytest.mark.usefixtures("undrawn")
 def test_a_file_of_a_run_scores_as_the_run(cli, run, tmp_path, name):
     options = ("--data", "digits", "--workers", "0", "--precision", "fp32")
     cli("evaluate", run, *options)
@@ -62,6 +63,7 @@ def test_a_file_of_a_run_scores_as_the_run(cli, run, tmp_path, name):
         (".", ("--seed", "3"), (0.5, 3)),
     ],
 )
+@pytest.mark.usefixtures("undrawn")
 def test_the_split_of_a_run_is_kept(cli, tiny, photos, tmp_path, monkeypatch, target, words, split):
     """Data without val/: what was held out in training is measured, not what was trained on."""
     used = []
@@ -80,6 +82,7 @@ def test_the_split_of_a_run_is_kept(cli, tiny, photos, tmp_path, monkeypatch, ta
     assert used == [split]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_data_that_the_network_was_not_trained_on_are_measured_whole(cli, tiny, photos, tmp_path):
     run = tmp_path / "run"
     assert cli(*tiny, "--data", photos, "--out", run).code == 0
@@ -95,25 +98,22 @@ def test_data_that_the_network_was_not_trained_on_are_measured_whole(cli, tiny, 
     assert "held out of the training part" in cli(*words, "--val_fraction", "0.5").out
 
 
-@pytest.mark.parametrize(("split", "count"), [("val", 9), ("train", 18), ("test", 3), ("all", 30)])
-def test_each_part_can_be_measured(cli, run_with_test_part, split, count):
-    run, data = run_with_test_part
-    out = cli("evaluate", run, "--data", data, "--workers", "0", "--split", split).out
-    assert f"{count} images, 3 classes" in out
-
-
-@pytest.fixture
-def run_with_test_part(cli, tiny, photos, tmp_path):
+@pytest.mark.usefixtures("undrawn")
+def test_each_part_can_be_measured(cli, tiny, photos, tmp_path):
     for name in ("ant", "bee", "cat"):
         (photos / "test" / name).mkdir(parents=True)
         content = (photos / "val" / name / "0.jpg").read_bytes()
         (photos / "test" / name / "0.jpg").write_bytes(content)
-    done = cli(*tiny, "--data", photos, "--out", tmp_path / "run")
+    run = tmp_path / "run"
+    done = cli(*tiny, "--data", photos, "--out", run)
     assert "18 training and 9 validation images" in done.out
     assert "3 test images are not used" in done.out
-    return tmp_path / "run", photos
+    for split, count in (("val", 9), ("train", 18), ("test", 3), ("all", 30)):
+        out = cli("evaluate", run, "--data", photos, "--workers", "0", "--split", split).out
+        assert f"{count} images, 3 classes" in out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_another_size(cli, run, tmp_path):
     options = ("--data", "digits", "--workers", "0", "--size", "48", "--out", tmp_path / "large")
     assert cli("evaluate", run, *options).code == 0
@@ -155,6 +155,7 @@ def test_a_folder_that_cannot_be_made(cli, tiny_run, tmp_path):
     assert line == f"--out {out}: cannot be made (Not a directory); name another folder"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_published_weights_by_a_networks_name(cli, photos, tmp_path, monkeypatch):
     """The catalogue's file for the network, on data with as many classes as it tells apart."""
     from res2net.models.factory import create_model

@@ -259,9 +259,9 @@ def test_resume_goes_on_and_says_when_nothing_is_left(cli, tiny, photos, tmp_pat
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("inception_v3", ()),
+        pytest.param("inception_v3", (), marks=pytest.mark.slow),
         pytest.param("densenet161", ("--data", "digits"), marks=pytest.mark.slow),
-        ("dla60_res2net", ("--net.norm", "group")),
+        ("dla60_res2net", ("--net.norm", "group", "--net.width", "4", "--input.size", "32")),
         ("res2net29_small", ("--net.scale", "3", "--net.global_pool", "avgmax")),
         ("res2net29_small", ("--net.norm", "frozen", "--train.precision", "fp64")),
     ],

@@ -8,16 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from res2net.files import locked
+
 
 @pytest.fixture(scope="session")
-def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that has learnt the digits well enough to be sure of most: gates mean something."""
+def trained_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A run that has learnt the digits well enough to be sure of most: gates mean something.
+
+    Trained once for all workers; no test writes to it.
+    """
     from res2net.cli.main import main
 
-    run = tmp_path_factory.mktemp("trained") / "run"
-    words = ("train", "--model", "res2net29_small", "--net.depth", "11", "--data", "digits")
-    quick = ("--train.epochs", "6", "--train.threads", "1", "--input.workers", "0")
-    same = ("--train.precision", "fp32")  # on every processor
-    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-        assert main([*words, *quick, *same, "--out", str(run)]) == 0
+    alone = worker_id == "master"
+    base = tmp_path_factory.getbasetemp()
+    run = (base if alone else base.parent) / "trained"
+    words = ("train", "--model", "res2net18", "--net.width", "4", "--net.scale", "2")
+    quick = ("--data", "digits", "--train.epochs", "2", "--train.batch", "32")
+    same = ("--train.precision", "fp32", "--train.threads", "1", "--input.workers", "0")
+    with locked(run.with_suffix(".lock"), "the trained run", wait=300):
+        if not (run / "report.md").is_file():
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+                assert main([*words, *quick, *same, "--out", str(run)]) == 0
     return run

@@ -24,6 +24,9 @@ from res2net.experiments.study import as_trial
 MAY_DIFFER = ("seconds", "date", "commit")
 
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
 class Killed(BaseException):
     """Stands in for a kill: nobody catches it."""
 

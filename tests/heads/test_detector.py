@@ -36,8 +36,12 @@ def test_equal_to_torchvision_with_the_same_weights(masks: bool) -> None:
         num_classes=4,
         min_size=96,
         max_size=128,
+        rpn_post_nms_top_n_test=50,
+        box_detections_per_img=5,
     ).eval()
     ours = make_detector("resnet50", 3, masks=masks, **SMALL).eval()
+    ours.rpn._post_nms_top_n["testing"] = 50
+    ours.roi_heads.detections_per_img = 5
     own = ours.state_dict()
     state = {k: v for k, v in theirs.state_dict().items() if "num_batches_tracked" not in k}
     ours.load_state_dict(renamed(state, list(own)), strict=False)
@@ -55,15 +59,15 @@ def test_equal_to_torchvision_with_the_same_weights(masks: bool) -> None:
 @pytest.mark.parametrize(
     ("network", "form"),
     [
-        ("res2net50_26w_4s", "fpn"),
-        ("res2net50_26w_4s", "c4"),
+        ("res2net26_26w_4s", "fpn"),
+        ("res2net26_26w_4s", "c4"),
         ("dla60_res2net", "c4"),
         ("res2net18", "fpn"),
     ],
 )
 def test_losses_are_finite_and_reach_the_backbone(network: str, form: Any) -> None:
     torch.manual_seed(0)
-    detector = make_detector(network, 2, form=form, channels=32, **SMALL).train()
+    detector = make_detector(network, 2, form=form, channels=32, regions=8, **SMALL).train()
     images = [torch.rand(3, 96, 128), torch.rand(3, 96, 128)]
     boxes = torch.tensor([[8.0, 8, 60, 70]])
     targets = [{"boxes": boxes, "labels": torch.tensor([1])}] * 2

@@ -136,7 +136,7 @@ def test_a_detector_under_bfloat16_gives_float32(form: Any) -> None:
     masks = form == "fpn"
     torch.manual_seed(0)
     sides: dict[str, Any] = {"short_side": 64, "long_side": 96, "channels": 8, "regions": 8}
-    model = make_detector("res2net18", 2, form=form, masks=masks, **sides)
+    model = make_detector("res2net18", 2, form=form, masks=masks, width=2, scale=2, **sides)
     model.rpn._post_nms_top_n = {"training": 16, "testing": 8}  # bfloat16 is slow where emulated
     model.roi_heads.detections_per_img = 4
     image, box = torch.rand(3, 64, 96), torch.tensor([[5.3, 6.2, 50.1, 40.7]])

@@ -23,13 +23,16 @@ from res2net.paper.variant import ResNetVariant
 
 ALL = list_models()
 OWN_STRIDE_ONLY = ("inception_v3", "densenet161", "wideresnet28_10", "densenet_bc190_40")
-# One row of each structure is dilated in the fast suite, all of them in the slow one.
-DILATED = ("res2net50_26w_4s", "res2net50d", "res2net18", "dla60_res2next", "blres2net50")
+# One row of each structure in the fast suite, all of them in the slow one.
+FAST = (
+    *("res2net50d", "res2net18", "res2net29_small", "res2next29_6c24w_4s_se", "dla60_res2next"),
+    *("blres2net50", "parallel29_small", *OWN_STRIDE_ONLY),
+)
 CASES = [
     pytest.param(
         name,
         full // factor,
-        marks=() if factor == 1 or name in (*DILATED, "res2net29_small") else pytest.mark.slow,
+        marks=() if name in FAST else pytest.mark.slow,
     )
     for name in ALL
     for full in [4 if NETWORKS[name].size == 32 else 32]
@@ -88,7 +91,7 @@ def test_every_row_keeps_what_its_levels_say(name: str, output_stride: int) -> N
 
 
 @given(case=st.sampled_from(SMALL), height=st.integers(32, 140), width=st.integers(32, 140))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_any_size_from_32_on(
     case: tuple[str, dict[str, int], int], height: int, width: int
 ) -> None:
@@ -222,7 +225,12 @@ def test_frozen_norm_keeps_eps_and_needs_batch_norm() -> None:
 
 @pytest.mark.parametrize(
     ("name", "output_stride"),
-    [("res2net18", None), ("res2net18", 16), ("dla60_res2net", 8), ("blresnet50", 8)],
+    [
+        ("res2net29_small", None),
+        ("res2net18", 16),
+        pytest.param("dla60_res2net", 8, marks=pytest.mark.slow),
+        ("blresnet50", 8),
+    ],
 )
 def test_weights_of_the_network_serve_every_stride(
     name: str, output_stride: int | None, tmp_path

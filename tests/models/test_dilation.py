@@ -89,14 +89,15 @@ def test_dla_keeps_the_rule(name: str, output_stride: int) -> None:
 @pytest.mark.parametrize("output_stride", [16, 8])
 @pytest.mark.parametrize("name", ["blresnet50", "blres2net50"])
 def test_big_little_keeps_the_rule(name: str, output_stride: int) -> None:
-    _assert_rule(BigLittleNet, NETWORKS[name], output_stride)
+    _assert_rule(BigLittleNet, replace(NETWORKS[name], width=4), output_stride)  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize("rule", list(FirstBlock))
 def test_every_first_block_keeps_the_rule(rule: FirstBlock) -> None:
     dla = replace(NETWORKS["dla60_res2net"], channels=THIN_DLA)  # type: ignore[type-var]
     _assert_rule(DLA, dla, 8, first_block=rule)
-    _assert_rule(BigLittleNet, NETWORKS["blres2net50"], 8, size=(35, 50), first_block=rule)
+    big_little = replace(NETWORKS["blres2net50"], width=4)  # type: ignore[type-var]
+    _assert_rule(BigLittleNet, big_little, 8, size=(35, 50), first_block=rule)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -15,12 +17,17 @@ from res2net.nn.layers import group_norm
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import FirstBlock
 
-ALL = list_models()
+# One row of each structure in the fast suite, all of them in the slow one.
+FAST = (
+    *("res2net18", "res2net50d", "res2next29_6c24w_4s_se", "res2net29_small", "parallel29_small"),
+    *("dla60_res2next", "blres2net50", "inception_v3", "densenet161", "wideresnet28_10"),
+)
+ROWS = [pytest.param(x, marks=() if x in FAST else pytest.mark.slow) for x in list_models()]
 SMALL = ("res2net29_small", "res2net18", "dla60_res2net", "blres2net50")
 ODD = 99  # pixels; every family must take odd sizes
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", ROWS)
 def test_levels_and_logits_of_every_row(name: str) -> None:
     with torch.device("meta"):
         model = create_model(name, num_classes=7, in_channels=4).eval()
@@ -36,7 +43,7 @@ def test_levels_and_logits_of_every_row(name: str) -> None:
     assert model.num_features == model.levels[-1].channels
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", ROWS)
 def test_features_and_new_classifier_of_every_row(name: str) -> None:
     with torch.device("meta"):
         model = create_model(name, num_classes=0).train()
@@ -49,14 +56,18 @@ def test_features_and_new_classifier_of_every_row(name: str) -> None:
     assert model.num_classes == 5
 
 
-@pytest.mark.parametrize("name", ["res2net50_26w_4s", "dla60", "blres2net50", "wideresnet28_10"])
-def test_every_parameter_learns(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("res2net26_26w_4s", {"width": 4}),
+        ("dla60", {"width": 8}),
+        ("blres2net50", {"width": 4, "zero_init": False}),
+        ("wideresnet28_10", {"depth": 10, "width": 1}),
+    ],
+)
+def test_every_parameter_learns(name: str, options: dict[str, Any]) -> None:
     """No dead weights: they stop distributed training."""
-    model = (
-        create_model(name, num_classes=3, zero_init=False)
-        if name == "blres2net50"
-        else (create_model(name, num_classes=3))
-    )
+    model = create_model(name, num_classes=3, **options)
     model(torch.randn(2, 3, 33, 33)).square().sum().backward()
     assert [key for key, p in model.named_parameters() if p.grad is None] == []
 
@@ -82,25 +93,36 @@ def test_global_pool(pool: str) -> None:
         torch.testing.assert_close(model(image), expected[pool])
 
 
-@pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize(("kind", "share"), [("cheap", 0.95), ("full", 0.85)])
+@pytest.mark.parametrize(
+    ("name", "options", "kind"),
+    [
+        ("res2net29_small", {"depth": 11}, "cheap"),
+        ("res2net29_small", {"depth": 11}, "full"),
+        ("res2net18", {"width": 4}, "cheap"),
+        ("dla60_res2net", {"width": 4}, "full"),
+        *(
+            pytest.param(name, {}, kind, marks=pytest.mark.slow)
+            for name in SMALL
+            for kind in ("cheap", "full")
+        ),
+    ],
+)
 def test_gradient_checkpointing_changes_nothing_but_memory(
-    name: str, kind: Checkpointing, share: float
+    name: str, options: dict[str, Any], kind: Checkpointing
 ) -> None:
     """Same loss, gradients and running statistics, batch counters included."""
     torch.manual_seed(0)
-    plain = create_model(name, num_classes=4).double()
-    saving = create_model(name, num_classes=4).double()
-    saving.load_state_dict(plain.state_dict())
+    plain = create_model(name, num_classes=4, **options).double()
+    saving = copy.deepcopy(plain)
     saving.gradient_checkpointing = kind
-    image = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    image = torch.randn(2, 3, 33, 33, dtype=torch.float64)
     saved = {}
     for key, model in (("plain", plain), ("saving", saving)):
         start = {name: value.clone() for name, value in model.state_dict().items()}
         saved[key] = bytes_kept(lambda model=model: model(image).square().sum())
         model.load_state_dict(start)
         model(image).square().sum().backward()
-    assert saved["saving"] < share * saved["plain"]
+    assert saved["saving"] < {"cheap": 0.95, "full": 0.85}[kind] * saved["plain"]
     for key, value in plain.state_dict().items():
         torch.testing.assert_close(saving.state_dict()[key], value, msg=key)
     for (key, p), q in zip(plain.named_parameters(), saving.parameters(), strict=True):

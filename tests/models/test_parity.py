@@ -9,17 +9,13 @@ import torchvision
 from res2net import create_model
 from res2net.bench.parity import SHARED, compare
 
-FAST = {  # one of each kind; the slow suite compares them all, at the large sizes too
-    *(("resnet18", "timm"), ("res2net50_26w_4s", "timm"), ("res2net50d", "timm")),
-    *(("dla60_res2net", "timm"), ("res2next50", "timm"), ("seresnet50", "timm")),
-    *(("resnet50", "torchvision"), ("inception_v3", "torchvision")),
-}
+# some of each kind; the slow suite compares them all, at the large sizes too
+FAST = {"res2net50d": (64, 65), "dla60_res2net": (64,)}
 
 
-@pytest.mark.parametrize(("network", "library"), sorted(FAST))
-def test_equals_its_peer_at_small_sizes(network: str, library: str) -> None:
-    sizes = {"inception_v3": (75,), "dla60_res2net": (64, 96)}.get(network, (64, 65))
-    found = compare(network, library, sizes)
+@pytest.mark.parametrize(("network", "sizes"), FAST.items())
+def test_equals_its_peer_at_small_sizes(network: str, sizes: tuple[int, ...]) -> None:
+    found = compare(network, "timm", sizes)
     assert found.holds, found
 
 
@@ -31,8 +27,11 @@ def test_equals_its_peer_at_all_sizes(network: str, library: str) -> None:
 
 
 def test_levels_are_compared_where_the_peer_has_them() -> None:
-    assert list(compare("resnet18", "timm", (64,)).levels) == ["c1", "c2", "c3", "c4", "c5"]
-    assert list(compare("resnet18", "torchvision", (64,)).levels) == ["c2", "c3", "c4", "c5"]
+    for library, levels in (("timm", ["c1", "c2", "c3", "c4", "c5"]),
+                            ("torchvision", ["c2", "c3", "c4", "c5"])):  # fmt: skip
+        found = compare("resnet18", library, (64,))
+        assert list(found.levels) == levels
+        assert found.holds, found
 
 
 def test_another_rule_for_the_first_block_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +40,7 @@ def test_another_rule_for_the_first_block_does_not_hold(monkeypatch: pytest.Monk
     def other(name: str) -> torch.nn.Module:
         return create_model(name, first_block="strided_only")
 
+    assert compare("res2net50_26w_4s", "timm", (64,)).holds
     monkeypatch.setattr(parity, "create_model", other)
     assert not compare("res2net50_26w_4s", "timm", (64,)).holds
 

@@ -31,19 +31,20 @@ BECOMES = [
     ("timm/dla60", 28, 4, "dla60_res2net"),
     ("timm/dla60x", 16, 4, "dla60_res2next"),
 ]
+FAST_ROWS = ("res2net50_26w_4s", "res2next50", "seres2net50_26w_4s", "dla60_res2net")
 # network, bottlenecks, first ones of a stage, pixels of a training step (0: shapes only)
 NETWORKS = [
-    ("torchvision/regnet_y_400mf", 16, 4, 64),  # SE on the 3×3's output
     ("timm/ecaresnet26t", 8, 4, 64),
     ("timm/resnetaa50", 16, 4, 0),  # average pools that carry the strides
     ("timm/resnetv2_50x1_bit", 16, 4, 0),  # norm first, group norm, standardised weights
-    ("timm/regnety_002", 13, 4, 64),
+    ("timm/regnety_002", 13, 4, 64),  # SE on the 3×3's output
     ("timm/nf_regnet_b0", 16, 4, 64),  # no norm, scaled standardised weights
     ("timm/dla46_c", 12, 4, 64),
     ("timm/cspresnet50", 13, 0, 0),
     ("timm/tresnet_m", 14, 2, 0),  # leaky ReLU in the norm, 48 channels in the first convolution
 ]
 MORE_NETWORKS = [
+    ("torchvision/regnet_y_400mf", 16, 4, 64),
     ("torchvision/wide_resnet50_2", 16, 4, 64),
     ("torchvision/regnet_x_400mf", 22, 4, 64),
     ("timm/seresnet50", 16, 4, 64),
@@ -68,7 +69,10 @@ def _three(act: Callable[[], nn.Module]) -> Callable[[], list[nn.Module]]:
     return lambda: [act(), act(), act()]
 
 
-@pytest.mark.parametrize(("plain", "width", "scale", "row"), BECOMES)
+@pytest.mark.parametrize(
+    ("plain", "width", "scale", "row"),
+    [pytest.param(*x, marks=() if x[3] in FAST_ROWS else pytest.mark.slow) for x in BECOMES],
+)
 def test_structure_is_that_of_the_paper(plain: str, width: int, scale: int, row: str) -> None:
     with torch.device("meta"):
         converted, report = convert(_build(plain), width=width, scale=scale)
@@ -166,8 +170,20 @@ def test_new_layers_can_be_trained_even_in_a_frozen_network(make_net: Any) -> No
     assert "blocks.0.norm_c" not in trained
 
 
-@pytest.mark.parametrize("width", ["match-params", "match-macs"])
-@pytest.mark.parametrize("name", ["timm/regnetx_002", "timm/dla46_c"])
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        ("timm/dla46_c", "match-macs"),
+        *(
+            pytest.param(name, width, marks=pytest.mark.slow)
+            for name, width in (
+                ("timm/dla46_c", "match-params"),
+                ("timm/regnetx_002", "match-macs"),
+                ("timm/regnetx_002", "match-params"),
+            )
+        ),
+    ],
+)
 def test_matched_width_is_the_nearest(name: str, width: Any) -> None:
     with torch.device("meta"):
         model = _build(name)

@@ -28,6 +28,8 @@ from res2net.training.checkpoints import (
 )
 from res2net.training.run import fit
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def _config(photos, *, seed=0, **train):
     """Group norm: with a learning rate of nearly nothing, no epoch is better than the first."""

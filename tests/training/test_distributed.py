@@ -11,8 +11,9 @@ import pytest
 import torch
 
 OPTIONS = (
-    *("train", "--model", "res2net29_small", "--net.depth", "11", "--data", "digits"),
-    *("--train.precision", "fp64", "--train.epochs", "1", "--train.max_steps", "6"),
+    *("train", "--model", "res2net29_small", "--net.depth", "11", "--net.width", "4"),
+    *("--data", "digits", "--train.batch", "16", "--train.val_batches", "2"),
+    *("--train.precision", "fp64", "--train.epochs", "1", "--train.max_steps", "3"),
     *("--train.threads", "1", "--input.workers", "0", "--seed", "3"),
 )
 

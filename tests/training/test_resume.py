@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ import torch
 EPOCHS = 3
 COMMAND = (
     *(sys.executable, "-m", "res2net", "train", "--model", "res2net29_small", "--net.depth", "11"),
-    *("--net.drop_path", "0.2", "--data", "digits", "--train.epochs", str(EPOCHS)),
+    *("--net.width", "4", "--net.drop_path", "0.2", "--train.epochs", str(EPOCHS)),
+    *("--data", "digits", "--input.val_fraction", "0.9", "--train.batch", "16"),
+    *("--train.val_batches", "2"),
     *("--augment.mixup", "0.2", "--train.ema", "0.9", "--train.threads", "1"),
     *("--input.workers", "1", "--seed", "5"),
 )
@@ -72,8 +76,11 @@ def _assert_same(a: Path, b: Path) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nobody disturbed."""
+    from res2net.cli.main import main
+
     run = tmp_path_factory.mktemp("whole") / "run"
-    _finish(_start(run))
+    with redirect_stdout(StringIO()):
+        assert main([*COMMAND[3:], "--out", str(run)]) == 0
     return run
 
 

@@ -20,6 +20,8 @@ from res2net.training.folder import write_config
 from res2net.training.run import fit, make_trainer, memory_advice, quiet_libraries
 from res2net.training.start import settle_start
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def _config(data="digits", **train):
     return RunConfig.from_dict(

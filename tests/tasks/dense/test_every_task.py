@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,17 @@ def tiny(task: str) -> tuple[str, ...]:
     return (
         *("train", "--task", task, "--model", "res2net18", "--data", "scenes"),
         *("--recipe", "smoke", "--head.channels", "8", "--train.threads", "1"),
-        *("--train.max_steps", "2", "--train.val_batches", "8"),
+        *("--net.width", "2", "--net.scale", "2", "--train.max_steps", "2"),
+        *("--train.batch", "2", "--train.val_batches", "2"),
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_scenes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("res2net.data.scenes.generated.TRAIN", 8)
+        patch.setattr("res2net.data.scenes.generated.VAL", 4)
+        yield
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -56,9 +66,9 @@ def test_a_run_leaves_everything(run: tuple[str, Path]) -> None:
     assert sizes == {"small", "medium", "large"}
     assert "Small is below 32² = 1,024 pixels" in (folder / "report.md").read_text()
     assert (
-        "validation images, 8 of them measured; recipe smoke" in (folder / "report.md").read_text()
+        "validation images, 2 of them measured; recipe smoke" in (folder / "report.md").read_text()
     )
-    assert "| images measured | 8 |" in (folder / "report.md").read_text()
+    assert "| images measured | 2 |" in (folder / "report.md").read_text()
     assert "val/" in (folder / "metrics.csv").read_text().partition("\n")[0]
 
 
@@ -69,10 +79,7 @@ def test_it_goes_on(run: tuple[str, Path], cli: Any) -> None:
     assert "nothing is left to train" in done.out
 
 
-def test_evaluate_shows_the_table(
-    run: tuple[str, Path], cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("res2net.data.scenes.generated.VAL", 10)
+def test_evaluate_shows_the_table(run: tuple[str, Path], cli: Any, tmp_path: Path) -> None:
     task, folder = run
     done = cli("evaluate", folder, "--data", "scenes", "--out", tmp_path / "e")
     assert done.code == 0
@@ -195,7 +202,16 @@ def test_a_smoke_run_of_a_detector_learns_from_few_regions() -> None:
 def test_what_freezes_published_weights_is_let_go_without_them(tmp_path: Path, cli: Any) -> None:
     done = cli(
         *("train", "--task", "detect", "--model", "resnet18", "--data", "scenes"),
-        *("--recipe", "smoke", "--net.norm", "frozen", "--train.frozen_levels", "1"),
+        *(
+            "--train.batch",
+            "2",
+            "--recipe",
+            "smoke",
+            "--net.norm",
+            "frozen",
+            "--train.frozen_levels",
+            "1",
+        ),
         *("--net.pretrained", "auto", "--train.max_steps", "1", "--train.val_batches", "1"),
         *("--head.channels", "8", "--out", tmp_path / "run"),
     )

@@ -194,6 +194,7 @@ def test_poses(shared_data: Path) -> None:
     assert found.summary()["ap"] >= 90
 
 
+@pytest.mark.slow
 def test_detection_of_two_scenes() -> None:
     found = learn_by_heart(
         "detect", "scenes", few_objects(40, 2), size=128, epochs=40, count=2, lr=2e-3,
@@ -206,10 +207,11 @@ def test_salience_of_two_scenes() -> None:
     def large(scene: Scene) -> bool:
         return isinstance(scene.salient, np.ndarray) and (scene.salient > 0).mean() > 0.15
 
-    found = learn_by_heart("saliency", "scenes", large, size=96, epochs=40, count=2, channels=32)
+    found = learn_by_heart("saliency", "scenes", large, size=64, epochs=50, count=2, channels=32)
     assert found.summary()["max_f"] >= 0.9
 
 
+@pytest.mark.slow
 def test_poses_of_two_scenes() -> None:
     found = learn_by_heart(
         "pose", "scenes", few_objects(60, 2), size=96, epochs=60, count=2, lr=2e-3, channels=32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,17 @@ from res2net.tasks.segment.pictures import draw_scores
 TINY = (
     *("train", "--task", "segment", "--model", "res2net18", "--data", "scenes"),
     *("--recipe", "smoke", "--head.channels", "8", "--train.threads", "1"),
+    *("--net.width", "2", "--net.scale", "2", "--train.batch", "2", "--train.val_batches", "2"),
 )
 SHAPE = Preprocess(size=64, resize=64, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_scenes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("res2net.data.scenes.generated.TRAIN", 16)
+        patch.setattr("res2net.data.scenes.generated.VAL", 4)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +66,7 @@ def test_it_goes_on(run: Path, cli: Any) -> None:
     assert "nothing is left to train" in done.out
 
 
-def test_evaluate_shows_classes_and_sizes(
-    run: Path, cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("res2net.data.scenes.generated.VAL", 10)
+def test_evaluate_shows_classes_and_sizes(run: Path, cli: Any, tmp_path: Path) -> None:
     done = cli("evaluate", run, "--data", "scenes", "--out", tmp_path / "e")
     assert done.code == 0
     assert "IoU of kite" in done.out
@@ -143,7 +150,7 @@ def test_it_overfits_a_few_scenes() -> None:
     scenes = [generate(i, 3, SceneRules(side=64, smallest=24, most=2)) for i in range(4)]
     images = torch.stack([torch.from_numpy(np.array(s.image)).permute(2, 0, 1) for s in scenes])
     maps = torch.stack([torch.from_numpy(np.array(s.classes)).long() for s in scenes])
-    model = DeepLabV3Plus("res2net18", 5, channels=32).train()
+    model = DeepLabV3Plus("res2net18", 5, channels=32, width=4, scale=2).train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -172,6 +179,7 @@ def test_a_drawn_split_is_the_runs_own(tmp_path: Path, cli: Any) -> None:
     (tmp_path / "d" / "classes.txt").write_text("a\nb\nc\nd\ne\n")
     data = f"pairs:{tmp_path / 'd'}"
     words = (*TINY[:5], "--data", data, *TINY[7:], "--seed", "5", "--input.val_fraction", "0.4")
+    words = (*words, "--train.val_batches", "4")
     assert cli(*words, "--out", tmp_path / "run").code == 0
     scores = evaluate(tmp_path / "run", data).scores.scores
     card = json.loads((tmp_path / "run" / "model.json").read_text())
