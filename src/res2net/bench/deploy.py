@@ -10,7 +10,8 @@ import torch
 from matplotlib.patches import Patch
 
 from res2net.bench.apart import LIVES, time_apart
-from res2net.bench.engines import ENGINES, MAKERS, Case, has, runs_in
+from res2net.bench.engines import ENGINES, Case, has, runs_in
+from res2net.bench.makers import MAKERS
 from res2net.bench.options import ROUNDS, DeployOptions
 from res2net.bench.protocol import Measurement, Timing, Track, engine_versions
 from res2net.drawing.canvas import (

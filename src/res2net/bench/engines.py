@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from res2net import machine
+from res2net.bench.makers import builder
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy.engine import find_engine
 from res2net.deploy.fold import fold_batchnorm
@@ -28,7 +28,6 @@ from res2net.deploy.native_walk import walk
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quiet import quietly
 from res2net.errors import UserError
-from res2net.models.factory import create_model
 from res2net.native.binding import why_not
 from res2net.native.network import NativeNetwork
 from res2net.native.program import NativeProgram
@@ -37,7 +36,6 @@ from res2net.paper.variant import ResNetVariant
 from res2net.runtime.engines import openvino_core, openvino_has_bf16
 
 Call = Callable[[], object]
-MAKERS = ("ours", "timm", "torchvision")
 # engine → its precisions; eager (channels-last), eager-nchw (torch's default layout) and compiled
 # (torch.compile) are torch itself, on the GPU where there is one
 ENGINES = {
@@ -87,7 +85,7 @@ def prepare(case: Case, size: int) -> Call:
 def has(network: str, maker: str) -> bool:
     """Whether the maker offers a network of this name."""
     try:
-        _builder(network, maker)
+        builder(network, maker)
     except UserError:
         return False
     return True
@@ -106,30 +104,7 @@ def runs_in(network: str, maker: str, engine: str, precision: str) -> bool:
 def _network(case: Case) -> nn.Module:
     """With the same random weights whenever it is asked for."""
     torch.manual_seed(0)
-    return _builder(case.network, case.maker)().eval().requires_grad_(False)
-
-
-def _builder(network: str, maker: str) -> Callable[[], nn.Module]:
-    if maker == "ours":
-        find_variant(network)
-        return partial(create_model, network)
-    try:
-        if maker == "timm":
-            import timm
-
-            known = timm.models.is_model(network)
-            entry = timm.models.model_entrypoint(network) if known else None
-            if entry is None or not entry.__module__.startswith("timm."):
-                raise UserError(f"timm has no {network}")
-            return cast(Callable[[], nn.Module], entry)
-        from torchvision.models import get_model, list_models
-
-        if network not in list_models():
-            raise UserError(f"torchvision has no {network}")
-        extra = {"init_weights": False} if network == "inception_v3" else {}
-        return partial(get_model, network, weights=None, **extra)
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed: pip install {error.name}") from None
+    return builder(case.network, case.maker)().eval().requires_grad_(False)
 
 
 def _images(case: Case, size: int) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from res2net.bench.makers import builder
 from res2net.bench.options import ParityOptions
 from res2net.bench.protocol import Measurement, Track
 from res2net.errors import UserError
@@ -158,7 +159,7 @@ def _train(network: str, library: str) -> tuple[float, float]:
 
 def _pair(network: str, library: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """Ours and theirs with the same weights and statistics, at which every path matters."""
-    theirs = _peer(network, library).to(dtype)
+    theirs = builder(network, library)().to(dtype)
     generator = torch.Generator().manual_seed(7)
     for name, value in theirs.state_dict().items():
         if value.ndim <= 1 and value.is_floating_point():  # fresh norms would hide a missing one
@@ -167,23 +168,6 @@ def _pair(network: str, library: str, dtype: torch.dtype) -> tuple[Any, Any]:
     ours = create_model(network).to(dtype)
     ours.load_state_dict(theirs.state_dict(), strict=True)
     return ours, theirs
-
-
-def _peer(network: str, library: str) -> nn.Module:
-    try:
-        if library == "timm":
-            import timm
-
-            entry = timm.models.model_entrypoint(network)
-            if not entry.__module__.startswith("timm."):  # ours, registered there
-                raise UserError(f"timm has no {network}")
-            return entry()
-        from torchvision.models import get_model
-
-        extra = {"init_weights": False} if network == "inception_v3" else {}
-        return get_model(network, weights=None, **extra)
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed: pip install {error.name}") from None
 
 
 @contextmanager

@@ -16,11 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from res2net import machine
+from res2net.bench.makers import builder
 from res2net.bench.memory import bytes_kept, peak_memory
 from res2net.bench.options import TrainStepOptions
 from res2net.bench.protocol import Measurement, Timing, Track, interleave
-from res2net.errors import UserError
-from res2net.models.factory import create_model
 from res2net.processor import threads
 
 DEFAULTS = ("ours bf16 nhwc", "timm fp32 nchw")
@@ -111,7 +110,7 @@ def make_training(case: str, network: str, *, batch: int, size: int) -> Training
     maker, precision, layout, *checkpointing = case.split()
     device = machine.best_device()
     torch.manual_seed(0)
-    model = (_timm(network) if maker == "timm" else create_model(network)).to(device)
+    model: Any = builder(network, maker)().to(device)
     if checkpointing:
         model.gradient_checkpointing = checkpointing[0]
     images = torch.randn(batch, 3, size, size, device=device)
@@ -138,15 +137,3 @@ def make_training(case: str, network: str, *, batch: int, size: int) -> Training
 def step_of(case: str, network: str, *, batch: int, size: int) -> Callable[[], None]:
     """A whole training step of a case."""
     return make_training(case, network, batch=batch, size=size).step
-
-
-def _timm(network: str) -> Any:
-    try:
-        import timm
-    except ModuleNotFoundError:
-        raise UserError("timm is not installed: pip install timm==1.0.31") from None
-    # timm lists ours too once res2net.integrations.timm has registered them.
-    known = network in timm.list_models()
-    if not known or not timm.models.model_entrypoint(network).__module__.startswith("timm."):
-        raise UserError(f"timm has no {network}; choose a network that both have")
-    return timm.create_model(network)
