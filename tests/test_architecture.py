@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -159,3 +160,17 @@ def test_public_names_are_sorted_and_exist() -> None:
 
     assert sorted(res2net.__all__) == res2net.__all__
     assert set(res2net.__all__) <= {*res2net._HOMES, "__version__"}
+
+
+def test_the_map_of_the_code_names_files_that_exist() -> None:
+    page = (SOURCE.parents[1] / "docs" / "code.md").read_text()
+    named = set(re.findall(r"\b[a-z_]+(?:/[a-zA-Z_*]+)*(?:\.py|/)", page)) - {"photos/"}
+    assert len(named) > 40
+    for place in named:
+        place = place.replace("TASK", "*")
+        found = [
+            *SOURCE.glob(place),
+            *SOURCE.glob(f"tasks/*/{place}"),
+            *SOURCE.glob(f"data/{place}"),
+        ]
+        assert found or place == "src/", place
