@@ -43,7 +43,7 @@ def test_the_pages_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     Image.fromarray(noise).save("street.jpg")
-    (lines,) = (text.splitlines() for kind, text in FENCE.findall(PAGE) if kind == "sh")
+    lines, _ = (text.splitlines() for kind, text in FENCE.findall(PAGE) if kind == "sh")
     assert {line.split()[3] for line in lines if " train " in line} == set(DENSE_RECIPES)
     Path("found").mkdir()
     for line in lines:
