@@ -206,3 +206,24 @@ def write_error(error: OSError, path: Path) -> UserError:
         error.errno, (f"{error.strerror or error} on {{folder}}", "choose another folder")
     )
     return UserError(f"{wrong.format(folder=path.parent)} while writing {path.name}; {remedy}")
+
+
+def cache_folder() -> Path:
+    """The folder of what is fetched or kept for the next time; it need not exist yet.
+
+    Raises:
+        UserError: there is no home folder and ``RES2NET_CACHE`` is not set.
+    """
+    given = os.environ.get("RES2NET_CACHE")
+    try:
+        return Path(given).expanduser() if given else Path.home() / ".cache" / "res2net"
+    except RuntimeError as error:
+        raise unusable_cache(given or "~/.cache/res2net", str(error)) from None
+
+
+def unusable_cache(folder: str | Path, reason: str) -> UserError:
+    """The mistake of a cache that cannot be used, with how to choose another."""
+    return UserError(
+        f"the cache {folder} cannot be used ({reason}); set RES2NET_CACHE to a folder that you may "
+        "write to"
+    )

@@ -90,7 +90,7 @@ def autocast(device: torch.device | str, precision: str = "auto") -> torch.autoc
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """How many processes train together and which one this is."""
+    """How many processes train processes and which one this is."""
 
     devices: int  # on this machine
     nodes: int
@@ -126,24 +126,24 @@ def processes(devices: int | None = None) -> Processes:
     return Processes(devices=local, nodes=nodes, rank=rank)
 
 
-def share_of_batch(batch: int, together: Processes) -> int:
+def share_of_batch(batch: int, processes: Processes) -> int:
     """Images of each process.
 
     Raises:
         UserError: a batch that the processes cannot share evenly.
     """
-    share, rest = divmod(batch, together.world)
+    share, rest = divmod(batch, processes.world)
     if rest or not share:
         raise UserError(
-            f"--train.batch {batch} cannot be shared by {together.world} processes; "
-            f"use a multiple of {together.world}"
+            f"--train.batch {batch} cannot be shared by {processes.world} processes; "
+            f"use a multiple of {processes.world}"
         )
     return share
 
 
-def set_threads(threads: int | None, together: Processes) -> None:
+def set_threads(threads: int | None, processes: Processes) -> None:
     """Share the cores among the processes of this machine, unless told a number."""
-    torch.set_num_threads(threads or processor.threads(together.devices))
+    torch.set_num_threads(threads or processor.threads(processes.devices))
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Stub:
     def describe(self) -> dict[str, Any]:
         return {"network": "stub", "task": self.task}
 
-    def look(self, pixels: Any, *, top: int, picture: bool) -> Answer:
+    def predict(self, pixels: Any, *, top: int, picture: bool) -> Answer:
         self.threads.add(threading.current_thread().name)
         assert self.go.wait(30)
         if pixels.shape[0] == 13:

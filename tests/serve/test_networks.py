@@ -17,7 +17,7 @@ PHOTO = CHANCE.integers(0, 255, (90, 120, 3), dtype=np.uint8)
 def test_a_run_says_what_its_predictor_says_and_where_it_looked(tiny_run):
     first, second = open_networks([str(tiny_run), str(tiny_run)])
     assert (first.name, second.name) == ("run", "run-2")
-    answer = first.look(PHOTO, top=3, picture=True)
+    answer = first.predict(PHOTO, top=3, picture=True)
     (expected,) = load(tiny_run).predict(PHOTO, top=3)
     assert answer.probabilities == expected.top
     assert answer.found["classes"][0] == {
@@ -26,7 +26,7 @@ def test_a_run_says_what_its_predictor_says_and_where_it_looked(tiny_run):
     }
     assert answer.picture.shape[0] == answer.picture.shape[1] > 80
     assert f"where it sees {expected.label} (Grad-CAM, c3)" == answer.shows
-    assert first.look(PHOTO, top=1, picture=False).picture is None
+    assert first.predict(PHOTO, top=1, picture=False).picture is None
     described = first.describe()
     assert (described["engine"], described["pixels"], described["data"]) == (
         "pytorch",
@@ -43,7 +43,7 @@ def test_an_artifact_has_no_map_and_says_so(tmp_path, tiny_run, monkeypatch):
     monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
     export(str(tiny_run), tmp_path / "fast", engine="openvino", val_images=4)
     (served,) = open_networks([str(tmp_path / "fast")])
-    answer = served.look(PHOTO, top=2, picture=True)
+    answer = served.predict(PHOTO, top=2, picture=True)
     assert (answer.picture, answer.shows) == (None, NO_GRADIENTS)
     assert len(answer.probabilities) == 2
     assert served.describe()["engine"] == "openvino fp32"
@@ -56,7 +56,7 @@ def test_a_network_of_another_task_draws_what_it_found(tmp_path, cli):
     few = ("--train.max_steps", 1, "--train.val_batches", 1, "--out", tmp_path / "run")
     assert cli(*words, *small, *few).code == 0
     (served,) = open_networks([str(tmp_path / "run")])
-    answer = served.look(PHOTO, top=5, picture=True)
+    answer = served.predict(PHOTO, top=5, picture=True)
     assert (served.task, answer.probabilities) == ("saliency", ())
     assert set(answer.found) == {"share", "box"}
     assert answer.picture.shape == PHOTO.shape

@@ -23,8 +23,8 @@ from res2net.training.checkpoints import (
     AtomicCheckpointIO,
     Keep,
     checkpoint_callbacks,
+    newest_checkpoint,
     read_state,
-    to_go_on_from,
 )
 from res2net.training.run import fit
 
@@ -126,7 +126,7 @@ def test_where_a_run_goes_on(tmp_path, there, found):
     (tmp_path / "checkpoints").mkdir()
     for name in there:
         (tmp_path / "checkpoints" / name).write_text("x")
-    assert to_go_on_from(tmp_path) == (found and tmp_path / "checkpoints" / found)
+    assert newest_checkpoint(tmp_path) == (found and tmp_path / "checkpoints" / found)
 
 
 def test_the_best_is_written_first(tmp_path):

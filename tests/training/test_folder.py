@@ -15,8 +15,8 @@ from res2net.training.folder import (
     check_edits,
     check_folder,
     check_same,
-    kept_whole,
     taken,
+    undone_where_it_fails,
     write_config,
 )
 
@@ -105,7 +105,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 )
 def test_a_run_to_go_on_with_or_none(tmp_path, end, checkpoint, kind, message):
     run = tmp_path / "run"
-    with pytest.raises(kind) as error, taken(run), kept_whole(run, new=True):
+    with pytest.raises(kind) as error, taken(run), undone_where_it_fails(run, new=True):
         _make_run(run, checkpoint=checkpoint)
         raise end
     assert str(error.value).startswith(message.replace("RUN", str(run)))
@@ -114,7 +114,7 @@ def test_a_run_to_go_on_with_or_none(tmp_path, end, checkpoint, kind, message):
 
 def test_what_was_there_before_stays(tmp_path):
     _make_run(tmp_path / "run", checkpoint=False)
-    with pytest.raises(UserError), kept_whole(tmp_path / "run", new=False):
+    with pytest.raises(UserError), undone_where_it_fails(tmp_path / "run", new=False):
         raise UserError("x")
     assert (tmp_path / "run" / "config.yaml").is_file()
 
@@ -123,7 +123,7 @@ def test_what_was_there_before_stays(tmp_path):
 def test_a_bug_passes_and_leaves_its_traces(tmp_path, bug):
     run = tmp_path / "run"
     _make_run(run, checkpoint=False)
-    with pytest.raises(type(bug)) as error, kept_whole(run, new=True):
+    with pytest.raises(type(bug)) as error, undone_where_it_fails(run, new=True):
         raise bug
     assert error.value is bug
     assert run.exists()
@@ -144,7 +144,7 @@ def test_what_a_thread_finds_is_not_heard_twice(tmp_path, monkeypatch, error, na
     def fail():
         raise error
 
-    with kept_whole(tmp_path / "run", new=True):
+    with undone_where_it_fails(tmp_path / "run", new=True):
         thread = threading.Thread(target=fail, name=name)
         thread.start()
         thread.join()
@@ -153,7 +153,7 @@ def test_what_a_thread_finds_is_not_heard_twice(tmp_path, monkeypatch, error, na
 
 def test_a_failed_new_run_takes_only_its_own_files_along(tmp_path):
     run = tmp_path / "run"
-    with pytest.raises(Stopped), taken(run), kept_whole(run, new=True):
+    with pytest.raises(Stopped), taken(run), undone_where_it_fails(run, new=True):
         write_config(_config(), run)
         (run / "checkpoints").mkdir()
         (run / "tensorboard").mkdir()

@@ -17,8 +17,13 @@ from res2net.errors import Stopped, TakenError, UserError
 from res2net.machine import Processes
 from res2net.training.callbacks import History
 from res2net.training.folder import write_config
-from res2net.training.run import fit, make_trainer, memory_advice, quiet_libraries
-from res2net.training.start import settle_start
+from res2net.training.run import (
+    fit,
+    make_trainer,
+    memory_advice,
+    quiet_libraries,
+    settle_pretrained,
+)
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -250,7 +255,7 @@ def test_memory_advice_names_the_values():
 
 def test_a_run_that_asks_for_no_weights_starts_as_it_is(tmp_path):
     config = _config()
-    assert settle_start(config, tmp_path, pytest.fail) is config
+    assert settle_pretrained(config, tmp_path, pytest.fail) is config
 
 
 @pytest.mark.slow
@@ -273,4 +278,4 @@ def test_a_run_that_goes_on_takes_no_address_from_its_folder(tmp_path):
     foreign = replace(config, net=replace(config.net, pretrained="http://127.0.0.1:9/x"))
     write_config(foreign, tmp_path)
     with pytest.raises(UserError, match="net.pretrained is 'http://127.0.0.1:9/x', not what"):
-        settle_start(auto, tmp_path, pytest.fail)
+        settle_pretrained(auto, tmp_path, pytest.fail)

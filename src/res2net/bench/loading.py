@@ -73,9 +73,9 @@ class LoadingShare:
 
 def loading_share(config: RunConfig, *, epochs: int = 2) -> LoadingShare:
     """Train whole epochs with and without loading, in turn."""
-    together = machine.processes(1)
-    machine.set_threads(config.train.threads, together)
-    job = build_job(config, together, lambda m, steps: make_optimiser(m, config.train, steps))
+    processes = machine.processes(1)
+    machine.set_threads(config.train.threads, processes)
+    job = build_job(config, processes, lambda m, steps: make_optimiser(m, config.train, steps))
     module = job.module.to(memory_format=torch.channels_last).train()
     optimiser = module.configure_optimizers()["optimizer"]
     first = next(iter(job.train_loader))

@@ -12,7 +12,7 @@ from typing import Any
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError, did_you_mean
-from res2net.weights.cache import cache_folder
+from res2net.files import cache_folder
 from res2net.weights.catalogue import Errors, WeightFile, find_file, list_files, names
 from res2net.weights.fetch import Fetched, fetch, fetch_url
 

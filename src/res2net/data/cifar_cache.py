@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from res2net.errors import UserError
+from res2net.files import cache_folder
+
 _KEY = "archive"  # entry of the cached file: which archive it was read from
 
 
@@ -39,16 +42,15 @@ def save(archive: Path, arrays: Mapping[str, Any]) -> None:
             temporary = Path(file.name)
             np.savez(file, allow_pickle=False, **{_KEY: np.array(_stamp(archive)), **arrays})
         temporary.replace(target)
-    except (OSError, RuntimeError):  # no room, no right to write, no home
+    except (OSError, RuntimeError, UserError):  # no room, no right to write, no home
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
 def _file(archive: Path) -> Path:
-    """One file an archive: in ``RES2NET_CACHE``, else ``~/.cache/res2net``."""
-    folder = os.environ.get("RES2NET_CACHE") or Path.home() / ".cache" / "res2net"
+    """One file an archive, in the cache."""
     digest = hashlib.sha256(os.fsencode(archive.resolve())).hexdigest()[:16]
-    return Path(folder) / f"cifar-{digest}.npz"
+    return cache_folder() / f"cifar-{digest}.npz"
 
 
 def _stamp(archive: Path) -> str:

@@ -19,9 +19,9 @@ from torchvision.ops import Conv2dNormActivation, MultiScaleRoIAlign
 
 from res2net.heads.precision import Anchors, Proposals, Regions, Size
 from res2net.heads.pyramid import SingleLevelBackbone
-from res2net.heads.tail import Tail
-from res2net.models.backbone import create_backbone
+from res2net.models.backbone import create_backbone, keep_only
 from res2net.models.factory import create_model
+from res2net.models.network import Network
 
 Targets = list[dict[str, Tensor]]
 ANCHORS = (64, 128, 256, 512)  # pixels; the paper's base leaves out 64 on VOC
@@ -30,6 +30,34 @@ REGIONS = 128  # of an image, from which the head learns in a step
 CELLS = 14  # a side of a region's map; its first stage halves them
 PROPOSAL_CHANNELS = 512  # of the convolution before the proposals
 SUPPRESSION = 0.3  # overlap from which the less sure of two detections goes
+
+
+class Tail(nn.Module):
+    """What a network does behind a level, then the mean: (R, C, S, S) → (R, num_features).
+
+    Args:
+        network: taken over; what lies before the level is dropped from it.
+        after: name of the level whose map comes in.
+
+    Raises:
+        ValueError: a level that the network does not have, or its last.
+    """
+
+    def __init__(self, network: Network, after: str = "c4") -> None:
+        super().__init__()
+        names = [level.name for level in network.levels]
+        if after not in names[:-1]:
+            raise ValueError(f"no level {after!r} before the last; there are {', '.join(names)}")
+        steps = network.steps()
+        self._first = next(i for i, step in enumerate(steps) if step.level == after) + 1
+        keep_only(network, {m for step in steps[self._first :] for m in step.modules})
+        self.network = network
+        self.num_features = network.levels[-1].channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        for step in self.network.steps()[self._first :]:
+            x = step.run(x)
+        return x.mean(dim=(2, 3))
 
 
 class ProposalsInside(Proposals):

@@ -38,7 +38,7 @@ class Served(Protocol):
     def describe(self) -> dict[str, Any]:
         """Plain types, for JSON."""
 
-    def look(self, pixels: RGB, *, top: int, picture: bool) -> Answer:
+    def predict(self, pixels: RGB, *, top: int, picture: bool) -> Answer:
         """What is in uint8 (H, W, 3).
 
         Args:

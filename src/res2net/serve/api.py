@@ -118,7 +118,7 @@ async def answer(service: Service, request: Request) -> dict[str, Any]:
     """Read a request and ask the network.
 
     Raises:
-        Refusal: as ``Service.look``; 413, 415, 422 of a bad upload.
+        Refusal: as ``Service.predict``; 413, 415, 422 of a bad upload.
     """
     asked = dict(request.query_params)
     most = service.limits.max_bytes
@@ -132,7 +132,7 @@ async def answer(service: Service, request: Request) -> dict[str, Any]:
         worker = service.worker(asked.get("model"))
         top = _number(asked.get("top", "5"))
         picture = _switch(asked.get("picture", "false"))
-        said = await service.look(data, name, model=worker.served.name, top=top, picture=picture)
+        said = await service.predict(data, name, model=worker.served.name, top=top, picture=picture)
     return as_json(worker, said, picture=picture)
 
 

@@ -51,7 +51,7 @@ class Network:
             "activation_map": self.task == "classify" and self.predictor.runtime is None,
         }
 
-    def look(self, pixels: RGB, *, top: int, picture: bool) -> Answer:
+    def predict(self, pixels: RGB, *, top: int, picture: bool) -> Answer:
         start = time.perf_counter()
         if isinstance(self.predictor, Classifier):
             return self._classes(self.predictor, pixels, start, top=top, picture=picture)
@@ -100,7 +100,7 @@ def open_networks(targets: Sequence[str]) -> list[Served]:
         for target, name in zip(targets, _names(targets), strict=True)
     ]
     for served in opened:
-        served.look(np.full((64, 64, 3), 127, np.uint8), top=1, picture=False)
+        served.predict(np.full((64, 64, 3), 127, np.uint8), top=1, picture=False)
     return opened
 
 

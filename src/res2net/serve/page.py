@@ -195,7 +195,7 @@ async def _side(
     title = service.worker(name).served.title
     try:
         read = kept.reader(path, visitor)
-        said = await service.look(read, Path(path).name, model=name, top=TOP, picture=True)
+        said = await service.predict(read, Path(path).name, model=name, top=TOP, picture=True)
         picture = hidden
         if said.picture is not None:
             png = await asyncio.to_thread(as_png, said.picture)

@@ -11,14 +11,52 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
 from res2net.errors import UserError, did_you_mean
 from res2net.serve.answer import Answer, Served
-from res2net.serve.counts import Counts
 from res2net.serve.refusal import Refusal, report
 from res2net.serve.uploads import read_upload
 
 MOST_CLASSES = 100  # that a request may ask for
 LONGEST_WAIT = 60  # seconds: no client is told to come back later than that
+
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Counts:
+    """Counters of one service."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "res2net_requests",
+            "Requests by path and code",
+            ("path", "code"),
+            registry=self._registry,
+        )
+        self.latency = Histogram(
+            "res2net_request_seconds",
+            "From the request's first byte to the response's last",
+            ("path",),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self.inference = Histogram(
+            "res2net_inference_seconds",
+            "Of a network for an image",
+            ("model",),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self.depth = Gauge(
+            "res2net_queue_depth", "Images that wait", ("model",), registry=self._registry
+        )
+
+    def text(self) -> bytes:
+        """All of them, as Prometheus reads them."""
+        return generate_latest(self._registry)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +126,7 @@ class Worker:
         image = data if isinstance(data, bytes) else data()
         pixels = read_upload(image, name, max_pixels=self._limits.max_pixels)
         try:
-            answer = self.served.look(pixels, top=top, picture=picture)
+            answer = self.served.predict(pixels, top=top, picture=picture)
         except UserError as error:
             raise Refusal(422, str(error)) from None
         except (MemoryError, RuntimeError) as error:  # torch's own are RuntimeErrors
@@ -151,7 +189,7 @@ class Service:
             )
         return self.workers[name]
 
-    async def look(
+    async def predict(
         self, data: Data, filename: str, *, model: str | None, top: int, picture: bool
     ) -> Answer:
         """What a network says of an uploaded file, without blocking the event loop.

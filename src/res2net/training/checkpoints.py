@@ -50,13 +50,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return content
 
 
-def to_go_on_from(run: Path) -> Path | None:
+def newest_checkpoint(run: Path) -> Path | None:
     """The checkpoint that a resumed run starts at: the last, or the only one in its first epoch."""
     found = (run / FOLDER / name for name in (LAST, BEST))
     return next((path for path in found if path.is_file()), None)
 
 
-def whole_start(run: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
+def read_newest(run: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
     """The checkpoint to resume from, which is whole, and what it holds; None where there is none.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Any
 from res2net.config import RunConfig
 from res2net.errors import Stopped, UserError
 from res2net.files import LOCK, alone_in, remove_leftovers, write_error, write_text
-from res2net.training.checkpoints import FOLDER, to_go_on_from, trained_with
+from res2net.training.checkpoints import FOLDER, newest_checkpoint, trained_with
 
 CONFIG = "config.yaml"
 # May differ between a run and its continuation: they do not change what an epoch computes.
@@ -108,7 +108,7 @@ def write_config(config: RunConfig, run: Path) -> None:
 
 
 @contextmanager
-def kept_whole(run: Path, *, new: bool) -> Iterator[None]:
+def undone_where_it_fails(run: Path, *, new: bool) -> Iterator[None]:
     """Leave a run with a checkpoint to go on from, or no trace of it; say which.
 
     Args:
@@ -122,7 +122,7 @@ def kept_whole(run: Path, *, new: bool) -> Iterator[None]:
         with _threads_told_once():
             yield
     except KeyboardInterrupt:
-        if to_go_on_from(run):
+        if newest_checkpoint(run):
             raise Stopped(f"stopped; go on with: res2net train --out {run} --resume") from None
         _clear(run, new)
         raise Stopped("stopped before the first checkpoint; nothing is kept") from None
@@ -130,7 +130,7 @@ def kept_whole(run: Path, *, new: bool) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno not in _NO_ROOM:
             raise
         line = error if isinstance(error, UserError) else write_error(error, run / "tensorboard")
-        if kept := to_go_on_from(run):
+        if kept := newest_checkpoint(run):
             raise UserError(f"{line}; the last good checkpoint is kept: {kept}") from error
         _clear(run, new)
         raise line from error

@@ -20,7 +20,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from res2net import machine
-from res2net.config import RunConfig
+from res2net.config import AUTO, RunConfig
 from res2net.errors import UserError
 from res2net.files import write_text
 from res2net.tasks.selection import part_of, settle
@@ -43,21 +43,24 @@ from res2net.training.checkpoints import (
     AtomicCheckpointIO,
     Configured,
     checkpoint_callbacks,
+    read_newest,
     read_state,
-    whole_start,
 )
 from res2net.training.folder import (
     CONFIG,
     check_edits,
     check_folder,
-    kept_whole,
     taken,
+    undone_where_it_fails,
     write_config,
 )
 from res2net.training.optimise import make_optimiser
-from res2net.training.start import settle_start
+from res2net.weights import download
+from res2net.weights.pretrained import IN1K, open_pretrained
 
 Say = Callable[[str], None]
+# a start that nobody asked for by name may not hold one up
+BRIEF = download.Patience(rounds=1, stall=10.0)
 
 
 def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = speak) -> None:
@@ -75,27 +78,27 @@ def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = speak) -> None
         TakenError: another process trains in the folder.
         Stopped: by Ctrl-C; a checkpoint of the last whole epoch is kept.
     """
-    together = machine.processes(config.train.devices)
-    first = together.rank == 0  # the first process speaks, writes and holds the folder for all
+    processes = machine.processes(config.train.devices)
+    first = processes.rank == 0  # the first process speaks, writes and holds the folder for all
     with taken(run) if first else nullcontext():
-        _fit(config, run, together, resume=resume, say=say if first else lambda _: None)
+        _fit(config, run, processes, resume=resume, say=say if first else lambda _: None)
 
 
 def _fit(
-    config: RunConfig, run: Path, together: machine.Processes, *, resume: bool, say: Say
+    config: RunConfig, run: Path, processes: machine.Processes, *, resume: bool, say: Say
 ) -> None:
-    first = together.rank == 0
-    config = settle_start(config, run, say)
+    first = processes.rank == 0
+    config = settle_pretrained(config, run, say)
     new = check_folder(config, run, resume=resume) if first else False
     quiet_libraries()
-    machine.set_threads(config.train.threads, together)
-    keeping = kept_whole(run, new=new) if first else nullcontext()
+    machine.set_threads(config.train.threads, processes)
+    keeping = undone_where_it_fails(run, new=new) if first else nullcontext()
     enough_memory = partial(machine.memory_mended_by, memory_advice(config))
     with enough_memory():
         task = find_task(config.task)
         job = task.build_job(
             config,
-            together,
+            processes,
             lambda module, steps: make_optimiser(
                 module, config.train, steps, config.head.lr_factor
             ),
@@ -108,11 +111,49 @@ def _fit(
     with keeping, enough_memory():
         if first:
             write_config(config, run)
-            announce(config, job, together, run, say)
-        history, ending = train(config, job, run, together, start, say)
+            announce(config, job, processes, run, say)
+        history, ending = train(config, job, run, processes, start, say)
         if first:
             task.conclude(run, job, history.rows, batches=config.train.val_batches, say=say)
             _report_ending(run, ending)
+
+
+def settle_pretrained(config: RunConfig, run: Path, say: Say) -> RunConfig:
+    """``--net.pretrained auto`` decided: published weights of this very network, else none.
+
+    A run that goes on keeps what it once decided.
+
+    Args:
+        say: takes the line that says which; the licence is printed where weights are loaded.
+    """
+    if config.net.pretrained != AUTO:
+        return config
+    if (run / CONFIG).is_file():
+        decided = RunConfig.read(run / CONFIG).net.pretrained
+        if decided not in (None, IN1K):  # the only ones that "auto" is ever decided for
+            raise UserError(
+                f"{run / CONFIG}: net.pretrained is {str(decided)!r}, not what --net.pretrained "
+                "auto becomes; give the run's own --net.pretrained"
+            )
+        return _starting_from(config, decided, say)
+    if config.net.variant() or config.net.norm == "group":
+        say("training from scratch: published weights are of the unchanged network")
+        return _starting_from(config, None, say)
+    try:
+        open_pretrained(IN1K, config.model, patience=BRIEF)
+    except UserError as error:
+        say(f"training from scratch: {error}")
+        return _starting_from(config, None, say)
+    return _starting_from(config, IN1K, say)
+
+
+def _starting_from(config: RunConfig, pretrained: str | None, say: Say) -> RunConfig:
+    net, train = replace(config.net, pretrained=pretrained), config.train
+    if pretrained is None and (net.norm == "frozen" or train.frozen_levels):
+        say("nothing is kept frozen: without published weights all of it has to learn")
+        net = replace(net, norm="batch" if net.norm == "frozen" else net.norm)
+        train = replace(train, frozen_levels=0)
+    return replace(config, net=net, train=train)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +170,7 @@ def find_start(config: RunConfig, job: Job, run: Path, say: Say) -> Start | None
     Raises:
         UserError: it is damaged, or of other classes or options.
     """
-    found = whole_start(run, say)
+    found = read_newest(run, say)
     if found is None:
         say("no checkpoint to go on from: training from the beginning")
         return None
@@ -148,7 +189,7 @@ def train(
     config: RunConfig,
     job: Job,
     run: Path,
-    together: machine.Processes,
+    processes: machine.Processes,
     start: Start | None,
     say: Say,
 ) -> tuple[History, str]:
@@ -160,7 +201,7 @@ def train(
     history = History(run, above_bar(say))
     job.module.to(memory_format=torch.channels_last)
     trainer = make_trainer(
-        config, job, run, together, history, best_lost=bool(start and start.best_lost)
+        config, job, run, processes, history, best_lost=bool(start and start.best_lost)
     )
     with _interrupts_raised():
         trainer.fit(
@@ -208,7 +249,7 @@ def make_trainer(
     config: RunConfig,
     job: Job,
     run: Path,
-    together: machine.Processes,
+    processes: machine.Processes,
     history: History,
     *,
     best_lost: bool = False,
@@ -241,15 +282,15 @@ def make_trainer(
     try:
         return pl.Trainer(
             accelerator=machine.best_device().type,  # "auto" would take Apple's GPU
-            devices=together.devices,
-            num_nodes=together.nodes,
-            strategy=_strategy(options.strategy, together),
+            devices=processes.devices,
+            num_nodes=processes.nodes,
+            strategy=_strategy(options.strategy, processes),
             precision=machine.lightning_precision(options.precision),  # type: ignore[arg-type]
             max_epochs=options.epochs,
             limit_val_batches=options.val_batches,
             accumulate_grad_batches=options.accumulate,
             gradient_clip_val=options.clip or None,
-            sync_batchnorm=torch.cuda.is_available() and together.world > 1,
+            sync_batchnorm=torch.cuda.is_available() and processes.world > 1,
             callbacks=callbacks,
             logger=TensorBoardLogger(run, name="tensorboard", version=""),
             plugins=[AtomicCheckpointIO()],
@@ -299,7 +340,9 @@ def _interrupts_raised() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)  # which Lightning leaves ignored
 
 
-def announce(config: RunConfig, job: Job, together: machine.Processes, run: Path, say: Say) -> None:
+def announce(
+    config: RunConfig, job: Job, processes: machine.Processes, run: Path, say: Say
+) -> None:
     """What is about to happen, in a few lines."""
     images, size, options = job.images, job.card.preprocess.size, config.train
     parameters = sum(p.numel() for p in job.module.model.parameters())
@@ -320,7 +363,7 @@ def announce(config: RunConfig, job: Job, together: machine.Processes, run: Path
     say(
         f"recipe {config.recipe}: {_count(options.epochs, 'epoch')} of {_count(job.steps, 'step')}"
         f"{f' (stops after {options.max_steps})' if options.max_steps > 0 else ''}, batch "
-        f"{options.batch}, {options.optimizer}, {precision} on {_count(together.world, device)}"
+        f"{options.batch}, {options.optimizer}, {precision} on {_count(processes.world, device)}"
         f"{threads}"
     )
 
@@ -329,8 +372,8 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _strategy(name: str, together: machine.Processes) -> str:
-    if name == "auto" and together.world > 1:
+def _strategy(name: str, processes: machine.Processes) -> str:
+    if name == "auto" and processes.world > 1:
         return "ddp"
     return name
 

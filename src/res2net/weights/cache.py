@@ -12,22 +12,10 @@ import re
 from pathlib import Path
 
 from res2net.errors import UserError
+from res2net.files import unusable_cache
 
 _PROMISE = re.compile(r"-([0-9a-f]{8,64})\.[A-Za-z]+$")  # torch.hub: NAME-<hash digits>.pth
 _CHUNK = 1 << 20  # bytes
-
-
-def cache_folder() -> Path:
-    """The folder of downloaded weights; it need not exist yet.
-
-    Raises:
-        UserError: there is no home folder and ``RES2NET_CACHE`` is not set.
-    """
-    given = os.environ.get("RES2NET_CACHE")
-    try:
-        return Path(given).expanduser() if given else Path.home() / ".cache" / "res2net"
-    except RuntimeError as error:
-        raise _unusable(given or "~/.cache/res2net", str(error)) from None
 
 
 def make_folder(folder: Path) -> None:
@@ -39,16 +27,9 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unusable(folder, error.strerror or str(error)) from None
+        raise unusable_cache(folder, error.strerror or str(error)) from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _unusable(folder, "permission denied")
-
-
-def _unusable(folder: str | Path, reason: str) -> UserError:
-    return UserError(
-        f"the cache {folder} cannot be used ({reason}); set RES2NET_CACHE to a folder that you may "
-        "write to"
-    )
+        raise unusable_cache(folder, "permission denied")
 
 
 def offline() -> bool:

@@ -8,9 +8,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from res2net.errors import UserError
-from res2net.files import write_error
+from res2net.files import cache_folder, write_error
 from res2net.weights.cache import (
-    cache_folder,
     make_folder,
     offline,
     promised_hash,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from res2net.errors import UserError
-from res2net.weights.cache import cache_folder, check_hash, make_folder, offline
+from res2net.files import cache_folder
+from res2net.weights.cache import check_hash, make_folder, offline
 
 PREFIX = "hf-hub:"  # as timm writes it
 FILES = ("model.safetensors", "pytorch_model.bin")  # in this order

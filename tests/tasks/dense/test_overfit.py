@@ -74,13 +74,13 @@ def learn_by_heart(
     for each in model.modules():
         if isinstance(each, torch.nn.Dropout):
             each.p = 0.0
-    feed = task.feed(config, card, images)
-    if isinstance(feed.train, SceneDataset) and task_name == "segment":
-        feed.train.transform = as_it_is
-    if isinstance(feed.train, CropDataset):
-        feed.train.hflip = None
+    datasets = task.datasets(config, card, images)
+    if isinstance(datasets.train, SceneDataset) and task_name == "segment":
+        datasets.train.transform = as_it_is
+    if isinstance(datasets.train, CropDataset):
+        datasets.train.hflip = None
     loader = make_scene_loader(
-        feed.train, feed.collate_train, batch=count, shuffle=True, seed=0, workers=0
+        datasets.train, datasets.collate_train, batch=count, shuffle=True, seed=0, workers=0
     )
 
     def optimiser(module: pl.LightningModule) -> Any:

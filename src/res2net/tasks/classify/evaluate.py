@@ -19,9 +19,8 @@ from res2net.models.card import ModelCard
 from res2net.models.factory import create_model
 from res2net.models.network import Network
 from res2net.tasks.classify.conclude import draw_all
-from res2net.tasks.classify.deployed import run_deployed
 from res2net.tasks.classify.evaluation import Evaluation, score
-from res2net.tasks.classify.inference import Track, run_over
+from res2net.tasks.classify.inference import Track, run_deployed, run_over
 from res2net.tasks.classify.job import check_size
 from res2net.tasks.open import Opened
 from res2net.tasks.selection import held_out, measured_part

@@ -47,19 +47,19 @@ class Job:
 
 def build_job(
     config: RunConfig,
-    together: machine.Processes,
+    processes: machine.Processes,
     make_optimiser: Callable[[ClassifierModule, int], dict[str, Any]],
 ) -> Job:
     """Read the data, build the network, and put loaders around both.
 
     Args:
-        together: the processes that share each batch.
+        processes: the processes that share each batch.
         make_optimiser: (module, steps an epoch) → optimiser and schedule for Lightning.
 
     Raises:
         UserError: data, network or option that cannot work; says which.
     """
-    batch = machine.share_of_batch(config.train.batch, together)
+    batch = machine.share_of_batch(config.train.batch, processes)
     images = read(
         parse_source(config.data),
         val_fraction=config.input.val_fraction,
@@ -87,9 +87,9 @@ def build_job(
         seed=config.seed,
         workers=workers,
         min_side=preprocess.decode_side,
-        rank=together.rank,
-        world=together.world,
-        drop_last=len(images.train) // together.world > batch,
+        rank=processes.rank,
+        world=processes.world,
+        drop_last=len(images.train) // processes.world > batch,
         pin_memory=torch.cuda.is_available(),
         skip_bad=config.input.skip_bad,
     )
@@ -101,8 +101,8 @@ def build_job(
         seed=config.seed,
         workers=workers,
         min_side=preprocess.decode_side,
-        rank=together.rank,
-        world=together.world,
+        rank=processes.rank,
+        world=processes.world,
         pin_memory=torch.cuda.is_available(),
         skip_bad=config.input.skip_bad,
     )

@@ -27,7 +27,7 @@ from res2net.tasks.dense.task import DenseTask, Job
 def build_job(
     task: DenseTask,
     config: RunConfig,
-    together: machine.Processes,
+    processes: machine.Processes,
     make_optimiser: Callable[[Any, int], dict[str, Any]],
 ) -> Job:
     """Read the data, build the network, and put loaders around both.
@@ -35,7 +35,7 @@ def build_job(
     Raises:
         UserError: data, network or option that cannot work; says which.
     """
-    batch = machine.share_of_batch(config.train.batch, together)
+    batch = machine.share_of_batch(config.train.batch, processes)
     if config.train.class_weights != "none" or config.train.label_smoothing:
         raise UserError("--train.class_weights and --train.label_smoothing are for --task classify")
     source = parse_source(config.data)
@@ -67,18 +67,18 @@ def build_job(
     if config.compile:
         model.compile()
     workers = default_workers() if config.input.workers is None else config.input.workers
-    feed = task.feed(config, card, images)
+    datasets = task.datasets(config, card, images)
     common: dict[str, Any] = {
         "seed": config.seed,
         "workers": workers,
-        "rank": together.rank,
-        "world": together.world,
+        "rank": processes.rank,
+        "world": processes.world,
     }
     train_loader = make_scene_loader(
-        feed.train, feed.collate_train, batch=batch, shuffle=True, **common
+        datasets.train, datasets.collate_train, batch=batch, shuffle=True, **common
     )
     val_loader = make_scene_loader(
-        feed.val, feed.collate_val, batch=feed.val_batch, shuffle=False, **common
+        datasets.val, datasets.collate_val, batch=datasets.val_batch, shuffle=False, **common
     )
     steps = -(-len(train_loader) // config.train.accumulate)
     module = task.module(

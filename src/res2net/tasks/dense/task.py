@@ -49,7 +49,7 @@ class Scores(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feed:
+class Datasets:
     """How the data reach the network in training."""
 
     train: SceneSet
@@ -73,7 +73,7 @@ class DenseTask:
     describe: Callable[[RunConfig, Scenes], tuple[dict[str, Any], Preprocess]]  # head's options
     build: Callable[[ModelCard, str | None], nn.Module]  # (card, pretrained) → network
     body: Callable[[Any], Backbone]  # the backbone inside
-    feed: Callable[[RunConfig, ModelCard, Scenes], Feed]
+    datasets: Callable[[RunConfig, ModelCard, Scenes], Datasets]
     module: Callable[..., pl.LightningModule]  # (model, job card, images, optimiser)
     measure: Callable[..., Scores]  # (model, card, images, part, **how)
     predict: Callable[..., Prediction]  # (model, card, image, precision), and places if it has them

@@ -20,7 +20,7 @@ from res2net.heads.detector import body_of, make_detector
 from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
 from res2net.tasks.dense.network import Deployed
-from res2net.tasks.dense.task import DenseTask, Feed
+from res2net.tasks.dense.task import Datasets, DenseTask
 from res2net.tasks.detect.deployed import DEPLOYMENT
 from res2net.tasks.detect.evaluation import measure
 from res2net.tasks.detect.inference import Detections, detect
@@ -69,7 +69,7 @@ def build(card: ModelCard, pretrained: str | None) -> FasterRCNN:
     )
 
 
-def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
+def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     """Images of their own sizes: the network resizes them."""
     marks: Marks = "masks" if card.task == "instances" else "boxes"
     vary = flip(config.augment.hflip)
@@ -77,7 +77,7 @@ def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
         vary = chain(crop_with_boxes(config.augment.crop_scale), vary)
     common: dict[str, Any] = {"skip_bad": config.input.skip_bad}
     classes = len(images.classes)
-    return Feed(
+    return Datasets(
         train=SceneDataset(images.train, marks, classes, vary, **common),
         val=SceneDataset(images.val, marks, classes, as_it_is, **common),
         collate_train=listed,
@@ -108,7 +108,7 @@ DETECT = DenseTask(
     describe=describe,
     build=build,
     body=body_of,
-    feed=feed,
+    datasets=datasets,
     module=DetectorModule,
     measure=measure,
     predict=predict,

@@ -15,7 +15,7 @@ from res2net.metrics.detections import DetectionArrays
 from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
 from res2net.tasks.dense.network import Deployed
-from res2net.tasks.dense.task import DenseTask, Feed
+from res2net.tasks.dense.task import Datasets, DenseTask
 from res2net.tasks.pose.boxes import marked, places_from
 from res2net.tasks.pose.crops import CropDataset, batched
 from res2net.tasks.pose.deployed import DEPLOYMENT
@@ -55,7 +55,7 @@ def build(card: ModelCard, pretrained: str | None) -> PoseNet:
     )
 
 
-def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
+def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     """A crop for each object.
 
     Raises:
@@ -69,7 +69,7 @@ def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
     for name, crops in (("training", train), ("validation", val)):
         if not len(crops):
             raise UserError(f"{config.data}: no key-point is marked in the {name} images")
-    return Feed(
+    return Datasets(
         train=train, val=val, collate_train=batched, collate_val=batched, val_batch=VAL_BATCH
     )
 
@@ -105,7 +105,7 @@ POSE = DenseTask(
     describe=describe,
     build=build,
     body=lambda model: model.body,
-    feed=feed,
+    datasets=datasets,
     module=PoseModule,
     measure=measure,
     predict=predict,

@@ -17,7 +17,7 @@ from res2net.heads.dss import SIDES, SaliencyNet
 from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
 from res2net.tasks.dense.network import Deployed
-from res2net.tasks.dense.task import DenseTask, Feed
+from res2net.tasks.dense.task import Datasets, DenseTask
 from res2net.tasks.saliency.deployed import DEPLOYMENT
 from res2net.tasks.saliency.evaluation import measure
 from res2net.tasks.saliency.inference import SaliencyMap, saliency_of
@@ -55,11 +55,11 @@ def build(card: ModelCard, pretrained: str | None) -> SaliencyNet:
     )
 
 
-def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
+def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     """Squares for training, whole images one by one for validation."""
     vary = chain(square(card.preprocess.size), flip(config.augment.hflip))
     skip = config.input.skip_bad
-    return Feed(
+    return Datasets(
         train=SceneDataset(images.train, "salient", 2, vary, skip_bad=skip),
         val=SceneDataset(images.val, "salient", 2, as_it_is, skip_bad=skip),
         collate_train=stacked,
@@ -89,7 +89,7 @@ SALIENCY = DenseTask(
     describe=describe,
     build=build,
     body=lambda model: model.body,
-    feed=feed,
+    datasets=datasets,
     module=SaliencyModule,
     measure=measure,
     predict=predict,

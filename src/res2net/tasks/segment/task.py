@@ -16,7 +16,7 @@ from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
 from res2net.tasks.dense.network import Deployed
-from res2net.tasks.dense.task import DenseTask, Feed
+from res2net.tasks.dense.task import Datasets, DenseTask
 from res2net.tasks.segment.deployed import DEPLOYMENT
 from res2net.tasks.segment.evaluation import dataset_of, measure
 from res2net.tasks.segment.inference import Segmentation, classes_of
@@ -57,12 +57,12 @@ def build(card: ModelCard, pretrained: str | None) -> DeepLabV3Plus:
     )
 
 
-def feed(config: RunConfig, card: ModelCard, images: Scenes) -> Feed:
+def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     """Random crops for training, whole images one by one for validation."""
     fill = [255 * value for value in card.preprocess.mean]
     crop = chain(scale_and_crop(card.preprocess.size, *SCALES, fill), flip(config.augment.hflip))
     skip = config.input.skip_bad
-    return Feed(
+    return Datasets(
         train=dataset_of(images, images.train, crop, skip_bad=skip),
         val=dataset_of(images, images.val, as_it_is, skip_bad=skip),
         collate_train=stacked,
@@ -94,7 +94,7 @@ SEGMENT = DenseTask(
     describe=describe,
     build=build,
     body=lambda model: model.body,
-    feed=feed,
+    datasets=datasets,
     module=SegmenterModule,
     measure=measure,
     predict=predict,
