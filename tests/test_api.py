@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.utils import Bunch
 
 import res2net
 from res2net import api
@@ -35,6 +38,19 @@ KINDS: dict[str, type[Prediction]] = {
 SMALL: dict[str, Any] = {"max_steps": 1, "val_batches": 1, "threads": 1}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_images() -> Iterator[None]:
+    digits = load_digits()
+    few = Bunch(**{**digits, "images": digits.images[:200], "target": digits.target[:200]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sklearn.datasets.load_digits", lambda: few)
+        patch.setattr("res2net.data.scenes.generated.TRAIN", 8)
+        patch.setattr("res2net.data.scenes.generated.VAL", 4)
+        for name in ("curves", "confusion", "calibration", "mistakes"):
+            patch.setattr(f"res2net.tasks.classify.conclude.draw_{name}", lambda *_, **__: None)
+        yield
+
+
 @pytest.fixture(scope="module", params=get_args(TaskName))
 def run(request: Any, tmp_path_factory: pytest.TempPathFactory) -> api.Run:
     folder = tmp_path_factory.mktemp("api") / request.param
@@ -54,9 +70,9 @@ def run(request: Any, tmp_path_factory: pytest.TempPathFactory) -> api.Run:
         task=request.param,
         recipe="smoke",
         out=folder,
-        net={"width": 4, "scale": 2},
+        net={"width": 2, "scale": 2},
         head={"channels": 8},
-        train=SMALL,
+        train={**SMALL, "batch": 2},
         input={"workers": 0},
         say=lambda _: None,
     )
@@ -156,8 +172,7 @@ def test_supervision_takes_detections(run, photo):
     assert taken.data["class_name"][0] == found.names[found.labels[0]]
 
 
-def test_a_run_is_evaluated_exported_and_the_artifact_predicts(run, photo, tmp_path, monkeypatch):
-    monkeypatch.setattr("res2net.data.scenes.generated.VAL", 4)
+def test_a_run_is_evaluated_exported_and_the_artifact_predicts(run, photo, tmp_path):
     data = "digits" if run.config.task == "classify" else "scenes"
     found = res2net.evaluate(run.folder, data, out=tmp_path / "e", say=lambda _: None)
     assert found.task == run.config.task
@@ -280,7 +295,8 @@ def test_the_examples_run(tmp_path, monkeypatch, sample_photos):
             return getattr(res2net, name)
 
         def train(self, model: str, data: str, **_: Any) -> api.Run:
-            return real(model, data, out="runs/digits", train=options, say=lambda _: None)
+            net = {"depth": 11, "width": 4, "scale": 2}
+            return real(model, data, out="runs/digits", net=net, train=options, say=str)
 
     names = {"res2net": Small()}
     for name in ("train", "load", "predict", "evaluate", "export"):

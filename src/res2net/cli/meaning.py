@@ -7,14 +7,9 @@ is not the default. What a run saved is never refused.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
-from pathlib import Path
-from typing import Any
 
-from res2net.cli.parser import config_files, config_values, typed_options
-from res2net.config import READ_BY, RunConfig
+from res2net.cli.parser import typed_options
 from res2net.errors import UserError
-from res2net.training.configure import check_options
 
 Meaning = Mapping[str, Sequence[str]]  # option → subjects for which it means something
 
@@ -50,32 +45,3 @@ def check_needs(argv: Iterable[str], needs: Mapping[str, tuple[str, bool]]) -> N
         what, given = needs.get(name, ("", True))
         if not given:
             raise UserError(f"--{name} means nothing here; it needs {what}")
-
-
-def check_run(argv: Sequence[str], run: RunConfig, *, saved: Path) -> None:
-    """Refuse options of ``train`` that the task, or another option, leaves without a meaning.
-
-    Args:
-        saved: the configuration file of a resumed run, which is taken as it is.
-
-    Raises:
-        UserError: the first such option; names its file where it stands in one.
-    """
-    check_options(typed_options(argv), run)
-    for file in map(Path, config_files(argv)):
-        if file == saved:
-            continue
-        for name, value in config_values(file).items():
-            if run.task not in READ_BY.get(name, (run.task,)) and value != _default(name):
-                raise UserError(
-                    f"{file}: --{name} {value} means nothing for --task {run.task}; it is for "
-                    f"--task {', '.join(READ_BY[name])}"
-                )
-
-
-def _default(option: str) -> Any:
-    """As a file of options holds it."""
-    group, _, name = option.partition(".")
-    kind = next(each.default_factory for each in fields(RunConfig) if each.name == group)
-    value = getattr(kind(), name)  # type: ignore[operator]  # a group always has a factory
-    return list(value) if isinstance(value, tuple) else value

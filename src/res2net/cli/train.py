@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 from jsonargparse import Namespace
 
-from res2net.cli.meaning import check_run
 from res2net.cli.parser import (
     Parser,
     add_fields,
@@ -16,8 +16,17 @@ from res2net.cli.parser import (
     config_values,
     exit_after_help,
     given_options,
+    typed_options,
 )
-from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig, TaskName, TrainOptions
+from res2net.config import (
+    READ_BY,
+    HeadOptions,
+    InputOptions,
+    NetOptions,
+    RunConfig,
+    TaskName,
+    TrainOptions,
+)
 from res2net.data.augment import Augment
 from res2net.data.source import parse_source
 from res2net.errors import UserError
@@ -25,6 +34,7 @@ from res2net.paper.networks import find_variant
 from res2net.paper.recipes import RECIPES, recipe_for
 from res2net.paper.recipes_dense import DENSE_RECIPES
 from res2net.training.configure import (
+    check_options,
     free_folder,
     known_task,
     last_folder,
@@ -128,12 +138,41 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
             },
         }
     )
-    check_run(argv, config, saved=_saved_config(given) if options.resume else Path())
+    _check_meaning(argv, config, saved=_saved_config(given) if options.resume else Path())
     if source.guessed:
         print(f"{source.path}: taken for {source.format} data")
     usual = Path("runs") / f"{options.model}-{source.format}"
     out = options.out or (last_folder(usual) if options.resume else free_folder(usual))
     return config, out, options.resume
+
+
+def _check_meaning(argv: Sequence[str], run: RunConfig, *, saved: Path) -> None:
+    """Refuse options of ``train`` that the task, or another option, leaves without a meaning.
+
+    Args:
+        saved: the configuration file of a resumed run, which is taken as it is.
+
+    Raises:
+        UserError: the first such option; names its file where it stands in one.
+    """
+    check_options(typed_options(argv), run)
+    for file in map(Path, config_files(argv)):
+        if file == saved:
+            continue
+        for name, value in config_values(file).items():
+            if run.task not in READ_BY.get(name, (run.task,)) and value != _default(name):
+                raise UserError(
+                    f"{file}: --{name} {value} means nothing for --task {run.task}; it is for "
+                    f"--task {', '.join(READ_BY[name])}"
+                )
+
+
+def _default(option: str) -> Any:
+    """As a file of options holds it."""
+    group, _, name = option.partition(".")
+    kind = next(each.default_factory for each in fields(RunConfig) if each.name == group)
+    value = getattr(kind(), name)  # type: ignore[operator]  # a group always has a factory
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _with_saved_config(argv: list[str]) -> list[str]:

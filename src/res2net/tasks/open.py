@@ -25,7 +25,6 @@ from res2net.models import weights
 from res2net.models.card import ModelCard
 from res2net.models.factory import create_model
 from res2net.paper.networks import NETWORKS
-from res2net.paper.structure import default_classes
 from res2net.runtime.artifact import is_artifact
 from res2net.runtime.engines import AUTO
 from res2net.runtime.session import Runtime
@@ -39,6 +38,7 @@ from res2net.weights.hub import PREFIX, fetch_from_hub, parse_address
 
 Kind = Literal["run", "checkpoint", "artifact", "name"]
 SEED = 0  # of the weights of a bare name
+CLASSES = 1000  # of a bare name, as `create_model` builds it
 
 
 @dataclass(kw_only=True, eq=False)
@@ -80,7 +80,7 @@ class Opened:
         if self.kind == "name":
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(SEED)
-                return create_model(self.given, num_classes=len(self.card.classes)).eval()
+                return create_model(self.given).eval()
         network: nn.Module = _builder(self.card)()
         weights.apply_weights(network, self.state, str(self.file))
         self.state = {}
@@ -164,7 +164,7 @@ def _structure(name: str) -> ModelCard:
     row = NETWORKS[name]
     return ModelCard(
         network=name,
-        classes=tuple(map(str, range(default_classes(row)))),
+        classes=tuple(map(str, range(CLASSES))),
         preprocess=default_preprocess(row.size, cifar=row.size == 32),
         versions=machine.versions(),
         commit=machine.commit(),
