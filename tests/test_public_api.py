@@ -75,6 +75,16 @@ def test_the_import_registers_and_prints_nothing():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_a_network_is_loaded_without_what_trains_and_draws():
+    """Lightning and matplotlib take seconds, which nobody waits for who wants a prediction."""
+    done = _python(
+        "import sys, res2net\nres2net.load, res2net.predict, res2net.train\n"
+        "print(sorted({'pytorch_lightning', 'matplotlib', 'torchmetrics', 'res2net.deploy'}"
+        " & set(sys.modules)))"
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 LIGHT = {
     "FirstBlock": "res2net.FirstBlock.PAPER",
     "UserError": "res2net.UserError('x')",

@@ -9,21 +9,21 @@ import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from res2net.config import RunConfig, TaskName
 from res2net.data.source import parse_source
-from res2net.deploy import export as exporting
 from res2net.errors import arguments_named
 from res2net.models.card import ModelCard
-from res2net.tasks import evaluate as evaluation
-from res2net.tasks import open as opening
-from res2net.tasks.evaluate import Evaluation
-from res2net.tasks.predictor import Picture, Predictor
-from res2net.training.callbacks import speak
-from res2net.training.configure import configure
+from res2net.tasks.open import open_target
+from res2net.training.configure import check_options, configure, flat, saved_config
+
+if TYPE_CHECKING:  # what only one of the functions needs takes seconds to import
+    import torch
+
+    from res2net.deploy.export import Exported
+    from res2net.tasks.evaluate import Evaluation
+    from res2net.tasks.predictor import Picture, Predictor
 
 Options = Mapping[str, Any]
 
@@ -88,7 +88,7 @@ def load(target: str | Path, *, device: str | torch.device | None = None) -> Pre
         '3'
     """
     with arguments_named():
-        return opening.open_target(target).predictor(device)
+        return open_target(target).predictor(device)
 
 
 def predict(
@@ -138,7 +138,7 @@ def train(
     input: Options | None = None,
     augment: Options | None = None,
     train: Options | None = None,
-    say: Callable[[str], None] = speak,
+    say: Callable[[str], None] | None = None,
 ) -> Run:
     """Train a network of the model table, as ``res2net train`` does.
 
@@ -148,11 +148,11 @@ def train(
         task: "classify", "detect", "instances", "segment", "saliency" or "pose".
         recipe: the starting point; None chooses by the data.
         out: run folder; ``runs/MODEL-FORMAT`` where it is None.
-        resume: go on with the run in ``out``, with its own configuration.
+        resume: resume the run in ``out``, with its own configuration.
         seed: of weights, order and augmentation; 0 where it is None.
         compile: ``torch.compile`` the network.
         net, head, input, augment, train: options of these groups by name, as in ``config.yaml``.
-        say: takes each line of progress.
+        say: takes each line of progress; printed where it is None.
 
     Raises:
         UserError: an option that does not exist or means nothing for the task (names the nearest),
@@ -164,24 +164,32 @@ def train(
         >>> run.metrics["top1_error"]
         2.5
     """
+    from res2net.training.callbacks import speak
     from res2net.training.run import fit
 
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "model": model,
         "data": None if data is None else str(data),
         "task": task,
         "recipe": recipe,
         "seed": seed,
         "compile": compile,
+        "net": net,
+        "head": head,
+        "input": input,
+        "augment": augment,
+        "train": train,
     }
-    groups = {"net": net, "head": head, "input": input, "augment": augment, "train": train}
+    given = {name: value for name, value in options.items() if value is not None}
+    say = say or speak
     with arguments_named():
-        config, folder = configure(
-            {name: value for name, value in given.items() if value is not None},
-            {name: dict(values) for name, values in groups.items() if values},
-            out=None if out is None else Path(out),
-            resume=resume,
+        place = None if out is None else Path(out)
+        config, folder, note = configure(
+            given, out=place, resume=resume, saved=saved_config(place) if resume else None
         )
+        check_options(flat(given), config)
+        if note:
+            say(note)
         fit(config, folder, resume=resume, say=say)
     return Run(folder=folder)
 
@@ -232,6 +240,8 @@ def evaluate(
         >>> res2net.evaluate("runs/digits", "digits").metrics["top1_error"]
         2.5
     """
+    from res2net.tasks import evaluate as evaluation
+
     with arguments_named():
         return evaluation.evaluate(
             target,
@@ -264,7 +274,7 @@ def export(
     images: str | Path | None = None,
     max_drop: float | None = None,
     val_images: int | None = None,
-) -> exporting.Exported:
+) -> Exported:
     """Write an artifact that runs without PyTorch, checked against it, as ``res2net export`` does.
 
     Args:
@@ -291,6 +301,8 @@ def export(
         >>> res2net.predict(done.folder, "photo.png")[0].label
         '3'
     """
+    from res2net.deploy import export as exporting
+
     with arguments_named():
         return exporting.export(
             str(target),

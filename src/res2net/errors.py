@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 _CONTROLS = r"\x00-\x1f\x7f-\x9f"
@@ -45,6 +45,43 @@ def arguments_named() -> Iterator[None]:
 
 def _argument(option: re.Match[str]) -> str:
     return option[1].replace("-", "_")
+
+
+def check_meaning(
+    given: Iterable[str], reads: Mapping[str, Sequence[str]], subject: str, of: str = "--task {}"
+) -> None:
+    """Refuse an option that means nothing for a subject.
+
+    Args:
+        given: names of options, without dashes.
+        reads: option → subjects that read it; what is not in here means something for all.
+        of: how a subject is named to people.
+
+    Raises:
+        UserError: the first such option, and what it is for.
+    """
+    for name in given:
+        if subject not in reads.get(name, (subject,)):
+            raise UserError(
+                f"--{name} means nothing for {of.format(subject)}; it is for "
+                f"{of.format(', '.join(reads[name]))}"
+            )
+
+
+def check_needs(given: Iterable[str], needs: Mapping[str, tuple[str, bool]]) -> None:
+    """Refuse an option without what it needs.
+
+    Args:
+        given: names of options, without dashes.
+        needs: option → what it needs, in words, and whether that is there.
+
+    Raises:
+        UserError: the first such option.
+    """
+    for name in given:
+        what, there = needs.get(name, ("", True))
+        if not there:
+            raise UserError(f"--{name} means nothing here; it needs {what}")
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

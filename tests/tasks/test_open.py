@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,8 @@ from res2net.config import RunConfig
 from res2net.errors import UserError
 from res2net.models import weights
 from res2net.tasks import open as opening
-from res2net.tasks.open import open_target
+from res2net.tasks.evaluate import evaluate
+from res2net.tasks.open import Opened, open_target
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,15 @@ def test_what_is_none_is_told(target, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         open_target(target)
+
+
+def test_a_backbones_artifact_predicts_nothing(tmp_path, monkeypatch):
+    card = replace(open_target("res2net29_small").card, task="features")
+    found = Opened(given="maps", kind="artifact", card=card, path=tmp_path)
+    monkeypatch.setattr("res2net.tasks.evaluate.open_target", lambda _: found)
+    for call in (found.predictor, lambda: evaluate("maps", "digits")):
+        with pytest.raises(UserError, match="^maps gives maps of a backbone and predicts nothing"):
+            call()
 
 
 @pytest.mark.parametrize("file", [".", "checkpoints/best.ckpt"])

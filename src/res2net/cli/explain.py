@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from res2net.cli.meaning import check_needs
-from res2net.cli.parser import Parser, read_options
+from res2net.cli.parser import Parser, read_options, typed_options
 from res2net.cli.predict import images_in
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.cli.targets import target_and_images, use_shipped
-from res2net.errors import UserError
+from res2net.errors import UserError, check_needs
 from res2net.files import alone_in, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -93,7 +92,9 @@ def main(argv: Sequence[str]) -> None:
             be written, or that another process writes to.
     """
     options = read_options(make_parser(), argv)
-    check_needs(argv, {name: ("--data", bool(options.data)) for name in ("split", "limit")})
+    check_needs(
+        typed_options(argv), {name: ("--data", bool(options.data)) for name in ("split", "limit")}
+    )
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit is {options.limit}; it must be at least 1")
     if options.data and (options.box or options.mask):

@@ -10,10 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from res2net.cli.compare import compare
-from res2net.cli.meaning import check_needs
-from res2net.cli.parser import Parser, read_options
+from res2net.cli.parser import Parser, read_options, typed_options
 from res2net.cli.tables import depth, new_table, notation, show
-from res2net.errors import UserError
+from res2net.errors import UserError, check_needs
 from res2net.paper.claims import CLAIMS
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.paper.published import published
@@ -118,7 +117,7 @@ def main(argv: Sequence[str]) -> None:
         return
     if options.name is None:
         raise UserError("name a network, or several: `res2net info --compare A B`")
-    check_needs(argv, dict.fromkeys(("time", "out"), ("--compare", False)))
+    check_needs(typed_options(argv), dict.fromkeys(("time", "out"), ("--compare", False)))
     try:
         variant = find_variant(options.name, given)
     except (TypeError, ValueError) as error:

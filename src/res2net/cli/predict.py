@@ -15,12 +15,11 @@ from jsonargparse import Namespace
 from rich.markup import escape
 from rich.table import Table
 
-from res2net.cli.meaning import check_meaning
-from res2net.cli.parser import Parser, read_options
+from res2net.cli.parser import Parser, read_options, typed_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.cli.targets import target_and_images
-from res2net.errors import UserError
+from res2net.errors import UserError, check_meaning
 from res2net.files import alone_in, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -103,9 +102,10 @@ def main(argv: Sequence[str]) -> None:
 
     from res2net.machine import memory_mended_by
     from res2net.tasks.open import open_target
+    from res2net.tasks.table import NETWORK
 
     predictor: Any = open_target(target, stream=True).predictor()
-    check_meaning(argv, MEANS, predictor.task, "a network of --task {}")
+    check_meaning(typed_options(argv), MEANS, predictor.task, NETWORK)
     predictor.check_precision(options.precision)
     files = [file for path in places for file in images_in(path)]
     if predictor.task != "classify":

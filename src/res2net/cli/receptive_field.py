@@ -13,10 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from res2net.cli.info import VARIANT_OPTIONS
-from res2net.cli.meaning import check_needs
-from res2net.cli.parser import Parser, read_options
+from res2net.cli.parser import Parser, read_options, typed_options
 from res2net.cli.tables import new_table, show
-from res2net.errors import UserError
+from res2net.errors import UserError, check_needs
 from res2net.files import alone_in, write_text
 from res2net.paper.networks import find_variant, plain_twin
 from res2net.paper.paths import Paths, paths_in, paths_of
@@ -80,7 +79,7 @@ def main(argv: Sequence[str]) -> None:
     """
     options = read_options(make_parser(), argv)
     measured = ("--measure true", options.measure)
-    check_needs(argv, dict.fromkeys(("images", "size", "seed"), measured))
+    check_needs(typed_options(argv), dict.fromkeys(("images", "size", "seed"), measured))
     if options.images < 1:
         raise UserError(f"--images is {options.images}; it must be at least 1")
     given = {name: options[name] for name in VARIANT_OPTIONS if options[name] is not None}

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from res2net.cli.meaning import check_needs
-from res2net.cli.parser import Parser, portable, read_options
+from res2net.cli.parser import Parser, portable, read_options, typed_options
 from res2net.cli.tables import new_table, show
-from res2net.errors import UserError
+from res2net.errors import UserError, check_needs
 from res2net.experiments.full import (
     PASSES,
     RATE,
@@ -151,7 +150,7 @@ def check(argv: Sequence[str], options: Any, items: Sequence[Item]) -> None:
         "workers": training,
         "data-root": ("--scale", bool(options.scale) or (pair and drawn)),
     }
-    check_needs(argv, needs)
+    check_needs(typed_options(argv), needs)
     for name in ("rounds", "threads"):
         if options[name] is not None and options[name] < 1:
             raise UserError(f"--{name} is {options[name]}; it must be at least 1")

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from res2net.cli.meaning import check_needs
-from res2net.cli.parser import Parser, portable, read_options
+from res2net.cli.parser import Parser, portable, read_options, typed_options
 from res2net.cli.tables import new_table, show
-from res2net.errors import UserError
+from res2net.errors import UserError, check_needs
 
 if TYPE_CHECKING:
     from res2net.experiments.study import Study
@@ -55,8 +54,8 @@ def main(argv: Sequence[str]) -> None:
     parser = make_parser()
     options = read_options(parser, argv)
     named = ("the name of a study", options.name is not None)
-    check_needs(argv, dict.fromkeys(parser.names(), named))
-    check_needs(argv, {"results": ("a study without --trial", not options.trial)})
+    check_needs(typed_options(argv), dict.fromkeys(parser.names(), named))
+    check_needs(typed_options(argv), {"results": ("a study without --trial", not options.trial)})
     from res2net.experiments.results import check_results
     from res2net.experiments.studies import find_study
 

@@ -7,8 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
-from jsonargparse import Namespace
-
 from res2net.cli.parser import (
     Parser,
     add_fields,
@@ -28,19 +26,10 @@ from res2net.config import (
     TrainOptions,
 )
 from res2net.data.augment import Augment
-from res2net.data.source import parse_source
 from res2net.errors import UserError
-from res2net.paper.networks import find_variant
-from res2net.paper.recipes import RECIPES, recipe_for
+from res2net.paper.recipes import RECIPES
 from res2net.paper.recipes_dense import DENSE_RECIPES
-from res2net.training.configure import (
-    check_options,
-    free_folder,
-    known_task,
-    last_folder,
-    recipe_defaults,
-    usual_size,
-)
+from res2net.training.configure import check_options, configure, known_task, saved_config
 
 EXAMPLES = (
     "res2net train --model res2net50_26w_4s --data photos/ --out runs/photos",
@@ -48,7 +37,7 @@ EXAMPLES = (
     "res2net train --model dla60_res2net --data photos/ --recipe smoke",
     "res2net train --model res2net50_26w_4s --data photos/ --train.lr 0.01 --train.epochs 50",
     "res2net train --task detect --model res2net50_26w_4s --data coco:cells/ --out runs/cells",
-    "res2net train --out runs/photos --resume        # go on after a stop or a crash",
+    "res2net train --out runs/photos --resume        # resume after a stop or a crash",
 )
 
 
@@ -84,7 +73,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--recipe", type=str | None, help="starting point; default: by the data")
     parser.add_argument("--out", type=Path | None, help="run folder; default runs/MODEL-FORMAT")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--resume", action="store_true", help="resume the run in --out")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order, augmentation")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
     add_fields(parser, "net", NetOptions, "network")
@@ -96,57 +85,33 @@ def make_parser() -> Parser:
 
 
 def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
-    """The configuration, the run folder, and whether to go on with it.
+    """The configuration, the run folder, and whether to resume it.
 
-    The command line goes before a ``--config`` file, that before the recipe, the recipe before the
-    defaults.
+    The command line takes precedence over a ``--config`` file, that over the recipe (or the
+    configuration of the run that is resumed), and that over the defaults.
 
     Raises:
         UserError: an unknown option or name, or a value that cannot be.
     """
     parser = make_parser()
     exit_after_help(argv, parser)
-    typed, argv = list(argv), _with_saved_config(list(argv))
-    for file in config_files(argv):
+    files = config_files(argv)
+    for file in files:
         parser.check_names(config_values(Path(file)), where=f"{file}: ")
-    given = given_options(argv)
-    parser.check_names(given)
-    for needed in ("model", "data"):
-        if not given.get(needed) and {"resume", "out"} <= given.keys():
-            raise UserError(f"--resume: {given['out']} holds no run; give --model and --data")
-        if not given.get(needed):
-            raise UserError(f"--{needed} is missing; `res2net train --help` explains it")
-    task = known_task(str(given.get("task", "classify")))
-    find_variant(str(given["model"]))
-    source = parse_source(str(given["data"]))
-    recipe_name = str(given.get("recipe") or recipe_for(source.format, task))
-    size = usual_size(str(given["model"]), source, task)
-    if argv == typed:  # a saved configuration is whole: what it does not name is the default
-        parser.set_defaults(recipe_defaults(recipe_name, given, usual_size=size))
-    options = parser.parse_args(_config_first(argv))
-    config = RunConfig.from_dict(
-        {
-            "model": options.model,
-            "data": str(source),
-            "recipe": recipe_name,
-            "task": options.task,
-            "seed": options.seed,
-            "compile": options.compile,
-            **{
-                group: _values(options[group])
-                for group in ("net", "head", "input", "augment", "train")
-            },
-        }
-    )
-    _check_meaning(argv, config, saved=_saved_config(given) if options.resume else Path())
-    if source.guessed:
-        print(f"{source.path}: taken for {source.format} data")
-    usual = Path("runs") / f"{options.model}-{source.format}"
-    out = options.out or (last_folder(usual) if options.resume else free_folder(usual))
-    return config, out, options.resume
+    parser.check_names(given_options(argv))
+    known_task(str(given_options(argv).get("task", "classify")))
+    given: dict[str, Any] = parser.parse_args(_config_first(argv), defaults=False).as_dict()
+    given.pop("config", None)
+    out, resume = given.pop("out", None), given.pop("resume", False)
+    saved = saved_config(out) if resume else None
+    config, folder, note = configure(given, out=out, resume=resume, saved=None if files else saved)
+    _check_meaning(argv, config, saved)
+    if note:
+        print(note)
+    return config, folder, resume
 
 
-def _check_meaning(argv: Sequence[str], run: RunConfig, *, saved: Path) -> None:
+def _check_meaning(argv: Sequence[str], run: RunConfig, saved: Path | None) -> None:
     """Refuse options of ``train`` that the task, or another option, leaves without a meaning.
 
     Args:
@@ -175,21 +140,8 @@ def _default(option: str) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _with_saved_config(argv: list[str]) -> list[str]:
-    """``--resume`` takes the configuration of its run, unless it is given another."""
-    given = given_options(argv)
-    saved = _saved_config(given)
-    if "resume" in given and "config" not in given and "out" in given and saved.is_file():
-        return ["--config", str(saved), *argv]
-    return argv
-
-
-def _saved_config(given: dict[str, Any]) -> Path:
-    return Path(str(given.get("out", ""))) / "config.yaml"
-
-
 def _config_first(argv: Sequence[str]) -> list[str]:
-    """The same command line with its files in front, so that what is typed goes before them."""
+    """The same command line with its files in front, so that what is typed takes precedence."""
     files = config_files(argv)
     rest: list[str] = []
     words = iter(argv)
@@ -199,10 +151,6 @@ def _config_first(argv: Sequence[str]) -> list[str]:
         elif not word.startswith("--config="):
             rest.append(word)
     return [word for file in files for word in ("--config", file)] + rest
-
-
-def _values(group: Namespace) -> dict[str, Any]:
-    return dict(group.as_dict())
 
 
 def main(argv: Sequence[str]) -> None:

@@ -48,7 +48,7 @@ def run_study(
 ) -> list[dict[str, str]]:
     """Train what has no row yet, all points of seed 0 first; returns the rows of the study.
 
-    A kill loses at most the epoch that ran: the same call goes on. Two calls at once share the
+    A kill loses at most the epoch that ran: the same call resumes. Two calls at once share the
     work, as a run that another process trains is passed over.
 
     Args:
@@ -64,7 +64,7 @@ def run_study(
 
     Raises:
         UserError: data, point or file that cannot be used.
-        Stopped: somebody stopped it; says how to go on.
+        Stopped: somebody stopped it; says how to resume.
     """
     if seeds is not None and seeds < 1:
         raise UserError(f"--seeds is {seeds}; it must be at least 1")
@@ -97,7 +97,7 @@ def _train(config: RunConfig, run: Path, say: Say) -> None:
     try:
         fit(config, run, resume=(run / CONFIG).is_file(), say=say)
     except Stopped:
-        raise Stopped("stopped; the same command goes on") from None
+        raise Stopped("stopped; rerun the same command to resume") from None
 
 
 def _row(study: Study, point: Point, seed: int, run: Path) -> dict[str, object]:
@@ -150,7 +150,7 @@ def run_small(
 
     Raises:
         UserError: ``root`` is no folder, or data that cannot be used.
-        Stopped: somebody stopped it; the same command goes on.
+        Stopped: somebody stopped it; the same command resumes.
     """
     study, source = small_study(item, root)
     run_study(
@@ -189,7 +189,7 @@ def run_full(
 
     Raises:
         UserError: data that cannot be used.
-        Stopped: somebody stopped it; the same command goes on.
+        Stopped: somebody stopped it; the same command resumes.
     """
     left = 0
     for planned in full_plan(item):

@@ -169,6 +169,14 @@ def check_task(card: ModelCard, task: str, target: str | Path) -> None:
         raise UserError(f"{target}: was trained with --task {card.task}; {task} is asked for")
 
 
+def no_weights(name: str | Path) -> UserError:
+    """The mistake of a name where a trained network is asked for."""
+    return UserError(
+        f"{name} is a network without weights: none are shipped; give the run folder or a "
+        f"checkpoint of one that was trained (`res2net train --model {name} ...`)"
+    )
+
+
 def read_target(target: str | Path) -> tuple[dict[str, Tensor], ModelCard, Path, Path]:
     """Weights and card behind a target, their file, and the file that the card is from.
 
@@ -178,10 +186,7 @@ def read_target(target: str | Path) -> tuple[dict[str, Tensor], ModelCard, Path,
     path = Path(target)
     if not path.exists():
         if str(target) in NETWORKS:
-            raise UserError(
-                f"{target} is a network without weights: none are shipped; give the run folder or "
-                f"a checkpoint of one that was trained (`res2net train --model {target} ...`)"
-            )
+            raise no_weights(target)
         raise UserError(
             f"{target}: no such run, checkpoint or network.{did_you_mean(str(target), NETWORKS)}"
         )

@@ -30,9 +30,7 @@ class Network:
         self.task = predictor.task
         card = predictor.card
         how = "PyTorch" if predictor.runtime is None else predictor.engine
-        self.title_of_task = "classification"
         if isinstance(predictor, DensePredictor):
-            self.title_of_task = predictor.row.title
             how = f"{predictor.row.title}, {how}"
         data = f" on {_data(card)}" if card.data else ""
         self.title = f"{card.network}{data}, {how}"
@@ -53,16 +51,17 @@ class Network:
 
     def predict(self, pixels: RGB, *, top: int, picture: bool) -> Answer:
         start = time.perf_counter()
-        if isinstance(self.predictor, Classifier):
-            return self._classes(self.predictor, pixels, start, top=top, picture=picture)
-        (found,) = self.predictor.predict(pixels)
+        predictor: Any = self.predictor
+        if isinstance(predictor, Classifier):
+            return self._classes(predictor, pixels, start, top=top, picture=picture)
+        (found,) = predictor.predict(pixels)
         milliseconds = 1000 * (time.perf_counter() - start)
         return Answer(
             found=found.as_dict(),
             line=found.line(),
             probabilities=(),
             picture=np.asarray(found.pictures()[""]) if picture else None,
-            shows=f"what was found ({self.title_of_task})" if picture else "",
+            shows=f"what was found ({predictor.row.title})" if picture else "",
             milliseconds=milliseconds,
         )
 

@@ -8,11 +8,11 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from res2net.errors import UserError
+from res2net.errors import UserError, check_meaning
 from res2net.tasks.classify.evaluate import evaluate as evaluate_classes
 from res2net.tasks.dense.evaluate import evaluate as evaluate_marks
 from res2net.tasks.open import open_target
-from res2net.tasks.table import check_given, find_dense_task
+from res2net.tasks.table import NETWORK
 
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
 BATCH = 64
@@ -98,7 +98,8 @@ def evaluate(
         "flip": flip or None,
         "boxes": boxes,
     }
-    check_given(own, READS, task)
+    given = [name for name, value in own.items() if value is not None]
+    check_meaning(given, READS, task, NETWORK)
     common: dict[str, Any] = {
         "split": split,
         "out": out,
@@ -122,10 +123,8 @@ def evaluate(
             scores=scores,
             folder=folder,
         )
-    if opened.runtime is not None and precision != "auto":
-        raise UserError(f"--precision {precision}: {target} has its own; export another artifact")
     how = _of_task(scales, flip, boxes)
-    scores, folder = evaluate_marks(find_dense_task(task), opened, data, **common, **how)
+    scores, folder = evaluate_marks(opened, data, **common, **how)
     return Evaluation(
         task=task, images=scores.images, metrics=scores.summary(), scores=scores, folder=folder
     )

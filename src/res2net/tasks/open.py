@@ -29,11 +29,8 @@ from res2net.runtime.artifact import is_artifact
 from res2net.runtime.engines import AUTO
 from res2net.runtime.session import Runtime
 from res2net.runtime.session import load as load_artifact
-from res2net.tasks.classify.predictor import Classifier
-from res2net.tasks.dense.job import build
-from res2net.tasks.dense.predictor import DensePredictor
 from res2net.tasks.predictor import Predictor
-from res2net.tasks.table import find_dense_task
+from res2net.tasks.table import find_dense_task, find_predictor
 from res2net.weights.hub import PREFIX, fetch_from_hub, parse_address
 
 Kind = Literal["run", "checkpoint", "artifact", "name"]
@@ -107,7 +104,7 @@ class Opened:
                 artifact, or one that this machine does not have.
         """
         if self.kind == "name":
-            raise _no_weights(self.given)
+            raise weights.no_weights(self.given)
         if self.task == "features":
             raise UserError(
                 f"{self.given} gives maps of a backbone and predicts nothing; "
@@ -118,9 +115,7 @@ class Opened:
         what: dict[str, Any] = {"runtime": self.runtime, "device": device}
         if self.runtime is None:
             what["model"] = self.network
-        if self.task == "classify":
-            return Classifier(self.card, **what)
-        return DensePredictor(find_dense_task(self.task), self.card, **what)
+        return find_predictor(self.task)(self.card, **what)
 
 
 def open_target(target: str | Path, *, stream: bool = False) -> Opened:
@@ -156,7 +151,10 @@ def _builder(card: ModelCard) -> Callable[[], nn.Module]:
     """
     if card.task == "classify":
         return partial(weights.build, card)
-    return partial(build, find_dense_task(card.task), card)
+    task = find_dense_task(card.task)
+    from res2net.tasks.dense.job import build
+
+    return partial(build, task, card)
 
 
 def _structure(name: str) -> ModelCard:
@@ -169,13 +167,6 @@ def _structure(name: str) -> ModelCard:
         versions=machine.versions(),
         commit=machine.commit(),
         notes="structure only: the weights are random, nothing was trained",
-    )
-
-
-def _no_weights(name: str) -> UserError:
-    return UserError(
-        f"{name} is a network without weights: none are shipped; give the run folder or a "
-        f"checkpoint of one that was trained (`res2net train --model {name} ...`)"
     )
 
 

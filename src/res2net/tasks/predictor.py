@@ -13,12 +13,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from res2net.data.preprocess import Preprocess
-from res2net.errors import UserError, arguments_named
+from res2net.errors import UserError, arguments_named, check_meaning
 from res2net.machine import best_device
 from res2net.models.card import ModelCard
 from res2net.prediction import Prediction
 from res2net.runtime.session import Runtime
-from res2net.tasks.table import check_given
+from res2net.tasks.table import NETWORK
 
 READS = {"top": ("classify",), "batch": ("classify",), "boxes": ("pose",)}  # option → tasks
 Picture = str | Path | Image.Image | np.ndarray[Any, Any] | Tensor
@@ -122,7 +122,9 @@ class Predictor(ABC):
         self, images: Any, *, top: Any, boxes: Any, batch: Any, precision: str
     ) -> Iterator[Any]:
         """As ``predict_each``, with errors that name options of the command line."""
-        check_given({"top": top, "boxes": boxes, "batch": batch}, READS, self.task)
+        own = {"top": top, "boxes": boxes, "batch": batch}
+        given = [name for name, value in own.items() if value is not None]
+        check_meaning(given, READS, self.task, NETWORK)
         for name, count in (("top", top), ("batch", batch)):
             if count is not None and count < 1:
                 raise UserError(f"--{name} is {count}; it must be at least 1")

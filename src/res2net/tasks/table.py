@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from res2net.tasks.classify.job import Job as ClassifyJob
     from res2net.tasks.dense.task import DenseTask
     from res2net.tasks.dense.task import Job as DenseJob
+    from res2net.tasks.predictor import Predictor
 
     Job = ClassifyJob | DenseJob
 else:
     Job = Any
+
+
+NETWORK = "a network of --task {}"  # how messages name one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,22 @@ def find_task(name: TaskName) -> Task:
     from res2net.tasks.dense.job import build_job
 
     return Task(build_job=partial(build_job, find_dense_task(name)), conclude=conclude)
+
+
+def find_predictor(name: str) -> Callable[..., Predictor]:
+    """What predicts with a network of a task: (card, model or runtime, device) → predictor.
+
+    Raises:
+        UserError: no such task.
+    """
+    if name == "classify":
+        from res2net.tasks.classify.predictor import Classifier
+
+        return Classifier
+    task = find_dense_task(name)
+    from res2net.tasks.dense.predictor import DensePredictor
+
+    return partial(DensePredictor, task)
 
 
 def find_dense_task(name: str) -> DenseTask:
@@ -64,21 +84,3 @@ def find_dense_task(name: str) -> DenseTask:
 
         return POSE
     raise UserError(f"unknown task {name!r}; this version has {', '.join(get_args(TaskName))}")
-
-
-def check_given(given: Mapping[str, object], reads: Mapping[str, Sequence[str]], task: str) -> None:
-    """Refuse what is given and means nothing for a network of a task.
-
-    Args:
-        given: option → value; None is not given.
-        reads: option → tasks that read it.
-
-    Raises:
-        UserError: the first such option, and what it is for.
-    """
-    for name, value in given.items():
-        if value is not None and task not in reads[name]:
-            raise UserError(
-                f"--{name} means nothing for a network of --task {task}; it is for a network of "
-                f"--task {', '.join(reads[name])}"
-            )

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from res2net.config import READ_BY, RunConfig, TaskName
 from res2net.data.source import Source, parse_source
-from res2net.errors import UserError, did_you_mean
+from res2net.errors import UserError, check_meaning, check_needs, did_you_mean
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.paper.recipes import find_recipe, recipe_for
 
@@ -18,8 +18,7 @@ SMALL_IMAGES = {
     "cifar100": 32,
     "digits": 32,
     "scenes": 64,
-}  # format → pixels a network sees
-
+}  # format → pixels a network takes
 
 # option → what it needs in other options, in words, and whether a run has that
 NEEDS: Mapping[str, tuple[str, Callable[[RunConfig], bool]]] = {
@@ -51,55 +50,67 @@ NEEDS: Mapping[str, tuple[str, Callable[[RunConfig], bool]]] = {
 
 def configure(
     given: Mapping[str, Any],
-    groups: Mapping[str, Mapping[str, Any]],
     *,
     out: Path | None,
     resume: bool,
-) -> tuple[RunConfig, Path]:
-    """The configuration and the folder of a run that is set up from Python.
+    saved: Path | None = None,
+) -> tuple[RunConfig, Path, str]:
+    """The whole configuration of a run out of what was set by hand.
 
-    What is given goes before the saved configuration of a resumed run, or else before the recipe,
-    and that before the defaults.
+    What is given takes precedence over the saved configuration of a resumed run, or else over the
+    recipe, and that over the defaults.
 
     Args:
-        given: options without a group.
-        groups: "train", "net", ... → options of the group by name.
+        given: options by name; those of a group in a dictionary, as ``config.yaml`` has them.
         out: the run folder; None makes one in ``runs``.
+        saved: the configuration to start from instead of a recipe's.
+
+    Returns:
+        Configuration, run folder, and what to tell of the data ("" where they were named whole).
 
     Raises:
-        UserError: an option that does not exist, is missing or means nothing, or a value out of
-            range.
+        UserError: an option that does not exist or is missing, or a value out of range.
     """
-    flat = {
-        **given,
-        **{f"{g}.{name}": value for g, own in groups.items() for name, value in own.items()},
-    }
-    saved = None if out is None else out / "config.yaml"
-    if resume and saved is not None and saved.is_file():
-        values = RunConfig.read(saved).as_dict()
-        source = parse_source(str(given.get("data", values["data"])))
-    else:
-        if resume and out is not None and not {"model", "data"} <= given.keys():
+    values = RunConfig.read(saved).as_dict() if saved is not None else {}
+    for needed in ("model", "data"):
+        if not {**values, **given}.get(needed) and resume and out is not None:
             raise UserError(f"--resume: {out} holds no run; give --model and --data")
-        for needed in ("model", "data"):
-            if not given.get(needed):
-                raise UserError(f"--{needed} is missing")
-        source = parse_source(str(given["data"]))
-        task = known_task(given.get("task", "classify"))
+        if not {**values, **given}.get(needed):
+            raise UserError(f"--{needed} is missing; `res2net train --help` explains it")
+    task = known_task({**values, **given}.get("task", "classify"))
+    source = parse_source(str(given.get("data", values.get("data"))))
+    if saved is None:
         name = str(given.get("recipe") or recipe_for(source.format, task))
-        size = usual_size(str(given["model"]), source, task)
         values = {"recipe": name}
-        for option, value in recipe_defaults(name, flat, usual_size=size).items():
+        size = usual_size(str(given["model"]), source, task)
+        for option, value in recipe_defaults(name, flat(given), usual_size=size).items():
             group, _, own = option.partition(".")
             values.setdefault(group, {})[own] = value
-    values |= {**given, "data": str(source)}
-    for group, options in groups.items():
-        values[group] = {**values.get(group, {}), **options}
-    config = RunConfig.from_dict(values)
+    for name, value in given.items():
+        grouped = isinstance(value, Mapping)
+        values[name] = {**values.get(name, {}), **value} if grouped else value
+    config = RunConfig.from_dict({**values, "data": str(source)})
     find_variant(config.model)
-    check_options(flat, config)
     usual = Path("runs") / f"{config.model}-{source.format}"
-    return config, out or (last_folder(usual) if resume else free_folder(usual))
+    folder = out or (last_folder(usual) if resume else free_folder(usual))
+    return config, folder, f"{source.path}: taken for {source.format} data" * source.guessed
+
+
+def saved_config(run: Path | None) -> Path | None:
+    """The configuration that a run folder holds; None where there is none."""
+    file = None if run is None else run / "config.yaml"
+    return file if file is not None and file.is_file() else None
+
+
+def flat(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by their full names: ``train.epochs``."""
+    full: dict[str, Any] = {}
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            full.update({f"{name}.{own}": each for own, each in value.items()})
+        else:
+            full[name] = value
+    return full
 
 
 def known_task(task: str) -> str:
@@ -127,20 +138,8 @@ def check_options(given: Iterable[str], run: RunConfig) -> None:
         UserError: the first such option, and what it is for or what it needs.
     """
     given = list(given)
-    for name in given:
-        if run.task not in READ_BY.get(name, (run.task,)):
-            raise UserError(
-                f"--{name} means nothing for --task {run.task}; it is for --task "
-                f"{', '.join(READ_BY[name])}"
-            )
-    for name in given:
-        what, holds = NEEDS.get(name, ("", _always))
-        if not holds(run):
-            raise UserError(f"--{name} means nothing here; it needs {what}")
-
-
-def _always(_: RunConfig) -> bool:
-    return True
+    check_meaning(given, READ_BY, run.task)
+    check_needs(given, {name: (what, holds(run)) for name, (what, holds) in NEEDS.items()})
 
 
 def _is_split(run: RunConfig) -> bool:

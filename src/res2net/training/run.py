@@ -121,7 +121,7 @@ def _fit(
 def settle_pretrained(config: RunConfig, run: Path, say: Say) -> RunConfig:
     """``--net.pretrained auto`` decided: published weights of this very network, else none.
 
-    A run that goes on keeps what it once decided.
+    A resumed run keeps what it once decided.
 
     Args:
         say: takes the line that says which; the licence is printed where weights are loaded.
@@ -307,7 +307,7 @@ def make_trainer(
 
 
 def check_classes(job: Job, content: dict[str, Any]) -> None:
-    """A run goes on with the classes that it began with.
+    """A resumed run has the classes that it began with.
 
     Args:
         content: of the checkpoint.

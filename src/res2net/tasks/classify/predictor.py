@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ TOP, BATCH = 5, 32
 
 class Classifier(Predictor):
     """A network with its classes and its preprocessing, or an artifact of one."""
+
+    @cached_property
+    def _transform(self) -> Callable[[Tensor], Any]:
+        return eval_transform(self.preprocess)
 
     def _results(
         self, images: Iterable[Picture], *, top: Any, boxes: Any, batch: Any, precision: str
@@ -55,7 +60,7 @@ class Classifier(Predictor):
             rgb = decode(image, min_side=self.preprocess.decode_side)
         else:
             rgb = as_rgb(image)
-        shaped: Tensor = eval_transform(self.preprocess)(rgb)
+        shaped: Tensor = self._transform(rgb)
         return shaped
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from res2net.data.scene import Scenes
 from res2net.data.scenes.options import SceneOptions
@@ -12,14 +13,12 @@ from res2net.data.source import parse_source
 from res2net.errors import UserError
 from res2net.files import alone_in
 from res2net.tasks.dense.conclude import write_scores
-from res2net.tasks.dense.predictor import DensePredictor
 from res2net.tasks.dense.task import DenseTask, Scores, Track
 from res2net.tasks.open import Opened
 from res2net.tasks.selection import held_out, measured_part
 
 
 def evaluate(
-    task: DenseTask,
     opened: Opened,
     data: str,
     *,
@@ -42,9 +41,9 @@ def evaluate(
         The scores and the folder.
     """
     target = opened.given
-    predictor = DensePredictor(
-        task, opened.card, runtime=opened.runtime, model=None if opened.runtime else opened.network
-    )
+    predictor: Any = opened.predictor()
+    predictor.check_precision(precision)
+    task: DenseTask = predictor.row
     card = opened.card
     val_fraction, seed = held_out(
         opened.run, card.data, data, split=split, val_fraction=val_fraction, seed=seed

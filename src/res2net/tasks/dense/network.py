@@ -6,15 +6,19 @@ Legend: B batch · H, W space
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from res2net import machine
 from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import normalise
+from res2net.metrics.detections import DetectionArrays
+from res2net.prediction import Prediction
 from res2net.runtime.session import Runtime
 
 Size = tuple[int, int]  # H, W
@@ -91,3 +95,29 @@ def ready(model: Any) -> None:
     """Put a network in PyTorch on the best device, in evaluation mode; an artifact is ready."""
     if not isinstance(model, Deployed):
         model.to(machine.best_device()).to(memory_format=torch.channels_last).eval()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Objects(Prediction):
+    """A result of N objects in an image, surest first.
+
+    Attributes:
+        image: uint8 (3, H, W).
+        detections: boxes, scores, classes and what the task finds besides.
+    """
+
+    image: Tensor
+    detections: DetectionArrays
+
+    def __len__(self) -> int:
+        return len(self.detections)
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float64]:
+        """(N, 4): left, top, right, bottom in pixels of the image."""
+        return self.detections.boxes
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """(N,), 0..1."""
+        return self.detections.scores

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import pytorch_lightning as pl
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -22,6 +21,9 @@ from res2net.models.card import ModelCard
 from res2net.prediction import Prediction
 from res2net.tasks.dense.deployed import Deployment
 from res2net.tasks.selection import Chosen
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl  # of seconds, which only a training needs
 
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
 Curve = tuple[str, tuple[tuple[str, str], ...]]  # title, (column of metrics.csv, label) ...

@@ -20,8 +20,7 @@ from res2net.data.outlines import pack, to_mask
 from res2net.data.scene import RLE
 from res2net.errors import UserError
 from res2net.metrics.detections import DetectionArrays
-from res2net.prediction import Prediction
-from res2net.tasks.dense.network import Deployed
+from res2net.tasks.dense.network import Deployed, Objects
 from res2net.tasks.detect.deployed import detect_deployed
 
 SURE = 0.5  # score from which a detection is shown
@@ -85,7 +84,7 @@ def as_detections(found: Mapping[str, Tensor]) -> DetectionArrays:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Detections(Prediction):
+class Detections(Objects):
     """The objects in an image, surest first.
 
     Attributes:
@@ -98,22 +97,7 @@ class Detections(Prediction):
         >>> found.boxes[found.scores > 0.5]
     """
 
-    image: Tensor
-    detections: DetectionArrays
     names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.detections)
-
-    @property
-    def boxes(self) -> npt.NDArray[np.float64]:
-        """(N, 4): left, top, right, bottom in pixels of the image."""
-        return self.detections.boxes
-
-    @property
-    def scores(self) -> npt.NDArray[np.float64]:
-        """(N,), 0..1."""
-        return self.detections.scores
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:

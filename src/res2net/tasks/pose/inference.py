@@ -21,8 +21,7 @@ from res2net.heads.pose import PoseNet
 from res2net.heads.precision import at_least_float32
 from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.keypoints import oks_nms
-from res2net.prediction import Prediction
-from res2net.tasks.dense.network import Deployed, in_use
+from res2net.tasks.dense.network import Deployed, Objects, in_use
 from res2net.tasks.pose.crops import STRIDE, input_size
 from res2net.tasks.pose.frame import around
 
@@ -106,7 +105,7 @@ def peaks(heat: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Poses(Prediction):
+class Poses(Objects):
     """The poses in an image, surest first.
 
     Attributes:
@@ -116,23 +115,8 @@ class Poses(Prediction):
         bones: pairs of key-points that a line joins.
     """
 
-    image: Tensor
-    detections: DetectionArrays
     names: Sequence[str]
     bones: Sequence[tuple[int, int]]
-
-    def __len__(self) -> int:
-        return len(self.detections)
-
-    @property
-    def boxes(self) -> npt.NDArray[np.float64]:
-        """(N, 4): left, top, right, bottom in pixels of the image."""
-        return self.detections.boxes
-
-    @property
-    def scores(self) -> npt.NDArray[np.float64]:
-        """(N,), 0..1."""
-        return self.detections.scores
 
     @property
     def keypoints(self) -> npt.NDArray[np.float64]:
