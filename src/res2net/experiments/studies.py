@@ -171,24 +171,43 @@ SCENES = Study(
 # A small Res2Net against its ResNet twin on marked images, from scratch. Both have 26 layers and
 # half of ResNet's planes; their backbones differ by 0.6 % in parameters and 5 % in multiply-adds.
 # An hour of one processor is the budget of a study.
+PAIR = ("resnet26_small", "res2net26_small")
 _twins = partial(
     Study,
-    points=tuple(Point(label=name, network=name) for name in ("resnet26_small", "res2net26_small")),
+    points=tuple(Point(label=name, network=name) for name in PAIR),
     seeds=2,
     classes=0,  # the backbone alone is counted; the head is the same
     recipe="scratch",
 )
+_BLOOD_CELLS: dict[str, Any] = {
+    "task": "detect",
+    "data": "voc",
+    "images": 205,
+    "pixels": 256,
+    "measure": partial(annotated_headline, error="val/ap50_error", val_images=87),
+    "score": "AP50",
+    "settings": {"input.size": 256, "train.epochs": 10},
+}
 ANNOTATED_TWINS = (
     _twins(
         name="bccd-twins",
         question="Blood cells from scratch: does Res2Net find more of them?",
-        task="detect",
-        data="voc",
-        images=205,
-        pixels=256,
-        measure=partial(annotated_headline, error="val/ap50_error", val_images=87),
-        score="AP50",
-        settings={"input.size": 256, "train.epochs": 10},
+        **_BLOOD_CELLS,
+    ),
+    _twins(
+        name="bccd-precision",
+        question="Blood cells, boxes in float32: what does bf16 cost?",
+        points=tuple(
+            Point(
+                label=f"{name}_{precision}",
+                network=name,
+                group=precision,
+                settings={"train.precision": precision},
+            )
+            for precision in ("fp32", "bf16")
+            for name in PAIR
+        ),
+        **_BLOOD_CELLS,
     ),
     _twins(
         name="camvid-twins",
