@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
@@ -17,7 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from res2net.data.augment import Augment
-from res2net.errors import UserError, did_you_mean
+from res2net.errors import UserError, check_meaning, did_you_mean, option
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["step", "cosine", "poly", "constant"]
@@ -84,7 +85,7 @@ class HeadOptions:
         _check(bool(bad), f"--head.anchors is {list(self.anchors)}; sides are pixels, 1 or more")
         _check(
             not 0 < self.lr_factor < math.inf,
-            f"--head.lr_factor is {self.lr_factor}; it must be above 0",
+            f"--head.lr-factor is {self.lr_factor}; it must be above 0",
         )
 
 
@@ -131,7 +132,7 @@ class InputOptions:
         _check(self.size is not None and self.size < 1, f"--input.size is {self.size}; at least 1")
         _check(
             not 0 < self.val_fraction < 1,
-            f"--input.val_fraction is {self.val_fraction}; it must lie between 0 and 1",
+            f"--input.val-fraction is {self.val_fraction}; it must lie between 0 and 1",
         )
         _check(
             self.workers is not None and self.workers < 0,
@@ -174,32 +175,27 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "accumulate"):
-            value = getattr(self, name)
-            _check(value < 1, f"--train.{name} is {value}; it must be at least 1")
+            self._must(name, getattr(self, name) >= 1, "at least 1")
         for name in ("val_batches", "devices", "threads"):
             value = getattr(self, name)
-            _check(
-                value is not None and value < 1,
-                f"--train.{name} is {value}; it must be at least 1, or left out",
-            )
-        _check(
-            self.max_steps < 1 and self.max_steps != -1,
-            f"--train.max_steps is {self.max_steps}; it must be at least 1, or -1 for no limit",
-        )
+            self._must(name, value is None or value >= 1, "at least 1, or left out")
+        unlimited = self.max_steps == -1
+        self._must("max_steps", self.max_steps >= 1 or unlimited, "at least 1, or -1 for no limit")
         for name in ("lr", "gamma"):
-            value = getattr(self, name)
-            _check(not 0 < value < math.inf, f"--train.{name} is {value}; it must be above 0")
+            self._must(name, 0 < getattr(self, name) < math.inf, "above 0")
         for name in ("weight_decay", "warmup", "clip", "early_stop", "lr_batch", "frozen_levels"):
-            value = getattr(self, name)
-            _check(not 0 <= value < math.inf, f"--train.{name} is {value}; it must be 0 or more")
+            self._must(name, 0 <= getattr(self, name) < math.inf, "0 or more")
         for name in ("momentum", "label_smoothing", "ema"):
-            value = getattr(self, name)
-            _check(not 0 <= value < 1, f"--train.{name} is {value}; it must be in [0, 1)")
+            self._must(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
         _check(self.nesterov and not self.momentum, "--train.nesterov needs --train.momentum")
         _check(
             list(self.milestones) != sorted(self.milestones),
             f"--train.milestones is {list(self.milestones)}; epochs must grow",
         )
+
+    def _must(self, name: str, holds: bool, be: str) -> None:
+        typed = option(f"train.{name}")
+        _check(not holds, f"{typed} is {getattr(self, name)}; it must be {be}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,17 +217,12 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check(not 0 <= self.seed < 2**32, f"--seed is {self.seed}; it must lie in 0..2^32-1")
         for each in fields(HeadOptions):
-            tasks = READ_BY[f"head.{each.name}"]
-            strange = self.task not in tasks and getattr(self.head, each.name) != each.default
-            _check(
-                strange,
-                f"--head.{each.name} means nothing for --task {self.task}; it is for --task "
-                f"{', '.join(tasks)}",
-            )
+            if getattr(self.head, each.name) != each.default:
+                check_meaning([f"head.{each.name}"], READ_BY, self.task)
         pyramid = self.task == "detect" and self.head.form == "fpn"
         _check(
             pyramid and self.head.as_base,
-            "--head.as_base means nothing for --head.form fpn; the paper's base has the form c4",
+            "--head.as-base means nothing for --head.form fpn; the paper's base has the form c4",
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -330,6 +321,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+def flat(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by their full names: ``train.epochs``."""
+    full: dict[str, Any] = {}
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            full.update({f"{name}.{own}": each for own, each in value.items()})
+        else:
+            full[name] = value
+    return full
+
+
 def _text_of(path: Path) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait
@@ -412,7 +414,7 @@ def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
         if not prefix and key in _GROUPS:
             made[key] = _build(_GROUPS[key], value, f"{key}.")
         else:
-            made[key] = _typed(value, hints[key], f"--{prefix}{key}")
+            made[key] = _typed(value, hints[key], option(f"{prefix}{key}"))
     try:
         return kind(**made)
     except UserError:
@@ -466,6 +468,7 @@ def _in_words(kind: Any) -> str:
 
 def option_error(error: Exception, group: str, kind: type) -> UserError:
     """The mistake, with the name of its option in full where the message begins with one."""
-    text = str(error)
-    about_one = text.partition(" ")[0] in [f.name for f in fields(kind)]
-    return UserError(f"--{group}.{text}" if about_one else f"options --{group}.*: {text}")
+    name, _, rest = str(error).partition(" ")
+    if name in [each.name for each in fields(kind)]:
+        return UserError(f"{option(f'{group}.{name}')} {rest}")
+    return UserError(f"options --{group}.*: {error}")

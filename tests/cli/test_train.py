@@ -36,7 +36,7 @@ GROUPS = {
 def test_every_field_of_the_configuration_is_an_option():
     names = {"config", "help", "out", "resume", *(f.name for f in fields(RunConfig))} - set(GROUPS)
     names |= {f"{group}.{f.name}" for group, kind in GROUPS.items() for f in fields(kind)}
-    assert set(make_parser().names()) == names
+    assert set(make_parser().names()) == {name.replace("_", "-") for name in names}
 
 
 def test_every_option_is_explained():
@@ -120,9 +120,9 @@ def test_what_is_typed_goes_before_the_file_and_that_before_the_recipe(tmp_path)
 def test_a_resolved_configuration_is_a_fixed_point(tmp_path):
     words = [
         *("--seed", "7", "--compile", "--net.depth", "11", "--net.width", "8", "--net.se", "true"),
-        *("--net.first_block", "paper", "--net.drop_path", "0.1", "--input.workers", "0"),
+        *("--net.first-block", "paper", "--net.drop-path", "0.1", "--input.workers", "0"),
         *("--augment.mixup", "0.2", "--train.milestones", "[1, 2.5]", "--train.devices", "1"),
-        *("--train.epochs", "3", "--train.lr", "1e-2", "--train.val_batches", "2"),
+        *("--train.epochs", "3", "--train.lr", "1e-2", "--train.val-batches", "2"),
     ]
     config, _, _ = resolve([*DIGITS, "--recipe", "imagenet", *words])
     saved = tmp_path / "config.yaml"
@@ -243,7 +243,7 @@ def test_a_run_stops_after_its_steps_with_a_validation_and_a_checkpoint(tiny_run
 
 def test_resume_goes_on_and_says_when_nothing_is_left(cli, tiny, photos, tmp_path):
     run = tmp_path / "run"
-    words = (*tiny, "--data", f"folder:{photos}", "--out", run, "--train.max_steps", "-1")
+    words = (*tiny, "--data", f"folder:{photos}", "--out", run, "--train.max-steps", "-1")
     assert cli(*words, "--resume").out.count("no checkpoint to go on from") == 1
     taken = cli(*words).line
     assert taken == f"--out {run} exists; add --resume to go on with it, or name another folder"
@@ -262,14 +262,14 @@ def test_resume_goes_on_and_says_when_nothing_is_left(cli, tiny, photos, tmp_pat
         pytest.param("inception_v3", (), marks=pytest.mark.slow),
         pytest.param("densenet161", ("--data", "digits"), marks=pytest.mark.slow),
         ("dla60_res2net", ("--net.norm", "group", "--net.width", "4", "--input.size", "32")),
-        ("res2net29_small", ("--net.scale", "3", "--net.global_pool", "avgmax")),
+        ("res2net29_small", ("--net.scale", "3", "--net.global-pool", "avgmax")),
         ("res2net29_small", ("--net.norm", "frozen", "--train.precision", "fp64")),
     ],
 )
 def test_smoke_runs_any_family(cli, photos, tmp_path, name, options):
     words = [*options] if "--data" in options else ["--data", photos, *options]
     run = tmp_path / "run"
-    quick = ("--recipe", "smoke", "--train.max_steps", "1", "--train.val_batches", "1")
+    quick = ("--recipe", "smoke", "--train.max-steps", "1", "--train.val-batches", "1")
     place = ("--train.threads", "1", "--out", run)
     code, _, err = cli("train", "--model", name, *words, *quick, *place)
     assert (code, err) == (0, "")

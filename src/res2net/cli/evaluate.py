@@ -62,10 +62,10 @@ def make_parser() -> Parser:
         help="auto: bf16 where the hardware has it",
     )
     parser.add_argument(
-        "--val_fraction", type=float | None, help="of data without val part; default: as in the run"
+        "--val-fraction", type=float | None, help="of data without val part; default: as in the run"
     )
     parser.add_argument("--seed", type=int | None, help="of that split; default: as in the run")
-    parser.add_argument("--skip_bad", action="store_true", help="leave out unreadable images")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out unreadable images")
     parser.add_argument(
         "--scales",
         type=list[float] | None,

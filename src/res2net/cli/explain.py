@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from res2net.cli.parser import Parser, read_options, typed_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.predict import images_in
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
@@ -91,10 +91,10 @@ def main(argv: Sequence[str]) -> None:
         UserError: no such network, image, class or level; data without marks; a folder that cannot
             be written, or that another process writes to.
     """
-    options = read_options(make_parser(), argv)
-    check_needs(
-        typed_options(argv), {name: ("--data", bool(options.data)) for name in ("split", "limit")}
-    )
+    parser = make_parser()
+    options = read_options(parser, argv)
+    with_data = ("--data", bool(options.data))
+    check_needs(parser.typed, {"split": with_data, "limit": with_data})
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit is {options.limit}; it must be at least 1")
     if options.data and (options.box or options.mask):

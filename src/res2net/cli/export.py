@@ -66,7 +66,7 @@ def make_parser() -> Parser:
         "--max-drop", type=float | None, help="points of top-1 that int8 may lose [0.5]"
     )
     parser.add_argument(
-        "--val_images",
+        "--val-images",
         type=int | None,
         help="validation images to verify with, at most [1000; 100 if not a classifier]",
     )

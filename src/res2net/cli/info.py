@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from res2net.cli.compare import compare
-from res2net.cli.parser import Parser, read_options, typed_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import depth, new_table, notation, show
 from res2net.errors import UserError, check_needs
 from res2net.paper.claims import CLAIMS
@@ -91,7 +91,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--layers", action="store_true", help="every convolution, not only stages")
     parser.add_argument("--size", type=int | None, help="side of the image in pixels")
-    parser.add_argument("--num_classes", type=int | None, help="classes; 0 for no classifier")
+    parser.add_argument("--num-classes", type=int | None, help="classes; 0 for no classifier")
     for option, (kind, text) in VARIANT_OPTIONS.items():
         parser.add_argument(f"--{option}", type=kind | None, help=text)
     return parser
@@ -103,7 +103,8 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         UserError: no such network, an option that it does not have, or a value out of range.
     """
-    options = read_options(make_parser(), argv)
+    parser = make_parser()
+    options = read_options(parser, argv)
     given = {name: options[name] for name in VARIANT_OPTIONS if options[name] is not None}
     if options.compare:
         _refuse_one_networks_options([*given, *(["layers"] if options.layers else [])])
@@ -117,7 +118,7 @@ def main(argv: Sequence[str]) -> None:
         return
     if options.name is None:
         raise UserError("name a network, or several: `res2net info --compare A B`")
-    check_needs(typed_options(argv), dict.fromkeys(("time", "out"), ("--compare", False)))
+    check_needs(parser.typed, dict.fromkeys(("time", "out"), ("--compare", False)))
     try:
         variant = find_variant(options.name, given)
     except (TypeError, ValueError) as error:

@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 from rich.markup import escape
 from rich.table import Table
 
-from res2net.cli.parser import Parser, read_options, typed_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.cli.targets import target_and_images
@@ -90,7 +90,8 @@ def make_parser() -> Parser:
 
 def main(argv: Sequence[str]) -> None:
     """Predict and print."""
-    options = read_options(make_parser(), argv)
+    parser = make_parser()
+    options = read_options(parser, argv)
     for name in ("top", "batch"):
         if options[name] < 1:
             raise UserError(f"--{name} is {options[name]}; it must be at least 1")
@@ -105,7 +106,7 @@ def main(argv: Sequence[str]) -> None:
     from res2net.tasks.table import NETWORK
 
     predictor: Any = open_target(target, stream=True).predictor()
-    check_meaning(typed_options(argv), MEANS, predictor.task, NETWORK)
+    check_meaning(parser.typed, MEANS, predictor.task, NETWORK)
     predictor.check_precision(options.precision)
     files = [file for path in places for file in images_in(path)]
     if predictor.task != "classify":

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from res2net.cli.info import VARIANT_OPTIONS
-from res2net.cli.parser import Parser, read_options, typed_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError, check_needs
 from res2net.files import alone_in, write_text
@@ -77,9 +77,10 @@ def main(argv: Sequence[str]) -> None:
         UserError: no such network, an option that it does not have, a value out of range, or a
             folder that cannot be written or that another process writes to.
     """
-    options = read_options(make_parser(), argv)
+    parser = make_parser()
+    options = read_options(parser, argv)
     measured = ("--measure true", options.measure)
-    check_needs(typed_options(argv), dict.fromkeys(("images", "size", "seed"), measured))
+    check_needs(parser.typed, dict.fromkeys(("images", "size", "seed"), measured))
     if options.images < 1:
         raise UserError(f"--images is {options.images}; it must be at least 1")
     given = {name: options[name] for name in VARIANT_OPTIONS if options[name] is not None}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from res2net.cli.parser import Parser, portable, read_options, typed_options
+from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError, check_needs
 from res2net.experiments.full import (
@@ -90,9 +90,10 @@ def main(argv: Sequence[str]) -> None:
         UserError: an unknown item, options that do not belong together, whatever a run raises, or
             another process that writes the report.
     """
-    options = read_options(make_parser(), argv)
+    parser = make_parser()
+    options = read_options(parser, argv)
     items = find_items(options.item)
-    check(argv, options, items)
+    check(parser.typed, options, items)
     out = options.out or OUT
     check_results(options.results)
     results = options.results or out / "results.csv"
@@ -124,8 +125,11 @@ def times_of(results: Path) -> Path:
     return results.with_name(f"{results.stem}_runtime.csv")
 
 
-def check(argv: Sequence[str], options: Any, items: Sequence[Item]) -> None:
+def check(given: Sequence[str], options: Any, items: Sequence[Item]) -> None:
     """Options that need each other, or exclude each other.
+
+    Args:
+        given: names of options that were typed.
 
     Raises:
         UserError: the first mistake.
@@ -148,9 +152,9 @@ def check(argv: Sequence[str], options: Any, items: Sequence[Item]) -> None:
         "rounds": ("table3 --scale small", runs),
         "threads": training,
         "workers": training,
-        "data-root": ("--scale", bool(options.scale) or (pair and drawn)),
+        "data_root": ("--scale", bool(options.scale) or (pair and drawn)),
     }
-    check_needs(typed_options(argv), needs)
+    check_needs(given, needs)
     for name in ("rounds", "threads"):
         if options[name] is not None and options[name] < 1:
             raise UserError(f"--{name} is {options[name]}; it must be at least 1")

@@ -10,7 +10,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from res2net.cli.parser import Parser, read_options
-from res2net.errors import UserError
+from res2net.errors import UserError, option
 
 EXAMPLES = (
     "res2net serve",
@@ -37,7 +37,7 @@ def make_parser() -> Parser:
         "--token", type=str | None, help="secret that page and API ask for; or set RES2NET_TOKEN"
     )
     parser.add_argument(
-        "--allowed_hosts",
+        "--allowed-hosts",
         type=str | None,
         help="further names of this server, with commas between: requests for others get HTTP 421",
     )
@@ -45,13 +45,13 @@ def make_parser() -> Parser:
         "--queue", type=int, default=32, help="images that may wait before a network; then 429"
     )
     parser.add_argument(
-        "--max_mib",
+        "--max-mib",
         type=float,
         default=16,
         help="maximum upload size in MiB; larger uploads get HTTP 413",
     )
     parser.add_argument(
-        "--max_megapixels", type=float, default=50, help="of an uploaded image; then 413"
+        "--max-megapixels", type=float, default=50, help="of an uploaded image; then 413"
     )
     return parser
 
@@ -80,7 +80,7 @@ def check(options: Namespace) -> str | None:
         raise UserError(f"--queue is {options.queue}; it must be at least 1")
     for name in ("max_mib", "max_megapixels"):
         if not 0 < options[name] < float("inf"):
-            raise UserError(f"--{name} is {options[name]}; it must be above 0")
+            raise UserError(f"{option(name)} is {options[name]}; it must be above 0")
     token = options.token if options.token is not None else os.environ.get("RES2NET_TOKEN")
     if token is not None and not token.strip():
         raise UserError("the token is empty; give --token or RES2NET_TOKEN a long secret, or none")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from res2net.cli.parser import Parser, portable, read_options, typed_options
+from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError, check_needs
 
@@ -54,8 +54,8 @@ def main(argv: Sequence[str]) -> None:
     parser = make_parser()
     options = read_options(parser, argv)
     named = ("the name of a study", options.name is not None)
-    check_needs(typed_options(argv), dict.fromkeys(parser.names(), named))
-    check_needs(typed_options(argv), {"results": ("a study without --trial", not options.trial)})
+    check_needs(parser.typed, dict.fromkeys(parser.typed, named))
+    check_needs(parser.typed, {"results": ("a study without --trial", not options.trial)})
     from res2net.experiments.results import check_results
     from res2net.experiments.studies import find_study
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
-from res2net.cli.parser import (
-    Parser,
-    add_fields,
-    config_files,
-    config_values,
-    exit_after_help,
-    given_options,
-    typed_options,
-)
+from jsonargparse import Namespace
+
+from res2net.cli.parser import Parser, add_fields, exit_after_help
 from res2net.config import (
     READ_BY,
     HeadOptions,
@@ -26,10 +20,10 @@ from res2net.config import (
     TrainOptions,
 )
 from res2net.data.augment import Augment
-from res2net.errors import UserError
+from res2net.errors import UserError, option
 from res2net.paper.recipes import RECIPES
 from res2net.paper.recipes_dense import DENSE_RECIPES
-from res2net.training.configure import check_options, configure, known_task, saved_config
+from res2net.training.configure import check_options, configure, saved_config
 
 EXAMPLES = (
     "res2net train --model res2net50_26w_4s --data photos/ --out runs/photos",
@@ -54,7 +48,9 @@ def make_parser() -> Parser:
         EXAMPLES,
     )
     parser.description = f"{parser.description}\n\nrecipes:\n" + "\n".join(lines)
-    parser.add_argument("--config", action="config", help="options from a YAML file")
+    parser.add_argument(
+        "--config", type=str, action="append", help="options from a YAML file; may be repeated"
+    )
     parser.add_argument("--model", type=str, help="a row of `res2net models`")
     parser.add_argument(
         "--data",
@@ -67,7 +63,7 @@ def make_parser() -> Parser:
         "--task",
         type=str,
         default="classify",
-        choices=get_args(TaskName),
+        metavar=f"{{{','.join(get_args(TaskName))}}}",
         help="what to learn: classes of images or, on data with such marks, boxes, masks, classes "
         "of pixels, salient objects, key-points",
     )
@@ -95,41 +91,38 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     """
     parser = make_parser()
     exit_after_help(argv, parser)
-    files = config_files(argv)
-    for file in files:
-        parser.check_names(config_values(Path(file)), where=f"{file}: ")
-    parser.check_names(given_options(argv))
-    known_task(str(given_options(argv).get("task", "classify")))
-    given: dict[str, Any] = parser.parse_args(_config_first(argv), defaults=False).as_dict()
-    given.pop("config", None)
+    typed = parser.parse_args(argv, defaults=False)
+    filed = {Path(file): parser.read_file(Path(file)) for file in typed.pop("config", [])}
+    given = Namespace()
+    for values in (*(parser.checked(file, content) for file, content in filed.items()), typed):
+        for name, value in values.items():
+            given[name] = value
     out, resume = given.pop("out", None), given.pop("resume", False)
     saved = saved_config(out) if resume else None
-    config, folder, note = configure(given, out=out, resume=resume, saved=None if files else saved)
-    _check_meaning(argv, config, saved)
+    config, folder, note = configure(
+        given.as_dict(), out=out, resume=resume, saved=None if filed else saved
+    )
+    check_options(parser.typed, config)
+    for file, content in filed.items():
+        if file != saved:  # that of a resumed run is taken as it is
+            _check_meaning(file, content, config.task)
     if note:
         print(note)
     return config, folder, resume
 
 
-def _check_meaning(argv: Sequence[str], run: RunConfig, saved: Path | None) -> None:
-    """Refuse options of ``train`` that the task, or another option, leaves without a meaning.
-
-    Args:
-        saved: the configuration file of a resumed run, which is taken as it is.
+def _check_meaning(file: Path, values: Mapping[str, Any], task: TaskName) -> None:
+    """Refuse options of a file that the task leaves without a meaning, but for their defaults.
 
     Raises:
-        UserError: the first such option; names its file where it stands in one.
+        UserError: the first such option.
     """
-    check_options(typed_options(argv), run)
-    for file in map(Path, config_files(argv)):
-        if file == saved:
-            continue
-        for name, value in config_values(file).items():
-            if run.task not in READ_BY.get(name, (run.task,)) and value != _default(name):
-                raise UserError(
-                    f"{file}: --{name} {value} means nothing for --task {run.task}; it is for "
-                    f"--task {', '.join(READ_BY[name])}"
-                )
+    for name, value in values.items():
+        if task not in READ_BY.get(name, (task,)) and value != _default(name):
+            raise UserError(
+                f"{file}: {option(name)} {value} means nothing for --task {task}; it is for "
+                f"--task {', '.join(READ_BY[name])}"
+            )
 
 
 def _default(option: str) -> Any:
@@ -138,19 +131,6 @@ def _default(option: str) -> Any:
     kind = next(each.default_factory for each in fields(RunConfig) if each.name == group)
     value = getattr(kind(), name)  # type: ignore[operator]  # a group always has a factory
     return list(value) if isinstance(value, tuple) else value
-
-
-def _config_first(argv: Sequence[str]) -> list[str]:
-    """The same command line with its files in front, so that what is typed takes precedence."""
-    files = config_files(argv)
-    rest: list[str] = []
-    words = iter(argv)
-    for word in words:
-        if word == "--config":
-            next(words, None)
-        elif not word.startswith("--config="):
-            rest.append(word)
-    return [word for file in files for word in ("--config", file)] + rest
 
 
 def main(argv: Sequence[str]) -> None:
