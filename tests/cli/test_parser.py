@@ -110,11 +110,11 @@ def test_typed_options_are_known_by_name_in_order():
 
 def test_a_file_gives_options_under_their_full_names(tmp_path):
     file = tmp_path / "a.yaml"
-    file.write_text("target: x\nfruit:\n  ripe_days: 1\nfruit.weight: 2\n")
+    file.write_text("mode: raw\nfruit:\n  ripe_days: 1\nfruit.weight: 2\n")
     values = make_parser().read_file(file)
-    assert values == {"target": "x", "fruit.ripe_days": 1, "fruit.weight": 2}
-    checked = make_parser().checked(file, values)
-    assert dict(checked.items()) == values  # and no defaults
+    assert values == {"mode": "raw", "fruit.ripe_days": 1, "fruit.weight": 2}
+    checked = make_parser().checked(file, {"target": "x", **values})
+    assert dict(checked.items()) == {"target": "x", **values}  # and no defaults
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
-from jsonargparse import Namespace
-
 from res2net.cli.parser import Parser, add_fields, exit_after_help
 from res2net.config import (
     READ_BY,
@@ -91,12 +89,10 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     """
     parser = make_parser()
     exit_after_help(argv, parser)
-    typed = parser.parse_args(argv, defaults=False)
-    filed = {Path(file): parser.read_file(Path(file)) for file in typed.pop("config", [])}
-    given = Namespace()
-    for values in (*(parser.checked(file, content) for file, content in filed.items()), typed):
-        for name, value in values.items():
-            given[name] = value
+    given = parser.parse_args(argv, defaults=False)
+    filed = {Path(file): parser.read_file(Path(file)) for file in given.pop("config", [])}
+    for file, content in reversed(filed.items()):
+        given.update(parser.checked(file, content), only_unset=True)
     out, resume = given.pop("out", None), given.pop("resume", False)
     saved = saved_config(out) if resume else None
     config, folder, note = configure(
