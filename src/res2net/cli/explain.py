@@ -40,10 +40,10 @@ def make_parser() -> Parser:
     """All options of an explanation."""
     parser = Parser(
         "explain [RUN|CHECKPOINT|NAME] IMAGE_OR_FOLDER ... [--option value ...]",
-        "Show which pixels speak for a class (Grad-CAM), of one network or of two side by side, "
-        "and measure how much of the map lies on the objects: in a box or a mask, or on all that "
-        "is marked in --data. Takes classifiers, segmenters (a class's pixels), detectors (the "
-        "surest box) and saliency networks (the whole map). Given images alone, the small network "
+        "Show which pixels speak for a class (Grad-CAM), for one network or two side by side, and "
+        "measure how much of the map lies on the objects: in a box, a mask, or the annotations of "
+        "--data. For classifiers, segmenters (the pixels of a class), detectors (the most "
+        "confident box) and saliency networks (the whole map). Without a network, the small one "
         "that comes with the package is explained.",
         EXAMPLES,
     )
@@ -53,31 +53,45 @@ def make_parser() -> Parser:
         nargs="*",
         help="run folder, checkpoint, .safetensors or network; then image files and folders",
     )
-    parser.add_argument("--model", type=str | None, help="the network; all words are images then")
-    parser.add_argument("--against", type=str | None, help="a second network, beside the first")
     parser.add_argument(
-        "--class", type=str | None, help="name or number of the class [the one it is surest of]"
+        "--model",
+        type=str | None,
+        help="the network, so that all words are images; default: the first word",
     )
-    parser.add_argument("--level", type=str | None, help="whose map: c2, c3, ... [the last]")
+    parser.add_argument(
+        "--against", type=str | None, help="a second network, shown beside the first; default: none"
+    )
+    parser.add_argument(
+        "--class", type=str | None, help="name or number of the class; default: the predicted one"
+    )
+    parser.add_argument(
+        "--level", type=str | None, help="level whose map is shown: c2, c3, ...; default: the last"
+    )
     parser.add_argument(
         "--box",
         type=str | None,
-        help="measure inside LEFT,TOP,RIGHT,BOTTOM, pixels of the image",
+        help="measure inside LEFT,TOP,RIGHT,BOTTOM (pixels); default: no measurement",
     )
     parser.add_argument(
-        "--mask", type=Path | None, help="measure inside this mask: an image, not black inside"
+        "--mask",
+        type=Path | None,
+        help="measure inside this mask, an image that is not black inside; default: none",
     )
     parser.add_argument(
-        "--data", type=str | None, help="measure on marked images: coco:PATH, voc:PATH, ecssd:PATH"
+        "--data",
+        type=str | None,
+        help="measure on annotated images: coco:PATH, voc:PATH, ecssd:PATH; default: none",
     )
     parser.add_argument(
         "--split",
         type=str,
         default="val",
         choices=("val", "train", "test", "all"),
-        help="images of --data",
+        help="part of --data",
     )
-    parser.add_argument("--limit", type=int | None, help="so many images of --data only")
+    parser.add_argument(
+        "--limit", type=int | None, help="largest number of images of --data; default: all"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("explanations"), help="folder of pictures and tables"
     )

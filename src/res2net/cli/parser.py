@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import json
 import re
 import shutil
 import sys
 import textwrap
 import typing
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -34,9 +35,18 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     def _expand_help(self, action: argparse.Action) -> str:
         text = super()._expand_help(action)
         default = action.default
-        if default in (None, argparse.SUPPRESS, False, ()) or not action.option_strings:
+        if action.required and action.option_strings:
+            return f"{text}; required"
+        is_flag = action.nargs == 0 or not action.option_strings
+        if is_flag or default is None or default in ((), argparse.SUPPRESS):
             return text
-        return f"{text} [{default}]"
+        text = text.partition("; default:")[0]  # where a recipe has a value
+        if isinstance(default, list | tuple):
+            return f"{text} {json.dumps(default)}"
+        return f"{text} [{json.dumps(default) if isinstance(default, bool) else default}]"
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        return re.split("[._]", action.dest)[-1].upper()
 
 
 class Parser(jsonargparse.ArgumentParser):
@@ -184,24 +194,33 @@ def _plain_type_error(text: str) -> str:
     return text
 
 
-def add_fields(parser: Parser, group: str, kind: type, title: str) -> None:
+def add_fields(
+    parser: Parser, group: str, kind: type, title: str, without: Sequence[str] = ()
+) -> None:
     """One option for each field of a dataclass, ``--group.its-name``; its comment is the help.
 
     Without a group it is ``--field``. A field without a default has to be given.
+
+    Args:
+        without: full names of fields to leave out.
     """
     section = parser.add_argument_group(title)
     hints = typing.get_type_hints(kind)
     comments = field_comments(kind)
     for each in dataclasses.fields(kind):
+        name = f"{group}.{each.name}" if group else each.name
+        if name in without:
+            continue
         action = section.add_argument(
-            option(f"{group}.{each.name}" if group else each.name),
+            option(name),
             type=hints[each.name],
             required=each.default is dataclasses.MISSING,
             default=None if each.default is dataclasses.MISSING else each.default,
             help=comments.get(each.name, "").replace("%", "%%"),
         )
-        if "Literal" not in repr(hints[each.name]) and "bool" not in repr(hints[each.name]):
-            action.metavar = each.name.rpartition("_")[2].upper()
+        for part in typing.get_args(hints[each.name]):  # jsonargparse shows them where no None is
+            if typing.get_origin(part) is typing.Literal:
+                action.metavar = f"{{{','.join(map(str, typing.get_args(part)))}}}"
 
 
 def field_comments(kind: type) -> dict[str, str]:
@@ -224,10 +243,10 @@ def nearest(name: str, names: Sequence[str]) -> str:
     )
 
 
-def exit_after_help(argv: Sequence[str], parser: Parser) -> None:
+def exit_after_help(argv: Sequence[str], make_parser: Callable[[], Parser]) -> None:
     """Print the help and leave where it was asked for (before anything else can complain)."""
     if any(word in ("-h", "--help") for word in argv):
-        parser.print_help()
+        make_parser().print_help()
         sys.exit(0)
 
 
@@ -237,7 +256,7 @@ def read_options(parser: Parser, argv: Sequence[str]) -> jsonargparse.Namespace:
     Raises:
         UserError: an unknown option, or a value that cannot be.
     """
-    exit_after_help(argv, parser)
+    exit_after_help(argv, lambda: parser)
     return parser.parse_args(list(argv))
 
 

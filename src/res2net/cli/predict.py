@@ -51,9 +51,10 @@ def make_parser() -> Parser:
     """All options of a prediction."""
     parser = Parser(
         "predict [RUN|CHECKPOINT|ARTIFACT] IMAGE_OR_FOLDER ... [--option value ...]",
-        "Say what is in images: the most likely classes with their probabilities. In a folder, "
-        "files that cannot be read are listed and left out. Given images alone, the small network "
-        "that comes with the package looks at them.",
+        "Predict images: the most likely classes with their probabilities; boxes, masks, classes "
+        "of pixels or key-points if the network was trained for them. Unreadable files of a folder "
+        "are listed and left out. Without a network, the small one that comes with the package is "
+        "used.",
         EXAMPLES,
     )
     parser.add_argument(
@@ -62,28 +63,40 @@ def make_parser() -> Parser:
         nargs="*",
         help="run folder, checkpoint, .safetensors or artifact; then image files and folders",
     )
-    parser.add_argument("--model", type=str | None, help="the network; all words are images then")
-    parser.add_argument("--top", type=int, default=5, help="classes to name for each image")
-    parser.add_argument("--csv", type=Path | None, help="write a table to this file")
-    parser.add_argument("--json", action="store_true", help="print JSON, one line an image")
     parser.add_argument(
-        "--sheet", type=Path | None, help=f"write a picture of the first {ON_A_SHEET}"
+        "--model",
+        type=str | None,
+        help="the network, so that all words are images; default: the first word",
+    )
+    parser.add_argument("--top", type=int, default=5, help="classifiers: classes listed per image")
+    parser.add_argument(
+        "--csv",
+        type=Path | None,
+        help="classifiers: also write a table to this file; default: none",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, one line per image")
+    parser.add_argument(
+        "--sheet",
+        type=Path | None,
+        help=f"classifiers: also draw the first {ON_A_SHEET}; default: no",
     )
     parser.add_argument(
         "--out",
         type=Path | None,
-        help="other tasks than classify: folder of pictures [predictions]",
+        help="other tasks: folder of pictures and predictions.json; default: predictions",
     )
     parser.add_argument(
-        "--boxes", type=Path | None, help="key-points: predictions.json of a detector [whole image]"
+        "--boxes",
+        type=Path | None,
+        help="pose: predictions.json of a detector; default: the whole image",
     )
-    parser.add_argument("--batch", type=int, default=32, help="images at a time")
+    parser.add_argument("--batch", type=int, default=32, help="classifiers: images per batch")
     parser.add_argument(
         "--precision",
         type=str,
         default="auto",
         choices=("auto", "fp32", "bf16", "fp16"),
-        help="auto: bf16 where the hardware has it",
+        help="auto: bf16 where the hardware supports it, else fp32",
     )
     return parser
 

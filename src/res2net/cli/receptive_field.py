@@ -37,28 +37,33 @@ def make_parser() -> Parser:
     """The options of the command."""
     parser = Parser(
         "receptive-field NAME [--against OTHER] [--option value ...]",
-        "Count, exactly, how many paths of each block and of the whole network see how many pixels "
-        "(the combinatorial explosion of the paper's section 3.1), and measure by gradients on "
-        "noise how much of that an untrained network uses. Beside it stands the plain network.",
+        "Count the paths of each block and of the whole network by receptive field (the "
+        "combinatorial explosion of the paper's section 3.1), exactly, and measure by gradients on "
+        "noise how much of it an untrained network uses, beside the plain network.",
         EXAMPLES,
     )
     parser.add_argument("name", type=str, help="a network that `res2net models` lists")
     parser.add_argument(
-        "--against", type=str | None, help="a second network; none for no other [the plain twin]"
-    )
-    parser.add_argument("--level", type=str | None, help="paths to this level: c1, c2, ... [last]")
-    parser.add_argument(
-        "--measure", type=bool, default=True, help="the effective field, by gradients: true, false"
+        "--against",
+        type=str | None,
+        help="a second network, or none; default: the plain network of equal depth",
     )
     parser.add_argument(
-        "--images", type=int, default=8, help="images of noise that the measurement takes"
+        "--level", type=str | None, help="count paths to this level: c1, c2, ...; default: the last"
     )
+    parser.add_argument(
+        "--measure",
+        type=bool,
+        default=True,
+        help="measure the effective receptive field by gradients",
+    )
+    parser.add_argument("--images", type=int, default=8, help="noise images for the measurement")
     parser.add_argument(
         "--size",
         type=int | None,
-        help="side of those images in pixels [a quarter more than the network's own]",
+        help="side of those images in pixels; default: a quarter more than the model's",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of weights and noise")
+    parser.add_argument("--seed", type=int, default=0, help="random seed for weights and noise")
     parser.add_argument(
         "--out",
         type=Path,

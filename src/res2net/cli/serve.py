@@ -24,25 +24,31 @@ def make_parser() -> Parser:
     """All options of a server."""
     parser = Parser(
         "serve [RUN|CHECKPOINT|ARTIFACT ...] [--option value ...]",
-        "A local page on which people drop a photo and see what a network finds in it, and the "
-        "same as JSON over HTTP (docs/serve.md). Without a target the shipped network is served.",
+        "Serve networks: a local page that predicts dropped photos, and the same as JSON over HTTP "
+        "(docs/serve.md). Without a target the shipped network is served.",
         EXAMPLES,
     )
     parser.add_argument(
         "targets", type=str, nargs="*", help="run folders, checkpoints, .safetensors or artifacts"
     )
     parser.add_argument("--host", type=str, default="127.0.0.1", help="address to listen at")
-    parser.add_argument("--port", type=int, default=7860, help="0 takes a free one")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen at; 0: a free one")
     parser.add_argument(
-        "--token", type=str | None, help="secret that page and API ask for; or set RES2NET_TOKEN"
+        "--token",
+        type=str | None,
+        help="secret that page and API require; default: that in RES2NET_TOKEN, or none",
     )
     parser.add_argument(
         "--allowed-hosts",
         type=str | None,
-        help="further names of this server, with commas between: requests for others get HTTP 421",
+        help="further host names of this server, separated by commas; requests for others get HTTP "
+        "421; default: none",
     )
     parser.add_argument(
-        "--queue", type=int, default=32, help="images that may wait before a network; then 429"
+        "--queue",
+        type=int,
+        default=32,
+        help="images that may wait for a network; further ones get HTTP 429",
     )
     parser.add_argument(
         "--max-mib",
@@ -51,7 +57,10 @@ def make_parser() -> Parser:
         help="maximum upload size in MiB; larger uploads get HTTP 413",
     )
     parser.add_argument(
-        "--max-megapixels", type=float, default=50, help="of an uploaded image; then 413"
+        "--max-megapixels",
+        type=float,
+        default=50,
+        help="maximum size of an uploaded image; larger ones get HTTP 413",
     )
     return parser
 
