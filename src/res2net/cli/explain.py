@@ -15,10 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from res2net.cli.parser import Parser, read_options
-from res2net.cli.predict import images_in
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
-from res2net.cli.targets import target_and_images, use_shipped
+from res2net.cli.targets import images_in, target_and_images, use_shipped
 from res2net.errors import UserError, check_needs
 from res2net.files import alone_in, write_bytes, write_text
 

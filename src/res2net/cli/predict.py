@@ -18,7 +18,7 @@ from rich.table import Table
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
-from res2net.cli.targets import target_and_images
+from res2net.cli.targets import images_in, target_and_images
 from res2net.errors import UserError, check_meaning
 from res2net.files import alone_in, write_bytes, write_text
 
@@ -222,25 +222,6 @@ def classify(predictor: Classifier, files: Sequence[Path], options: Namespace) -
     if not found:
         raise UserError(f"none of the {len(files)} images could be read")
     return found
-
-
-def images_in(path: Path) -> list[Path]:
-    """The file, or the images under the folder, at any depth, sorted.
-
-    Raises:
-        UserError: nothing there.
-    """
-    from res2net.data.files import Listing, list_images
-
-    if path.is_dir():
-        listing = Listing()
-        list_images(path, "", listing, find_empty=False)
-        if not listing.names:
-            raise UserError(f"{path}: no images in this folder")
-        return [path / name for name in listing.names]
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder")
-    return [path]
 
 
 def as_csv(found: Sequence[Found]) -> str:
