@@ -24,7 +24,7 @@ from res2net.config import (
     read_yaml,
 )
 from res2net.data.augment import Augment
-from res2net.errors import UserError
+from res2net.errors import UserError, option
 from res2net.paper.variant import FirstBlock
 
 PLAIN = {"model": "resnet50", "data": "digits", "recipe": "smoke"}
@@ -109,7 +109,7 @@ def test_mistakes_name_the_key(values, message):
 def test_ranges(kind, name, values):
     group = "train" if kind is TrainOptions else "input"
     for value in values:
-        with pytest.raises(UserError, match=rf"^--{group}\.{name} is "):
+        with pytest.raises(UserError, match=rf"^{option(f'{group}.{name}')} is "):
             kind(**{name: value})
 
 
@@ -299,8 +299,8 @@ def test_types(group, name, value, takes):
     values = {**PLAIN, **({group: {name: value}} if group else {name: value})}
     with pytest.raises(UserError) as error:
         RunConfig.from_dict(values)
-    option = f"{group}.{name}" if group else name
-    assert str(error.value).startswith(f"--{option} must be {takes}")
+    typed = option(f"{group}.{name}" if group else name)
+    assert str(error.value).startswith(f"{typed} must be {takes}")
 
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text("aé1", max_size=5)

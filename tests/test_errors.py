@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from res2net.errors import one_line, printable, printable_lines
+from res2net.errors import (
+    UserError,
+    arguments_named,
+    one_line,
+    option,
+    printable,
+    printable_lines,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +38,15 @@ def test_a_message_is_one_line_and_a_report_keeps_its_lines() -> None:
     assert one_line("a\n  b\x1b") == "a b\\x1b"
     assert one_line(ValueError()) == "ValueError"
     assert printable_lines("# a\x1b\n\nb\n") == "# a\\x1b\n\nb\n"
+
+
+def test_the_command_line_reads_of_options_and_python_of_arguments() -> None:
+    assert option("train.max_steps") == "--train.max-steps"
+    with (
+        pytest.raises(UserError, match=r"^train\.max_steps is 0; `res2net x --max-steps`$"),
+        arguments_named(),
+    ):
+        raise UserError(f"{option('train.max_steps')} is 0; `res2net x --max-steps`")
 
 
 @given(st.text())

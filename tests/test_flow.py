@@ -18,7 +18,7 @@ from res2net.cli.main import main
 
 SMALL = ("train", "--model", "res2net29_small", "--net.depth", "11", "--data", "digits")
 QUICK = (
-    *(*SMALL, "--train.epochs", "1", "--train.max_steps", "4", "--train.batch", "16"),
+    *(*SMALL, "--train.epochs", "1", "--train.max-steps", "4", "--train.batch", "16"),
     *("--input.workers", "0"),
 )
 
@@ -141,10 +141,10 @@ def test_load_takes_every_kind_of_image(run: Path, photos: Path) -> None:
 def test_every_way_of_training_together(tmp_path: Path) -> None:
     """Options that change the loop, in one run."""
     options = (
-        *("--train.accumulate", "2", "--train.clip", "1", "--train.class_weights", "balanced"),
-        *("--train.frozen_levels", "1", "--train.gradient_checkpointing", "cheap"),
-        *("--train.early_stop", "2", "--augment.cutmix", "1", "--augment.randaugment", "1"),
-        *("--augment.random_erasing", "0.2", "--train.ema", "0.9", "--net.se", "true"),
+        *("--train.accumulate", "2", "--train.clip", "1", "--train.class-weights", "balanced"),
+        *("--train.frozen-levels", "1", "--train.gradient-checkpointing", "cheap"),
+        *("--train.early-stop", "2", "--augment.cutmix", "1", "--augment.randaugment", "1"),
+        *("--augment.random-erasing", "0.2", "--train.ema", "0.9", "--net.se", "true"),
     )
     assert main([*QUICK, *options, "--out", str(tmp_path / "run")]) == 0
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from res2net.config import RunConfig, TaskName
+from res2net.config import RunConfig, TaskName, flat
 from res2net.data.source import parse_source
 from res2net.errors import arguments_named
 from res2net.models.card import ModelCard
 from res2net.tasks.open import open_target
-from res2net.training.configure import check_options, configure, flat, saved_config
+from res2net.training.configure import check_options, configure, saved_config
 
 if TYPE_CHECKING:  # what only one of the functions needs takes seconds to import
     import torch

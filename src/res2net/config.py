@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
@@ -17,7 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from res2net.data.augment import Augment
-from res2net.errors import UserError, did_you_mean
+from res2net.errors import UserError, check_meaning, did_you_mean, option
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["step", "cosine", "poly", "constant"]
@@ -46,16 +47,16 @@ def _check(problem: bool, message: str) -> None:
 class NetOptions:
     """What may differ from the network's row."""
 
-    pretrained: str | None = None  # weights to start from: file, run, in1k; auto: in1k if reached
-    width: int | None = None  # channels per split where planes = 64 (the paper's w)
-    scale: int | None = None  # splits (the paper's s)
-    cardinality: int | None = None  # groups of each 3x3 (the paper's c)
-    depth: int | None = None  # layers
-    se: bool | None = None  # squeeze-and-excitation before the addition
+    pretrained: str | None = None  # initial weights: file, run, in1k or auto; default: random
+    width: int | None = None  # channels per split at 64 planes (the paper's w); default: model's
+    scale: int | None = None  # number of splits (the paper's s); default: the model's
+    cardinality: int | None = None  # groups of each 3x3 (the paper's c); default: the model's
+    depth: int | None = None  # number of layers; default: the model's
+    se: bool | None = None  # squeeze-and-excitation before the addition; default: the model's
     drop_path: float = 0.0  # probability of dropping the last block's residual branch
-    first_block: FirstBlockName | None = None  # rule for the first block of each stage
-    zero_init: bool | None = None  # start residual branches at zero
-    norm: Norm = "batch"  # batch, group (no batch statistics) or frozen normalisation
+    first_block: FirstBlockName | None = None  # rule of stages' first blocks; default: the model's
+    zero_init: bool | None = None  # start residual branches at zero; default: the model's
+    norm: Norm = "batch"  # normalisation: batch, group (no batch statistics) or frozen
     global_pool: Literal["avg", "max", "avgmax"] = "avg"  # pooling before the classifier
 
     def variant(self) -> dict[str, Any]:
@@ -68,13 +69,13 @@ class NetOptions:
 class HeadOptions:
     """What stands on the backbone, for the tasks beyond classification."""
 
-    form: Literal["fpn", "c4"] = "fpn"  # detect: a pyramid, or the paper's base (one map)
-    anchors: tuple[int, ...] = ()  # detect, instances: sides in pixels; default: the form's own
-    regions: int | None = None  # detect, instances: of an image to learn from in a step
-    output_stride: Literal[16, 8] = 16  # segment: of the backbone's last map
-    channels: int | None = None  # of the head's convolutions; default: the task's own
-    as_base: bool = False  # c4 detectors, segment, saliency: every detail of the paper's base
-    lr_factor: float = 1.0  # learning rate of the head over the backbone's
+    form: Literal["fpn", "c4"] = "fpn"  # FPN (a feature pyramid) or the paper's C4 (one map)
+    anchors: tuple[int, ...] = ()  # anchor sides in pixels; default: the form's own
+    regions: int | None = None  # RoIs sampled per image for the head's loss; default: 512, c4 128
+    output_stride: Literal[16, 8] = 16  # stride of the backbone's last feature map
+    channels: int | None = None  # channels of the head's convolutions; default: the task's own
+    as_base: bool = False  # follow the paper's base in every detail (detectors: form c4)
+    lr_factor: float = 1.0  # learning rate of the head relative to the backbone's
 
     def __post_init__(self) -> None:
         for name in ("channels", "regions"):
@@ -84,7 +85,7 @@ class HeadOptions:
         _check(bool(bad), f"--head.anchors is {list(self.anchors)}; sides are pixels, 1 or more")
         _check(
             not 0 < self.lr_factor < math.inf,
-            f"--head.lr_factor is {self.lr_factor}; it must be above 0",
+            f"--head.lr-factor is {self.lr_factor}; it must be above 0",
         )
 
 
@@ -120,18 +121,18 @@ READ_BY: dict[str, tuple[TaskName, ...]] = {  # option → tasks that read it; a
 class InputOptions:
     """How images are found, read and shaped."""
 
-    size: int | None = None  # pixels the network sees; default: the network's, or the images' own
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # of resizing
-    val_fraction: float = 0.2  # held out where the data have no validation part
-    workers: int | None = None  # processes that read images; default fits the machine
+    size: int | None = None  # input size in pixels; default: the model's, less for small images
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # interpolation when resizing
+    val_fraction: float = 0.2  # share held out where the data have no validation part
+    workers: int | None = None  # processes that read images; default: chosen for the machine
     skip_bad: bool = False  # leave out unreadable images, counted and named, instead of stopping
-    download: bool = False  # fetch cifar10 or cifar100 into the path if it is not there
+    download: bool = False  # download cifar10 or cifar100 to the path if it is not there
 
     def __post_init__(self) -> None:
         _check(self.size is not None and self.size < 1, f"--input.size is {self.size}; at least 1")
         _check(
             not 0 < self.val_fraction < 1,
-            f"--input.val_fraction is {self.val_fraction}; it must lie between 0 and 1",
+            f"--input.val-fraction is {self.val_fraction}; it must lie between 0 and 1",
         )
         _check(
             self.workers is not None and self.workers < 0,
@@ -144,62 +145,57 @@ class TrainOptions:
     """How long, how fast, with what."""
 
     epochs: int = 20  # passes over the training images
-    batch: int = 32  # images of one step, over all devices
-    accumulate: int = 1  # steps whose gradients are added before the weights move
-    optimizer: Optimizer = "sgd"  # sgd or adamw
-    lr: float = 0.1  # learning rate at its highest
-    lr_batch: int = 0  # batch that lr is meant for: lr is scaled linearly to ours; 0 takes it as is
-    momentum: float = 0.9  # of sgd
-    nesterov: bool = False  # of sgd
-    weight_decay: float = 1e-4  # L2 (sgd) or decoupled (adamw)
-    decay_norms: bool = True  # weight decay on norms and biases too, as the paper's code does
-    schedule: Schedule = "cosine"  # step (at milestones), cosine, poly (both to 0) or constant
-    milestones: tuple[float, ...] = ()  # epochs after which lr is multiplied by gamma
+    batch: int = 32  # images per step, over all devices
+    accumulate: int = 1  # steps whose gradients are added before each update
+    optimizer: Optimizer = "sgd"  # optimiser
+    lr: float = 0.1  # peak learning rate
+    lr_batch: int = 0  # batch size that lr is meant for (then scaled linearly); 0: lr as it is
+    momentum: float = 0.9  # SGD momentum
+    nesterov: bool = False  # Nesterov momentum, for SGD
+    weight_decay: float = 1e-4  # weight decay: L2 (sgd) or decoupled (adamw)
+    decay_norms: bool = True  # decay norms and biases too, as the paper's code does
+    schedule: Schedule = "cosine"  # step (at milestones), cosine or poly (both to 0), constant
+    milestones: tuple[float, ...] = ()  # epochs after which lr is times gamma; default: none
     gamma: float = 0.1  # factor at each milestone
-    warmup: float = 0.0  # epochs of linear growth from 0
-    label_smoothing: float = 0.0  # share of the target spread over all classes
+    warmup: float = 0.0  # epochs of linear warm-up from 0
+    label_smoothing: float = 0.0  # label smoothing: share of the target spread over all classes
     class_weights: Literal["none", "balanced"] = "none"  # balanced: rare classes count more
-    clip: float = 0.0  # largest norm of the gradient; 0 does not clip
-    ema: float = 0.0  # decay of averaged weights, after a warm-up; they are evaluated; 0 is off
-    select: Select = "auto"  # epoch whose weights are kept; auto: best, last if validated on test
-    early_stop: int = 0  # epochs without improvement before stopping; 0 never stops
-    frozen_levels: int = 0  # levels kept as they are: 1 the stem, 2 the first stage too, ...
-    precision: Precision = "auto"  # auto: bf16 where the hardware has it, else fp32
-    gradient_checkpointing: Checkpointing = "none"  # in backward: cheap (norms), full (blocks)
-    max_steps: int = -1  # stop after so many steps; -1 goes by epochs
+    clip: float = 0.0  # largest gradient norm; 0: no clipping
+    ema: float = 0.0  # decay of averaged weights (EMA), which are then evaluated; 0: off
+    select: Select = "auto"  # epoch whose weights are kept; auto: best; last if validated on test
+    early_stop: int = 0  # stop after so many epochs without improvement; 0: never
+    frozen_levels: int = 0  # levels that are not trained: 1 the stem, 2 also the first stage, ...
+    precision: Precision = "auto"  # auto: bf16 where the hardware supports it, else fp32
+    gradient_checkpointing: Checkpointing = "none"  # recompute: cheap (norms), full (blocks)
+    max_steps: int = -1  # stop after so many steps; -1: no limit
     val_batches: int | None = None  # validate on so many batches only; default: all
     devices: int | None = None  # accelerators (or CPU processes); default: all, or torchrun's
-    strategy: Strategy = "auto"  # auto (ddp where several processes train), ddp, fsdp (untested)
-    threads: int | None = None  # of each process; default fits the machine
+    strategy: Strategy = "auto"  # auto: ddp if several processes train; fsdp is untested
+    threads: int | None = None  # CPU threads per process; default: chosen for the machine
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "accumulate"):
-            value = getattr(self, name)
-            _check(value < 1, f"--train.{name} is {value}; it must be at least 1")
+            self._must(name, getattr(self, name) >= 1, "at least 1")
         for name in ("val_batches", "devices", "threads"):
             value = getattr(self, name)
-            _check(
-                value is not None and value < 1,
-                f"--train.{name} is {value}; it must be at least 1, or left out",
-            )
-        _check(
-            self.max_steps < 1 and self.max_steps != -1,
-            f"--train.max_steps is {self.max_steps}; it must be at least 1, or -1 for no limit",
-        )
+            self._must(name, value is None or value >= 1, "at least 1, or left out")
+        unlimited = self.max_steps == -1
+        self._must("max_steps", self.max_steps >= 1 or unlimited, "at least 1, or -1 for no limit")
         for name in ("lr", "gamma"):
-            value = getattr(self, name)
-            _check(not 0 < value < math.inf, f"--train.{name} is {value}; it must be above 0")
+            self._must(name, 0 < getattr(self, name) < math.inf, "above 0")
         for name in ("weight_decay", "warmup", "clip", "early_stop", "lr_batch", "frozen_levels"):
-            value = getattr(self, name)
-            _check(not 0 <= value < math.inf, f"--train.{name} is {value}; it must be 0 or more")
+            self._must(name, 0 <= getattr(self, name) < math.inf, "0 or more")
         for name in ("momentum", "label_smoothing", "ema"):
-            value = getattr(self, name)
-            _check(not 0 <= value < 1, f"--train.{name} is {value}; it must be in [0, 1)")
+            self._must(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
         _check(self.nesterov and not self.momentum, "--train.nesterov needs --train.momentum")
         _check(
             list(self.milestones) != sorted(self.milestones),
             f"--train.milestones is {list(self.milestones)}; epochs must grow",
         )
+
+    def _must(self, name: str, holds: bool, be: str) -> None:
+        typed = option(f"train.{name}")
+        _check(not holds, f"{typed} is {getattr(self, name)}; it must be {be}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,7 +206,7 @@ class RunConfig:
     data: str  # FORMAT:PATH
     recipe: str  # the recipe whose settings were the starting point
     task: TaskName = "classify"  # what the network learns
-    seed: int = 0  # of weights, order, augmentation
+    seed: int = 0  # random seed for weights, data order and augmentation
     compile: bool = False  # torch.compile the network
     net: NetOptions = field(default_factory=NetOptions)
     head: HeadOptions = field(default_factory=HeadOptions)
@@ -221,17 +217,12 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check(not 0 <= self.seed < 2**32, f"--seed is {self.seed}; it must lie in 0..2^32-1")
         for each in fields(HeadOptions):
-            tasks = READ_BY[f"head.{each.name}"]
-            strange = self.task not in tasks and getattr(self.head, each.name) != each.default
-            _check(
-                strange,
-                f"--head.{each.name} means nothing for --task {self.task}; it is for --task "
-                f"{', '.join(tasks)}",
-            )
+            if getattr(self.head, each.name) != each.default:
+                check_meaning([f"head.{each.name}"], READ_BY, self.task)
         pyramid = self.task == "detect" and self.head.form == "fpn"
         _check(
             pyramid and self.head.as_base,
-            "--head.as_base means nothing for --head.form fpn; the paper's base has the form c4",
+            "--head.as-base means nothing for --head.form fpn; the paper's base has the form c4",
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -330,6 +321,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+def flat(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by their full names: ``train.epochs``."""
+    full: dict[str, Any] = {}
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            full.update({f"{name}.{own}": each for own, each in value.items()})
+        else:
+            full[name] = value
+    return full
+
+
 def _text_of(path: Path) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait
@@ -412,7 +414,7 @@ def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
         if not prefix and key in _GROUPS:
             made[key] = _build(_GROUPS[key], value, f"{key}.")
         else:
-            made[key] = _typed(value, hints[key], f"--{prefix}{key}")
+            made[key] = _typed(value, hints[key], option(f"{prefix}{key}"))
     try:
         return kind(**made)
     except UserError:
@@ -466,6 +468,7 @@ def _in_words(kind: Any) -> str:
 
 def option_error(error: Exception, group: str, kind: type) -> UserError:
     """The mistake, with the name of its option in full where the message begins with one."""
-    text = str(error)
-    about_one = text.partition(" ")[0] in [f.name for f in fields(kind)]
-    return UserError(f"--{group}.{text}" if about_one else f"options --{group}.*: {text}")
+    name, _, rest = str(error).partition(" ")
+    if name in [each.name for each in fields(kind)]:
+        return UserError(f"{option(f'{group}.{name}')} {rest}")
+    return UserError(f"options --{group}.*: {error}")

@@ -47,13 +47,18 @@ def _argument(option: re.Match[str]) -> str:
     return option[1].replace("-", "_")
 
 
+def option(name: str) -> str:
+    """An option as it is typed: ``--train.max-steps`` for ``train.max_steps``."""
+    return f"--{name.replace('_', '-')}"
+
+
 def check_meaning(
     given: Iterable[str], reads: Mapping[str, Sequence[str]], subject: str, of: str = "--task {}"
 ) -> None:
     """Refuse an option that means nothing for a subject.
 
     Args:
-        given: names of options, without dashes.
+        given: names of options, such as ``train.max_steps``.
         reads: option → subjects that read it; what is not in here means something for all.
         of: how a subject is named to people.
 
@@ -63,7 +68,7 @@ def check_meaning(
     for name in given:
         if subject not in reads.get(name, (subject,)):
             raise UserError(
-                f"--{name} means nothing for {of.format(subject)}; it is for "
+                f"{option(name)} means nothing for {of.format(subject)}; it is for "
                 f"{of.format(', '.join(reads[name]))}"
             )
 
@@ -72,7 +77,7 @@ def check_needs(given: Iterable[str], needs: Mapping[str, tuple[str, bool]]) -> 
     """Refuse an option without what it needs.
 
     Args:
-        given: names of options, without dashes.
+        given: names of options, such as ``train.max_steps``.
         needs: option → what it needs, in words, and whether that is there.
 
     Raises:
@@ -81,7 +86,7 @@ def check_needs(given: Iterable[str], needs: Mapping[str, tuple[str, bool]]) -> 
     for name in given:
         what, there = needs.get(name, ("", True))
         if not there:
-            raise UserError(f"--{name} means nothing here; it needs {what}")
+            raise UserError(f"{option(name)} means nothing here; it needs {what}")
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -91,7 +91,7 @@ def _no_image(root: Path) -> str:
 def test_bad_data(cli, tiny, photos, tmp_path, spoil):
     message = spoil(photos)
     run = tmp_path / "runs" / "x"
-    whole_epoch = ("--train.max_steps", "-1", "--train.batch", "6", "--train.val_batches", "9")
+    whole_epoch = ("--train.max-steps", "-1", "--train.batch", "6", "--train.val-batches", "9")
     line = cli(*tiny, "--data", f"folder:{photos}", *whole_epoch, "--out", run).line
     assert line.startswith(message)
     assert not run.exists()
@@ -104,7 +104,7 @@ def test_bad_files_are_counted_skipped_and_named_when_asked(cli, tiny, photos, t
     _no_image(photos)
     (photos / "train" / "ant" / "notes.txt").write_text("no image")
     run = tmp_path / "run"
-    words = ("--input.skip_bad", "true", "--input.workers", workers, "--out", run)
+    words = ("--input.skip-bad", "true", "--input.workers", workers, "--out", run)
     code, out, err = cli(*tiny, "--data", f"folder:{photos}", *words)
     assert code == 0
     assert "16 training and 8 validation images" in out
@@ -143,28 +143,28 @@ def test_bad_manifests(cli, tiny, photos, tmp_path, monkeypatch, rows, message):
     [
         (("--net.depth", "30"), "--net.depth is 30; a CIFAR network has 9n+2 layers"),
         (("--net.width", "0"), "--net.width is 0; it must be"),
-        (("--net.drop_path", "2"), "--net.drop_path is 2.0; it must be"),
-        (("--net.first_block", "none"), "--net.first_block: must be one of 'pool'"),
+        (("--net.drop-path", "2"), "--net.drop-path is 2.0; it must be"),
+        (("--net.first-block", "none"), "--net.first-block: must be one of 'pool'"),
         (("--model", "dla60", "--net.depth", "50"), "options --net.*: dla60 has no option 'depth'"),
         (("--model", "resnext29_8c64w", "--net.depth", "12"), "--net.depth is 12; a CIFAR"),
         (
-            ("--model", "inception_v3", "--net.depth", "null", "--net.drop_path", "0.1"),
+            ("--model", "inception_v3", "--net.depth", "null", "--net.drop-path", "0.1"),
             "options --net.*: inception_v3 cannot take drop_path",
         ),
         (("--model", "inception_v3", "--input.size", "64"), "--input.size is 64; inception_v3"),
         (("--input.size", "31"), "--input.size is 31; res2net29_small needs images of at least 32"),
         (("--input.workers", "-1"), "--input.workers is -1; 0 reads in the training process"),
-        (("--train.frozen_levels", "4"), "--train.frozen_levels: cannot freeze 4 levels"),
+        (("--train.frozen-levels", "4"), "--train.frozen-levels: cannot freeze 4 levels"),
         (("--train.precision", "fp16"), "precision fp16 needs a GPU; use bf16, fp32 or auto"),
         (("--train.strategy", "fsdp"), "--train.devices or --train.strategy: "),
         (("--train.strategy", "dpp"), "--train.strategy: must be one of 'auto', 'ddp', 'fsdp'"),
-        (("--train.max_steps", "0"), "--train.max_steps is 0; it must be at least 1"),
-        (("--train.val_batches", "0"), "--train.val_batches is 0; it must be at least 1"),
+        (("--train.max-steps", "0"), "--train.max-steps is 0; it must be at least 1"),
+        (("--train.val-batches", "0"), "--train.val-batches is 0; it must be at least 1"),
         (("--train.threads", "0"), "--train.threads is 0; it must be at least 1"),
         (("--train.devices", "0"), "--train.devices is 0; it must be at least 1"),
         (("--net.pretrained", "nowhere.ckpt"), "pretrained='nowhere.ckpt': no such file"),
         (("--recipe", "smoek"), "unknown recipe 'smoek'. Did you mean 'smoke'?"),
-        (("--train.learning_rate", "1"), "unknown option '--train.learning_rate'. Did you mean"),
+        (("--train.learning-rate", "1"), "unknown option '--train.learning-rate'. Did you mean"),
     ],
 )
 def test_bad_options(cli, tiny, tmp_path, options, message):
@@ -182,7 +182,7 @@ def test_a_batch_of_one_image_where_batch_norm_needs_two(cli, tiny, photos, tmp_
     line = cli(*words).line
     assert line.startswith("a batch of one image is too little for batch normalisation")
     assert not (tmp_path / "run").exists()
-    assert cli(*words, "--net.norm", "group", "--train.max_steps", "1").code == 0
+    assert cli(*words, "--net.norm", "group", "--train.max-steps", "1").code == 0
 
 
 def test_a_batch_larger_than_the_data_is_one_step(cli, tiny, photos, tmp_path):
@@ -284,7 +284,7 @@ def test_nan_stops_and_keeps_the_last_good_checkpoint(cli, tiny, photos, tmp_pat
     trained = ClassifierModule.training_step
     monkeypatch.setattr(ClassifierModule, "training_step", step)
     run = tmp_path / "run"
-    words = ("--data", f"folder:{photos}", "--train.max_steps", "-1", "--train.epochs", "3")
+    words = ("--data", f"folder:{photos}", "--train.max-steps", "-1", "--train.epochs", "3")
     line = cli(*tiny, *words, "--train.batch", "6", "--out", run).line
     last = run / "checkpoints" / "last.ckpt"
     assert line.startswith("the loss became nan at step 5 (epoch 2): lower --train.lr, or set")
@@ -352,7 +352,7 @@ def test_a_full_disk(cli, tiny, photos, tmp_path, monkeypatch, name, time, kept)
     for module in ("files", "training.checkpoints", "models.weights"):
         monkeypatch.setattr(f"res2net.{module}.write_bytes", write)
     run = tmp_path / "run"
-    words = ("--data", f"folder:{photos}", "--train.max_steps", "-1", "--train.epochs", "2")
+    words = ("--data", f"folder:{photos}", "--train.max-steps", "-1", "--train.epochs", "2")
     line = cli(*tiny, *words, "--train.batch", "9", "--out", run).line
     assert line.startswith("no space left on ")
     assert f" while writing {name}; free some and run again (with --resume if training)" in line
@@ -402,7 +402,7 @@ def test_a_disk_that_is_really_full(cli, tiny, photos, tmp_path, size, kept):
 def test_a_stopped_run_says_how_to_go_on(tmp_path, photos, tiny, sign):
     """As Ctrl-C reaches it, loader process and all."""
     run = tmp_path / "run"
-    words = ("--data", f"folder:{photos}", "--train.epochs", "100000", "--train.max_steps", "-1")
+    words = ("--data", f"folder:{photos}", "--train.epochs", "100000", "--train.max-steps", "-1")
     process = subprocess.Popen(
         [sys.executable, "-m", "res2net", *tiny, *words, "--input.workers", "1", "--out", str(run)],
         stdout=subprocess.DEVNULL,

@@ -59,7 +59,7 @@ def test_a_file_of_a_run_scores_as_the_run(cli, run, tmp_path, name):
     [
         (".", (), (0.5, 9)),
         ("checkpoints/best.ckpt", (), (0.5, 9)),
-        (".", ("--val_fraction", "0.2"), (0.2, 9)),
+        (".", ("--val-fraction", "0.2"), (0.2, 9)),
         (".", ("--seed", "3"), (0.5, 3)),
     ],
 )
@@ -73,7 +73,7 @@ def test_the_split_of_a_run_is_kept(cli, tiny, photos, tmp_path, monkeypatch, ta
         return read(source, val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
 
     flat, run = photos / "train", tmp_path / "run"
-    drawn = ("--seed", "9", "--input.val_fraction", "0.5")
+    drawn = ("--seed", "9", "--input.val-fraction", "0.5")
     assert cli(*tiny, "--data", flat, *drawn, "--out", run).code == 0
     monkeypatch.setattr("res2net.tasks.classify.evaluate.read", spied)
     out = cli("evaluate", run / target, "--data", flat, "--workers", "0", *words).out
@@ -95,7 +95,7 @@ def test_data_that_the_network_was_not_trained_on_are_measured_whole(cli, tiny, 
     out = cli(*words).out
     assert "measuring all images: 6 images" in out
     assert "6 images, 3 classes" in out
-    assert "held out of the training part" in cli(*words, "--val_fraction", "0.5").out
+    assert "held out of the training part" in cli(*words, "--val-fraction", "0.5").out
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -130,7 +130,7 @@ def test_another_size(cli, run, tmp_path):
         (("--data", "digits", "--split", "tset"), "--split: must be one of 'val', 'train', 'test'"),
         (("--data", "digits", "--split", "test"), "--split test: digits has no test part"),
         (("--data", "digits", "--precision", "fp16"), "precision fp16 needs a GPU"),
-        (("--data", "digits", "--val_fraction", "2"), "val_fraction is 2.0"),
+        (("--data", "digits", "--val-fraction", "2"), "val_fraction is 2.0"),
         (("--data", "digit"), "digit: no such file or folder"),
         (("--data", "digits", "--sise", "8"), "unknown option '--sise'. Did you mean '--size'?"),
     ],

@@ -53,16 +53,16 @@ def test_help_names_every_engine_and_precision(cli, capsys):
         ((*EXPORT[1:], *INT8, "-1"), "--max-drop is -1; it is in points and must be"),
         ((*EXPORT[1:], *INT8, ".nan"), "--max-drop is nan; it is in points and must be"),
         (
-            (*EXPORT[1:], "--images", "one", "--val_images", "0"),
-            "--val_images is 0; it must be at least 1",
+            (*EXPORT[1:], "--images", "one", "--val-images", "0"),
+            "--val-images is 0; it must be at least 1",
         ),
         (
             (*EXPORT[1:], "--max-drop", "1"),
             "--max-drop means nothing here; it needs --precision int8 and a classifier",
         ),
         (
-            (*EXPORT[1:], "--val_images", "9"),
-            "--val_images means nothing here; it needs a trained network, or --images",
+            (*EXPORT[1:], "--val-images", "9"),
+            "--val-images means nothing here; it needs a trained network, or --images",
         ),
         ((*EXPORT[1:], "--precison", "fp32"), "unknown option '--precison'. Did you mean '--prec"),
         (("res2net29_smal", "--to", "onnx"), "res2net29_smal: no such run, checkpoint or network"),

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
 import resource
 import subprocess
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import res2net
+from res2net.bench.options import SUBJECTS
+from res2net.cli import bench, train
 from res2net.cli import main as command_line
-from res2net.cli.main import COMMANDS, main
+from res2net.cli.main import COMMANDS, main, module_of
 from res2net.errors import Stopped, UserError
 
 
@@ -38,6 +42,44 @@ def test_every_command_explains_itself(capsys, name):
     assert (end.value.code, err) == (0, "")
     assert out.startswith(f"usage: res2net {name}")
     assert max(map(len, out.splitlines())) <= 100
+
+
+EVERY_HELP = [
+    *((name, lambda name=name: import_module(module_of(name)).make_parser()) for name in COMMANDS),
+    *((f"bench {each}", lambda each=each: bench.make_parser(each)) for each in SUBJECTS),
+    *(
+        (f"train {each}", lambda each=each: train.make_help(["--task", each]))
+        for each in train.WHAT
+    ),
+]
+
+
+@pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in EVERY_HELP])
+def test_every_option_says_what_happens_without_it(make):
+    parser = make()
+    text = parser.format_help()
+    assert re.findall(r"--[\w.-]*_[\w.-]*", text) == []
+    assert max(map(len, text.splitlines())) <= 100
+    for action in parser._actions:
+        assert action.help, action.dest
+        if not action.option_strings or action.nargs == 0:
+            continue  # words, and switches, which are off
+        entry = parser._get_formatter()._expand_help(action)
+        says = re.search(r"default: \S|default, with|\[.+\]$|required", entry)
+        assert says, (action.option_strings, entry)
+        assert len(re.findall(r"default: |\[[^\]]+\]$|; required$", entry)) <= 1, entry
+
+
+def test_the_defaults_that_functions_choose_are_those_of_the_help():
+    from res2net.deploy.export import MAX_DROP
+    from res2net.tasks.evaluate import BATCH
+
+    assert f"images per batch; default: {BATCH}" in help_of("evaluate")
+    assert f"that int8 may lose; default: {MAX_DROP}" in help_of("export")
+
+
+def help_of(command):
+    return " ".join(import_module(module_of(command)).make_parser().format_help().split())
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from res2net.config import (
 )
 from res2net.data.augment import Augment
 from res2net.errors import UserError
+from res2net.errors import option as spelled
 from res2net.tasks.evaluate import READS
 from res2net.tasks.table import Task, find_task
 from res2net.training import run as training
@@ -47,7 +48,7 @@ def typed(option: str) -> tuple[str, str]:
     """An option with its default's value, as somebody might type it."""
     group, _, name = option.partition(".")
     value = getattr(GROUPS[group](), name)
-    return f"--{option}", json.dumps(value).strip('"')
+    return spelled(option), json.dumps(value).strip('"')
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -60,7 +61,8 @@ def test_what_a_task_does_not_read_is_refused_even_with_its_default(task, tmp_pa
         with pytest.raises(UserError) as error:
             resolve(words(task, *typed(option)))
         assert str(error.value) == (
-            f"--{option} means nothing for --task {task}; it is for --task {', '.join(tasks)}"
+            f"{spelled(option)} means nothing for --task {task}; it is for "
+            f"--task {', '.join(tasks)}"
         )
 
 
@@ -127,7 +129,7 @@ def test_what_a_task_reads_is_read(task, tmp_path, monkeypatch):
     monkeypatch.setattr("res2net.data.scenes.generated.TRAIN", 8)
     monkeypatch.setattr("res2net.data.scenes.generated.VAL", 4)
     given = ["--train.schedule", "step", "--train.milestones", "[1]", "--train.optimizer", "sgd"]
-    given += ["--train.ema", "0.9", "--train.early_stop", "1", "--train.threads", "1"]
+    given += ["--train.ema", "0.9", "--train.early-stop", "1", "--train.threads", "1"]
     given += ["--net.pretrained", "null", "--recipe", "smoke"]
     some = {"crop": "random_resized", "randaugment": 1, "color_jitter": 0.1, "random_erasing": 0.1}
     config = resolve(words(task, *given))[0]
@@ -155,10 +157,10 @@ def test_what_a_task_reads_is_read(task, tmp_path, monkeypatch):
         (("--train.schedule", "cosine", "--train.gamma", "0.1"), "it needs --train.schedule step"),
         (("--train.schedule", "poly", "--train.milestones", "[3]"), "it needs --train.schedule"),
         (("--augment.crop", "none", "--augment.pad", "4"), "it needs --augment.crop pad"),
-        (("--augment.crop", "pad", "--augment.crop_scale", "0.1"), "it needs --augment.crop rand"),
-        (("--augment.randaugment_magnitude", "9"), "it needs --augment.randaugment 1 or more"),
+        (("--augment.crop", "pad", "--augment.crop-scale", "0.1"), "it needs --augment.crop rand"),
+        (("--augment.randaugment-magnitude", "9"), "it needs --augment.randaugment 1 or more"),
         (("--input.download", "true"), "it needs cifar10 or cifar100 data"),
-        (("--model", "resnet18", "--net.first_block", "paper"), "it needs a network of several"),
+        (("--model", "resnet18", "--net.first-block", "paper"), "it needs a network of several"),
         (("--task", "detect", "--data", "scenes", "--augment.crop", "pad"), "it needs random_res"),
         (
             ("--task", "detect", "--data", "scenes", "--head.form", "c4", "--head.channels", "9"),
@@ -170,12 +172,12 @@ def test_an_option_without_the_one_that_it_hangs_on(more, message, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as error:
         resolve([*words("classify"), *more])
-    assert re.fullmatch(rf"--[\w.]+ means nothing here; {re.escape(message)}.*", str(error.value))
+    assert re.fullmatch(rf"--[\w.-]+ means nothing here; {re.escape(message)}.*", str(error.value))
 
 
 def test_what_hangs_on_another_is_an_option():
     assert set(NEEDS) | set(READ_BY) <= set(OPTIONS)
-    assert set(OPTIONS) <= set(make_parser().names())
+    assert set(OPTIONS) <= {name.replace("-", "_") for name in make_parser().names()}
 
 
 # ---- files of options

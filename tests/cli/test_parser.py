@@ -11,10 +11,8 @@ import pytest
 from res2net.cli.parser import (
     Parser,
     add_fields,
-    config_files,
-    config_values,
     field_comments,
-    given_options,
+    read_options,
 )
 from res2net.errors import UserError
 
@@ -28,14 +26,16 @@ class Fruit:
     ripe: bool = False  # may be eaten
     dates: tuple[float, ...] = ()  # of picking
     count: int | None = None  # default: all
+    ripe_days: int = 0  # since when
 
 
 def make_parser() -> Parser:
     parser = Parser("eat TARGET [--option value ...]", "Eat a fruit.", ["res2net eat apple"])
     parser.add_argument("target", type=str, help="what to eat")
-    parser.add_argument("--config", action="config")
     parser.add_argument("--mode", type=str, default="raw", choices=("raw", "cooked"), help="how")
     parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--in-rain", action="store_true")
+    parser.add_argument("--config", type=str, action="append")
     add_fields(parser, "fruit", Fruit, "fruit")
     return parser
 
@@ -74,6 +74,12 @@ def test_values(words, value):
         (("x", "--weight", "3"), "unknown option '--weight'. Did you mean '--fruit.weight'?"),
         (("x", "--wieght=3"), "unknown option '--wieght'. Did you mean '--fruit.weight'?"),
         (("x", "--fas"), "unknown option '--fas'. Did you mean '--fast'?"),
+        (("x", "--ripe_days", "3"), "unknown option '--ripe_days'. Did you mean '--fruit.ripe-d"),
+        (("x", "--fruit.ripe_day=3"), "unknown option '--fruit.ripe_day'. Did you mean '--fruit.r"),
+        (("x", "--fruit.ripe-day=3"), "unknown option '--fruit.ripe-day'. Did you mean '--fruit.r"),
+        (("x", "--fruit.weight", "9" * 400), "--fruit.weight is too large"),
+        (("x", f"--fruit.weight={'9' * 400}"), "--fruit.weight is too large"),
+        (("--fast_", "x"), "unknown option '--fast_'. Did you mean '--fast'?"),
         (("x", "--qqq"), "unknown option '--qqq'. `res2net eat --help` lists all."),
     ],
 )
@@ -94,18 +100,59 @@ def test_comments_are_the_help(capsys):
     assert "<class" not in out
 
 
-def test_given_options_know_files_and_words(tmp_path):
-    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
-    first.write_text("mode: raw\nfruit:\n  weight: 1\n  ripe: true\n")
-    second.write_text("fruit.weight: 2\n")
-    words = ["x", "--config", str(first), f"--config={second}", "--fruit.ripe", "false", "--fast"]
-    given = given_options(words)
-    assert given["mode"] == "raw"
-    assert given["fruit.weight"] == 2  # the later file
-    assert given["fruit.ripe"] == "false"  # what is typed goes before
-    assert "fast" in given
-    assert config_files(words) == [str(first), str(second)]
-    assert given_options([]) == {}
+def test_typed_options_are_known_by_name_in_order():
+    parser = make_parser()
+    parser.parse_args(["x", "--fruit.ripe-days", "3", "--fast", "--mode=raw"])
+    assert parser.typed == ["fruit.ripe_days", "fast", "mode"]
+    assert parser.parse_args(["--", "--x"]).target == "--x"  # a word, behind two dashes
+    assert parser.typed == []
+
+
+def test_a_file_gives_options_under_their_full_names(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("mode: raw\nfruit:\n  ripe_days: 1\nfruit.weight: 2\n")
+    values = make_parser().read_file(file)
+    assert values == {"mode": "raw", "fruit.ripe_days": 1, "fruit.weight": 2}
+    checked = make_parser().checked(file, {"target": "x", **values})
+    assert dict(checked.items()) == {"target": "x", **values}  # and no defaults
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("fruit: {ripe_day: 1}", "unknown key 'fruit.ripe_day'. Did you mean 'fruit.ripe_days'?"),
+        ("fruit: {ripe-days: 1}", "unknown key 'fruit.ripe-days'. Did you mean 'fruit.ripe_days'?"),
+        ("ripe_days: 1", "unknown key 'ripe_days'. Did you mean 'fruit.ripe_days'?"),
+        ("config: b.yaml", "unknown key 'config'."),
+        ("fruit: {ripe_days: soon}", "--fruit.ripe-days: must be a whole number, not 'soon'"),
+    ],
+)
+def test_a_file_with_a_mistake_is_named(tmp_path, content, message):
+    file = tmp_path / "a.yaml"
+    file.write_text(content)
+    parser = make_parser()
+    with pytest.raises(UserError) as error:
+        parser.checked(file, parser.read_file(file))
+    assert str(error.value).startswith(f"{file}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (("--fruit.ripe_days", "3"), "--fruit.ripe_days is spelled --fruit.ripe-days now"),
+        (("--fruit.ripe_days=3",), "--fruit.ripe_days is spelled --fruit.ripe-days now"),
+        (
+            ("--fruit.ripe_days=3", "--in_rain", "--fruit.ripe_days", "3"),
+            "--fruit.ripe_days, --in_rain are spelled --fruit.ripe-days, --in-rain now",
+        ),
+    ],
+)
+def test_options_spelled_as_before_are_taken_with_one_note(words, note):
+    with pytest.warns(UserWarning, match="spelled") as notes:
+        options = read_options(make_parser(), ["x", *words])
+    assert options.fruit.ripe_days == 3
+    assert options.in_rain == ("--in_rain" in words)
+    assert [str(each.message) for each in notes] == [note]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +170,6 @@ def test_files_that_hold_no_options(tmp_path, monkeypatch, content, message):
     if content is not None:
         Path("bad.yaml").write_bytes(content)
     with pytest.raises(UserError) as error:
-        config_values(Path("bad.yaml"))
+        make_parser().read_file(Path("bad.yaml"))
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)

@@ -12,11 +12,11 @@ import pytest
 import torch
 import yaml
 
-from res2net.cli.train import make_parser, resolve
-from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig, TrainOptions
+from res2net.cli.train import WHAT, make_help, make_parser, resolve
+from res2net.config import READ_BY, HeadOptions, InputOptions, NetOptions, RunConfig, TrainOptions
 from res2net.data.augment import Augment
 from res2net.errors import UserError
-from res2net.paper.recipes import RECIPES, find_recipe
+from res2net.paper.recipes import RECIPES, find_recipe, recipe_for, recipes_of
 from res2net.paper.recipes_dense import DENSE_RECIPES
 from res2net.training.configure import free_folder, last_folder, recipe_defaults
 
@@ -28,6 +28,7 @@ GROUPS = {
     "augment": Augment,
     "train": TrainOptions,
 }
+ALL = {f"{group}.{each.name}" for group, kind in GROUPS.items() for each in fields(kind)}
 
 
 # ---- options
@@ -35,12 +36,57 @@ GROUPS = {
 
 def test_every_field_of_the_configuration_is_an_option():
     names = {"config", "help", "out", "resume", *(f.name for f in fields(RunConfig))} - set(GROUPS)
-    names |= {f"{group}.{f.name}" for group, kind in GROUPS.items() for f in fields(kind)}
-    assert set(make_parser().names()) == names
+    names |= ALL
+    assert set(make_parser().names()) == {name.replace("_", "-") for name in names}
 
 
-def test_every_option_is_explained():
-    assert [action.dest for action in make_parser()._actions if not action.help] == []
+@pytest.mark.parametrize("task", WHAT)
+def test_the_help_of_a_task_shows_what_it_reads_with_its_recipe(task):
+    parser = make_help(["--task", task])
+    shown = {name.replace("-", "_") for name in parser.names()}
+    read = {name for name in ALL if task in READ_BY.get(name, (task,))}
+    assert {name for name in shown if "." in name} == read
+    text = parser.format_help()
+    for name, recipe in recipes_of(task).items():
+        assert f"  {name:<12} {recipe.summary}" in text
+    usual = find_recipe(recipe_for("", task), task).settings
+    for name, value in usual.items():
+        assert parser.get_default(name) == value, name
+    for other in set(WHAT) - {task}:
+        assert f"{other} ({WHAT[other]})" in " ".join(text.split())
+    assert f"--task {task}" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "lr", "anchors"),
+    [
+        ((), 0.001, None),
+        (("--recipe", "imagenet"), 0.1, None),
+        (("--data", "digits"), 0.003, None),
+        (("--data", "no/such/folder"), 0.001, None),
+        (("--task=detect", "--recipe=paper"), 0.01, [128, 256, 512]),
+        (("--task", "detect", "--data", "scenes", "--seed"), 0.001, ()),
+    ],
+)
+def test_the_help_shows_the_defaults_of_a_named_recipe(words, lr, anchors):
+    parser = make_help([*words, "--help"])
+    assert parser.get_default("train.lr") == lr
+    assert anchors is None or parser.get_default("head.anchors") == anchors
+
+
+def test_help_comes_first_but_a_task_has_to_exist(cli, capsys):
+    assert cli("train", "--help", "--task", "detct").line.startswith("--task is 'detct'; it can")
+    assert cli("train", "--help", "--recipe", "fpn").line.startswith("recipe 'fpn' is not for cl")
+    with pytest.raises(SystemExit):
+        resolve(["--no-such-option", "--task", "--help"])
+    assert "This is the help of --task classify" in capsys.readouterr().out
+
+
+def test_a_later_file_takes_precedence(tmp_path):
+    for name, lr in (("a", 0.5), ("b", 0.25)):
+        (tmp_path / f"{name}.yaml").write_text(f"train: {{lr: {lr}}}\n")
+    files = ("--config", str(tmp_path / "a.yaml"), f"--config={tmp_path / 'b.yaml'}")
+    assert resolve([*DIGITS, *files])[0].train.lr == 0.25
 
 
 EVERY_RECIPE = [
@@ -120,9 +166,9 @@ def test_what_is_typed_goes_before_the_file_and_that_before_the_recipe(tmp_path)
 def test_a_resolved_configuration_is_a_fixed_point(tmp_path):
     words = [
         *("--seed", "7", "--compile", "--net.depth", "11", "--net.width", "8", "--net.se", "true"),
-        *("--net.first_block", "paper", "--net.drop_path", "0.1", "--input.workers", "0"),
+        *("--net.first-block", "paper", "--net.drop-path", "0.1", "--input.workers", "0"),
         *("--augment.mixup", "0.2", "--train.milestones", "[1, 2.5]", "--train.devices", "1"),
-        *("--train.epochs", "3", "--train.lr", "1e-2", "--train.val_batches", "2"),
+        *("--train.epochs", "3", "--train.lr", "1e-2", "--train.val-batches", "2"),
     ]
     config, _, _ = resolve([*DIGITS, "--recipe", "imagenet", *words])
     saved = tmp_path / "config.yaml"
@@ -243,7 +289,7 @@ def test_a_run_stops_after_its_steps_with_a_validation_and_a_checkpoint(tiny_run
 
 def test_resume_goes_on_and_says_when_nothing_is_left(cli, tiny, photos, tmp_path):
     run = tmp_path / "run"
-    words = (*tiny, "--data", f"folder:{photos}", "--out", run, "--train.max_steps", "-1")
+    words = (*tiny, "--data", f"folder:{photos}", "--out", run, "--train.max-steps", "-1")
     assert cli(*words, "--resume").out.count("no checkpoint to go on from") == 1
     taken = cli(*words).line
     assert taken == f"--out {run} exists; add --resume to go on with it, or name another folder"
@@ -262,14 +308,14 @@ def test_resume_goes_on_and_says_when_nothing_is_left(cli, tiny, photos, tmp_pat
         pytest.param("inception_v3", (), marks=pytest.mark.slow),
         pytest.param("densenet161", ("--data", "digits"), marks=pytest.mark.slow),
         ("dla60_res2net", ("--net.norm", "group", "--net.width", "4", "--input.size", "32")),
-        ("res2net29_small", ("--net.scale", "3", "--net.global_pool", "avgmax")),
+        ("res2net29_small", ("--net.scale", "3", "--net.global-pool", "avgmax")),
         ("res2net29_small", ("--net.norm", "frozen", "--train.precision", "fp64")),
     ],
 )
 def test_smoke_runs_any_family(cli, photos, tmp_path, name, options):
     words = [*options] if "--data" in options else ["--data", photos, *options]
     run = tmp_path / "run"
-    quick = ("--recipe", "smoke", "--train.max_steps", "1", "--train.val_batches", "1")
+    quick = ("--recipe", "smoke", "--train.max-steps", "1", "--train.val-batches", "1")
     place = ("--train.threads", "1", "--out", run)
     code, _, err = cli("train", "--model", name, *words, *quick, *place)
     assert (code, err) == (0, "")

@@ -26,7 +26,7 @@ ARCHIVE = Path(__file__).with_name("runs-a3f7d34.tar.xz")
 RUNS = ("classify", "detect", "instances", "segment", "pose")
 TASKS = (*RUNS, "saliency")
 ARTIFACTS = ("classify-onnx", "classify-openvino", "detect-onnx", "segment-onnx")
-MORE = ("--train.epochs", "2", "--train.max_steps", "3", "--resume")
+MORE = ("--train.epochs", "2", "--train.max-steps", "3", "--resume")
 
 
 @pytest.fixture(scope="module")

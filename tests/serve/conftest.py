@@ -168,7 +168,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     from res2net.weights.shipped import shipped
 
     home = tmp_path_factory.mktemp("page").resolve()
-    words = ("--port", "0", "--max_mib", "0.05", "--max_megapixels", "0.01", "--queue", "4")
+    words = ("--port", "0", "--max-mib", "0.05", "--max-megapixels", "0.01", "--queue", "4")
     command = [sys.executable, "-m", "res2net", "serve", *[str(shipped())] * 2, *words]
     environment = {**os.environ, "TMPDIR": str(home)}
     log = home / "stderr.txt"

@@ -70,7 +70,7 @@ def test_everywhere_is_every_address_in_numbers_and_no_name_but_its_own():
 
 @pytest.mark.parametrize("name", ["", "http://a.example", "a b", "a/b", "*", "a.example:x"])
 def test_an_allowed_name_that_is_none(name):
-    with pytest.raises(UserError, match="--allowed_hosts"):
+    with pytest.raises(UserError, match="--allowed-hosts"):
         Hosts("127.0.0.1", [name])
 
 
@@ -120,4 +120,4 @@ def test_a_foreign_host_is_told_so_before_the_token_is_asked_for(ask):
         for path in ("/", "/v1/models", "/health", "/metrics", "/login"):
             response = ask("GET", path, "a-long-secret", headers=headers)
             assert response.status_code == 421
-            assert "--allowed_hosts" in response.text
+            assert "--allowed-hosts" in response.text

@@ -53,7 +53,7 @@ def test_an_artifact_has_no_map_and_says_so(tmp_path, tiny_run, monkeypatch):
 def test_a_network_of_another_task_draws_what_it_found(tmp_path, cli):
     words = ("train", "--task", "saliency", "--model", "res2net18", "--data", "scenes")
     small = ("--recipe", "smoke", "--head.channels", 8, "--train.threads", 1)
-    few = ("--train.max_steps", 1, "--train.val_batches", 1, "--out", tmp_path / "run")
+    few = ("--train.max-steps", 1, "--train.val-batches", 1, "--out", tmp_path / "run")
     assert cli(*words, *small, *few).code == 0
     (served,) = open_networks([str(tmp_path / "run")])
     answer = served.predict(PHOTO, top=5, picture=True)

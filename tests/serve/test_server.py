@@ -46,10 +46,10 @@ def test_addresses():
     [
         (("--port", "70000"), "--port is 70000"),
         (("--queue", "0"), "--queue is 0"),
-        (("--max_mib", "0"), "--max_mib is 0"),
-        (("--max_megapixels", "-1"), "--max_megapixels is -1"),
+        (("--max-mib", "0"), "--max-mib is 0"),
+        (("--max-megapixels", "-1"), "--max-megapixels is -1"),
         (("--token", " "), "the token is empty"),
-        (("--allowed_hosts", "a.example,http://b"), "--allowed_hosts: 'http://b' is no host name"),
+        (("--allowed-hosts", "a.example,http://b"), "--allowed-hosts: 'http://b' is no host name"),
         (("--hosts", "x"), "unknown option '--hosts'. Did you mean '--host'?"),
         (("nowhere", "--port", "0"), "nowhere: no such run, checkpoint or network."),
         (("res2net50_26w_4s", "--port", "0"), "res2net50_26w_4s is a network without weights"),

@@ -153,7 +153,7 @@ def test_lines_pass_above_the_bar():
             [40.0, 31.5, 31.5, 33.0],
             2,
             "early stopping after epoch 4: val top-1 error has not improved for 2 epochs (lowest: "
-            "31.50 % in epoch 2; --train.early_stop 2)",
+            "31.50 % in epoch 2; --train.early-stop 2)",
         ),
         ([40.0, 31.5], 0, ""),
         ([], 0, ""),
@@ -170,7 +170,7 @@ def test_a_metric_that_is_not_finite_stops_and_is_named():
     callback = Patience(5, "val/ap_error")
     callback._evaluate_stopping_criteria(torch.tensor(float("nan")))
     assert callback.why([{"epoch": 1.0}]) == (
-        "early stopping after epoch 1: val AP error is not a finite number (--train.early_stop 5)"
+        "early stopping after epoch 1: val AP error is not a finite number (--train.early-stop 5)"
     )
 
 

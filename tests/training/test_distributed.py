@@ -12,8 +12,8 @@ import torch
 
 OPTIONS = (
     *("train", "--model", "res2net29_small", "--net.depth", "11", "--net.width", "4"),
-    *("--data", "digits", "--train.batch", "16", "--train.val_batches", "2"),
-    *("--train.precision", "fp64", "--train.epochs", "1", "--train.max_steps", "3"),
+    *("--data", "digits", "--train.batch", "16", "--train.val-batches", "2"),
+    *("--train.precision", "fp64", "--train.epochs", "1", "--train.max-steps", "3"),
     *("--train.threads", "1", "--input.workers", "0", "--seed", "3"),
 )
 

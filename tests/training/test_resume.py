@@ -17,9 +17,9 @@ import torch
 EPOCHS = 3
 COMMAND = (
     *(sys.executable, "-m", "res2net", "train", "--model", "res2net29_small", "--net.depth", "11"),
-    *("--net.width", "4", "--net.drop_path", "0.2", "--train.epochs", str(EPOCHS)),
-    *("--data", "digits", "--input.val_fraction", "0.9", "--train.batch", "16"),
-    *("--train.val_batches", "2"),
+    *("--net.width", "4", "--net.drop-path", "0.2", "--train.epochs", str(EPOCHS)),
+    *("--data", "digits", "--input.val-fraction", "0.9", "--train.batch", "16"),
+    *("--train.val-batches", "2"),
     *("--augment.mixup", "0.2", "--train.ema", "0.9", "--train.threads", "1"),
     *("--input.workers", "1", "--seed", "5"),
 )

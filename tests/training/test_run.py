@@ -173,7 +173,7 @@ def test_early_stopping_says_so_and_what_resuming_needs(photos, tmp_path):
     listener = Listener()
     fit(config, run, resume=True, say=listener)
     assert (
-        "nothing is left to train: --train.early_stop 2 ends the run (2 epochs without "
+        "nothing is left to train: --train.early-stop 2 ends the run (2 epochs without "
         "improvement), raise it or set 0 to never stop" in listener.lines
     )
     assert said in (run / "report.md").read_text()

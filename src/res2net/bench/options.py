@@ -15,7 +15,7 @@ OtherTask = Literal["detect", "instances", "segment", "saliency", "pose"]  # tha
 
 @dataclass(frozen=True, kw_only=True)
 class Rounds:
-    """Of what is timed in rounds."""
+    """Options of subjects that are timed in rounds."""
 
     rounds: int = ROUNDS  # counted rounds
 
@@ -24,39 +24,39 @@ class Rounds:
 class DeployOptions(Rounds):
     """Networks in inference engines, ours beside timm's and torchvision's."""
 
-    model: str = NETWORK  # networks, by commas
-    makers: str = "ours,timm"  # also torchvision
-    engines: str = "eager-nchw,eager,onnxruntime,openvino,native"  # also compiled (takes minutes)
-    precisions: str = "fp32,bf16,int8"  # by commas
-    batch: int = 1  # images at a time
-    size: int = 224  # pixels
-    chart: Path | None = None  # draw the figures, PNG
+    model: str = NETWORK  # networks, separated by commas
+    makers: str = "ours,timm"  # implementations: ours, timm, torchvision
+    engines: str = "eager-nchw,eager,onnxruntime,openvino,native"  # or compiled (slow)
+    precisions: str = "fp32,bf16,int8"  # separated by commas
+    batch: int = 1  # images per batch
+    size: int = 224  # input size in pixels
+    chart: Path | None = None  # also draw the results to this PNG file; default: none
 
 
 @dataclass(frozen=True, kw_only=True)
 class RooflineOptions(Rounds):
-    """What each stage reaches in our engine, beside the processor's measured peak."""
+    """Speed of each stage in our engine, beside the processor's measured peak."""
 
-    model: str = NETWORK  # networks, by commas
-    precisions: str = "fp32,bf16,int8"  # by commas
-    size: int = 224  # pixels
-    chart: Path | None = None  # draw the figures, PNG
+    model: str = NETWORK  # networks, separated by commas
+    precisions: str = "fp32,bf16,int8"  # separated by commas
+    size: int = 224  # input size in pixels
+    chart: Path | None = None  # also draw the results to this PNG file; default: none
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainStepOptions(Rounds):
-    """A training step beside timm's: images a second, memory."""
+    """A training step beside timm's: images per second, memory."""
 
     model: str = NETWORK  # network
-    batch: int = 8  # images at a time
-    size: int = 224  # pixels
+    batch: int = 8  # images per batch
+    size: int = 224  # input size in pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderOptions:
     """An artifact over a folder of files, beside the network alone."""
 
-    artifact: str  # what `res2net export` wrote
+    artifact: str  # artifact of `res2net export`
     data: str  # images: a file or a folder
 
 
@@ -64,21 +64,21 @@ class FolderOptions:
 class LoadingOptions:
     """The share of an epoch that reading images costs."""
 
-    data: str  # images to train on, FORMAT:PATH
+    data: str  # training images, FORMAT:PATH
     model: str = NETWORK  # network
-    batch: int = 8  # images at a time
-    size: int = 224  # pixels
-    epochs: int = 2  # epochs of each kind
-    workers: int | None = None  # processes that read
+    batch: int = 8  # images per batch
+    size: int = 224  # input size in pixels
+    epochs: int = 2  # epochs per case
+    workers: int | None = None  # processes that read images; default: chosen for the machine
 
 
 @dataclass(frozen=True, kw_only=True)
 class TasksOptions(Rounds):
     """Training step and inference of the other tasks, beside other libraries' models."""
 
-    task: OtherTask | None = None  # one of the tasks; default: all, one after the other
-    batch: int = 2  # images at a time
-    size: int = 224  # pixels
+    task: OtherTask | None = None  # task; default: all, one after the other
+    batch: int = 2  # images per batch
+    size: int = 224  # input size in pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +88,12 @@ class EvaluatorsOptions(Rounds):
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """A crowd before `res2net serve`: who is answered, who has to come back, p95."""
+    """Many clients of `res2net serve`: answered and retried requests, 95th percentile."""
 
-    artifact: str  # a run, or what `res2net export` wrote
-    clients: int = 64  # that ask at a time
-    requests: int = 1000  # of all clients
-    queue: int = 32  # images that may wait
+    artifact: str  # run folder, or artifact of `res2net export`
+    clients: int = 64  # concurrent clients
+    requests: int = 1000  # requests in all
+    queue: int = 32  # images that may wait; further ones get HTTP 429
 
 
 @dataclass(frozen=True, kw_only=True)

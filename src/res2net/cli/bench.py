@@ -48,7 +48,9 @@ def make_parser(subject: str | None = None) -> Parser:
     usage = f"bench {subject} [--option value ...]"
     parser = Parser(usage, f"{summary(subject)}. {HOW}", examples)
     add_fields(parser, "", SUBJECTS[subject], f"options of {subject}")
-    parser.add_argument("--out", type=Path | None, help="CSV to append the figures to")
+    parser.add_argument(
+        "--out", type=Path | None, help="CSV file to append results to; default: none"
+    )
     return parser
 
 

@@ -16,9 +16,9 @@ def make_parser() -> Parser:
     parser = Parser(
         "demo [--out FOLDER]",
         f"Train {NETWORK} on the 1,797 scanned digits that ship inside scikit-learn (no download), "
-        "show its scores, and let it read some digits it has never seen.",
+        "show its scores, and classify some digits that it was not trained on.",
     )
-    parser.add_argument("--out", type=Path | None, help="run folder; default runs/demo")
+    parser.add_argument("--out", type=Path | None, help="run folder; default: runs/demo")
     parser.add_argument("--epochs", type=int, default=12, help="passes over the digits")
     return parser
 

@@ -26,9 +26,9 @@ def make_parser() -> Parser:
     """All options of an evaluation."""
     parser = Parser(
         "evaluate RUN|CHECKPOINT|ARTIFACT|NAME --data DATA [--option value ...]",
-        "Measure a trained network: top-1 and top-5 error and accuracy, every class, calibration, "
-        "the pairs it confuses, a sheet of its worst mistakes; average precision, IoU or F-measure "
-        "by class and by size of object where it was trained for another task.",
+        "Measure a trained network: top-1 and top-5 error and accuracy, scores per class, "
+        "calibration, confused pairs and a sheet of the worst mistakes; for the other tasks "
+        "average precision, IoU or F-measure by class and object size.",
         EXAMPLES,
     )
     parser.add_argument(
@@ -36,46 +36,58 @@ def make_parser() -> Parser:
         type=str,
         help="run folder, checkpoint, .safetensors or artifact; a network: published weights",
     )
-    parser.add_argument("--data", type=str, help="FORMAT:PATH, or a path that is recognised")
+    parser.add_argument(
+        "--data", type=str, help="FORMAT:PATH, or a path whose format is recognised; required"
+    )
     parser.add_argument(
         "--split",
         type=str | None,
         choices=("val", "train", "test", "all"),
-        help="part of the data; default: val or, of data without parts that the network was not "
-        "trained on, all",
+        help="part of the data; default: val, or all images if the data have no parts and the "
+        "network was not trained on them",
     )
     parser.add_argument(
-        "--out", type=Path | None, help="folder of tables and pictures; default RUN/evaluation"
-    )
-    parser.add_argument("--batch", type=int | None, help="classifiers: images at a time [64]")
-    parser.add_argument(
-        "--size", type=int | None, help="classifiers: pixels; default: as in training"
+        "--out", type=Path | None, help="folder of tables and pictures; default: RUN/evaluation"
     )
     parser.add_argument(
-        "--workers", type=int | None, help="classifiers: processes that read images"
+        "--batch", type=int | None, help="classifiers: images per batch; default: 64"
+    )
+    parser.add_argument(
+        "--size", type=int | None, help="classifiers: input size in pixels; default: as in training"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int | None,
+        help="classifiers: processes that read images; default: chosen for the machine",
     )
     parser.add_argument(
         "--precision",
         type=str,
         default="auto",
         choices=("auto", "fp32", "bf16", "fp16"),
-        help="auto: bf16 where the hardware has it",
+        help="auto: bf16 where the hardware supports it, else fp32",
     )
     parser.add_argument(
-        "--val_fraction", type=float | None, help="of data without val part; default: as in the run"
+        "--val-fraction",
+        type=float | None,
+        help="validation share of data without parts; default: as in the run",
     )
-    parser.add_argument("--seed", type=int | None, help="of that split; default: as in the run")
-    parser.add_argument("--skip_bad", action="store_true", help="leave out unreadable images")
+    parser.add_argument(
+        "--seed", type=int | None, help="random seed of that split; default: as in the run"
+    )
+    parser.add_argument("--skip-bad", action="store_true", help="leave out unreadable images")
     parser.add_argument(
         "--scales",
-        type=list[float] | None,
-        help="segmenters: sizes to see each image at; 1 is as it is",
+        type=tuple[float, ...] | None,
+        help="segmenters: scales at which each image is predicted, then averaged; default: 1",
     )
-    parser.add_argument("--flip", action="store_true", help="segmenters: see the mirror image too")
+    parser.add_argument(
+        "--flip", action="store_true", help="segmenters: average with the mirrored image"
+    )
     parser.add_argument(
         "--boxes",
         type=Path | None,
-        help="key-points: boxes of a detector (JSON) instead of marked ones",
+        help="pose: predictions.json of a detector; default: the annotated boxes",
     )
     return parser
 

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from res2net.cli.parser import Parser, read_options, typed_options
-from res2net.cli.predict import images_in
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
-from res2net.cli.targets import target_and_images, use_shipped
+from res2net.cli.targets import images_in, target_and_images, use_shipped
 from res2net.errors import UserError, check_needs
 from res2net.files import alone_in, write_bytes, write_text
 
@@ -40,10 +39,10 @@ def make_parser() -> Parser:
     """All options of an explanation."""
     parser = Parser(
         "explain [RUN|CHECKPOINT|NAME] IMAGE_OR_FOLDER ... [--option value ...]",
-        "Show which pixels speak for a class (Grad-CAM), of one network or of two side by side, "
-        "and measure how much of the map lies on the objects: in a box or a mask, or on all that "
-        "is marked in --data. Takes classifiers, segmenters (a class's pixels), detectors (the "
-        "surest box) and saliency networks (the whole map). Given images alone, the small network "
+        "Show which pixels speak for a class (Grad-CAM), for one network or two side by side, and "
+        "measure how much of the map lies on the objects: in a box, a mask, or the annotations of "
+        "--data. For classifiers, segmenters (the pixels of a class), detectors (the most "
+        "confident box) and saliency networks (the whole map). Without a network, the small one "
         "that comes with the package is explained.",
         EXAMPLES,
     )
@@ -53,31 +52,45 @@ def make_parser() -> Parser:
         nargs="*",
         help="run folder, checkpoint, .safetensors or network; then image files and folders",
     )
-    parser.add_argument("--model", type=str | None, help="the network; all words are images then")
-    parser.add_argument("--against", type=str | None, help="a second network, beside the first")
     parser.add_argument(
-        "--class", type=str | None, help="name or number of the class [the one it is surest of]"
+        "--model",
+        type=str | None,
+        help="the network, so that all words are images; default: the first word",
     )
-    parser.add_argument("--level", type=str | None, help="whose map: c2, c3, ... [the last]")
+    parser.add_argument(
+        "--against", type=str | None, help="a second network, shown beside the first; default: none"
+    )
+    parser.add_argument(
+        "--class", type=str | None, help="name or number of the class; default: the predicted one"
+    )
+    parser.add_argument(
+        "--level", type=str | None, help="level whose map is shown: c2, c3, ...; default: the last"
+    )
     parser.add_argument(
         "--box",
         type=str | None,
-        help="measure inside LEFT,TOP,RIGHT,BOTTOM, pixels of the image",
+        help="measure inside LEFT,TOP,RIGHT,BOTTOM (pixels); default: no measurement",
     )
     parser.add_argument(
-        "--mask", type=Path | None, help="measure inside this mask: an image, not black inside"
+        "--mask",
+        type=Path | None,
+        help="measure inside this mask, an image that is not black inside; default: none",
     )
     parser.add_argument(
-        "--data", type=str | None, help="measure on marked images: coco:PATH, voc:PATH, ecssd:PATH"
+        "--data",
+        type=str | None,
+        help="measure on annotated images: coco:PATH, voc:PATH, ecssd:PATH; default: none",
     )
     parser.add_argument(
         "--split",
         type=str,
         default="val",
         choices=("val", "train", "test", "all"),
-        help="images of --data",
+        help="part of --data",
     )
-    parser.add_argument("--limit", type=int | None, help="so many images of --data only")
+    parser.add_argument(
+        "--limit", type=int | None, help="largest number of images of --data; default: all"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("explanations"), help="folder of pictures and tables"
     )
@@ -91,10 +104,10 @@ def main(argv: Sequence[str]) -> None:
         UserError: no such network, image, class or level; data without marks; a folder that cannot
             be written, or that another process writes to.
     """
-    options = read_options(make_parser(), argv)
-    check_needs(
-        typed_options(argv), {name: ("--data", bool(options.data)) for name in ("split", "limit")}
-    )
+    parser = make_parser()
+    options = read_options(parser, argv)
+    with_data = ("--data", bool(options.data))
+    check_needs(parser.typed, {"split": with_data, "limit": with_data})
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit is {options.limit}; it must be at least 1")
     if options.data and (options.box or options.mask):

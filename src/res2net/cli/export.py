@@ -26,10 +26,10 @@ def make_parser() -> Parser:
     """All options of an export."""
     parser = Parser(
         "export RUN|CHECKPOINT|NAME --to ENGINE --out DIR [--option value ...]",
-        "Turn a trained network into a folder that runs fast and without PyTorch. What is written "
-        "has been compared with the original on real images; if it differs too much, nothing is "
-        "written. Not sure? --to openvino is the fastest on CPUs; add --precision int8 for about "
-        "three times the speed of fp32, checked for accuracy.",
+        "Turn a trained network into a folder that runs fast and without PyTorch. The result is "
+        "compared with the original on real images; if it differs too much, nothing is written. "
+        "If unsure, take --to openvino, the fastest on CPUs; --precision int8 is about three times "
+        "as fast as fp32, and its accuracy is checked.",
         EXAMPLES,
     )
     parser.add_argument(
@@ -39,9 +39,11 @@ def make_parser() -> Parser:
         "--to",
         type=str,
         help="openvino (CPUs), onnx (ONNX Runtime, nearly everywhere), torch-export (PyTorch), "
-        "native (our own kernels for ResNet and Res2Net, with OpenVINO beside)",
+        "native (our own kernels for ResNet and Res2Net, with OpenVINO beside); required",
     )
-    parser.add_argument("--out", type=Path | None, help="folder to write; must not exist yet")
+    parser.add_argument(
+        "--out", type=Path | None, help="folder to write, which must not exist yet; required"
+    )
     parser.add_argument(
         "--precision",
         type=str,
@@ -51,24 +53,32 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--size",
         type=str | None,
-        help="pixels; segmenters and detectors also HEIGHTxWIDTH; default: as in training",
+        help="input size in pixels; segmenters and detectors also HEIGHTxWIDTH; default: as in "
+        "training",
     )
     parser.add_argument(
-        "--dynamic-batch", action="store_true", help="any number of images at once, not one"
+        "--dynamic-batch", action="store_true", help="accept any batch size; default: one image"
     )
     parser.add_argument(
-        "--features", type=str | None, help="give these levels' maps, not classes: c2,c3,c4,c5"
+        "--features",
+        type=str | None,
+        help="output the feature maps of these levels (c2,c3,c4,c5); default: classes",
     )
     parser.add_argument(
-        "--images", type=Path | None, help="calibrate and verify with these, not the run's data"
+        "--images",
+        type=Path | None,
+        help="folder of images for calibration and verification; default: the run's data",
     )
     parser.add_argument(
-        "--max-drop", type=float | None, help="points of top-1 that int8 may lose [0.5]"
+        "--max-drop",
+        type=float | None,
+        help="points of top-1 accuracy that int8 may lose; default: 0.5",
     )
     parser.add_argument(
-        "--val_images",
+        "--val-images",
         type=int | None,
-        help="validation images to verify with, at most [1000; 100 if not a classifier]",
+        help="largest number of validation images to verify with; default: 1000 for classifiers, "
+        "else 100",
     )
     return parser
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from res2net.cli.compare import compare
-from res2net.cli.parser import Parser, read_options, typed_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import depth, new_table, notation, show
 from res2net.errors import UserError, check_needs
 from res2net.paper.claims import CLAIMS
@@ -34,11 +34,11 @@ EXAMPLES = (
     "res2net info --compare resnet50 res2net50_26w_4s res2net50_14w_8s",
 )
 VARIANT_OPTIONS = {  # of the row
-    "width": (int, "channels of one split where a plain ResNet has 64 (the paper's w)"),
-    "scale": (int, "number of splits (s)"),
-    "cardinality": (int, "groups of each 3×3 (c)"),
-    "depth": (int, "layers, of those that the family has"),
-    "se": (bool, "squeeze-and-excitation: true or false"),
+    "width": (int, "channels per split at 64 planes (the paper's w); default: the model's"),
+    "scale": (int, "number of splits (the paper's s); default: the model's"),
+    "cardinality": (int, "groups of each 3×3 (the paper's c); default: the model's"),
+    "depth": (int, "number of layers, one that the family has; default: the model's"),
+    "se": (bool, "squeeze-and-excitation; default: the model's"),
 }
 RULES = {
     FirstBlock.POOL: "the splits are not added to each other; the last one is average-pooled 3×3 "
@@ -68,17 +68,19 @@ def make_parser() -> Parser:
     """The options of the command."""
     parser = Parser(
         "info NAME [--size PIXELS] [--option value ...]  or  info --compare A B C",
-        "Show what a network is made of: parameters, multiply-adds and activations by stage, the "
-        "levels that other networks build on, and its published results. Width, scale, "
-        "cardinality, depth and se build its neighbours. Or compare networks, timed on this "
-        "machine.",
+        "Show the structure of a network: parameters, multiply-adds and activations by stage, the "
+        "feature levels, and its published results. --width, --scale, --cardinality, --depth and "
+        "--se change the network. Or compare networks, timed on this machine.",
         EXAMPLES,
     )
     parser.add_argument(
         "name", type=str | None, nargs="?", help="a network that `res2net models` lists"
     )
     parser.add_argument(
-        "--compare", type=str, nargs="+", help="networks to set side by side, the first as measure"
+        "--compare",
+        type=str,
+        nargs="+",
+        help="networks to compare with the first of them; default: none",
     )
     parser.add_argument(
         "--time", type=bool, default=True, help="with --compare: measure memory and latency"
@@ -89,9 +91,17 @@ def make_parser() -> Parser:
         default=Path("comparison"),
         help="with --compare: folder for compare.png and compare.csv",
     )
-    parser.add_argument("--layers", action="store_true", help="every convolution, not only stages")
-    parser.add_argument("--size", type=int | None, help="side of the image in pixels")
-    parser.add_argument("--num_classes", type=int | None, help="classes; 0 for no classifier")
+    parser.add_argument(
+        "--layers", action="store_true", help="list every convolution, not only stages"
+    )
+    parser.add_argument(
+        "--size", type=int | None, help="input size in pixels; default: the model's"
+    )
+    parser.add_argument(
+        "--num-classes",
+        type=int | None,
+        help="number of classes, 0 for no classifier; default: the model's",
+    )
     for option, (kind, text) in VARIANT_OPTIONS.items():
         parser.add_argument(f"--{option}", type=kind | None, help=text)
     return parser
@@ -103,7 +113,8 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         UserError: no such network, an option that it does not have, or a value out of range.
     """
-    options = read_options(make_parser(), argv)
+    parser = make_parser()
+    options = read_options(parser, argv)
     given = {name: options[name] for name in VARIANT_OPTIONS if options[name] is not None}
     if options.compare:
         _refuse_one_networks_options([*given, *(["layers"] if options.layers else [])])
@@ -117,7 +128,7 @@ def main(argv: Sequence[str]) -> None:
         return
     if options.name is None:
         raise UserError("name a network, or several: `res2net info --compare A B`")
-    check_needs(typed_options(argv), dict.fromkeys(("time", "out"), ("--compare", False)))
+    check_needs(parser.typed, dict.fromkeys(("time", "out"), ("--compare", False)))
     try:
         variant = find_variant(options.name, given)
     except (TypeError, ValueError) as error:

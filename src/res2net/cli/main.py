@@ -18,19 +18,19 @@ from res2net.errors import UserError, did_you_mean, one_line
 
 # command → what it does; each has its module in this room, imported when it runs
 COMMANDS = {
-    "demo": "train a small Res2Net on real scans in two minutes and show what it learnt",
+    "demo": "train a small Res2Net on scanned digits in two minutes and show its predictions",
     "train": "train a network of the model table on your images",
-    "evaluate": "measure a trained network: error, per class, calibration, worst mistakes",
-    "predict": "say what is in an image or in a folder of images",
-    "explain": "show where a network looks, and measure whether it looks at the objects",
-    "serve": "a local page, and JSON over HTTP: drop a photo, see what a network finds in it",
+    "evaluate": "measure a trained network: error, scores per class, calibration, worst mistakes",
+    "predict": "predict an image or a folder of images",
+    "explain": "show which pixels decide a prediction, and measure how many lie on the objects",
+    "serve": "serve networks: a local page that predicts dropped photos, and JSON over HTTP",
     "export": "turn a trained network into a fast, verified artifact for OpenVINO or ONNX Runtime",
     "models": "list the networks with parameters, multiply-adds and their tables in the paper",
-    "info": "show the inside of a network: stages, levels, receptive field, cost",
-    "receptive-field": "count the paths of a network by how much they see, beside its plain twin",
+    "info": "show the structure of a network: stages, levels, receptive field, cost",
+    "receptive-field": "count the paths of a network by receptive field, beside the plain network",
     "weights": "published weights and files of them: list, fetch, verify, convert",
-    "reproduce": "a table or figure of the paper: published, counted and measured, small or full",
-    "study": "train several networks under one recipe and seeds, row by row",
+    "reproduce": "reproduce a table or figure of the paper: published, counted and measured values",
+    "study": "train several networks under one recipe and several seeds",
     "bench": "time training steps and data loading beside other implementations",
 }
 # what a terminal without them is shown

@@ -5,20 +5,22 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import json
 import re
 import shutil
 import sys
 import textwrap
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse
 
-from res2net.config import read_yaml
-from res2net.errors import UserError, did_you_mean
+from res2net.config import flat, read_yaml
+from res2net.errors import UserError, did_you_mean, option
 
 _COMMENT = re.compile(r"^    (\w+):[^#]*#\s*(.+)$")
 
@@ -33,9 +35,18 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     def _expand_help(self, action: argparse.Action) -> str:
         text = super()._expand_help(action)
         default = action.default
-        if default in (None, argparse.SUPPRESS, False, ()) or not action.option_strings:
+        if action.required and action.option_strings:
+            return f"{text}; required"
+        is_flag = action.nargs == 0 or not action.option_strings
+        if is_flag or default is None or default in ((), argparse.SUPPRESS):
             return text
-        return f"{text} [{default}]"
+        text = text.partition("; default:")[0]  # where a recipe has a value
+        if isinstance(default, list | tuple):
+            return f"{text} {json.dumps(default)}"
+        return f"{text} [{json.dumps(default) if isinstance(default, bool) else default}]"
+
+    def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        return re.split("[._]", action.dest)[-1].upper()
 
 
 class Parser(jsonargparse.ArgumentParser):
@@ -61,12 +72,44 @@ class Parser(jsonargparse.ArgumentParser):
         )
 
     def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Any:
-        """As jsonargparse does; a whole number too large for a float is a mistake like others."""
+        """As jsonargparse does, after names are checked and old spellings are replaced.
+
+        Raises:
+            UserError: an unknown option, or a value that cannot be.
+        """
+        words = self._as_spelled_now(list(args or ()))
         try:
-            return super().parse_args(args, *rest, **options)
-        except OverflowError:
-            long = (name for name, value in _options(args or ()) if len(value) > 300)
-            self.error(f"{f'--{name}' if (name := next(long, '')) else 'a number'} is too large")
+            return super().parse_args(words, *rest, **options)
+        except OverflowError:  # a whole number too large for a float
+            for before, word in pairwise(["a number", *words]):
+                if len(word) > 300:
+                    self.error(f"{word.split('=')[0] if '=' in word else before} is too large")
+            raise
+
+    def _as_spelled_now(self, words: list[str]) -> list[str]:
+        """The same words; options that are spelled with underscores, as before, have hyphens.
+
+        A note says so. The names of all options go to ``typed``, in order.
+        """
+        self.typed = []
+        now, old = [], {}
+        for at, word in enumerate(words):
+            if word == "--":  # words follow
+                return now + words[at:]
+            spelled, equals, value = word.partition("=")
+            if spelled.startswith("--"):
+                name = spelled[2:].replace("-", "_")
+                self._check_name(spelled[2:])
+                self.typed.append(name)
+                if spelled != option(name):
+                    old[spelled] = option(name)
+                word = f"{option(name)}{equals}{value}"
+            now.append(word)
+        if old:
+            verb = "is" if len(old) == 1 else "are"
+            listed, spelt = ", ".join(old), ", ".join(old.values())
+            warnings.warn(f"{listed} {verb} spelled {spelt} now", stacklevel=3)
+        return now
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the mistake as a ``UserError``."""
@@ -76,38 +119,44 @@ class Parser(jsonargparse.ArgumentParser):
         """Every option without its dashes."""
         return [s.removeprefix("--") for s in self._option_string_actions if s.startswith("--")]
 
-    def check_names(self, given: Iterable[str], where: str = "") -> None:
-        """Refuse an option or key that does not exist, and name the nearest that does.
+    def _check_name(self, name: str) -> None:
+        """Refuse an option, in either spelling, that does not exist; name the nearest that does."""
+        names = self.names()
+        if (hyphened := name.replace("_", "-")) not in names:
+            hint = nearest(hyphened, names).replace(" '", " '--")
+            raise UserError(f"unknown option '--{name}'.{hint} `{self.prog} --help` lists all.")
 
-        Args:
-            given: names without dashes.
-            where: what the message begins with, such as the name of a file.
+    def read_file(self, file: Path) -> dict[str, Any]:
+        """The options in a YAML file, by their full names (``train.max_steps``), as given there.
 
         Raises:
-            UserError: the first unknown one.
+            UserError: it cannot be read, or holds a key that is no option (names the nearest).
         """
-        names = self.names()
-        for name in given:
-            if name in names:
-                continue
-            by_last_part = {option.rpartition(".")[2]: option for option in names}
-            hint = did_you_mean(name, names)
-            last = name.rpartition(".")[2]
-            if last in by_last_part:
-                hint = f" Did you mean '{by_last_part[last]}'?"
-            elif not hint:
-                hint = did_you_mean(last, by_last_part)
-            hint = hint.replace(" '", " '--")
-            raise UserError(
-                f"{where}unknown option '--{name}'.{hint} `{self.prog} --help` lists all."
-            )
+        keys = [name.replace("-", "_") for name in self.names() if name not in ("config", "help")]
+        values = flat(read_yaml(file))
+        for key in values:
+            if key not in keys:
+                raise UserError(
+                    f"{file}: unknown key '{key}'.{nearest(key, keys)} `{self.prog} --help` lists "
+                    "all options."
+                )
+        return values
+
+    def checked(self, file: Path, values: dict[str, Any]) -> jsonargparse.Namespace:
+        """The options of a file as their types have them.
+
+        Raises:
+            UserError: a value that cannot be; names the file.
+        """
+        try:
+            return self.parse_object(values, defaults=False)
+        except UserError as error:
+            raise UserError(f"{file}: {error}") from error
 
     def _in_one_line(self, message: str) -> str:
         text = " ".join(message.split())
         if found := re.search(r"[Uu]nrecognized arguments: (.+)$", text):
             stranger = found.group(1).split()[0]
-            if stranger.startswith("--"):
-                self.check_names([stranger.removeprefix("--").partition("=")[0]])
             return f"unexpected argument {stranger!r}; `{self.prog} --help` shows what it takes"
         if found := re.search(r"arguments are required: (.+)$", text):
             known = self.names()
@@ -120,9 +169,7 @@ class Parser(jsonargparse.ArgumentParser):
         if found := re.search(r"argument (\S+): invalid choice: (.+) \(choose from (.+)\)", text):
             return f"{found.group(1)}: must be one of {found.group(3)}, not {found.group(2)}"
         if found := re.search(r'key "([\w.]+)": (.+)$', text):
-            key = found.group(1)
-            name = key if key in self.names() else key.replace("_", "-")
-            return f"--{name}: {_plain_type_error(found.group(2))}"
+            return f"{option(found[1])}: {_plain_type_error(found[2])}"
         return text
 
 
@@ -147,24 +194,33 @@ def _plain_type_error(text: str) -> str:
     return text
 
 
-def add_fields(parser: Parser, group: str, kind: type, title: str) -> None:
-    """One option for each field of a dataclass, ``--group.field``; its comment is the help.
+def add_fields(
+    parser: Parser, group: str, kind: type, title: str, without: Sequence[str] = ()
+) -> None:
+    """One option for each field of a dataclass, ``--group.its-name``; its comment is the help.
 
     Without a group it is ``--field``. A field without a default has to be given.
+
+    Args:
+        without: full names of fields to leave out.
     """
     section = parser.add_argument_group(title)
     hints = typing.get_type_hints(kind)
     comments = field_comments(kind)
     for each in dataclasses.fields(kind):
+        name = f"{group}.{each.name}" if group else each.name
+        if name in without:
+            continue
         action = section.add_argument(
-            f"--{group}.{each.name}" if group else f"--{each.name}",
+            option(name),
             type=hints[each.name],
             required=each.default is dataclasses.MISSING,
             default=None if each.default is dataclasses.MISSING else each.default,
             help=comments.get(each.name, "").replace("%", "%%"),
         )
-        if "Literal" not in repr(hints[each.name]) and "bool" not in repr(hints[each.name]):
-            action.metavar = each.name.rpartition("_")[2].upper()
+        for part in typing.get_args(hints[each.name]):  # jsonargparse shows them where no None is
+            if typing.get_origin(part) is typing.Literal:
+                action.metavar = f"{{{','.join(map(str, typing.get_args(part)))}}}"
 
 
 def field_comments(kind: type) -> dict[str, str]:
@@ -175,57 +231,22 @@ def field_comments(kind: type) -> dict[str, str]:
     return {match.group(1): match.group(2) for match in found}
 
 
-def given_options(argv: Sequence[str]) -> dict[str, Any]:
-    """The options that were set by hand, on the command line or in its ``--config`` files.
-
-    Values are as typed; this is for finding out what somebody decided, not for their types.
-    """
-    typed: dict[str, Any] = {}
-    filed: dict[str, Any] = {}
-    for name, value in _options(argv):
-        if name == "config":
-            filed.update(config_values(Path(value)))
-        typed[name] = value
-    return {**filed, **typed}
+def nearest(name: str, names: Sequence[str]) -> str:
+    """``" Did you mean 'train.lr'?"``: of that last part, or else spelled alike; "" for none."""
+    last = name.rpartition(".")[2]
+    by_last_part = {each.rpartition(".")[2]: each for each in names}
+    if last in by_last_part:
+        return f" Did you mean '{by_last_part[last]}'?"
+    hint = did_you_mean(last, by_last_part)
+    return did_you_mean(name, names) or re.sub(
+        "'(.+?)'", lambda part: repr(by_last_part[part[1]]), hint
+    )
 
 
-def typed_options(argv: Iterable[str]) -> list[str]:
-    """The options on a command line, in order, without what its files hold."""
-    return [name for name, _ in _options(list(argv))]
-
-
-def config_files(argv: Sequence[str]) -> list[str]:
-    """The values of ``--config``, in order."""
-    return [value for name, value in _options(argv) if name == "config"]
-
-
-def config_values(path: Path) -> dict[str, Any]:
-    """The options in a YAML file, by their full names.
-
-    Raises:
-        UserError: it cannot be read, or does not hold options by name.
-    """
-    flat: dict[str, Any] = {}
-    for key, value in read_yaml(path).items():
-        if isinstance(value, dict):
-            flat.update({f"{key}.{name}": item for name, item in value.items()})
-        else:
-            flat[str(key)] = value
-    return flat
-
-
-def _options(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(name, the value behind it) for each option on a command line."""
-    for word, following in pairwise([*argv, ""]):
-        if word.startswith("--"):
-            name, equals, value = word[2:].partition("=")
-            yield name, value if equals else following
-
-
-def exit_after_help(argv: Sequence[str], parser: Parser) -> None:
+def exit_after_help(argv: Sequence[str], make_parser: Callable[[], Parser]) -> None:
     """Print the help and leave where it was asked for (before anything else can complain)."""
     if any(word in ("-h", "--help") for word in argv):
-        parser.print_help()
+        make_parser().print_help()
         sys.exit(0)
 
 
@@ -235,8 +256,7 @@ def read_options(parser: Parser, argv: Sequence[str]) -> jsonargparse.Namespace:
     Raises:
         UserError: an unknown option, or a value that cannot be.
     """
-    exit_after_help(argv, parser)
-    parser.check_names(given_options(argv))
+    exit_after_help(argv, lambda: parser)
     return parser.parse_args(list(argv))
 
 

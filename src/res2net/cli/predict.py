@@ -15,10 +15,10 @@ from jsonargparse import Namespace
 from rich.markup import escape
 from rich.table import Table
 
-from res2net.cli.parser import Parser, read_options, typed_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
-from res2net.cli.targets import target_and_images
+from res2net.cli.targets import images_in, target_and_images
 from res2net.errors import UserError, check_meaning
 from res2net.files import alone_in, write_bytes, write_text
 
@@ -51,9 +51,10 @@ def make_parser() -> Parser:
     """All options of a prediction."""
     parser = Parser(
         "predict [RUN|CHECKPOINT|ARTIFACT] IMAGE_OR_FOLDER ... [--option value ...]",
-        "Say what is in images: the most likely classes with their probabilities. In a folder, "
-        "files that cannot be read are listed and left out. Given images alone, the small network "
-        "that comes with the package looks at them.",
+        "Predict images: the most likely classes with their probabilities; boxes, masks, classes "
+        "of pixels or key-points if the network was trained for them. Unreadable files of a folder "
+        "are listed and left out. Without a network, the small one that comes with the package is "
+        "used.",
         EXAMPLES,
     )
     parser.add_argument(
@@ -62,35 +63,48 @@ def make_parser() -> Parser:
         nargs="*",
         help="run folder, checkpoint, .safetensors or artifact; then image files and folders",
     )
-    parser.add_argument("--model", type=str | None, help="the network; all words are images then")
-    parser.add_argument("--top", type=int, default=5, help="classes to name for each image")
-    parser.add_argument("--csv", type=Path | None, help="write a table to this file")
-    parser.add_argument("--json", action="store_true", help="print JSON, one line an image")
     parser.add_argument(
-        "--sheet", type=Path | None, help=f"write a picture of the first {ON_A_SHEET}"
+        "--model",
+        type=str | None,
+        help="the network, so that all words are images; default: the first word",
+    )
+    parser.add_argument("--top", type=int, default=5, help="classifiers: classes listed per image")
+    parser.add_argument(
+        "--csv",
+        type=Path | None,
+        help="classifiers: also write a table to this file; default: none",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, one line per image")
+    parser.add_argument(
+        "--sheet",
+        type=Path | None,
+        help=f"classifiers: also draw the first {ON_A_SHEET}; default: no",
     )
     parser.add_argument(
         "--out",
         type=Path | None,
-        help="other tasks than classify: folder of pictures [predictions]",
+        help="other tasks: folder of pictures and predictions.json; default: predictions",
     )
     parser.add_argument(
-        "--boxes", type=Path | None, help="key-points: predictions.json of a detector [whole image]"
+        "--boxes",
+        type=Path | None,
+        help="pose: predictions.json of a detector; default: the whole image",
     )
-    parser.add_argument("--batch", type=int, default=32, help="images at a time")
+    parser.add_argument("--batch", type=int, default=32, help="classifiers: images per batch")
     parser.add_argument(
         "--precision",
         type=str,
         default="auto",
         choices=("auto", "fp32", "bf16", "fp16"),
-        help="auto: bf16 where the hardware has it",
+        help="auto: bf16 where the hardware supports it, else fp32",
     )
     return parser
 
 
 def main(argv: Sequence[str]) -> None:
     """Predict and print."""
-    options = read_options(make_parser(), argv)
+    parser = make_parser()
+    options = read_options(parser, argv)
     for name in ("top", "batch"):
         if options[name] < 1:
             raise UserError(f"--{name} is {options[name]}; it must be at least 1")
@@ -105,7 +119,7 @@ def main(argv: Sequence[str]) -> None:
     from res2net.tasks.table import NETWORK
 
     predictor: Any = open_target(target, stream=True).predictor()
-    check_meaning(typed_options(argv), MEANS, predictor.task, NETWORK)
+    check_meaning(parser.typed, MEANS, predictor.task, NETWORK)
     predictor.check_precision(options.precision)
     files = [file for path in places for file in images_in(path)]
     if predictor.task != "classify":
@@ -208,25 +222,6 @@ def classify(predictor: Classifier, files: Sequence[Path], options: Namespace) -
     if not found:
         raise UserError(f"none of the {len(files)} images could be read")
     return found
-
-
-def images_in(path: Path) -> list[Path]:
-    """The file, or the images under the folder, at any depth, sorted.
-
-    Raises:
-        UserError: nothing there.
-    """
-    from res2net.data.files import Listing, list_images
-
-    if path.is_dir():
-        listing = Listing()
-        list_images(path, "", listing, find_empty=False)
-        if not listing.names:
-            raise UserError(f"{path}: no images in this folder")
-        return [path / name for name in listing.names]
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder")
-    return [path]
 
 
 def as_csv(found: Sequence[Found]) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from res2net.cli.info import VARIANT_OPTIONS
-from res2net.cli.parser import Parser, read_options, typed_options
+from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError, check_needs
 from res2net.files import alone_in, write_text
@@ -37,28 +37,33 @@ def make_parser() -> Parser:
     """The options of the command."""
     parser = Parser(
         "receptive-field NAME [--against OTHER] [--option value ...]",
-        "Count, exactly, how many paths of each block and of the whole network see how many pixels "
-        "(the combinatorial explosion of the paper's section 3.1), and measure by gradients on "
-        "noise how much of that an untrained network uses. Beside it stands the plain network.",
+        "Count the paths of each block and of the whole network by receptive field (the "
+        "combinatorial explosion of the paper's section 3.1), exactly, and measure by gradients on "
+        "noise how much of it an untrained network uses, beside the plain network.",
         EXAMPLES,
     )
     parser.add_argument("name", type=str, help="a network that `res2net models` lists")
     parser.add_argument(
-        "--against", type=str | None, help="a second network; none for no other [the plain twin]"
-    )
-    parser.add_argument("--level", type=str | None, help="paths to this level: c1, c2, ... [last]")
-    parser.add_argument(
-        "--measure", type=bool, default=True, help="the effective field, by gradients: true, false"
+        "--against",
+        type=str | None,
+        help="a second network, or none; default: the plain network of equal depth",
     )
     parser.add_argument(
-        "--images", type=int, default=8, help="images of noise that the measurement takes"
+        "--level", type=str | None, help="count paths to this level: c1, c2, ...; default: the last"
     )
+    parser.add_argument(
+        "--measure",
+        type=bool,
+        default=True,
+        help="measure the effective receptive field by gradients",
+    )
+    parser.add_argument("--images", type=int, default=8, help="noise images for the measurement")
     parser.add_argument(
         "--size",
         type=int | None,
-        help="side of those images in pixels [a quarter more than the network's own]",
+        help="side of those images in pixels; default: a quarter more than the model's",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of weights and noise")
+    parser.add_argument("--seed", type=int, default=0, help="random seed for weights and noise")
     parser.add_argument(
         "--out",
         type=Path,
@@ -77,9 +82,10 @@ def main(argv: Sequence[str]) -> None:
         UserError: no such network, an option that it does not have, a value out of range, or a
             folder that cannot be written or that another process writes to.
     """
-    options = read_options(make_parser(), argv)
+    parser = make_parser()
+    options = read_options(parser, argv)
     measured = ("--measure true", options.measure)
-    check_needs(typed_options(argv), dict.fromkeys(("images", "size", "seed"), measured))
+    check_needs(parser.typed, dict.fromkeys(("images", "size", "seed"), measured))
     if options.images < 1:
         raise UserError(f"--images is {options.images}; it must be at least 1")
     given = {name: options[name] for name in VARIANT_OPTIONS if options[name] is not None}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from res2net.cli.parser import Parser, portable, read_options, typed_options
+from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError, check_needs
 from res2net.experiments.full import (
@@ -47,10 +47,10 @@ def make_parser() -> Parser:
     lines = "\n".join(f"  {name:<8} {item.title} ({item.section})" for name, item in ITEMS.items())
     parser = Parser(
         "reproduce ITEM [IMAGE ...] [--scale full|small] [--data-root DIR] [--out DIR]",
-        "A table or figure of the paper: published figures beside counted and measured ones. "
-        "Without --scale it shows what is known. `full` tells the paper's commands, data and "
-        "hours and trains where the data are; `small` trains small networks on data that are "
-        "here, in ten minutes or less. Both go on where they stopped.",
+        "Reproduce a table or figure of the paper: published values beside counted and measured "
+        "ones. Without --scale, known results are shown. `full` lists the paper's commands, data "
+        "and hours, and trains if the data are there; `small` trains small networks on data that "
+        "need no download, in ten minutes or less. Both resume where they stopped.",
         EXAMPLES,
     )
     parser.description = f"{parser.description}\n\nitems:\n{lines}\n  all      every one of them"
@@ -59,27 +59,56 @@ def make_parser() -> Parser:
         "images",
         type=Path,
         nargs="*",
-        help="figs. 4, 6, 7: what to look at; default: val images",
+        help="figs. 4, 6, 7: images to draw; default: validation images",
     )
     parser.add_argument(
-        "--scale", type=str | None, choices=("full", "small", None), help="train: full or small"
+        "--scale",
+        type=str | None,
+        choices=("full", "small", None),
+        metavar="{full,small}",
+        help="train at this scale; default: only show known results",
     )
     parser.add_argument(
-        "--data-root", type=Path | None, help="folder of data sets; `full` says which and where"
+        "--data-root",
+        type=Path | None,
+        help="folder of data sets, as `--scale full --plan` lists them; default: no training",
     )
     parser.add_argument(
-        "--out", type=Path | None, help=f"runs, results.csv, report.html; with --scale [{OUT}]"
+        "--out",
+        type=Path | None,
+        help=f"folder for runs, results.csv and report.html; default, with --scale: {OUT}",
     )
     parser.add_argument(
-        "--results", type=Path | None, help="CSV that rows are appended to; default OUT/results.csv"
+        "--results",
+        type=Path | None,
+        help="CSV file to append results to; default: OUT/results.csv",
     )
-    parser.add_argument("--plan", action="store_true", help="full: say what would be done, no more")
-    parser.add_argument("--rate", type=float, default=RATE, help="full: 10^12 MACs/s, of the hours")
-    parser.add_argument("--rounds", type=int, default=5, help="table3: of the runtimes")
-    parser.add_argument("--networks", type=str | None, help="figs. 2, 3: rows to draw, by commas")
-    parser.add_argument("--runs", type=str | None, help="figs. 4, 6, 7: two run folders, RUN,RUN")
-    parser.add_argument("--threads", type=int | None, help="of the training; default: all")
-    parser.add_argument("--workers", type=int | None, help="processes that read images")
+    parser.add_argument("--plan", action="store_true", help="full: only list what would be done")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=RATE,
+        help="full: speed in 10^12 multiply-adds per second, for the estimate of hours",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="table3: rounds of the runtime measurement"
+    )
+    parser.add_argument(
+        "--networks",
+        type=str | None,
+        help="figs. 2, 3: networks to draw, separated by commas; default: the paper's",
+    )
+    parser.add_argument(
+        "--runs",
+        type=str | None,
+        help="figs. 4, 6, 7: two run folders, RUN,RUN; default: those trained here",
+    )
+    parser.add_argument("--threads", type=int | None, help="CPU threads for training; default: all")
+    parser.add_argument(
+        "--workers",
+        type=int | None,
+        help="processes that read images; default: chosen for the machine",
+    )
     return parser
 
 
@@ -90,9 +119,10 @@ def main(argv: Sequence[str]) -> None:
         UserError: an unknown item, options that do not belong together, whatever a run raises, or
             another process that writes the report.
     """
-    options = read_options(make_parser(), argv)
+    parser = make_parser()
+    options = read_options(parser, argv)
     items = find_items(options.item)
-    check(argv, options, items)
+    check(parser.typed, options, items)
     out = options.out or OUT
     check_results(options.results)
     results = options.results or out / "results.csv"
@@ -124,8 +154,11 @@ def times_of(results: Path) -> Path:
     return results.with_name(f"{results.stem}_runtime.csv")
 
 
-def check(argv: Sequence[str], options: Any, items: Sequence[Item]) -> None:
+def check(given: Sequence[str], options: Any, items: Sequence[Item]) -> None:
     """Options that need each other, or exclude each other.
+
+    Args:
+        given: names of options that were typed.
 
     Raises:
         UserError: the first mistake.
@@ -148,9 +181,9 @@ def check(argv: Sequence[str], options: Any, items: Sequence[Item]) -> None:
         "rounds": ("table3 --scale small", runs),
         "threads": training,
         "workers": training,
-        "data-root": ("--scale", bool(options.scale) or (pair and drawn)),
+        "data_root": ("--scale", bool(options.scale) or (pair and drawn)),
     }
-    check_needs(typed_options(argv), needs)
+    check_needs(given, needs)
     for name in ("rounds", "threads"):
         if options[name] is not None and options[name] < 1:
             raise UserError(f"--{name} is {options[name]}; it must be at least 1")
@@ -190,7 +223,7 @@ def full(
 
     for item in items:
         if left := run_full(item, options.data_root, out, results, **how):
-            print(f"{item.name}: {left} rows wait for their data; the same command goes on")
+            print(f"{item.name}: {left} rows wait for their data; rerun the same command to resume")
 
 
 def show_plan(item: Item, options: Any, out: Path) -> None:

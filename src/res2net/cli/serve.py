@@ -10,7 +10,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from res2net.cli.parser import Parser, read_options
-from res2net.errors import UserError
+from res2net.errors import UserError, option
 
 EXAMPLES = (
     "res2net serve",
@@ -24,34 +24,43 @@ def make_parser() -> Parser:
     """All options of a server."""
     parser = Parser(
         "serve [RUN|CHECKPOINT|ARTIFACT ...] [--option value ...]",
-        "A local page on which people drop a photo and see what a network finds in it, and the "
-        "same as JSON over HTTP (docs/serve.md). Without a target the shipped network is served.",
+        "Serve networks: a local page that predicts dropped photos, and the same as JSON over HTTP "
+        "(docs/serve.md). Without a target the shipped network is served.",
         EXAMPLES,
     )
     parser.add_argument(
         "targets", type=str, nargs="*", help="run folders, checkpoints, .safetensors or artifacts"
     )
     parser.add_argument("--host", type=str, default="127.0.0.1", help="address to listen at")
-    parser.add_argument("--port", type=int, default=7860, help="0 takes a free one")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen at; 0: a free one")
     parser.add_argument(
-        "--token", type=str | None, help="secret that page and API ask for; or set RES2NET_TOKEN"
-    )
-    parser.add_argument(
-        "--allowed_hosts",
+        "--token",
         type=str | None,
-        help="further names of this server, with commas between: requests for others get HTTP 421",
+        help="secret that page and API require; default: that in RES2NET_TOKEN, or none",
     )
     parser.add_argument(
-        "--queue", type=int, default=32, help="images that may wait before a network; then 429"
+        "--allowed-hosts",
+        type=str | None,
+        help="further host names of this server, separated by commas; requests for others get HTTP "
+        "421; default: none",
     )
     parser.add_argument(
-        "--max_mib",
+        "--queue",
+        type=int,
+        default=32,
+        help="images that may wait for a network; further ones get HTTP 429",
+    )
+    parser.add_argument(
+        "--max-mib",
         type=float,
         default=16,
         help="maximum upload size in MiB; larger uploads get HTTP 413",
     )
     parser.add_argument(
-        "--max_megapixels", type=float, default=50, help="of an uploaded image; then 413"
+        "--max-megapixels",
+        type=float,
+        default=50,
+        help="maximum size of an uploaded image; larger ones get HTTP 413",
     )
     return parser
 
@@ -80,7 +89,7 @@ def check(options: Namespace) -> str | None:
         raise UserError(f"--queue is {options.queue}; it must be at least 1")
     for name in ("max_mib", "max_megapixels"):
         if not 0 < options[name] < float("inf"):
-            raise UserError(f"--{name} is {options[name]}; it must be above 0")
+            raise UserError(f"{option(name)} is {options[name]}; it must be above 0")
     token = options.token if options.token is not None else os.environ.get("RES2NET_TOKEN")
     if token is not None and not token.strip():
         raise UserError("the token is empty; give --token or RES2NET_TOKEN a long secret, or none")

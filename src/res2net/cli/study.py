@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from res2net.cli.parser import Parser, portable, read_options, typed_options
+from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError, check_needs
 
@@ -29,22 +29,39 @@ def make_parser() -> Parser:
     parser = Parser(
         "study [NAME] [--data DATA] [--option value ...]",
         "Train the networks of a study, each with several seeds, and append a row for each to a "
-        "table of results. Stop it whenever you like: the same command goes on. Two at once share "
-        "the work. Without a name: the studies and how far they are.",
+        "table of results. It may be stopped at any time; the same command resumes it, and two at "
+        "once share the work. Without a name: list the studies and their progress.",
         EXAMPLES,
     )
-    parser.add_argument("name", type=str | None, nargs="?", help="a study")
-    parser.add_argument("--data", type=str | None, help="path of its images, where it needs files")
-    parser.add_argument("--out", type=Path | None, help="of the runs; default runs/studies/NAME")
+    parser.add_argument("name", type=str | None, nargs="?", help="study to run; default: list them")
     parser.add_argument(
-        "--results", type=Path | None, help="CSV of rows; default results/studies/NAME.csv"
+        "--data", type=str | None, help="path of its images; required by studies that need files"
     )
-    parser.add_argument("--only", type=str, action="append", help="a point; may be repeated")
-    parser.add_argument("--seeds", type=int | None, help="of each point; default: the study's")
-    parser.add_argument("--threads", type=int | None, help="of the training; default: all")
-    parser.add_argument("--workers", type=int | None, help="processes that read images")
     parser.add_argument(
-        "--trial", action="store_true", help="two steps of everything; results stay with the runs"
+        "--out", type=Path | None, help="folder for the runs; default: runs/studies/NAME"
+    )
+    parser.add_argument(
+        "--results", type=Path | None, help="CSV file of results; default: results/studies/NAME.csv"
+    )
+    parser.add_argument(
+        "--only",
+        type=str,
+        action="append",
+        help="train only this point; may be repeated; default: all",
+    )
+    parser.add_argument(
+        "--seeds", type=int | None, help="number of seeds per point; default: the study's"
+    )
+    parser.add_argument("--threads", type=int | None, help="CPU threads for training; default: all")
+    parser.add_argument(
+        "--workers",
+        type=int | None,
+        help="processes that read images; default: chosen for the machine",
+    )
+    parser.add_argument(
+        "--trial",
+        action="store_true",
+        help="train two steps of everything; results stay beside the runs",
     )
     return parser
 
@@ -54,8 +71,8 @@ def main(argv: Sequence[str]) -> None:
     parser = make_parser()
     options = read_options(parser, argv)
     named = ("the name of a study", options.name is not None)
-    check_needs(typed_options(argv), dict.fromkeys(parser.names(), named))
-    check_needs(typed_options(argv), {"results": ("a study without --trial", not options.trial)})
+    check_needs(parser.typed, dict.fromkeys(parser.typed, named))
+    check_needs(parser.typed, {"results": ("a study without --trial", not options.trial)})
     from res2net.experiments.results import check_results
     from res2net.experiments.studies import find_study
 

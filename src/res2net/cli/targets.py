@@ -36,6 +36,23 @@ def target_and_images(words: Sequence[str], model: str | None) -> tuple[str, lis
     return str(use_shipped()), images
 
 
+def images_in(path: Path) -> list[Path]:
+    """The file, or the images under the folder, at any depth, sorted.
+
+    Raises:
+        UserError: nothing there.
+    """
+    if path.is_dir():
+        listing = Listing()
+        list_images(path, "", listing, find_empty=False)
+        if not listing.names:
+            raise UserError(f"{path}: no images in this folder")
+        return [path / name for name in listing.names]
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    return [path]
+
+
 def use_shipped() -> Path:
     """The folder of the shipped network; says what it is.
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import textwrap
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from types import MappingProxyType
+from typing import Any
 
-from res2net.cli.parser import (
-    Parser,
-    add_fields,
-    config_files,
-    config_values,
-    exit_after_help,
-    given_options,
-    typed_options,
-)
+from res2net.cli.parser import Parser, add_fields, exit_after_help, field_comments
 from res2net.config import (
     READ_BY,
     HeadOptions,
@@ -26,62 +22,123 @@ from res2net.config import (
     TrainOptions,
 )
 from res2net.data.augment import Augment
-from res2net.errors import UserError
-from res2net.paper.recipes import RECIPES
-from res2net.paper.recipes_dense import DENSE_RECIPES
+from res2net.data.source import parse_source
+from res2net.errors import UserError, option
+from res2net.paper.recipes import find_recipe, recipe_for, recipes_of
 from res2net.training.configure import check_options, configure, known_task, saved_config
 
+WHAT: Mapping[TaskName, str] = MappingProxyType(
+    {
+        "classify": "classify images",
+        "detect": "detect objects: boxes with classes",
+        "instances": "segment each object: masks with classes",
+        "segment": "predict the class of each pixel",
+        "saliency": "segment salient objects",
+        "pose": "locate key-points",
+    }
+)
 EXAMPLES = (
     "res2net train --model res2net50_26w_4s --data photos/ --out runs/photos",
     "res2net train --model res2next29_6c24w_4s --data cifar100:cifar-100-python.tar.gz",
     "res2net train --model dla60_res2net --data photos/ --recipe smoke",
     "res2net train --model res2net50_26w_4s --data photos/ --train.lr 0.01 --train.epochs 50",
     "res2net train --task detect --model res2net50_26w_4s --data coco:cells/ --out runs/cells",
+    "res2net train --task instances --model res2net50_26w_4s --data coco:cells/ --recipe smoke",
+    "res2net train --task segment --model res2net50_26w_4s --data pairs:roads/ --out runs/roads",
+    "res2net train --task saliency --model res2net50_26w_4s --data pairs:shop/ --out runs/shop",
+    "res2net train --task pose --model res2net50_26w_4s --data coco:people/ --out runs/people",
     "res2net train --out runs/photos --resume        # resume after a stop or a crash",
 )
 
 
 def make_parser() -> Parser:
-    """All options of a run."""
-    lines = [f"  {name:<12} {recipe.summary}" for name, recipe in RECIPES.items()]
-    for task, recipes in DENSE_RECIPES.items():
-        lines += [f"--task {task}:", *(f"  {name:<12} {r.summary}" for name, r in recipes.items())]
+    """All options of a run, of any task."""
     parser = Parser(
         "train --model NAME --data DATA [--recipe NAME] [--out FOLDER] [--option value ...]",
         "Train a network of the model table. A recipe sets every option, and each can be changed. "
         "The run folder holds the configuration, metrics, curves, checkpoints, the weights of the "
         "best epoch and a report.",
-        EXAMPLES,
     )
-    parser.description = f"{parser.description}\n\nrecipes:\n" + "\n".join(lines)
-    parser.add_argument("--config", action="config", help="options from a YAML file")
-    parser.add_argument("--model", type=str, help="a row of `res2net models`")
+    _add_options(parser, without=())
+    return parser
+
+
+def make_help(argv: Sequence[str]) -> Parser:
+    """The options that a task reads, with the defaults of its recipe.
+
+    The task is that of ``--task``; the recipe, of ``--recipe``, or what ``--data`` get.
+
+    Raises:
+        UserError: no such task, or no such recipe of it; names the nearest.
+    """
+    asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("--task", "--recipe", "--data"):
+        asked.add_argument(name, nargs="?")
+    words, _ = asked.parse_known_args(argv)
+    task = known_task(words.task or "classify")
+    found = ""
+    if words.data:
+        with suppress(UserError):
+            found = parse_source(words.data).format
+    recipe = words.recipe or recipe_for(found, task)
+    settings = find_recipe(recipe, task).settings
+    which = "" if task == "classify" else f"--task {task} "
+    parser = Parser(
+        f"train {which}--model NAME --data DATA [--recipe NAME] [--option value ...]",
+        f"Train a network of the model table to {WHAT[task]}. A recipe sets every option, and each "
+        "can be changed. The run folder holds the configuration, metrics, curves, checkpoints, the "
+        "weights of the best epoch and a report.",
+        [line for line in EXAMPLES if (which or "train --model") in line] + [EXAMPLES[-1]],
+    )
+    lines = "\n".join(f"  {name:<12} {each.summary}" for name, each in recipes_of(task).items())
+    others = ", ".join(f"{name} ({what})" for name, what in WHAT.items() if name != task)
+    more = textwrap.fill(
+        f"This is the help of --task {task}, with the defaults of recipe {recipe}; --recipe NAME "
+        f"--help shows those of another. Other tasks: {others}; `res2net train --task TASK --help` "
+        "shows their recipes and options.",
+        90,
+    )
+    parser.description = f"{parser.description}\n\nrecipes:\n{lines}\n\n{more}"
+    _add_options(parser, [name for name, tasks in READ_BY.items() if task not in tasks])
+    parser.set_defaults({"task": task, **settings})
+    return parser
+
+
+def _add_options(parser: Parser, without: Sequence[str]) -> None:
+    parser.add_argument(
+        "--config",
+        type=str,
+        action="append",
+        help="options from a YAML file; may be repeated; default: none",
+    )
+    parser.add_argument("--model", type=str, help="a network that `res2net models` lists; required")
     parser.add_argument(
         "--data",
         type=str,
-        help="FORMAT:PATH with folder, csv, imagenet, cifar10, cifar100 or, for other tasks, voc, "
-        "coco, yolo, camvid, pairs, msra-b, ecssd; digits and scenes need no path; a bare path is "
-        "recognised",
+        help="FORMAT:PATH with folder, csv, imagenet, cifar10, cifar100 (classes of images), voc, "
+        "coco, yolo, camvid, pairs, msra-b, ecssd (annotated images); digits and scenes need no "
+        "path; the format of a bare path is recognised; required",
     )
     parser.add_argument(
         "--task",
         type=str,
         default="classify",
-        choices=get_args(TaskName),
-        help="what to learn: classes of images or, on data with such marks, boxes, masks, classes "
-        "of pixels, salient objects, key-points",
+        metavar=f"{{{','.join(WHAT)}}}",
+        help="what the network learns",
     )
-    parser.add_argument("--recipe", type=str | None, help="starting point; default: by the data")
-    parser.add_argument("--out", type=Path | None, help="run folder; default runs/MODEL-FORMAT")
+    parser.add_argument(
+        "--recipe", type=str | None, help="starting point; default: chosen by task and data"
+    )
+    parser.add_argument("--out", type=Path | None, help="run folder; default: runs/MODEL-FORMAT")
     parser.add_argument("--resume", action="store_true", help="resume the run in --out")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, order, augmentation")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the network")
-    add_fields(parser, "net", NetOptions, "network")
-    add_fields(parser, "head", HeadOptions, "head, of other tasks than classify")
-    add_fields(parser, "input", InputOptions, "images")
-    add_fields(parser, "augment", Augment, "augmentation")
-    add_fields(parser, "train", TrainOptions, "training")
-    return parser
+    comments = field_comments(RunConfig)
+    parser.add_argument("--seed", type=int, default=0, help=comments["seed"])
+    parser.add_argument("--compile", action="store_true", help=comments["compile"])
+    add_fields(parser, "net", NetOptions, "network", without)
+    add_fields(parser, "head", HeadOptions, "head", without)
+    add_fields(parser, "input", InputOptions, "images", without)
+    add_fields(parser, "augment", Augment, "augmentation", without)
+    add_fields(parser, "train", TrainOptions, "training", without)
 
 
 def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
@@ -93,43 +150,38 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     Raises:
         UserError: an unknown option or name, or a value that cannot be.
     """
+    exit_after_help(argv, lambda: make_help(argv))
     parser = make_parser()
-    exit_after_help(argv, parser)
-    files = config_files(argv)
-    for file in files:
-        parser.check_names(config_values(Path(file)), where=f"{file}: ")
-    parser.check_names(given_options(argv))
-    known_task(str(given_options(argv).get("task", "classify")))
-    given: dict[str, Any] = parser.parse_args(_config_first(argv), defaults=False).as_dict()
-    given.pop("config", None)
+    given = parser.parse_args(argv, defaults=False)
+    filed = {Path(file): parser.read_file(Path(file)) for file in given.pop("config", [])}
+    for file, content in reversed(filed.items()):
+        given.update(parser.checked(file, content), only_unset=True)
     out, resume = given.pop("out", None), given.pop("resume", False)
     saved = saved_config(out) if resume else None
-    config, folder, note = configure(given, out=out, resume=resume, saved=None if files else saved)
-    _check_meaning(argv, config, saved)
+    config, folder, note = configure(
+        given.as_dict(), out=out, resume=resume, saved=None if filed else saved
+    )
+    check_options(parser.typed, config)
+    for file, content in filed.items():
+        if file != saved:  # that of a resumed run is taken as it is
+            _check_meaning(file, content, config.task)
     if note:
         print(note)
     return config, folder, resume
 
 
-def _check_meaning(argv: Sequence[str], run: RunConfig, saved: Path | None) -> None:
-    """Refuse options of ``train`` that the task, or another option, leaves without a meaning.
-
-    Args:
-        saved: the configuration file of a resumed run, which is taken as it is.
+def _check_meaning(file: Path, values: Mapping[str, Any], task: TaskName) -> None:
+    """Refuse options of a file that the task leaves without a meaning, but for their defaults.
 
     Raises:
-        UserError: the first such option; names its file where it stands in one.
+        UserError: the first such option.
     """
-    check_options(typed_options(argv), run)
-    for file in map(Path, config_files(argv)):
-        if file == saved:
-            continue
-        for name, value in config_values(file).items():
-            if run.task not in READ_BY.get(name, (run.task,)) and value != _default(name):
-                raise UserError(
-                    f"{file}: --{name} {value} means nothing for --task {run.task}; it is for "
-                    f"--task {', '.join(READ_BY[name])}"
-                )
+    for name, value in values.items():
+        if task not in READ_BY.get(name, (task,)) and value != _default(name):
+            raise UserError(
+                f"{file}: {option(name)} {value} means nothing for --task {task}; it is for "
+                f"--task {', '.join(READ_BY[name])}"
+            )
 
 
 def _default(option: str) -> Any:
@@ -138,19 +190,6 @@ def _default(option: str) -> Any:
     kind = next(each.default_factory for each in fields(RunConfig) if each.name == group)
     value = getattr(kind(), name)  # type: ignore[operator]  # a group always has a factory
     return list(value) if isinstance(value, tuple) else value
-
-
-def _config_first(argv: Sequence[str]) -> list[str]:
-    """The same command line with its files in front, so that what is typed takes precedence."""
-    files = config_files(argv)
-    rest: list[str] = []
-    words = iter(argv)
-    for word in words:
-        if word == "--config":
-            next(words, None)
-        elif not word.startswith("--config="):
-            rest.append(word)
-    return [word for file in files for word in ("--config", file)] + rest
 
 
 def main(argv: Sequence[str]) -> None:

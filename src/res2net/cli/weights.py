@@ -24,8 +24,8 @@ EXAMPLES = (
 )
 ACTIONS = {
     "list": "the catalogue of published files: errors, licence, whether they are on this machine",
-    "fetch": "download a file, check its hash and print where it lies",
-    "verify": "say what a file of weights is, and whether it is whole",
+    "fetch": "download a file, check its hash and print its path",
+    "verify": "identify a file of weights, and check that it is complete",
     "convert": "write a file's weights under the names of another library",
 }
 TARGETS = ("timm", "official", "mmdet")
@@ -38,7 +38,7 @@ def make_parser() -> Parser:
     parser = Parser(
         "weights ACTION [NAME|FILE] [--option value ...]",
         "Published weights and files of weights. RES2NET_CACHE is the folder of downloads, "
-        "RES2NET_WEIGHTS_URL a mirror to ask first, RES2NET_OFFLINE=1 keeps off the network.",
+        "RES2NET_WEIGHTS_URL a mirror that is tried first; RES2NET_OFFLINE=1 forbids downloads.",
         EXAMPLES,
     )
     parser.description = f"{parser.description}\n\nactions:\n{actions}"
@@ -50,9 +50,13 @@ def make_parser() -> Parser:
         help="list: part of a name; fetch: a network, a name of the list, an address or "
         "hf-hub:OWNER/NAME; verify, convert: a file",
     )
-    parser.add_argument("--to", type=str | None, help=f"convert: whose names, {', '.join(TARGETS)}")
     parser.add_argument(
-        "--out", type=Path | None, help="convert: file to write, .pth or .safetensors"
+        "--to",
+        type=str | None,
+        help=f"convert: library whose names are written ({', '.join(TARGETS)}); required",
+    )
+    parser.add_argument(
+        "--out", type=Path | None, help="convert: file to write, .pth or .safetensors; required"
     )
     parser.add_argument("--json", action="store_true", help="list, verify: print JSON")
     return parser

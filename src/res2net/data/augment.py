@@ -13,11 +13,11 @@ class Augment:
     """Augmentation of training images; the defaults are the paper's (4.1)."""
 
     crop: Crop = "random_resized"  # random_resized (photos), pad (CIFAR) or none (centre crop)
-    crop_scale: float = 0.08  # random_resized: smallest share of the image's area, 0..1
-    pad: int = 4  # pad: pixels of black around the image before the random crop
+    crop_scale: float = 0.08  # crop random_resized: smallest share of the image's area, 0..1
+    pad: int = 4  # crop pad: black border in pixels before the random crop
     hflip: float = 0.5  # probability of a left-right flip, 0..1
     color_jitter: float = 0.0  # strength for brightness, contrast and saturation; 0.4 is usual
-    randaugment: int = 0  # RandAugment operations an image; 0: off
+    randaugment: int = 0  # RandAugment operations per image; 0: off
     randaugment_magnitude: int = 9  # RandAugment strength, 0..30
     random_erasing: float = 0.0  # probability of erasing a rectangle, 0..1
     mixup: float = 0.0  # mixup alpha; 0: off, 0.2 is usual

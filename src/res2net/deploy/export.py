@@ -85,7 +85,7 @@ def export(
     check_installed(target)
     _check_out(out)
     if val_images is not None and val_images < 1:
-        raise UserError(f"--val_images is {val_images}; it must be at least 1")
+        raise UserError(f"--val-images is {val_images}; it must be at least 1")
     if max_drop is not None and not max_drop >= 0:
         raise UserError(f"--max-drop is {max_drop:g}; it is in points and must be at least 0")
     subject = open_subject(name, target, size=size, features=features)
@@ -93,7 +93,7 @@ def export(
     if max_drop is not None and not counts:
         raise UserError("--max-drop means nothing here; it needs --precision int8 and a classifier")
     if val_images is not None and not subject.trained and images is None:
-        raise UserError("--val_images means nothing here; it needs a trained network, or --images")
+        raise UserError("--val-images means nothing here; it needs a trained network, or --images")
     max_drop = MAX_DROP if max_drop is None else max_drop
     if dynamic_batch and _rows_vary(subject):
         raise UserError("--dynamic-batch: a detector is exported for one image at a time")

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from res2net.config import TaskName
+from res2net.errors import option
 from res2net.experiments.items import ITEMS, Item, TableRow, rows_of
 from res2net.experiments.sheets import GROWTH
 from res2net.experiments.study import Point, Study, run_folder, scores_of
@@ -222,7 +223,7 @@ def train_words(study: Study, point: Point, source: str, run: Path) -> list[str]
     task = [] if study.task == "classify" else ["--task", study.task]
     words = ["train", *task, "--model", point.network, "--data", source, "--recipe", study.recipe]
     for name, value in {**study.settings, **point.settings}.items():
-        words += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+        words += [option(name), value if isinstance(value, str) else json.dumps(value)]
     return [*words, "--out", str(run)]
 
 

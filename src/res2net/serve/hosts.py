@@ -101,7 +101,7 @@ def _checked(name: str) -> str:
     plain = _plain(name) if _is_address(name) else _name(name)
     if plain is None:
         raise UserError(
-            f"--allowed_hosts: {name!r} is no host name; give names as in photos.example.org"
+            f"--allowed-hosts: {name!r} is no host name; give names as in photos.example.org"
         )
     return plain
 
@@ -112,5 +112,5 @@ def _unknown(host: str) -> str:
         return "the request has no Host header; send the name or address of this server"
     return (
         f"this server is not known as {shown!r}; use the address that it printed, or start it with "
-        "--allowed_hosts and that name"
+        "--allowed-hosts and that name"
     )

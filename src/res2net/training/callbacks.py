@@ -116,14 +116,14 @@ class Patience(EarlyStopping):
         name = SHOWN.get(self.monitor, (self.monitor, ""))[0]
         after = f"early stopping after epoch {int(rows[-1]['epoch'])}" if rows else ""
         if self.stopping_reason is EarlyStoppingReason.NON_FINITE_METRIC:
-            return f"{after}: {name} is not a finite number (--train.early_stop {self.patience})"
+            return f"{after}: {name} is not a finite number (--train.early-stop {self.patience})"
         if not self.exhausted or not rows:
             return ""
         best = min(rows, key=lambda row: row.get(self.monitor, math.inf))
         unit = SHOWN.get(self.monitor, ("", ""))[1]
         return (
             f"{after}: {name} has not improved for {self.wait_count} epochs (lowest: "
-            f"{best[self.monitor]:.2f}{unit} in epoch {int(best['epoch'])}; --train.early_stop "
+            f"{best[self.monitor]:.2f}{unit} in epoch {int(best['epoch'])}; --train.early-stop "
             f"{self.patience})"
         )
 

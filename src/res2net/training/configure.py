@@ -7,7 +7,7 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, get_args
 
-from res2net.config import READ_BY, RunConfig, TaskName
+from res2net.config import READ_BY, RunConfig, TaskName, flat
 from res2net.data.source import Source, parse_source
 from res2net.errors import UserError, check_meaning, check_needs, did_you_mean
 from res2net.paper.networks import NETWORKS, find_variant
@@ -100,17 +100,6 @@ def saved_config(run: Path | None) -> Path | None:
     """The configuration that a run folder holds; None where there is none."""
     file = None if run is None else run / "config.yaml"
     return file if file is not None and file.is_file() else None
-
-
-def flat(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options by their full names: ``train.epochs``."""
-    full: dict[str, Any] = {}
-    for name, value in given.items():
-        if isinstance(value, Mapping):
-            full.update({f"{name}.{own}": each for own, each in value.items()})
-        else:
-            full[name] = value
-    return full
 
 
 def known_task(task: str) -> str:

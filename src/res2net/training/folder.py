@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from res2net.config import RunConfig
-from res2net.errors import Stopped, UserError
+from res2net.errors import Stopped, UserError, option
 from res2net.files import LOCK, alone_in, remove_leftovers, write_error, write_text
 from res2net.training.checkpoints import FOLDER, newest_checkpoint, trained_with
 
@@ -69,8 +69,8 @@ def check_same(now: RunConfig, before: RunConfig, run: Path) -> None:
     """
     for name, old, new in _differences(before, now):
         raise UserError(
-            f"--resume {run}: the run has --{name} {old}, now it is {new}; use the same options, "
-            "or start another run"
+            f"--resume {run}: the run has {option(name)} {old}, now it is {new}; use the same "
+            "options, or start another run"
         )
 
 
@@ -86,8 +86,8 @@ def check_edits(config: RunConfig, content: dict[str, Any], run: Path) -> None:
     before = trained_with(content)
     for name, old, new in _differences(before, config) if before else ():
         raise UserError(
-            f"{run / CONFIG}: --{name} was edited to {new}, and the checkpoint was trained with "
-            f"{old}; undo that, or start another run"
+            f"{run / CONFIG}: {option(name)} was edited to {new}, and the checkpoint was trained "
+            f"with {old}; undo that, or start another run"
         )
 
 

@@ -227,12 +227,12 @@ def _what_ends(config: RunConfig, trainer: pl.Trainer) -> str:
         ends.append(f"all of --train.epochs {options.epochs} are done, raise it to go on")
     if 0 < options.max_steps <= trainer.global_step:
         ends.append(
-            f"--train.max_steps {options.max_steps} is reached, raise it or set -1 for no limit"
+            f"--train.max-steps {options.max_steps} is reached, raise it or set -1 for no limit"
         )
     patience = trainer.early_stopping_callback
     if isinstance(patience, Patience) and patience.exhausted:
         ends.append(
-            f"--train.early_stop {options.early_stop} ends the run ({patience.wait_count} epochs "
+            f"--train.early-stop {options.early_stop} ends the run ({patience.wait_count} epochs "
             "without improvement), raise it or set 0 to never stop"
         )
     return "; ".join(ends)
@@ -403,5 +403,5 @@ def memory_advice(config: RunConfig) -> str:
     return (
         f"lower --train.batch (it is {config.train.batch}; --train.accumulate keeps the batch that "
         f"the learning rate was meant for) or --input.size{size}, set "
-        "--train.gradient_checkpointing full, or use fewer --input.workers"
+        "--train.gradient-checkpointing full, or use fewer --input.workers"
     )

@@ -35,7 +35,7 @@ def train(cli: Any, data: Path, run: Path) -> Any:
     return cli(
         *("train", "--task", "detect", "--model", "resnet26_small", "--data", f"voc:{data}"),
         *("--recipe", "smoke", "--head.channels", "8", "--input.size", "64"),
-        *("--train.threads", "1", "--input.workers", "0", "--train.max_steps", "1"),
+        *("--train.threads", "1", "--input.workers", "0", "--train.max-steps", "1"),
         *("--out", run),
     )
 

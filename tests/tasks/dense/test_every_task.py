@@ -29,8 +29,8 @@ def tiny(task: str) -> tuple[str, ...]:
     return (
         *("train", "--task", task, "--model", "res2net18", "--data", "scenes"),
         *("--recipe", "smoke", "--head.channels", "8", "--train.threads", "1"),
-        *("--net.width", "2", "--net.scale", "2", "--train.max_steps", "2"),
-        *("--train.batch", "2", "--train.val_batches", "2"),
+        *("--net.width", "2", "--net.scale", "2", "--train.max-steps", "2"),
+        *("--train.batch", "2", "--train.val-batches", "2"),
     )
 
 
@@ -108,7 +108,7 @@ def test_it_leaves_pytorch_and_says_the_same(
     if task == "instances":  # as detect, but with many masks: minutes; tests/tasks/detect has them
         return
     size = {"segment": "96x96", "detect": "96x96"}.get(task)  # that of the image
-    words = ("--to", "onnx", "--val_images", "2", *(("--size", size) if size else ()))
+    words = ("--to", "onnx", "--val-images", "2", *(("--size", size) if size else ()))
     done = cli("export", folder, *words, "--out", tmp_path / "out")
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "out" / "model.json").read_text())["artifact"]
@@ -156,7 +156,7 @@ def test_an_engine_that_detectors_lack_is_refused(
     [
         (("--task", "detekt"), "--task is 'detekt'; it can be classify, detect,"),
         (("--task", "pose", "--head.form", "c4"), "--head.form means nothing for --task pose"),
-        (("--task", "detect", "--head.as_base", "true"), "nothing for --head.form fpn"),
+        (("--task", "detect", "--head.as-base", "true"), "nothing for --head.form fpn"),
         (("--task", "instances", "--head.regions", "0"), "--head.regions is 0"),
         (("--task", "detect", "--head.anchors", "[32, 64]"), "anchors are (32, 64)"),
         (("--task", "detect", "--input.size", "8"), "--input.size is 8; the short side"),
@@ -209,10 +209,10 @@ def test_what_freezes_published_weights_is_let_go_without_them(tmp_path: Path, c
             "smoke",
             "--net.norm",
             "frozen",
-            "--train.frozen_levels",
+            "--train.frozen-levels",
             "1",
         ),
-        *("--net.pretrained", "auto", "--train.max_steps", "1", "--train.val_batches", "1"),
+        *("--net.pretrained", "auto", "--train.max-steps", "1", "--train.val-batches", "1"),
         *("--head.channels", "8", "--out", tmp_path / "run"),
     )
     assert "nothing is kept frozen" in done.out

@@ -16,7 +16,7 @@ from res2net.paper.recipes_dense import DENSE_RECIPES
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "tasks.md").read_text()
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
-SMALL = "--recipe smoke --head.channels 8 --train.max_steps 2 --train.val_batches 4"
+SMALL = "--recipe smoke --head.channels 8 --train.max-steps 2 --train.val-batches 4"
 
 
 def test_every_block_of_python_runs(capsys: pytest.CaptureFixture[str]) -> None:

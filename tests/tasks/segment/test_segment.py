@@ -24,7 +24,7 @@ from res2net.tasks.segment.pictures import draw_scores
 TINY = (
     *("train", "--task", "segment", "--model", "res2net18", "--data", "scenes"),
     *("--recipe", "smoke", "--head.channels", "8", "--train.threads", "1"),
-    *("--net.width", "2", "--net.scale", "2", "--train.batch", "2", "--train.val_batches", "2"),
+    *("--net.width", "2", "--net.scale", "2", "--train.batch", "2", "--train.val-batches", "2"),
 )
 SHAPE = Preprocess(size=64, resize=64, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
@@ -61,7 +61,7 @@ def test_a_run_leaves_everything(run: Path) -> None:
 
 
 def test_it_goes_on(run: Path, cli: Any) -> None:
-    done = cli(*TINY, "--out", run, "--resume", "--train.max_steps", "8")
+    done = cli(*TINY, "--out", run, "--resume", "--train.max-steps", "8")
     assert done.code == 0
     assert "nothing is left to train" in done.out
 
@@ -102,7 +102,7 @@ def test_predict_writes_pictures_maps_and_json(run: Path, cli: Any, tmp_path: Pa
         ),
         (("predict", "RUN", "IMAGE", "--csv", "x.csv"), "--csv means nothing for a network"),
         (("train", "--model", "resnet50", "--data", "DATA"), "has marks inside images, for --task"),
-        ((*TINY, "--train.label_smoothing", "0.1"), "it is for --task classify"),
+        ((*TINY, "--train.label-smoothing", "0.1"), "it is for --task classify"),
         ((*TINY, "--head.channels", "0"), "--head.channels is 0"),
         (
             (*TINY[:7], "--recipe", "finetune"),
@@ -178,8 +178,8 @@ def test_a_drawn_split_is_the_runs_own(tmp_path: Path, cli: Any) -> None:
             Image.fromarray(np.asarray(pixels)).save(tmp_path / "d" / folder / f"{i}.png")
     (tmp_path / "d" / "classes.txt").write_text("a\nb\nc\nd\ne\n")
     data = f"pairs:{tmp_path / 'd'}"
-    words = (*TINY[:5], "--data", data, *TINY[7:], "--seed", "5", "--input.val_fraction", "0.4")
-    words = (*words, "--train.val_batches", "4")
+    words = (*TINY[:5], "--data", data, *TINY[7:], "--seed", "5", "--input.val-fraction", "0.4")
+    words = (*words, "--train.val-batches", "4")
     assert cli(*words, "--out", tmp_path / "run").code == 0
     scores = evaluate(tmp_path / "run", data).scores.scores
     card = json.loads((tmp_path / "run" / "model.json").read_text())

@@ -74,7 +74,7 @@ def build_job(
     try:
         model.freeze(config.train.frozen_levels)
     except ValueError as error:
-        raise UserError(f"--train.frozen_levels: {error}") from None
+        raise UserError(f"--train.frozen-levels: {error}") from None
     model.gradient_checkpointing = config.train.gradient_checkpointing
     if config.compile:
         model.compile()

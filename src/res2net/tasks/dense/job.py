@@ -37,7 +37,7 @@ def build_job(
     """
     batch = machine.share_of_batch(config.train.batch, processes)
     if config.train.class_weights != "none" or config.train.label_smoothing:
-        raise UserError("--train.class_weights and --train.label_smoothing are for --task classify")
+        raise UserError("--train.class-weights and --train.label-smoothing are for --task classify")
     source = parse_source(config.data)
     images = read_scenes(
         source,
@@ -62,7 +62,7 @@ def build_job(
     try:
         body.freeze(config.train.frozen_levels)
     except ValueError as error:
-        raise UserError(f"--train.frozen_levels: {error}") from None
+        raise UserError(f"--train.frozen-levels: {error}") from None
     body.gradient_checkpointing = config.train.gradient_checkpointing
     if config.compile:
         model.compile()
