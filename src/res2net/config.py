@@ -22,6 +22,15 @@ from res2net.errors import UserError, did_you_mean
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["step", "cosine", "poly", "constant"]
 TaskName = Literal["classify", "detect", "instances", "segment", "saliency", "pose"]
+# task → the annotations that it learns from, as ``data.source.HOLDS`` names them
+ANNOTATIONS: dict[str, str] = {
+    "classify": "labels",
+    "detect": "boxes",
+    "instances": "masks",
+    "segment": "classes",
+    "saliency": "salient",
+    "pose": "keypoints",
+}
 Precision = Literal["auto", "fp64", "fp32", "bf16", "fp16"]
 Norm = Literal["batch", "group", "frozen"]
 Strategy = Literal["auto", "ddp", "fsdp"]
@@ -35,6 +44,18 @@ AUTO = "auto"  # of --net.pretrained: published weights if they can be reached, 
 FirstBlockName = Literal[
     "pool", "pool_exclude_pad", "strided_only", "strided_exclude_pad", "group", "paper"
 ]
+
+
+def known_task(task: str) -> str:
+    """The task of that name.
+
+    Raises:
+        UserError: there is none; names the nearest.
+    """
+    if task not in get_args(TaskName):
+        near = did_you_mean(str(task), get_args(TaskName))
+        raise UserError(f"--task is {task!r}; it can be {', '.join(get_args(TaskName))}.{near}")
+    return task
 
 
 def _check(problem: bool, message: str) -> None:
