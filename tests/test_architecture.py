@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("paper", "models", "data", "weights", "tasks", "training", "bench", "explain"),
         *("config", *GROUND),
     },
-    "inspection": {"data", "metrics", *GROUND},
+    "inspection": {"config", "data", "metrics", *GROUND},
     "api": {
         *("inspection", "data", "models", "tasks", "training", "deploy", "config", *GROUND),
     },

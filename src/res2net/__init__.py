@@ -32,7 +32,7 @@ _HOMES = {
     "list_models": "res2net.paper.networks",
     "evaluate": "res2net.api",
     "export": "res2net.api",
-    "inspect_data": "res2net.inspection",
+    "inspect_data": "res2net.inspection.inspect",
     "load": "res2net.api",
     "predict": "res2net.api",
     "train": "res2net.api",
@@ -65,7 +65,7 @@ __all__ = [
 if TYPE_CHECKING:
     from res2net.api import evaluate, export, load, predict, train
     from res2net.errors import UserError
-    from res2net.inspection import inspect_data
+    from res2net.inspection.inspect import inspect_data
     from res2net.models.backbone import create_backbone
     from res2net.models.factory import create_model
     from res2net.models.network import Level, Network

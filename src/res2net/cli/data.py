@@ -13,7 +13,8 @@ from res2net.cli.tables import new_table, show
 from res2net.config import TaskName
 from res2net.data.convert import WRITERS
 from res2net.errors import UserError, check_needs, printable
-from res2net.inspection import RANGED, Inspection, inspect_data
+from res2net.inspection.images import RANGED
+from res2net.inspection.inspect import Inspection, inspect_data
 from res2net.metrics.sizes import SIZES
 
 if TYPE_CHECKING:

@@ -24,12 +24,13 @@ from res2net.config import (
     RunConfig,
     TaskName,
     TrainOptions,
+    known_task,
 )
 from res2net.data.augment import Augment
 from res2net.errors import UserError
 from res2net.paper.recipes import RECIPES
 from res2net.paper.recipes_dense import DENSE_RECIPES
-from res2net.training.configure import check_options, configure, known_task, saved_config
+from res2net.training.configure import check_options, configure, saved_config
 
 EXAMPLES = (
     "res2net train --model res2net50_26w_4s --data photos/ --out runs/photos",

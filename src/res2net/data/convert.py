@@ -161,7 +161,8 @@ def _write_coco(found: LabelledImages | Scenes, holds: str, out: _Out) -> None:
             category["skeleton"] = [[a + 1, b + 1] for a, b in found.skeleton.bones]
             category["sigmas"] = list(found.skeleton.sigmas)
     for part, images in _parts(found):
-        rows, files = [], []
+        rows: list[dict[str, Any]] = []
+        files: list[dict[str, Any]] = []
         for number, each in enumerate(images, 1):
             height, width = each.size()
             files.append({"id": number, "file_name": each.name, "height": height, "width": width})

@@ -5,9 +5,7 @@ Legend: N objects · H, W pixels of an image
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,29 +19,24 @@ import numpy.typing as npt
 from res2net.config import ANNOTATIONS, TaskName, known_task
 from res2net.data import photo
 from res2net.data.convert import convert
-from res2net.data.files import some, spread
+from res2net.data.files import some
 from res2net.data.labelled import LabelledImages, Split
-from res2net.data.outlines import to_mask
 from res2net.data.readers import read
-from res2net.data.scene import IGNORED, Objects, Scene, Scenes
+from res2net.data.scene import IGNORED, Scene, Scenes
 from res2net.data.scenes.checks import check_objects
 from res2net.data.scenes.mapfile import map_of
 from res2net.data.scenes.maps import check_maps
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.source import HOLDS, LABELS, Source, parse_source
-from res2net.drawing.marks import colour_of, draw_boxes, draw_legend, draw_skeleton, tint
 from res2net.errors import UserError, arguments_named
 from res2net.files import make_folder
-from res2net.metrics.sizes import LARGE, SIZES, SMALL, size_index
+from res2net.inspection.images import Look, Track, facts, images_of, look_at_all, parts_of
+from res2net.metrics.sizes import SIZES, size_index
 
-Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 T = TypeVar("T")
-Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
 
 UNEQUAL = 10  # times as many images of one class as of another: worth a note
-SHOWN = 12  # images on the sheet
-RANGED = 32  # images whose values are read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +136,9 @@ class Inspection:
             return []
         folder = Path(folder)
         make_folder(folder, "--out")
-        return [*_draw_sheet(self, self._found, folder), *_draw_counts(self, folder)]
+        from res2net.inspection.pictures import draw_counts, draw_sheet
+
+        return [*draw_sheet(self, self._found, folder), *draw_counts(self, folder)]
 
     def write(self, folder: str | Path, layout: str, *, copy: bool = False) -> None:
         """Write the data set in another layout: see :func:`res2net.data.convert.convert`.
@@ -234,7 +229,7 @@ def inspect(
                 found = read_scenes(source, options)
         except UserError as error:
             return Inspection(**about, notes=tuple(notes), fault=str(error))
-        looks = _look_at_all(_images_of(found), track)
+        looks = look_at_all(images_of(found), track)
         parts = _count(found, marks, looks, track)
         fault = _unreadable_fault(source, looks) or _training_fault(source, found, marks)
         if fault is None:
@@ -245,7 +240,7 @@ def inspect(
         classes=found.classes,
         parts=tuple(parts),
         validation=found.validation,
-        **_facts(looks),
+        **facts(looks),
         notes=tuple(dict.fromkeys(notes)),
         fault=fault,
         _found=found,
@@ -275,162 +270,15 @@ def _noted() -> Iterator[list[str]]:
         yield notes
 
 
-# The image files
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Look:
-    """What an image file shows."""
-
-    name: str
-    part: str
-    size: tuple[int, int] | None = None  # width, height
-    mode: str = ""
-    digest: bytes = b""  # of its bytes, where another file has as many
-    fault: str | None = None
-    path: Path | None = None
-
-
-def _images_of(found: LabelledImages | Scenes) -> list[tuple[str, str, Path | Pixels]]:
-    """(part, name, image) of all images."""
-    out: list[tuple[str, str, Path | Pixels]] = []
-    for part, images in _parts_of(found):
-        if isinstance(images, Split):
-            out += [(part, images.names(i), images.images[i]) for i in range(len(images))]
-        else:
-            out += [(part, scene.name, scene.image) for scene in images]
-    return out
-
-
-def _parts_of(found: LabelledImages | Scenes) -> list[tuple[str, Split | Sequence[Scene]]]:
-    named = {"training": found.train, "validation": found.val, "test": found.test}
-    return [(name, part) for name, part in named.items() if part is not None and len(part)]
-
-
-def _look_at_all(images: Sequence[tuple[str, str, Path | Pixels]], track: Track) -> list[_Look]:
-    lengths = Counter(_bytes(image) for _, _, image in images)
-
-    def look(each: tuple[str, str, Path | Pixels]) -> _Look:
-        part, name, image = each
-        digest = _digest(image) if lengths[_bytes(image)] > 1 else b""
-        if not isinstance(image, Path):
-            height, width = image.shape[:2]
-            return _Look(name=name, part=part, size=(width, height), mode="RGB", digest=digest)
-        try:
-            size, mode = _header(image)
-        except UserError as error:
-            return _Look(name=name, part=part, digest=digest, fault=str(error), path=image)
-        return _Look(name=name, part=part, size=size, mode=mode, digest=digest, path=image)
-
-    with ThreadPoolExecutor() as pool:
-        return list(track(pool.map(look, images), len(images), "images"))
-
-
-def _bytes(image: Path | Pixels) -> int:
-    if not isinstance(image, Path):
-        return image.nbytes
-    try:
-        return image.stat().st_size
-    except OSError:
-        return -1
-
-
-def _digest(image: Path | Pixels) -> bytes:
-    if not isinstance(image, Path):
-        return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-    try:
-        with image.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
-    except OSError:
-        return b""
-
-
-def _header(path: Path) -> tuple[tuple[int, int], str]:
-    """Width and height, and how pixels are stored; the whole file is checked.
-
-    Raises:
-        UserError: an image that cannot be decoded.
-    """
-    photo.probe(path)
-    with photo.faults_named(path), path.open("rb") as file:
-        image = photo.open_image(file)
-        mode = _MODES.get(image.mode, image.mode)
-        deep = ";16" in photo.raw_mode(image) and image.mode in ("RGB", "RGBA", "LA")
-        return image.size, f"{mode}, 16 bits" if deep else mode
-
-
-_MODES = {
-    "1": "1 bit",
-    "L": "grey",
-    "P": "palette",
-    "LA": "grey with alpha",
-    "RGBA": "RGB with alpha",
-    "I;16": "grey, 16 bits",
-    "I;16B": "grey, 16 bits",
-    "I": "grey, 32 bits",
-    "F": "float",
-}
-
-
-def _facts(looks: Sequence[_Look]) -> dict[str, Any]:
-    """Sizes, modes, values, faults and duplicates."""
-    good = [look for look in looks if look.size is not None]
-    sizes = np.array([look.size for look in good] or np.zeros((0, 2)), np.int64)
-    groups: dict[bytes, list[_Look]] = {}
-    for look in looks:
-        if look.digest:
-            groups.setdefault(look.digest, []).append(look)
-    same = [group for group in groups.values() if len(group) > 1]
-    return {
-        "widths": _span(sizes[:, 0]),
-        "heights": _span(sizes[:, 1]),
-        "modes": dict(Counter(look.mode for look in good).most_common()),
-        "values": _values(good),
-        "unreadable": tuple((look.name, look.fault) for look in looks if look.fault),
-        "duplicates": tuple(tuple(look.name for look in group) for group in same),
-        "leaks": tuple(
-            tuple(f"{name} ({part})" for part, name in one.items())
-            for group in same
-            if len(one := {look.part: look.name for look in reversed(group)}) > 1
-        ),
-    }
-
-
-def _span(numbers: npt.NDArray[np.int64]) -> tuple[int, int, int] | None:
-    if not numbers.size:
-        return None
-    return int(numbers.min()), int(np.median(numbers)), int(numbers.max())
-
-
-def _values(looks: Sequence[_Look]) -> dict[str, tuple[float, float]]:
-    """Least and greatest stored value in up to 32 images of each mode."""
-    out = {}
-    for mode in dict.fromkeys(look.mode for look in looks):
-        spans = [
-            _stored_span(look.path)
-            for look in spread([look for look in looks if look.mode == mode], RANGED)
-            if look.path is not None
-        ]
-        if spans:
-            out[mode] = min(low for low, _ in spans), max(high for _, high in spans)
-    return out
-
-
-def _stored_span(path: Path) -> tuple[float, float]:
-    with photo.faults_named(path), path.open("rb") as file:
-        values = np.asarray(photo.open_image(file))
-    return float(values.min()), float(values.max())
-
-
 # Classes and objects
 
 
 def _count(
-    found: LabelledImages | Scenes, marks: Marks | None, looks: Sequence[_Look], track: Track
+    found: LabelledImages | Scenes, marks: Marks | None, looks: Sequence[Look], track: Track
 ) -> list[Part]:
     sizes = {(look.part, look.name): look.size for look in looks}
     parts = []
-    for name, images in _parts_of(found):
+    for name, images in parts_of(found):
         if isinstance(images, Split):
             parts.append(_count_labels(name, images, found.classes))
         elif marks in ("classes", "salient"):
@@ -520,7 +368,7 @@ def _upright(path: Path, size: tuple[int, int]) -> tuple[int, int]:
 # What a training would refuse or note
 
 
-def _unreadable_fault(source: Source, looks: Sequence[_Look]) -> str | None:
+def _unreadable_fault(source: Source, looks: Sequence[Look]) -> str | None:
     bad = [look for look in looks if look.fault]
     if not bad:
         return None
@@ -562,142 +410,3 @@ def _note_unequal(source: Source, parts: Sequence[Part], marks: Marks | None) ->
             f"{most.name}, {number(least)} of {least.name}{hint}",
             stacklevel=3,
         )
-
-
-# Pictures
-
-
-def annotated(image: Pixels, scene: Scene, found: Scenes, marks: Marks) -> Pixels:
-    """The image (H, W, 3) with its annotations: boxes, outlines, key-points, or its map."""
-    if marks in ("classes", "salient"):
-        values = map_of(scene, marks, image.shape[:2], len(found.classes), found.legend)
-        shown = [k for k in np.unique(values).tolist() if 0 < k < len(found.classes)]
-        names = [found.classes[k] for k in shown]
-        palette = found.palette or tuple(colour_of(k) for k in range(len(found.classes)))
-        colours = [palette[k] if any(palette[k]) else colour_of(k) for k in shown]
-        for k, colour in zip(shown, colours, strict=True):
-            image = tint(image, values == k, colour)
-        return draw_legend(image, names, colours) if marks == "classes" else image
-    objects = scene.objects
-    if objects is None or not len(objects):
-        return image
-    bones = found.skeleton.bones if found.skeleton else ()
-    for i in range(len(objects)):
-        colour = colour_of(int(objects.labels[i]))
-        if objects.segments is not None and marks == "masks":
-            image = tint(image, to_mask(objects.segments[i], *image.shape[:2]).astype(bool), colour)
-        if objects.keypoints is not None:
-            image = draw_skeleton(image, objects.keypoints[i], bones, colour, least=1)
-    return draw_boxes(image, objects.boxes, _words(objects, found.classes), _colours(objects))
-
-
-def _words(objects: Objects, classes: Sequence[str]) -> list[str]:
-    """A class name an object; none of one that does not count."""
-    pairs = zip(objects.labels, objects.ignored, strict=True)
-    return ["" if ignored else classes[label] for label, ignored in pairs]
-
-
-def _colours(objects: Objects) -> list[tuple[int, int, int]]:
-    return [colour_of(int(label)) for label in objects.labels]
-
-
-def _draw_sheet(
-    inspection: Inspection, found: LabelledImages | Scenes, folder: Path
-) -> Iterator[Path]:
-    from res2net.drawing.canvas import (
-        MARGIN,
-        TOP,
-        WIDTH,
-        add_picture,
-        counted,
-        fit,
-        headed_figure,
-        write,
-    )
-
-    tiles: list[tuple[Pixels, str]] = []
-    parts = _parts_of(found)
-    for k, (_, images) in enumerate(parts):
-        many = SHOWN // len(parts) + (k < SHOWN % len(parts))
-        for i in spread(range(len(images)), many):
-            tile = _tile(images, i, found, inspection.marks)
-            if tile is not None:
-                tiles.append(tile)
-    if not tiles:
-        return
-    path, columns, gap = folder / "sheet.png", 4, 16
-    side = (WIDTH - 2 * MARGIN - gap * (columns - 1)) // columns
-    rows = -(-len(tiles) // columns)
-    subtitle = f"{counted(len(tiles), 'image')} of {sum(p.images for p in inspection.parts):,}"
-    height = TOP + rows * (side + 40) + MARGIN
-    with headed_figure(path, height, f"Annotations of {inspection.name}", subtitle) as figure:
-        for k, (picture, name) in enumerate(tiles):
-            left = MARGIN + (k % columns) * (side + gap)
-            top = TOP + (k // columns) * (side + 40)
-            add_picture(figure, picture, left, top, side)
-            write(figure, fit(name, side, 7), left, top + side + 16, size=7)
-    yield path
-
-
-def _tile(
-    images: Split | Sequence[Scene], i: int, found: LabelledImages | Scenes, holds: str
-) -> tuple[Pixels, str] | None:
-    """An annotated image and its caption; None of one that cannot be read."""
-    try:
-        if isinstance(images, Split):
-            image = images.images[i]
-            pixels = photo.read_rgb(image) if isinstance(image, Path) else image
-            return pixels, f"{found.classes[images.labels[i]]} · {images.names(i)}"
-        assert isinstance(found, Scenes)
-        scene = images[i]
-        pixels = photo.read_rgb(scene.image) if isinstance(scene.image, Path) else scene.image
-        return annotated(pixels, scene, found, cast(Marks, holds)), scene.name
-    except UserError:
-        return None
-
-
-def _draw_counts(inspection: Inspection, folder: Path) -> Iterator[Path]:
-    from res2net.drawing.canvas import BLUE, GREEN, MARGIN, ORANGE, TOP, add_axes, headed_figure
-
-    colours = (BLUE, ORANGE, GREEN)
-    counted = {p.name: [r.objects or r.images for r in p.classes] for p in inspection.parts}
-    order = sorted(
-        range(len(inspection.classes)), key=lambda k: -sum(n[k] for n in counted.values())
-    )[:40]
-    path, tall = folder / "classes.png", max(26 * len(order), 160)
-    things = "objects" if any(p.sizes for p in inspection.parts) else "images"
-    title = f"Classes of {inspection.name}"
-    with headed_figure(path, TOP + tall + 120, title, f"{things} of each class") as figure:
-        axes = add_axes(figure, MARGIN + 180, TOP + 20, 900, tall)
-        start = np.zeros(len(order))
-        for (name, numbers), colour in zip(counted.items(), colours, strict=False):
-            values = np.array([numbers[k] for k in order])
-            axes.barh(range(len(order)), values, left=start, color=colour, label=name)
-            start += values
-        axes.set_yticks(range(len(order)), [inspection.classes[k] for k in order])
-        axes.invert_yaxis()
-        axes.set_xlabel(things)
-        axes.legend()
-    yield path
-    lengths = np.concatenate([np.zeros(0), *(part.lengths for part in inspection.parts)])
-    if not lengths.size:
-        return
-    path = folder / "sizes.png"
-    edges = np.geomspace(max(lengths.min(), 0.5), max(lengths.max(), 1) * 1.01, 31)
-    title = f"Sizes of the objects in {inspection.name}"
-    subtitle = f"square root of the area in pixels; median {np.median(lengths):.0f}"
-    with headed_figure(path, TOP + 400, title, subtitle) as figure:
-        axes = add_axes(figure, MARGIN + 60, TOP + 20, 1040, 260)
-        named = [part for part in inspection.parts if part.lengths.size]
-        axes.hist(
-            [part.lengths for part in named],
-            bins=edges.tolist(),
-            stacked=True,
-            color=colours[: len(named)],
-            label=[part.name for part in named],
-        )
-        for limit in (SMALL, LARGE):
-            axes.axvline(limit**0.5, color="black", linestyle=":", linewidth=1)
-        axes.set(xscale="log", xlabel="pixels", ylabel="objects")
-        axes.legend()
-    yield path
