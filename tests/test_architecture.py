@@ -60,12 +60,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("paper", "models", "data", "weights", "tasks", "training", "bench", "explain"),
         *("config", *GROUND),
     },
+    "inspection": {"config", "data", "metrics", *GROUND},
     "api": {
-        *("data", "models", "tasks", "training", "deploy", "config", *GROUND),
+        *("inspection", "data", "models", "tasks", "training", "deploy", "config", *GROUND),
     },
     "cli": {
         *("paper", "nn", "models", "plug", "data", "weights", "tasks", "training", "bench"),
-        *("config", "prediction"),
+        *("config", "prediction", "inspection", "metrics", "api"),
         *("deploy", "runtime", "serve", "explain", "experiments"),
         *GROUND,
     },

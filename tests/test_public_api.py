@@ -89,6 +89,7 @@ LIGHT = {
     "FirstBlock": "res2net.FirstBlock.PAPER",
     "UserError": "res2net.UserError('x')",
     "choose_width": "res2net.choose_width",
+    "inspect_data": "assert res2net.inspect_data('scenes', task='detect').fault is None",
     "list_models": "assert len(res2net.list_models()) > 40",
 }
 

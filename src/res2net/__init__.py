@@ -32,6 +32,7 @@ _HOMES = {
     "list_models": "res2net.paper.networks",
     "evaluate": "res2net.api",
     "export": "res2net.api",
+    "inspect_data": "res2net.inspection.inspect",
     "load": "res2net.api",
     "predict": "res2net.api",
     "train": "res2net.api",
@@ -54,6 +55,7 @@ __all__ = [
     "create_model",
     "evaluate",
     "export",
+    "inspect_data",
     "list_models",
     "load",
     "predict",
@@ -63,6 +65,7 @@ __all__ = [
 if TYPE_CHECKING:
     from res2net.api import evaluate, export, load, predict, train
     from res2net.errors import UserError
+    from res2net.inspection.inspect import inspect_data
     from res2net.models.backbone import create_backbone
     from res2net.models.factory import create_model
     from res2net.models.network import Level, Network

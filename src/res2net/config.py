@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -23,6 +23,15 @@ from res2net.errors import UserError, check_meaning, did_you_mean, option
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["step", "cosine", "poly", "constant"]
 TaskName = Literal["classify", "detect", "instances", "segment", "saliency", "pose"]
+# task → the annotations that it learns from, as ``data.source.HOLDS`` names them
+ANNOTATIONS: dict[TaskName, str] = {
+    "classify": "labels",
+    "detect": "boxes",
+    "instances": "masks",
+    "segment": "classes",
+    "saliency": "salient",
+    "pose": "keypoints",
+}
 Precision = Literal["auto", "fp64", "fp32", "bf16", "fp16"]
 Norm = Literal["batch", "group", "frozen"]
 Strategy = Literal["auto", "ddp", "fsdp"]
@@ -36,6 +45,18 @@ AUTO = "auto"  # of --net.pretrained: published weights if they can be reached, 
 FirstBlockName = Literal[
     "pool", "pool_exclude_pad", "strided_only", "strided_exclude_pad", "group", "paper"
 ]
+
+
+def known_task(task: str) -> TaskName:
+    """The task of that name.
+
+    Raises:
+        UserError: there is none; names the nearest.
+    """
+    if task not in get_args(TaskName):
+        near = did_you_mean(str(task), get_args(TaskName))
+        raise UserError(f"--task is {task!r}; it can be {', '.join(get_args(TaskName))}.{near}")
+    return cast(TaskName, task)
 
 
 def _check(problem: bool, message: str) -> None:

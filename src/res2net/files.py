@@ -10,6 +10,7 @@ import glob
 import os
 import platform
 import re
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -111,6 +112,46 @@ def alone_in(folder: Path, option: str) -> Iterator[None]:
         for each in made:
             with suppress(OSError):  # what holds a file stays
                 each.rmdir()
+
+
+def check_new(out: Path, option: str) -> None:
+    """Raise ``UserError`` unless ``out`` is a name that is free, in a folder that is there."""
+    if out.exists() or out.is_symlink():
+        raise UserError(f"{option} {out} exists; name another folder, or remove it first")
+    if not out.absolute().parent.is_dir():
+        raise UserError(
+            f"{option} {out}: folder {out.parent} does not exist; make it and run again"
+        )
+
+
+@contextmanager
+def new_folder(out: Path, option: str) -> Iterator[Path]:
+    """A folder beside ``out`` that takes its name if all goes well, else goes.
+
+    No other process can write ``out`` meanwhile; what killed ones left beside it goes first.
+
+    Raises:
+        TakenError: another process writes it.
+        UserError: ``out`` exists, or it cannot be made or written.
+    """
+    beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    with locked(out.with_name(f".{out.name}.lock"), f"{option} {out}"):
+        check_new(out, option)
+        for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
+            if left.name.removesuffix(".tmp").rpartition(".")[2].isdecimal():
+                shutil.rmtree(left, ignore_errors=True)
+        try:
+            beside.mkdir()
+        except OSError as error:
+            raise write_error(error, out) from error
+        try:
+            yield beside
+            try:
+                beside.rename(out)
+            except OSError as error:  # something of that name came meanwhile
+                raise write_error(error, out) from error
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
 
 
 @contextmanager

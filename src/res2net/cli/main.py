@@ -19,6 +19,7 @@ from res2net.errors import UserError, did_you_mean, one_line
 # command → what it does; each has its module in this room, imported when it runs
 COMMANDS = {
     "demo": "train a small Res2Net on scanned digits in two minutes and show its predictions",
+    "data": "inspect a data set: format, parts, classes, sizes, faults, pictures of annotations",
     "train": "train a network of the model table on your images",
     "evaluate": "measure a trained network: error, scores per class, calibration, worst mistakes",
     "predict": "predict an image or a folder of images",

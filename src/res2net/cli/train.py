@@ -13,6 +13,7 @@ from typing import Any
 
 from res2net.cli.parser import Parser, add_fields, exit_after_help, field_comments
 from res2net.config import (
+    ANNOTATIONS,
     READ_BY,
     HeadOptions,
     InputOptions,
@@ -20,12 +21,13 @@ from res2net.config import (
     RunConfig,
     TaskName,
     TrainOptions,
+    known_task,
 )
 from res2net.data.augment import Augment
 from res2net.data.source import parse_source
 from res2net.errors import UserError, option
 from res2net.paper.recipes import find_recipe, recipe_for, recipes_of
-from res2net.training.configure import check_options, configure, known_task, saved_config
+from res2net.training.configure import check_options, configure, saved_config
 
 WHAT: Mapping[TaskName, str] = MappingProxyType(
     {
@@ -79,7 +81,7 @@ def make_help(argv: Sequence[str]) -> Parser:
     found = ""
     if words.data:
         with suppress(UserError):
-            found = parse_source(words.data).format
+            found = parse_source(words.data, ANNOTATIONS[task]).format
     recipe = words.recipe or recipe_for(found, task)
     settings = find_recipe(recipe, task).settings
     which = "" if task == "classify" else f"--task {task} "

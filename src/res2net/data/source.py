@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from res2net.data import cifar, imagenet
+from res2net.data import cifar
 from res2net.errors import UserError, did_you_mean
 
-FORMATS = (
-    *("folder", "csv", "imagenet", "cifar10", "cifar100", "digits"),
-    *("voc", "coco", "yolo", "camvid", "pairs", "msra-b", "ecssd", "scenes"),
-)
+LABELS = "labels"  # of whole images; other annotations are those of ``SceneOptions.marks``
+# format → the annotations that it can have, the usual one first
+HOLDS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("folder", "csv", "imagenet", "cifar10", "cifar100", "digits"), (LABELS,)),
+    "voc": ("boxes", "classes"),
+    "coco": ("boxes", "masks", "keypoints"),
+    "yolo": ("boxes", "masks", "keypoints"),
+    "camvid": ("classes",),
+    "pairs": ("classes", "salient"),
+    "msra-b": ("salient",),
+    "ecssd": ("salient",),
+    "scenes": (LABELS, "boxes", "masks", "keypoints", "classes", "salient"),
+}
+FORMATS = tuple(HOLDS)
 PATHLESS = {"digits": "it ships inside scikit-learn", "scenes": "they are generated"}
 
 
@@ -23,23 +34,27 @@ class Source:
     format: str  # one of FORMATS
     path: Path | None  # None for what needs no files (PATHLESS)
     guessed: bool  # the format was recognised by the content, not given
+    why: str = field(default="", compare=False)  # by what
+    others: tuple[str, ...] = field(default=(), compare=False)  # formats that it also fits
 
     def __str__(self) -> str:
         return self.format if self.path is None else f"{self.format}:{self.path}"
 
 
-def parse_source(text: str) -> Source:
+def parse_source(text: str, holds: str | None = None) -> Source:
     """The source that ``text`` names: ``FORMAT:PATH``, ``digits``, or a bare path.
 
-    A bare path is recognised by its content: a ``.csv`` file; COCO's ``.json``; an archive or
-    folder of CIFAR in the official python layout; an ImageNet (ILSVRC) layout with its devkit or
-    Kaggle files; the layouts of VOC, COCO, CamVid and YOLO, and images with maps beside them; any
-    other folder is a folder of class folders. A path of ``cifar10:`` or ``cifar100:`` need not
-    exist yet, as it may be downloaded into.
+    A bare path is recognised by its content (``data/recognise.py``), among the formats that have
+    the annotations that are asked for. A path of ``cifar10:`` or ``cifar100:`` need not exist yet,
+    as it may be downloaded into.
+
+    Args:
+        text: what was given as data.
+        holds: annotations that are needed: "labels", or ``SceneOptions.marks``; None: any.
 
     Raises:
-        UserError: an unknown format or a missing path (names the nearest), or a file that no
-            reader takes.
+        UserError: an unknown format or a missing path (names the nearest), a file that no reader
+            takes, or a path that fits several formats.
     """
     prefix, colon, rest = text.partition(":")
     if colon and prefix in FORMATS:
@@ -48,7 +63,7 @@ def parse_source(text: str) -> Source:
     if not colon and text in FORMATS and (text in PATHLESS or not path.exists()):
         return _given(text, "")
     if path.exists():
-        return Source(format=_recognise(path), path=path, guessed=True)
+        return _recognise(path, holds)
     if colon and re.fullmatch(r"[\w-]{2,}", prefix):
         raise UserError(
             f"unknown data format {prefix!r}; formats are {', '.join(FORMATS)}."
@@ -77,22 +92,21 @@ def _missing(path: Path) -> UserError:
     return UserError(f"{path}: no such file or folder.{near}")
 
 
-def _recognise(path: Path) -> str:
-    """The format of an existing path, by its content."""
-    found = cifar.recognise(path)
-    if len(found) > 1:
-        either = " or ".join(f"{name}:{path}" for name in found)
-        raise UserError(f"{path}: holds more than one data set; say which: {either}")
-    if found:
-        return found[0]
-    from res2net.data.scenes.recognise import recognise
+def _recognise(path: Path, holds: str | None) -> Source:
+    """The source of an existing path, by its content."""
+    from res2net.data.recognise import candidates
 
+    found = candidates(path)
+    fitting = [name for name in found if holds is None or holds in HOLDS[name]] or list(found)
+    if len(fitting) > 1 and (holds is not None or fitting[0] in cifar.LAYOUTS):
+        either = " or ".join(f"{name}:{path} ({found[name]})" for name in fitting)
+        raise UserError(f"{path}: fits more than one format; say which: {either}")
+    if fitting:
+        others = tuple(name for name in found if name != fitting[0])
+        first = fitting[0]
+        return Source(format=first, path=path, guessed=True, why=found[first], others=others)
     if path.is_dir():
-        return "imagenet" if imagenet.recognise(path) else recognise(path) or "folder"
-    if path.suffix.lower() == ".csv":
-        return "csv"
-    if named := recognise(path):
-        return named
+        return Source(format="folder", path=path, guessed=True)
     raise UserError(
         f"{path}: not a data set; give a folder of class folders, a .csv of path,label "
         "or a CIFAR archive"

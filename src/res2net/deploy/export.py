@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
-import os
-import shutil
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,7 +24,7 @@ from res2net.deploy.subject import Subject, open_subject
 from res2net.deploy.targets import Target, check_installed, find_target
 from res2net.deploy.verify import Track, Verification, compare, eager, faults
 from res2net.errors import UserError, printable_lines
-from res2net.files import locked, write_error, write_text
+from res2net.files import check_new, new_folder, write_error, write_text
 from res2net.processor import has_bf16
 from res2net.runtime.artifact import CARD_NAME
 from res2net.runtime.engines import openvino_has_bf16
@@ -83,7 +79,7 @@ def export(
     """
     target = find_target(engine, precision)
     check_installed(target)
-    _check_out(out)
+    check_new(out, "--out")
     if val_images is not None and val_images < 1:
         raise UserError(f"--val-images is {val_images}; it must be at least 1")
     if max_drop is not None and not max_drop >= 0:
@@ -101,7 +97,7 @@ def export(
         val_images = VAL_IMAGES if subject.task is None else VAL_IMAGES_DENSE
     calibration, checked = _pictures(subject, target, images, val_images)
     reference = eager(subject.net, subject.card.preprocess)
-    with _put_in_place(out) as folder:
+    with new_folder(out, "--out") as folder:
         work = _Work(subject, target, folder, reference, checked, track)
         model = work.convert(None if dynamic_batch else 1)
         layers: list[Sensitivity] = []
@@ -317,43 +313,6 @@ def _notes_on_bf16(target: Target) -> list[str]:
     if target.engine == "torch-export" and not has_bf16():
         return [f"{lacks}: PyTorch computes the same numbers, but slower than in float32"]
     return []
-
-
-def _check_out(out: Path) -> None:
-    if out.exists():
-        raise UserError(f"--out {out} exists; name another folder, or remove it first")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"--out {out}: folder {out.parent} does not exist; make it and run again")
-
-
-@contextmanager
-def _put_in_place(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its name if all goes well, else goes.
-
-    No other process can export to ``out`` meanwhile; what killed ones left beside it goes first.
-    """
-    beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    with locked(out.with_name(f".{out.name}.lock"), f"--out {out}"):
-        _check_out(out)
-        for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
-            if left.name.removesuffix(".tmp").rpartition(".")[2].isdecimal():
-                shutil.rmtree(left, ignore_errors=True)
-        try:
-            beside.mkdir()
-        except OSError as error:
-            raise write_error(error, out) from error
-        try:
-            yield beside
-            _rename(beside, out)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
-
-
-def _rename(beside: Path, out: Path) -> None:
-    try:
-        beside.rename(out)
-    except OSError as error:  # something of that name came meanwhile
-        raise write_error(error, out) from error
 
 
 def _versions() -> dict[str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from res2net.config import READ_BY, RunConfig, TaskName, flat
+from res2net.config import ANNOTATIONS, READ_BY, RunConfig, flat, known_task
 from res2net.data.source import Source, parse_source
-from res2net.errors import UserError, check_meaning, check_needs, did_you_mean
+from res2net.errors import UserError, check_meaning, check_needs
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.paper.recipes import find_recipe, recipe_for
 
@@ -78,7 +78,7 @@ def configure(
         if not {**values, **given}.get(needed):
             raise UserError(f"--{needed} is missing; `res2net train --help` explains it")
     task = known_task({**values, **given}.get("task", "classify"))
-    source = parse_source(str(given.get("data", values.get("data"))))
+    source = parse_source(str(given.get("data", values.get("data"))), ANNOTATIONS[task])
     if saved is None:
         name = str(given.get("recipe") or recipe_for(source.format, task))
         values = {"recipe": name}
@@ -100,18 +100,6 @@ def saved_config(run: Path | None) -> Path | None:
     """The configuration that a run folder holds; None where there is none."""
     file = None if run is None else run / "config.yaml"
     return file if file is not None and file.is_file() else None
-
-
-def known_task(task: str) -> str:
-    """The task of that name.
-
-    Raises:
-        UserError: there is none; names the nearest.
-    """
-    if task not in get_args(TaskName):
-        near = did_you_mean(str(task), get_args(TaskName))
-        raise UserError(f"--task is {task!r}; it can be {', '.join(get_args(TaskName))}.{near}")
-    return task
 
 
 def usual_size(model: str, source: Source, task: str) -> int:

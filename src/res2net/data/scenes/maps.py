@@ -14,7 +14,7 @@ import numpy.typing as npt
 from res2net.data.files import Listing, list_images, some, spread
 from res2net.data.scene import IGNORED, Legend, Scene, Scenes
 from res2net.data.scenes.checks import Tally, parted
-from res2net.data.scenes.legend import FILES, find_classes
+from res2net.data.scenes.legend import find_classes
 from res2net.data.scenes.mapfile import LOOKED, at_once, map_of
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.voc import image_size, palette, read_list, with_classes
@@ -25,13 +25,13 @@ CAMVID = (
     *("sign", "fence", "car", "pedestrian", "bicyclist"),
 )
 MSRA_TRAIN = 2500  # images of MSRA-B's training part
-_IMAGES = ("images", "image", "imgs", "img", "jpegimages", "dut-omron-image")  # in lower case
-_MAPS = (
+IMAGES = ("images", "image", "imgs", "img", "jpegimages", "dut-omron-image")  # in lower case
+MAPS = (
     *("masks", "mask", "labels", "annotations", "annotation", "ground_truth_mask", "gt"),
     "pixelwisegt-new-png",
 )
-_TRAIN = ("train", "training")
-_PARTS = {"train": _TRAIN, "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+TRAIN = ("train", "training")
+_PARTS = {"train": TRAIN, "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 _LOSSLESS = (".png", ".bmp")  # maps that lie among photos
 
 
@@ -93,7 +93,7 @@ def read_salient(root: Path, options: SceneOptions) -> Scenes:
     """
     _only_salient(root, options)
     images, _ = _sides(root)
-    if (root / "train.txt").is_file() or _first(root, _TRAIN) or _first(images, _TRAIN):
+    if (root / "train.txt").is_file() or _first(root, TRAIN) or _first(images, TRAIN):
         return _by_protocol(root, options)
     tally = Tally()
     val = _home(root, tally)
@@ -117,14 +117,6 @@ def read_msra(root: Path, options: SceneOptions) -> Scenes:
             "holds images of the test sets (docs/errata.md)"
         )
     return found
-
-
-def recognise(path: Path) -> str | None:
-    """``pairs`` or, where all is for evaluation or for salient objects, ``ecssd``."""
-    home = _first(path, _TRAIN) or path
-    if _first(home, _IMAGES) is None or _first(home, _MAPS) is None:
-        return None
-    return "pairs" if any((path / name).is_file() for name in FILES) else "ecssd"
 
 
 def check_maps(where: str, images: Scenes, marks: Marks, *, skip_bad: bool = False) -> None:
@@ -219,7 +211,7 @@ def _home(root: Path, tally: Tally, marks: str = "salient") -> tuple[Scene, ...]
 
 def _sides(root: Path) -> tuple[Path, Path]:
     """The folders of images and of maps, which may be one."""
-    images, maps = _first(root, _IMAGES), _first(root, _MAPS)
+    images, maps = _first(root, IMAGES), _first(root, MAPS)
     if images is None or maps is None:
         images = maps = images or root
     return images, maps

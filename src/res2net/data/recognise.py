@@ -1,0 +1,116 @@
+"""Which formats a path without ``FORMAT:`` can be, by what lies there, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+from res2net.data import cifar, imagenet, photo
+from res2net.data.files import SKIPPED_FOLDERS
+from res2net.data.scenes.legend import FILES
+from res2net.data.scenes.maps import IMAGES, MAPS, TRAIN
+
+_COCO = (
+    *("annotations/*.json", "train/_annotations.coco.json", "valid/_annotations.coco.json"),
+    *("*train*.json", "*.json"),
+)
+_HEAD = 65_536  # bytes in which a JSON file shows its keys
+_FEW = 50  # entries of a folder that are looked at
+# folders that hold annotations or all images, and are no classes
+_NO_CLASSES = frozenset({*IMAGES, *MAPS, "segmentationclass", "segmentationobject"})
+_PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+
+
+def candidates(path: Path) -> dict[str, str]:
+    """Format → what speaks for it, of an existing file or folder; the most specific first."""
+    found = dict.fromkeys(cifar.recognise(path), "its batches lie there")
+    if path.is_file():
+        endings = {".csv": "csv", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
+        if name := endings.get(path.suffix.lower()):
+            found[name] = f"a {path.suffix.lower()} file"
+        return found
+    if imagenet.recognise(path):
+        found["imagenet"] = "folders of WordNet ids, and the devkit's or Kaggle's files"
+    checks = {"coco": _coco, "yolo": _yolo, "voc": _voc, "camvid": _camvid}
+    found |= {name: why for name, check in checks.items() if (why := check(path))}
+    if not {"coco", "yolo", "voc", "camvid"} & found.keys():
+        found |= _pairs(path)
+    if "imagenet" not in found and (why := _class_folders(path)):
+        found["folder"] = why
+    return found
+
+
+def _coco(path: Path) -> str:
+    for pattern in _COCO:
+        for file in islice(sorted(path.glob(pattern)), 8):
+            with file.open("rb") as opened:
+                if b'"file_name"' in opened.read(_HEAD) or file.parent.name == "annotations":
+                    return f"{file.relative_to(path)} lists images"
+    return ""
+
+
+def _yolo(path: Path) -> str:
+    for file in islice(sorted((*path.glob("*.yaml"), *path.glob("*.yml"))), 8):
+        if "names" in file.read_text(encoding="utf-8", errors="replace"):
+            return f"{file.name} has names"
+    return ""
+
+
+def _voc(path: Path) -> str:
+    for home in (path, *_folders(path)):
+        if (home / "ImageSets").is_dir():
+            return f"{(home / 'ImageSets').relative_to(path)} lists images"
+    if (path / "VOCdevkit").is_dir():
+        return "VOCdevkit"
+    for home in (path, path / "train"):
+        for pattern in ("*.xml", "[Aa]nnotations/*.xml"):
+            if file := next(home.glob(pattern), None):
+                return f"{file.relative_to(path)} annotates an image"
+    return ""
+
+
+def _camvid(path: Path) -> str:
+    return "trainannot" if (path / "trainannot").is_dir() else ""
+
+
+def _pairs(path: Path) -> dict[str, str]:
+    """Photos and maps side by side: of classes where a list names them, else of what is salient."""
+    named = [entry for entry in _folders(path) if entry.name.lower() in TRAIN]
+    home = named[0] if named else path
+    below = {entry.name.lower(): entry for entry in _folders(home)}
+    images = next((below[name] for name in IMAGES if name in below), None)
+    maps = next((below[name] for name in MAPS if name in below), None)
+    if images is None or maps is None or not _has_images(maps):
+        return {}
+    why = f"{images.relative_to(path)} and {maps.relative_to(path)} side by side"
+    listed = [name for name in FILES if (path / name).is_file()]
+    return {"pairs": f"{why}, {listed[0]} names the classes"} if listed else {"ecssd": why}
+
+
+def _class_folders(path: Path) -> str:
+    """Two folders or more with images, at the top or in ``train``, none of which holds maps."""
+    train = [each for each in _folders(path) if each.name.lower() == "train"]
+    for home in (*train, path):
+        names = [each.name for each in _folders(home) if _has_images(each)]
+        classes = {name.lower() for name in names}
+        maps = any(name in _NO_CLASSES or name.endswith("annot") for name in classes)
+        if len(classes - _PARTS) > 1 and not maps:
+            return f"folders of images: {', '.join(sorted(names)[:3])}"
+    return ""
+
+
+def _folders(path: Path) -> list[Path]:
+    hidden = (*SKIPPED_FOLDERS,)
+    inside = (each for each in path.iterdir() if not each.name.startswith("."))
+    return sorted(each for each in inside if each.is_dir() and each.name not in hidden)
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether an image lies in a folder or in one below it."""
+    inside: Iterator[Path] = chain(
+        islice(folder.iterdir(), _FEW),
+        islice(folder.glob("*/*"), _FEW),
+        islice(folder.rglob("*"), _FEW),
+    )
+    return any(each.suffix.lower() in photo.EXTENSIONS for each in inside)

@@ -1,0 +1,1 @@
+"""A data set inspected before a training: counted and drawn."""

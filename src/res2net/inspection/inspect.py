@@ -1,0 +1,412 @@
+"""What a data set holds: parts, classes, sizes and faults, counted and drawn before a training.
+
+Legend: N objects · H, W pixels of an image
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from res2net.config import ANNOTATIONS, TaskName, known_task
+from res2net.data import photo
+from res2net.data.convert import convert
+from res2net.data.files import some
+from res2net.data.labelled import LabelledImages, Split
+from res2net.data.readers import read
+from res2net.data.scene import IGNORED, Scene, Scenes
+from res2net.data.scenes.checks import check_objects
+from res2net.data.scenes.mapfile import map_of
+from res2net.data.scenes.maps import check_maps
+from res2net.data.scenes.options import Marks, SceneOptions
+from res2net.data.scenes.readers import read_scenes
+from res2net.data.source import HOLDS, LABELS, Source, parse_source
+from res2net.errors import UserError, arguments_named
+from res2net.files import make_folder
+from res2net.inspection.images import Look, Track, facts, images_of, look_at_all, parts_of
+from res2net.metrics.sizes import SIZES, size_index
+
+T = TypeVar("T")
+
+UNEQUAL = 10  # times as many images of one class as of another: worth a note
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCount:
+    """How often a class occurs in a part."""
+
+    name: str
+    images: int
+    objects: int = 0  # that count; crowds and difficult ones do not
+    pixels: int = 0  # of maps, or of the objects' masks or boxes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of a data set.
+
+    Attributes:
+        name: "training", "validation" or "test".
+        images: how many it lists.
+        annotated: how many of them hold a label, an object or a map with a class.
+        ignored: objects that count neither way (crowds, difficult ones).
+        classes: a row a class, in the order of the labels.
+        sizes: objects that count, by COCO's "small", "medium" and "large".
+        lengths: square roots of the areas of all these objects, in pixels.
+    """
+
+    name: str
+    images: int
+    annotated: int
+    ignored: int = 0
+    classes: tuple[ClassCount, ...] = ()
+    sizes: dict[str, int] = field(default_factory=dict)
+    lengths: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What was found in a data set.
+
+    Attributes:
+        data: as ``--data`` takes it.
+        marks: what it was read for: "labels" of whole images, or "boxes", "masks", "keypoints",
+            "classes" or "salient".
+        why: how its format was found.
+        others: formats that its content also fits.
+        name, classes: of the data set.
+        parts: those that have images.
+        validation: "given", "train" (held out of the training part) or "test" (the test part of a
+            published protocol).
+        widths, heights: least, median and greatest, in pixels.
+        modes: how pixels are stored → number of images.
+        values: least and greatest value of a sample of the images, by mode.
+        unreadable: image files that cannot be decoded, with the reason.
+        duplicates: groups of files with equal bytes.
+        leaks: of those that lie in more than one part, a file of each.
+        notes: what a training would note.
+        fault: why a training would refuse the data; None where it would not.
+    """
+
+    data: str
+    marks: str
+    why: str = ""
+    others: tuple[str, ...] = ()
+    name: str = ""
+    classes: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+    validation: str = "given"
+    widths: tuple[int, int, int] | None = None
+    heights: tuple[int, int, int] | None = None
+    modes: dict[str, int] = field(default_factory=dict)
+    values: dict[str, tuple[float, float]] = field(default_factory=dict)
+    unreadable: tuple[tuple[str, str], ...] = ()
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    leaks: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+    fault: str | None = None
+    _found: LabelledImages | Scenes | None = field(default=None, repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types for JSON; without the lengths of single objects."""
+        out = asdict(replace(self, _found=None))  # which would be copied
+        del out["_found"]
+        for part in out["parts"]:
+            del part["lengths"]
+        return out
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write ``sheet.png`` (images with their annotations), ``classes.png`` and ``sizes.png``.
+
+        Returns:
+            The files; none of data that could not be read.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        if self._found is None:
+            return []
+        folder = Path(folder)
+        make_folder(folder, "--out")
+        from res2net.inspection.pictures import draw_counts, draw_sheet
+
+        return [*draw_sheet(self, self._found, folder), *draw_counts(self, folder)]
+
+    def write(self, folder: str | Path, layout: str, *, copy: bool = False) -> None:
+        """Write the data set in another layout: see :func:`res2net.data.convert.convert`.
+
+        Raises:
+            UserError: data that could not be read, a layout that cannot hold its annotations, or a
+                folder that exists or cannot be written.
+        """
+        if self._found is None:
+            raise UserError(self.fault or f"{self.data}: nothing was read")
+        convert(self._found, self.marks, Path(folder), layout, copy=copy)
+
+
+def inspect_data(
+    path: str | Path,
+    *,
+    task: TaskName | None = None,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    track: Track | None = None,
+) -> Inspection:
+    """What a data set holds, read as a training would read it, as ``res2net data`` prints it.
+
+    Args:
+        path: FORMAT:PATH, or a path that is recognised.
+        task: what would be trained on it; None takes the usual one of its format.
+        val_fraction, seed: of the validation part, where the data have none.
+        track: wraps long loops, for progress: (things, their number, a label) to the things.
+
+    Returns:
+        Parts, classes, sizes, unreadable and duplicate files; ``fault`` says why a training would
+        refuse the data, ``notes`` what it would note. ``save(folder)`` draws.
+
+    Raises:
+        UserError: no such path, an unknown format, or a path that fits several.
+
+    Example:
+        >>> found = res2net.inspect_data("digits")
+        >>> found.fault is None, [part.images for part in found.parts]
+        (True, [1437, 360])
+    """
+    with arguments_named():
+        holds = None if task is None else ANNOTATIONS[known_task(task)]
+        source = parse_source(str(path), holds)
+        return inspect(
+            source,
+            holds or HOLDS[source.format][0],
+            val_fraction=val_fraction,
+            seed=seed,
+            track=track,
+        )
+
+
+def inspect(
+    source: Source,
+    holds: str,
+    *,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    track: Track | None = None,
+) -> Inspection:
+    """Read a data set as a training would, look at every image file, and count.
+
+    Args:
+        source: from ``parse_source``.
+        holds: the annotations to read: "labels" of whole images, or ``SceneOptions.marks``.
+        val_fraction, seed: of the validation part, where the data have none.
+        track: wraps long loops, for progress.
+
+    Returns:
+        What was found; data that a training would refuse have a ``fault``.
+    """
+    track = track or _untracked
+    marks = None if holds == LABELS else cast(Marks, holds)
+    about: dict[str, Any] = {
+        "data": str(source),
+        "marks": holds,
+        "why": _why(source),
+        "others": source.others,
+    }
+    found: LabelledImages | Scenes
+    with _noted() as notes:
+        try:
+            if marks is None:
+                found = read(source, val_fraction=val_fraction, seed=seed, skip_bad=False)
+            else:
+                options = SceneOptions(marks=marks, val_fraction=val_fraction, seed=seed)
+                found = read_scenes(source, options)
+        except UserError as error:
+            return Inspection(**about, notes=tuple(notes), fault=str(error))
+        looks = look_at_all(images_of(found), track)
+        parts = _count(found, marks, looks, track)
+        fault = _unreadable_fault(source, looks) or _training_fault(source, found, marks)
+        if fault is None:
+            _note_unequal(source, parts, marks)
+    return Inspection(
+        **about,
+        name=found.name,
+        classes=found.classes,
+        parts=tuple(parts),
+        validation=found.validation,
+        **facts(looks),
+        notes=tuple(dict.fromkeys(notes)),
+        fault=fault,
+        _found=found,
+    )
+
+
+def _why(source: Source) -> str:
+    """How the format was found, in words."""
+    if source.guessed:
+        return f"taken for {source.format} data ({source.why or 'a folder'})"
+    return f"read as {source.format} data"
+
+
+def _untracked(things: Iterable[T], count: int, label: str) -> Iterable[T]:
+    """No progress; ``count`` and ``label`` are what one would show."""
+    del count, label
+    return things
+
+
+@contextmanager
+def _noted() -> Iterator[list[str]]:
+    """Warnings become a list."""
+    notes: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: notes.append(str(message))
+        yield notes
+
+
+# Classes and objects
+
+
+def _count(
+    found: LabelledImages | Scenes, marks: Marks | None, looks: Sequence[Look], track: Track
+) -> list[Part]:
+    sizes = {(look.part, look.name): look.size for look in looks}
+    parts = []
+    for name, images in parts_of(found):
+        if isinstance(images, Split):
+            parts.append(_count_labels(name, images, found.classes))
+        elif marks in ("classes", "salient"):
+            assert isinstance(found, Scenes)
+            parts.append(_count_maps(name, images, found, marks, sizes, track))
+        else:
+            parts.append(_count_objects(name, images, found.classes))
+    return parts
+
+
+def _count_labels(name: str, images: Split, classes: Sequence[str]) -> Part:
+    counts = np.bincount(images.labels, minlength=len(classes)).tolist()
+    rows = (ClassCount(name=each, images=n) for each, n in zip(classes, counts, strict=True))
+    return Part(name=name, images=len(images), annotated=len(images), classes=tuple(rows))
+
+
+def _count_objects(name: str, images: Sequence[Scene], classes: Sequence[str]) -> Part:
+    objects = [scene.objects for scene in images if scene.objects is not None]
+    held = np.zeros(len(classes), np.int64)
+    labels, areas = [np.zeros(0, np.int64)], [np.zeros(0)]
+    for each in objects:
+        counting = each.learnable()
+        labels.append(each.labels[counting])
+        areas.append(each.areas[counting])
+        held[np.unique(labels[-1])] += 1
+    label, area = np.concatenate(labels), np.concatenate(areas)
+    numbers = np.bincount(label, minlength=len(classes))
+    pixels = np.bincount(label, area, minlength=len(classes))
+    rows = zip(classes, held.tolist(), numbers.tolist(), pixels.tolist(), strict=True)
+    by_size = np.bincount(size_index(area), minlength=len(SIZES)).tolist()
+    return Part(
+        name=name,
+        images=len(images),
+        annotated=sum(len(each) > 0 for each in objects),
+        ignored=sum(map(len, objects)) - len(label),
+        classes=tuple(
+            ClassCount(name=each, images=i, objects=n, pixels=round(p)) for each, i, n, p in rows
+        ),
+        sizes=dict(zip(SIZES, by_size, strict=True)),
+        lengths=np.sqrt(area),
+    )
+
+
+def _count_maps(
+    name: str,
+    images: Sequence[Scene],
+    found: Scenes,
+    marks: Marks,
+    sizes: dict[tuple[str, str], tuple[int, int] | None],
+    track: Track,
+) -> Part:
+    def count(scene: Scene) -> npt.NDArray[np.int64]:
+        image, size = scene.image, sizes[name, scene.name]
+        try:
+            if isinstance(image, Path):
+                shape = photo.read_rgb(image).shape[:2] if size is None else _upright(image, size)
+            else:
+                shape = image.shape[:2]
+            values = map_of(scene, marks, shape, len(found.classes), found.legend)
+        except UserError:  # the guard before the first step names it
+            return np.zeros(256, np.int64)
+        return np.bincount(values.ravel(), minlength=256)
+
+    with ThreadPoolExecutor() as pool:
+        counts = list(track(pool.map(count, images), len(images), f"{name} maps"))
+    pixels = np.array(counts).reshape(-1, 256)
+    return Part(
+        name=name,
+        images=len(images),
+        annotated=int((pixels[:, :IGNORED] > 0).any(axis=1).sum()),
+        classes=tuple(
+            ClassCount(
+                name=each, images=int((pixels[:, k] > 0).sum()), pixels=int(pixels[:, k].sum())
+            )
+            for k, each in enumerate(found.classes)
+        ),
+    )
+
+
+def _upright(path: Path, size: tuple[int, int]) -> tuple[int, int]:
+    """H, W of an image as it is shown, from its stored width and height."""
+    from res2net.data.scenes.voc import image_size
+
+    return image_size(path) if path.suffix.lower() in (".jpg", ".jpeg", ".tif") else size[::-1]
+
+
+# What a training would refuse or note
+
+
+def _unreadable_fault(source: Source, looks: Sequence[Look]) -> str | None:
+    bad = [look for look in looks if look.fault]
+    if not bad:
+        return None
+    return (
+        f"{source}: {len(bad)} of {len(looks)} images cannot be read: "
+        f"{some([look.name for look in bad])} (the first: {bad[0].fault})"
+    )
+
+
+def _training_fault(
+    source: Source, found: LabelledImages | Scenes, marks: Marks | None
+) -> str | None:
+    if not len(found.train):
+        return f"{source}: no images to train on; as it is, this set is for `res2net evaluate`"
+    if not len(found.val):
+        return f"{source}: no images to validate on; add a val part"
+    if marks is None or isinstance(found, LabelledImages):
+        return None
+    try:
+        if source.path is not None:
+            check_objects(str(source), found, marks)
+        check_maps(str(source), found, marks)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _note_unequal(source: Source, parts: Sequence[Part], marks: Marks | None) -> None:
+    """Note classes of which there are many times more than of others."""
+    rows = [row for row in parts[0].classes if row.images]
+    if marks in ("classes", "salient") or len(rows) < 2:
+        return
+    number: Callable[[ClassCount], int] = (lambda r: r.objects) if marks else (lambda r: r.images)
+    most, least = max(rows, key=number), min(rows, key=number)
+    if number(most) >= UNEQUAL * number(least):
+        hint = "" if marks else "; --train.class-weights balanced weighs them alike"
+        warnings.warn(
+            f"{source}: very unequal classes: {number(most)} {'objects' if marks else 'images'} of "
+            f"{most.name}, {number(least)} of {least.name}{hint}",
+            stacklevel=3,
+        )
