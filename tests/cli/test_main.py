@@ -85,7 +85,7 @@ def help_of(command):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("trian", ["unknown command 'trian'", "Did you mean 'train'?", "demo, train, evaluate"]),
+        ("trian", ["unknown command 'trian'", "Did you mean 'train'?", "demo, data, train"]),
         ("--trian", ["unknown command '--trian'"]),
         ("zzz", ["unknown command 'zzz'. It can be"]),
     ],

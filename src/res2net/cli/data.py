@@ -39,19 +39,26 @@ def make_parser() -> Parser:
         EXAMPLES,
     )
     parser.add_argument("path", type=str, help="FORMAT:PATH, or a path that is recognised")
-    parser.add_argument("--task", type=TaskName | None, help="what to train on it [by its format]")
     parser.add_argument(
-        "--val-fraction", type=float, default=0.2, help="held out for validation where none is"
+        "--task", type=TaskName | None, help="what to train on it; default: by the format"
+    )
+    parser.add_argument(
+        "--val-fraction", type=float, default=0.2, help="share held out where no val part is"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the validation part")
     parser.add_argument(
         "--out",
         type=Path | None,
-        help="folder for pictures: annotated images, counts by class, sizes of objects [none]",
+        help="folder for pictures: annotated images, counts by class, sizes of objects; default: none",
     )
-    parser.add_argument("--write", type=Path | None, help="write the data set here, see --format")
     parser.add_argument(
-        "--format", type=str | None, choices=tuple(WRITERS), help="layout of --write"
+        "--write", type=Path | None, help="write the data set to this folder; default: none"
+    )
+    parser.add_argument(
+        "--format",
+        type=str | None,
+        choices=tuple(WRITERS),
+        help="layout of --write; required with it",
     )
     parser.add_argument(
         "--copy", action="store_true", help="copy the images of --write instead of linking to them"

@@ -92,7 +92,8 @@ class Parser(jsonargparse.ArgumentParser):
         A note says so. The names of all options go to ``typed``, in order.
         """
         self.typed = []
-        now, old = [], {}
+        now: list[str] = []
+        old: dict[str, str] = {}
         for at, word in enumerate(words):
             if word == "--":  # words follow
                 return now + words[at:]
