@@ -15,8 +15,7 @@ from res2net.cli.tables import depth, new_table, notation, show
 from res2net.errors import UserError, check_needs
 from res2net.paper.claims import CLAIMS
 from res2net.paper.networks import NETWORKS, find_variant
-from res2net.paper.published import published
-from res2net.paper.published_rows import Published
+from res2net.paper.published import Published, published
 from res2net.paper.structure import Layer, Structure, tally
 from res2net.paper.variant import (
     BigLittleVariant,
