@@ -30,8 +30,11 @@ def test_the_names_are_those_that_files_hold() -> None:
 
 
 def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(ValueError, match="'pol' is not a valid FirstBlock"):
+    words = "'pol' is not a valid FirstBlock; it can be pool, .*, paper. Did you mean 'pool'"
+    with pytest.raises(ValueError, match=words):
         FirstBlock("pol")
+    with pytest.raises(ValueError, match="None is not a valid FirstBlock"):
+        FirstBlock(None)
 
 
 def test_what_each_rule_does() -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from res2net.models.factory import create_model
+from res2net.models.factory import create_model, find_row
 from res2net.models.network import Level, Network, Step
 from res2net.nn.layers import ActLayer, NormLayer
 from res2net.paper.networks import find_variant
@@ -105,7 +106,7 @@ def create_backbone(
     output_stride: int | None = None,
     frozen_stages: int = 0,
     frozen_norm: bool = False,
-    pretrained: str | None = None,
+    pretrained: str | Path | None = None,
     in_channels: int = 3,
     drop_path: float = 0.0,
     first_block: FirstBlock | str | None = None,
@@ -137,6 +138,7 @@ def create_backbone(
     strangers = sorted(variant.keys() & inspect.signature(create_model).parameters.keys())
     if strangers:
         raise TypeError(f"create_backbone takes no {strangers[0]}: a backbone has no classifier")
+    find_row(name, variant, create_backbone)
     network = network_at_stride(
         name,
         output_stride,

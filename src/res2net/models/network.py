@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Integral, Real
 from typing import Literal, NamedTuple
 
 import torch
@@ -106,10 +107,9 @@ class Network(nn.Module, ABC):
         """Replace the classifier by a fresh one; 0 takes it away, so ``forward`` gives features.
 
         Raises:
-            ValueError: a negative number.
+            ValueError: a negative number, or none that is whole.
         """
-        if num_classes < 0:
-            raise ValueError(f"num_classes is {num_classes}; it must be 0 (features) or more")
+        check_count("num_classes", num_classes, 0)
         old = next(self.parameters(), None)
         head = self.make_head(self.num_features, num_classes) if num_classes else nn.Identity()
         if old is not None:
@@ -173,8 +173,10 @@ class Network(nn.Module, ABC):
         Raises:
             ValueError: more levels than the network has, or a negative number.
         """
-        if not 0 <= levels <= len(self.levels):
-            raise ValueError(f"cannot freeze {levels} levels; this network has {len(self.levels)}")
+        if levels not in range(len(self.levels) + 1):
+            raise ValueError(
+                f"cannot freeze {levels!r} levels; this network has {len(self.levels)}"
+            )
         self.frozen_levels = levels
         self.requires_grad_(True)
         for module in self._frozen_modules():
@@ -196,6 +198,16 @@ class Network(nn.Module, ABC):
         for module in self._frozen_modules() if self.frozen_levels else ():
             module.eval()
         return self
+
+
+def check_count(what: str, value: object, least: int) -> None:
+    """Refuse what is no whole number, or one below ``least``.
+
+    Raises:
+        ValueError: names ``what``.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{what} is {value!r}; it must be a whole number, at least {least}")
 
 
 class Sampling(NamedTuple):
@@ -260,8 +272,8 @@ def drop_path_rates(last: float, blocks: int) -> Iterator[float]:
     Raises:
         ValueError: a rate outside [0, 1).
     """
-    if not 0 <= last < 1:
-        raise ValueError(f"drop_path is {last}; it must be at least 0 and below 1")
+    if not isinstance(last, Real) or not 0 <= last < 1:
+        raise ValueError(f"drop_path is {last!r}; it must be at least 0 and below 1")
     return iter([last * i / max(1, blocks - 1) for i in range(blocks)])
 
 

@@ -76,6 +76,13 @@ class FirstBlock(StrEnum):
             setattr(member, what, value)
         return member
 
+    @classmethod
+    def _missing_(cls, value: object) -> FirstBlock:
+        raise ValueError(
+            f"{value!r} is not a valid FirstBlock; it can be {', '.join(cls)}."
+            f"{did_you_mean(str(value), map(str, cls))}"
+        )
+
     @property
     def as_if_strided(self) -> FirstBlock:
         """The rule that gives a block at stride 1 the form this one gives to strided blocks."""
