@@ -22,8 +22,8 @@ _HOMES = {
     "Res2Conv1d": "res2net.nn.res2conv",
     "Res2Conv2d": "res2net.nn.res2conv",
     "Res2Conv3d": "res2net.nn.res2conv",
-    "Res2NetBottleneck": "res2net.nn.bottleneck",
-    "Res2NetUnit": "res2net.nn.unit",
+    "Res2NetBottleneck": "res2net.nn.block",
+    "Res2NetUnit": "res2net.nn.block",
     "UserError": "res2net.errors",
     "choose_width": "res2net.paper.widths",
     "convert": "res2net.plug.convert",
@@ -69,9 +69,8 @@ if TYPE_CHECKING:
     from res2net.models.backbone import create_backbone
     from res2net.models.factory import create_model
     from res2net.models.network import Level, Network
-    from res2net.nn.bottleneck import Res2NetBottleneck
+    from res2net.nn.block import Res2NetBottleneck, Res2NetUnit
     from res2net.nn.res2conv import Res2Conv1d, Res2Conv2d, Res2Conv3d
-    from res2net.nn.unit import Res2NetUnit
     from res2net.paper.networks import list_models
     from res2net.paper.variant import FirstBlock
     from res2net.paper.widths import choose_width

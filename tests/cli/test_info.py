@@ -8,11 +8,9 @@ import re
 import pytest
 
 from res2net.cli import tables
-from res2net.cli.info import RULES
 from res2net.cli.main import main
 from res2net.paper.networks import NETWORKS
 from res2net.paper.structure import tally
-from res2net.paper.variant import FirstBlock
 
 
 def _output(capsys, *arguments):
@@ -90,10 +88,6 @@ def test_not_in_the_paper(capsys):
 )
 def test_first_block_in_words(capsys, name, words):
     assert words in _output(capsys, name)
-
-
-def test_every_rule_has_words():
-    assert set(RULES) == set(FirstBlock)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from res2net.config import READ_BY, HeadOptions, InputOptions, NetOptions, RunCo
 from res2net.data.augment import Augment
 from res2net.errors import UserError
 from res2net.paper.recipes import RECIPES, find_recipe, recipe_for, recipes_of
-from res2net.paper.recipes_dense import DENSE_RECIPES
 from res2net.training.configure import free_folder, last_folder, recipe_defaults
 
 DIGITS = ("--model", "res2net29_small", "--data", "digits")
@@ -89,9 +88,7 @@ def test_a_later_file_takes_precedence(tmp_path):
     assert resolve([*DIGITS, *files])[0].train.lr == 0.25
 
 
-EVERY_RECIPE = [
-    (task, name) for task, known in {"classify": RECIPES, **DENSE_RECIPES}.items() for name in known
-]
+EVERY_RECIPE = [(task, name) for task, known in RECIPES.items() for name in known]
 
 
 @pytest.mark.parametrize(("task", "name"), EVERY_RECIPE)
@@ -160,7 +157,7 @@ def test_what_is_typed_goes_before_the_file_and_that_before_the_recipe(tmp_path)
     ):
         config, _, _ = resolve(words)
         assert (config.train.lr, config.train.batch) == (0.7, 10)
-        assert config.train.optimizer == RECIPES["digits"].settings["train.optimizer"]
+        assert config.train.optimizer == RECIPES["classify"]["digits"].settings["train.optimizer"]
 
 
 def test_a_resolved_configuration_is_a_fixed_point(tmp_path):

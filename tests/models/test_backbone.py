@@ -304,6 +304,8 @@ def test_options_reach_the_network_at_every_stride() -> None:
         ),
         ("res2net18", {"num_classes": 5}, TypeError, "takes no num_classes: a backbone has no"),
         ("res2net18", {"widht": 5}, TypeError, "no option 'widht'.*Did you mean 'width'"),
+        ("res2net18", {"out_level": ("c5",)}, TypeError, "Did you mean 'out_levels'"),
+        ("res2net18", {"frozen_stages": "1"}, ValueError, "cannot freeze '1' levels"),
         ("inception_v3", {"drop_path": 0.1}, TypeError, "cannot take drop_path"),
         ("res2net19", {}, ValueError, "unknown model 'res2net19'.*res2net18"),
     ],

@@ -15,9 +15,8 @@ import torch
 from torch import nn
 
 from res2net.models.biglittle import BigLittleNet
-from res2net.models.dilation import Sampling, plan_strides
 from res2net.models.dla import DLA
-from res2net.models.network import Network
+from res2net.models.network import Network, Sampling, plan_strides
 from res2net.models.resnet import ResNet
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import FirstBlock, Variant

@@ -167,6 +167,9 @@ def test_frozen_levels_stay_as_they_are(name: str) -> None:
         ("inception_v3", {"norm_layer": nn.Identity}, "cannot take norm_layer"),
         ("densenet161", {"drop_path": 0.1}, "cannot take drop_path"),
         ("wideresnet28_10", {"first_block": "pool"}, "cannot take first_block"),
+        ("resnet50", {"norm_layer": "group"}, "norm_layer is 'group'; it must be a class"),
+        ("resnet50", {"act_layer": 3}, "act_layer is 3"),
+        ("resnet50", {"pool": "avg"}, "Did you mean 'global_pool'"),
     ],
 )
 def test_options_that_a_row_lacks(name: str, options: dict[str, object], message: str) -> None:
@@ -184,9 +187,17 @@ def test_options_that_a_row_lacks(name: str, options: dict[str, object], message
         ("res2net50_26w_4s", {"scale": 0}, "scale is 0"),
         ("res2net50_26w_4s", {"scale": 2.5}, "scale is 2.5"),
         ("res2net50_26w_4s", {"drop_path": 1.5}, "drop_path is 1.5"),
-        ("res2net50_26w_4s", {"num_classes": -1}, "num_classes is -1"),
+        ("res2net50_26w_4s", {"drop_path": "a"}, "drop_path is 'a'"),
+        ("res2net50_26w_4s", {"num_classes": -1}, "num_classes is -1; .* at least 0"),
+        ("res2net50_26w_4s", {"num_classes": 2.5}, "num_classes is 2.5; .* whole number"),
+        ("res2net50_26w_4s", {"num_classes": "10"}, "num_classes is '10'"),
+        ("inception_v3", {"in_channels": 0}, "in_channels is 0; .* at least 1"),
+        ("res2net50_26w_4s", {"in_channels": True}, "in_channels is True"),
+        ("res2net50_26w_4s", {"zero_init": "no"}, "zero_init is 'no'; it must be True, False"),
         ("res2net50_26w_4s", {"global_pool": "mean"}, "global_pool is 'mean'"),
-        ("res2net50_26w_4s", {"first_block": "pooled"}, "not a valid FirstBlock"),
+        ("res2net50_26w_4s", {"first_block": "pooled"}, "not a valid FirstBlock; it can be pool,"),
+        (None, {}, "unknown model None"),
+        (50, {}, "unknown model 50"),
     ],
 )
 def test_values_out_of_range(name: str, options: dict[str, object], message: str) -> None:

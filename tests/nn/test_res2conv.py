@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from res2net.nn.block import Res2NetUnit
 from res2net.nn.res2conv import Res2Conv1d, Res2Conv2d, Res2Conv3d
-from res2net.nn.unit import Res2NetUnit
 
 RES2CONV: dict[int, Any] = {1: Res2Conv1d, 2: Res2Conv2d, 3: Res2Conv3d}
 

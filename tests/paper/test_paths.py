@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from res2net.paper.maps import Trail
 from res2net.paper.networks import NETWORKS, find_variant, plain_twin
 from res2net.paper.paths import paths_in, paths_of
 from res2net.paper.structure import tally
+from res2net.paper.tally import Trail
 
 
 def walk(trail: Trail, start: Trail) -> Iterator[tuple[int, int]]:

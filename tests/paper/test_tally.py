@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from res2net.errors import UserError
-from res2net.paper.maps import Map, add, concatenate, levels, upsample, window
-from res2net.paper.tally import Tally
+from res2net.paper.tally import Map, Tally, add, concatenate, levels, upsample, window
 
 
 def test_conv_counts_by_hand():

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from res2net import convert, create_model
 from res2net.errors import UserError
-from res2net.nn.unit import SplitUnit
+from res2net.nn.block import SplitUnit
 from res2net.paper.networks import find_variant
 from res2net.paper.structure import tally
 

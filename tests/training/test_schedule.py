@@ -68,7 +68,7 @@ def test_peak(values, lr):
 
 def test_the_papers_schedule():
     """/10 at epochs 30, 60 and 90 of 100 (paper 4.1)."""
-    settings = RECIPES["imagenet"].settings
+    settings = RECIPES["classify"]["imagenet"].settings
     options = TrainOptions(
         epochs=settings["train.epochs"],
         schedule=settings["train.schedule"],

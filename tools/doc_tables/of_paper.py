@@ -13,7 +13,6 @@ from res2net.paper.claims import CLAIMS
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.paper.published import PUBLISHED, published, tables_of
 from res2net.paper.recipes import RECIPES
-from res2net.paper.recipes_dense import DENSE_RECIPES
 from res2net.paper.structure import tally
 from res2net.paper.widths import choose_width
 from res2net.weights.catalogue import CATALOGUE
@@ -46,7 +45,7 @@ def recipes() -> str:
     """Every recipe with where it comes from."""
     rows = [
         (task, f"`{name}`", r.summary, r.source, r.promise or "–")
-        for task, known in {"classify": RECIPES, **DENSE_RECIPES}.items()
+        for task, known in RECIPES.items()
         for name, r in known.items()
     ]
     head = ("task", "recipe", "what", "source", "said to reach")

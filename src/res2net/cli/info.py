@@ -15,13 +15,11 @@ from res2net.cli.tables import depth, new_table, notation, show
 from res2net.errors import UserError, check_needs
 from res2net.paper.claims import CLAIMS
 from res2net.paper.networks import NETWORKS, find_variant
-from res2net.paper.published import published
-from res2net.paper.published_rows import Published
+from res2net.paper.published import Published, published
 from res2net.paper.structure import Layer, Structure, tally
 from res2net.paper.variant import (
     BigLittleVariant,
     DLAVariant,
-    FirstBlock,
     ResNetVariant,
     TorchvisionVariant,
     Variant,
@@ -39,18 +37,6 @@ VARIANT_OPTIONS = {  # of the row
     "cardinality": (int, "groups of each 3×3 (the paper's c); default: the model's"),
     "depth": (int, "number of layers, one that the family has; default: the model's"),
     "se": (bool, "squeeze-and-excitation; default: the model's"),
-}
-RULES = {
-    FirstBlock.POOL: "the splits are not added to each other; the last one is average-pooled 3×3 "
-    "(pad counted)",
-    FirstBlock.POOL_EXCLUDE_PAD: "the splits are not added to each other; the last one is "
-    "average-pooled 3×3 (pad not counted)",
-    FirstBlock.STRIDED_ONLY: "where strided, the splits are not added to each other and the last "
-    "one is average-pooled 3×3; at stride 1 it is a normal block",
-    FirstBlock.STRIDED_EXCLUDE_PAD: "where strided, the splits are not added to each other and the "
-    "last one is average-pooled 3×3 (pad not counted); at stride 1 it is a normal block",
-    FirstBlock.GROUP: "one 3×3 convolution over all splits, with c·s groups",
-    FirstBlock.PAPER: "as in every block (Eq. 1); the convolution before the splits has the stride",
 }
 METRICS = {  # others: "mask_ap_small" is printed as "AP small", the table says of what
     "top1_error": "top-1 error",
@@ -179,7 +165,7 @@ def _first_block(variant: Variant) -> str:
         where = "each strided block"
     elif isinstance(variant, BigLittleVariant):
         where = "first block of each sequence (big, little, fusion, layer4)"
-    return f"{variant.first_block.value}; {where}: {RULES[variant.first_block]}"
+    return f"{variant.first_block.value}; {where}: {variant.first_block.words}"
 
 
 def _stages(structure: Structure) -> Table:

@@ -21,7 +21,7 @@ from res2net.deploy.program import LOGITS, Program
 from res2net.errors import UserError
 from res2net.models.resnet import ResNet
 from res2net.native.program import NativeProgram
-from res2net.nn.bottleneck import BasicBlock, Bottleneck, Res2NetBottleneck
+from res2net.nn.block import BasicBlock, Bottleneck, Res2NetBottleneck
 
 
 @dataclass(frozen=True)

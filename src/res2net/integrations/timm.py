@@ -16,9 +16,14 @@ from torch import Tensor, nn
 
 from res2net.data.preprocess import CROP_SHARE, SMALL, default_preprocess
 from res2net.integrations import missing
-from res2net.models.backbone import drop_unused, network_at_stride, steps_up_to
+from res2net.models.backbone import (
+    Interface,
+    drop_unused,
+    network_at_stride,
+    recast,
+    steps_up_to,
+)
 from res2net.models.network import GlobalPool, GlobalPooling, Step
-from res2net.models.recast import Interface, recast
 from res2net.nn.layers import ActLayer, NormLayer
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import ResNetVariant

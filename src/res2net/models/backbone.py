@@ -7,19 +7,57 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from res2net.models.factory import create_model
+from res2net.models.factory import create_model, find_row
 from res2net.models.network import Level, Network, Step
-from res2net.models.recast import Interface, recast
 from res2net.nn.layers import ActLayer, NormLayer
 from res2net.paper.networks import find_variant
 from res2net.paper.variant import FirstBlock
 
 DEFAULT_LEVELS = ("c2", "c3", "c4", "c5")  # of rows for photos; rows for 32×32 give all they have
+
+
+class Interface(Network):
+    """Methods that take precedence over those of the network's own family (see ``recast``)."""
+
+    _parts: ClassVar[tuple[type[Interface], type[Network]]]
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Copy and pickle by the two classes, since the combined one is made when needed."""
+        return _bare, type(self)._parts, self.__dict__
+
+
+InterfaceT = TypeVar("InterfaceT", bound=Interface)
+
+
+def recast(network: Network, interface: type[InterfaceT]) -> InterfaceT:
+    """The same object, modules and parameter names; methods of ``interface`` before its own.
+
+    A wrapper would put its own name in front of every parameter's, and files of weights, optimisers
+    and sharding tell parameters by name. So the network itself changes class, as in
+    ``torch.nn.utils.parametrize``.
+    """
+    network.__class__ = _combined(interface, type(network))
+    assert isinstance(network, interface)
+    return network
+
+
+@cache
+def _combined(interface: type[Interface], family: type[Network]) -> type[Network]:
+    name = f"{family.__name__}{interface.__name__}"
+    members = {"__module__": interface.__module__, "_parts": (interface, family)}
+    return type(name, (interface, family), members)
+
+
+def _bare(interface: type[Interface], family: type[Network]) -> Network:
+    combined = _combined(interface, family)
+    return combined.__new__(combined)
 
 
 class Backbone(Interface):
@@ -68,7 +106,7 @@ def create_backbone(
     output_stride: int | None = None,
     frozen_stages: int = 0,
     frozen_norm: bool = False,
-    pretrained: str | None = None,
+    pretrained: str | Path | None = None,
     in_channels: int = 3,
     drop_path: float = 0.0,
     first_block: FirstBlock | str | None = None,
@@ -100,6 +138,7 @@ def create_backbone(
     strangers = sorted(variant.keys() & inspect.signature(create_model).parameters.keys())
     if strangers:
         raise TypeError(f"create_backbone takes no {strangers[0]}: a backbone has no classifier")
+    find_row(name, variant, create_backbone)
     network = network_at_stride(
         name,
         output_stride,

@@ -14,11 +14,19 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from res2net.models.blocks import drop_path_rates, residual_block, zero_residual_branches
-from res2net.models.dilation import Sampling, plan_strides
-from res2net.models.network import GlobalPool, Level, Network, Step, initialise
-from res2net.nn.layers import ActLayer, NormLayer, conv, relu
-from res2net.nn.pooling import average_pool
+from res2net.models.network import (
+    GlobalPool,
+    Level,
+    Network,
+    Sampling,
+    Step,
+    drop_path_rates,
+    initialise,
+    plan_strides,
+    zero_residual_branches,
+)
+from res2net.models.resnet import residual_block
+from res2net.nn.layers import ActLayer, NormLayer, average_pool, conv, relu
 from res2net.paper.variant import BigLittleVariant, FirstBlock
 
 STAGE_CHANNELS = (256, 512, 1024, 2048)

@@ -11,8 +11,14 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from res2net.models.blocks import drop_path_rates
-from res2net.models.network import GlobalPool, Level, Network, Step, initialise
+from res2net.models.network import (
+    GlobalPool,
+    Level,
+    Network,
+    Step,
+    drop_path_rates,
+    initialise,
+)
 from res2net.nn.layers import ActLayer, NormLayer, conv, relu
 from res2net.paper.variant import DenseNetVariant, WideResNetVariant
 

@@ -15,18 +15,20 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from res2net.models.blocks import drop_path_rates, residual_block, zero_residual_branches
-from res2net.models.dilation import Sampling, plan_strides
 from res2net.models.network import (
     GlobalPool,
     Level,
     Network,
     PointwiseLinear,
+    Sampling,
     Step,
+    drop_path_rates,
     initialise,
+    plan_strides,
+    zero_residual_branches,
 )
-from res2net.nn.layers import ActLayer, NormLayer, conv, relu
-from res2net.nn.pooling import DilatedMaxPool2d
+from res2net.models.resnet import residual_block
+from res2net.nn.layers import ActLayer, DilatedMaxPool2d, NormLayer, conv, relu
 from res2net.paper.variant import DLAVariant, FirstBlock
 
 

@@ -13,7 +13,7 @@ from res2net.errors import UserError, did_you_mean
 from res2net.models.biglittle import BigLittleNet
 from res2net.models.cifar_baselines import DenseNetBC, WideResNet
 from res2net.models.dla import DLA
-from res2net.models.network import GlobalPool, Network
+from res2net.models.network import GlobalPool, Network, check_count
 from res2net.models.resnet import ResNet
 from res2net.models.torchvision_baselines import DenseNet161, InceptionV3
 from res2net.nn.layers import ActLayer, NormLayer, frozen_batch_norm, group_norm
@@ -82,11 +82,11 @@ def create_model(
 
     Raises:
         UserError: an unknown network, or weights that cannot be loaded.
-        TypeError: an option that this row does not have; names the nearest.
+        TypeError: an option that this row does not have (names the nearest), or a layer that is
+            none.
         ValueError: a value out of range.
     """
-    allowed = inspect.signature(create_model).parameters
-    row = _row(name, variant, [option for option in allowed if option not in ("name", "variant")])
+    row = find_row(name, variant, create_model)
     builder = (
         _TORCHVISION[row.architecture]
         if isinstance(row, TorchvisionVariant)
@@ -104,9 +104,13 @@ def create_model(
     for option in options:
         if option not in takes:
             raise TypeError(f"{name} cannot take {option}: its architecture has no use for it")
-    for what, value in (("num_classes", num_classes), ("in_channels", in_channels)):
-        if value < (0 if what == "num_classes" else 1):
-            raise ValueError(f"{what} is {value}; it must be at least 1")
+    check_count("num_classes", num_classes, 0)
+    check_count("in_channels", in_channels, 1)
+    if zero_init not in (None, True, False):
+        raise ValueError(f"zero_init is {zero_init!r}; it must be True, False or None")
+    for what, layer in (("norm_layer", norm_layer), ("act_layer", act_layer)):
+        if layer is not None and not callable(layer):
+            raise TypeError(f"{what} is {layer!r}; it must be a class or function that makes one")
     weights = None if pretrained is None else open_pretrained(pretrained, name)
     splits = getattr(row, "scale", 1) > 1  # else there is no first-block rule
     if weights is not None and weights.first_block is not None and splits:
@@ -122,14 +126,15 @@ def create_model(
     return model
 
 
-def _row(name: str, options: dict[str, Any], other_options: list[str]) -> Variant:
-    """The row, its unknown options explained with the options of ``create_model`` in mind too."""
+def find_row(name: str, options: dict[str, Any], maker: Callable[..., Any]) -> Variant:
+    """``find_variant``; the hint for an unknown option may be an argument of ``maker`` too."""
     try:
         return find_variant(name, options)
     except TypeError as error:
         row = find_variant(name)
         stranger = next(option for option in options if option not in row.OPTIONS)
-        hint = did_you_mean(stranger, [*row.OPTIONS, *other_options])
+        arguments = [a for a in inspect.signature(maker).parameters if a not in ("name", "variant")]
+        hint = did_you_mean(stranger, [*row.OPTIONS, *arguments])
         if hint and "Did you mean" not in str(error):
             raise TypeError(f"{error}{hint}") from None
         raise

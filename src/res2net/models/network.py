@@ -1,12 +1,16 @@
 """What every network promises: levels, pooled features, a head that can be changed.
 
+Behind the class stands what the families share in building one: which strides become dilations
+(``output_stride``), drop-path rates, initialisation.
+
 Legend: B batch · C channels · H, W space · N classes
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Integral, Real
 from typing import Literal, NamedTuple
 
 import torch
@@ -103,10 +107,9 @@ class Network(nn.Module, ABC):
         """Replace the classifier by a fresh one; 0 takes it away, so ``forward`` gives features.
 
         Raises:
-            ValueError: a negative number.
+            ValueError: a negative number, or none that is whole.
         """
-        if num_classes < 0:
-            raise ValueError(f"num_classes is {num_classes}; it must be 0 (features) or more")
+        check_count("num_classes", num_classes, 0)
         old = next(self.parameters(), None)
         head = self.make_head(self.num_features, num_classes) if num_classes else nn.Identity()
         if old is not None:
@@ -170,8 +173,10 @@ class Network(nn.Module, ABC):
         Raises:
             ValueError: more levels than the network has, or a negative number.
         """
-        if not 0 <= levels <= len(self.levels):
-            raise ValueError(f"cannot freeze {levels} levels; this network has {len(self.levels)}")
+        if levels not in range(len(self.levels) + 1):
+            raise ValueError(
+                f"cannot freeze {levels!r} levels; this network has {len(self.levels)}"
+            )
         self.frozen_levels = levels
         self.requires_grad_(True)
         for module in self._frozen_modules():
@@ -195,6 +200,83 @@ class Network(nn.Module, ABC):
         return self
 
 
+def check_count(what: str, value: object, least: int) -> None:
+    """Refuse what is no whole number, or one below ``least``.
+
+    Raises:
+        ValueError: names ``what``.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{what} is {value!r}; it must be a whole number, at least {least}")
+
+
+class Sampling(NamedTuple):
+    """How a place of a network that may have a stride is built.
+
+    A stride that ``output_stride`` removes leaves its factor to everything behind it as a dilation.
+    The convolution that carried the stride is not yet dilated by it; whatever reads its output is.
+    """
+
+    stride: int = 1  # of the convolution that carries it
+    removed: int = 1  # factor by which its stride was lowered
+    dilation: int = 1  # pixels between the taps of that convolution
+
+    @property
+    def original_stride(self) -> int:
+        """The stride there is without dilation."""
+        return self.stride * self.removed
+
+    @property
+    def behind(self) -> Sampling:
+        """The sampling of the blocks behind this place."""
+        return Sampling(dilation=self.dilation * self.removed)
+
+
+def plan_strides(
+    strides: Sequence[int], start: int, output_stride: int | None
+) -> tuple[tuple[Sampling, int], ...]:
+    """For each stage its sampling, and the stride of its output in input pixels.
+
+    Args:
+        strides: of the stages, in order.
+        start: stride of what the first stage reads.
+        output_stride: of the last stage: the full stride, half or a quarter of it; None is the full
+            one.
+
+    Raises:
+        ValueError: another output stride; names those there are.
+    """
+    full = start
+    for stride in strides:
+        full *= stride
+    choices = (full, full // 2, full // 4)
+    output_stride = full if output_stride is None else output_stride
+    if output_stride not in choices:
+        raise ValueError(
+            f"output_stride is {output_stride}; this network can have "
+            f"{choices[0]}, {choices[1]} or {choices[2]}"
+        )
+    plan = []
+    reached, dilation = start, 1
+    for stride in strides:
+        removed = stride if reached * stride > output_stride else 1
+        reached *= stride // removed
+        plan.append((Sampling(stride // removed, removed, dilation), reached))
+        dilation *= removed
+    return tuple(plan)
+
+
+def drop_path_rates(last: float, blocks: int) -> Iterator[float]:
+    """Rates of a network's blocks in order, growing linearly from 0 to ``last``.
+
+    Raises:
+        ValueError: a rate outside [0, 1).
+    """
+    if not isinstance(last, Real) or not 0 <= last < 1:
+        raise ValueError(f"drop_path is {last!r}; it must be at least 0 and below 1")
+    return iter([last * i / max(1, blocks - 1) for i in range(blocks)])
+
+
 def initialise(model: nn.Module) -> None:
     """He initialisation by fan-out for every convolution; norms start at 1 and 0.
 
@@ -203,3 +285,11 @@ def initialise(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and not isinstance(module, PointwiseLinear):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def zero_residual_branches(model: nn.Module) -> None:
+    """Set the weight of the norm before each addition to 0, so every block starts as identity."""
+    for module in model.modules():
+        norm = getattr(module, "last_norm", None)
+        if norm is not None:
+            nn.init.zeros_(norm.weight)

@@ -1,5 +1,9 @@
 """ResNet, ResNeXt, SE-ResNet and their Res2Net forms, for ImageNet and for CIFAR.
 
+From top to bottom: a row of the table becomes a block (``residual_block``; DLA and Big-Little Net
+take their blocks from it too), the shortcuts beside it, the network. The blocks themselves are in
+``res2net.nn.block``.
+
 Legend: B batch · C channels · H, W space
 
 Parameter names are torchvision's and the official files' (conv1, bn1, layer1.0.convs.0, fc).
@@ -7,25 +11,157 @@ Parameter names are torchvision's and the official files' (conv1, bn1, layer1.0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
-from res2net.models.blocks import drop_path_rates, residual_block, zero_residual_branches
-from res2net.models.dilation import Sampling, plan_strides
-from res2net.models.network import GlobalPool, Level, Network, Step, initialise
-from res2net.nn.layers import (
-    ActLayer,
-    NormLayer,
-    conv,
-    pooled_shortcut,
-    relu,
-    strided_shortcut,
+from res2net.models.network import (
+    GlobalPool,
+    Level,
+    Network,
+    Sampling,
+    Step,
+    drop_path_rates,
+    initialise,
+    plan_strides,
+    zero_residual_branches,
 )
-from res2net.nn.pooling import same_average_pool
-from res2net.paper.variant import FirstBlock, ResNetVariant
+from res2net.nn.block import BasicBlock, Bottleneck, Res2NetBasicBlock, Res2NetBottleneck
+from res2net.nn.layers import ActLayer, NormLayer, conv, relu
+from res2net.paper.variant import (
+    BigLittleVariant,
+    DLAVariant,
+    FirstBlock,
+    ParallelVariant,
+    ResNetVariant,
+    split_channels,
+)
 
 STRIDES = (1, 2, 2, 2)  # of the stages; CIFAR rows have the first three
+# (channels in, channels out, sampling, norm) → module
+MakeShortcut = Callable[[int, int, Sampling, NormLayer], nn.Module]
+
+
+def residual_block(
+    variant: ResNetVariant | DLAVariant | BigLittleVariant,
+    channels_in: int,
+    channels_out: int,
+    planes: int,
+    *,
+    sampling: Sampling,
+    basic: bool = False,
+    pool_dilation: int = 1,
+    first: FirstBlock | None = None,
+    make_shortcut: MakeShortcut | None = None,
+    drop_path: float = 0.0,
+    last_act: bool = True,
+    norm_layer: NormLayer,
+    act_layer: ActLayer,
+) -> nn.Module:
+    """A block of ``variant``: plain where its scale is 1, with a Res2Net unit above.
+
+    Args:
+        planes: inner width of a plain bottleneck here; the split width follows from it.
+        sampling: stride and dilation. Where a stride was removed the block keeps the form it has
+            with the stride, and what reads the output of its strided convolution is dilated.
+        basic: two 3×3 instead of a bottleneck.
+        pool_dilation: of the last split's pool.
+        first: rule of the first block of a stage; None for other blocks.
+        make_shortcut: builds the skipped path where size or channels change; None where the caller
+            hands the residual in.
+    """
+    shortcut: nn.Module | None = None
+    if make_shortcut is not None and (sampling.original_stride > 1 or channels_in != channels_out):
+        shortcut = make_shortcut(channels_in, channels_out, sampling, norm_layer)
+    if first is not None and sampling.removed > 1:
+        first = first.as_if_strided
+    stride, dilation, dilation_behind = sampling.stride, sampling.dilation, sampling.behind.dilation
+    width = split_channels(planes, variant.width, variant.cardinality)
+    options: dict[str, Any] = {
+        "cardinality": variant.cardinality,
+        "stride": stride,
+        "shortcut": shortcut,
+        "se": variant.se,
+        "drop_path": drop_path,
+        "norm_layer": norm_layer,
+        "act_layer": act_layer,
+    }
+    if variant.scale == 1 and basic:
+        return BasicBlock(
+            channels_in,
+            channels_out,
+            width,
+            dilation=dilation,
+            second_dilation=dilation_behind,
+            **options,
+        )
+    options["last_act"] = last_act
+    if variant.scale == 1:
+        return Bottleneck(channels_in, channels_out, width, dilation=dilation, **options)
+    stride_at_entry = basic or (first is not None and first.stride_at_entry)
+    block = (Res2NetBasicBlock if basic else Res2NetBottleneck)(
+        channels_in,
+        channels_out,
+        width,
+        variant.scale,
+        dilation=dilation_behind if stride_at_entry else dilation,
+        pool_dilation=pool_dilation,
+        entry_dilation=dilation,
+        first=first,
+        **options,
+    )
+    if isinstance(variant, ParallelVariant):
+        block.hierarchical = False
+    return block
+
+
+def strided_shortcut(
+    channels_in: int, channels_out: int, sampling: Sampling, norm_layer: NormLayer
+) -> nn.Sequential:
+    """1×1 at the block's stride, and norm: the shortcut of ResNet."""
+    return nn.Sequential(
+        conv(channels_in, channels_out, 1, stride=sampling.stride), norm_layer(channels_out)
+    )
+
+
+def pooled_shortcut(
+    channels_in: int, channels_out: int, sampling: Sampling, norm_layer: NormLayer
+) -> nn.Sequential:
+    """Average-pool, 1×1 at stride 1, and norm: the shortcut of the "d" rows (official v1b).
+
+    At odd sizes the last window is cut, not padded, so the map is as large as the convolutions'.
+    Where the stride was removed the pool is timm's: 2×2 at stride 1, zeros beyond the right and
+    lower border. Without a stride it is the identity and keeps its place, so the keys stay 1 and 2.
+    """
+    pool: nn.Module = nn.Identity()
+    if sampling.removed > 1:
+        pool = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, stride=1))
+    elif (stride := sampling.stride) > 1:
+        pool = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
+    return nn.Sequential(pool, conv(channels_in, channels_out, 1), norm_layer(channels_out))
+
+
+def _stem(
+    variant: ResNetVariant, in_channels: int, norm_layer: NormLayer, act_layer: ActLayer
+) -> nn.Module:
+    """The convolutions before the first norm of the network."""
+    channels = variant.planes
+    if variant.stem == "cifar":
+        return conv(in_channels, channels, 3)
+    if variant.stem == "7x7":
+        return conv(in_channels, channels, 7, stride=2)
+    half = channels // 2
+    return nn.Sequential(
+        conv(in_channels, half, 3, stride=2),
+        norm_layer(half),
+        act_layer(),
+        conv(half, half, 3),
+        norm_layer(half),
+        act_layer(),
+        conv(half, channels, 3),
+    )
 
 
 class ResNet(Network):
@@ -69,7 +205,7 @@ class ResNet(Network):
         levels = [] if cifar else [Level("c1", stem_channels, 2)]
         strides = STRIDES[: len(variant.blocks)]
         plan = plan_strides(strides, 1 if cifar else 4, output_stride)
-        make_shortcut = _average_down if variant.average_down else _strided
+        make_shortcut = pooled_shortcut if variant.average_down else strided_shortcut
         rates = drop_path_rates(drop_path, sum(variant.blocks))
         channels = stem_channels
         for index, (blocks, (sampling, stride)) in enumerate(
@@ -123,39 +259,3 @@ class ResNet(Network):
 
     def _stem(self, x: Tensor) -> Tensor:
         return self.act(self.bn1(self.conv1(x)))  # (B, C, H/2, W/2); CIFAR keeps the size
-
-
-def _strided(
-    channels_in: int, channels_out: int, sampling: Sampling, norm_layer: NormLayer
-) -> nn.Module:
-    return strided_shortcut(channels_in, channels_out, sampling.stride, norm_layer)
-
-
-def _average_down(
-    channels_in: int, channels_out: int, sampling: Sampling, norm_layer: NormLayer
-) -> nn.Module:
-    shortcut = pooled_shortcut(channels_in, channels_out, sampling.stride, norm_layer)
-    if sampling.removed > 1:
-        shortcut[0] = same_average_pool()
-    return shortcut
-
-
-def _stem(
-    variant: ResNetVariant, in_channels: int, norm_layer: NormLayer, act_layer: ActLayer
-) -> nn.Module:
-    """The convolutions before the first norm of the network."""
-    channels = variant.planes
-    if variant.stem == "cifar":
-        return conv(in_channels, channels, 3)
-    if variant.stem == "7x7":
-        return conv(in_channels, channels, 7, stride=2)
-    half = channels // 2
-    return nn.Sequential(
-        conv(in_channels, half, 3, stride=2),
-        norm_layer(half),
-        act_layer(),
-        conv(half, half, 3),
-        norm_layer(half),
-        act_layer(),
-        conv(half, channels, 3),
-    )

@@ -1,6 +1,11 @@
 """The block: the Res2Net unit, the bottlenecks around it, and their plain counterparts."""
 
-from res2net.nn.bottleneck import BasicBlock, Bottleneck, Res2NetBasicBlock, Res2NetBottleneck
-from res2net.nn.unit import Res2NetUnit
+from res2net.nn.block import (
+    BasicBlock,
+    Bottleneck,
+    Res2NetBasicBlock,
+    Res2NetBottleneck,
+    Res2NetUnit,
+)
 
 __all__ = ["BasicBlock", "Bottleneck", "Res2NetBasicBlock", "Res2NetBottleneck", "Res2NetUnit"]

@@ -1,10 +1,15 @@
-"""Small parts that every block is made of."""
+"""Small layers that the blocks and networks are made of: convolution, norms, activation, SE, pools.
+
+Legend: B batch · C channels · H, W space · d dilation
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.ops import FrozenBatchNorm2d, SqueezeExcitation
 
 NormLayer = Callable[[int], nn.Module]  # channels -> normalisation
@@ -58,24 +63,76 @@ def squeeze_excitation(channels: int) -> SqueezeExcitation:
     return SqueezeExcitation(channels, max(1, channels // SE_REDUCTION))
 
 
-def strided_shortcut(
-    channels_in: int, channels_out: int, stride: int, norm_layer: NormLayer
-) -> nn.Sequential:
-    """1×1 at the block's stride, and norm: the shortcut of ResNet."""
-    return nn.Sequential(
-        conv(channels_in, channels_out, 1, stride=stride), norm_layer(channels_out)
-    )
+# ---------------------------------------------------------------- pools
+# What a strided pool becomes where the stride was removed (``output_stride``): a pool at stride 1
+# over pixels d apart. The maps hold d×d interleaved grids then; the first is the map of the strided
+# network. PyTorch has no dilated average pool, and pads a dilated maximum pool on both sides where
+# these windows need it on one.
 
 
-def pooled_shortcut(
-    channels_in: int, channels_out: int, stride: int, norm_layer: NormLayer
-) -> nn.Sequential:
-    """Average-pool, 1×1 at stride 1, and norm: the shortcut of the "d" rows (official v1b).
+class DilatedAvgPool2d(nn.Module):
+    """3×3 mean over pixels d apart, at stride 1: (B, C, H, W) → (B, C, H, W).
 
-    At odd sizes the last window is cut, not padded, so the map is as large as the convolutions'.
-    At stride 1 the pool is the identity and keeps its place, so the keys stay 1 and 2.
+    On each of the d×d grids it is ``AvgPool2d(3, 1, padding=1)``.
+
+    Args:
+        dilation: pixels between the taps (d).
+        count_include_pad: divide by 9 at the border too, as ``AvgPool2d`` does by default.
     """
-    pool: nn.Module = nn.Identity()
+
+    def __init__(self, dilation: int, *, count_include_pad: bool = True) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.count_include_pad = count_include_pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.count_include_pad:
+            return self._sums(x) / 9
+        return self._sums(x) / self._sums(torch.ones_like(x[:1, :1]))
+
+    def _sums(self, x: Tensor) -> Tensor:
+        d = self.dilation
+        x = F.pad(x, (d, d, d, d))  # (B, C, H + 2d, W + 2d)
+        x = x[..., : -2 * d, :] + x[..., d:-d, :] + x[..., 2 * d :, :]
+        return x[..., : -2 * d] + x[..., d:-d] + x[..., 2 * d :]
+
+    def extra_repr(self) -> str:
+        return f"dilation={self.dilation}, count_include_pad={self.count_include_pad}"
+
+
+class DilatedMaxPool2d(nn.Module):
+    """k×k maximum over pixels d apart, at stride 1: (B, C, H, W) → (B, C, H, W).
+
+    The window begins at its own pixel and is cut at the right and lower border. On each of the d×d
+    grids, every k-th value is that of ``MaxPool2d(k, ceil_mode=True)``.
+
+    Args:
+        kernel: k.
+        dilation: pixels between the taps (d).
+    """
+
+    def __init__(self, kernel: int, dilation: int) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.dilation = dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        reach = self.dilation * (self.kernel - 1)
+        x = F.pad(x, (0, reach, 0, reach), value=-torch.inf)
+        return F.max_pool2d(x, self.kernel, stride=1, dilation=self.dilation)
+
+    def extra_repr(self) -> str:
+        return f"kernel={self.kernel}, dilation={self.dilation}"
+
+
+def average_pool(stride: int, dilation: int, count_include_pad: bool) -> nn.Module:
+    """3×3 mean, padded by the dilation: (B, C, H, W) → (B, C, H/stride, W/stride).
+
+    Raises:
+        ValueError: a stride and a dilation.
+    """
+    if dilation == 1:
+        return nn.AvgPool2d(3, stride, padding=1, count_include_pad=count_include_pad)
     if stride > 1:
-        pool = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
-    return nn.Sequential(pool, conv(channels_in, channels_out, 1), norm_layer(channels_out))
+        raise ValueError(f"a pool cannot have stride {stride} and dilation {dilation}")
+    return DilatedAvgPool2d(dilation, count_include_pad=count_include_pad)

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from res2net.nn.block import SplitUnit
 from res2net.nn.layers import ActLayer, NormLayer, relu
-from res2net.nn.unit import SplitUnit
 from res2net.paper.variant import FirstBlock
 
 Sides = int | tuple[int, ...]  # one number for all axes, or one for each

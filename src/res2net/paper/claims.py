@@ -11,9 +11,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from res2net.paper.published_classification import LIGHT, MORE, RESNET_64W, SAME
-from res2net.paper.published_rows import Published, Row
-from res2net.paper.published_tasks import R2_50, R2_101, R50, R101, SIZES
+from res2net.paper.published import (
+    LIGHT,
+    MORE,
+    R2_50,
+    R2_101,
+    R50,
+    R101,
+    RESNET_64W,
+    SAME,
+    SIZES,
+    Published,
+    Row,
+)
 
 Kind = Literal["lower", "higher", "ratio"]  # baseline − ours, ours − baseline, ours / baseline
 

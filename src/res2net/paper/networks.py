@@ -138,9 +138,9 @@ def find_variant(name: str, options: Mapping[str, Any] | None = None) -> Variant
         TypeError: an option that the row does not have; names the nearest.
         ValueError: a value out of range.
     """
-    if name not in NETWORKS:
+    if not isinstance(name, str) or name not in NETWORKS:
         raise UserError(
-            f"unknown model {name!r}.{did_you_mean(name, NETWORKS)} "
+            f"unknown model {name!r}.{did_you_mean(str(name), NETWORKS)} "
             f"`res2net models` lists all {len(NETWORKS)}."
         )
     row: Variant = NETWORKS[name].changed(name, options or {})

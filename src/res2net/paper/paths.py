@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from res2net.paper.maps import Block, Trail
+from res2net.paper.tally import Block, Trail
 
 Reach = tuple[int, int]  # pixels beyond the first, (height, width)
 

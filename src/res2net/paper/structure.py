@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from res2net.errors import UserError
-from res2net.paper.maps import Block, Level, Map, Trail
-from res2net.paper.structure_baselines import densenet161, densenet_bc, wide_resnet
-from res2net.paper.structure_biglittle import biglittle
-from res2net.paper.structure_dla import dla
-from res2net.paper.structure_inception import inception_auxiliary, inception_v3
-from res2net.paper.structure_resnet import resnet
-from res2net.paper.tally import Layer, Tally
+from res2net.paper.structure_baselines import (
+    densenet161,
+    densenet_bc,
+    inception_auxiliary,
+    inception_v3,
+    wide_resnet,
+)
+from res2net.paper.structure_res2net import biglittle, dla, resnet
+from res2net.paper.tally import Block, Layer, Level, Map, Tally, Trail
 from res2net.paper.variant import (
     BigLittleVariant,
     DenseNetVariant,

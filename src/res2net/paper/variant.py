@@ -10,26 +10,89 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from res2net.errors import did_you_mean
 
+_POOLED = "the splits are not added to each other and the last one is average-pooled 3×3"
+_NORMAL = "at stride 1 it is a normal block"
+
+
+class _Rule(NamedTuple):
+    words: str
+    pools: bool = False
+    counts_pad: bool = True
+    grouped: bool = False
+    stride_at_entry: bool = False
+
 
 class FirstBlock(StrEnum):
-    """What the first block of a stage does with its splits (docs/first-block.md)."""
+    """What the first block of a stage does with its splits (docs/first-block.md).
 
-    POOL = "pool"
-    """Official weights: no additions, last split 3×3 average-pooled (pad counted), always."""
-    POOL_EXCLUDE_PAD = "pool_exclude_pad"
-    """As ``pool``, the pad not counted in the average (PaddlePaddle's pooling)."""
-    STRIDED_ONLY = "strided_only"
-    """Decided by stride: ``pool`` where the stride is above 1, a normal block at stride 1."""
-    STRIDED_EXCLUDE_PAD = "strided_exclude_pad"
-    """As ``strided_only``, the pad not counted in the average (PaddlePaddle's weights)."""
-    GROUP = "group"
-    """CIFAR results: one 3×3 convolution with c·s groups over all s·w channels."""
-    PAPER = "paper"
-    """Eq. 1 everywhere: the stride moves to the first 1×1, so every split keeps its addition."""
+    Attributes:
+        words: the rule in a sentence.
+        pools: even at stride 1 nothing is added and the last split is average-pooled, as in every
+            strided unit.
+        counts_pad: that average counts the padding, as zeros.
+        grouped: one 3×3 convolution over all splits instead of one for each.
+        stride_at_entry: the convolution before the splits has the stride.
+    """
+
+    POOL = "pool", _Rule(f"{_POOLED} (pad counted)", pools=True)
+    """The authors' ImageNet weights."""
+    POOL_EXCLUDE_PAD = (
+        "pool_exclude_pad",
+        _Rule(f"{_POOLED} (pad not counted)", pools=True, counts_pad=False),
+    )
+    """PaddlePaddle's pooling, TensorRT's default."""
+    STRIDED_ONLY = "strided_only", _Rule(f"where strided, {_POOLED}; {_NORMAL}")
+    """mmdetection's, nearly."""
+    STRIDED_EXCLUDE_PAD = (
+        "strided_exclude_pad",
+        _Rule(f"where strided, {_POOLED} (pad not counted); {_NORMAL}", counts_pad=False),
+    )
+    """PaddlePaddle's weights."""
+    GROUP = "group", _Rule("one 3×3 convolution over all splits, with c·s groups", grouped=True)
+    """The authors' CIFAR networks."""
+    PAPER = (
+        "paper",
+        _Rule(
+            "as in every block (Eq. 1); the convolution before the splits has the stride",
+            stride_at_entry=True,
+        ),
+    )
+    """The paper's equation in every block."""
+
+    words: str
+    pools: bool
+    counts_pad: bool
+    grouped: bool
+    stride_at_entry: bool
+
+    def __new__(cls, name: str, rule: _Rule = _Rule("")) -> Self:  # noqa: B008
+        member = str.__new__(cls, name)
+        member._value_ = name
+        for what, value in rule._asdict().items():
+            setattr(member, what, value)
+        return member
+
+    @classmethod
+    def _missing_(cls, value: object) -> FirstBlock:
+        raise ValueError(
+            f"{value!r} is not a valid FirstBlock; it can be {', '.join(cls)}."
+            f"{did_you_mean(str(value), map(str, cls))}"
+        )
+
+    @property
+    def as_if_strided(self) -> FirstBlock:
+        """The rule that gives a block at stride 1 the form this one gives to strided blocks."""
+        return _AS_IF_STRIDED.get(self, self)
+
+
+_AS_IF_STRIDED = {
+    FirstBlock.STRIDED_ONLY: FirstBlock.POOL,
+    FirstBlock.STRIDED_EXCLUDE_PAD: FirstBlock.POOL_EXCLUDE_PAD,
+}
 
 
 def split_channels(planes: int, width: int, cardinality: int = 1) -> int:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from res2net.nn.unit import SplitUnit
+from res2net.nn.block import SplitUnit
 from res2net.plug.find import ConvSequence
 from res2net.plug.record import Record
 from res2net.plug.replace import Setting, replace

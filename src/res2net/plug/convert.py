@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from torch import nn
 
 from res2net.errors import UserError
+from res2net.nn.block import SplitUnit
 from res2net.nn.layers import ActLayer, NormLayer
-from res2net.nn.unit import SplitUnit
 from res2net.paper.variant import FirstBlock
 from res2net.paper.widths import nearest_width
 from res2net.plug.budget import Budget, cost_of_width, count_params

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from res2net.errors import UserError
+from res2net.nn.block import SplitUnit
 from res2net.nn.layers import ActLayer, NormLayer
 from res2net.nn.res2conv import same_pool
-from res2net.nn.unit import SplitUnit
 from res2net.paper.variant import FirstBlock, split_channels
 from res2net.plug.find import ConvSequence, Tail
 from res2net.plug.resize import another_conv, another_layer, resize_conv, resize_layer
@@ -66,7 +66,7 @@ def replace(model: nn.Module, sequence: ConvSequence, setting: Setting, width: i
                 resize_layer(layers[name], conv.out_channels, channels)
     except UserError as error:
         raise UserError(f"{sequence.block or sequence.conv}: {error}") from None
-    if setting.first_block is FirstBlock.PAPER and sequence.first:
+    if setting.first_block.stride_at_entry and sequence.first:
         entry.stride = tuple(a * b for a, b in zip(entry.stride, conv.stride, strict=True))
     model.set_submodule(sequence.conv, unit)
     if sequence.tail.norm is not None:
@@ -82,7 +82,7 @@ def _unit(
     conv = layers[sequence.conv]
     assert isinstance(conv, nn.Conv2d)
     first = setting.first_block if sequence.first else None
-    stride = (1, 1) if first is FirstBlock.PAPER else conv.stride
+    stride = (1, 1) if first is not None and first.stride_at_entry else conv.stride
 
     def make_conv(channels: int, groups: int) -> nn.Module:
         other = another_conv(conv, channels, groups)
@@ -93,7 +93,7 @@ def _unit(
         return nn.AvgPool2d(**same_pool(conv.kernel_size, stride), count_include_pad=count_pad)  # type: ignore[arg-type]
 
     split = setting.split_width(conv, width)
-    act_channels = split * (setting.scale if first is FirstBlock.GROUP else 1)
+    act_channels = split * (setting.scale if first is not None and first.grouped else 1)
     unit = SplitUnit(
         split,
         setting.scale,

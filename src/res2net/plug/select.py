@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from torch import nn
 
 from res2net.errors import UserError, did_you_mean
-from res2net.nn.unit import SplitUnit
+from res2net.nn.block import SplitUnit
 from res2net.plug.find import ConvSequence, find_sequences
 from res2net.plug.record import Record
 

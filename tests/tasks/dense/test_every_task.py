@@ -15,10 +15,9 @@ from PIL import Image
 from res2net.cli.train import resolve
 from res2net.config import HeadOptions
 from res2net.data.scenes.generated import SceneRules, generate
-from res2net.paper.recipes import find_recipe
-from res2net.paper.recipes_dense import DENSE_RECIPES
+from res2net.paper.recipes import RECIPES, find_recipe
 
-TASKS = tuple(DENSE_RECIPES)
+TASKS = tuple(task for task in RECIPES if task != "classify")
 METRIC = {"detect": "ap50", "instances": "mask_ap", "segment": "mean_iou", "saliency": "max_f",
           "pose": "ap"}  # fmt: skip
 WORD = {"detect": "AP50", "instances": "masks: AP75", "segment": "IoU of kite",

@@ -21,11 +21,11 @@ from res2net.heads.pose import PoseNet
 from res2net.models.backbone import create_backbone
 from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
-from res2net.paper.recipes_dense import DENSE_RECIPES
+from res2net.paper.recipes import RECIPES
 from res2net.tasks.dense.job import build, describe
 from res2net.tasks.table import find_dense_task
 
-TASKS = tuple(DENSE_RECIPES)
+TASKS = tuple(task for task in RECIPES if task != "classify")
 NETWORK = "res2net26_26w_4s"
 NET: dict[str, dict[str, Any]] = {  # option → values that build something
     "width": {"width": 14},

@@ -1,4 +1,4 @@
-"""Dilated pools are the ordinary ones on interleaved grids."""
+"""Norms by name; dilated pools are the ordinary ones on interleaved grids."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from res2net.nn.pooling import (
+from res2net.nn.layers import (
     DilatedAvgPool2d,
     DilatedMaxPool2d,
     average_pool,
-    same_average_pool,
+    frozen_batch_norm,
+    group_norm,
 )
 
 SIZES = st.integers(1, 11)
@@ -51,6 +52,11 @@ def test_a_pool_with_stride_and_dilation_is_refused() -> None:
         average_pool(2, 2, count_include_pad=True)
 
 
-def test_same_average_pool_counts_zeros_beyond_the_border() -> None:
-    y = same_average_pool()(torch.ones(1, 1, 2, 3))
-    assert y.tolist() == [[[[1.0, 1.0, 0.5], [0.5, 0.5, 0.25]]]]
+def test_norms_by_name() -> None:
+    assert group_norm(64).num_groups == 32
+    assert group_norm(26).num_groups == 26
+    assert group_norm(104).num_groups == 26
+    frozen = frozen_batch_norm(3)
+    assert list(frozen.parameters()) == []
+    x = torch.randn(2, 3, 2, 2)
+    torch.testing.assert_close(frozen(x), nn.BatchNorm2d(3).eval()(x))
