@@ -49,7 +49,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--out",
         type=Path | None,
-        help="folder for pictures: annotated images, counts by class, sizes of objects; default: none",
+        help="folder for pictures: annotations, counts by class, object sizes; default: none",
     )
     parser.add_argument(
         "--write", type=Path | None, help="write the data set to this folder; default: none"
