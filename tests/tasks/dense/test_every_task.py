@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +33,7 @@ def tiny(task: str) -> tuple[str, ...]:
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _few_scenes() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("res2net.data.scenes.generated.TRAIN", 8)
-        patch.setattr("res2net.data.scenes.generated.VAL", 4)
-        yield
+pytestmark = pytest.mark.usefixtures("few_scenes")
 
 
 @pytest.fixture(scope="module", params=TASKS)
