@@ -27,7 +27,7 @@ os.environ["RES2NET_OFFLINE"] = "1"  # no test reaches beyond this machine
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 TINY = (
     *("train", "--model", "res2net29_small", "--net.depth", "11", "--recipe", "smoke"),
-    *("--train.threads", "1", "--input.workers", "0"),
+    *("--net.width", "4", "--train.threads", "1", "--input.workers", "0"),
 )
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -66,6 +66,11 @@ def test_a_run_leaves_everything(run: tuple[str, Path]) -> None:
     assert "val/" in (folder / "metrics.csv").read_text().partition("\n")[0]
 
 
+@pytest.mark.parametrize(
+    "run",
+    [pytest.param(task, marks=() if task == "detect" else pytest.mark.slow) for task in TASKS],
+    indirect=True,
+)
 def test_it_goes_on(run: tuple[str, Path], cli: Any) -> None:
     task, folder = run
     done = cli(*tiny(task), "--out", folder, "--resume")
