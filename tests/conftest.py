@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ os.environ["RES2NET_OFFLINE"] = "1"  # no test reaches beyond this machine
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 TINY = (
     *("train", "--model", "res2net29_small", "--net.depth", "11", "--recipe", "smoke"),
-    *("--train.threads", "1", "--input.workers", "0"),
+    *("--net.width", "4", "--train.threads", "1", "--input.workers", "0"),
 )
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -104,12 +105,54 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session")
+def without_pictures() -> Callable[[], AbstractContextManager[None]]:
     """Runs and evaluations without their pictures, which take longer than a few steps."""
-    for name in ("curves", "confusion", "calibration", "mistakes"):
-        drawn = f"res2net.tasks.classify.conclude.draw_{name}"
-        monkeypatch.setattr(drawn, lambda *_, **__: None)
+
+    @contextmanager
+    def patched() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("curves", "confusion", "calibration", "mistakes"):
+                drawn = f"res2net.tasks.classify.conclude.draw_{name}"
+                patch.setattr(drawn, lambda *_, **__: None)
+            yield
+
+    return patched
+
+
+@pytest.fixture
+def undrawn(without_pictures: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """A test without the pictures of its runs and evaluations."""
+    with without_pictures():
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_scenes() -> Iterator[None]:
+    """Eight generated scenes, and few masks in each: one costs as much as the rest of an image."""
+    from torchvision.models.detection import MaskRCNN
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("res2net.data.scenes.generated.TRAIN", 8)
+        patch.setattr("res2net.data.scenes.generated.VAL", 4)
+        few = partial(MaskRCNN, box_detections_per_img=5)
+        patch.setattr("res2net.heads.detector.MaskRCNN", few)
+        yield
+
+
+@pytest.fixture
+def shapes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On ``meta``, batch norms and random weights are left out: most of the time, and no shape."""
+    norm, start = torch.nn.BatchNorm2d.forward, torch.nn.init.kaiming_normal_
+
+    def forward(self: torch.nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
+        return x if x.device.type == "meta" else norm(self, x)
+
+    def initialise(tensor: torch.Tensor, *args: Any, **how: Any) -> torch.Tensor:
+        return tensor if tensor.device.type == "meta" else start(tensor, *args, **how)
+
+    monkeypatch.setattr(torch.nn.BatchNorm2d, "forward", forward)
+    monkeypatch.setattr(torch.nn.init, "kaiming_normal_", initialise)
 
 
 @pytest.fixture

@@ -35,19 +35,16 @@ KINDS: dict[str, type[Prediction]] = {
     "saliency": SaliencyMap,
     "pose": Poses,
 }
+pytestmark = pytest.mark.usefixtures("few_scenes")
 SMALL: dict[str, Any] = {"max_steps": 1, "val_batches": 1, "threads": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_images() -> Iterator[None]:
+def _few_images(without_pictures: Any) -> Iterator[None]:
     digits = load_digits()
     few = Bunch(**{**digits, "images": digits.images[:200], "target": digits.target[:200]})
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, without_pictures():
         patch.setattr("sklearn.datasets.load_digits", lambda: few)
-        patch.setattr("res2net.data.scenes.generated.TRAIN", 8)
-        patch.setattr("res2net.data.scenes.generated.VAL", 4)
-        for name in ("curves", "confusion", "calibration", "mistakes"):
-            patch.setattr(f"res2net.tasks.classify.conclude.draw_{name}", lambda *_, **__: None)
         yield
 
 

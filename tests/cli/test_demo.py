@@ -17,7 +17,7 @@ def one_thread(monkeypatch):
 
 def test_the_demo_trains_measures_and_reads(cli, tmp_path, monkeypatch):
     """A few steps of a shallower network: the demo's own takes a minute an epoch."""
-    small = ("--net.depth", "11", "--train.max-steps", "4")
+    small = ("--net.depth", "11", "--net.width", "4", "--train.max-steps", "4")
     monkeypatch.setattr("res2net.cli.train.resolve", lambda words: resolve([*words, *small]))
     run = tmp_path / "demo"
     code, out, err = cli("demo", "--epochs", "1", "--out", run)

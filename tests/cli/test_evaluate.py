@@ -54,17 +54,8 @@ def test_a_file_of_a_run_scores_as_the_run(cli, run, tmp_path, name):
     assert first == second  # after one epoch the last checkpoint is the best
 
 
-@pytest.mark.parametrize(
-    ("target", "words", "split"),
-    [
-        (".", (), (0.5, 9)),
-        ("checkpoints/best.ckpt", (), (0.5, 9)),
-        (".", ("--val-fraction", "0.2"), (0.2, 9)),
-        (".", ("--seed", "3"), (0.5, 3)),
-    ],
-)
 @pytest.mark.usefixtures("undrawn")
-def test_the_split_of_a_run_is_kept(cli, tiny, photos, tmp_path, monkeypatch, target, words, split):
+def test_the_split_of_a_run_is_kept(cli, tiny, photos, tmp_path, monkeypatch):
     """Data without val/: what was held out in training is measured, not what was trained on."""
     used = []
 
@@ -76,10 +67,17 @@ def test_the_split_of_a_run_is_kept(cli, tiny, photos, tmp_path, monkeypatch, ta
     drawn = ("--seed", "9", "--input.val-fraction", "0.5")
     assert cli(*tiny, "--data", flat, *drawn, "--out", run).code == 0
     monkeypatch.setattr("res2net.tasks.classify.evaluate.read", spied)
-    out = cli("evaluate", run / target, "--data", flat, "--workers", "0", *words).out
-    assert out.startswith(f"{flat}: taken for folder data\n")
-    assert f"{3 * round(6 * split[0])} images, 3 classes" in out
-    assert used == [split]
+    for target, words, split in (
+        (".", (), (0.5, 9)),
+        ("checkpoints/best.ckpt", (), (0.5, 9)),
+        (".", ("--val-fraction", "0.2"), (0.2, 9)),
+        (".", ("--seed", "3"), (0.5, 3)),
+    ):
+        used.clear()
+        out = cli("evaluate", run / target, "--data", flat, "--workers", "0", *words).out
+        assert out.startswith(f"{flat}: taken for folder data\n")
+        assert f"{3 * round(6 * split[0])} images, 3 classes" in out
+        assert used == [split]
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable
+from contextlib import AbstractContextManager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -12,7 +13,11 @@ from res2net.files import locked
 
 
 @pytest.fixture(scope="session")
-def trained_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def trained_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    worker_id: str,
+    without_pictures: Callable[[], AbstractContextManager[None]],
+) -> Path:
     """A run that has learnt the digits well enough to be sure of most: gates mean something.
 
     Trained once for all workers; no test writes to it.
@@ -22,11 +27,12 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Pat
     alone = worker_id == "master"
     base = tmp_path_factory.getbasetemp()
     run = (base if alone else base.parent) / "trained"
-    words = ("train", "--model", "res2net18", "--net.width", "4", "--net.scale", "2")
+    words = ("train", "--model", "res2net29_small", "--net.depth", "11")
+    thin = ("--net.width", "4", "--net.scale", "2")
     quick = ("--data", "digits", "--train.epochs", "2", "--train.batch", "32")
     same = ("--train.precision", "fp32", "--train.threads", "1", "--input.workers", "0")
-    with locked(run.with_suffix(".lock"), "the trained run", wait=300):
+    with without_pictures(), locked(run.with_suffix(".lock"), "the trained run", wait=300):
         if not (run / "report.md").is_file():
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-                assert main([*words, *quick, *same, "--out", str(run)]) == 0
+                assert main([*words, *thin, *quick, *same, "--out", str(run)]) == 0
     return run

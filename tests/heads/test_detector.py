@@ -67,7 +67,9 @@ def test_equal_to_torchvision_with_the_same_weights(masks: bool) -> None:
 )
 def test_losses_are_finite_and_reach_the_backbone(network: str, form: Any) -> None:
     torch.manual_seed(0)
-    detector = make_detector(network, 2, form=form, channels=32, regions=8, **SMALL).train()
+    detector = make_detector(
+        network, 2, form=form, channels=32, regions=8, width=4, **SMALL
+    ).train()
     images = [torch.rand(3, 96, 128), torch.rand(3, 96, 128)]
     boxes = torch.tensor([[8.0, 8, 60, 70]])
     targets = [{"boxes": boxes, "labels": torch.tensor([1])}] * 2

@@ -21,6 +21,7 @@ from res2net.nn.layers import frozen_batch_norm, group_norm
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import ResNetVariant
 
+pytestmark = pytest.mark.usefixtures("shapes_only")
 ALL = list_models()
 OWN_STRIDE_ONLY = ("inception_v3", "densenet161", "wideresnet28_10", "densenet_bc190_40")
 # One row of each structure in the fast suite, all of them in the slow one.
@@ -43,8 +44,8 @@ SMALL = [
     ("res2net18", {}, 33),
     ("res2net29_small", {}, 16),
     ("parallel29_small", {}, 16),
-    ("dla60_res2net", {}, 33),
-    ("blres2net50", {}, 33),
+    ("dla60_res2net", {"width": 4}, 33),
+    ("blres2net50", {"width": 4}, 33),
     ("wideresnet28_10", {"depth": 10, "width": 1}, 16),
     ("densenet_bc190_40", {"depth": 10, "width": 12}, 16),
     ("densenet161", {}, 33),
@@ -235,11 +236,10 @@ def test_frozen_norm_keeps_eps_and_needs_batch_norm() -> None:
 def test_weights_of_the_network_serve_every_stride(
     name: str, output_stride: int | None, tmp_path
 ) -> None:
-    network = create_model(name, num_classes=4)
+    network = create_model(name, num_classes=4, width=4)
     save_weights(network, tmp_path / "net.safetensors")
-    backbone = create_backbone(
-        name, output_stride=output_stride, pretrained=str(tmp_path / "net.safetensors")
-    )
+    weights = str(tmp_path / "net.safetensors")
+    backbone = create_backbone(name, output_stride=output_stride, pretrained=weights, width=4)
     for key, value in backbone.state_dict().items():
         torch.testing.assert_close(value, network.state_dict()[key], msg=key)
 

@@ -17,6 +17,7 @@ from res2net.nn.layers import group_norm
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import FirstBlock
 
+pytestmark = pytest.mark.usefixtures("shapes_only")
 # One row of each structure in the fast suite, all of them in the slow one.
 FAST = (
     *("res2net18", "res2net50d", "res2next29_6c24w_4s_se", "res2net29_small", "parallel29_small"),
@@ -129,17 +130,22 @@ def test_gradient_checkpointing_changes_nothing_but_memory(
         torch.testing.assert_close(q.grad, p.grad, msg=key)
 
 
-@pytest.mark.parametrize("name", [*SMALL, "inception_v3", "densenet161", "densenet_bc190_40"])
-def test_frozen_levels_stay_as_they_are(name: str) -> None:
-    model = (
-        create_model(name, num_classes=4, depth=40)
-        if "bc190" in name
-        else (create_model(name, num_classes=4))
-    )
+@pytest.mark.parametrize(
+    ("name", "options", "side"),
+    [
+        ("res2net29_small", {"depth": 11}, 16),
+        *((name, {"width": 4}, 33) for name in SMALL[1:]),
+        ("inception_v3", {}, 80),
+        ("densenet161", {}, 33),
+        ("densenet_bc190_40", {"depth": 10, "width": 12}, 16),
+    ],
+)
+def test_frozen_levels_stay_as_they_are(name: str, options: dict[str, Any], side: int) -> None:
+    model = create_model(name, num_classes=4, **options)
     model.freeze(2)
     model.train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    image = torch.randn(2, 3, 80, 80)
+    image = torch.randn(2, 3, side, side)
     sum(y.square().sum() for _, y in model.training_outputs(image)).backward()  # type: ignore[union-attr]
     for parameter in model.parameters():
         if parameter.grad is not None:
@@ -248,7 +254,7 @@ def test_group_norm_network_has_no_batch_statistics() -> None:
     assert any(isinstance(m, nn.SiLU) for m in model.modules())
 
 
-@pytest.mark.parametrize("stride", [8, 16, 32])
+@pytest.mark.parametrize("stride", [8, pytest.param(16, marks=pytest.mark.slow), 32])
 def test_output_stride_dilates_as_timm_does(stride: int) -> None:
     import timm
 

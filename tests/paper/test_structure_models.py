@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from res2net.models.factory import create_model  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("shapes_only")
 ODD_SIZE = 99  # pixels: rounding up and down differ at every level
 OPTIONS = [
     ("resnet50", {"width": 32, "cardinality": 2, "se": True}),

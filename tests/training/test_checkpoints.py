@@ -40,7 +40,7 @@ def _config(photos, *, seed=0, **train):
             "data": f"folder:{photos}",
             "recipe": "smoke",
             "seed": seed,
-            "net": {"depth": 11, "norm": "group"},
+            "net": {"depth": 11, "width": 4, "norm": "group"},
             "input": {"workers": 0},
             "train": options,
         }

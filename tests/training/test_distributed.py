@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from res2net.cli.main import main
+
 OPTIONS = (
     *("train", "--model", "res2net29_small", "--net.depth", "11", "--net.width", "4"),
     *("--data", "digits", "--train.batch", "16", "--train.val-batches", "2"),
@@ -18,10 +20,12 @@ OPTIONS = (
 )
 
 
-def _train(run: Path, norm: str, launcher: tuple[str, ...]) -> tuple[dict[str, torch.Tensor], str]:
-    command = [sys.executable, *launcher, "-m", "res2net", *OPTIONS]
+LAUNCHER = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
+
+
+def _train_in_two(words: tuple[str, ...]) -> str:
     done = subprocess.run(
-        [*command, "--net.norm", norm, "--out", str(run)],
+        [sys.executable, *LAUNCHER, "-m", "res2net", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -30,15 +34,19 @@ def _train(run: Path, norm: str, launcher: tuple[str, ...]) -> tuple[dict[str, t
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    return content["state_dict"], done.stdout
+    return done.stdout
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("norm", ["group", pytest.param("frozen", marks=pytest.mark.slow)])
 def test_two_processes_equal_one(tmp_path: Path, norm: str) -> None:
-    one, _ = _train(tmp_path / "one", norm, ())
-    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
-    two, output = _train(tmp_path / "two", norm, torchrun)
+    words = (*OPTIONS, "--net.norm", norm, "--out")
+    assert main([*words, str(tmp_path / "one")]) == 0
+    output = _train_in_two((*words, str(tmp_path / "two")))
+    one, two = (
+        torch.load(tmp_path / run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for run in ("one", "two")
+    )
     assert "on 2 CPUs" in output
     assert output.count("best checkpoint") == 1  # the first process speaks and writes alone
     weights = [key for key, value in one.items() if value.is_floating_point()]

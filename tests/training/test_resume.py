@@ -10,6 +10,7 @@ import time
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -74,12 +75,12 @@ def _assert_same(a: Path, b: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory, without_pictures: Any) -> Path:
     """A run that nobody disturbed."""
     from res2net.cli.main import main
 
     run = tmp_path_factory.mktemp("whole") / "run"
-    with redirect_stdout(StringIO()):
+    with redirect_stdout(StringIO()), without_pictures():
         assert main([*COMMAND[3:], "--out", str(run)]) == 0
     return run
 

@@ -34,7 +34,7 @@ def _config(data="digits", **train):
             "model": "res2net29_small",
             "data": str(data),
             "recipe": "smoke",
-            "net": {"depth": 11, "drop_path": 0.2},
+            "net": {"depth": 11, "width": 4, "drop_path": 0.2},
             "input": {"workers": 0},
             "augment": {"mixup": 0.2},
             "train": {"batch": 6, "threads": 1, "epochs": 3, "lr": 0.01, **train},
@@ -141,7 +141,7 @@ def test_what_a_run_says(photos, tmp_path):
     fit(_config(f"folder:{photos}", epochs=1), tmp_path / "run", resume=False, say=listener)
     folder, network, recipe, epoch, best = listener.lines
     assert folder == f"run folder: {tmp_path}/run"
-    assert network.startswith("res2net29_small (0.13M parameters) on photos: 18 training and 9")
+    assert network.startswith("res2net29_small (0.08M parameters) on photos: 18 training and 9")
     assert recipe.startswith("recipe smoke: 1 epoch of 3 steps, batch 6, sgd, ")
     assert recipe.endswith(" on 1 CPU, 1 thread") or torch.cuda.is_available()
     assert epoch.startswith("epoch 1/1  loss ")
@@ -225,7 +225,7 @@ def test_checkpointed_gradients_change_nothing(photos, tmp_path):
     for value in ("none", "cheap", "full"):
         runs.append(tmp_path / value)
         config = _config(f"folder:{photos}", epochs=1, gradient_checkpointing=value)
-        config = RunConfig.from_dict({**config.as_dict(), "net": {"depth": 11}})
+        config = RunConfig.from_dict({**config.as_dict(), "net": {"depth": 11, "width": 4}})
         fit(config, runs[-1], resume=False, say=Listener())
     _assert_same(runs[0], runs[1])
     _assert_same(runs[0], runs[2])

@@ -202,7 +202,7 @@ def test_networks_that_cannot_be(model, net, message):
 
 
 def test_weights_to_start_from(tiny_run):
-    model = build_model(_config(net={"depth": 11, "pretrained": str(tiny_run)}), 10)
+    model = build_model(_config(net={"depth": 11, "width": 4, "pretrained": str(tiny_run)}), 10)
     from res2net.models.weights import load_target
 
     start = load_target(Path(tiny_run))[0].state_dict()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,7 @@ def tiny(task: str) -> tuple[str, ...]:
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _few_scenes() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("res2net.data.scenes.generated.TRAIN", 8)
-        patch.setattr("res2net.data.scenes.generated.VAL", 4)
-        yield
+pytestmark = pytest.mark.usefixtures("few_scenes")
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -71,6 +65,11 @@ def test_a_run_leaves_everything(run: tuple[str, Path]) -> None:
     assert "val/" in (folder / "metrics.csv").read_text().partition("\n")[0]
 
 
+@pytest.mark.parametrize(
+    "run",
+    [pytest.param(task, marks=() if task == "detect" else pytest.mark.slow) for task in TASKS],
+    indirect=True,
+)
 def test_it_goes_on(run: tuple[str, Path], cli: Any) -> None:
     task, folder = run
     done = cli(*tiny(task), "--out", folder, "--resume")

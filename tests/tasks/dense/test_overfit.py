@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
-from res2net.config import HeadOptions, InputOptions, RunConfig
+from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig
 from res2net.data.augment import Augment
 from res2net.data.scene import Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset
@@ -49,6 +49,7 @@ def learn_by_heart(
     lr: float = 1e-3,
     count: int = COUNT,
     network: str = "res2net18",
+    net: NetOptions | None = None,
     **head: Any,
 ) -> Scores:
     """Train on a few scenes without variation and measure on the same."""
@@ -61,6 +62,7 @@ def learn_by_heart(
     images: Scenes = replace(every, train=few, val=few)
     config = RunConfig(
         model=network,
+        net=net or NetOptions(),
         data=data,
         recipe="scratch",
         task=task.name,
@@ -207,7 +209,10 @@ def test_salience_of_two_scenes() -> None:
     def large(scene: Scene) -> bool:
         return isinstance(scene.salient, np.ndarray) and (scene.salient > 0).mean() > 0.15
 
-    found = learn_by_heart("saliency", "scenes", large, size=64, epochs=50, count=2, channels=32)
+    found = learn_by_heart(
+        "saliency", "scenes", large, size=64, epochs=50, count=2, channels=32,
+        net=NetOptions(width=4, scale=2),
+    )  # fmt: skip
     assert found.summary()["max_f"] >= 0.9
 
 
