@@ -159,10 +159,14 @@ class Parser(jsonargparse.ArgumentParser):
         if found := re.search(r"[Uu]nrecognized arguments: (.+)$", text):
             stranger = found.group(1).split()[0]
             return f"unexpected argument {stranger!r}; `{self.prog} --help` shows what it takes"
+        if found := re.search(r"Option '(\w+)' is required but not provided", text):
+            name = option(found[1])
+            missing = name if name in self._option_string_actions else found[1]
+            return f"missing: {missing}; `{self.prog} --help` explains it"
         if found := re.search(r"arguments are required: (.+)$", text):
             known = self.names()
-            missing = (f"--{name}" if name in known else name for name in found[1].split(", "))
-            return f"missing: {', '.join(missing)}; `{self.prog} --help` explains it"
+            words = (f"--{name}" if name in known else name for name in found[1].split(", "))
+            return f"missing: {', '.join(words)}; `{self.prog} --help` explains it"
         if found := re.search(r"argument (\S+): expected", text):
             return f"{found.group(1)} needs a value; `{self.prog} --help` explains it"
         if found := re.search(r"argument (\S+): ignored explicit argument (.+)$", text):
@@ -190,8 +194,9 @@ def _plain_type_error(text: str) -> str:
     got = f", not {value.group(1)!r}" if value else ""
     if found := re.search(r"Literal\[(.+?)\]", text):
         return f"must be one of {found.group(1)}{got}"
-    if found := re.search(r"Expected a <class '(\w+)'>", text):
-        return f"must be {_TYPES.get(found.group(1), found.group(1))}{got}"
+    expected = re.findall(r"Expected a <class '(\w+)'>", text)
+    if kind := next((each for each in expected if each != "NoneType"), None):
+        return f"must be {_TYPES.get(kind, kind)}{got}"
     return text
 
 

@@ -29,7 +29,7 @@ from res2net.errors import UserError, option
 from res2net.paper.recipes import find_recipe, recipe_for, recipes_of
 from res2net.training.configure import check_options, configure, saved_config
 
-WHAT: Mapping[TaskName, str] = MappingProxyType(
+WHAT: Mapping[str, str] = MappingProxyType(  # task → what is learned
     {
         "classify": "classify images",
         "detect": "detect objects: boxes with classes",
