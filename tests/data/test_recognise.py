@@ -27,7 +27,8 @@ def _coco(root: Path) -> None:
     (root / "annotations" / "instances_train.json").write_text(
         '{"images": [{"file_name": "0.png"}]}'
     )
-    _image(root / "train" / "0.png")
+    _image(root / "train2017" / "0.png")
+    _image(root / "val2017" / "0.png")
 
 
 def _yolo(root: Path) -> None:

@@ -95,7 +95,7 @@ def _class_folders(path: Path) -> str:
         names = [each.name for each in _folders(home) if _has_images(each)]
         classes = {name.lower() for name in names}
         maps = any(name in _NO_CLASSES or name.endswith("annot") for name in classes)
-        if len(classes - _PARTS) > 1 and not maps:
+        if sum(name.rstrip("0123456789") not in _PARTS for name in classes) > 1 and not maps:
             return f"folders of images: {', '.join(sorted(names)[:3])}"
     return ""
 
