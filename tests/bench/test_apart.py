@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-
 import pytest
 import torch
 
@@ -24,8 +22,6 @@ def test_rounds_are_shared_among_lives_and_engines() -> None:
     assert len(found) == 3
 
 
-def test_a_case_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    fork = multiprocessing.get_context("fork")  # nothing is computed
-    monkeypatch.setattr(multiprocessing, "get_context", lambda _: fork)
+def test_a_case_that_cannot_be_made_is_told() -> None:
     with pytest.raises(UserError, match="timm has no blres2net50"):
         time_apart([[Case("blres2net50", "timm", "eager", "fp32", 1)]], size=32, rounds=1, lives=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -70,11 +69,7 @@ def test_unknown_names_are_refused(option: dict[str, list[str]], message: str) -
         cases(["res2net18"], **option)
 
 
-def test_ratios_are_to_what_their_names_say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fork = multiprocessing.get_context("fork")  # eager, one thread: nothing to start anew for
-    monkeypatch.setattr(multiprocessing, "get_context", lambda _: fork)
+def test_ratios_are_to_what_their_names_say(tmp_path: Path) -> None:
     wanted = cases(["resnet50", "res2net18"], engines=["eager-nchw"], precisions=["fp32"])
     speeds = measure(wanted, size=32, rounds=3, lives=1)
     found = {(speed.case.network, speed.case.maker): speed for speed in speeds}

@@ -27,12 +27,11 @@ def trained_run(
     alone = worker_id == "master"
     base = tmp_path_factory.getbasetemp()
     run = (base if alone else base.parent) / "trained"
-    words = ("train", "--model", "res2net29_small", "--net.depth", "11")
-    thin = ("--net.width", "4", "--net.scale", "2")
+    words = ("train", "--model", "res2net18", "--net.width", "4", "--net.scale", "2")
     quick = ("--data", "digits", "--train.epochs", "2", "--train.batch", "32")
     same = ("--train.precision", "fp32", "--train.threads", "1", "--input.workers", "0")
     with without_pictures(), locked(run.with_suffix(".lock"), "the trained run", wait=300):
         if not (run / "report.md").is_file():
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-                assert main([*words, *thin, *quick, *same, "--out", str(run)]) == 0
+                assert main([*words, *quick, *same, "--out", str(run)]) == 0
     return run

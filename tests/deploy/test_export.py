@@ -36,7 +36,7 @@ FILES = {
 @pytest.fixture(autouse=True)
 def _few_images(monkeypatch):
     """NNCF's statistics of 300 images take longer than all else."""
-    monkeypatch.setattr("res2net.deploy.pictures.CALIBRATION", 60)
+    monkeypatch.setattr("res2net.deploy.pictures.CALIBRATION", 150)
 
 
 @pytest.fixture(autouse=True)

@@ -141,7 +141,7 @@ def test_what_a_run_says(photos, tmp_path):
     fit(_config(f"folder:{photos}", epochs=1), tmp_path / "run", resume=False, say=listener)
     folder, network, recipe, epoch, best = listener.lines
     assert folder == f"run folder: {tmp_path}/run"
-    assert network.startswith("res2net29_small (0.08M parameters) on photos: 18 training and 9")
+    assert network.startswith("res2net29_small (0.05M parameters) on photos: 18 training and 9")
     assert recipe.startswith("recipe smoke: 1 epoch of 3 steps, batch 6, sgd, ")
     assert recipe.endswith(" on 1 CPU, 1 thread") or torch.cuda.is_available()
     assert epoch.startswith("epoch 1/1  loss ")
