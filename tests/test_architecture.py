@@ -27,46 +27,51 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {"data", "errors"},
     "nn": {"paper"},
     "config": {"data", "paper", *GROUND},
-    "weights": {"paper", "data", *GROUND},
-    "models": {"paper", "nn", "data", "weights", *GROUND},
+    "card": {"data", "paper", "errors"},
+    "weights": {"card", "paper", "data", *GROUND},
+    "models": {"card", "paper", "nn", "data", "weights", *GROUND},
     "heads": {"models", "data", "errors"},
     "plug": {"paper", "nn", "models", *GROUND},
-    "integrations": {"paper", "nn", "models", "weights", "data", "tasks", *GROUND},
+    "integrations": {"card", "paper", "nn", "models", "weights", "data", "tasks", *GROUND},
     "tasks": {
+        "card",
         *("paper", "nn", "models", "heads", "metrics", "data", "weights", "config", "runtime"),
         *("prediction", *GROUND),
     },
-    "training": {"paper", "models", "data", "weights", "tasks", "config", *GROUND},
+    "training": {"card", "paper", "models", "data", "weights", "tasks", "config", *GROUND},
     "native": {"errors", "processor"},  # no torch
     "prediction": {"data", "drawing", "errors", "files"},
     # no torch: not the machine
-    "runtime": {
-        *("data", "models", "weights", "prediction", "native", "errors", "files", "processor"),
-    },
+    "runtime": {"card", "data", "prediction", "native", "errors", "files", "processor"},
     "explain": {
+        "card",
         *("paper", "nn", "models", "weights", "data", "metrics", "tasks", "config", "runtime"),
         *GROUND,
     },
     "deploy": {
+        "card",
         *("paper", "nn", "models", "weights", "data", "tasks", "config", "runtime", "native"),
         *GROUND,
     },
-    "serve": {"models", "tasks", "runtime", "explain", "data", "config", *GROUND},
+    "serve": {"card", "models", "tasks", "runtime", "explain", "data", "config", *GROUND},
     "bench": {
+        "card",
         *("paper", "models", "data", "metrics", "tasks", "training", "deploy", "runtime", "config"),
         *("serve", "native", *GROUND),
     },
     "experiments": {
+        "card",
         *("paper", "models", "data", "weights", "tasks", "training", "bench", "explain"),
         *("config", *GROUND),
     },
     "inspection": {"config", "data", "metrics", *GROUND},
     "api": {
-        *("inspection", "data", "models", "tasks", "training", "deploy", "config", *GROUND),
+        *("card", "data", "models", "tasks", "training", "deploy", "config", *GROUND),
     },
     "cli": {
+        "card",
         *("paper", "nn", "models", "plug", "data", "weights", "tasks", "training", "bench"),
-        *("config", "prediction", "inspection", "metrics", "api"),
+        *("config", "prediction", "inspection", "metrics"),
         *("deploy", "runtime", "serve", "explain", "experiments"),
         *GROUND,
     },
@@ -109,9 +114,26 @@ def test_tasks_never_import_each_other() -> None:
                 assert name.split(".")[2] in (file.parent.name, "dense", *shared), file
 
 
-def test_the_paper_room_needs_no_torch() -> None:
-    for file in [*(SOURCE / "paper").glob("*.py"), SOURCE / "config.py", SOURCE / "errors.py"]:
-        assert not {name.partition(".")[0] for name in _imports(file)} & set(HEAVY), file
+def _is_torch_free(file: Path) -> bool:
+    """As its docstring says, or that of its room's ``__init__.py``."""
+    room = SOURCE / _room(file) / "__init__.py"
+    docs = [
+        ast.get_docstring(ast.parse(each.read_text())) for each in (file, room) if each.exists()
+    ]
+    return any(re.search(r"\b[Nn]o torch\b", doc or "") for doc in docs)
+
+
+def test_what_promises_no_torch_imports_without_it() -> None:
+    files = [file for file in FILES if _is_torch_free(file) and file.stem != "__main__"]
+    rooms = {_room(file) for file in files}
+    assert {"paper", "metrics", "native", "runtime", "cli", "data", "weights", "card"} <= rooms
+    names = [".".join(file.relative_to(SOURCE.parent).with_suffix("").parts) for file in files]
+    code = (
+        f"import importlib, sys\nfor name in {HEAVY!r}: sys.modules[name] = None\n"
+        f"for name in {names!r}: importlib.import_module(name.removesuffix('.__init__'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))

@@ -32,7 +32,7 @@ MODULES = (
     "res2net.integrations.smp",
     "res2net.integrations.timm",
     "res2net.integrations.torchvision",
-    "res2net.models.card",
+    "res2net.card",
     "res2net.runtime",
     "res2net.runtime.ray_data",
 )

@@ -11,11 +11,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from res2net.card import CARD_NAME, WEIGHTS_NAME, ModelCard
 from res2net.files import write_bytes, write_text
-from res2net.models.card import ModelCard
 from res2net.paper.networks import find_variant
 from res2net.paper.structure import tally
-from res2net.weights.shipped import CARD_NAME, FOLDER, WEIGHTS_NAME
+from res2net.weights.catalogue import SHIPPED
 
 LARGEST = 8e6  # bytes that a package may carry
 CARD = """# {network}, as this package ships it
@@ -78,8 +78,8 @@ def ship(run: Path) -> list[Path]:
         commit=card.commit,
         size_mb=len(weights) / 1e6,
     )
-    FOLDER.mkdir(exist_ok=True)
-    files = [FOLDER / name for name in (WEIGHTS_NAME, CARD_NAME, "README.md")]
+    SHIPPED.mkdir(exist_ok=True)
+    files = [SHIPPED / name for name in (WEIGHTS_NAME, CARD_NAME, "README.md")]
     write_bytes(files[0], weights)
     write_text(files[1], json.dumps(card.as_dict(), indent=2) + "\n")
     write_text(files[2], text)

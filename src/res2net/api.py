@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from res2net.card import CARD_NAME, ModelCard
 from res2net.config import RunConfig, TaskName, flat
 from res2net.data.source import parse_source
 from res2net.errors import arguments_named
-from res2net.models.card import ModelCard
 from res2net.tasks.open import open_target
 from res2net.training.configure import check_options, configure, saved_config
 
@@ -46,7 +46,7 @@ class Run:
     @property
     def card(self) -> ModelCard:
         """Network, classes, preprocessing and scores."""
-        return ModelCard.read(self.folder / "model.json")
+        return ModelCard.read(self.folder / CARD_NAME)
 
     @property
     def metrics(self) -> dict[str, float]:

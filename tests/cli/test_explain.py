@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from res2net.weights import shipped as room
+from res2net.weights import catalogue as room
 
 Cli = Callable[..., Any]
 
@@ -77,13 +77,13 @@ def test_images_alone_use_the_shipped_network(
     for name in ("model.safetensors", "model.json"):
         shutil.copy(tiny_run / name, folder / name)
     photo = photos / "val/ant/0.jpg"
-    monkeypatch.setattr(room, "FOLDER", tmp_path)
+    monkeypatch.setattr(room, "SHIPPED", tmp_path)
     for command in ("predict", "explain"):
         assert cli(command, photo).line == (
             "no shipped network in this package; name a trained one: --model RUN_FOLDER "
             "(`res2net demo` trains one in two minutes)"
         )
-    monkeypatch.setattr(room, "FOLDER", folder)
+    monkeypatch.setattr(room, "SHIPPED", folder)
     code, out, err = cli("predict", photos / "val")
     assert code == 0
     assert "no model given, so this is the shipped res2net29_small: small, 10 classes" in err

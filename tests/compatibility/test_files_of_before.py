@@ -19,8 +19,8 @@ import pytest
 import torch
 from PIL import Image
 
+from res2net.card import ModelCard
 from res2net.config import RunConfig
-from res2net.models.card import ModelCard
 
 ARCHIVE = Path(__file__).with_name("runs-a3f7d34.tar.xz")
 RUNS = ("classify", "detect", "instances", "segment", "pose")

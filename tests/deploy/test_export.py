@@ -12,13 +12,13 @@ import onnxruntime
 import openvino as ov
 import pytest
 
+from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy.engine import find_engine
 from res2net.deploy.export import export
 from res2net.deploy.pictures import of_samples
 from res2net.deploy.targets import TARGETS
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
 from res2net.native.binding import why_not
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import ResNetVariant

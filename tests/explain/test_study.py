@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.data.scene import Objects, Scene, Scenes
 from res2net.errors import UserError
@@ -25,7 +26,6 @@ from res2net.explain.study import (
     together,
 )
 from res2net.explain.subject import Explained, Subject, UnexplainedError
-from res2net.models.card import ModelCard
 
 
 class Red(Subject):

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 
 import res2net
 from res2net import UserError, create_model
+from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
-from res2net.models.card import ModelCard
 
 pytest.importorskip("huggingface_hub")
 from huggingface_hub import HfApi

@@ -12,8 +12,8 @@ from functools import partial
 import pytest
 import torch
 
+from res2net.card import ModelCard
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
 from res2net.models.factory import create_model
 from res2net.models.weights import (
     apply_weights,

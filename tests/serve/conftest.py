@@ -165,7 +165,7 @@ class Page:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """The process itself with the shipped network twice; at its end it has logged nothing."""
     pytest.importorskip("gradio", reason="needs res2net[serve]")
-    from res2net.weights.shipped import shipped
+    from res2net.weights.catalogue import shipped
 
     home = tmp_path_factory.mktemp("page").resolve()
     words = ("--port", "0", "--max-mib", "0.05", "--max-megapixels", "0.01", "--queue", "4")

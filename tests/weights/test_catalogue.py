@@ -12,7 +12,6 @@ from res2net.errors import UserError
 from res2net.paper.networks import NETWORKS
 from res2net.paper.published import published
 from res2net.paper.variant import FirstBlock
-from res2net.weights.cache import promised_hash
 from res2net.weights.catalogue import (
     CATALOGUE,
     Source,
@@ -21,6 +20,7 @@ from res2net.weights.catalogue import (
     published_for,
     recognise,
 )
+from res2net.weights.fetch import promised_hash
 
 
 def test_eleven_official_files_their_hub_copies_openmmlabs_and_paddles() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from res2net.errors import UserError
-from res2net.weights import transfer
+from res2net.weights import download as room
 from res2net.weights.download import Patience, download, remembered_path
 
 BODY = random.Random(3).randbytes(300_000)
@@ -114,9 +114,9 @@ def test_a_resumed_mixture_of_two_versions_is_fetched_anew(
 def test_a_part_as_long_as_the_file_or_longer(there, server, behaviour, tmp_path: Path) -> None:
     target = tmp_path / "f"
     serving = server.files["/f"] = behaviour(BODY)
-    part = transfer.Part(tmp_path / "f.part", any_mirror=True)
+    part = room.Part(tmp_path / "f.part", any_mirror=True)
     part.path.write_bytes((BODY * 2)[:there])
-    part.remember(transfer._Origin(server.url("/f"), '"v1"', 300_000))
+    part.remember(room._Origin(server.url("/f"), '"v1"', 300_000))
     _fetch(server.url("/f"), target)
     assert target.read_bytes() == BODY
     assert len(serving.seen) == (1 if there == 300_000 else 2)

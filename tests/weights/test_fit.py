@@ -158,7 +158,7 @@ def test_damaged_weights_are_refused(change, message: str) -> None:
 @pytest.mark.parametrize("name", ["dla60_res2net"])
 def test_only_the_three_dead_projections_may_be_more(name: str) -> None:
     from res2net.weights.layouts import translate
-    from res2net.weights.reading import Content
+    from res2net.weights.read import Content
 
     with torch.device("meta"):
         model = create_model(name)

@@ -14,7 +14,7 @@ from res2net.errors import UserError
 from res2net.models.factory import create_model
 from res2net.weights.fit import fit
 from res2net.weights.identify import of_state
-from res2net.weights.inspect import inspect_file
+from res2net.weights.pretrained import inspect_file
 
 SHAPES: tuple[tuple[int, ...], ...] = (
     (),

@@ -11,17 +11,17 @@ import pytest
 from PIL import Image
 
 from res2net.api import load
+from res2net.card import ModelCard
 from res2net.data.decode import decode
 from res2net.errors import UserError
 from res2net.explain.subject import Classifier
-from res2net.models.card import ModelCard
 from res2net.serve.examples import example_photos
-from res2net.weights import shipped as room
-from res2net.weights.shipped import shipped
+from res2net.weights import catalogue as room
+from res2net.weights.catalogue import shipped
 
 
 def test_both_files_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "FOLDER", tmp_path)
+    monkeypatch.setattr(room, "SHIPPED", tmp_path)
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(UserError, match="no shipped network.*--model RUN_FOLDER"):
         shipped()

@@ -19,11 +19,11 @@ from torch.nn import functional as F
 from res2net.bench.memory import peak_memory
 from res2net.bench.options import TasksOptions
 from res2net.bench.protocol import Measurement, Track, interleave
+from res2net.card import ModelCard
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import COCO_PERSON
 from res2net.errors import UserError
 from res2net.machine import note_slow_bf16
-from res2net.models.card import ModelCard
 from res2net.processor import threads
 from res2net.tasks.pose.crops import STRIDE, input_size
 from res2net.tasks.pose.module import heat_loss

@@ -112,7 +112,7 @@ def serve(options: Namespace, token: str | None, uploads: Path) -> None:
     hosts = Hosts(options.host, [name.strip() for name in names])
     with take_port(options.host, options.port) as held:
         from res2net.serve.networks import open_networks
-        from res2net.weights.shipped import shipped
+        from res2net.weights.catalogue import shipped
 
         networks = open_networks(options.targets or [str(shipped())])
 

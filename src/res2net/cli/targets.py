@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from res2net.card import CARD_NAME, ModelCard
 from res2net.data.files import Listing, list_images
 from res2net.errors import UserError
 from res2net.paper.networks import NETWORKS
 from res2net.runtime.artifact import is_artifact
-from res2net.weights.shipped import CARD_NAME, shipped
+from res2net.weights.catalogue import shipped
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 _WEIGHTS = (".ckpt", ".pth", ".pt", ".safetensors", ".pdparams", ".bin", ".pkl")
@@ -59,8 +60,6 @@ def use_shipped() -> Path:
     Raises:
         UserError: there is none.
     """
-    from res2net.models.card import ModelCard
-
     folder = shipped()
     card = ModelCard.read(folder / CARD_NAME)
     print(

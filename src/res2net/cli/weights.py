@@ -148,7 +148,7 @@ def _fetched(target: str) -> Fetched:
     if target.startswith(("http://", "https://")):
         return fetch_url(target)
     if target.startswith("hf-hub:"):
-        from res2net.weights.hub import fetch_from_hub, parse_address
+        from res2net.weights.fetch import fetch_from_hub, parse_address
 
         repository, revision = parse_address(target)
         found = fetch_from_hub(repository, revision=revision)
@@ -160,7 +160,7 @@ def _fetched(target: str) -> Fetched:
 
 def verify(options: Any) -> None:
     """What a file is."""
-    from res2net.weights.inspect import inspect_file
+    from res2net.weights.pretrained import inspect_file
 
     found = inspect_file(Path(options.target))
     _check_whole(found)
@@ -204,8 +204,8 @@ def convert(options: Any) -> None:
     if options.out.exists():
         raise UserError(f"--out {options.out} exists; name another file")
     from res2net.paper.variant import FirstBlock
-    from res2net.weights.export import LAYOUTS, write_state
-    from res2net.weights.inspect import inspect_file
+    from res2net.weights.layouts import LAYOUTS, write_state
+    from res2net.weights.pretrained import inspect_file
 
     found = inspect_file(Path(options.target))
     _check_whole(found)

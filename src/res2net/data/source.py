@@ -1,4 +1,4 @@
-"""``--data FORMAT:PATH``: a string becomes a :class:`Source`, once."""
+"""``--data FORMAT:PATH``: a string becomes a :class:`Source`, once. No torch."""
 
 from __future__ import annotations
 

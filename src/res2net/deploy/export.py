@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 
+from res2net.card import CARD_NAME
 from res2net.deploy import views
 from res2net.deploy.engine import Engine, Images, Mixable, Quantisable, Run, find_engine
 from res2net.deploy.fold import fold_batchnorm
@@ -26,7 +27,6 @@ from res2net.deploy.verify import Track, Verification, compare, eager, faults
 from res2net.errors import UserError, printable_lines
 from res2net.files import check_new, new_folder, write_error, write_text
 from res2net.processor import has_bf16
-from res2net.runtime.artifact import CARD_NAME
 from res2net.runtime.engines import openvino_has_bf16
 from res2net.tasks.dense.network import Size
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from res2net.card import ModelCard
 from res2net.deploy.quantise import Sensitivity
 from res2net.deploy.targets import Target
 from res2net.deploy.verify import Verification
-from res2net.models.card import ModelCard
 from res2net.tasks.dense.deployed import Comparison
 
 LAYERS = 10  # of the most disturbed ones

@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import nn
 
+from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.deploy.program import LOGITS
 from res2net.deploy.targets import Target, check_offered
 from res2net.deploy.verify import TOP1
 from res2net.errors import UserError
 from res2net.models.backbone import as_backbone
-from res2net.models.card import ModelCard
 from res2net.tasks.classify.evaluate import resized
 from res2net.tasks.classify.job import check_size
 from res2net.tasks.dense.deployed import Comparison, shown

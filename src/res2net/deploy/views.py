@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.decode import decode
 from res2net.data.scene import Scene
@@ -24,7 +25,6 @@ from res2net.data.source import parse_source
 from res2net.deploy.engine import Pixels
 from res2net.deploy.pictures import data_gone, halves, other_classes
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
 from res2net.tasks.dense.network import Size
 from res2net.tasks.dense.task import DenseTask
 

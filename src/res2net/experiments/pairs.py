@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from res2net.card import ModelCard
 from res2net.config import RunConfig, run_of
 from res2net.data.dataset import ImageDataset
 from res2net.data.decode import decode
@@ -23,7 +24,6 @@ from res2net.errors import UserError
 from res2net.experiments.items import Item
 from res2net.explain.cam import class_activation_map
 from res2net.explain.overlay import heat_overlay
-from res2net.models.card import ModelCard
 from res2net.models.weights import check_task
 from res2net.tasks.dense.pictures import draw_sheet
 from res2net.tasks.dense.predictor import DensePredictor

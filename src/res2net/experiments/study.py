@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from res2net.card import CARD_NAME
 from res2net.config import RunConfig, TaskName
 from res2net.data.source import PATHLESS, parse_source
 from res2net.errors import UserError, did_you_mean
@@ -102,7 +103,7 @@ def card_of(run: Path) -> dict[str, Any]:
         content = json.loads(text)
         return {**content, "options": dict(content["options"])}
 
-    return _read(run / "model.json", card)
+    return _read(run / CARD_NAME, card)
 
 
 def _last(run: Path, column: str) -> float:

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from res2net.card import ModelCard
 from res2net.data.transforms import normalise
 from res2net.errors import UserError
 from res2net.explain.cam import enlarged, evaluating, weighed
 from res2net.explain.subject import Classifier, Explained, Subject, UnexplainedError, placed
 from res2net.machine import best_device
 from res2net.models.backbone import Backbone
-from res2net.models.card import ModelCard
 from res2net.tasks.open import open_target
 from res2net.tasks.saliency.inference import squared
 from res2net.tasks.segment.inference import LARGEST

@@ -14,11 +14,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from res2net.card import ModelCard
 from res2net.data.transforms import LONGEST, eval_transform, normalise
 from res2net.errors import UserError, did_you_mean
 from res2net.explain.cam import check_level, class_activation_map, enlarged
 from res2net.machine import best_device
-from res2net.models.card import ModelCard
 from res2net.models.network import Network
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels

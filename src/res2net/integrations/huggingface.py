@@ -14,12 +14,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from res2net.card import ModelCard
 from res2net.data.foreign import read_json
 from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError, one_line
 from res2net.files import write_text
 from res2net.integrations import missing
-from res2net.models.card import ModelCard
 from res2net.models.network import Network
 from res2net.models.weights import (
     CARD_NAME,

@@ -14,16 +14,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from res2net.card import CARD_NAME, WEIGHTS_NAME, ModelCard
 from res2net.errors import UserError, did_you_mean, one_line
 from res2net.files import write_bytes
-from res2net.models.card import ModelCard
 from res2net.models.factory import create_model, norm_by_name
 from res2net.models.network import Network
 from res2net.paper.networks import NETWORKS
 from res2net.weights.fit import check_fits, check_values
 from res2net.weights.pretrained import open_pretrained
-from res2net.weights.reading import CARD_NAME, RUN_FILES, card_inside, find_weights, read_content
-from res2net.weights.unwrap import unwrap
+from res2net.weights.read import RUN_FILES, card_inside, find_weights, read_content, unwrap
 
 __all__ = [
     "CARD_NAME",
@@ -40,7 +39,7 @@ __all__ = [
     "save_weights",
 ]
 
-WEIGHTS_NAME, *CHECKPOINTS = RUN_FILES
+_, *CHECKPOINTS = RUN_FILES
 LARGEST = 2_000_000_000  # parameters of a network that is built by a description
 _PREFIX = "model."  # of the network inside a training checkpoint
 

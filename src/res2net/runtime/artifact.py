@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from res2net.card import CARD_NAME, LARGEST_SIDE, ModelCard
 from res2net.data.foreign import check_file, is_count, is_texts, read_json
 from res2net.errors import UserError
-from res2net.models.card import LARGEST_SIDE, ModelCard
 
-CARD_NAME = "model.json"
 PRECISIONS = ("fp32", "bf16", "int8")
 LARGEST_BATCH = 4096  # images that a graph takes at once
 

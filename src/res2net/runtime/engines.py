@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net import processor
+from res2net.card import CARD_NAME
 from res2net.errors import UserError
 from res2net.files import cache_folder
 from res2net.native.binding import why_not
 from res2net.native.network import NativeNetwork
 from res2net.native.program import NativeProgram, faster
-from res2net.runtime.artifact import CARD_NAME, Artifact
+from res2net.runtime.artifact import Artifact
 
 if TYPE_CHECKING:
     import openvino as ov

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from res2net.card import ModelCard
 from res2net.data.photo import RGB
-from res2net.models.card import ModelCard
 from res2net.serve.answer import Answer, Served
 from res2net.tasks.classify.predictor import Classifier
 from res2net.tasks.dense.predictor import DensePredictor

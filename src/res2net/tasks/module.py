@@ -12,9 +12,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, distributed, nn
 
+from res2net.card import ModelCard
 from res2net.data.transforms import normalise
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
 
 Value = TypeVar("Value")
 

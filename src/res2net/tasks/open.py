@@ -18,11 +18,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from res2net import machine
+from res2net.card import ModelCard
 from res2net.config import RunConfig, run_of
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
 from res2net.models import weights
-from res2net.models.card import ModelCard
 from res2net.models.factory import create_model
 from res2net.paper.networks import NETWORKS
 from res2net.runtime.artifact import is_artifact
@@ -31,7 +31,7 @@ from res2net.runtime.session import Runtime
 from res2net.runtime.session import load as load_artifact
 from res2net.tasks.predictor import Predictor
 from res2net.tasks.table import find_dense_task, find_predictor
-from res2net.weights.hub import PREFIX, fetch_from_hub, parse_address
+from res2net.weights.fetch import PREFIX, fetch_from_hub, parse_address
 
 Kind = Literal["run", "checkpoint", "artifact", "name"]
 SEED = 0  # of the weights of a bare name

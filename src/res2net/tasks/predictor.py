@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from res2net.card import ModelCard
 from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError, arguments_named, check_meaning
 from res2net.machine import best_device
-from res2net.models.card import ModelCard
 from res2net.prediction import Prediction
 from res2net.runtime.session import Runtime
 from res2net.tasks.table import NETWORK

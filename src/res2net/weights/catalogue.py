@@ -11,10 +11,14 @@ import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
+from res2net.card import CARD_NAME, WEIGHTS_NAME
 from res2net.data.preprocess import Preprocess, default_preprocess
 from res2net.errors import UserError, did_you_mean
 from res2net.paper.variant import FirstBlock
+
+SHIPPED = Path(__file__).resolve().parent.parent / "shipped"
 
 
 class Source(StrEnum):
@@ -284,3 +288,17 @@ def copy_on_hub(repository: str) -> WeightFile | None:
 def recognise(file: str) -> WeightFile | None:
     """The row of a file with this name, if there is one; hub files all have the same name."""
     return next((row for row in CATALOGUE if row.file == file and not row.hub), None)
+
+
+def shipped() -> Path:
+    """The folder of the shipped network: weights and ``model.json``, loaded like a run folder.
+
+    Raises:
+        UserError: this package came without it; says what to give instead.
+    """
+    if all((SHIPPED / name).is_file() for name in (WEIGHTS_NAME, CARD_NAME)):
+        return SHIPPED
+    raise UserError(
+        "no shipped network in this package; name a trained one: --model RUN_FOLDER "
+        "(`res2net demo` trains one in two minutes)"
+    )

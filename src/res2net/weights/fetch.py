@@ -1,24 +1,32 @@
-"""From a row of the catalogue, an address or a hub repository to a checked file on this machine."""
+"""From a row of the catalogue, an address or a hub repository to a checked file in the cache.
+
+``RES2NET_CACHE`` is the folder (``~/.cache/res2net``), ``RES2NET_WEIGHTS_URL`` a mirror that is
+asked first, ``RES2NET_OFFLINE=1`` keeps off the network. No torch in here.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from res2net.errors import UserError
-from res2net.files import cache_folder, write_error
-from res2net.weights.cache import (
-    make_folder,
-    offline,
-    promised_hash,
-    with_mirror,
-)
+from res2net.card import WEIGHTS_NAME
+from res2net.errors import UserError, printable
+from res2net.files import cache_folder, unusable_cache, write_error
 from res2net.weights.catalogue import WeightFile
-from res2net.weights.download import Patience, download, is_whole
-from res2net.weights.hub import fetch_from_hub
-from res2net.weights.progress import shown
+from res2net.weights.download import Patience, Show, download, is_whole, sha256_of, silent
+
+PREFIX = "hf-hub:"  # as timm writes it
+HUB_FILES = (WEIGHTS_NAME, "pytorch_model.bin")  # in this order
+_ADDRESS = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PROMISE = re.compile(r"-([0-9a-f]{8,64})\.[A-Za-z]+$")  # torch.hub: NAME-<hash digits>.pth
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,7 @@ class Fetched:
     """A file on this machine."""
 
     path: Path
-    revision: str = ""  # of a hub file
+    revision: str = ""  # commit of the hub repository that it is from
 
 
 def fetch(row: WeightFile, *, patience: Patience | None = None) -> Fetched:
@@ -36,8 +44,7 @@ def fetch(row: WeightFile, *, patience: Patience | None = None) -> Fetched:
         UserError: it cannot be had; says why and what to do.
     """
     if row.hub:
-        found = fetch_from_hub(row.hub, files=(row.file,))
-        return Fetched(found.path, found.revision)
+        return fetch_from_hub(row.hub, files=(row.file,))
     target = cache_folder() / row.file
     urls = with_mirror(row.urls, row.file)
     return Fetched(_cached(urls, target, row.sha256, row.name, patience))
@@ -74,3 +81,167 @@ def _cached(
     make_folder(target.parent)
     with shown(target.name) as show:
         return download(urls, target, sha256=sha256, patience=patience, show=show)
+
+
+# ---------------------------------------------------------------- the cache
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of the cache ready to be written to.
+
+    Raises:
+        UserError: it cannot be made or written to; says how to choose another.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable_cache(folder, error.strerror or str(error)) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise unusable_cache(folder, "permission denied")
+
+
+def offline() -> bool:
+    """Whether the network is off limits.
+
+    Raises:
+        UserError: ``RES2NET_OFFLINE`` is neither yes nor no.
+    """
+    value = os.environ.get("RES2NET_OFFLINE", "").strip().lower()
+    if value in ("", "0", "false", "no", "off"):
+        return False
+    if value in ("1", "true", "yes", "on"):
+        return True
+    raise UserError(f"RES2NET_OFFLINE is {value!r}; it must be 1 or 0")
+
+
+def with_mirror(urls: tuple[str, ...], file: str) -> tuple[str, ...]:
+    """The addresses of a file, the user's mirror first where one is set."""
+    mirror = os.environ.get("RES2NET_WEIGHTS_URL", "").strip()
+    return (f"{mirror.rstrip('/')}/{file}", *urls) if mirror else urls
+
+
+def promised_hash(file: str) -> str:
+    """The leading digits of the sha256 that a file's name promises (torch.hub); "" for none."""
+    found = _PROMISE.search(file)
+    return found.group(1) if found else ""
+
+
+def check_hash(path: Path, promised: str, what: str) -> str:
+    """The sha256 of a file, which must begin with ``promised``.
+
+    Raises:
+        UserError: it does not.
+    """
+    found = sha256_of(path)
+    if not found.startswith(promised):
+        raise UserError(
+            f"{path}: its sha256 begins with {found[: len(promised)]}, but {what} promises "
+            f"{promised}: damaged or changed; fetch it again, or rename it"
+        )
+    return found
+
+
+# ---------------------------------------------------------------- the Hugging Face hub
+
+
+def parse_address(address: str) -> tuple[str, str | None]:
+    """``OWNER/NAME[@REVISION]`` as (repository, revision).
+
+    Raises:
+        UserError: not of that form.
+    """
+    found = _ADDRESS.fullmatch(address.removeprefix(PREFIX))
+    if not found:
+        raise UserError(
+            f"{address!r} is no address on the hub; it must be {PREFIX}OWNER/NAME or "
+            f"{PREFIX}OWNER/NAME@REVISION"
+        )
+    return found["repository"], found["revision"]
+
+
+def fetch_from_hub(
+    repository: str,
+    *,
+    revision: str | None = None,
+    files: tuple[str, ...] = HUB_FILES,
+) -> Fetched:
+    """The weights in a repository: the first of ``files`` that it has.
+
+    Every version has its own place in the cache, so two of them never mix; without a revision it is
+    the newest, and offline the newest that was fetched. ``HF_ENDPOINT`` is another hub to ask.
+
+    Raises:
+        UserError: no such repository, revision or file; no network; no huggingface_hub.
+    """
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    except ModuleNotFoundError:
+        raise UserError(
+            f"{PREFIX}{repository} needs huggingface_hub: pip install 'res2net[hub]'"
+        ) from None
+    folder = cache_folder() / "hub"
+    if not offline():
+        make_folder(folder)
+    for file in files:
+        try:
+            path = hf_hub_download(
+                repository,
+                file,
+                revision=revision,
+                cache_dir=folder,
+                local_files_only=offline(),
+                endpoint=os.environ.get("HF_ENDPOINT") or None,
+            )
+        except EntryNotFoundError as error:
+            if isinstance(error, LocalEntryNotFoundError) and not offline():
+                raise _failure(repository, error) from None
+            continue
+        except Exception as error:  # it passes on whatever its HTTP library raises
+            raise _failure(repository, error) from None
+        return _checked(Path(path))
+    where = "in the cache, and RES2NET_OFFLINE is set" if offline() else "in it"
+    raise UserError(f"{PREFIX}{repository}: none of {', '.join(files)} is {where}")
+
+
+def _checked(path: Path) -> Fetched:
+    """The file, its hash compared with the one that the hub names it by."""
+    blob = path.resolve().name
+    if _SHA256.fullmatch(blob):
+        check_hash(path, blob, "the hub")
+    parts = path.parts
+    return Fetched(path, parts[parts.index("snapshots") + 1] if "snapshots" in parts else "")
+
+
+def _failure(repository: str, error: Exception) -> UserError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(f"{PREFIX}{repository} could not be fetched ({reason[:300]})")
+
+
+@contextmanager
+def shown(file: str) -> Iterator[Show]:
+    """Takes the bytes so far and the bytes in all, and shows them on standard error."""
+    if not sys.stderr.isatty():
+        print(printable(f"fetching {file}"), file=sys.stderr)
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(file, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

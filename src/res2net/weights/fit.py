@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from res2net.errors import UserError
 from res2net.weights.identify import differences, of_state
-from res2net.weights.unwrap import State
+from res2net.weights.read import State
 
 _AUXILIARY = "AuxLogits.fc"  # Inception's second classifier
 _FLOATING = (".weight", ".bias", ".running_mean", ".running_var")

@@ -1,4 +1,4 @@
-"""``pretrained=``: from a word of the user's to weights that fit, with their licence said once."""
+"""``pretrained=``: from a name, address or path to weights that fit, their licence printed once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import nn
 
+from res2net.data.foreign import check_file
 from res2net.errors import UserError, did_you_mean, printable
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import FirstBlock
-from res2net.weights.cache import check_hash, promised_hash
 from res2net.weights.catalogue import (
     WeightFile,
     copy_on_hub,
@@ -23,11 +23,20 @@ from res2net.weights.catalogue import (
     recognise,
 )
 from res2net.weights.download import Patience
-from res2net.weights.fetch import Fetched, fetch, fetch_url
-from res2net.weights.fit import fit
-from res2net.weights.hub import PREFIX, fetch_from_hub, parse_address
+from res2net.weights.fetch import (
+    PREFIX,
+    Fetched,
+    check_hash,
+    fetch,
+    fetch_from_hub,
+    fetch_url,
+    parse_address,
+    promised_hash,
+)
+from res2net.weights.fit import check_values, fit
+from res2net.weights.identify import Identity, of_state
 from res2net.weights.layouts import Layout, Weights, translate
-from res2net.weights.reading import card_of, find_weights, read_content
+from res2net.weights.read import card_of, find_weights, read_content
 
 IN1K = "in1k"  # ImageNet-1k: the catalogue's first file for the network
 
@@ -91,8 +100,7 @@ def open_pretrained(
     row, fetched = _find(str(asked), network, patience)
     path = fetched.path
     row = row or recognise(path.name)
-    promised = (row.sha256 if row else "") or promised_hash(path.name)
-    digest = check_hash(path, promised, "its name")
+    digest = check_hash(path, _promised(path, row), "its name")
     content = read_content(path)
     card = card_of(content, path)
     weights = translate(content, str(path))
@@ -103,6 +111,11 @@ def open_pretrained(
         notice=_notice(row, fetched, digest, weights.layout, rule, card),
         first_block=rule,
     )
+
+
+def _promised(path: Path, row: WeightFile | None) -> str:
+    """The leading digits of the sha256 that a file's row or name promises, "" for none."""
+    return (row.sha256 if row else "") or promised_hash(path.name)
 
 
 def _find(
@@ -125,7 +138,7 @@ def _find(
     if asked.startswith(PREFIX):
         repository, revision = parse_address(asked)
         found = fetch_from_hub(repository, revision=revision)
-        return copy_on_hub(repository), Fetched(found.path, found.revision)
+        return copy_on_hub(repository), found
     path = Path(asked).expanduser()
     if not path.exists():
         hint = did_you_mean(asked, [IN1K, *names()])
@@ -177,3 +190,73 @@ def tell_once(notice: str) -> None:
     if notice not in _told:
         _told.add(notice)
         print(printable(notice), file=sys.stderr)
+
+
+# ---------------------------------------------------------------- what a file is
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inspection:
+    """A file that was read and found sound."""
+
+    path: Path
+    sha256: str
+    promised: str  # leading digits that its name promises, "" for none
+    row: WeightFile | None  # of the catalogue
+    weights: Weights
+    identity: Identity
+
+    def facts(self) -> list[tuple[str, str]]:
+        """(name, value) pairs for people."""
+        state = self.weights.state
+        parameters = sum(
+            value.numel()
+            for key, value in state.items()
+            if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+        )
+        heads = (k for k in ("fc.weight", "classifier.weight") if k in state and state[k].ndim)
+        head = next(heads, None)
+        rule = self.weights.first_block or (self.row.first_block if self.row else None)
+        said = "as its name promises" if self.promised else "its name promises none"
+        return [
+            ("file", f"{self.path} ({self.path.stat().st_size:,} bytes)"),
+            ("sha256", f"{self.sha256} ({said})"),
+            ("published as", self.row.name if self.row else "unknown to the catalogue"),
+            ("licence", str(self.row.licence) if self.row else "unknown to the catalogue"),
+            ("layout", str(self.weights.layout)),
+            ("network", self.identity.recipe() or "none of the model table"),
+            ("first block", str(rule) if rule else "not said by the file"),
+            ("classes", str(state[head].shape[0]) if head else "no classifier"),
+            ("tensors", f"{len(state)} with {parameters:,} parameters, all finite"),
+            *(("note", line) for line in self.weights.said),
+        ]
+
+
+def inspect_file(path: Path) -> Inspection:
+    """Read a file, check its hash and its numbers, and find out what it is.
+
+    Raises:
+        UserError: wrong hash, damaged, no weights, numbers that are not finite.
+    """
+    if path.is_dir() or not path.exists():
+        raise UserError(f"{path} is a folder" if path.is_dir() else f"{path}: no such file")
+    check_file(path)
+    row = recognise(path.name)
+    promised = _promised(path, row)
+    digest = check_hash(path, promised, "its name")
+    weights = translate(read_content(path), str(path))
+    check_values(weights.state, str(path))
+    identity = of_state(weights.state)
+    if identity is None:
+        raise UserError(
+            f"{path}: named like a network of this project, but tensors are missing or have shapes "
+            "that no such network has; save or fetch it again"
+        )
+    return Inspection(
+        path=path,
+        sha256=digest,
+        promised=promised,
+        row=row,
+        weights=weights,
+        identity=identity,
+    )

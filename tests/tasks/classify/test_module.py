@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from res2net.card import ModelCard
 from res2net.data.augment import Augment
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
 from res2net.models.factory import create_model
 from res2net.tasks.classify.module import ClassifierModule, TopError, one_image_explained
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from res2net.card import ModelCard
 from res2net.config import HeadOptions, NetOptions, RunConfig
 from res2net.data.scene import COCO_PERSON
 from res2net.heads.deeplab import DeepLabV3Plus
@@ -19,7 +20,6 @@ from res2net.heads.detector import make_detector
 from res2net.heads.dss import SaliencyNet
 from res2net.heads.pose import PoseNet
 from res2net.models.backbone import create_backbone
-from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
 from res2net.paper.recipes import RECIPES
 from res2net.tasks.dense.job import build, describe

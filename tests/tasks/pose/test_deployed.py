@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.data.scene import no_objects
 from res2net.data.scenes.generated import SceneRules, generate
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
 from res2net.tasks.pose.deployed import compare, frame, views
 
 CARD = ModelCard(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
 from res2net.tasks.saliency.deployed import DEPLOYMENT, compare, views
 
 CARD = ModelCard(

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from res2net.card import ModelCard
 from res2net.data.scene import Scene, Scenes
-from res2net.models.card import ModelCard
 from res2net.tasks.saliency import evaluation
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from res2net.card import ModelCard
 from res2net.data.dataset import ImageDataset
 from res2net.data.labelled import Split
 from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import eval_transform
 from res2net.files import write_text
-from res2net.models.card import ModelCard
 from res2net.models.network import Network
 from res2net.models.weights import (
     CARD_NAME,

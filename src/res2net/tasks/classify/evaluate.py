@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from res2net.card import ModelCard
 from res2net.data.labelled import LabelledImages
 from res2net.data.preprocess import Preprocess
 from res2net.data.readers import read
 from res2net.data.source import parse_source
 from res2net.errors import UserError
 from res2net.files import alone_in
-from res2net.models.card import ModelCard
 from res2net.models.factory import create_model
 from res2net.models.network import Network
 from res2net.tasks.classify.conclude import draw_all

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from res2net import machine
+from res2net.card import ModelCard
 from res2net.config import NetOptions, RunConfig, option_error
 from res2net.data.labelled import LabelledImages
 from res2net.data.loader import default_workers, make_loader
@@ -19,7 +20,6 @@ from res2net.data.readers import read
 from res2net.data.source import parse_source
 from res2net.data.transforms import eval_transform, train_transform
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
 from res2net.models.factory import create_model, norm_by_name
 from res2net.models.network import Network
 from res2net.paper.networks import find_variant

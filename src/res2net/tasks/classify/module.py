@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from res2net.card import ModelCard
 from res2net.data.augment import Augment
 from res2net.data.transforms import mix
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
 from res2net.models.network import Network
 from res2net.tasks.module import TaskModule
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from res2net.card import ModelCard
 from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Objects
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
 from res2net.tasks.dense.network import Size
 
 Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)

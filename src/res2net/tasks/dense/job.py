@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from res2net import machine
+from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.loader import default_workers
 from res2net.data.scene import Scenes
@@ -20,7 +21,6 @@ from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.source import parse_source
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
 from res2net.tasks.dense.task import DenseTask, Job
 
 

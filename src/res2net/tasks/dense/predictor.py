@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from res2net.card import ModelCard
 from res2net.data.decode import as_rgb
-from res2net.models.card import ModelCard
 from res2net.prediction import Prediction
 from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import DenseTask

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import nn
 from torch.utils.data import DataLoader
 
+from res2net.card import ModelCard
 from res2net.config import RunConfig, TaskName
 from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Scenes
@@ -17,7 +18,6 @@ from res2net.data.scenes.loader import Collate, SceneSet
 from res2net.data.scenes.options import Marks
 from res2net.metrics.detections import DetectionArrays
 from res2net.models.backbone import Backbone
-from res2net.models.card import ModelCard
 from res2net.prediction import Prediction
 from res2net.tasks.dense.deployed import Deployment
 from res2net.tasks.selection import Chosen

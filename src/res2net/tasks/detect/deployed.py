@@ -22,10 +22,10 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 from torchvision.ops.poolers import LevelMapper
 
+from res2net.card import ModelCard
 from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Objects
 from res2net.metrics.detections import box_iou
-from res2net.models.card import ModelCard
 from res2net.tasks.dense.deployed import (
     Compared,
     Comparison,

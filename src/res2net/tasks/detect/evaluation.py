@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torchvision.models.detection import FasterRCNN
 
+from res2net.card import ModelCard
 from res2net.data.scene import Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.options import Marks
@@ -16,7 +17,6 @@ from res2net.errors import UserError
 from res2net.metrics.coco import CocoScores, Kind, coco_scores
 from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.voc import VocScores, voc_scores
-from res2net.models.card import ModelCard
 from res2net.tasks.dense.network import Deployed, ready
 from res2net.tasks.dense.samples import each_sample
 from res2net.tasks.dense.tables import percent, write_table

@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 
+from res2net.card import ModelCard
 from res2net.data.scene import Scenes
 from res2net.data.scenes.dataset import Sample
 from res2net.metrics.detections import DetectionArrays
-from res2net.models.card import ModelCard
 from res2net.tasks.detect.evaluation import scores_of
 from res2net.tasks.detect.inference import as_detections, padded, within
 from res2net.tasks.module import TaskModule, gathered

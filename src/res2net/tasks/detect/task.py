@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
+from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import Scenes
@@ -17,7 +18,6 @@ from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is, chain, crop_with_boxes, flip
 from res2net.errors import UserError
 from res2net.heads.detector import body_of, make_detector
-from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
 from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import Datasets, DenseTask

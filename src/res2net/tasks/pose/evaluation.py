@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from res2net.card import ModelCard
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.transforms import as_it_is
@@ -18,7 +19,6 @@ from res2net.metrics.coco import CocoScores, coco_scores
 from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.keypoints import oks
 from res2net.metrics.sizes import SIZES, size_index
-from res2net.models.card import ModelCard
 from res2net.tasks.dense.network import Deployed, ready
 from res2net.tasks.dense.samples import each_sample
 from res2net.tasks.dense.tables import percent, write_table

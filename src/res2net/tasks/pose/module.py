@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from res2net.card import ModelCard
 from res2net.data.scene import Scene, Scenes
 from res2net.heads.pose import PoseNet
 from res2net.metrics.coco import coco_scores
 from res2net.metrics.detections import DetectionArrays
-from res2net.models.card import ModelCard
 from res2net.tasks.module import TaskModule, gathered
 from res2net.tasks.pose.crops import STRIDE, CropDataset, input_size
 from res2net.tasks.pose.frame import around

@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
+from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import Scenes
 from res2net.errors import UserError
 from res2net.heads.pose import PoseNet
 from res2net.metrics.detections import DetectionArrays
-from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
 from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import Datasets, DenseTask

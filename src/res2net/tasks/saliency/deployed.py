@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from res2net.card import ModelCard
 from res2net.data.scene import Objects
-from res2net.models.card import ModelCard
 from res2net.tasks.dense.deployed import (
     Compared,
     Comparison,

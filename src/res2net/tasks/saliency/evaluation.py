@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from res2net.card import ModelCard
 from res2net.data.scene import Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.mapfile import salient_map
@@ -19,7 +20,6 @@ from res2net.errors import UserError
 from res2net.heads.dss import SaliencyNet
 from res2net.metrics.saliency import SaliencyMetric, SaliencyScores, f_measure
 from res2net.metrics.sizes import SIZES, size_index
-from res2net.models.card import ModelCard
 from res2net.tasks.dense.network import Deployed, ready
 from res2net.tasks.dense.samples import each_sample
 from res2net.tasks.dense.tables import write_table

@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
 
+from res2net.card import ModelCard
 from res2net.data.scene import Scenes
 from res2net.data.scenes.dataset import Sample
 from res2net.heads.dss import SaliencyNet
 from res2net.metrics.saliency import Measured, SaliencyMetric, measured
-from res2net.models.card import ModelCard
 from res2net.tasks.module import TaskModule, gathered
 from res2net.tasks.saliency.inference import squared
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import Scenes
@@ -14,7 +15,6 @@ from res2net.data.scenes.loader import listed, stacked
 from res2net.data.scenes.transforms import as_it_is, chain, flip, square
 from res2net.errors import UserError
 from res2net.heads.dss import SIDES, SaliencyNet
-from res2net.models.card import ModelCard
 from res2net.models.factory import norm_by_name
 from res2net.tasks.dense.network import Deployed
 from res2net.tasks.dense.task import Datasets, DenseTask

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from res2net.card import ModelCard
 from res2net.data.scene import Objects
-from res2net.models.card import ModelCard
 from res2net.tasks.dense.deployed import (
     Compared,
     Comparison,

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from res2net.card import ModelCard
 from res2net.data.scene import Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset, Transform
 from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.metrics.segmentation import SegmentationMetric, SegmentationScores
-from res2net.models.card import ModelCard
 from res2net.tasks.dense.network import Deployed, ready
 from res2net.tasks.dense.samples import each_sample
 from res2net.tasks.dense.tables import write_table

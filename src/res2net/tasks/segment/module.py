@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from res2net.card import ModelCard
 from res2net.data.scene import IGNORED, Scenes
 from res2net.heads.deeplab import DeepLabV3Plus
-from res2net.models.card import ModelCard
 from res2net.tasks.module import TaskModule
 
 Batch = tuple[Tensor, Tensor]  # uint8 (B, 3, S, S), classes uint8 (B, S, S)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
-from res2net.models.card import ModelCard
 
 
 @pytest.fixture
@@ -144,5 +144,5 @@ def test_a_card_that_is_no_file(tmp_path):
 
 
 def test_a_card_needs_no_torch():
-    code = "import sys; import res2net.models.card; sys.exit('torch' in sys.modules)"
+    code = "import sys; import res2net.card; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

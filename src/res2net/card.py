@@ -17,6 +17,7 @@ from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError
 from res2net.paper.variant import FirstBlock
 
+WEIGHTS_NAME, CARD_NAME = "model.safetensors", "model.json"  # of a run, beside each other
 FORMAT = 1
 LARGEST_SIDE = 8192  # pixels that a network may be given; one map of 64 channels has 4 GiB there
 # The words that an option of a network may be; no other text is structure.

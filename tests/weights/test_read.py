@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 
 from res2net.data.pickled import read_arrays
 from res2net.errors import UserError
-from res2net.weights.cache import check_hash
+from res2net.weights.fetch import check_hash
 from res2net.weights.layouts import translate
-from res2net.weights.reading import read_content
+from res2net.weights.read import read_content
 
 STATE = {
     "conv1.weight": torch.arange(12.0).reshape(3, 4),

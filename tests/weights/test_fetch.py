@@ -9,8 +9,7 @@ import pytest
 
 from res2net.errors import UserError
 from res2net.weights.catalogue import find_file
-from res2net.weights.fetch import fetch
-from res2net.weights.hub import fetch_from_hub, parse_address
+from res2net.weights.fetch import fetch, fetch_from_hub, parse_address
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
