@@ -250,7 +250,7 @@ def test_an_edited_configuration_is_refused_and_a_longer_one_is_not(copied):
     path = copied / "config.yaml"
     text = path.read_text()
     path.write_text(text.replace("weight_decay: 0.0001", "weight_decay: 0.5"))
-    with pytest.raises(UserError, match=r"config\.yaml: --train\.weight_decay was edited to 0\.5"):
+    with pytest.raises(UserError, match=r"config\.yaml: --train\.weight-decay was edited to 0\.5"):
         _resumed(copied, 2)
     path.write_text(text.replace("epochs: 2", "epochs: 3"))
     assert any(line.startswith("epoch 3/3") for line in _resumed(copied, 3))
