@@ -75,7 +75,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--boxes",
         type=Path | None,
-        help="key-points: boxes of a detector (JSON) instead of marked ones",
+        help="key-points: boxes of a detector (JSON) instead of annotated ones",
     )
     return parser
 

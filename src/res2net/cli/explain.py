@@ -42,7 +42,7 @@ def make_parser() -> Parser:
         "explain [RUN|CHECKPOINT|NAME] IMAGE_OR_FOLDER ... [--option value ...]",
         "Show which pixels speak for a class (Grad-CAM), of one network or of two side by side, "
         "and measure how much of the map lies on the objects: in a box or a mask, or on all that "
-        "is marked in --data. Takes classifiers, segmenters (a class's pixels), detectors (the "
+        "is annotated in --data. Takes classifiers, segmenters (a class's pixels), detectors (the "
         "surest box) and saliency networks (the whole map). Given images alone, the small network "
         "that comes with the package is explained.",
         EXAMPLES,
@@ -68,7 +68,9 @@ def make_parser() -> Parser:
         "--mask", type=Path | None, help="measure inside this mask: an image, not black inside"
     )
     parser.add_argument(
-        "--data", type=str | None, help="measure on marked images: coco:PATH, voc:PATH, ecssd:PATH"
+        "--data",
+        type=str | None,
+        help="measure on annotated images: coco:PATH, voc:PATH, ecssd:PATH",
     )
     parser.add_argument(
         "--split",
@@ -210,7 +212,7 @@ def explain_images(
 
 
 def _inside(box: tuple[int, int, int, int] | None, mask: Path | None, size: tuple[int, int]) -> Any:
-    """The marked pixels (H, W), or None."""
+    """The annotated pixels (H, W), or None."""
     from res2net.explain.concentration import box_mask
 
     if box is not None:
@@ -276,7 +278,7 @@ def _table(records: Sequence[dict[str, Any]]) -> Table:
 
 
 def explain_data(subjects: Sequence[Subject], options: Any) -> None:
-    """Maps measured on marked images: a line a map, a table by size, a plot and a sheet."""
+    """Maps measured on annotated images: a line a map, a table by size, a plot and a sheet."""
     from res2net.data.scenes.options import SceneOptions
     from res2net.data.scenes.readers import read_scenes
     from res2net.data.source import parse_source
@@ -320,7 +322,7 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
         if common and options["class"] is None
         else f"class {options['class']}"
         if options["class"]
-        else "the class a network is surest of, on all that is marked"
+        else "the class a network is surest of, on all that is annotated"
     )
     subtitle = f"{scenes.name} {options.split}, {images} of {len(chosen)} images: {how}"
     write_text(folder / "concentration.csv", as_csv(rows))

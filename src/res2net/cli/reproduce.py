@@ -50,7 +50,7 @@ def make_parser() -> Parser:
         "A table or figure of the paper: published figures beside counted and measured ones. "
         "Without --scale it shows what is known. `full` tells the paper's commands, data and "
         "hours and trains where the data are; `small` trains small networks on data that are "
-        "here, in ten minutes or less. Both go on where they stopped.",
+        "here, in ten minutes or less. Both resume where they stopped.",
         EXAMPLES,
     )
     parser.description = f"{parser.description}\n\nitems:\n{lines}\n  all      every one of them"
@@ -190,7 +190,7 @@ def full(
 
     for item in items:
         if left := run_full(item, options.data_root, out, results, **how):
-            print(f"{item.name}: {left} rows wait for their data; the same command goes on")
+            print(f"{item.name}: {left} rows wait for their data; the same command resumes")
 
 
 def show_plan(item: Item, options: Any, out: Path) -> None:

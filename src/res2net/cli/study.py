@@ -29,7 +29,7 @@ def make_parser() -> Parser:
     parser = Parser(
         "study [NAME] [--data DATA] [--option value ...]",
         "Train the networks of a study, each with several seeds, and append a row for each to a "
-        "table of results. Stop it whenever you like: the same command goes on. Two at once share "
+        "table of results. Stop it whenever you like: the same command resumes. Two at once share "
         "the work. Without a name: the studies and how far they are.",
         EXAMPLES,
     )

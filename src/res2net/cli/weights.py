@@ -25,7 +25,7 @@ EXAMPLES = (
 ACTIONS = {
     "list": "the catalogue of published files: errors, licence, whether they are on this machine",
     "fetch": "download a file, check its hash and print where it lies",
-    "verify": "say what a file of weights is, and whether it is whole",
+    "verify": "identify a file of weights and check that it is undamaged",
     "convert": "write a file's weights under the names of another library",
 }
 TARGETS = ("timm", "official", "mmdet")
