@@ -1,4 +1,4 @@
-"""The main road, as a user walks it: train, go on, evaluate, predict, load."""
+"""The main road, as a user walks it: train, resume, evaluate, predict, load."""
 
 from __future__ import annotations
 

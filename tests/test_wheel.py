@@ -29,9 +29,9 @@ SHIPPED = ("model.safetensors", "model.json")
 MADE = ("__pycache__", "*.so", "*.pyd", "*.egg-info")  # never travels
 # Ours runs without torch; torch is there to be compared with.
 NATIVE = """
-from res2net.native.binding import library, why_not
+from res2net.native.binding import library, unsupported_reason
 library()
-if why_not("fp32") is None:
+if unsupported_reason("fp32") is None:
     import numpy as np
     import torch
     from res2net import create_model
@@ -48,7 +48,7 @@ if why_not("fp32") is None:
         (wanted,) = program(torch.from_numpy(images))
     (found,) = NativeNetwork(walk(program), "fp32", 1)(images)
     np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-4, atol=1e-5)
-print(why_not("fp32") or "equal")
+print(unsupported_reason("fp32") or "equal")
 """
 
 
@@ -157,7 +157,9 @@ def test_the_wheel_works_when_installed(built: Path, tmp_path: Path) -> None:
 def test_without_a_compiler_the_sdist_installs_all_the_same(built: Path, tmp_path: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     python = installed(sdist, tmp_path / "env", CC="false", CXX="false")
-    code = "from res2net.native.binding import why_not; print(why_not('fp32'))"
+    code = (
+        "from res2net.native.binding import unsupported_reason; print(unsupported_reason('fp32'))"
+    )
     assert run(python, "-c", code, cwd=tmp_path) == "it was installed without a C++ compiler\n"
     assert "25,699,120" in run(
         python.with_name("res2net"), "info", "res2net50_26w_4s", cwd=tmp_path

@@ -19,6 +19,7 @@ import res2net
 ROOT = Path(__file__).resolve().parent.parent
 # Beside the names of `res2net` itself: the modules that README and docs import from.
 MODULES = (
+    "res2net.card",
     "res2net.data.preprocess",
     "res2net.data.scenes.options",
     "res2net.data.scenes.readers",
@@ -32,7 +33,6 @@ MODULES = (
     "res2net.integrations.smp",
     "res2net.integrations.timm",
     "res2net.integrations.torchvision",
-    "res2net.card",
     "res2net.runtime",
     "res2net.runtime.ray_data",
 )

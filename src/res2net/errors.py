@@ -28,7 +28,7 @@ class TakenError(UserError):
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody stopped the work (Ctrl-C, SIGTERM); the message is one line on how to go on."""
+    """Somebody stopped the work (Ctrl-C, SIGTERM); the message is one line on how to resume."""
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import torch
 from res2net.bench.deploy import cases, draw_speeds, measure
 from res2net.bench.engines import ENGINES, Case, has, prepare, runs_in
 from res2net.errors import UserError
-from res2net.native.binding import why_not
+from res2net.native.binding import unsupported_reason
 from res2net.runtime.engines import openvino_has_bf16
 
 
@@ -36,7 +36,7 @@ def test_every_case_runs(engine: str, precision: str, maker: str) -> None:
     if engine == "native" and maker != "ours":
         assert not runs_in("resnet18", maker, engine, precision)
         return
-    if engine == "native" and (reason := why_not(precision)) is not None:
+    if engine == "native" and (reason := unsupported_reason(precision)) is not None:
         pytest.skip(f"no native engine: {reason}")
     prepare(Case("resnet18", maker, engine, precision, 2), 32)()
 

@@ -9,14 +9,14 @@ import torch
 
 from res2net.bench import roofline
 from res2net.errors import UserError
-from res2net.native.binding import why_not
+from res2net.native.binding import unsupported_reason
 from res2net.paper.networks import find_variant
 from res2net.paper.structure import tally
 from res2net.processor import LEVEL
 
 
 def test_parts_are_the_networks_multiply_adds(tmp_path: Path) -> None:
-    if (reason := why_not("fp32")) is not None:
+    if (reason := unsupported_reason("fp32")) is not None:
         pytest.skip(f"no native engine: {reason}")
     torch.set_num_threads(1)
     (case,) = roofline.rooflines(["res2net50_26w_4s"], ["fp32"])
@@ -41,7 +41,7 @@ def test_a_machine_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_the_engine_does_not_take_is_refused() -> None:
-    if (reason := why_not("fp32")) is not None:
+    if (reason := unsupported_reason("fp32")) is not None:
         pytest.skip(f"no native engine: {reason}")
     with pytest.raises(UserError, match="nothing to time"):
         roofline.rooflines(["dla60"], ["fp32"])

@@ -419,7 +419,7 @@ def test_a_stopped_run_says_how_to_go_on(tmp_path, photos, tiny, sign):
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert err == f"res2net: stopped; go on with: res2net train --out {run} --resume\n"
+    assert err == f"res2net: stopped; resume with: res2net train --out {run} --resume\n"
     assert process.returncode == 130
     assert read_weights(run / "checkpoints" / "last.ckpt")
     assert list(run.rglob("*.tmp")) == []

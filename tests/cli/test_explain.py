@@ -59,7 +59,7 @@ def test_marked_images(cli: Cli, tiny_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, text, err = cli("explain", tiny_run, "--data", "scenes", "--limit", 4, "--out", out)
     assert (code, err) == (0, "")
-    assert "the class a network is surest of, on all that is marked" in " ".join(text.split())
+    assert "the class a network is surest of, on all that is annotated" in " ".join(text.split())
     facts = json.loads((out / "concentration.json").read_text())
     assert facts["marks"] == "masks"
     assert facts["summary"][0]["size"] == "all"

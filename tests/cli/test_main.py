@@ -118,7 +118,7 @@ def _run_fake(monkeypatch, end):
     ("end", "code", "line"),
     [
         (UserError("--x is 1;\n  say 2"), 2, "res2net: --x is 1; say 2"),
-        (Stopped("stopped; go on"), 130, "res2net: stopped; go on"),
+        (Stopped("stopped; resume"), 130, "res2net: stopped; resume"),
         (KeyboardInterrupt(), 130, "res2net: stopped"),
         (
             ModuleNotFoundError("No module named 'torch.x'", name="torch.x"),

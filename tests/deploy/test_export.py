@@ -19,7 +19,7 @@ from res2net.deploy.export import export
 from res2net.deploy.pictures import of_samples
 from res2net.deploy.targets import TARGETS
 from res2net.errors import UserError
-from res2net.native.binding import why_not
+from res2net.native.binding import unsupported_reason
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import ResNetVariant
 from res2net.runtime.engines import openvino_core, openvino_has_bf16
@@ -45,7 +45,7 @@ def _offered(request):
     given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
     if given.get("engine") != "native":
         return
-    if (reason := why_not(given.get("precision", "fp32"))) is not None:
+    if (reason := unsupported_reason(given.get("precision", "fp32"))) is not None:
         pytest.skip(f"no native engine: {reason}")
 
 

@@ -13,11 +13,11 @@ from res2net.data.preprocess import default_preprocess
 from res2net.deploy.fold import fold_batchnorm
 from res2net.deploy.program import Program
 from res2net.models.network import Network
-from res2net.native.binding import why_not
+from res2net.native.binding import unsupported_reason
 
 TOLERANCE = {"bf16": 2e-2, "fp32": 1e-5}  # relative L2, the contract's
 RUNS = tuple(
-    precision for precision in TOLERANCE if why_not(precision) is None
+    precision for precision in TOLERANCE if unsupported_reason(precision) is None
 )  # on this processor
 FASTEST = RUNS[0] if RUNS else "fp32"  # for tests that one precision is enough for
 Pair = Callable[[Network], Program]
@@ -27,14 +27,14 @@ Pair = Callable[[Network], Program]
 def engine(request: pytest.FixtureRequest) -> None:
     """Skips where the engine cannot run, in the parameter ``precision`` where the test has one."""
     given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-    if (reason := why_not(given.get("precision", "fp32"))) is not None:
+    if (reason := unsupported_reason(given.get("precision", "fp32"))) is not None:
         pytest.skip(f"no native engine: {reason}")
 
 
 @pytest.fixture
 def int8_engine() -> None:
     """Skips where the engine cannot run in int8."""
-    if (reason := why_not("int8")) is not None:
+    if (reason := unsupported_reason("int8")) is not None:
         pytest.skip(f"no native engine: {reason}")
 
 

@@ -34,7 +34,7 @@ def test_a_machine_without_a_compiler(tmp_path, monkeypatch):
     assert not list(built.rglob("_res2net*"))
 
     monkeypatch.setattr(binding, "_file", lambda: None)
-    assert binding.why_not("fp32") == "it was installed without a C++ compiler"
+    assert binding.unsupported_reason("fp32") == "it was installed without a C++ compiler"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_each_precision_names_what_it_lacks(monkeypatch, level, said):
     lacks = {"fp32": "this processor lacks AVX-512, which fp32 needs"}
     hidden = {p: f"{p} needs {name}, which {LEVEL}={level} hides" for p, name in said.items()}
     for precision in ("fp32", "int8", "bf16"):
-        assert binding.why_not(precision) == {**lacks, **hidden}.get(precision)
+        assert binding.unsupported_reason(precision) == {**lacks, **hidden}.get(precision)
 
 
 def test_a_network_is_not_run_without_its_instructions(monkeypatch):

@@ -25,7 +25,7 @@ from res2net.native.program import NativeProgram
 
 for path in sys.argv[2:]:
     program = NativeProgram.read(Path(path))
-    able = [p for p in ("bf16", "fp32", "int8") if binding.why_not(p) is None]
+    able = [p for p in ("bf16", "fp32", "int8") if binding.unsupported_reason(p) is None]
     for precision in {"int8"} & {*able} if "in int8" in path else {"bf16", "fp32"} & {*able}:
         for threads in (1, 3):
             network = NativeNetwork(program, precision, threads)

@@ -14,19 +14,19 @@ from PIL import Image
 
 from res2net.deploy.export import export
 from res2net.errors import UserError
-from res2net.native.binding import why_not
+from res2net.native.binding import unsupported_reason
 from res2net.processor import LEVEL
 from res2net.runtime.artifact import Artifact
 from res2net.runtime.engines import Native, OpenVino
 from res2net.runtime.main import main
 from res2net.runtime.session import load
 
-PRECISION = "bf16" if why_not("bf16") is None else "fp32"
+PRECISION = "bf16" if unsupported_reason("bf16") is None else "fp32"
 
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if (reason := why_not("fp32")) is not None:
+    if (reason := unsupported_reason("fp32")) is not None:
         pytest.skip(f"no native engine: {reason}")
     out = tmp_path_factory.mktemp("native") / "artifact"
     options = {"engine": "native", "precision": PRECISION, "size": 64, "val_images": 2}

@@ -100,7 +100,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
         (FULL, False, UserError, "no space left on RUN while writing tensorboard; free some"),
         (FULL, True, UserError, "no space left on RUN while writing tensorboard; free some"),
         (KeyboardInterrupt(), False, Stopped, "stopped before the first checkpoint; nothing is k"),
-        (KeyboardInterrupt(), True, Stopped, "stopped; go on with: res2net train --out RUN --res"),
+        (KeyboardInterrupt(), True, Stopped, "stopped; resume with: res2net train --out RUN --res"),
     ],
 )
 def test_a_run_to_go_on_with_or_none(tmp_path, end, checkpoint, kind, message):

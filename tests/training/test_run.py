@@ -87,7 +87,7 @@ def test_stopped_and_resumed_ends_in_the_same_weights(photos, tmp_path, options)
     config = _config(f"folder:{photos}", schedule="cosine", warmup=1.0, **options)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     fit(config, whole, resume=False, say=Listener())
-    with pytest.raises(Stopped, match=f"go on with: res2net train --out {broken} --resume"):
+    with pytest.raises(Stopped, match=f"resume with: res2net train --out {broken} --resume"):
         fit(config, broken, resume=False, say=Listener("epoch 2/3"))
     assert _state(broken)["epoch"] == 0  # stopped before the second was written
     listener = Listener()

@@ -28,7 +28,7 @@ from res2net.deploy.native_walk import walk
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quiet import quietly
 from res2net.errors import UserError
-from res2net.native.binding import why_not
+from res2net.native.binding import unsupported_reason
 from res2net.native.network import NativeNetwork
 from res2net.native.program import NativeProgram
 from res2net.paper.networks import find_variant
@@ -98,7 +98,7 @@ def runs_in(network: str, maker: str, engine: str, precision: str) -> bool:
     if engine != "native":
         return True
     ours = maker == "ours" and isinstance(find_variant(network), ResNetVariant)
-    return ours and why_not(precision) is None
+    return ours and unsupported_reason(precision) is None
 
 
 def _network(case: Case) -> nn.Module:

@@ -79,8 +79,8 @@ def _directly(truth: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
     from faster_coco_eval import COCO, COCOeval_faster
 
     with redirect_stdout(io.StringIO()):
-        marked = COCO(truth)
-        job = COCOeval_faster(marked, marked.loadRes(rows), "bbox")
+        annotated = COCO(truth)
+        job = COCOeval_faster(annotated, annotated.loadRes(rows), "bbox")
         job.evaluate()
         job.accumulate()
         job.summarize()
@@ -104,12 +104,12 @@ def _rows_one_by_one(found: list[DetectionArrays]) -> list[dict[str, Any]]:
     return rows
 
 
-def _by_torchmetrics(found: list[Tensors], marked: list[Tensors]) -> Any:
+def _by_torchmetrics(found: list[Tensors], annotated: list[Tensors]) -> Any:
     """As people who train with Lightning do, on the same library."""
     from torchmetrics.detection import MeanAveragePrecision
 
     score = MeanAveragePrecision(backend="faster_coco_eval")
-    score.update(found, marked)
+    score.update(found, annotated)
     return score.compute()
 
 
@@ -144,7 +144,7 @@ def peaks_one_by_one(heat: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
 
 
 def _detections(scene: Scene, chance: np.random.Generator) -> DetectionArrays:
-    """Boxes near the marked ones, and others anywhere."""
+    """Boxes near the annotated ones, and others anywhere."""
     assert scene.objects is not None
     near = scene.objects.boxes + chance.normal(0, 2, scene.objects.boxes.shape)
     corner = chance.uniform(0, 120, (FOUND, 2))

@@ -37,7 +37,7 @@ from res2net.drawing.canvas import (
     headed_figure,
 )
 from res2net.errors import UserError
-from res2net.native.binding import why_not
+from res2net.native.binding import unsupported_reason
 from res2net.native.network import NativeNetwork, products
 from res2net.processor import threads
 
@@ -113,7 +113,9 @@ def rooflines(networks: Sequence[str], precisions: Sequence[str]) -> list[Case]:
     Raises:
         UserError: a network or precision that does not exist or that the engine does not run.
     """
-    reasons = [why_not(precision) for precision in precisions if precision in ENGINES["native"]]
+    reasons = [
+        unsupported_reason(precision) for precision in precisions if precision in ENGINES["native"]
+    ]
     if reasons and all(reasons):
         raise UserError(f"roofline: the native engine does not run here: {reasons[0]}")
     return cases(networks, makers=["ours"], engines=["native"], precisions=precisions)

@@ -223,7 +223,7 @@ def explain_images(
 
 
 def _inside(box: tuple[int, int, int, int] | None, mask: Path | None, size: tuple[int, int]) -> Any:
-    """The marked pixels (H, W), or None."""
+    """The annotated pixels (H, W), or None."""
     from res2net.explain.concentration import box_mask
 
     if box is not None:
@@ -289,7 +289,7 @@ def _table(records: Sequence[dict[str, Any]]) -> Table:
 
 
 def explain_data(subjects: Sequence[Subject], options: Any) -> None:
-    """Maps measured on marked images: a line a map, a table by size, a plot and a sheet."""
+    """Maps measured on annotated images: a line a map, a table by size, a plot and a sheet."""
     from res2net.data.scenes.options import SceneOptions
     from res2net.data.scenes.readers import read_scenes
     from res2net.data.source import parse_source
@@ -333,7 +333,7 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
         if common and options["class"] is None
         else f"class {options['class']}"
         if options["class"]
-        else "the class a network is surest of, on all that is marked"
+        else "the class a network is surest of, on all that is annotated"
     )
     subtitle = f"{scenes.name} {options.split}, {images} of {len(chosen)} images: {how}"
     write_text(folder / "concentration.csv", as_csv(rows))

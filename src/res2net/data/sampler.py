@@ -29,7 +29,7 @@ def derive_seed(*parts: int) -> int:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from torch's CPU generator as seeded; afterwards it goes on where it was.
+    """Draw from torch's CPU generator as seeded; afterwards it continues where it was.
 
     Only the CPU's: ``torch.manual_seed`` would reseed every accelerator too.
     """

@@ -27,7 +27,7 @@ IGNORED = 255  # class of pixels that count neither way
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Objects:
-    """The N objects that are marked in an image."""
+    """The N objects that are annotated in an image."""
 
     boxes: npt.NDArray[np.float64]  # (N, 4) left, top, right, bottom
     labels: npt.NDArray[np.int64]  # (N,) index into the classes, from 0
@@ -156,7 +156,7 @@ def _renumbered(scene: Scene, order: npt.NDArray[np.int64]) -> Scene:
 
 
 def no_objects() -> Objects:
-    """Of an image in which nothing is marked: a negative."""
+    """Of an image in which nothing is annotated: a negative."""
     return Objects(
         boxes=np.zeros((0, 4)),
         labels=np.zeros(0, np.int64),

@@ -27,7 +27,7 @@ from res2net.deploy.native_plain import PlainNetwork
 from res2net.deploy.native_walk import walk
 from res2net.deploy.program import Program
 from res2net.files import write_bytes
-from res2net.native.binding import why_not
+from res2net.native.binding import unsupported_reason
 from res2net.native.network import NativeNetwork
 from res2net.native.program import VERSION, NativeProgram
 
@@ -52,7 +52,7 @@ def convert(program: Program, size: Size, batch: int | None) -> NativeModel:
     """
     native = walk(program)
     fallback = openvino.convert(program, size, batch)
-    here = [precision for precision in PRECISIONS if why_not(precision) is None]
+    here = [precision for precision in PRECISIONS if unsupported_reason(precision) is None]
     return _timed(NativeModel(native, fallback), size, here)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from res2net.errors import UserError, did_you_mean
-from res2net.native.binding import why_not
+from res2net.native.binding import unsupported_reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +100,7 @@ def check_installed(target: Target) -> None:
     Raises:
         UserError: names the package and the extra that brings it, or what else is missing.
     """
-    if target.engine == "native" and (reason := why_not(target.precision)) is not None:
+    if target.engine == "native" and (reason := unsupported_reason(target.precision)) is not None:
         raise UserError(f"--to native: {reason}; use --to openvino")
     for package in target.needs:
         if find_spec(package) is None:

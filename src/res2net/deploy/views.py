@@ -51,7 +51,7 @@ class Views:
     def batches(self) -> Iterator[tuple[Pixels, npt.NDArray[np.int64]]]:
         """uint8 (B, H, W, 3) of each image in order, and zeros (B,).
 
-        An image without views (no object is marked in it) is left out.
+        An image without views (no object is annotated in it) is left out.
 
         Raises:
             UserError: a file that cannot be read, unless left out; or no view at all.

@@ -154,7 +154,7 @@ _TABLES = (
         section="4.10",
         task="pose",
         full={"": Full(study="pose-coco", keys=_POSE)},
-        note=f"ResNet's AP is on detector boxes, Res2Net's on marked ones. {_BACKBONE}",
+        note=f"ResNet's AP is on detector boxes, Res2Net's on annotated ones. {_BACKBONE}",
     ),
 )
 _FIGURES = (

@@ -1,4 +1,4 @@
-"""The studies, a row each: on CIFAR-100, on generated scenes, on marked images. No torch.
+"""The studies, a row each: on CIFAR-100, on generated scenes, on annotated images. No torch.
 
 To add a study, add a row to ``STUDIES``. Where it says bf16, that is set and not left to the
 machine, so that the outcome does not depend on where a study runs.
@@ -168,7 +168,7 @@ SCENES = Study(
     drawing="sizes",
 )
 
-# A small Res2Net against its ResNet twin on marked images, from scratch. Both have 26 layers and
+# A small Res2Net against its ResNet twin on annotated images, from scratch. Both have 26 layers and
 # half of ResNet's planes; their backbones differ by 0.6 % in parameters and 5 % in multiply-adds.
 # An hour of one processor is the budget of a study.
 PAIR = ("resnet26_small", "res2net26_small")

@@ -42,7 +42,7 @@ def heat_overlay(image: npt.NDArray[np.uint8], heat: npt.NDArray[Any]) -> npt.ND
 
 
 def outlined(image: npt.NDArray[np.uint8], inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """The picture with a line along the inner edge of what is marked.
+    """The picture with a line along the inner edge of what is annotated.
 
     Args:
         image: uint8 (H, W, 3).

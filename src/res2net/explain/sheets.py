@@ -54,7 +54,7 @@ class Sheet:
 def draw_sheet(
     tiles: Sequence[Sheet], networks: Sequence[str], path: Path, *, images: int, note: str
 ) -> None:
-    """Each image beside its maps; what is marked is outlined, and the heat inside it told.
+    """Each image beside its maps; what is annotated is outlined, and the heat inside it told.
 
     Args:
         tiles: the first ``ON_A_SHEET`` are drawn.
@@ -71,8 +71,8 @@ def draw_sheet(
     fields = COLUMNS // wide  # the tile's size does not depend on how few there are
     room = (WIDTH - 2 * MARGIN - (fields - 1) * APART) / fields
     side = int((room - (wide - 1) * GAP) / wide)
-    marked = any(each.inside is not None for each in shown)
-    pitch = side + (3 if marked else 2) * LINE + 34
+    annotated = any(each.inside is not None for each in shown)
+    pitch = side + (3 if annotated else 2) * LINE + 34
     head = TOP + (LINE if note else 0)
     height = head + math.ceil(len(shown) / groups) * pitch + MARGIN
     level = shown[0].maps[0].level
@@ -81,8 +81,8 @@ def draw_sheet(
         f"{counted(len(shown), 'image')}{part}, level {level}: bright speaks for the class; "
         f"% is the {shown[0].maps[0].meaning}"
     )
-    if marked:
-        subtitle += "; outlined: what is marked; even: of an even map"
+    if annotated:
+        subtitle += "; outlined: what is annotated; even: of an even map"
     title = "Class activation maps: " + " and ".join(networks)
     with headed_figure(path, height, fit(title, WIDTH - 2 * MARGIN, 12), subtitle) as figure:
         write(figure, fit(note, WIDTH - 2 * MARGIN, 8), MARGIN, 76 + LINE, color=RED)

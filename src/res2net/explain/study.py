@@ -1,4 +1,4 @@
-"""Maps measured on marked images: by network and by size of the object (paper 4.5).
+"""Maps measured on annotated images: by network and by size of the object (paper 4.5).
 
 Legend: H, W pixels of an image · N objects
 """
@@ -41,7 +41,7 @@ Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mark:
-    """The objects of a class in an image, or all that is marked in it."""
+    """The objects of a class in an image, or all that is annotated in it."""
 
     name: str | None  # of the class; None: whatever it is
     masks: tuple[npt.NDArray[np.bool_], ...]  # (H, W) each, at least one

@@ -31,13 +31,13 @@ _KEYPOINT_STATS = (
 
 @dataclass(frozen=True, kw_only=True)
 class CocoScores:
-    """Averages in percent; None where no such object is marked."""
+    """Averages in percent; None where no such object is annotated."""
 
     kind: Kind
     stats: dict[str, float | None]  # ap, ap50, ap75, ap_small, ..., ar1, ar10, ar100, ...
     per_class: tuple[float | None, ...]  # average precision of each class
-    objects: tuple[int, ...]  # marked, of each class
-    sizes: dict[str, int]  # small, medium, large → marked
+    objects: tuple[int, ...]  # annotated, of each class
+    sizes: dict[str, int]  # small, medium, large → annotated
 
 
 def coco_scores(
@@ -76,7 +76,7 @@ def coco_scores(
     job = COCOeval_faster(
         truth, guesses, kind, kpt_oks_sigmas=None if sigmas is None else list(sigmas)
     )
-    job.params.catIds = list(range(1, len(classes) + 1))  # also those that nobody marked here
+    job.params.catIds = list(range(1, len(classes) + 1))  # also those that nobody annotated here
     job.evaluate()
     job.accumulate()
     job.summarize()
@@ -87,13 +87,13 @@ def coco_scores(
     counted = [~each.ignored for each in objects]
     labels = [each.labels[keep] for each, keep in zip(objects, counted, strict=True)]
     areas = [each.areas[keep] for each, keep in zip(objects, counted, strict=True)]
-    marked = np.bincount(np.concatenate([[], *labels]).astype(np.int64), minlength=len(classes))
+    annotated = np.bincount(np.concatenate([[], *labels]).astype(np.int64), minlength=len(classes))
     sizes = np.bincount(size_index(np.concatenate([[], *areas])), minlength=len(SIZES))
     return CocoScores(
         kind=kind,
         stats=stats,
         per_class=tuple(_mean_where_known(precision[:, :, k]) for k in range(len(classes))),
-        objects=tuple(marked.tolist()),
+        objects=tuple(annotated.tolist()),
         sizes=dict(zip(SIZES, sizes.tolist(), strict=True)),
     )
 

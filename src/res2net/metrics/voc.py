@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class VocScores:
-    """Average precision of each class in percent; None where no object of it is marked."""
+    """Average precision of each class in percent; None where no object of it is annotated."""
 
     eleven_points: tuple[float | None, ...]  # VOC07: mean of the precision at recall 0, 0.1, ..., 1
     area: tuple[float | None, ...]  # from VOC10 on: area under the monotone curve

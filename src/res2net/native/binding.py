@@ -83,7 +83,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 
-def why_not(precision: str) -> str | None:
+def unsupported_reason(precision: str) -> str | None:
     """Why this machine cannot run native networks in a precision, in words; None where it can.
 
     Raises:

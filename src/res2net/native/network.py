@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.errors import one_line
-from res2net.native.binding import TYPES, ConvSpec, PoolSpec, library, why_not
+from res2net.native.binding import TYPES, ConvSpec, PoolSpec, library, unsupported_reason
 from res2net.native.program import Array, NativeProgram
 
 Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
@@ -56,7 +56,7 @@ class NativeNetwork:
     """
 
     def __init__(self, program: NativeProgram, precision: str, threads: int) -> None:
-        if (reason := why_not(precision)) is not None:
+        if (reason := unsupported_reason(precision)) is not None:
             raise ValueError(reason)
         self._type = TYPES[precision]
         self._whole = precision == "int8"

@@ -353,7 +353,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
             "paper": Recipe(
                 summary="Table 10, COCO: SimpleBaseline at 256 x 192, Adam, 140 epochs",
                 source="paper 4.10 with microsoft/human-pose-estimation.pytorch",
-                promise="Res2Net-50 26w4s: 73.7 AP with the marked boxes (Table 10)",
+                promise="Res2Net-50 26w4s: 73.7 AP with the annotated boxes (Table 10)",
                 settings={
                     "train.epochs": 140,
                     "train.batch": 128,

@@ -21,7 +21,7 @@ from res2net import processor
 from res2net.card import CARD_NAME
 from res2net.errors import UserError
 from res2net.files import cache_folder
-from res2net.native.binding import why_not
+from res2net.native.binding import unsupported_reason
 from res2net.native.network import NativeNetwork
 from res2net.native.program import NativeProgram, faster
 from res2net.runtime.artifact import Artifact
@@ -139,7 +139,7 @@ class Native:
     """Our own engine (``res2net.native``)."""
 
     def __init__(self, artifact: Artifact, *, threads: int | None, stream: bool) -> None:  # noqa: ARG002
-        if (reason := why_not(artifact.precision)) is not None:
+        if (reason := unsupported_reason(artifact.precision)) is not None:
             raise UserError(
                 f"--engine native: {reason}; {artifact.folder} runs with --engine openvino too"
             )
@@ -200,7 +200,7 @@ def _usual(artifact: Artifact, able: Iterable[str]) -> str:
     first = next(iter(able))
     if first != "native":
         return first
-    if (reason := why_not(artifact.precision)) is not None:
+    if (reason := unsupported_reason(artifact.precision)) is not None:
         warnings.warn(f"{artifact.folder}: {reason}; it runs in OpenVINO", stacklevel=3)
         return "openvino"
     if find_spec("openvino") is None:

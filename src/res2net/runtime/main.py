@@ -21,7 +21,7 @@ EXAMPLES = """\
 examples:
   res2net-run artifacts/cats holiday.jpg
   res2net-run artifacts/cats photos/ more.zip list.txt --out found.csv
-  res2net-run artifacts/cats photos/ --out found.csv --resume     # go on after a stop
+  res2net-run artifacts/cats photos/ --out found.csv --resume     # resume after a stop
 """
 
 
@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--top", type=int, default=5, help="classes to name for each image [5]")
     parser.add_argument("--out", type=Path, help="write .csv, .jsonl or .parquet instead")
-    parser.add_argument("--resume", action="store_true", help="go on with the file in --out")
+    parser.add_argument("--resume", action="store_true", help="resume: append to the file in --out")
     parser.add_argument("--json", action="store_true", help="print JSON, a line an image")
     parser.add_argument("--engine", default=AUTO, help="auto, openvino, onnx or native [auto]")
     parser.add_argument("--threads", type=int, help="processors for the network; default all")
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(str(error))
         return 2
     except KeyboardInterrupt:
-        _say("stopped; the same command with --resume goes on")
+        _say("stopped; the same command with --resume resumes")
         return 130
     except BrokenPipeError:
         sys.stderr.close()
@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise UserError(f"--{name} is {value}; it must be at least 1")
     if options.resume and not options.out:
-        raise UserError("--resume needs --out, the file to go on with")
+        raise UserError("--resume needs --out, the file to append to")
     many = options.out is not None or len(options.images) > 1 or Path(options.images[0]).is_dir()
     runtime = load(options.artifact, engine=options.engine, threads=options.threads, stream=many)
     runtime.check_classifies()

@@ -3,7 +3,7 @@
 A file is gone on with only if all its rows are of this command; any other is left as it is.
 
 An image that cannot be read has a row too, with the reason: so the number of rows is the number of
-images done, and a stopped run goes on behind the last whole row.
+images done, and a stopped run resumes behind the last whole row.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def open_sink(path: Path, *, top: int, resume: bool) -> Iterator[Sink]:
     if not path.parent.is_dir():
         raise UserError(f"--out {path}: folder {path.parent} does not exist; make it and run again")
     if path.exists() and not resume:
-        raise UserError(f"--out {path} exists; give --resume to go on, or name another file")
+        raise UserError(f"--out {path} exists; give --resume to append to it, or name another file")
     if path.exists() and ending == ".parquet":
         raise UserError(f"--resume: {path} is Parquet, which cannot be added to; use CSV or JSONL")
     sink: Sink | None = None

@@ -1,7 +1,7 @@
 """Images of any number, listed one by one: folders, archives, list files, single files.
 
 Nothing is held but the names of one folder at a time, so a million files take no more memory than
-the largest folder. The order is fixed, which is what lets a stopped run go on.
+the largest folder. The order is fixed, which is what lets a stopped run resume.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def predict_to_file(
     Args:
         given: see ``sources``.
         out: .csv, .jsonl or .parquet.
-        resume: go on behind the last row of ``out``, if it exists.
+        resume: append behind the last row of ``out``, if it exists.
         track: wraps the results in a progress bar.
 
     Raises:
@@ -156,7 +156,7 @@ def predict_to_file(
 
 
 def _check_same(out: Path, image: list[Source], last: str | None) -> None:
-    """Refuse to go on where the images are not those of the rows so far."""
+    """Refuse to resume where the images are not those of the rows so far."""
     if not image or image[0].name != last:
         raise UserError(
             f"--resume: the last row of {out} is {last}, but the images given now come in another "

@@ -60,7 +60,7 @@ class TaskModule(pl.LightningModule):
         return loss
 
     def check_finite(self, loss: Tensor, name: str) -> None:
-        """Go on only with a number.
+        """Continue only with a number.
 
         Raises:
             UserError: the loss is infinite or not a number; says at which step, and what to change.

@@ -55,7 +55,7 @@ EVERY = 60.0  # seconds between two lines where no bar is shown
 class EpochSeed(Callback):
     """Draws every epoch's chance (dropped paths, mixing) from seed, epoch and rank alone.
 
-    A resumed run then goes on exactly as the uninterrupted one would have.
+    A resumed run then continues exactly as the uninterrupted one would have.
     """
 
     def __init__(self, seed: int) -> None:
@@ -133,7 +133,7 @@ class Averaging(WeightAveraging):
 
     After t updates an average keeps min(decay, (1 + t) / (10 + t)) of itself: with the decay alone
     it would consist of the first steps' weights until 1 / (1 - decay) steps are done. Runs that
-    were saved before there was this warm-up go on without it.
+    were saved before there was this warm-up continue without it.
     """
 
     def __init__(self, decay: float) -> None:

@@ -52,9 +52,7 @@ def check_folder(config: RunConfig, run: Path, *, resume: bool) -> bool:
     if all(entry.name == LOCK or entry.suffix == ".tmp" for entry in run.iterdir()):
         return True
     if not resume:
-        raise UserError(
-            f"--out {run} exists; add --resume to go on with it, or name another folder"
-        )
+        raise UserError(f"--out {run} exists; add --resume to resume it, or name another folder")
     if not (run / CONFIG).is_file():
         raise UserError(f"--resume: {run} holds no run (no {CONFIG}); name another folder")
     check_same(config, RunConfig.read(run / CONFIG), run)
@@ -109,21 +107,21 @@ def write_config(config: RunConfig, run: Path) -> None:
 
 @contextmanager
 def undone_where_it_fails(run: Path, *, new: bool) -> Iterator[None]:
-    """Leave a run with a checkpoint to go on from, or no trace of it; say which.
+    """Leave a run with a checkpoint to resume from, or no trace of it; say which.
 
     Args:
         new: the folder was absent or empty before.
 
     Raises:
         UserError: as raised inside, with what is kept; a disk that has no room left.
-        Stopped: somebody stopped the training; says how to go on.
+        Stopped: somebody stopped the training; says how to resume.
     """
     try:
         with _threads_told_once():
             yield
     except KeyboardInterrupt:
         if newest_checkpoint(run):
-            raise Stopped(f"stopped; go on with: res2net train --out {run} --resume") from None
+            raise Stopped(f"stopped; resume with: res2net train --out {run} --resume") from None
         _clear(run, new)
         raise Stopped("stopped before the first checkpoint; nothing is kept") from None
     except (UserError, OSError) as error:

@@ -172,7 +172,7 @@ def find_start(config: RunConfig, job: Job, run: Path, say: Say) -> Start | None
     """
     found = read_newest(run, say)
     if found is None:
-        say("no checkpoint to go on from: training from the beginning")
+        say("no checkpoint to resume from: training from the beginning")
         return None
     checkpoint, content = found
     check_classes(job, content)
@@ -224,7 +224,7 @@ def _what_ends(config: RunConfig, trainer: pl.Trainer) -> str:
     """Every option that keeps a run from being trained further, and how to change it."""
     options, ends = config.train, []
     if trainer.current_epoch >= options.epochs:
-        ends.append(f"all of --train.epochs {options.epochs} are done, raise it to go on")
+        ends.append(f"all of --train.epochs {options.epochs} are done, raise it to continue")
     if 0 < options.max_steps <= trainer.global_step:
         ends.append(
             f"--train.max-steps {options.max_steps} is reached, raise it or set -1 for no limit"

@@ -217,15 +217,15 @@ class Inspection:
         heads = (k for k in ("fc.weight", "classifier.weight") if k in state and state[k].ndim)
         head = next(heads, None)
         rule = self.weights.first_block or (self.row.first_block if self.row else None)
-        said = "as its name promises" if self.promised else "its name promises none"
+        promise = "as its name promises" if self.promised else "its name promises none"
         return [
             ("file", f"{self.path} ({self.path.stat().st_size:,} bytes)"),
-            ("sha256", f"{self.sha256} ({said})"),
+            ("sha256", f"{self.sha256} ({promise})"),
             ("published as", self.row.name if self.row else "unknown to the catalogue"),
             ("licence", str(self.row.licence) if self.row else "unknown to the catalogue"),
             ("layout", str(self.weights.layout)),
             ("network", self.identity.recipe() or "none of the model table"),
-            ("first block", str(rule) if rule else "not said by the file"),
+            ("first block", str(rule) if rule else "not stated in the file"),
             ("classes", str(state[head].shape[0]) if head else "no classifier"),
             ("tensors", f"{len(state)} with {parameters:,} parameters, all finite"),
             *(("note", line) for line in self.weights.said),

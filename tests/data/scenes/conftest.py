@@ -1,4 +1,4 @@
-"""Small sets of marked images on disk, and how a reader takes them."""
+"""small sets of annotated images on disk, and how a reader takes them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from res2net.data.scene import Legend
-from res2net.data.scenes.mapfile import class_map, salient_map, settle
+from res2net.data.scenes.mapfile import choose_legend, class_map, salient_map
 from res2net.errors import UserError
 
 PLAIN = Legend()
@@ -97,7 +97,7 @@ def test_palettes_are_read_as_indices(tmp_path: Path) -> None:
 
 def test_a_black_and_white_palette_counts_by_its_colours(tmp_path: Path) -> None:
     path = with_palette(tmp_path / "m.png", [[0, 1, 1]], [255, 255, 255, 0, 0, 0])
-    legend = settle(tmp_path, [path], 2, {})
+    legend = choose_legend(tmp_path, [path], 2, {})
     assert class_map(path, 2, legend).tolist() == [[1, 0, 0]]
     assert salient_map(path).tolist() == [[255, 0, 0]]
 
@@ -132,9 +132,9 @@ def test_jpeg_cannot_hold_classes_but_brightness(tmp_path: Path) -> None:
 
 def test_masks_of_0_and_255_have_the_second_of_two_classes(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.png", ROW[:, :2] * 255)
-    legend = settle(tmp_path, [path], 2, {})
+    legend = choose_legend(tmp_path, [path], 2, {})
     assert class_map(path, 2, legend).tolist() == [[0, 1]]
-    assert class_map(path, 3, settle(tmp_path, [path], 3, {})).tolist() == [[0, 255]]
+    assert class_map(path, 3, choose_legend(tmp_path, [path], 3, {})).tolist() == [[0, 255]]
     other = saved(tmp_path / "n.png", ROW)
     with pytest.raises(UserError, match=r"n\.png: holds the value 1 .*hold 0 and 255 alone"):
         class_map(other, 2, legend)
@@ -143,9 +143,9 @@ def test_masks_of_0_and_255_have_the_second_of_two_classes(tmp_path: Path) -> No
 def test_255_beside_1_does_not_count_and_maps_without_1_are_told(tmp_path: Path) -> None:
     with_void = saved(tmp_path / "a.png", np.array([[0, 1, 255]], np.uint8))
     binary = saved(tmp_path / "b.png", np.array([[0, 255]], np.uint8))
-    assert settle(tmp_path, [with_void], 2, {}) == PLAIN
+    assert choose_legend(tmp_path, [with_void], 2, {}) == PLAIN
     with pytest.warns(UserWarning, match="1 of 2 class maps hold 255 and no 1; 255 does not co"):
-        assert settle(tmp_path, [with_void, binary], 2, {}) == PLAIN
+        assert choose_legend(tmp_path, [with_void, binary], 2, {}) == PLAIN
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
@@ -153,29 +153,29 @@ def test_colours_are_looked_up(tmp_path: Path, mode: str) -> None:
     colours = np.array([[(0, 0, 0), (0, 128, 0), (128, 0, 0), (224, 224, 192)]], np.uint8)
     image = Image.fromarray(colours)
     (image.quantize(4) if mode == "P" else image.convert(mode)).save(tmp_path / "m.png")
-    legend = settle(tmp_path, [tmp_path / "m.png"], 3, COLOURS)
+    legend = choose_legend(tmp_path, [tmp_path / "m.png"], 3, COLOURS)
     assert class_map(tmp_path / "m.png", 3, legend).tolist() == [[0, 2, 1, 255]]
 
 
 def test_numbers_count_where_colours_are_known_but_not_used(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.png", ROW)
-    assert settle(tmp_path, [path], 3, COLOURS) == PLAIN
+    assert choose_legend(tmp_path, [path], 3, COLOURS) == PLAIN
 
 
 def test_a_colour_that_is_not_listed_is_named_with_its_pixels(tmp_path: Path) -> None:
     values = np.array([[(0, 0, 0), (7, 8, 9), (7, 8, 9), (1, 1, 2)]], np.uint8)
     path = saved(tmp_path / "m.png", values)
     with pytest.raises(UserError, match=r"colour 7 8 9 \(2 pixels\) and 1 other colours"):
-        class_map(path, 3, settle(tmp_path, [path], 3, COLOURS))
+        class_map(path, 3, choose_legend(tmp_path, [path], 3, COLOURS))
 
 
 def test_colours_without_a_table_and_jpeg_are_refused_at_reading(tmp_path: Path) -> None:
     colours = saved(tmp_path / "m.png", np.array([[(0, 0, 0), (7, 8, 9)]], np.uint8))
     with pytest.raises(UserError, match=r"in colours; name the colours in classes\.txt"):
-        settle(tmp_path, [colours], 3, {})
+        choose_legend(tmp_path, [colours], 3, {})
     jpeg = saved(tmp_path / "m.jpg", ROW)
     with pytest.raises(UserError, match=r"none of 1 class maps can be used; .*JPEG changes"):
-        settle(tmp_path, [jpeg], 3, {})
+        choose_legend(tmp_path, [jpeg], 3, {})
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_damaged_maps_give_a_map_or_a_user_error(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for read in (
-            lambda: class_map(path, 3, settle(path, [path], 3, COLOURS if table else {})),
+            lambda: class_map(path, 3, choose_legend(path, [path], 3, COLOURS if table else {})),
             lambda: salient_map(path),
         ):
             try:

@@ -1,4 +1,4 @@
-"""Every dense task as a user runs it: train, go on, evaluate, predict, mistakes."""
+"""Every dense task as a user runs it: train, resume, evaluate, predict, mistakes."""
 
 from __future__ import annotations
 

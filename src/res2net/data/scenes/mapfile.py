@@ -121,7 +121,9 @@ def salient_map(source: Path | Pixels) -> Pixels:
     return found
 
 
-def settle(where: Path, maps: Sequence[Path], classes: int, table: Mapping[Colour, int]) -> Legend:
+def choose_legend(
+    where: Path, maps: Sequence[Path], classes: int, table: Mapping[Colour, int]
+) -> Legend:
     """What the values in a data set's class maps mean, from up to 128 of them.
 
     Colours count where maps are in colours, or where all of grey or palette are in the table. Two

@@ -24,7 +24,7 @@ from res2net.data.scenes.checks import (
     sound,
 )
 from res2net.data.scenes.legend import Classes, find_classes
-from res2net.data.scenes.mapfile import settle
+from res2net.data.scenes.mapfile import choose_legend
 from res2net.data.scenes.options import SceneOptions
 from res2net.errors import UserError
 
@@ -354,7 +354,7 @@ def with_classes(root: Path, listed: Classes, parts: dict[str, Any]) -> Scenes:
         name=root.resolve().name,
         classes=listed.names,
         palette=listed.colours or palette(len(listed.names)),
-        legend=settle(root, maps, len(listed.names), listed.table()),
+        legend=choose_legend(root, maps, len(listed.names), listed.table()),
         **parts,
     )
 

@@ -126,5 +126,5 @@ def facts(
         "commit": card.commit or "(installed package)",
         "evaluate": f"res2net evaluate {run} --data {card.data}",
         "predict": f"res2net predict {run} IMAGE_OR_FOLDER",
-        "go on": f"res2net train --config {run}/config.yaml --out {run} --resume",
+        "resume": f"res2net train --config {run}/config.yaml --out {run} --resume",
     }

@@ -33,7 +33,7 @@ def write_report(
     history: History,
     pictures: Sequence[str],
 ) -> Path:
-    """Write ``report.md``: what was trained on what, how good it is, how to go on.
+    """Write ``report.md``: what was trained on what, how good it is, how to continue.
 
     Args:
         folder: the run folder; it must exist.

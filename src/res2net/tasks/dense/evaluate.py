@@ -1,4 +1,4 @@
-"""A trained network of a dense task measured on marked images."""
+"""A trained network of a dense task measured on annotated images."""
 
 from __future__ import annotations
 

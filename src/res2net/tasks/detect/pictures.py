@@ -58,7 +58,7 @@ def draw_sheet(
         marked = draw_truth(pixels, objects, names)
         rows.append(((marked, draw_detections(pixels, found, names, least=least)), name))
     subtitle = (
-        f"{counted(len(seen), 'image')}: as it was marked, and what was found with a score of "
+        f"{counted(len(seen), 'image')}: as annotated, and what was found with a score of "
         f"{100 * least:.0f} % or more"
     )
     pictures.draw_sheet(rows, title, subtitle, path)

@@ -125,10 +125,10 @@ def measure(
         if len(seen) < SHOWN and len(scene.objects):
             seen.append((image, scene.objects, found[-1], scene.name))
     if limit is None and not any(len(marked(scene)) for scene in scenes):
-        raise UserError("nothing was measured: no key-point is marked in these images")
+        raise UserError("nothing was measured: no key-point is annotated in these images")
     return PoseScores(
         scores=coco_scores(scenes, found, images.classes, kind="keypoints", sigmas=skeleton.sigmas),
-        boxes="in the marked boxes" if boxes is None else f"in the boxes of {boxes.origin}",
+        boxes="in the annotated boxes" if boxes is None else f"in the boxes of {boxes.origin}",
         near=nearness(scenes, found, skeleton),
         skeleton=skeleton,
         images=len(scenes),

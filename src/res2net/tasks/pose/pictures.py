@@ -36,7 +36,7 @@ def draw_sheet(
         )
         rows.append((pair, name))
     subtitle = (
-        f"{counted(len(seen), 'image')}: as it was marked, and what was found with a score of "
+        f"{counted(len(seen), 'image')}: as annotated, and what was found with a score of "
         f"{100 * SURE:.0f} % or more"
     )
     pictures.draw_sheet(rows, "Key-points", subtitle, path)

@@ -68,7 +68,7 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     val = CropDataset(images.val, images.skeleton, size, skip_bad=skip)
     for name, crops in (("training", train), ("validation", val)):
         if not len(crops):
-            raise UserError(f"{config.data}: no key-point is marked in the {name} images")
+            raise UserError(f"{config.data}: no key-point is annotated in the {name} images")
     return Datasets(
         train=train, val=val, collate_train=batched, collate_val=batched, val_batch=VAL_BATCH
     )

@@ -30,7 +30,7 @@ def draw_sheet(seen: Sequence[tuple[Tensor, Tensor, Tensor, str]], path: Path) -
         maps = [np.repeat(each.numpy()[..., None], 3, 2) for each in (truth, found)]
         pixels = image.permute(1, 2, 0).contiguous().numpy()
         rows.append(((pixels, *maps, lit(image, found)), name))
-    subtitle = f"{counted(len(seen), 'image')}: as it is, as it was marked, what stands out, both"
+    subtitle = f"{counted(len(seen), 'image')}: as it is, as annotated, what stands out, both"
     pictures.draw_sheet(rows, "Salient objects", subtitle, path)
 
 

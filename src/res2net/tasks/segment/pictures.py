@@ -73,7 +73,7 @@ def draw_sheet(
     ]
     if IGNORED in shown:
         legend.append(("does not count", VOID))
-    subtitle = f"{counted(len(seen), 'image')}: as it is, as it was marked, as it was predicted"
+    subtitle = f"{counted(len(seen), 'image')}: as it is, as annotated, as it was predicted"
     pictures.draw_sheet(rows, "Segmentation", subtitle, path, legend)
 
 

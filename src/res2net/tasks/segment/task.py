@@ -89,8 +89,8 @@ SEGMENT = DenseTask(
         ("Loss", (("train/loss", "training"), ("val/loss", "validation"))),
         ("Error, 100 % - mean IoU", (("val/iou_error", "validation"),)),
     ),
-    sizes="a region is what hangs together of one class in the marked map, from 16 pixels on, and "
-    "its size is its area; shown is the share of its pixels that was found",
+    sizes="a region is what hangs together of one class in the annotated map, from 16 pixels on, "
+    "and its size is its area; shown is the share of its pixels that was found",
     describe=describe,
     build=build,
     body=lambda model: model.body,
