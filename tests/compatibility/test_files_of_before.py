@@ -119,6 +119,7 @@ def test_a_configuration_says_what_it_said(before, name):
 
 def test_the_keys_of_a_saliency_network_stay(before):
     from res2net.tasks.dense.job import build
+
     from res2net.tasks.table import find_dense_task
 
     card = ModelCard.read(before / "saliency/model.json")

@@ -16,7 +16,7 @@ from res2net.data.scene import COCO_PERSON, Scene
 from res2net.data.scenes.generated import CLASSES, SceneRules, generate
 from res2net.metrics.coco import coco_scores, ground_truth, results
 from res2net.metrics.detections import DetectionArrays
-from res2net.tasks.pose.inference import peaks
+from res2net.tasks.pose.task import peaks
 
 Tensors = dict[str, torch.Tensor]
 IMAGES, FOUND = 200, 50  # images; detections in each

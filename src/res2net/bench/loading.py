@@ -19,7 +19,9 @@ from res2net.bench.protocol import Measurement, Track
 from res2net.config import InputOptions, RunConfig, TrainOptions
 from res2net.data.augment import Augment
 from res2net.data.source import parse_source
-from res2net.tasks.classify.job import Job, build_job
+from res2net.tasks.classify.task import CLASSIFY
+from res2net.tasks.job import build_job
+from res2net.tasks.task import Job
 from res2net.training.optimise import make_optimiser
 
 
@@ -75,7 +77,9 @@ def loading_share(config: RunConfig, *, epochs: int = 2) -> LoadingShare:
     """Train whole epochs with and without loading, in turn."""
     processes = machine.processes(1)
     machine.set_threads(config.train.threads, processes)
-    job = build_job(config, processes, lambda m, steps: make_optimiser(m, config.train, steps))
+    job = build_job(
+        CLASSIFY, config, processes, lambda m, steps: make_optimiser(m, config.train, steps)
+    )
     module = job.module.to(memory_format=torch.channels_last).train()
     optimiser = module.configure_optimizers()["optimizer"]
     first = next(iter(job.train_loader))
@@ -94,10 +98,11 @@ def loading_share(config: RunConfig, *, epochs: int = 2) -> LoadingShare:
 
 
 def _steps(job: Job, batches: Any, optimiser: torch.optim.Optimizer, config: RunConfig) -> None:
+    module: Any = job.module
     for images, targets, _ in batches:
-        x = job.module.prepare(images)
+        x = module.prepare(images)
         with machine.autocast("cpu", config.train.precision):
-            logits = job.module.model(x)
-        torch.autograd.backward(job.module.loss(logits, targets))
+            logits = module.model(x)
+        torch.autograd.backward(module.loss(logits, targets))
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)

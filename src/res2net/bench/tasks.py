@@ -28,7 +28,7 @@ from res2net.processor import threads
 from res2net.tasks.pose.crops import STRIDE, input_size
 from res2net.tasks.pose.module import heat_loss
 from res2net.tasks.saliency.module import deep_loss
-from res2net.tasks.table import find_dense_task
+from res2net.tasks.table import find_task
 
 NETWORK = "resnet50"
 OURS = ("ours bf16 nhwc", "ours fp32 nchw")
@@ -190,7 +190,7 @@ def _ours(task: str, size: int) -> nn.Module:
         preprocess=Preprocess(size=size, resize=size, mean=IMAGENET_MEAN, std=IMAGENET_STD),
     )
     torch.manual_seed(0)
-    return find_dense_task(task).build(card, None)
+    return find_task(task).build(card, None)
 
 
 def _torchvision(task: str, size: int) -> nn.Module:

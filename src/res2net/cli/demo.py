@@ -28,7 +28,6 @@ def main(argv: Sequence[str]) -> None:
     options = read_options(make_parser(), argv)
 
     from res2net.cli.train import resolve
-    from res2net.tasks.classify.report import evaluation_table
     from res2net.tasks.evaluate import evaluate
     from res2net.training.configure import free_folder
     from res2net.training.run import fit
@@ -39,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
         ["--model", NETWORK, "--data", "digits", "--out", str(out), "--train.epochs", epochs]
     )
     fit(config, run, resume=False)
-    show(*evaluation_table(evaluate(run, "digits", out=run).scores))
+    show(*evaluate(run, "digits", out=run).scores.tables())
     print(read_unseen(run))
     print(f"report with pictures: {run}/report.md")
     print("now your own images:  res2net train --model res2net50_26w_4s --data YOUR_FOLDER")
@@ -51,7 +50,7 @@ def read_unseen(run: Path) -> str:
 
     from res2net.data.readers import read
     from res2net.data.source import parse_source
-    from res2net.tasks.classify.sheets import draw_predictions
+    from res2net.tasks.classify.pictures import draw_predictions
     from res2net.tasks.open import open_target
 
     unseen = read(parse_source("digits")).val

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
 
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
+
+if TYPE_CHECKING:
+    from res2net.tasks.scores import Scores
 
 EXAMPLES = (
     "res2net evaluate runs/photos --data photos/",
@@ -115,13 +121,12 @@ def main(argv: Sequence[str]) -> None:
             **{name: options[name] for name in OPTIONS},
             track=track,
         )
-    if found.task == "classify":
-        from res2net.tasks.classify.report import evaluation_table
-
-        show(*evaluation_table(found.scores))
-    else:
-        table = new_table("", "figure")
-        for row in found.scores.table():
-            table.add_row(*row)
-        show(table)
+    show(*(found.scores.tables() or [_figures(found.scores)]))
     print(f"tables and pictures: {found.folder}")
+
+
+def _figures(scores: Scores) -> Table:
+    table = new_table("", "figure")
+    for row in scores.table():
+        table.add_row(*row)
+    return table

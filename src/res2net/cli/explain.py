@@ -117,7 +117,7 @@ def main(argv: Sequence[str]) -> None:
     target, words = _target_and_words(options)
     box = parse_box(options.box) if options.box else None
 
-    from res2net.explain.dense import open_subject
+    from res2net.explain.subject import open_subject
 
     files = [file for path in words for file in images_in(path)]
     names = [target, *([options.against] if options.against else [])]

@@ -24,7 +24,7 @@ from res2net.files import alone_in, write_bytes, write_text
 
 if TYPE_CHECKING:
     from res2net.prediction import Classification
-    from res2net.tasks.classify.predictor import Classifier
+    from res2net.tasks.classify.task import Classifier
     from res2net.tasks.predictor import Predictor
 
     Found = tuple[Path, Classification]
@@ -116,7 +116,7 @@ def main(argv: Sequence[str]) -> None:
 
     from res2net.machine import memory_mended_by
     from res2net.tasks.open import open_target
-    from res2net.tasks.table import NETWORK
+    from res2net.tasks.predictor import NETWORK
 
     predictor: Any = open_target(target, stream=True).predictor()
     check_meaning(parser.typed, MEANS, predictor.task, NETWORK)
@@ -148,7 +148,7 @@ def mark(predictor: Predictor, files: Sequence[Path], folder: Path, options: Nam
     """
     boxes = None
     if options.boxes:
-        from res2net.tasks.pose.boxes import read_boxes
+        from res2net.tasks.pose.crops import read_boxes
 
         boxes = read_boxes(options.boxes)
     done: list[dict[str, Any]] = []
@@ -252,7 +252,7 @@ def draw_sheet(found: Sequence[Found], predictor: Classifier, path: Path) -> Non
     """The contact sheet of predictions: the first images at most."""
     import numpy as np
 
-    from res2net.tasks.classify.sheets import draw_predictions
+    from res2net.tasks.classify.pictures import draw_predictions
 
     shown = found[:ON_A_SHEET]
     shaped = [predictor.shaped(file) for file, _ in shown]

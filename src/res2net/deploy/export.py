@@ -28,10 +28,10 @@ from res2net.errors import UserError, printable_lines
 from res2net.files import check_new, new_folder, write_error, write_text
 from res2net.processor import has_bf16
 from res2net.runtime.engines import openvino_has_bf16
-from res2net.tasks.dense.network import Size
+from res2net.tasks.network import Size
 
 MAX_DROP = 0.5  # points of top-1 accuracy that int8 may lose
-VAL_IMAGES, VAL_IMAGES_DENSE = 1000, 100  # to verify with, at most
+VAL_IMAGES, VAL_IMAGES_ANNOTATED = 1000, 100  # to verify with, at most
 PACKAGES = ("res2net", "torch", "openvino", "nncf", "onnx", "onnxruntime")
 
 
@@ -71,7 +71,7 @@ def export(
         features: levels to give as maps, instead of logits.
         images: folder of images to calibrate and verify with, instead of the run's data.
         max_drop: points of top-1 accuracy that int8 of a classifier may lose; None is 0.5.
-        val_images: verify with so many images at most; None is 1,000, of dense tasks 100.
+        val_images: verify with so many images at most; None is 1,000, of annotated ones 100.
 
     Raises:
         UserError: a target that cannot be exported so, images that cannot be read, or an artifact
@@ -85,7 +85,7 @@ def export(
     if max_drop is not None and not max_drop >= 0:
         raise UserError(f"--max-drop is {max_drop:g}; it is in points and must be at least 0")
     subject = open_subject(name, target, size=size, features=features)
-    counts = subject.task is None and features is None and precision == "int8"
+    counts = subject.annotated is None and features is None and precision == "int8"
     if max_drop is not None and not counts:
         raise UserError("--max-drop means nothing here; it needs --precision int8 and a classifier")
     if val_images is not None and not subject.trained and images is None:
@@ -94,7 +94,7 @@ def export(
     if dynamic_batch and _rows_vary(subject):
         raise UserError("--dynamic-batch: a detector is exported for one image at a time")
     if val_images is None:
-        val_images = VAL_IMAGES if subject.task is None else VAL_IMAGES_DENSE
+        val_images = VAL_IMAGES if subject.annotated is None else VAL_IMAGES_ANNOTATED
     calibration, checked = _pictures(subject, target, images, val_images)
     reference = eager(subject.net, subject.card.preprocess)
     with new_folder(out, "--out") as folder:
@@ -178,7 +178,7 @@ class _Work:
         if not wrong:
             return whole, found, []
         # control goes by classes of images
-        by_class = found.agreement is not None and not self.subject.task
+        by_class = found.agreement is not None and not self.subject.annotated
         if not by_class or self.target.engine not in MIXING:
             self.refuse(wrong)
         assert self.target.agreement is not None
@@ -232,14 +232,13 @@ def _pictures(
     card, preprocess = subject.card, subject.card.preprocess
     calibration: Images | None
     checked: Images
-    if images is not None and subject.task is not None:
-        calibration, checked = views.of_folder(images, subject.task, card, subject.size, most=most)
+    annotated = subject.annotated
+    if images is not None and annotated is not None:
+        calibration, checked = views.of_folder(images, annotated, card, subject.size, most=most)
     elif images is not None:
         calibration, checked = of_folder(images, preprocess, most=most)
-    elif subject.run is not None and subject.task is not None:
-        calibration, checked = views.of_run(
-            subject.run, subject.task, card, subject.size, most=most
-        )
+    elif subject.run is not None and annotated is not None:
+        calibration, checked = views.of_run(subject.run, annotated, card, subject.size, most=most)
     elif subject.run is not None:
         calibration, checked = of_run(subject.run, card.classes, preprocess, most=most)
     elif subject.trained:

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation, StochasticDepth
 
-from res2net.deploy.program import LOGITS, Program
+from res2net.deploy.program import Program
 from res2net.errors import UserError
 from res2net.models.resnet import ResNet
 from res2net.native.program import NativeProgram
 from res2net.nn.block import BasicBlock, Bottleneck, Res2NetBottleneck
+from res2net.tasks.network import LOGITS
 
 
 @dataclass(frozen=True)

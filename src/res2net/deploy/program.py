@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from res2net.data.preprocess import Preprocess
 from res2net.models.backbone import Backbone
+from res2net.tasks.network import LOGITS
 
 INPUT = "images"
-LOGITS = "logits"
 
 
 class Program(nn.Module):
@@ -26,7 +26,7 @@ class Program(nn.Module):
     there is the mean colour, not black.
 
     Args:
-        net: a network, a backbone for maps, or the graph of a dense task; used as it is (see
+        net: a network, a backbone for maps, or the graph of a task; used as it is (see
             ``res2net.deploy.fold``).
         preprocess: its mean and std.
         outputs: names of what a graph gives, in order; None: logits, or a backbone's levels.

@@ -9,7 +9,7 @@ from res2net.card import ModelCard
 from res2net.deploy.quantise import Sensitivity
 from res2net.deploy.targets import Target
 from res2net.deploy.verify import Verification
-from res2net.tasks.dense.deployed import Comparison
+from res2net.tasks.deployed import Comparison
 
 LAYERS = 10  # of the most disturbed ones
 

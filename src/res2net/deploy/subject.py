@@ -10,18 +10,15 @@ from torch import nn
 
 from res2net.card import ModelCard
 from res2net.config import RunConfig
-from res2net.deploy.program import LOGITS
 from res2net.deploy.targets import Target, check_offered
-from res2net.deploy.verify import TOP1
 from res2net.errors import UserError
-from res2net.models.backbone import as_backbone
-from res2net.tasks.classify.evaluate import resized
-from res2net.tasks.classify.job import check_size
-from res2net.tasks.dense.deployed import Comparison, shown
-from res2net.tasks.dense.network import Size
-from res2net.tasks.dense.task import DenseTask
-from res2net.tasks.open import Opened, open_target
-from res2net.tasks.table import find_dense_task
+from res2net.models.backbone import Backbone, as_backbone
+from res2net.tasks.data import Annotated
+from res2net.tasks.deployed import Comparison
+from res2net.tasks.network import Size
+from res2net.tasks.open import open_target
+from res2net.tasks.table import find_task
+from res2net.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +29,18 @@ class Subject:
     card: ModelCard  # task "features" for a backbone
     size: Size  # H, W of the images
     outputs: tuple[dict[str, Any], ...]  # name and, of maps, channels and stride
-    comparison: Comparison = TOP1
-    task: DenseTask | None = None  # None: a classifier or a backbone
+    comparison: Comparison
+    task: Task | None  # None: a backbone for its maps
     target: str  # as the user named it
     sha256: str  # of the file of weights; of the fresh weights for a bare name
     run: RunConfig | None  # of the run that trained it, where it is at hand
     trained: bool  # False: a bare name, of which only the structure means something
+
+    @property
+    def annotated(self) -> Task | None:
+        """Its task, if that learns from annotated images; None of a classifier or a backbone."""
+        task = self.task
+        return task if task is not None and isinstance(task.data, Annotated) else None
 
 
 def open_subject(
@@ -61,32 +64,28 @@ def open_subject(
     opened = open_target(target)
     if opened.kind == "artifact":
         raise UserError(f"{target} is exported already; export the run that it came from")
-    if opened.task != "classify":
-        return _open_dense(find_dense_task(opened.task), opened, engine, size, features)
-    net: Any = opened.network
-    card = opened.card
-    if isinstance(size, tuple):
-        raise UserError(f"--size {shown(size)}: classifiers see a square; give one number")
-    if size is not None:
-        check_size(size, card.network, "--size")
-        card = replace(card, preprocess=resized(card.preprocess, size))
+    task = find_task(opened.task)
+    deployment = task.deployment
+    if engine is not None and deployment.targets is not None:
+        check_offered(engine, deployment.targets, opened.given, task.head)
+    if features is not None and not deployment.levels:
+        raise UserError(
+            f"--features is for classifiers; {opened.given} was trained with --task {task.name}"
+        )
+    card, seen = deployment.resized(opened.card, size)
+    net: Any = deployment.graph(opened.network.cpu().float())
+    outputs = deployment.outputs(card)
     if features is not None:
-        known = {level.name: level for level in net.levels}
-        wrong = [name for name in features if name not in known]
-        if wrong or not features or len(set(features)) < len(features):
-            raise UserError(
-                f"--features {','.join(features)}: give different levels out of {', '.join(known)}"
-            )
-        net = as_backbone(net, [known[name] for name in features])
+        net = _backbone(net, features)
         card = replace(card, task="features", metrics={})
-    side = card.preprocess.size
+        outputs = tuple(level._asdict() for level in net.levels)
     return Subject(
-        net=net.cpu().float().eval(),
+        net=net.eval(),
         card=card,
-        size=(side, side),
-        outputs=({"name": LOGITS},)
-        if features is None
-        else tuple(level._asdict() for level in net.levels),
+        size=seen,
+        outputs=outputs,
+        comparison=deployment.comparison,
+        task=None if features is not None else task,
         target=target,
         sha256=opened.sha256,
         run=opened.run,
@@ -94,31 +93,16 @@ def open_subject(
     )
 
 
-def _open_dense(
-    task: DenseTask,
-    opened: Opened,
-    engine: Target | None,
-    size: Size | int | None,
-    features: Sequence[str] | None,
-) -> Subject:
-    """The graph of a task beyond classification, from a run or a checkpoint."""
-    deployment = task.deployment
-    if engine is not None and deployment.targets is not None:
-        check_offered(engine, deployment.targets, opened.given, task.head)
-    if features is not None:
+def _backbone(net: Any, features: Sequence[str]) -> Backbone:
+    """The network without its classifier, for maps of these levels.
+
+    Raises:
+        UserError: no level, one twice, or one that it does not have.
+    """
+    known = {level.name: level for level in net.levels}
+    wrong = [name for name in features if name not in known]
+    if wrong or not features or len(set(features)) < len(features):
         raise UserError(
-            f"--features is for classifiers; {opened.given} was trained with --task {task.name}"
+            f"--features {','.join(features)}: give different levels out of {', '.join(known)}"
         )
-    card, frame = deployment.frame(opened.card, size)
-    return Subject(
-        net=deployment.graph(opened.network.float()).eval(),
-        card=card,
-        size=frame,
-        outputs=deployment.outputs(card),
-        comparison=deployment.comparison,
-        task=task,
-        target=opened.given,
-        sha256=opened.sha256,
-        run=opened.run,
-        trained=True,
-    )
+    return as_backbone(net, [known[name] for name in features])

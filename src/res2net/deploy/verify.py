@@ -18,23 +18,16 @@ from torch import nn
 from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import normalise
 from res2net.deploy.engine import Floats, Images, Pixels, Run
-from res2net.deploy.program import LOGITS, listed
+from res2net.deploy.program import listed
 from res2net.deploy.targets import Target
-from res2net.tasks.dense.deployed import Compared, Comparison, Outputs
+from res2net.tasks.classify.task import TOP1
+from res2net.tasks.deployed import Comparison
+from res2net.tasks.network import LOGITS
 
 # Relative L2 that maps in int8 may differ by: they have no accuracy to go by. Our own rule; a sound
 # quantisation of our networks stays below 0.1.
 INT8_MAPS = 0.2
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
-
-
-def compare_classes(wanted: Outputs, found: Outputs) -> Compared:
-    """Whether an image keeps its top-1 class."""
-    same = wanted[0].argmax(1) == found[0].argmax(1)
-    return Compared(wanted, found, same.astype(np.float64), np.ones(len(same), np.int64))
-
-
-TOP1 = Comparison(what="top-1 class", least=None, of=compare_classes)
 
 
 @dataclass(frozen=True, kw_only=True)

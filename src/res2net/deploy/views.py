@@ -1,4 +1,4 @@
-"""What the graph of a dense task sees of real images, for calibration and verification.
+"""What the graph of a task sees of real images, for calibration and verification.
 
 Legend: B views of an image · H, W of the graph
 """
@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +20,13 @@ from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.decode import decode
 from res2net.data.scene import Scene
-from res2net.data.scenes.options import SceneOptions
-from res2net.data.scenes.readers import read_scenes
-from res2net.data.source import parse_source
 from res2net.deploy.engine import Pixels
 from res2net.deploy.pictures import data_gone, halves, other_classes
 from res2net.errors import UserError
-from res2net.tasks.dense.network import Size
-from res2net.tasks.dense.task import DenseTask
+from res2net.tasks.network import Size
+from res2net.tasks.task import Task
 
-CALIBRATION = 60  # images; a dense map has thousands of places to take ranges from
+CALIBRATION = 60  # images; a map has thousands of places to take ranges from
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,7 +35,7 @@ class Views:
 
     origin: str  # for the report
     scenes: Sequence[Scene]
-    task: DenseTask
+    task: Task
     card: ModelCard
     size: Size
     skip_bad: bool = False  # leave out what cannot be read
@@ -65,7 +63,7 @@ class Views:
                     raise
                 warnings.warn(f"skipped: {error}", stacklevel=2)
                 continue
-            views = self.task.deployment.views(image, scene.objects, self.card, self.size)
+            views = self.task.deployment.inputs(image, scene.objects, self.card, self.size)
             if len(views):
                 seen = True
                 yield views, np.zeros(len(views), np.int64)
@@ -74,7 +72,7 @@ class Views:
 
 
 def of_run(
-    run: RunConfig, task: DenseTask, card: ModelCard, size: Size, *, most: int
+    run: RunConfig, task: Task, card: ModelCard, size: Size, *, most: int
 ) -> tuple[Views, Views]:
     """Calibration from the run's training images, verification from its validation images.
 
@@ -84,9 +82,9 @@ def of_run(
     Raises:
         UserError: the data are not where they were, or have other classes now.
     """
-    options = SceneOptions(marks=task.marks, val_fraction=run.input.val_fraction, seed=run.seed)
+    given = run.input
     try:
-        data = read_scenes(parse_source(run.data), options)
+        data: Any = task.data.read(run.data, val_fraction=given.val_fraction, seed=run.seed)
     except UserError as error:
         raise data_gone(error) from None
     if data.classes != card.classes:
@@ -97,7 +95,7 @@ def of_run(
         task=task,
         card=card,
         size=size,
-        skip_bad=run.input.skip_bad,
+        skip_bad=given.skip_bad,
     )
     validation = replace(
         training,
@@ -108,7 +106,7 @@ def of_run(
 
 
 def of_folder(
-    folder: Path, task: DenseTask, card: ModelCard, size: Size, *, most: int
+    folder: Path, task: Task, card: ModelCard, size: Size, *, most: int
 ) -> tuple[Views, Views]:
     """Every second image under a folder to calibrate with, the others to verify with.
 

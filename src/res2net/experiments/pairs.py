@@ -15,8 +15,6 @@ from res2net.config import RunConfig, run_of
 from res2net.data.dataset import ImageDataset
 from res2net.data.decode import decode
 from res2net.data.readers import read
-from res2net.data.scenes.options import SceneOptions
-from res2net.data.scenes.readers import read_scenes
 from res2net.data.source import parse_source
 from res2net.data.transforms import eval_transform, normalise
 from res2net.drawing.canvas import Picture, counted
@@ -25,11 +23,12 @@ from res2net.experiments.items import Item
 from res2net.explain.cam import class_activation_map
 from res2net.explain.overlay import heat_overlay
 from res2net.models.weights import check_task
-from res2net.tasks.dense.pictures import draw_sheet
-from res2net.tasks.dense.predictor import DensePredictor
 from res2net.tasks.open import open_target
-from res2net.tasks.segment.pictures import labelled
-from res2net.tasks.table import find_dense_task
+from res2net.tasks.pictures import draw_sheet
+from res2net.tasks.predictor import Predictor
+from res2net.tasks.scores import Measuring
+from res2net.tasks.segment.task import labelled
+from res2net.tasks.table import find_task
 
 SHOWN = 6  # images, where none are given
 
@@ -42,7 +41,7 @@ def draw_pair(item: Item, runs: Sequence[Path], images: Sequence[Path], path: Pa
     """
     if len(runs) != 2:
         raise UserError(f"--runs: {item.name} shows two runs, not {len(runs)}; RUN,RUN")
-    what = "activation" if item.figure == "activation" else "dense"
+    what = "activation" if item.figure == "activation" else "found"
     rows, names = (_activations if what == "activation" else _found)(item, runs, images)
     seen = "the image" if images or what == "activation" else "the image, its marks"
     subtitle = f"{counted(len(rows), 'image')}, a row each: {seen}, {names[0]}, {names[1]}"
@@ -53,8 +52,8 @@ Rows = list[tuple[tuple[Picture, ...], str]]
 
 
 def _found(item: Item, runs: Sequence[Path], images: Sequence[Path]) -> tuple[Rows, list[str]]:
-    """What two networks of a dense task find."""
-    task = find_dense_task(item.task)
+    """What two networks of a task find."""
+    task = find_task(item.task)
     pair: list[Any] = [open_target(run).predictor() for run in runs]
     for run, each in zip(runs, pair, strict=True):
         check_task(each.card, item.task, run)
@@ -67,15 +66,11 @@ def _found(item: Item, runs: Sequence[Path], images: Sequence[Path]) -> tuple[Ro
             rows.append(((_pixels(decode(file)), *maps), file.name))
         return rows, names
     config = _config(runs[0])
-    options = SceneOptions(
-        marks=task.marks, val_fraction=config.input.val_fraction, seed=config.seed
-    )
-    scenes = read_scenes(parse_source(config.data), options)
+    given = config.input
+    scenes: Any = task.data.read(config.data, val_fraction=given.val_fraction, seed=config.seed)
     part = [scenes.val[i] for i in _spread(len(scenes.val))]
-    both = [
-        task.measure(each.network, each.card, scenes, part).seen  # type: ignore[attr-defined]
-        for each in pair
-    ]
+    measure: Any = task.measure()
+    both = [measure(each.network, each.card, scenes, part, Measuring()).seen for each in pair]
     rows = []
     for (image, truth, first, name), (_, _, second, _) in zip(*both, strict=True):
         maps = tuple(_painted(item, pair[0], image, each) for each in (truth, first, second))
@@ -83,7 +78,7 @@ def _found(item: Item, runs: Sequence[Path], images: Sequence[Path]) -> tuple[Ro
     return rows, names
 
 
-def _painted(item: Item, predictor: DensePredictor, image: Tensor, found: Tensor) -> Picture:
+def _painted(item: Item, predictor: Predictor, image: Tensor, found: Tensor) -> Picture:
     if item.figure == "saliency":
         return _as_picture(found.numpy())
     marks: Any = predictor.card.marks

@@ -247,18 +247,18 @@ def measure_published(
     except UserError as error:
         say(f"published weights of {network}: left out, {error}")
         return
-    evaluation = evaluate(network, source, out=out / "published" / network).scores
+    found = evaluate(network, source, out=out / "published" / network)
     row = {
         "study": PUBLISHED_WEIGHTS,
         "point": network,
         "seed": "",
         "network": network,
         "data": source.partition(":")[0],
-        **{name: round(value, 4) for name, value in evaluation.summary().items()},
+        **{name: round(value, 4) for name, value in found.metrics.items()},
         "settings": IN1K,
     }
     append_rows(results, [row], command)
-    say(f"published weights of {network}: top-1 error {evaluation.top1_error:.2f} %")
+    say(f"published weights of {network}: top-1 error {row['top1_error']:.2f} %")
 
 
 def time_networks(item: Item, times: Path, *, rounds: int, command: str, say: Say) -> None:

@@ -31,7 +31,7 @@ from res2net.models.weights import (
     read_weights,
     save_weights,
 )
-from res2net.tasks.classify.predictor import Classifier
+from res2net.tasks.classify.task import CLASSIFY, Classifier
 
 try:
     from huggingface_hub import ModelCard as HubCard
@@ -141,7 +141,7 @@ class HubModel(
 
     def predictor(self) -> Classifier:
         """The same model for files and pictures (see ``res2net.load``)."""
-        return Classifier(self.card, model=self.network)
+        return Classifier(CLASSIFY, self.card, model=self.network)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> HubCard:
         """The README of a repository: what the network is, how to use it, what is known of it."""

@@ -14,7 +14,7 @@ from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import normalise
 from res2net.explain.cam import class_activation_map
 from res2net.explain.overlay import heat_overlay
-from res2net.tasks.classify.predictor import Classifier
+from res2net.tasks.classify.task import Classifier
 
 LARGEST = 640  # pixels of a side that a page shows
 

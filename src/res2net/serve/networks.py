@@ -13,8 +13,7 @@ import numpy as np
 from res2net.card import ModelCard
 from res2net.data.photo import RGB
 from res2net.serve.answer import Answer, Served
-from res2net.tasks.classify.predictor import Classifier
-from res2net.tasks.dense.predictor import DensePredictor
+from res2net.tasks.classify.task import Classifier
 from res2net.tasks.open import open_target
 from res2net.tasks.predictor import Predictor
 
@@ -30,7 +29,7 @@ class Network:
         self.task = predictor.task
         card = predictor.card
         how = "PyTorch" if predictor.runtime is None else predictor.engine
-        if isinstance(predictor, DensePredictor):
+        if not isinstance(predictor, Classifier):
             how = f"{predictor.row.title}, {how}"
         data = f" on {_data(card)}" if card.data else ""
         self.title = f"{card.network}{data}, {how}"
@@ -46,7 +45,8 @@ class Network:
             "metrics": card.metrics,
             "notes": card.notes,
             "engine": self.predictor.engine,
-            "activation_map": self.task == "classify" and self.predictor.runtime is None,
+            "activation_map": isinstance(self.predictor, Classifier)
+            and self.predictor.runtime is None,
         }
 
     def predict(self, pixels: RGB, *, top: int, picture: bool) -> Answer:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from res2net.card import ModelCard
+from res2net.data.labelled import LabelledImages
 from res2net.errors import UserError, check_meaning
-from res2net.tasks.classify.evaluate import evaluate as evaluate_classes
-from res2net.tasks.dense.evaluate import evaluate as evaluate_marks
+from res2net.files import alone_in
+from res2net.models.factory import create_model
+from res2net.models.network import Network
+from res2net.tasks.finish import write_scores
 from res2net.tasks.open import open_target
-from res2net.tasks.table import NETWORK
+from res2net.tasks.predictor import NETWORK
+from res2net.tasks.scores import Measuring, Scores, Track
+from res2net.tasks.selection import held_out, measured_part
+from res2net.tasks.table import find_task
+from res2net.weights.catalogue import published_for
+from res2net.weights.pretrained import IN1K
 
-Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
-BATCH = 64
+BATCH = Measuring().batch
+IMAGENET_CLASSES = 1000
 READS = {  # option → tasks whose networks read it
     "batch": ("classify",),
     "size": ("classify",),
@@ -41,7 +50,7 @@ class Evaluation:
     task: str
     images: int
     metrics: dict[str, float]
-    scores: Any
+    scores: Scores
     folder: Path
 
 
@@ -89,7 +98,6 @@ def evaluate(
             nothing for the network's task.
     """
     opened = open_target(target)
-    task = opened.task
     own: dict[str, Any] = {
         "batch": batch,
         "size": size,
@@ -98,50 +106,64 @@ def evaluate(
         "flip": flip or None,
         "boxes": boxes,
     }
-    given = [name for name, value in own.items() if value is not None]
-    check_meaning(given, READS, task, NETWORK)
-    common: dict[str, Any] = {
-        "split": split,
-        "out": out,
-        "precision": precision,
-        "val_fraction": val_fraction,
-        "seed": seed,
-        "skip_bad": skip_bad,
-        "track": track,
-        "say": say,
-    }
-    scores: Any
-    if task == "classify":
-        batch = BATCH if batch is None else batch
-        scores, folder = evaluate_classes(
-            opened, data, batch=batch, size=size, workers=workers, **common
-        )
-        return Evaluation(
-            task=task,
-            images=scores.count,
-            metrics=scores.summary(),
-            scores=scores,
-            folder=folder,
-        )
-    how = _of_task(scales, flip, boxes)
-    scores, folder = evaluate_marks(opened, data, **common, **how)
+    given = {name: value for name, value in own.items() if value is not None}
+    check_meaning(given, READS, opened.task, NETWORK)
+    for name, least in (("batch", 1), ("workers", 0)):
+        if given.get(name, least) < least:
+            raise UserError(f"--{name} is {given[name]}; it must be at least {least}")
+    if wrong := [scale for scale in scales or () if not 0 < scale < inf]:
+        raise UserError(f"--scales holds {wrong[0]:g}; a size must be above 0")
+    if opened.runtime is not None and size is not None:
+        raise UserError(f"{target}: an artifact has its size and precision; export another")
+    network, card = None, opened.card
+    if opened.trained:
+        predictor = opened.predictor()
+        predictor.check_precision(precision)
+        network = predictor.network
+    task = find_task(opened.task)
+    if boxes is not None:
+        from res2net.tasks.pose.crops import read_boxes
+
+        given["boxes"] = read_boxes(Path(boxes))
+    val_fraction, seed = held_out(
+        opened.run, card.data, data, split=split, val_fraction=val_fraction, seed=seed
+    )
+    images: Any = task.data.read(data, val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
+    if network is None:
+        network, card = published_network(opened.given, images)
+    if given.pop("size", None) is not None:
+        card, _ = task.deployment.resized(card, size)
+    if images.classes != card.classes:
+        images = task.data.in_order_of(images, card.classes, opened.given, data)
+    part, words = measured_part(images, split, data)
+    say(f"measuring {words}: {len(part)} images")
+    how = Measuring(precision=precision, skip_bad=skip_bad, track=track, **given)
+    scores = task.measure()(network, card, images, part, how)
+    usual = opened.home / "evaluation" if opened.trained else Path(f"runs/{target}-published")
+    folder = out or usual
+    with alone_in(folder, "--out"):
+        write_scores(folder, scores)
     return Evaluation(
-        task=task, images=scores.images, metrics=scores.summary(), scores=scores, folder=folder
+        task=opened.task,
+        images=scores.images,
+        metrics=scores.summary(),
+        scores=scores,
+        folder=folder,
     )
 
 
-def _of_task(
-    scales: Sequence[float] | None, flip: bool | None, boxes: Path | None
-) -> dict[str, Any]:
-    """What the task's own measurement takes besides."""
-    wrong = [scale for scale in scales or () if not 0 < scale < inf]
-    if wrong:
-        raise UserError(f"--scales holds {wrong[0]:g}; a size must be above 0")
-    how: dict[str, Any] = {}
-    if scales or flip:
-        how = {"scales": tuple(scales or (1.0,)), "turned": bool(flip)}
-    if boxes is not None:
-        from res2net.tasks.pose.boxes import read_boxes
+def published_network(name: str, images: LabelledImages) -> tuple[Network, ModelCard]:
+    """A network with its published ImageNet weights, to be measured on ImageNet.
 
-        how["boxes"] = read_boxes(Path(boxes))
-    return how
+    Raises:
+        UserError: nobody published any, they cannot be had, or the data are not ImageNet.
+    """
+    row = published_for(name)
+    if len(images.classes) != IMAGENET_CLASSES:
+        raise UserError(
+            f"{name}: its published weights tell ImageNet's {IMAGENET_CLASSES:,} classes apart, "
+            f"{images.name} has {len(images.classes)}; give the run folder of a network of yours"
+        )
+    model = create_model(name, pretrained=IN1K)
+    card = ModelCard(network=name, classes=images.classes, preprocess=row.preprocess)
+    return model.eval(), card

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from res2net.card import ModelCard
+from res2net.config import RunConfig
 from res2net.data.transforms import normalise
 from res2net.errors import UserError
 
@@ -25,15 +26,25 @@ class TaskModule(pl.LightningModule):
     Args:
         model: the network; its weights are the ``model.`` part of every checkpoint.
         card: what the checkpoint says about itself.
+        images: the data.
+        config: every option of the run, those of loss and head among them.
         optimiser: (module) → what ``configure_optimizers`` returns.
     """
 
     def __init__(
-        self, model: Any, *, card: ModelCard, optimiser: Callable[[nn.Module], Any]
+        self,
+        model: Any,
+        *,
+        card: ModelCard,
+        images: Any,
+        config: RunConfig,
+        optimiser: Callable[[nn.Module], Any],
     ) -> None:
         super().__init__()
         self.save_hyperparameters({"card": card.as_dict()})
         self.model = model
+        self.images = images
+        self.config = config
         self.preprocess = card.preprocess
         self.optimiser = optimiser
 

@@ -30,7 +30,7 @@ from res2net.runtime.engines import AUTO
 from res2net.runtime.session import Runtime
 from res2net.runtime.session import load as load_artifact
 from res2net.tasks.predictor import Predictor
-from res2net.tasks.table import find_dense_task, find_predictor
+from res2net.tasks.table import find_task
 from res2net.weights.fetch import PREFIX, fetch_from_hub, parse_address
 
 Kind = Literal["run", "checkpoint", "artifact", "name"]
@@ -115,7 +115,8 @@ class Opened:
         what: dict[str, Any] = {"runtime": self.runtime, "device": device}
         if self.runtime is None:
             what["model"] = self.network
-        return find_predictor(self.task)(self.card, **what)
+        row = find_task(self.task)
+        return row.predictor(row, self.card, **what)
 
 
 def open_target(target: str | Path, *, stream: bool = False) -> Opened:
@@ -149,12 +150,7 @@ def _builder(card: ModelCard) -> Callable[[], nn.Module]:
     Raises:
         UserError: a task that this version does not have.
     """
-    if card.task == "classify":
-        return partial(weights.build, card)
-    task = find_dense_task(card.task)
-    from res2net.tasks.dense.job import build
-
-    return partial(build, task, card)
+    return partial(find_task(card.task).build, card, None)
 
 
 def _structure(name: str) -> ModelCard:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,37 +12,47 @@ from PIL import Image
 from torch import Tensor, nn
 
 from res2net.card import ModelCard
+from res2net.data.decode import as_rgb
 from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError, arguments_named, check_meaning
 from res2net.machine import best_device
 from res2net.prediction import Prediction
 from res2net.runtime.session import Runtime
-from res2net.tasks.table import NETWORK
+from res2net.tasks.network import Deployed
 
+if TYPE_CHECKING:
+    from res2net.tasks.task import Task
+
+NETWORK = "a network of --task {}"  # how messages name one
 READS = {"top": ("classify",), "batch": ("classify",), "boxes": ("pose",)}  # option → tasks
 Picture = str | Path | Image.Image | np.ndarray[Any, Any] | Tensor
 
 
-class Predictor(ABC):
+class Predictor:
     """A network, or an exported artifact in its engine, with all that is known of it.
 
     Attributes:
+        row: its task.
         card: network, task, classes, preprocessing, scores.
         model: the network in evaluation mode; None of an artifact.
         runtime: the artifact in its engine; None of a network in PyTorch.
+        network: what the functions of the task take: ``model``, or the artifact as one.
     """
 
     def __init__(
         self,
+        row: Task,
         card: ModelCard,
         *,
         model: Any = None,
         runtime: Runtime | None = None,
         device: str | torch.device | None = None,
     ) -> None:
+        self.row = row
         self.card = card
         self.runtime = runtime
         self.model: Any = None if model is None else _in_use(model, device)
+        self.network: Any = self.model if runtime is None else Deployed(runtime)
 
     @property
     def task(self) -> str:
@@ -133,11 +142,15 @@ class Predictor(ABC):
             _listed(images), top=top, boxes=boxes, batch=batch, precision=precision
         )
 
-    @abstractmethod
     def _results(
         self, images: Iterable[Picture], *, top: Any, boxes: Any, batch: Any, precision: str
     ) -> Iterator[Prediction]:
         """The results in order."""
+        del top, batch
+        own = None if boxes is None or self.row.places is None else self.row.places(boxes)
+        for number, image in enumerate(images):
+            places = () if own is None else (own(number, image, self.classes),)
+            yield self.row.predict(self.network, self.card, as_rgb(image), precision, *places)
 
     def check_precision(self, precision: str) -> None:
         """Refuse a precision for an artifact.

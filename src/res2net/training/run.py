@@ -23,8 +23,11 @@ from res2net import machine
 from res2net.config import AUTO, RunConfig
 from res2net.errors import UserError
 from res2net.files import write_text
+from res2net.tasks.finish import finish
+from res2net.tasks.job import build_job
 from res2net.tasks.selection import part_of, settle
-from res2net.tasks.table import Job, find_task
+from res2net.tasks.table import find_task
+from res2net.tasks.task import Job
 from res2net.training.callbacks import (
     Averaging,
     Bar,
@@ -95,8 +98,8 @@ def _fit(
     keeping = undone_where_it_fails(run, new=new) if first else nullcontext()
     enough_memory = partial(machine.memory_mended_by, memory_advice(config))
     with enough_memory():
-        task = find_task(config.task)
-        job = task.build_job(
+        job = build_job(
+            find_task(config.task),
             config,
             processes,
             lambda module, steps: make_optimiser(
@@ -114,7 +117,7 @@ def _fit(
             announce(config, job, processes, run, say)
         history, ending = train(config, job, run, processes, start, say)
         if first:
-            task.conclude(run, job, history.rows, batches=config.train.val_batches, say=say)
+            finish(run, job, history.rows, batches=config.train.val_batches, say=say)
             _report_ending(run, ending)
 
 
@@ -269,12 +272,12 @@ def make_trainer(
         history,
         pace,
         Configured(config),
-        *checkpoint_callbacks(run, job.monitor, anew=best_lost),
+        *checkpoint_callbacks(run, job.task.monitor, anew=best_lost),
     ]
     if options.ema:
         callbacks.append(Averaging(options.ema))
     if options.early_stop:
-        callbacks.append(Patience(options.early_stop, job.monitor))
+        callbacks.append(Patience(options.early_stop, job.task.monitor))
     if options.max_steps > 0:
         callbacks.append(StopAfter(options.max_steps))
     if shows_progress():

@@ -13,12 +13,12 @@ import sklearn.metrics
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from res2net.tasks.classify.evaluation import BINS, ConfusedPair, Evaluation, Mistake, score
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from res2net.errors import UserError
 from res2net.tasks.classify import evaluation as module
-from res2net.tasks.classify.evaluation import BINS, ConfusedPair, Evaluation, Mistake, score
 
 # Probabilities of 6 images; a, b, c are the classes, d has no image and e is never predicted.
 TRUE = torch.tensor([0, 0, 1, 1, 2, 4])

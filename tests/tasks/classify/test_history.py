@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import pytest
-
 from res2net.tasks.classify.history import epochs, lowest, series
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 import torch
+from res2net.tasks.classify.inference import logits_of, run_over
 
 from res2net.data.labelled import Split
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
 from res2net.machine import best_device
 from res2net.models.factory import create_model
-from res2net.tasks.classify.inference import logits_of, run_over
 
 SIZE = 32
 

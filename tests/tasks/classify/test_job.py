@@ -7,13 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
-
-from res2net.config import RunConfig
-from res2net.data.labelled import LabelledImages, Split
-from res2net.data.preprocess import CIFAR_MEAN, IMAGENET_MEAN
-from res2net.errors import UserError
-from res2net.machine import Processes
 from res2net.tasks.classify.job import (
     balanced_weights,
     build_job,
@@ -21,6 +14,13 @@ from res2net.tasks.classify.job import (
     check_size,
     choose_preprocess,
 )
+from torch import nn
+
+from res2net.config import RunConfig
+from res2net.data.labelled import LabelledImages, Split
+from res2net.data.preprocess import CIFAR_MEAN, IMAGENET_MEAN
+from res2net.errors import UserError
+from res2net.machine import Processes
 
 ONE = Processes(devices=1, nodes=1, rank=0)
 

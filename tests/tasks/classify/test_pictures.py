@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
+from res2net.tasks.classify.evaluation import Evaluation, score
 
 from res2net.drawing.canvas import WIDTH
 from res2net.errors import UserError
-from res2net.tasks.classify.evaluation import Evaluation, score
 from res2net.tasks.classify.pictures import draw_calibration, draw_confusion, draw_curves
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from res2net.tasks.classify.evaluation import Evaluation, score
 from rich.console import Console
 
 from res2net.errors import UserError
-from res2net.tasks.classify.evaluation import Evaluation, score
 from res2net.tasks.classify.report import evaluation_table, save_evaluation, write_report
 
 HISTORY = [

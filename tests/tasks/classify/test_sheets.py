@@ -11,9 +11,9 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
+from res2net.tasks.classify.evaluation import Evaluation, score
 
 from res2net.drawing.canvas import MARGIN, TOP, WIDTH, Picture
-from res2net.tasks.classify.evaluation import Evaluation, score
 from res2net.tasks.classify.pictures import draw_mistakes, draw_predictions
 
 FIRST = (MARGIN + 80, TOP + 80)  # a place (x, y) within the first tile, however many there are

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from res2net.tasks.dense.job import build, describe
 from torch import nn
 
 from res2net.card import ModelCard
@@ -22,7 +23,6 @@ from res2net.heads.pose import PoseNet
 from res2net.models.backbone import create_backbone
 from res2net.models.factory import norm_by_name
 from res2net.paper.recipes import RECIPES
-from res2net.tasks.dense.job import build, describe
 from res2net.tasks.table import find_dense_task
 
 TASKS = tuple(task for task in RECIPES if task != "classify")

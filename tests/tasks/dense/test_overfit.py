@@ -13,6 +13,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
+from res2net.tasks.dense.job import build, describe
+from res2net.tasks.dense.task import Scores
 
 from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig
 from res2net.data.augment import Augment
@@ -23,8 +25,6 @@ from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.scenes.transforms import as_it_is
 from res2net.data.source import parse_source
-from res2net.tasks.dense.job import build, describe
-from res2net.tasks.dense.task import Scores
 from res2net.tasks.pose.crops import CropDataset
 from res2net.tasks.table import find_dense_task
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from res2net.tasks.detect.deployed import Detector, Pooling, compare, frame, framed
 from torchvision.ops import MultiScaleRoIAlign
 
 from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
 from res2net.heads.detector import make_detector
-from res2net.tasks.detect.deployed import Detector, Pooling, compare, frame, framed
 
 CARD = ModelCard(
     network="res2net18",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from res2net.tasks.pose.deployed import compare, frame, views
 
 from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.data.scene import no_objects
 from res2net.data.scenes.generated import SceneRules, generate
 from res2net.errors import UserError
-from res2net.tasks.pose.deployed import compare, frame, views
 
 CARD = ModelCard(
     network="res2net18", task="pose", classes=("object",), preprocess=default_preprocess(128)

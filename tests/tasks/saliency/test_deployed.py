@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from res2net.tasks.saliency.deployed import DEPLOYMENT, compare, views
 
 from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
-from res2net.tasks.saliency.deployed import DEPLOYMENT, compare, views
 
 CARD = ModelCard(
     network="res2net18", task="saliency", classes=("object",), preprocess=default_preprocess(64)

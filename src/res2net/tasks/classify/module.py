@@ -15,8 +15,7 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from res2net.card import ModelCard
-from res2net.data.augment import Augment
+from res2net.data.labelled import LabelledImages
 from res2net.data.transforms import mix
 from res2net.errors import UserError
 from res2net.models.network import Network
@@ -50,36 +49,22 @@ def one_image_explained() -> Iterator[None]:
 
 
 class ClassifierModule(TaskModule):
-    """Loss and scores of a classification network.
+    """Loss and scores of a classification network; mixup and cutmix act on whole batches."""
 
-    Args:
-        model, card, optimiser: see ``TaskModule``.
-        augment: mixup and cutmix happen here, on whole batches.
-        label_smoothing: share of the target spread over all classes.
-        class_weights: (N,) factors of the classes' losses, or None.
-    """
-
-    def __init__(
-        self,
-        model: Network,
-        *,
-        card: ModelCard,
-        augment: Augment,
-        optimiser: Any,
-        label_smoothing: float = 0.0,
-        class_weights: Tensor | None = None,
-    ) -> None:
-        super().__init__(model, card=card, optimiser=optimiser)
+    def __init__(self, model: Network, **of_run: Any) -> None:
+        super().__init__(model, **of_run)
+        self.augment = self.config.augment
+        self.label_smoothing = self.config.train.label_smoothing
+        balanced = self.config.train.class_weights == "balanced"
         self.class_weights: Tensor | None
-        self.augment = augment
-        self.label_smoothing = label_smoothing
-        self.register_buffer("class_weights", class_weights, persistent=False)
-        classes = len(card.classes)
-        self.mixes = augment.mixup > 0 or augment.cutmix > 0
+        self.register_buffer(
+            "class_weights", balanced_weights(self.images) if balanced else None, persistent=False
+        )
+        self.mixes = self.augment.mixup > 0 or self.augment.cutmix > 0
         self.val_loss = MeanMetric()
-        self.train_error = TopError(classes, 1)
-        self.val_top1 = TopError(classes, 1)
-        self.val_top5 = TopError(classes, 5)
+        self.train_error = TopError(self._classes, 1)
+        self.val_top1 = TopError(self._classes, 1)
+        self.val_top5 = TopError(self._classes, 5)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         images, targets, _ = batch
@@ -119,3 +104,9 @@ class ClassifierModule(TaskModule):
             weight=self.class_weights,
             label_smoothing=self.label_smoothing,
         )
+
+
+def balanced_weights(images: LabelledImages) -> Tensor:
+    """Loss factors that give every class the same weight in all: n / (N·count), (N,)."""
+    counts = torch.bincount(torch.from_numpy(images.train.labels), minlength=len(images.classes))
+    return counts.sum() / (len(counts) * counts.clamp(min=1))

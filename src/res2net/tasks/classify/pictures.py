@@ -1,4 +1,4 @@
-"""Pictures of a training run and of its evaluation: PNG files, 1,200 pixels wide.
+"""Pictures of a classifier's scores: PNG files, 1,200 pixels wide.
 
 Import this file late: it imports matplotlib. Each function raises UserError when its file cannot
 be written.
@@ -9,8 +9,10 @@ be written.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -32,7 +34,9 @@ from res2net.drawing.canvas import (
     RED,
     TOP,
     WIDTH,
+    Picture,
     add_axes,
+    add_picture,
     counted,
     fit,
     headed_figure,
@@ -40,123 +44,45 @@ from res2net.drawing.canvas import (
     plain,
     write,
 )
-from res2net.tasks.classify.evaluation import Evaluation
-from res2net.tasks.classify.history import History, epochs, lowest, series
-from res2net.tasks.classify.sheets import draw_mistakes, draw_predictions
 
-__all__ = ["draw_calibration", "draw_confusion", "draw_curves", "draw_mistakes", "draw_predictions"]
-
-# ---- training curves
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Panel:
-    title: str
-    series: tuple[tuple[str, str, str], ...]  # key in the history, label, colour
-    percent: bool = False
-    height: int = 330
-
-
-_PANELS = (
-    _Panel(
-        title="Loss",
-        series=(("train/loss", "training", BLUE), ("val/loss", "validation", ORANGE)),
-    ),
-    _Panel(
-        title="Error",
-        series=(
-            ("train/top1_error", "training, top-1", BLUE),
-            ("val/top1_error", "validation, top-1", ORANGE),
-            ("val/top5_error", "validation, top-5", GREEN),
-        ),
-        percent=True,
-    ),
-    _Panel(title="Learning rate", series=(("lr", "", GREY),), height=180),
-    _Panel(title="Seconds per epoch", series=(("seconds", "", GREY),), height=180),
-)
-
-
-def draw_curves(history: History, path: Path) -> None:
-    """Draw loss, error, learning rate and time of each epoch.
-
-    Args:
-        history: rows with ``epoch`` and any of ``train/loss``, ``val/loss``, ``train/top1_error``,
-            ``val/top1_error``, ``val/top5_error`` (percent), ``lr``, ``seconds``. A value may be
-            missing or blank; rows of one epoch are merged.
-        path: the PNG to write.
-    """
-    panels = [p for p in _PANELS if any(series(history, key) for key, _, _ in p.series)]
-    ticks = epochs(history)
-    width, gap = (WIDTH - 2 * MARGIN - 170) / 2, 100  # the gap holds title, tick labels, label
-    subtitle = counted(len(ticks), "epoch") if panels else "no epoch recorded"
-    with headed_figure(path, 1100, "Training", subtitle) as figure:
-        top = TOP + 30
-        for start in range(0, len(panels), 2):
-            row = panels[start : start + 2]
-            for column, panel in enumerate(row):
-                left = MARGIN + 65 + column * (width + 95)
-                axes = add_axes(figure, left, top, width, panel.height)
-                margin = 0.5 if len(ticks) == 1 else 0.04 * (ticks[-1] - ticks[0])
-                axes.set_xlim(ticks[0] - margin, ticks[-1] + margin)
-                _draw_panel(axes, panel, history)
-            top += max(panel.height for panel in row) + gap
-
-
-def _draw_panel(axes: Axes, panel: _Panel, history: History) -> None:
-    for key, label, color in panel.series:
-        points = series(history, key)
-        if not points:
-            continue
-        best = lowest(history, key)
-        if panel.percent and best:
-            label += f" (best {best[1]:.2f} %, epoch {best[0]:g})"
-        marker = "o" if len(points) <= 20 else ""
-        axes.plot(list(points), list(points.values()), color=color, marker=marker, label=label)
-    axes.set_title(panel.title)
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_ylim(bottom=0, top=1.08 * axes.get_ylim()[1])
-    if panel.percent:
-        axes.yaxis.set_major_formatter(PercentFormatter(symbol=" %"))
-    if len(panel.series) > 1:
-        axes.legend(loc="best")
-
+if TYPE_CHECKING:
+    from res2net.tasks.classify.scores import ClassifyScores, Mistake
 
 # ---- confusion matrix
 
 
-def draw_confusion(evaluation: Evaluation, path: Path) -> None:
+def draw_confusion(scores: ClassifyScores, path: Path) -> None:
     """Draw the confusion matrix, each row as shares of the true class.
 
     Up to 20 classes each cell shows its count, up to 50 the classes are named; above that the most
     confused pairs are listed beside the matrix.
     """
-    classes = len(evaluation.classes)
-    absent = sum(each.support == 0 for each in evaluation.per_class)
+    classes = len(scores.classes)
+    absent = sum(each.support == 0 for each in scores.per_class)
     subtitle = (
-        f"{evaluation.count:,} images of {classes:,} classes, "
-        f"{evaluation.top1_accuracy:.1f} % of them on the diagonal"
+        f"{scores.images:,} images of {classes:,} classes, "
+        f"{scores.top1_accuracy:.1f} % of them on the diagonal"
     )
     if absent:
         subtitle += f"; grey rows: classes without images ({absent:,})"
     with headed_figure(path, 1100, "Confusion matrix", subtitle) as figure:
         if classes <= 50:
-            _draw_named_matrix(figure, evaluation)
+            _draw_named_matrix(figure, scores)
         else:
-            _draw_matrix(figure, evaluation, left=MARGIN + 70, side=620, gamma=0.5)
-            _list_pairs(figure, evaluation, left=MARGIN + 70 + 620 + 155)
+            _draw_matrix(figure, scores, left=MARGIN + 70, side=620, gamma=0.5)
+            _list_pairs(figure, scores, left=MARGIN + 70 + 620 + 155)
 
 
-def _draw_named_matrix(figure: Figure, evaluation: Evaluation) -> None:
-    classes = len(evaluation.classes)
+def _draw_named_matrix(figure: Figure, scores: ClassifyScores) -> None:
+    classes = len(scores.classes)
     size, rotation = (8, 45) if classes <= 25 else (6, 90)
-    names = [fit(name, 280, size) for name in evaluation.classes]
+    names = [fit(name, 280, size) for name in scores.classes]
     room = max(measure(name, size) for name in names)
     below = 70 + room * math.sin(math.radians(rotation))
     left = MARGIN + 50 + room
     side = min(WIDTH - left - 130, figure.bbox.height - TOP - below)
     cell = side / classes
-    axes = _draw_matrix(figure, evaluation, left=left, side=side, gamma=1 if classes <= 20 else 0.5)
+    axes = _draw_matrix(figure, scores, left=left, side=side, gamma=1 if classes <= 20 else 0.5)
     axes.set_yticks(range(classes), [plain(name) for name in names], size=size)
     axes.set_xticks(range(classes), [plain(name) for name in names], size=size)
     if room > 0.95 * cell:
@@ -164,10 +90,10 @@ def _draw_named_matrix(figure: Figure, evaluation: Evaluation) -> None:
         for label in axes.get_xticklabels():
             label.set(ha="right", va="center_baseline", rotation_mode="anchor")
     if classes <= 20:
-        digits = len(str(evaluation.confusion.max()))
-        for (row, column), count in np.ndenumerate(evaluation.confusion):
+        digits = len(str(scores.confusion.max()))
+        for (row, column), count in np.ndenumerate(scores.confusion):
             if count:
-                dark = count > 0.55 * evaluation.confusion[row].sum()
+                dark = count > 0.55 * scores.confusion[row].sum()
                 axes.text(
                     column,
                     row,
@@ -180,11 +106,11 @@ def _draw_named_matrix(figure: Figure, evaluation: Evaluation) -> None:
 
 
 def _draw_matrix(
-    figure: Figure, evaluation: Evaluation, *, left: float, side: float, gamma: float
+    figure: Figure, scores: ClassifyScores, *, left: float, side: float, gamma: float
 ) -> Axes:
     """The matrix as an image; ``gamma`` below 1 brings out rare confusions."""
-    support = evaluation.confusion.sum(axis=1, keepdims=True)  # (C, 1)
-    shares = np.ma.masked_invalid(evaluation.confusion / np.where(support, support, np.nan))
+    support = scores.confusion.sum(axis=1, keepdims=True)  # (C, 1)
+    shares = np.ma.masked_invalid(scores.confusion / np.where(support, support, np.nan))
     colors = mpl.colormaps["Blues"].with_extremes(bad="#cccccc")
     axes = add_axes(figure, left, TOP, side, side)
     image = axes.imshow(shares, cmap=colors, norm=PowerNorm(gamma, vmin=0, vmax=1))
@@ -199,10 +125,10 @@ def _draw_matrix(
     return axes
 
 
-def _list_pairs(figure: Figure, evaluation: Evaluation, *, left: float) -> None:
+def _list_pairs(figure: Figure, scores: ClassifyScores, *, left: float) -> None:
     right = WIDTH - MARGIN
     write(figure, "Most confused", left, TOP + 10, size=9, weight="bold")
-    for i, pair in enumerate(evaluation.confused_pairs(11)):
+    for i, pair in enumerate(scores.confused_pairs(11)):
         y = TOP + 50 + 53 * i
         count = f"{pair.count:,} ({100 * pair.share:.0f} %)"
         room = right - left - measure(count + "  ", 7)
@@ -214,22 +140,22 @@ def _list_pairs(figure: Figure, evaluation: Evaluation, *, left: float) -> None:
 # ---- calibration
 
 
-def draw_calibration(evaluation: Evaluation, path: Path) -> None:
+def draw_calibration(scores: ClassifyScores, path: Path) -> None:
     """Draw the reliability diagram and how often each confidence was given."""
     subtitle = (
-        f"mean confidence {100 * evaluation.confidence.mean():.1f} %, "
-        f"accuracy {evaluation.top1_accuracy:.1f} %, "
-        f"expected calibration error {100 * evaluation.calibration_error:.1f} %"
+        f"mean confidence {100 * scores.confidence.mean():.1f} %, "
+        f"accuracy {scores.top1_accuracy:.1f} %, "
+        f"expected calibration error {100 * scores.calibration_error:.1f} %"
     )
     title = "Calibration: is the network as often right as it is sure?"
     with headed_figure(path, 760, title, subtitle) as figure:
         left, top, side = MARGIN + 75, TOP + 40, 470
-        _draw_reliability(add_axes(figure, left, top, side, side), evaluation)
-        _draw_counts(add_axes(figure, left + side + 105, top, side, side), evaluation)
+        _draw_reliability(add_axes(figure, left, top, side, side), scores)
+        _draw_counts(add_axes(figure, left + side + 105, top, side, side), scores)
 
 
-def _draw_reliability(axes: Axes, evaluation: Evaluation) -> None:
-    for each in evaluation.bins:
+def _draw_reliability(axes: Axes, scores: ClassifyScores) -> None:
+    for each in scores.bins:
         if each.confidence is not None and each.accuracy is not None:
             width = each.upper - each.lower
             axes.bar(each.lower, each.accuracy, width, align="edge", color=BLUE, edgecolor="white")
@@ -247,9 +173,9 @@ def _draw_reliability(axes: Axes, evaluation: Evaluation) -> None:
     )
 
 
-def _draw_counts(axes: Axes, evaluation: Evaluation) -> None:
-    tallest = max(each.count for each in evaluation.bins)
-    for each in evaluation.bins:
+def _draw_counts(axes: Axes, scores: ClassifyScores) -> None:
+    tallest = max(each.count for each in scores.bins)
+    for each in scores.bins:
         if each.accuracy is not None:
             width, right = each.upper - each.lower, each.count * each.accuracy
             for height, color in ((each.count, ORANGE), (right, BLUE)):  # blue covers orange
@@ -270,3 +196,107 @@ def _in_percent(axis: Axis) -> None:
 def _legend(axes: Axes, *keys: Patch | Line2D) -> None:
     """A legend below the axes, where it hides nothing."""
     axes.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=len(keys))
+
+
+# ---- contact sheets
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    text: str
+    aside: str = ""  # at the right end of the line
+    color: str = INK
+    size: float = 7  # points
+
+
+def draw_mistakes(
+    scores: ClassifyScores,
+    load_image: Callable[[int], Picture],
+    path: Path,
+    *,
+    names: Sequence[str] | None = None,
+    count: int = 24,
+) -> None:
+    """Draw the images that were most confidently taken for something else.
+
+    Args:
+        scores: whose mistakes to show.
+        load_image: gives image ``i`` of the data set as uint8 (H, W, 3), any size.
+        path: the PNG to write.
+        names: a file name for each of the N images, shown below its picture.
+        count: how many at most.
+    """
+    mistakes = scores.mistakes()
+    worst = mistakes[:count]
+    subtitle = (
+        f"{len(worst)} of {len(mistakes):,} mistakes in {scores.images:,} images, surest first:"
+        "   ✓ true class   ✗ predicted class and its probability"
+    )
+    if not worst:
+        subtitle = f"none: all {scores.images:,} images are classified correctly"
+    tiles = ((load_image(each.index), _explain(each, names)) for each in worst)
+    _draw_sheet(path, "Worst mistakes", subtitle, tiles, len(worst), lines=3 if names else 2)
+
+
+def _explain(mistake: Mistake, names: Sequence[str] | None) -> list[_Line]:
+    confidence = f"{100 * mistake.confidence:.0f} %"
+    lines = [
+        _Line(text=f"✓ {mistake.true}", color=GREEN),
+        _Line(text=f"✗ {mistake.predicted}", aside=confidence, color=RED),
+    ]
+    if names:
+        lines.append(_Line(text=Path(names[mistake.index]).name, color=GREY, size=5.5))
+    return lines
+
+
+def draw_predictions(images: Sequence[Picture], labels: Sequence[str], path: Path) -> None:
+    """Draw images with what was predicted for each.
+
+    Args:
+        images: uint8 (H, W, 3), any size; the first 60 are drawn.
+        labels: what to write below each image, a few lines at most. What follows a tab is set at
+            the right end of its line: ``"church\\t93 %\\ngas pump\\t4 %"``.
+        path: the PNG to write.
+    """
+    shown = min(len(images), 60)
+    subtitle = f"{counted(shown, 'image')}, the first of {len(images):,}"
+    if shown == len(images):
+        subtitle = counted(shown, "image")
+    texts = [
+        [
+            _Line(text=text, aside=aside, color=GREY if i else INK)
+            for i, (text, _, aside) in enumerate(
+                line.partition("\t") for line in label.splitlines()
+            )
+        ]
+        for label in labels[:shown]
+    ]
+    tiles = zip(images[:shown], texts, strict=True)
+    _draw_sheet(path, "Predictions", subtitle, tiles, shown, lines=max(map(len, texts), default=0))
+
+
+def _draw_sheet(
+    path: Path,
+    title: str,
+    subtitle: str,
+    tiles: Iterable[tuple[Picture, Sequence[_Line]]],
+    count: int,
+    *,
+    lines: int,
+) -> None:
+    """A grid of ``count`` images on equal tiles, each with up to ``lines`` lines below it."""
+    columns, gap = min(max(count, 3), 6), 20
+    side = (WIDTH - 2 * MARGIN - (columns - 1) * gap) // columns
+    pitch = side + 30 + 22 * lines  # from row to row
+    height = TOP + math.ceil(count / columns) * pitch + MARGIN
+    with headed_figure(path, height, title, subtitle) as figure:
+        for i, (image, texts) in enumerate(tiles):
+            row, column = divmod(i, columns)
+            left, top = MARGIN + column * (side + gap), TOP + row * pitch
+            add_picture(figure, image, left, top, side)
+            for j, line in enumerate(texts):
+                y = top + side + 18 + 22 * j
+                room = side - measure(line.aside + " ", line.size)
+                text, size, color = fit(line.text, room, line.size), line.size, line.color
+                write(figure, text, left, y, size=size, color=color)
+                write(figure, line.aside, left + side, y, size=size, color=color, align="right")

@@ -3,85 +3,100 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from rich.markup import escape
 from rich.table import Table
 
-from res2net.errors import printable_lines
 from res2net.files import write_text
-from res2net.tasks.classify.evaluation import ClassScore, Evaluation
-from res2net.tasks.classify.history import History, epochs, lowest, series
+from res2net.tasks.scores import Ended
+from res2net.tasks.selection import History, epochs, lowest, part_of, series
+
+if TYPE_CHECKING:
+    from res2net.tasks.classify.scores import ClassifyScores, ClassScore
 
 WORST = 20  # classes in the terminal's table
 EXTREMES = 5  # best and worst classes in the report, where there are more than twice as many
 PAIRS = 10  # most confused pairs
 
 
-def write_report(
-    folder: Path,
+def report(scores: ClassifyScores, end: Ended) -> str:
+    """The page of a run: what was trained on what, how good it is, how to resume it."""
+    card, images, run = end.card, end.job.images, end.folder
+    side = card.preprocess.size
+    facts = {
+        "network": f"{card.network} {card.options or ''}".strip(),
+        "parameters": f"{end.parameters:,}",
+        "data": f"{card.data}: {len(images.train)} training, {len(images.val)} validation images "
+        f"({scores.images} measured), {len(images.classes)} classes",
+        "validated on": part_of(images.validation),
+        "weights": end.weights,
+        "input": f"{side}x{side} pixels",
+        "recipe": card.recipe,
+        "versions": ", ".join(f"{name} {value}" for name, value in card.versions.items()),
+        "commit": card.commit or "(installed package)",
+        "evaluate": f"res2net evaluate {run} --data {card.data}",
+        "predict": f"res2net predict {run} IMAGE_OR_FOLDER",
+        "resume": f"res2net train --config {run}/config.yaml --out {run} --resume",
+    }
+    return page(
+        title=f"{card.network} on {images.name}",
+        facts=facts,
+        scores=scores,
+        history=end.history,
+        pictures=("curves.png", *end.pictures),
+    )
+
+
+def page(
     *,
     title: str,
     facts: Mapping[str, str],
-    evaluation: Evaluation,
+    scores: ClassifyScores,
     history: History,
     pictures: Sequence[str],
-) -> Path:
-    """Write ``report.md``: what was trained on what, how good it is, how to continue.
+) -> str:
+    """Markdown.
 
     Args:
-        folder: the run folder; it must exist.
         title: the heading.
         facts: what the run is, label and text, in the order to show. A text that starts with
             ``res2net`` is a command and goes under "Commands".
-        evaluation: the scores.
         history: rows as ``draw_curves`` takes them; may be empty.
-        pictures: names of files in ``folder`` to show.
-
-    Raises:
-        UserError: the file cannot be written.
+        pictures: names of files to show.
     """
     commands = {label: text for label, text in facts.items() if text.startswith("res2net ")}
     described = [(label, text) for label, text in facts.items() if label not in commands]
     parts = [
         f"# {_inline(title)}",
-        f"**Top-1 error {_percent(evaluation.top1_error)}** "
-        f"on {evaluation.count:,} images of {len(evaluation.classes):,} classes.",
+        f"**Top-1 error {_percent(scores.top1_error)}** "
+        f"on {scores.images:,} images of {len(scores.classes):,} classes.",
         _section("Run", _markdown_table(("", ""), described + _training(history))),
-        _section("Result", _result(evaluation)),
-        _section("Classes", _class_table(evaluation)),
-        _section("Most confused", _pair_table(evaluation)),
+        _section("Result", _result(scores)),
+        _section("Classes", _class_table(scores)),
+        _section("Most confused", _pair_table(scores)),
         _section("Pictures", "\n\n".join(map(_picture, pictures))),
         _section("Commands", _code_block(commands)),
     ]
-    path = folder / "report.md"
-    write_text(path, printable_lines("\n\n".join(part for part in parts if part)) + "\n")
-    return path
+    return "\n\n".join(part for part in parts if part)
 
 
-def save_evaluation(
-    folder: Path, evaluation: Evaluation, names: Sequence[str] | None = None
-) -> None:
-    """Write ``metrics.json``, ``per_class.csv`` and ``mistakes.csv``.
-
-    Args:
-        folder: where to; it must exist.
-        evaluation: the scores.
-        names: the file of each of the N images, for ``mistakes.csv``.
+def save_tables(folder: Path, scores: ClassifyScores) -> None:
+    """Write ``per_class.csv`` and ``mistakes.csv``.
 
     Raises:
         UserError: a file cannot be written.
     """
-    write_text(folder / "metrics.json", json.dumps(evaluation.as_dict(), indent=2) + "\n")
-    classes = ((c.name, c.support, c.precision, c.recall, c.f1) for c in evaluation.per_class)
+    classes = ((c.name, c.support, c.precision, c.recall, c.f1) for c in scores.per_class)
     columns: tuple[str, ...] = ("class", "support", "precision", "recall", "f1")
     write_text(folder / "per_class.csv", _csv(columns, classes))
+    names = scores.names
     mistakes = (
         (
             each.index,
@@ -91,7 +106,7 @@ def save_evaluation(
             each.confidence,
             each.true_probability,
         )
-        for each in evaluation.mistakes()
+        for each in scores.mistakes()
     )
     columns = ("index", "file", "true", "predicted", "confidence", "true_probability")
     write_text(folder / "mistakes.csv", _csv(columns, mistakes))
@@ -100,25 +115,25 @@ def save_evaluation(
 # ---- terminal
 
 
-def evaluation_table(evaluation: Evaluation) -> tuple[Table, Table, Table]:
+def evaluation_table(scores: ClassifyScores) -> tuple[Table, Table, Table]:
     """Summary, classes (the worst 20 at most) and most confused pairs, for a rich console."""
-    return _summary(evaluation), _classes(evaluation), _pairs(evaluation)
+    return _summary(scores), _classes(scores), _pairs(scores)
 
 
-def _summary(evaluation: Evaluation) -> Table:
-    table = Table("", title=f"{evaluation.count:,} images, {len(evaluation.classes):,} classes")
+def _summary(scores: ClassifyScores) -> Table:
+    table = Table("", title=f"{scores.images:,} images, {len(scores.classes):,} classes")
     table.add_column("error", justify="right")
     table.add_column("accuracy", justify="right")
-    for name, *values in _accuracies(evaluation):
+    for name, *values in accuracies(scores):
         table.add_row(name, *values)
     table.add_section()
-    for name, value in _further(evaluation):
+    for name, value in further(scores):
         table.add_row(name, "", value)
     return table
 
 
-def _classes(evaluation: Evaluation) -> Table:
-    ranked = _ranked(evaluation)
+def _classes(scores: ClassifyScores) -> Table:
+    ranked = _ranked(scores)
     more = len(ranked) > WORST
     title = f"The {WORST} worst classes" if more else "Classes, the worst first"
     caption = f"all {len(ranked):,} in per_class.csv" if more else None
@@ -131,8 +146,8 @@ def _classes(evaluation: Evaluation) -> Table:
     return table
 
 
-def _pairs(evaluation: Evaluation) -> Table:
-    pairs = evaluation.confused_pairs(PAIRS)
+def _pairs(scores: ClassifyScores) -> Table:
+    pairs = scores.confused_pairs(PAIRS)
     caption = None if pairs else "none: no image is classified wrongly"
     table = Table("true", "predicted", title="Most confused", caption=caption)
     table.add_column("images", justify="right")
@@ -151,27 +166,27 @@ def _shown(name: str) -> str:
 # ---- what terminal and page share
 
 
-def _accuracies(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+def accuracies(scores: ClassifyScores) -> list[tuple[str, str, str]]:
     """Name, error, accuracy."""
-    k = evaluation.top_k
+    k = scores.top_k
     top5 = "top-5" if k == 5 else f"top-{k} (there are only {k} classes)"
     return [
-        ("top-1", _percent(evaluation.top1_error), _percent(evaluation.top1_accuracy)),
-        (top5, _percent(evaluation.top5_error), _percent(evaluation.top5_accuracy)),
+        ("top-1", _percent(scores.top1_error), _percent(scores.top1_accuracy)),
+        (top5, _percent(scores.top5_error), _percent(scores.top5_accuracy)),
     ]
 
 
-def _further(evaluation: Evaluation) -> list[tuple[str, str]]:
+def further(scores: ClassifyScores) -> list[tuple[str, str]]:
     return [
-        ("balanced accuracy (mean recall)", _percent(evaluation.balanced_accuracy)),
-        ("loss (negative log-likelihood, nats)", f"{evaluation.loss:.4f}"),
-        ("expected calibration error", _percent(100 * evaluation.calibration_error)),
+        ("balanced accuracy (mean recall)", _percent(scores.balanced_accuracy)),
+        ("loss (negative log-likelihood, nats)", f"{scores.loss:.4f}"),
+        ("expected calibration error", _percent(100 * scores.calibration_error)),
     ]
 
 
-def _ranked(evaluation: Evaluation) -> list[ClassScore]:
+def _ranked(scores: ClassifyScores) -> list[ClassScore]:
     """The classes, worst F1 first, those without images last."""
-    return sorted(evaluation.per_class, key=lambda each: 2.0 if each.f1 is None else each.f1)
+    return sorted(scores.per_class, key=lambda each: 2.0 if each.f1 is None else each.f1)
 
 
 def _class_row(each: ClassScore) -> tuple[str, str, str, str, str]:
@@ -206,15 +221,15 @@ def _training(history: History) -> list[tuple[str, str]]:
     return [("trained", text)]
 
 
-def _result(evaluation: Evaluation) -> str:
-    rows = [*_accuracies(evaluation), *((name, "", value) for name, value in _further(evaluation))]
+def _result(scores: ClassifyScores) -> str:
+    rows = [*accuracies(scores), *((name, "", value) for name, value in further(scores))]
     return _markdown_table(("", "error", "accuracy"), rows)
 
 
-def _class_table(evaluation: Evaluation) -> str:
+def _class_table(scores: ClassifyScores) -> str:
     """All classes, or the best and the worst; those without images are only counted."""
-    ranked = [each for each in reversed(_ranked(evaluation)) if each.support]
-    absent = len(evaluation.classes) - len(ranked)
+    ranked = [each for each in reversed(_ranked(scores)) if each.support]
+    absent = len(scores.classes) - len(ranked)
     notes = []
     if len(ranked) > 2 * EXTREMES:
         notes.append(f"The {EXTREMES} best and the {EXTREMES} worst of {len(ranked):,} by F1.")
@@ -226,8 +241,8 @@ def _class_table(evaluation: Evaluation) -> str:
     return f"{_markdown_table(header, map(_class_row, ranked))}\n\n{' '.join(notes)}"
 
 
-def _pair_table(evaluation: Evaluation) -> str:
-    pairs = evaluation.confused_pairs(PAIRS)
+def _pair_table(scores: ClassifyScores) -> str:
+    pairs = scores.confused_pairs(PAIRS)
     rows = [(p.true, p.predicted, f"{p.count:,}", _percent(100 * p.share)) for p in pairs]
     if not rows:
         return "None: every image is classified correctly."

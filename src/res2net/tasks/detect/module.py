@@ -8,28 +8,18 @@ from typing import Any
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 
-from res2net.card import ModelCard
-from res2net.data.scene import Scenes
 from res2net.data.scenes.dataset import Sample
 from res2net.metrics.detections import DetectionArrays
-from res2net.tasks.detect.evaluation import scores_of
-from res2net.tasks.detect.inference import as_detections, padded, within
+from res2net.tasks.detect.scores import scores_of
+from res2net.tasks.detect.task import as_detections, padded, within
 from res2net.tasks.module import TaskModule, gathered
 
 
 class DetectorModule(TaskModule):
-    """Losses and average precision of a detector.
+    """Losses and average precision of a detector."""
 
-    Args:
-        model, card, optimiser: see ``TaskModule``.
-        images: the data.
-    """
-
-    def __init__(
-        self, model: FasterRCNN, *, card: ModelCard, images: Scenes, optimiser: Any
-    ) -> None:
-        super().__init__(model, card=card, optimiser=optimiser)
-        self.images = images
+    def __init__(self, model: FasterRCNN, **of_run: Any) -> None:
+        super().__init__(model, **of_run)
         self.masks = isinstance(model, MaskRCNN)
         self.found: dict[int, DetectionArrays] = {}  # index of the scene → what was found
 

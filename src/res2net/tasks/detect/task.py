@@ -1,30 +1,57 @@
-"""Detection and instance segmentation as rows of the table of tasks."""
+"""Detection and instance segmentation as rows of the table of tasks: options, data, prediction.
+
+Legend: N detections · H, W of an image
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.models.detection import FasterRCNN
 
+from res2net import machine
 from res2net.card import ModelCard
 from res2net.config import RunConfig
+from res2net.data.outlines import pack, to_mask
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
-from res2net.data.scene import Scenes
+from res2net.data.scene import RLE, Scenes
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.loader import listed
 from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is, chain, crop_with_boxes, flip
+from res2net.drawing.marks import colour_of, draw_boxes, tint
 from res2net.errors import UserError
 from res2net.heads.detector import body_of, make_detector
+from res2net.metrics.detections import DetectionArrays
 from res2net.models.factory import norm_by_name
-from res2net.tasks.dense.network import Deployed
-from res2net.tasks.dense.task import Datasets, DenseTask
-from res2net.tasks.detect.deployed import DEPLOYMENT
-from res2net.tasks.detect.evaluation import measure
-from res2net.tasks.detect.inference import Detections, detect
-from res2net.tasks.detect.module import DetectorModule
+from res2net.tasks.data import Annotated
+from res2net.tasks.deployed import Comparison, Deployment
+from res2net.tasks.detect.graph import (
+    LEAST,
+    TOLERANCE,
+    Detector,
+    compare,
+    detect_deployed,
+    inputs,
+    outputs,
+    resized,
+)
+from res2net.tasks.network import Deployed, FoundObjects
+from res2net.tasks.task import Curve, Datasets, Task
+
+if TYPE_CHECKING:
+    from res2net.tasks.detect.module import DetectorModule
+    from res2net.tasks.scores import Measure
+
 
 SHORT_SIDE = {"fpn": 800, "c4": 600}  # pixels
 LONGEST = 5 / 3  # long side over short side, at most
@@ -93,15 +120,210 @@ def predict(
     return Detections(image=image, detections=found, names=card.classes)
 
 
-DETECT = DenseTask(
+SURE = 0.5  # score from which a detection is shown
+MASK = 0.5  # probability from which a pixel belongs to a mask
+
+
+@torch.inference_mode()
+def detect(
+    model: FasterRCNN | Deployed, image: Tensor, *, precision: str = "auto"
+) -> DetectionArrays:
+    """All detections in uint8 (3, H, W), in its own pixels, surest first."""
+    if isinstance(model, Deployed):
+        return as_detections(detect_deployed(model, image))
+    weight = next(model.parameters())
+    pixels = padded(image, model)
+    with machine.autocast(weight.device, precision):
+        (found,) = model([pixels.to(weight.device, weight.dtype) / 255])
+    return as_detections(within(found, image.shape[-2:]))
+
+
+def padded(pixels: Tensor, model: FasterRCNN) -> Tensor:
+    """An image (3, H, W), or its masks, with zeros below or beside it where it is a strip.
+
+    The network shrinks an image until its long side fits: 2000 x 8 pixels would become none.
+    """
+    height, width = pixels.shape[-2:]
+    shrink = min(
+        model.transform.min_size[-1] / min(height, width),
+        model.transform.max_size / max(height, width),
+    )
+    least = math.floor(1 / shrink) + 1  # pixels that become one
+    if min(height, width) >= least:
+        return pixels
+    return F.pad(pixels, (0, max(0, least - width), 0, max(0, least - height)))
+
+
+def within(found: dict[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
+    """The detections in an image of (height, width), without those in what was padded."""
+    height, width = size
+    boxes = found["boxes"].clone()
+    boxes[:, 0::2] = boxes[:, 0::2].clamp(max=width)
+    boxes[:, 1::2] = boxes[:, 1::2].clamp(max=height)
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    kept = {name: value[inside] for name, value in {**found, "boxes": boxes}.items()}
+    if "masks" in kept:
+        kept["masks"] = kept["masks"][..., :height, :width]
+    return kept
+
+
+def as_detections(found: Mapping[str, Tensor]) -> DetectionArrays:
+    """What torchvision's detectors return of an image; their class 0 is the background."""
+    masks = found.get("masks")  # (N, 1, H, W) probabilities
+    return DetectionArrays(
+        boxes=found["boxes"].double().cpu().numpy(),
+        scores=found["scores"].double().cpu().numpy(),
+        labels=found["labels"].cpu().numpy() - 1,
+        masks=None
+        if masks is None
+        else tuple(pack(mask) for mask in (masks[:, 0] > MASK).cpu().numpy()),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Detections(FoundObjects):
+    """The objects in an image, surest first.
+
+    Attributes:
+        image: uint8 (3, H, W).
+        detections: N boxes, scores, classes and, of Mask R-CNN, masks.
+        names: of the classes.
+
+    Example:
+        >>> (found,) = res2net.load("runs/cells").predict("slide.png")
+        >>> found.boxes[found.scores > 0.5]
+    """
+
+    names: tuple[str, ...]
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """(N,): indices of ``names``."""
+        return self.detections.labels
+
+    @property
+    def masks(self) -> npt.NDArray[np.bool_] | None:
+        """(N, H, W) of Mask R-CNN; None of a detector."""
+        packed = self.detections.masks
+        if packed is None:
+            return None
+        height, width = self.image.shape[-2:]
+        found = [to_mask(each, height, width) for each in packed]
+        return np.array(found, dtype=bool).reshape(len(packed), height, width)
+
+    def to_coco(
+        self, image_id: int | str, category_ids: Sequence[int] = ()
+    ) -> list[dict[str, Any]]:
+        """Rows of COCO's result format: box as left, top, width, height; masks as RLE.
+
+        Args:
+            category_ids: of each class; 1, 2, ... in their order where it is empty.
+        """
+        numbers = category_ids or range(1, len(self.names) + 1)
+        rows = []
+        for i, (left, top, right, bottom) in enumerate(self.boxes.tolist()):
+            row: dict[str, Any] = {
+                "image_id": image_id,
+                "category_id": numbers[self.labels[i]],
+                "bbox": [left, top, right - left, bottom - top],
+                "score": float(self.scores[i]),
+            }
+            if self.detections.masks is not None:
+                row["segmentation"] = _as_text(self.detections.masks[i])
+            rows.append(row)
+        return rows
+
+    def to_supervision(self) -> Any:
+        """The same as ``supervision.Detections``.
+
+        Raises:
+            UserError: the package supervision is missing.
+        """
+        try:
+            import supervision
+        except ModuleNotFoundError:
+            raise UserError("to_supervision needs supervision: pip install supervision") from None
+        return supervision.Detections(
+            xyxy=self.boxes.astype(np.float32),
+            mask=self.masks,
+            confidence=self.scores.astype(np.float32),
+            class_id=self.labels,
+            data={"class_name": np.array([self.names[label] for label in self.labels], dtype=str)},
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """All detections: box as left, top, right, bottom in pixels; masks as COCO's RLE."""
+        each = self.detections
+        rows = []
+        for i in range(len(each)):
+            row: dict[str, Any] = {
+                "class": self.names[each.labels[i]],
+                "score": round(float(each.scores[i]), 4),
+                "box": [round(float(value), 2) for value in each.boxes[i]],
+            }
+            if each.masks is not None:
+                row["mask"] = _as_text(each.masks[i])
+            rows.append(row)
+        return {"objects": rows}
+
+    def line(self) -> str:
+        sure = self.detections.scores >= SURE
+        counts = Counter(self.names[label] for label in self.detections.labels[sure])
+        return "  ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
+
+    def pictures(self) -> Mapping[str, Any]:
+        """The image with the surest detections (score 0.5 or more)."""
+        pixels = np.ascontiguousarray(self.image.permute(1, 2, 0).numpy())
+        return {"": draw_detections(pixels, self.detections, self.names, least=SURE)}
+
+
+def _as_text(rle: RLE) -> dict[str, Any]:
+    """A mask in run lengths, for JSON."""
+    counts = rle["counts"]
+    text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+    return {"size": list(rle["size"]), "counts": text}
+
+
+def draw_detections(
+    image: Any, found: DetectionArrays, names: Sequence[str], *, least: float
+) -> Any:
+    """The image (H, W, 3) with detections of a score of ``least`` or more."""
+    shown = found.of(found.scores >= least)
+    if shown.masks is not None:
+        for mask, label in zip(shown.masks, shown.labels, strict=True):
+            inside = to_mask(mask, *image.shape[:2]).astype(bool)
+            image = tint(image, inside, colour_of(int(label)))
+    words = [
+        f"{names[label]} {100 * score:.0f} %"
+        for label, score in zip(shown.labels, shown.scores, strict=True)
+    ]
+    return draw_boxes(image, shown.boxes, words, [colour_of(int(k)) for k in shown.labels])
+
+
+def module() -> type[DetectorModule]:
+    """What trains."""
+
+    return DetectorModule
+
+
+def measure() -> Measure:
+    """What measures."""
+    from res2net.tasks.detect.scores import measure
+
+    return measure
+
+
+DETECT = Task(
     name="detect",
     title="detection",
     head="Faster R-CNN",
-    marks="boxes",
+    data=Annotated("boxes"),
     monitor="val/ap_error",
     curves=(
-        ("Loss", (("train/loss", "training"),)),
-        ("Error, 100 % - AP", (("val/ap_error", "AP"), ("val/ap50_error", "AP50"))),
+        Curve("Loss", (("train/loss", "training"),)),
+        Curve(
+            "Error, 100 % - AP", (("val/ap_error", "AP"), ("val/ap50_error", "AP50")), percent=True
+        ),
     ),
     sizes="an object's size is its area in the image's own pixels: of its mask where the "
     "annotation has one, else of its box",
@@ -109,11 +331,26 @@ DETECT = DenseTask(
     build=build,
     body=body_of,
     datasets=datasets,
-    module=DetectorModule,
+    module=module,
     measure=measure,
     predict=predict,
-    deployment=DEPLOYMENT,
+    deployment=Deployment(
+        graph=Detector,
+        outputs=outputs,
+        resized=resized,
+        inputs=inputs,
+        comparison=Comparison(
+            what="detections, found again", least=LEAST, of=compare, tolerance=TOLERANCE
+        ),
+        targets=(("onnx", "fp32"),),
+        folded="backbone",
+        rows_vary=True,
+    ),
 )
 INSTANCES = replace(
-    DETECT, name="instances", title="instance segmentation", head="Mask R-CNN", marks="masks"
+    DETECT,
+    name="instances",
+    title="instance segmentation",
+    head="Mask R-CNN",
+    data=Annotated("masks"),
 )

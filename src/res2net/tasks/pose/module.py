@@ -13,32 +13,24 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from res2net.card import ModelCard
-from res2net.data.scene import Scene, Scenes
+from res2net.data.scene import Scene
 from res2net.heads.pose import PoseNet
 from res2net.metrics.coco import coco_scores
 from res2net.metrics.detections import DetectionArrays
 from res2net.tasks.module import TaskModule, gathered
-from res2net.tasks.pose.crops import STRIDE, CropDataset, input_size
-from res2net.tasks.pose.frame import around
-from res2net.tasks.pose.inference import peaks
+from res2net.tasks.pose.crops import STRIDE, CropDataset, around, input_size
+from res2net.tasks.pose.task import peaks
 
 Batch = tuple[Tensor, Tensor, Tensor, list[int]]  # see ``crops.batched``
 
 
 class PoseModule(TaskModule):
-    """Loss and average precision of a pose network, in the boxes that are marked.
+    """Loss and average precision of a pose network, in the boxes that are marked."""
 
-    Args:
-        model, card, optimiser: see ``TaskModule``.
-        images: the data.
-    """
-
-    def __init__(self, model: PoseNet, *, card: ModelCard, images: Scenes, optimiser: Any) -> None:
-        super().__init__(model, card=card, optimiser=optimiser)
-        assert images.skeleton is not None
-        self.images = images
-        self.shown = CropDataset(images.val, images.skeleton, card.preprocess.size)
+    def __init__(self, model: PoseNet, **of_run: Any) -> None:
+        super().__init__(model, **of_run)
+        assert self.images.skeleton is not None
+        self.shown = CropDataset(self.images.val, self.images.skeleton, self.preprocess.size)
         self.val_loss = MeanMetric()
         self.found: dict[int, Tensor] = {}  # index of the crop → (K, 3) of the image
 

@@ -1,27 +1,56 @@
-"""Key-points as a row of the table of tasks."""
+"""Key-points as a row of the table of tasks: options, data, prediction.
+
+Legend: B, N objects · K key-points · S_h, S_w the network's input · h, w its heat maps
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
-from res2net.data.scene import Scenes
+from res2net.data.scene import Objects, Scenes, Skeleton
+from res2net.drawing.marks import colour_of, draw_boxes, draw_skeleton
 from res2net.errors import UserError
 from res2net.heads.pose import PoseNet
+from res2net.heads.precision import at_least_float32
 from res2net.metrics.detections import DetectionArrays
+from res2net.metrics.keypoints import oks_nms
 from res2net.models.factory import norm_by_name
-from res2net.tasks.dense.network import Deployed
-from res2net.tasks.dense.task import Datasets, DenseTask
-from res2net.tasks.pose.boxes import marked, places_from
-from res2net.tasks.pose.crops import CropDataset, batched
-from res2net.tasks.pose.deployed import DEPLOYMENT
-from res2net.tasks.pose.evaluation import measure
-from res2net.tasks.pose.inference import Poses, poses_of, skeleton_of
-from res2net.tasks.pose.module import PoseModule
+from res2net.tasks.data import Annotated
+from res2net.tasks.deployed import (
+    Compared,
+    Comparison,
+    Deployment,
+    Outputs,
+    Pixels,
+    of_size,
+    shown,
+)
+from res2net.tasks.network import Deployed, FoundObjects, Size, in_use
+from res2net.tasks.pose.crops import (
+    STRIDE,
+    CropDataset,
+    around,
+    batched,
+    certain_boxes,
+    input_size,
+    places_from,
+)
+from res2net.tasks.task import Curve, Datasets, Task
+
+if TYPE_CHECKING:
+    from res2net.tasks.pose.module import PoseModule
+    from res2net.tasks.scores import Measure
+
 
 HEIGHT = 256  # pixels of what the network sees of an object; three quarters as wide
 VAL_BATCH = 32
@@ -84,21 +113,230 @@ def predict(
     """The poses in the boxes of an image; without boxes, the one pose of the whole image."""
     if places is None:
         height, width = image.shape[-2:]
-        places = marked([[0.0, 0.0, width, height]])
+        places = certain_boxes([[0.0, 0.0, width, height]])
     skeleton = skeleton_of(card.marks)
     found = poses_of(model, image, places, card.preprocess, skeleton, precision=precision)
     return Poses(image=image, detections=found, names=skeleton.names, bones=skeleton.bones)
 
 
-POSE = DenseTask(
+SURE = 0.2  # score from which a key-point counts for its pose, and is drawn
+AT_ONCE = 32  # objects
+
+
+@torch.inference_mode()
+def poses_of(
+    model: PoseNet | Deployed,
+    image: Tensor,
+    places: DetectionArrays,
+    preprocess: Preprocess,
+    skeleton: Skeleton,
+    *,
+    precision: str = "auto",
+    turned: bool = True,
+) -> DetectionArrays:
+    """The pose in each of N boxes of uint8 (3, H, W), in pixels of the image, surest first.
+
+    A pose's score is that of its box times the mean of its sure key-points (0.2 or more). Of
+    poses that are alike (OKS above 0.9) the surest stays.
+
+    Args:
+        places: boxes with classes and scores; 1 where they were marked by hand.
+        turned: also see each object in a mirror (the flip test, maps moved by one cell), where
+            the skeleton has partners.
+    """
+    net = in_use(model, preprocess, precision)
+    size = input_size(preprocess.size)
+    pixels = image.permute(1, 2, 0).contiguous().numpy()
+    frames = [around(box) for box in places.boxes]
+    found = np.zeros((len(frames), len(skeleton.names), 3))
+    for start in range(0, len(frames), AT_ONCE):
+        group = frames[start : start + AT_ONCE]
+        seen = torch.from_numpy(np.stack([frame.cut(pixels, size) for frame in group]))
+        seen = seen.permute(0, 3, 1, 2)
+        heat = net(seen)
+        if turned and skeleton.swaps:
+            mirror = net(seen.flip(-1)).flip(-1)[:, skeleton.mirrored()]
+            mirror[..., 1:] = mirror[..., :-1].clone()
+            heat = (heat + mirror) / 2
+        points = peaks(heat).cpu().numpy().astype(np.float64)
+        for offset, frame in enumerate(group):
+            own = points[offset]
+            found[start + offset, :, :2] = frame.outward(own[:, :2] * STRIDE, size)
+            found[start + offset, :, 2] = own[:, 2]
+    sure = found[:, :, 2] > SURE
+    means = (found[:, :, 2] * sure).sum(1) / sure.sum(1).clip(1)
+    rated = places.scores * means
+    aspect = size[1] / size[0]
+    areas = np.array([frame.height**2 * aspect for frame in frames]).reshape(-1)
+    kept = oks_nms(found, rated, areas, skeleton.sigmas) if len(found) else np.zeros(0, np.int64)
+    return DetectionArrays(
+        boxes=places.boxes[kept],
+        scores=rated[kept],
+        labels=places.labels[kept],
+        keypoints=found[kept],
+    )
+
+
+def peaks(heat: Tensor) -> Tensor:
+    """Heat maps (B, K, h, w) → x, y in cells and the height of the peak: (B, K, 3).
+
+    A quarter of a cell towards the higher neighbour, as the paper's base does.
+    """
+    heat = at_least_float32(heat)
+    h, w = heat.shape[2:]
+    top, place = heat.flatten(2).max(2)  # (B, K)
+    x, y = place % w, place // w
+    flat = heat.flatten(2)
+
+    def at(dx: int, dy: int) -> Tensor:
+        index = (y + dy).clamp(0, h - 1) * w + (x + dx).clamp(0, w - 1)
+        return flat.gather(2, index[..., None])[..., 0]
+
+    inner = (x > 1) & (x < w - 1) & (y > 1) & (y < h - 1)
+    right = torch.sign(at(1, 0) - at(-1, 0)) * 0.25 * inner
+    below = torch.sign(at(0, 1) - at(0, -1)) * 0.25 * inner
+    return torch.stack([x + right, y + below, top.clamp(min=0)], dim=2)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Poses(FoundObjects):
+    """The poses in an image, surest first.
+
+    Attributes:
+        image: uint8 (3, H, W).
+        detections: N boxes and scores with their key-points.
+        names: of the K key-points.
+        bones: pairs of key-points that a line joins.
+    """
+
+    names: Sequence[str]
+    bones: Sequence[tuple[int, int]]
+
+    @property
+    def keypoints(self) -> npt.NDArray[np.float64]:
+        """(N, K, 3): x and y in pixels of the image, and a score 0..1."""
+        assert self.detections.keypoints is not None
+        return self.detections.keypoints
+
+    def as_dict(self) -> dict[str, Any]:
+        """Each pose: score, box, and x, y, score of every key-point."""
+        found = self.detections
+        assert found.keypoints is not None
+        rows = []
+        for box, score, points in zip(found.boxes, found.scores, found.keypoints, strict=True):
+            rows.append(
+                {
+                    "score": round(float(score), 4),
+                    "box": [round(float(value), 2) for value in box],
+                    "keypoints": {
+                        name: [round(float(value), 3) for value in point]
+                        for name, point in zip(self.names, points, strict=True)
+                    },
+                }
+            )
+        return {"objects": rows}
+
+    def line(self) -> str:
+        found = self.detections
+        assert found.keypoints is not None
+        sure = int((found.keypoints[:, :, 2] > SURE).sum())
+        return f"poses: {len(found)}, sure key-points: {sure}"
+
+    def pictures(self) -> Mapping[str, Any]:
+        """The image with its skeletons."""
+        pixels = self.image.permute(1, 2, 0).contiguous().numpy()
+        return {"": draw_poses(pixels, self.detections, self.bones, least=SURE)}
+
+
+def draw_poses(
+    image: Any, found: DetectionArrays, bones: Sequence[tuple[int, int]], *, least: float
+) -> Any:
+    """Boxes and skeletons on (H, W, 3), a colour each."""
+    assert found.keypoints is not None
+    colours = [colour_of(i) for i in range(len(found))]
+    image = draw_boxes(image, found.boxes, [""] * len(found), colours)
+    for points, colour in zip(found.keypoints, colours, strict=True):
+        image = draw_skeleton(image, points, bones, colour, least=least)
+    return image
+
+
+def skeleton_of(marks: Mapping[str, Any]) -> Skeleton:
+    """The skeleton in a model's card."""
+    values = marks["skeleton"]
+    return Skeleton(
+        names=tuple(values["names"]),
+        swaps=tuple((int(a), int(b)) for a, b in values["swaps"]),
+        bones=tuple((int(a), int(b)) for a, b in values["bones"]),
+        sigmas=tuple(map(float, values["sigmas"])),
+    )
+
+
+LEAST = 0.97  # share of sure key-points whose peak stays where it is in int8; our own rule
+NEAR = 1.0  # cells
+
+
+def outputs(card: ModelCard) -> tuple[dict[str, Any], ...]:
+    """Heat maps (B, K, h, w)."""
+    count = len(card.marks["skeleton"]["names"])
+    return ({"name": "heatmaps", "channels": count, "stride": STRIDE},)
+
+
+def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
+    """The height of training, or another, and three quarters of it.
+
+    Raises:
+        UserError: another shape, or a height that does not fit.
+    """
+    given = card.preprocess.size if size is None else size
+    height = given[0] if isinstance(given, tuple) else given
+    if height < 64 or height % 32:
+        raise UserError(f"--size is {height}; the height must be a multiple of 32, 64 or more")
+    found = input_size(height)
+    if isinstance(given, tuple) and given != found:
+        raise UserError(f"--size {shown(given)}: objects are seen at 4:3, {shown(found)}")
+    return replace(card, preprocess=of_size(card.preprocess, height)), found
+
+
+def inputs(image: Tensor, objects: Objects | None, card: ModelCard, size: Size) -> Pixels:  # noqa: ARG001
+    """The marked objects, or without marks the whole image as one."""
+    pixels = image.permute(1, 2, 0).contiguous().numpy()
+    whole = np.array([[0.0, 0.0, pixels.shape[1], pixels.shape[0]]])
+    boxes = whole if objects is None else objects.boxes[~objects.ignored]
+    seen = [around(box).cut(pixels, size) for box in boxes]
+    return np.stack(seen) if seen else np.zeros((0, *size, 3), np.uint8)
+
+
+def compare(wanted: Outputs, found: Outputs) -> Compared:
+    """The share of eager's sure key-points that are found within a cell."""
+    a, b = (peaks(torch.from_numpy(each[0])).numpy() for each in (wanted, found))  # (B, K, 3)
+    sure = a[:, :, 2] > SURE
+    near = np.linalg.norm(a[:, :, :2] - b[:, :, :2], axis=2) <= NEAR
+    counts = sure.sum(1)
+    return Compared(wanted, found, (sure & near).sum(1) / counts.clip(1), counts)
+
+
+def module() -> type[PoseModule]:
+    """What trains."""
+
+    return PoseModule
+
+
+def measure() -> Measure:
+    """What measures."""
+    from res2net.tasks.pose.scores import measure
+
+    return measure
+
+
+POSE = Task(
     name="pose",
     title="key-points",
     head="SimpleBaseline",
-    marks="keypoints",
+    data=Annotated("keypoints"),
     monitor="val/ap_error",
     curves=(
-        ("Loss", (("train/loss", "training"), ("val/loss", "validation"))),
-        ("Error, 100 % - AP", (("val/ap_error", "validation"),)),
+        Curve("Loss", (("train/loss", "training"), ("val/loss", "validation"))),
+        Curve("Error, 100 % - AP", (("val/ap_error", "validation"),), percent=True),
     ),
     sizes="an object's size is the area that its annotation states, in the image's own pixels; "
     "COCO's AP leaves small ones out, mean OKS (how near the best pose comes) does not",
@@ -106,9 +344,15 @@ POSE = DenseTask(
     build=build,
     body=lambda model: model.body,
     datasets=datasets,
-    module=PoseModule,
+    module=module,
     measure=measure,
     predict=predict,
-    deployment=DEPLOYMENT,
+    deployment=Deployment(
+        graph=lambda model: model,
+        outputs=outputs,
+        resized=resized,
+        inputs=inputs,
+        comparison=Comparison(what="place of a sure key-point", least=LEAST, of=compare),
+    ),
     places=places_from,
 )

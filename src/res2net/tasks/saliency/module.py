@@ -12,34 +12,20 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
 
-from res2net.card import ModelCard
-from res2net.data.scene import Scenes
 from res2net.data.scenes.dataset import Sample
 from res2net.heads.dss import SaliencyNet
 from res2net.metrics.saliency import Measured, SaliencyMetric, measured
 from res2net.tasks.module import TaskModule, gathered
-from res2net.tasks.saliency.inference import squared
+from res2net.tasks.saliency.task import squared
 
 Batch = tuple[Tensor, Tensor]  # uint8 (B, 3, S, S), maps of 0 and 1 uint8 (B, S, S)
 
 
 class SaliencyModule(TaskModule):
-    """Losses, max F-measure and mean absolute error of a saliency network.
+    """Losses, max F-measure and mean absolute error of a saliency network."""
 
-    Args:
-        model, card, optimiser: see ``TaskModule``.
-        images: the data.
-    """
-
-    def __init__(
-        self,
-        model: SaliencyNet,
-        *,
-        card: ModelCard,
-        images: Scenes,  # noqa: ARG002  every task's module is given them
-        optimiser: Any,
-    ) -> None:
-        super().__init__(model, card=card, optimiser=optimiser)
+    def __init__(self, model: SaliencyNet, **of_run: Any) -> None:
+        super().__init__(model, **of_run)
         self.val_loss = MeanMetric()
         self.found: dict[int, Measured] = {}  # by index of the scene
 

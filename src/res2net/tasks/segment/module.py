@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from res2net.card import ModelCard
-from res2net.data.scene import IGNORED, Scenes
+from res2net.data.scene import IGNORED
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.tasks.module import TaskModule
 
@@ -22,19 +21,12 @@ Whole = list[tuple[Tensor, dict[str, Any], int]]  # of images of their own sizes
 
 
 class SegmenterModule(TaskModule):
-    """Loss and mean IoU of a segmentation network.
+    """Loss and mean IoU of a segmentation network."""
 
-    Args:
-        model, card, optimiser: see ``TaskModule``.
-        images: the data.
-    """
-
-    def __init__(
-        self, model: DeepLabV3Plus, *, card: ModelCard, images: Scenes, optimiser: Any
-    ) -> None:
-        super().__init__(model, card=card, optimiser=optimiser)
+    def __init__(self, model: DeepLabV3Plus, **of_run: Any) -> None:
+        super().__init__(model, **of_run)
         self.val_loss = MeanMetric()
-        self.confusion = MulticlassConfusionMatrix(len(images.classes), ignore_index=IGNORED)
+        self.confusion = MulticlassConfusionMatrix(len(self.images.classes), ignore_index=IGNORED)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         images, maps = batch

@@ -1,26 +1,51 @@
-"""Segmentation as a row of the table of tasks."""
+"""Segmentation as a row of the table of tasks: options, data, prediction.
+
+An image is predicted whole, or in windows where it is large or the network is a graph of one size.
+Legend: B windows · N classes · H, W of an image or window
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
-from res2net.data.scene import Scenes
+from res2net.data.scene import IGNORED, Objects, Scene, Scenes
+from res2net.data.scenes.dataset import SceneDataset, Transform
 from res2net.data.scenes.loader import listed, stacked
 from res2net.data.scenes.transforms import as_it_is, chain, flip, scale_and_crop
+from res2net.drawing.marks import Colour, draw_legend
 from res2net.errors import UserError
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.models.factory import norm_by_name
-from res2net.tasks.dense.network import Deployed
-from res2net.tasks.dense.task import Datasets, DenseTask
-from res2net.tasks.segment.deployed import DEPLOYMENT
-from res2net.tasks.segment.evaluation import dataset_of, measure
-from res2net.tasks.segment.inference import Segmentation, classes_of
-from res2net.tasks.segment.module import SegmenterModule
+from res2net.prediction import Prediction
+from res2net.tasks.data import Annotated
+from res2net.tasks.deployed import (
+    Compared,
+    Comparison,
+    Deployment,
+    Outputs,
+    Pixels,
+    channels_last,
+    check_side,
+    filled,
+)
+from res2net.tasks.network import Deployed, InUse, Size, in_use
+from res2net.tasks.task import Curve, Datasets, Task
+
+if TYPE_CHECKING:
+    from res2net.tasks.scores import Measure
+    from res2net.tasks.segment.module import SegmenterModule
+
 
 CROP = 513  # pixels; the paper's base
 SCALES = (0.5, 2.0)  # of the random size before the crop
@@ -70,6 +95,14 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     )
 
 
+def dataset_of(
+    images: Scenes, part: Sequence[Scene], transform: Transform, *, skip_bad: bool
+) -> SceneDataset:
+    """A part of the data with its class maps."""
+    count = len(images.classes)
+    return SceneDataset(part, "classes", count, transform, legend=images.legend, skip_bad=skip_bad)
+
+
 def predict(
     model: DeepLabV3Plus | Deployed, card: ModelCard, image: Tensor, precision: str
 ) -> Segmentation:
@@ -79,15 +112,221 @@ def predict(
     return Segmentation(image=image, classes=found, names=card.classes, palette=colours)
 
 
-SEGMENT = DenseTask(
+LARGEST = 1536  # pixels of a side that is seen at once
+OVERLAP = 256  # pixels that neighbouring windows share
+
+
+@torch.inference_mode()
+def classes_of(
+    model: DeepLabV3Plus | Deployed,
+    image: Tensor,
+    preprocess: Preprocess,
+    *,
+    precision: str = "auto",
+    largest: int = LARGEST,
+    scales: Sequence[float] = (1.0,),
+    turned: bool = False,
+) -> Tensor:
+    """The class of each pixel: uint8 (3, H, W) → int64 (H, W), on the CPU.
+
+    Args:
+        largest: a longer side is seen in windows of this length that overlap by 256 pixels (a
+            quarter of it, if that is less); where they do, their scores are added. An exported
+            network sees windows of its own size.
+        scales: sizes at which the image is seen, as factors of its own; scores are added.
+        turned: also see the image in a mirror (the flip test).
+    """
+    height, width = image.shape[-2:]
+    net = in_use(model, preprocess, precision)
+    total: Tensor | None = None
+    for scale in scales:
+        seen = image
+        if scale != 1:
+            size = (max(1, round(height * scale)), max(1, round(width * scale)))
+            small = F.interpolate(image[None].float(), size, mode="bilinear", antialias=True)
+            seen = small[0].round().clamp(0, 255).to(torch.uint8)
+        for mirrored in (False, True) if turned else (False,):
+            scores = _windows(net, seen.flip(-1) if mirrored else seen, preprocess, largest)
+            scores = scores.flip(-1) if mirrored else scores
+            if scale != 1:
+                scores = F.interpolate(scores[None], (height, width), mode="bilinear")[0]
+            total = scores if total is None else total + scores
+    if total is None:
+        raise ValueError("scales is empty")
+    return total.argmax(0).cpu()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segmentation(Prediction):
+    """The classes of an image's pixels.
+
+    Attributes:
+        image: uint8 (3, H, W).
+        classes: int64 (H, W), indices of ``names``.
+        names: of the classes.
+        palette: a colour of each class.
+
+    Example:
+        >>> (found,) = res2net.load("runs/streets").predict("street.jpg")
+        >>> found.shares()  # {"road": 0.41, "sky": 0.2, ...}
+    """
+
+    image: Tensor
+    classes: Tensor
+    names: tuple[str, ...]
+    palette: Sequence[tuple[int, int, int]]
+
+    def shares(self) -> dict[str, float]:
+        """The share of the image that each class covers, largest first; those that are there."""
+        found = self.classes.numpy()
+        counts = np.bincount(found.ravel(), minlength=len(self.names)) / found.size
+        order = np.argsort(-counts, kind="stable")
+        return {self.names[k]: float(counts[k]) for k in order if counts[k]}
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"shares": self.shares()}
+
+    def line(self) -> str:
+        return "  ".join(f"{name} {100 * share:.0f} %" for name, share in self.shares().items())
+
+    def pictures(self) -> Mapping[str, Any]:
+        """The image in the colours of its classes, with their names, and the map of classes."""
+        classes = self.classes.numpy()
+        picture = labelled(self.image, classes, self.names, self.palette)
+        return {"": picture, "-classes": classes.astype(np.uint8)}
+
+
+def _windows(net: InUse, image: Tensor, preprocess: Preprocess, largest: int) -> Tensor:
+    """Probabilities (N, H, W) of an image."""
+    height, width = image.shape[-2:]
+    total: Tensor | None = None
+    fill = preprocess if net.size else None
+    for top, left, window in windows(image, net.size or (largest, largest), fill):
+        scores = net(window[None])[0].softmax(0)  # (N, h, w)
+        if total is None:
+            total = scores.new_zeros((scores.shape[0], height, width))
+        part = total[:, top : top + window.shape[1], left : left + window.shape[2]]
+        part += scores[:, : part.shape[1], : part.shape[2]]
+    assert total is not None
+    return total
+
+
+def windows(
+    image: Tensor, size: tuple[int, int], fill: Preprocess | None
+) -> Iterator[tuple[int, int, Tensor]]:
+    """Top, left and pixels (3, h, w) of the windows over an image (3, H, W).
+
+    Args:
+        size: h, w at most.
+        fill: whose mean colour makes every window of exactly this size; None leaves them smaller.
+    """
+    height, width = image.shape[-2:]
+    if fill is not None and (height < size[0] or width < size[1]):
+        image = filled(image, (max(height, size[0]), max(width, size[1])), fill)
+    for top in starts(height, size[0]):
+        for left in starts(width, size[1]):
+            yield top, left, image[:, top : top + size[0], left : left + size[1]]
+
+
+def starts(length: int, window: int) -> list[int]:
+    """Where windows begin so that they cover ``length`` and overlap."""
+    if length <= window:
+        return [0]
+    step = window - min(OVERLAP, window // 4)
+    last = length - window
+    return sorted({*range(0, last, step), last})
+
+
+LEAST = 0.97  # share of pixels that keep their class in int8; our own rule
+
+
+def outputs(card: ModelCard) -> tuple[dict[str, Any], ...]:
+    """Logits (B, N, H, W)."""
+    return ({"name": "class_logits", "channels": len(card.classes), "stride": 1},)
+
+
+def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
+    """A square of the training crops' side, or any rectangle.
+
+    Raises:
+        UserError: too few pixels.
+    """
+    side = card.preprocess.size if size is None else size
+    found = side if isinstance(side, tuple) else (side, side)
+    check_side(*found)
+    return card, found
+
+
+def inputs(image: Tensor, objects: Objects | None, card: ModelCard, size: Size) -> Pixels:  # noqa: ARG001
+    """The windows over an image, filled up where it is smaller."""
+    return channels_last(torch.stack([seen for *_, seen in windows(image, size, card.preprocess)]))
+
+
+def compare(wanted: Outputs, found: Outputs) -> Compared:
+    """The share of pixels of one class in both."""
+    a, b = wanted[0].argmax(1), found[0].argmax(1)  # (B, H, W)
+    first = a[:, :1, :1]  # a map of one class in both finds nothing
+    things = ((a != first) | (b != first)).sum(axis=(1, 2))
+    return Compared(wanted, found, (a == b).mean(axis=(1, 2), dtype=np.float64), things)
+
+
+OPACITY = 0.55  # of the colours over the image
+NAMED = 8  # classes in a legend
+VOID: Colour = (224, 224, 192)  # of what does not count, as VOC has it
+LEAST_SHARE = 0.002  # share of the image that a class in a legend covers
+
+
+def overlay(image: Tensor, classes: npt.NDArray[np.integer], palette: Sequence[Colour]) -> Any:
+    """The image (3, H, W) under the colours of its classes (H, W).
+
+    What is black in the palette (a background) stays as it is, what does not count turns pale.
+    """
+    colours = np.full((256, 3), VOID, np.uint8)
+    colours[: len(palette)] = palette
+    pixels = image.permute(1, 2, 0).numpy().astype(np.float32)  # (H, W, 3)
+    over = colours[classes.clip(0, IGNORED)]
+    share = np.where(over.any(axis=2, keepdims=True), OPACITY, 0.0)
+    return ((1 - share) * pixels + share * over).astype(np.uint8)
+
+
+def labelled(
+    image: Tensor,
+    classes: npt.NDArray[np.integer],
+    names: Sequence[str],
+    palette: Sequence[Colour],
+) -> Any:
+    """The same with the names of the classes that cover most, in their colours."""
+    counts = np.bincount(classes.ravel(), minlength=256)[: len(names)]
+    order = [
+        k for k in np.argsort(-counts, kind="stable") if counts[k] > LEAST_SHARE * classes.size
+    ]
+    order = [k for k in order if any(palette[k])][:NAMED]
+    over = overlay(image, classes, palette)
+    return draw_legend(over, [names[k] for k in order], [palette[k] for k in order])
+
+
+def module() -> type[SegmenterModule]:
+    """What trains."""
+
+    return SegmenterModule
+
+
+def measure() -> Measure:
+    """What measures."""
+    from res2net.tasks.segment.scores import measure
+
+    return measure
+
+
+SEGMENT = Task(
     name="segment",
     title="segmentation",
     head="DeepLab v3+",
-    marks="classes",
+    data=Annotated("classes"),
     monitor="val/iou_error",
     curves=(
-        ("Loss", (("train/loss", "training"), ("val/loss", "validation"))),
-        ("Error, 100 % - mean IoU", (("val/iou_error", "validation"),)),
+        Curve("Loss", (("train/loss", "training"), ("val/loss", "validation"))),
+        Curve("Error, 100 % - mean IoU", (("val/iou_error", "validation"),), percent=True),
     ),
     sizes="a region is what hangs together of one class in the annotated map, from 16 pixels on, "
     "and its size is its area; shown is the share of its pixels that was found",
@@ -95,8 +334,14 @@ SEGMENT = DenseTask(
     build=build,
     body=lambda model: model.body,
     datasets=datasets,
-    module=SegmenterModule,
+    module=module,
     measure=measure,
     predict=predict,
-    deployment=DEPLOYMENT,
+    deployment=Deployment(
+        graph=lambda model: model,
+        outputs=outputs,
+        resized=resized,
+        inputs=inputs,
+        comparison=Comparison(what="class of a pixel", least=LEAST, of=compare),
+    ),
 )

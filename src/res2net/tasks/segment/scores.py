@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from res2net.card import ModelCard
-from res2net.data.scene import Scene, Scenes
-from res2net.data.scenes.dataset import SceneDataset, Transform
+from res2net.data.scene import IGNORED, Scene, Scenes
 from res2net.data.scenes.transforms import as_it_is
+from res2net.drawing.canvas import counted
+from res2net.drawing.marks import Colour
 from res2net.errors import UserError
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.metrics.segmentation import SegmentationMetric, SegmentationScores
-from res2net.tasks.dense.network import Deployed, ready
-from res2net.tasks.dense.samples import each_sample
-from res2net.tasks.dense.tables import write_table
-from res2net.tasks.dense.task import Track
-from res2net.tasks.segment.inference import classes_of
+from res2net.tasks import pictures
+from res2net.tasks.network import Deployed, ready
+from res2net.tasks.scores import Measuring, Scores, each_sample, write_table
+from res2net.tasks.segment.task import VOID, classes_of, dataset_of, overlay
 
 Palette = Sequence[tuple[int, int, int]]
 Seen = list[tuple[Tensor, Tensor, Tensor, str]]  # image, truth, prediction, name
@@ -28,13 +29,12 @@ SHOWN = 6  # images kept for the sheet
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SegmentScores:
+class SegmentScores(Scores):
     """What a measurement found, with the first few images."""
 
     scores: SegmentationScores
     classes: tuple[str, ...]
     palette: Palette
-    images: int  # measured
     seen: Seen
 
     @property
@@ -71,8 +71,6 @@ class SegmentScores:
 
     def write(self, folder: Path) -> tuple[str, ...]:
         """``per_class.csv``, ``by_size.csv`` and pictures."""
-        from res2net.tasks.segment.pictures import draw_scores, draw_sheet
-
         scores = self.scores
         write_table(
             folder / "per_class.csv",
@@ -99,13 +97,7 @@ def measure(
     card: ModelCard,
     images: Scenes,
     part: Sequence[Scene],
-    *,
-    precision: str = "auto",
-    skip_bad: bool = False,
-    scales: tuple[float, ...] = (1.0,),
-    turned: bool = False,
-    limit: int | None = None,
-    track: Track | None = None,
+    how: Measuring,
 ) -> SegmentScores:
     """Scores over whole images.
 
@@ -119,10 +111,15 @@ def measure(
     metric = SegmentationMetric(len(images.classes))
     seen: Seen = []
     measured = 0
-    shown = dataset_of(images, part, as_it_is, skip_bad=skip_bad)
-    for image, target, index in each_sample(shown, limit, track):
+    shown = dataset_of(images, part, as_it_is, skip_bad=how.skip_bad)
+    for image, target, index in each_sample(shown, how):
         found = classes_of(
-            model, image, card.preprocess, precision=precision, scales=scales, turned=turned
+            model,
+            image,
+            card.preprocess,
+            precision=how.precision,
+            scales=how.scales,
+            turned=bool(how.flip),
         )
         metric.update(found.numpy(), target["map"].numpy())
         measured += 1
@@ -144,9 +141,50 @@ def _percent(value: float | None) -> str:
     return "open: one class only" if value is None else f"{value:.2f} %"
 
 
-def dataset_of(
-    images: Scenes, part: Sequence[Scene], transform: Transform, *, skip_bad: bool
-) -> SceneDataset:
-    """A part of the data with its class maps."""
-    count = len(images.classes)
-    return SceneDataset(part, "classes", count, transform, legend=images.legend, skip_bad=skip_bad)
+def draw_sheet(
+    seen: Sequence[tuple[Tensor, Tensor, Tensor, str]],
+    names: Sequence[str],
+    palette: Sequence[Colour],
+    path: Path,
+) -> None:
+    """Image, truth and prediction side by side, a row each."""
+    rows = [
+        (
+            (
+                np.ascontiguousarray(image.permute(1, 2, 0).numpy()),
+                overlay(image, truth.numpy(), palette),
+                overlay(image, found.numpy(), palette),
+            ),
+            name,
+        )
+        for image, truth, found, name in seen
+    ]
+    shown = np.unique(np.concatenate([each.ravel() for _, *two, _ in seen for each in two]))
+    legend = [(names[k], palette[k]) for k in shown if k < len(names)]
+    legend = [
+        (name, c) if any(c) else (f"{name} (as it is)", (255, 255, 255)) for name, c in legend
+    ]
+    if IGNORED in shown:
+        legend.append(("does not count", VOID))
+    subtitle = f"{counted(len(seen), 'image')}: as it is, as annotated, as it was predicted"
+    pictures.draw_sheet(rows, "Segmentation", subtitle, path, legend)
+
+
+def draw_scores(scores: SegmentationScores, classes: Sequence[str], path: Path) -> None:
+    """IoU of each class, and the share found of regions by their size."""
+    known = [(n, v) for n, v in zip(classes, scores.per_class, strict=True) if v is not None]
+    pictures.draw_bars(
+        path,
+        "Scores by class and by size",
+        f"mean IoU {scores.mean_iou:.1f} % of {counted(len(known), 'kind')}"
+        if (scores.confusion.sum(1) > 0).sum() > 1
+        else "one class only: no mean IoU",
+        pictures.Bars(title="By class", label="IoU, %", values=known),
+        pictures.BySize(
+            title="By size of the region",
+            things="region",
+            label="pixels found, %",
+            series={"found": scores.region_recall},
+            counts=scores.regions,
+        ),
+    )

@@ -1,4 +1,4 @@
-"""Pictures that all dense tasks draw. Imports matplotlib."""
+"""Pictures that all tasks draw. Imports matplotlib."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from res2net.drawing.canvas import (
     BLUE,
+    GREEN,
     GREY,
     MARGIN,
+    ORANGE,
     PAIR,
     TOP,
     WIDTH,
@@ -27,28 +30,57 @@ from res2net.drawing.canvas import (
 )
 from res2net.drawing.marks import Colour
 from res2net.metrics.sizes import SIZES
-from res2net.tasks.dense.task import Curve
+from res2net.tasks.selection import History, epochs, lowest, series
+from res2net.tasks.task import Curve
 
 GAP = 20  # pixels between pictures of a sheet
+ALWAYS = (("Learning rate", "lr"), ("Seconds per epoch", "seconds"))
 
 
-def draw_curves(
-    history: Sequence[Mapping[str, float]], curves: Sequence[Curve], path: Path
-) -> None:
-    """What each epoch brought: one plot a curve."""
-    with headed_figure(path, 560, "Training", counted(len(history), "epoch")) as figure:
-        for i, (title, lines) in enumerate(curves):
-            axes = add_axes(figure, MARGIN + 65 + i * 560, TOP + 40, 460, 340)
-            for (key, label), colour in zip(lines, PAIR, strict=False):
-                points = [(row["epoch"], row[key]) for row in history if key in row]
-                if points:
-                    x, y = zip(*points, strict=True)
-                    axes.plot(x, y, color=colour, label=label, marker="o" if len(x) < 21 else "")
-            axes.set_title(title)
-            axes.set_xlabel("epoch")
-            axes.set_ylim(bottom=0)
-            if axes.lines:
-                axes.legend()
+def draw_curves(history: History, curves: Sequence[Curve], path: Path) -> None:
+    """What each epoch brought, its learning rate and its time.
+
+    Args:
+        history: a value may be missing or blank; rows of one epoch are merged.
+    """
+    every = (*curves, *(Curve(title, ((key, ""),)) for title, key in ALWAYS))
+    shown = [curve for curve in every if any(series(history, key) for key, _ in curve.lines)]
+    ticks = epochs(history)
+    width, gap = (WIDTH - 2 * MARGIN - 170) / 2, 100  # the gap holds title, tick labels, label
+    subtitle = counted(len(ticks), "epoch") if shown else "no epoch recorded"
+    with headed_figure(path, 1100, "Training", subtitle) as figure:
+        top = TOP + 30
+        for start in range(0, len(shown), 2):
+            row = shown[start : start + 2]
+            tall = 330 if start < len(curves) else 180
+            for column, curve in enumerate(row):
+                left = MARGIN + 65 + column * (width + 95)
+                axes = add_axes(figure, left, top, width, tall)
+                margin = 0.5 if len(ticks) == 1 else 0.04 * (ticks[-1] - ticks[0])
+                axes.set_xlim(ticks[0] - margin, ticks[-1] + margin)
+                _draw_curve(axes, curve, history)
+            top += tall + gap
+
+
+def _draw_curve(axes: Axes, curve: Curve, history: History) -> None:
+    colours = (BLUE, ORANGE, GREEN) if len(curve.lines) > 1 or curve.percent else (GREY,)
+    for (key, label), colour in zip(curve.lines, colours, strict=False):
+        points = series(history, key)
+        if not points:
+            continue
+        best = lowest(history, key)
+        if curve.percent and best:
+            label += f" (best {best[1]:.2f} %, epoch {best[0]:g})"
+        marker = "o" if len(points) <= 20 else ""
+        axes.plot(list(points), list(points.values()), color=colour, marker=marker, label=label)
+    axes.set_title(curve.title)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_ylim(bottom=0, top=1.08 * axes.get_ylim()[1])
+    if curve.percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(symbol=" %"))
+    if any(label for _, label in curve.lines):
+        axes.legend(loc="best")
 
 
 def draw_sheet(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +13,17 @@ from res2net.card import ModelCard
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.transforms import as_it_is
+from res2net.drawing.canvas import counted
 from res2net.errors import UserError
 from res2net.heads.pose import PoseNet
 from res2net.metrics.coco import CocoScores, coco_scores
 from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.keypoints import oks
 from res2net.metrics.sizes import SIZES, size_index
-from res2net.tasks.dense.network import Deployed, ready
-from res2net.tasks.dense.samples import each_sample
-from res2net.tasks.dense.tables import percent, write_table
-from res2net.tasks.dense.task import Track
-from res2net.tasks.pose.boxes import Boxes
-from res2net.tasks.pose.inference import poses_of, skeleton_of
+from res2net.tasks import pictures
+from res2net.tasks.network import Deployed, ready
+from res2net.tasks.pose.task import SURE, draw_poses, poses_of, skeleton_of
+from res2net.tasks.scores import Measuring, Scores, each_sample, percent, write_table
 
 Seen = tuple[Tensor, Objects, DetectionArrays, str]  # image, truth, what was found, name
 SHOWN = 6  # images kept for the sheet
@@ -43,14 +42,13 @@ _NAMES = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PoseScores:
+class PoseScores(Scores):
     """What a measurement found, with the first few images."""
 
     scores: CocoScores
     boxes: str  # where the boxes came from: figures with marked and with detected ones differ
     near: dict[str, tuple[float, int]]  # size → mean OKS of its objects in percent, their number
     skeleton: Skeleton
-    images: int  # measured
     seen: list[Seen]
 
     @property
@@ -72,8 +70,6 @@ class PoseScores:
 
     def write(self, folder: Path) -> tuple[str, ...]:
         """``by_size.csv`` and pictures."""
-        from res2net.tasks.pose.pictures import draw_scores, draw_sheet
-
         blank = (None, 0)
         sizes = [(size, *reversed(self.near.get(size, blank))) for size in SIZES]
         write_table(folder / "by_size.csv", ("size", "objects", "mean_oks_percent"), sizes)
@@ -87,13 +83,7 @@ def measure(
     card: ModelCard,
     images: Scenes,
     part: Sequence[Scene],
-    *,
-    precision: str = "auto",
-    skip_bad: bool = False,
-    boxes: Boxes | None = None,
-    turned: bool = True,
-    limit: int | None = None,
-    track: Track | None = None,
+    how: Measuring,
 ) -> PoseScores:
     """Scores over whole images.
 
@@ -109,26 +99,32 @@ def measure(
     scenes: list[Scene] = []
     found: list[DetectionArrays] = []
     seen: list[Seen] = []
-    shown = SceneDataset(part, "keypoints", len(images.classes), as_it_is, skip_bad=skip_bad)
-    for image, _, index in each_sample(shown, limit, track):
+    shown = SceneDataset(part, "keypoints", len(images.classes), as_it_is, skip_bad=how.skip_bad)
+    for image, _, index in each_sample(shown, how):
         scene = part[index]
         assert scene.objects is not None
-        places = marked(scene) if boxes is None else boxes.of(scene.name, images.classes)
+        places = (
+            annotated_boxes(scene)
+            if how.boxes is None
+            else how.boxes.of(scene.name, images.classes)
+        )
         found.append(
             poses_of(
                 *(model, image, places, card.preprocess, skeleton),
-                precision=precision,
-                turned=turned,
+                precision=how.precision,
+                turned=how.flip is not False,
             )
         )
         scenes.append(scene)
         if len(seen) < SHOWN and len(scene.objects):
             seen.append((image, scene.objects, found[-1], scene.name))
-    if limit is None and not any(len(marked(scene)) for scene in scenes):
+    if how.limit is None and not any(len(annotated_boxes(scene)) for scene in scenes):
         raise UserError("nothing was measured: no key-point is annotated in these images")
     return PoseScores(
         scores=coco_scores(scenes, found, images.classes, kind="keypoints", sigmas=skeleton.sigmas),
-        boxes="in the annotated boxes" if boxes is None else f"in the boxes of {boxes.origin}",
+        boxes=(
+            "in the annotated boxes" if how.boxes is None else f"in the boxes of {how.boxes.origin}"
+        ),
         near=nearness(scenes, found, skeleton),
         skeleton=skeleton,
         images=len(scenes),
@@ -158,7 +154,7 @@ def nearness(
     return {size: (100 * float(np.mean(own)), len(own)) for size, own in values.items() if own}
 
 
-def marked(scene: Scene) -> DetectionArrays:
+def annotated_boxes(scene: Scene) -> DetectionArrays:
     """The marked boxes of the objects that have key-points, as if a detector were sure of them."""
     objects = scene.objects
     assert objects is not None
@@ -166,4 +162,56 @@ def marked(scene: Scene) -> DetectionArrays:
     count = int(usable.sum())
     return DetectionArrays(
         boxes=objects.boxes[usable], scores=np.ones(count), labels=objects.labels[usable]
+    )
+
+
+def draw_sheet(
+    seen: Sequence[tuple[Tensor, Objects, DetectionArrays, str]], skeleton: Skeleton, path: Path
+) -> None:
+    """Truth and poses side by side, a row each."""
+    rows = []
+    for image, objects, found, name in seen:
+        pixels = image.permute(1, 2, 0).contiguous().numpy()
+        marked = DetectionArrays(
+            boxes=objects.boxes,
+            scores=np.ones(len(objects)),
+            labels=objects.labels,
+            keypoints=objects.keypoints,
+        )
+        pair = (
+            draw_poses(pixels, marked, skeleton.bones, least=1),
+            draw_poses(pixels, found, skeleton.bones, least=SURE),
+        )
+        rows.append((pair, name))
+    subtitle = (
+        f"{counted(len(seen), 'image')}: as annotated, and what was found with a score of "
+        f"{100 * SURE:.0f} % or more"
+    )
+    pictures.draw_sheet(rows, "Key-points", subtitle, path)
+
+
+def draw_scores(
+    scores: CocoScores,
+    names: Mapping[str, str],
+    near: Mapping[str, tuple[float, int]],
+    boxes: str,
+    path: Path,
+) -> None:
+    """The averages by their names, and how near poses are to objects of each size."""
+    pictures.draw_bars(
+        path,
+        "Scores of key-points",
+        f"AP {percent(scores.stats['ap'])} of {counted(sum(scores.objects), 'object')}, {boxes}",
+        pictures.Bars(
+            title="Precision and recall",
+            label="%",
+            values=[(names[k], value) for k, value in scores.stats.items() if value is not None],
+        ),
+        pictures.BySize(
+            title="By size of the object",
+            things="object",
+            label="mean OKS, %",
+            series={"OKS": {size: value for size, (value, _) in near.items()}},
+            counts={size: count for size, (_, count) in near.items()},
+        ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,15 +16,24 @@ from res2net.data.scene import Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.mapfile import salient_map
 from res2net.data.scenes.transforms import as_it_is
+from res2net.drawing.canvas import (
+    BLUE,
+    GREEN,
+    MARGIN,
+    ORANGE,
+    TOP,
+    add_axes,
+    counted,
+    headed_figure,
+)
 from res2net.errors import UserError
 from res2net.heads.dss import SaliencyNet
 from res2net.metrics.saliency import SaliencyMetric, SaliencyScores, f_measure
 from res2net.metrics.sizes import SIZES, size_index
-from res2net.tasks.dense.network import Deployed, ready
-from res2net.tasks.dense.samples import each_sample
-from res2net.tasks.dense.tables import write_table
-from res2net.tasks.dense.task import Track
-from res2net.tasks.saliency.inference import saliency_of
+from res2net.tasks import pictures
+from res2net.tasks.network import Deployed, ready
+from res2net.tasks.saliency.task import lit, saliency_of
+from res2net.tasks.scores import Measuring, Scores, each_sample, write_table
 
 Seen = tuple[Tensor, Tensor, Tensor, str]  # image, truth (0 and 255), found, name
 SHOWN = 6  # images kept for the sheet
@@ -32,12 +41,11 @@ NOTHING = "nothing is salient"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DssScores:
+class DssScores(Scores):
     """What a measurement found, with the first few images."""
 
     scores: SaliencyScores
     by_size: dict[str, tuple[int, SaliencyScores]]  # images by the size of what is salient
-    images: int  # measured
     seen: list[Seen]
 
     @property
@@ -81,8 +89,6 @@ class DssScores:
 
     def write(self, folder: Path) -> tuple[str, ...]:
         """``by_size.csv``, ``curves_by_threshold.csv`` and pictures."""
-        from res2net.tasks.saliency.pictures import draw_scores, draw_sheet
-
         sizes: list[tuple[object, ...]] = []
         for size in SIZES:
             count, own = self.by_size.get(size, (0, None))
@@ -108,11 +114,7 @@ def measure(
     card: ModelCard,
     images: Scenes,  # noqa: ARG001  every task is given them
     part: Sequence[Scene],
-    *,
-    precision: str = "auto",
-    skip_bad: bool = False,
-    limit: int | None = None,
-    track: Track | None = None,
+    how: Measuring,
 ) -> DssScores:
     """Scores over whole images; S- and E-measure where pysodmetrics is installed.
 
@@ -125,13 +127,13 @@ def measure(
     seen: list[Seen] = []
     measured = 0
     for image, target, index in each_sample(
-        SceneDataset(part, "salient", 2, as_it_is, skip_bad=skip_bad), limit, track
+        SceneDataset(part, "salient", 2, as_it_is, skip_bad=how.skip_bad), how
     ):
         truth = target["map"].as_subclass(Tensor) * 255
         source = part[index].salient
         assert source is not None
         grey = salient_map(source)  # F cuts it at 128, the mean absolute error takes it as it is
-        found = saliency_of(model, image, card.preprocess, precision=precision)
+        found = saliency_of(model, image, card.preprocess, precision=how.precision)
         metric.update(found.numpy(), grey)
         measured += 1
         area = float((truth > 0).sum())
@@ -152,3 +154,42 @@ def measure(
             "nothing is salient in any map that was measured: no F-, S- or E-measure", stacklevel=2
         )
     return DssScores(scores=scores, by_size=by_size, images=measured, seen=seen)
+
+
+def draw_sheet(seen: Sequence[tuple[Tensor, Tensor, Tensor, str]], path: Path) -> None:
+    """Image, truth, map and the image under the map, a row each."""
+    rows = []
+    for image, truth, found, name in seen:
+        maps = [np.repeat(each.numpy()[..., None], 3, 2) for each in (truth, found)]
+        pixels = image.permute(1, 2, 0).contiguous().numpy()
+        rows.append(((pixels, *maps, lit(image, found)), name))
+    subtitle = f"{counted(len(seen), 'image')}: as it is, as annotated, what stands out, both"
+    pictures.draw_sheet(rows, "Salient objects", subtitle, path)
+
+
+def draw_scores(
+    scores: SaliencyScores, by_size: Mapping[str, tuple[int, SaliencyScores]], path: Path
+) -> None:
+    """Precision, recall and F over the threshold; the best F by size of what is salient."""
+    best = f"max F-measure {scores.max_f:.3f} at threshold {scores.threshold}"
+    subtitle = f"{best if by_size else 'no F-measure'}, mean absolute error {scores.mae:.3f}"
+    with headed_figure(path, 560, "Salient objects", subtitle) as figure:
+        axes = add_axes(figure, MARGIN + 65, TOP + 40, 460, 340)
+        f = f_measure(scores.precision, scores.recall)
+        lines = (("precision", scores.precision, BLUE), ("recall", scores.recall, ORANGE))
+        for label, values, colour in (*lines, ("F-measure", f, GREEN)):
+            axes.plot(values, color=colour, label=label)
+        axes.set(xlabel="threshold", ylim=(0, 1.02), xlim=(0, 255))
+        axes.set_title("By threshold")
+        axes.legend()
+        shown = pictures.BySize(
+            title="By size of what is salient",
+            things="image",
+            label="%",
+            series={
+                "max F-measure": {size: 100 * each.max_f for size, (_, each) in by_size.items()},
+                "mean absolute error": {size: 100 * s.mae for size, (_, s) in by_size.items()},
+            },
+            counts={size: count for size, (count, _) in by_size.items()},
+        )
+        pictures.draw_sizes(add_axes(figure, MARGIN + 660, TOP + 40, 460, 340), shown)

@@ -6,23 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
 from res2net.card import ModelCard
-from res2net.data.scene import Scene, Scenes
+from res2net.data.outlines import to_mask
+from res2net.data.scene import Objects, Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is
+from res2net.drawing.canvas import Picture, counted
+from res2net.drawing.marks import colour_of, draw_boxes, tint
 from res2net.errors import UserError
 from res2net.metrics.coco import CocoScores, Kind, coco_scores
 from res2net.metrics.detections import DetectionArrays
+from res2net.metrics.sizes import SIZES
 from res2net.metrics.voc import VocScores, voc_scores
-from res2net.tasks.dense.network import Deployed, ready
-from res2net.tasks.dense.samples import each_sample
-from res2net.tasks.dense.tables import percent, write_table
-from res2net.tasks.dense.task import Track
-from res2net.tasks.detect.inference import SURE, detect
-from res2net.tasks.detect.pictures import Seen, draw_scores, draw_sheet
+from res2net.tasks import pictures
+from res2net.tasks.detect.task import SURE, detect, draw_detections
+from res2net.tasks.network import Deployed, ready
+from res2net.tasks.scores import Measuring, Scores, each_sample, percent, write_table
 
 SHOWN = 6  # images kept for the sheet
 _NAMES = {
@@ -42,13 +45,12 @@ _NAMES = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DetectScores:
+class DetectScores(Scores):
     """What a measurement found, with the first few images."""
 
     kinds: dict[Kind, CocoScores]  # of boxes and, of Mask R-CNN, masks; the last one counts
     voc: VocScores | None  # where the data are VOC's
     classes: tuple[str, ...]
-    images: int  # measured
     seen: list[Seen]
 
     @property
@@ -122,11 +124,7 @@ def measure(
     card: ModelCard,
     images: Scenes,
     part: Sequence[Scene],
-    *,
-    precision: str = "auto",
-    skip_bad: bool = False,
-    limit: int | None = None,
-    track: Track | None = None,
+    how: Measuring,
 ) -> DetectScores:
     """Scores over whole images.
 
@@ -135,17 +133,17 @@ def measure(
     """
     ready(model)
     marks: Marks = "masks" if card.task == "instances" else "boxes"
-    shown = SceneDataset(part, marks, len(images.classes), as_it_is, skip_bad=skip_bad)
+    shown = SceneDataset(part, marks, len(images.classes), as_it_is, skip_bad=how.skip_bad)
     scenes: list[Scene] = []
     found: list[DetectionArrays] = []
     seen: list[Seen] = []
-    for image, _, index in each_sample(shown, limit, track):
+    for image, _, index in each_sample(shown, how):
         scenes.append(part[index])
-        found.append(detect(model, image, precision=precision))
+        found.append(detect(model, image, precision=how.precision))
         objects = part[index].objects
         if len(seen) < SHOWN and objects is not None:
             seen.append((image, objects, found[-1], part[index].name))
-    if limit is None:
+    if how.limit is None:
         check_measurable(scenes)
     return DetectScores(
         kinds=scores_of(scenes, found, card.classes, masks=marks == "masks"),
@@ -180,3 +178,57 @@ def scores_of(
     """COCO's figures of boxes and, where asked for, of masks; None where nothing is annotated."""
     kinds: tuple[Kind, ...] = ("bbox", "segm") if masks else ("bbox",)
     return {kind: coco_scores(scenes, found, classes, kind=kind) for kind in kinds}
+
+
+Seen = tuple[Tensor, Objects, DetectionArrays, str]  # image, truth, what was found, name
+
+
+def draw_truth(image: Picture, objects: Objects, names: Sequence[str]) -> Picture:
+    """The image with what is marked; what is ignored has no name."""
+    for i, outline in enumerate(objects.segments or ()):
+        inside = to_mask(outline, *image.shape[:2]).astype(bool)
+        image = tint(image, inside, colour_of(int(objects.labels[i])))
+    words = [
+        "" if ignored else names[label]
+        for label, ignored in zip(objects.labels, objects.ignored, strict=True)
+    ]
+    return draw_boxes(image, objects.boxes, words, [colour_of(int(k)) for k in objects.labels])
+
+
+def draw_sheet(
+    seen: Sequence[Seen], names: Sequence[str], title: str, least: float, path: Path
+) -> None:
+    """Truth and detections side by side, a row each."""
+    rows = []
+    for image, objects, found, name in seen:
+        pixels = image.permute(1, 2, 0).contiguous().numpy()
+        marked = draw_truth(pixels, objects, names)
+        rows.append(((marked, draw_detections(pixels, found, names, least=least)), name))
+    subtitle = (
+        f"{counted(len(seen), 'image')}: as annotated, and what was found with a score of "
+        f"{100 * least:.0f} % or more"
+    )
+    pictures.draw_sheet(rows, title, subtitle, path)
+
+
+def draw_scores(scores: CocoScores, names: Sequence[str], title: str, path: Path) -> None:
+    """Average precision of each class, and by the size of objects."""
+    known = [(n, v) for n, v in zip(names, scores.per_class, strict=True) if v is not None]
+    by_size = pictures.BySize(
+        title="By size of the object",
+        things="object",
+        label="%",
+        series={
+            "AP": {size: scores.stats[f"ap_{size}"] for size in SIZES},
+            "AR": {size: scores.stats[f"ar_{size}"] for size in SIZES},
+        },
+        counts=scores.sizes,
+    )
+    pictures.draw_bars(
+        path,
+        title,
+        f"AP {percent(scores.stats['ap'])}, AP50 {percent(scores.stats['ap50'])} of "
+        f"{counted(sum(scores.objects), 'object')} of {counted(len(known), 'kind')}",
+        pictures.Bars(title="By class", label="AP, %", values=known),
+        by_size,
+    )

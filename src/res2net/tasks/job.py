@@ -1,4 +1,4 @@
-"""Everything a run of a dense task needs, built from its configuration."""
+"""Everything a run needs, built from its configuration."""
 
 from __future__ import annotations
 
@@ -11,50 +11,43 @@ import torch
 
 from res2net import machine
 from res2net.card import ModelCard
-from res2net.config import RunConfig
+from res2net.config import HeadOptions, NetOptions, RunConfig
 from res2net.data.loader import default_workers
 from res2net.data.scene import Scenes
-from res2net.data.scenes.checks import check_objects
 from res2net.data.scenes.loader import make_scene_loader
-from res2net.data.scenes.maps import check_maps
-from res2net.data.scenes.options import SceneOptions
-from res2net.data.scenes.readers import read_scenes
-from res2net.data.source import parse_source
 from res2net.errors import UserError
-from res2net.tasks.dense.task import DenseTask, Job
+from res2net.tasks.data import Images
+from res2net.tasks.task import Job, Task
 
 
 def build_job(
-    task: DenseTask,
+    task: Task,
     config: RunConfig,
     processes: machine.Processes,
     make_optimiser: Callable[[Any, int], dict[str, Any]],
 ) -> Job:
     """Read the data, build the network, and put loaders around both.
 
+    Args:
+        processes: the processes that share each batch.
+        make_optimiser: (module, steps an epoch) → optimiser and schedule for Lightning.
+
     Raises:
         UserError: data, network or option that cannot work; says which.
     """
     batch = machine.share_of_batch(config.train.batch, processes)
-    if config.train.class_weights != "none" or config.train.label_smoothing:
-        raise UserError("--train.class-weights and --train.label-smoothing are for --task classify")
-    source = parse_source(config.data)
-    images = read_scenes(
-        source,
-        SceneOptions(marks=task.marks, val_fraction=config.input.val_fraction, seed=config.seed),
+    given, data = config.input, task.data
+    images: Any = data.read(
+        config.data,
+        val_fraction=given.val_fraction,
+        seed=config.seed,
+        skip_bad=given.skip_bad,
+        download=given.download,
     )
-    if not images.train:
-        raise UserError(
-            f"{config.data}: no images to train on; as it is, this set is for `res2net evaluate`"
-        )
-    if not images.val:
-        raise UserError(f"{config.data}: no images to validate on; add a val part")
-    if source.path is not None:  # generated scenes hold every class
-        check_objects(config.data, images, task.marks)
-    check_maps(config.data, images, task.marks, skip_bad=config.input.skip_bad)
+    data.check(config, images)
     card = describe(task, config, images)
     torch.manual_seed(config.seed)  # the weights
-    model = build(task, card, pretrained=config.net.pretrained)
+    model = build(task, card, config.net.pretrained)
     body = task.body(model)
     if body.weights_notice:  # the weights may have brought their rule for first blocks
         rule = {"first_block": str(body.first_block)} if body.first_block else {}
@@ -66,23 +59,27 @@ def build_job(
     body.gradient_checkpointing = config.train.gradient_checkpointing
     if config.compile:
         model.compile()
-    workers = default_workers() if config.input.workers is None else config.input.workers
     datasets = task.datasets(config, card, images)
     common: dict[str, Any] = {
         "seed": config.seed,
-        "workers": workers,
+        "workers": default_workers() if given.workers is None else given.workers,
         "rank": processes.rank,
         "world": processes.world,
     }
     train_loader = make_scene_loader(
         datasets.train, datasets.collate_train, batch=batch, shuffle=True, **common
     )
+    val_batch = datasets.val_batch or batch
     val_loader = make_scene_loader(
-        datasets.val, datasets.collate_val, batch=datasets.val_batch, shuffle=False, **common
+        datasets.val, datasets.collate_val, batch=val_batch, shuffle=False, **common
     )
-    steps = -(-len(train_loader) // config.train.accumulate)
-    module = task.module(
-        model, card=card, images=images, optimiser=lambda module: make_optimiser(module, steps)
+    steps = -(-len(train_loader) // config.train.accumulate)  # what is left over makes a step too
+    module = task.module()(
+        model,
+        card=card,
+        images=images,
+        config=config,
+        optimiser=lambda module: make_optimiser(module, steps),
     )
     return Job(
         task=task,
@@ -93,12 +90,11 @@ def build_job(
         val_loader=val_loader,
         steps=steps,
         precision=config.train.precision,
-        skip_bad=config.input.skip_bad,
-        monitor=task.monitor,
+        skip_bad=given.skip_bad,
     )
 
 
-def describe(task: DenseTask, config: RunConfig, images: Scenes) -> ModelCard:
+def describe(task: Task, config: RunConfig, images: Images) -> ModelCard:
     """The card of a run that has not been measured yet.
 
     Raises:
@@ -106,22 +102,21 @@ def describe(task: DenseTask, config: RunConfig, images: Scenes) -> ModelCard:
     """
     net = config.net
     head, preprocess = task.describe(config, images)
-    body = {
+    given = {
         "drop_path": net.drop_path or None,
         "first_block": net.first_block,
         "zero_init": net.zero_init,
-        "norm": None if net.norm == "batch" else net.norm,
+        **head,
         **net.variant(),
+        "norm": None if net.norm == "batch" else net.norm,
     }
-    assert head.keys().isdisjoint(f.name for f in fields(net)), "one name for head and backbone"
-    given = {**head, **body}
     return ModelCard(
         network=config.model,
         task=task.name,
         options={name: value for name, value in given.items() if value is not None},
         classes=images.classes,
         preprocess=preprocess,
-        marks=_marks(images),
+        marks=_marks(images) if isinstance(images, Scenes) else {},
         data=config.data,
         recipe=config.recipe,
         versions=machine.versions(),
@@ -139,7 +134,7 @@ def _marks(images: Scenes) -> dict[str, Any]:
     return marks
 
 
-def build(task: DenseTask, card: ModelCard, *, pretrained: str | None = None) -> Any:
+def build(task: Task, card: ModelCard, pretrained: str | None = None) -> Any:
     """The network that a card describes.
 
     Raises:
@@ -150,4 +145,8 @@ def build(task: DenseTask, card: ModelCard, *, pretrained: str | None = None) ->
     except UserError:
         raise
     except (TypeError, ValueError) as error:
-        raise UserError(f"--model {card.network}: {error}") from None
+        first = str(error).partition(" ")[0]
+        groups = (("net", NetOptions), ("head", HeadOptions))
+        group = next((g for g, kind in groups if first in {f.name for f in fields(kind)}), None)
+        named = f"--{group}.{error}" if group else f"--model {card.network}: {error}"
+        raise UserError(named) from None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from res2net.explain.dense import Detector, Salience, Segmenter, open_subject
 from torch import Tensor
 
 from res2net.card import ModelCard
@@ -15,7 +16,6 @@ from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
 from res2net.explain import dense
 from res2net.explain.cam import enlarged, stretched
-from res2net.explain.dense import Detector, Salience, Segmenter, open_subject
 from res2net.explain.subject import UnexplainedError
 from res2net.tasks.open import Opened
 from res2net.tasks.table import find_dense_task

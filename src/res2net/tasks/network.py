@@ -22,6 +22,7 @@ from res2net.prediction import Prediction
 from res2net.runtime.session import Runtime
 
 Size = tuple[int, int]  # H, W
+LOGITS = "logits"  # the output of a classifier
 
 
 class InUse(Protocol):
@@ -70,8 +71,8 @@ class Deployed:
         """All outputs of the graph by name."""
         pixels = np.ascontiguousarray(images.permute(0, 2, 3, 1).cpu().numpy())
         found = self.runtime(pixels)
-        assert isinstance(found, dict)
-        return {name: torch.from_numpy(each) for name, each in found.items()}
+        named = found if isinstance(found, dict) else {LOGITS: found}
+        return {name: torch.from_numpy(np.asarray(each)) for name, each in named.items()}
 
 
 def in_use(
@@ -98,7 +99,7 @@ def ready(model: Any) -> None:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Objects(Prediction):
+class FoundObjects(Prediction):
     """A result of N objects in an image, surest first.
 
     Attributes:

@@ -26,10 +26,8 @@ from res2net.card import ModelCard
 from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Objects
 from res2net.metrics.detections import box_iou
-from res2net.tasks.dense.deployed import (
+from res2net.tasks.deployed import (
     Compared,
-    Comparison,
-    Deployment,
     Outputs,
     Pixels,
     channels_last,
@@ -37,7 +35,7 @@ from res2net.tasks.dense.deployed import (
     filled,
     of_size,
 )
-from res2net.tasks.dense.network import Deployed, Size
+from res2net.tasks.network import Deployed, Size
 
 STEP = 32  # pixels; torchvision pads images to multiples of it
 LONGEST = 5 / 3  # long side over short side, where the card does not say
@@ -105,7 +103,7 @@ def outputs(card: ModelCard) -> tuple[dict[str, Any], ...]:
     return tuple({"name": name} for name in ("boxes", "scores", "labels", *masks))
 
 
-def frame(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
+def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
     """A square that holds every image as the run sees it; of another short side; or a rectangle.
 
     Raises:
@@ -122,7 +120,7 @@ def frame(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
     return replace(card, preprocess=of_size(preprocess, short)), (side, side)
 
 
-def views(image: Tensor, objects: Objects | None, card: ModelCard, size: Size) -> Pixels:  # noqa: ARG001
+def inputs(image: Tensor, objects: Objects | None, card: ModelCard, size: Size) -> Pixels:  # noqa: ARG001
     """The image in its frame."""
     return channels_last(framed(image, card.preprocess, size)[0][None])
 
@@ -176,17 +174,3 @@ def compare(wanted: Outputs, found: Outputs) -> Compared:
         np.array([2 * len(pairs) / max(total, 1)]),
         np.array([total]),
     )
-
-
-DEPLOYMENT = Deployment(
-    graph=Detector,
-    outputs=outputs,
-    frame=frame,
-    views=views,
-    comparison=Comparison(
-        what="detections, found again", least=LEAST, of=compare, tolerance=TOLERANCE
-    ),
-    targets=(("onnx", "fp32"),),
-    folded="backbone",
-    rows_vary=True,
-)

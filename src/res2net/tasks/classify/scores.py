@@ -1,4 +1,4 @@
-"""From logits to scores: error, calibration, classes, confusions, mistakes.
+"""From images to logits, and from logits to scores: error, calibration, classes, mistakes.
 
 The headline figures are percent, as in the paper's Tables 1-4. Everything else is a fraction of 1,
 as scikit-learn and torchmetrics give it.
@@ -8,17 +8,39 @@ as scikit-learn and torchmetrics give it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from rich.table import Table
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from torch import Tensor
+from torchmetrics.functional.classification import binary_calibration_error
 
+from res2net.card import ModelCard
+from res2net.data.dataset import ImageDataset
+from res2net.data.labelled import LabelledImages, Split
+from res2net.data.loader import default_workers, make_loader
+from res2net.data.preprocess import Preprocess
+from res2net.data.transforms import eval_transform
+from res2net.drawing.canvas import Picture
 from res2net.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from res2net.models.network import Network
+from res2net.tasks.classify.pictures import draw_calibration, draw_confusion, draw_mistakes
+from res2net.tasks.classify.report import (
+    accuracies,
+    evaluation_table,
+    further,
+    report,
+    save_tables,
+)
+from res2net.tasks.network import Deployed, in_use, ready
+from res2net.tasks.scores import Ended, Measuring, Scores
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -71,10 +93,9 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Evaluation:
+class ClassifyScores(Scores):
     """Everything that is known once the logits of a data set are there. Made by ``score``."""
 
-    count: int  # images, N
     classes: tuple[str, ...]  # C names
     top_k: int  # min(5, C): what "top-5" means here; with 5 classes or fewer it is always right
     top1_accuracy: float  # percent
@@ -91,6 +112,34 @@ class Evaluation:
     predicted: Ints  # (N,) most probable class
     confidence: Floats  # (N,) 0..1, probability of the predicted class
     true_probability: Floats  # (N,) 0..1, probability of the true class
+    names: Sequence[str] = ()  # N files, where they are known
+    pixels: Callable[[int], Picture] | None = None  # row of the logits → uint8 (S, S, 3)
+
+    @property
+    def headline(self) -> str:
+        return f"top-1 error {self.top1_error:.2f} %, accuracy {self.top1_accuracy:.2f} %"
+
+    def table(self) -> list[tuple[str, str]]:
+        """(what, figure) for people."""
+        errors = [(f"{name} error", error) for name, error, _ in accuracies(self)]
+        return [("images measured", f"{self.images:,}"), *errors, *further(self)]
+
+    def tables(self) -> tuple[Table, ...]:
+        """Summary, classes (the worst 20 at most) and most confused pairs."""
+        return evaluation_table(self)
+
+    def write(self, folder: Path) -> tuple[str, ...]:
+        """``per_class.csv``, ``mistakes.csv`` and pictures."""
+        save_tables(folder, self)
+        draw_confusion(self, folder / "confusion.png")
+        draw_calibration(self, folder / "calibration.png")
+        if self.pixels is not None:
+            draw_mistakes(self, self.pixels, folder / "mistakes.png", names=self.names)
+        return "confusion.png", "calibration.png", "mistakes.png"
+
+    def report(self, end: Ended) -> str:
+        """The page of a run: Markdown."""
+        return report(self, end)
 
     def confused_pairs(self, n: int = 10) -> list[ConfusedPair]:
         """The ``n`` most frequent kinds of mistake, ties by their share of the true class."""
@@ -140,7 +189,7 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """The scores in plain JSON types: ``summary()``, bins, classes, most confused pairs."""
         return {
-            "count": self.count,
+            "count": self.images,
             "top_k": self.top_k,
             **self.summary(),
             "bins": [asdict(each) for each in self.bins],
@@ -149,7 +198,59 @@ class Evaluation:
         }
 
 
-def score(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> Evaluation:
+def measure(
+    model: Network | Deployed,
+    card: ModelCard,
+    images: LabelledImages,  # noqa: ARG001  every task is given them
+    part: Split,
+    how: Measuring,
+) -> ClassifyScores:
+    """Scores over the images of a split.
+
+    Raises:
+        UserError: a file that cannot be read (unless left out), or nothing to measure.
+    """
+    preprocess = card.preprocess
+    logits, targets, seen = run_over(model, part, preprocess, how)
+    dataset = ImageDataset(part, eval_transform(preprocess), min_side=preprocess.decode_side)
+
+    def pixels(index: int) -> Picture:
+        image: Tensor = dataset[int(seen[index])][0]
+        return image.permute(1, 2, 0).numpy()
+
+    names = [part.names(i) for i in seen.tolist()]
+    return replace(score(logits, targets, card.classes), names=names, pixels=pixels)
+
+
+def run_over(
+    model: Network | Deployed, split: Split, preprocess: Preprocess, how: Measuring
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (n, N), classes (n,) and indices (n,) of a split's images in order.
+
+    Where unreadable images are left out, they are missing.
+    """
+    ready(model)
+    net = in_use(model, preprocess, how.precision)
+    loader = make_loader(
+        split,
+        eval_transform(preprocess),
+        batch=how.batch,
+        shuffle=False,
+        seed=0,
+        workers=default_workers() if how.workers is None else how.workers,
+        min_side=preprocess.decode_side,
+        skip_bad=how.skip_bad,
+    )
+    batches: Any = islice(loader, how.limit)
+    count = len(loader) if how.limit is None else min(how.limit, len(loader))
+    if how.track:
+        batches = how.track(batches, count, "evaluating")
+    parts = [(net(images).cpu(), labels, indices) for images, labels, indices in batches]
+    logits, targets, seen = (torch.cat(column) for column in zip(*parts, strict=True))
+    return logits, targets, seen
+
+
+def score(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> ClassifyScores:
     """Score the network's output on a whole data set.
 
     Args:
@@ -172,8 +273,8 @@ def score(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> Evaluation
     confusion = _confusion(true, predicted, len(classes))
     per_class = _per_class(true, predicted, confusion, classes)
     recalls = [each.recall for each in per_class if each.recall is not None]
-    return Evaluation(
-        count=len(true),
+    return ClassifyScores(
+        images=len(true),
         classes=tuple(classes),
         top_k=top_k,
         top1_accuracy=100 * top1 / len(true),
@@ -194,8 +295,6 @@ def score(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> Evaluation
 
 
 def _check(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> None:
-    import torch
-
     if logits.ndim != 2 or targets.shape != logits.shape[:1]:
         raise ValueError(
             f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} must be (N, C), (N,)"
@@ -225,8 +324,6 @@ def _check(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> None:
 
 def _per_image(logits: Tensor, targets: Tensor) -> tuple[Ints, Ints, Floats, Floats]:
     """(N,) each: rank of the true class (0 is best), predicted class, its p, log p(true)."""
-    import torch
-
     class_index = torch.arange(logits.shape[1])
     rank, predicted = torch.empty(2, len(logits), dtype=torch.int64)
     confidence, log_likelihood = torch.empty(2, len(logits), dtype=torch.float64)
@@ -247,16 +344,12 @@ def _per_image(logits: Tensor, targets: Tensor) -> tuple[Ints, Ints, Floats, Flo
 
 def _confusion(true: Ints, predicted: Ints, classes: int) -> Ints:
     """(C, C) images. scikit-learn's: torchmetrics needs N·C² cells in deterministic mode."""
-    from sklearn.metrics import confusion_matrix
-
     return np.asarray(confusion_matrix(true, predicted, labels=np.arange(classes)), dtype=np.int64)
 
 
 def _per_class(
     true: Ints, predicted: Ints, confusion: Ints, classes: Sequence[str]
 ) -> tuple[ClassScore, ...]:
-    from sklearn.metrics import precision_recall_fscore_support
-
     precision, recall, f1, support = precision_recall_fscore_support(
         true, predicted, labels=np.arange(len(classes)), zero_division=np.nan
     )
@@ -275,9 +368,6 @@ def _per_class(
 
 def _calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_]) -> float:
     """Expected calibration error of the predicted class, 0..1."""
-    import torch
-    from torchmetrics.functional.classification import binary_calibration_error
-
     # torchmetrics has a 16th bin for confidence 1.0 exactly: step below it
     below_one = torch.from_numpy(confidence).clamp(max=np.nextafter(1.0, 0.0))
     return float(binary_calibration_error(below_one, torch.from_numpy(correct).int(), n_bins=BINS))

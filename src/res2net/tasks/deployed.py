@@ -18,7 +18,7 @@ from res2net.card import ModelCard
 from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Objects
 from res2net.errors import UserError
-from res2net.tasks.dense.network import Size
+from res2net.tasks.network import Size
 
 Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
 Outputs = Sequence[npt.NDArray[np.float32]]  # of a batch, in the graph's order
@@ -50,15 +50,16 @@ class Deployment:
 
     graph: Callable[[Any], nn.Module]  # network → normalised (B, 3, H, W) to the outputs, in order
     outputs: Callable[[ModelCard], tuple[dict[str, Any], ...]]  # name and, of maps, what they are
-    frame: Callable[[ModelCard, Size | int | None], tuple[ModelCard, Size]]  # what --size means
-    views: Callable[[Tensor, Objects | None, ModelCard, Size], Pixels]  # of an image (3, h, w)
+    resized: Callable[[ModelCard, Size | int | None], tuple[ModelCard, Size]]  # what --size means
+    inputs: Callable[[Tensor, Objects | None, ModelCard, Size], Pixels]  # of an image (3, h, w)
     comparison: Comparison
     targets: tuple[tuple[str, str], ...] | None = None  # engine, precision; None: all there are
     folded: str = ""  # submodule whose norms are folded; "" is the whole graph
+    levels: bool = False  # it can give the maps of its levels instead
     rows_vary: bool = False  # it gives as many rows as it finds, of one image at a time
 
 
-def square_frame(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
+def square_of(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
     """A square of the card's side, or of another.
 
     Raises:

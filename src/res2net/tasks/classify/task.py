@@ -1,0 +1,253 @@
+"""Classification as a row of the table of tasks: its options, its data, its network in use.
+
+Legend: B batch · S side in pixels · N classes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from res2net.card import ModelCard
+from res2net.config import RunConfig
+from res2net.data.dataset import ImageDataset, Sample
+from res2net.data.decode import as_rgb, decode
+from res2net.data.labelled import LabelledImages
+from res2net.data.photo import RGB
+from res2net.data.preprocess import SMALL, Preprocess, default_preprocess
+from res2net.data.transforms import eval_transform, train_transform
+from res2net.errors import UserError
+from res2net.models.factory import create_model, norm_by_name
+from res2net.models.network import Network
+from res2net.paper.networks import find_variant
+from res2net.prediction import Classification, Pixels
+from res2net.tasks.data import Labelled
+from res2net.tasks.deployed import Compared, Comparison, Deployment, Outputs, shown
+from res2net.tasks.network import LOGITS, Size, in_use
+from res2net.tasks.predictor import Picture, Predictor
+from res2net.tasks.task import Curve, Datasets, Task
+
+if TYPE_CHECKING:
+    from res2net.tasks.classify.module import ClassifierModule
+    from res2net.tasks.scores import Measure
+
+SMALLEST = {"inception_v3": 75}  # pixels; 32 for every other network
+TOP, BATCH = 5, 32
+
+
+def describe(config: RunConfig, images: LabelledImages) -> tuple[dict[str, Any], Preprocess]:
+    """The classifier's option, and the size the network sees.
+
+    Asked for, or the images' own if small, or the network's.
+
+    Raises:
+        UserError: smaller than the network can take.
+    """
+    native = images.native_size
+    small = native is not None and native <= SMALL
+    size = config.input.size
+    if size is None:
+        smallest = SMALLEST.get(config.model, 32)
+        size = max(smallest, native or 0) if small else find_variant(config.model).size
+    check_size(size, config.model, "--input.size")
+    preprocess = default_preprocess(
+        size, cifar=images.name in ("cifar10", "cifar100"), native_size=native
+    )
+    pool = config.net.global_pool
+    head = {"global_pool": None if pool == "avg" else pool}
+    return head, replace(preprocess, interpolation=config.input.interpolation)
+
+
+def check_size(size: int, network: str, option: str) -> None:
+    """Refuse images that are too small for the network.
+
+    Raises:
+        UserError: names the option.
+    """
+    smallest = SMALLEST.get(network, 32)
+    if size < smallest:
+        raise UserError(f"{option} is {size}; {network} needs images of at least {smallest} pixels")
+
+
+def build(card: ModelCard, pretrained: str | None) -> Network:
+    """The network that a card describes."""
+    options = dict(card.options)
+    norm = options.pop("norm", None)
+    return create_model(
+        card.network,
+        num_classes=len(card.classes),
+        pretrained=pretrained,
+        norm_layer=norm and norm_by_name(norm),
+        **options,
+    )
+
+
+def datasets(config: RunConfig, card: ModelCard, images: LabelledImages) -> Datasets:
+    """Images of one size, augmented for training."""
+    common: dict[str, Any] = {
+        "min_side": card.preprocess.decode_side,
+        "skip_bad": config.input.skip_bad,
+    }
+    return Datasets(
+        train=ImageDataset(
+            images.train, train_transform(config.augment, card.preprocess), **common
+        ),
+        val=ImageDataset(images.val, eval_transform(card.preprocess), **common),
+        collate_train=batched,
+        collate_val=batched,
+        val_batch=None,
+    )
+
+
+def batched(samples: list[Sample]) -> tuple[Tensor, Tensor, Tensor]:
+    """Images uint8 (B, 3, S, S), labels (B,) and indices (B,), both int64."""
+    images, labels, indices = default_collate(samples)
+    return images, labels, indices
+
+
+def module() -> type[ClassifierModule]:
+    """What trains."""
+    from res2net.tasks.classify.module import ClassifierModule
+
+    return ClassifierModule
+
+
+def measure() -> Measure:
+    """What measures."""
+    from res2net.tasks.classify.scores import measure
+
+    return measure
+
+
+class Classifier(Predictor):
+    """A network with its classes and its preprocessing, or an artifact of one."""
+
+    @cached_property
+    def _transform(self) -> Callable[[Tensor], Any]:
+        return eval_transform(self.preprocess)
+
+    def _results(
+        self, images: Iterable[Picture], *, top: Any, boxes: Any, batch: Any, precision: str
+    ) -> Iterator[Classification]:
+        del boxes
+        rest = iter(images)
+        while chunk := list(islice(rest, batch or BATCH)):
+            shaped = [self.shaped(image) for image in chunk]
+            found = self.classify(shaped, top=top or TOP, precision=precision)
+            for image, each in zip(chunk, found, strict=True):
+                yield Classification(each.top, _without_torch(image))
+
+    def classify(
+        self, shaped: Sequence[Any], *, top: int = TOP, precision: str = "auto"
+    ) -> list[Classification]:
+        """The most likely classes of one batch of images that ``shaped`` made."""
+        if self.runtime is not None:
+            return self.runtime.classify(shaped, top=top)
+        logits = in_use(self.model, self.preprocess, precision)(torch.stack(list(shaped)))
+        return likeliest(logits, self.classes, top)
+
+    def shaped(self, image: Picture) -> Tensor | RGB:
+        """One image resized and cropped: uint8 (3, S, S), for an artifact (S, S, 3)."""
+        if self.runtime is not None:
+            return self.runtime.shaped(_without_torch(image))
+        if isinstance(image, str | Path):
+            rgb = decode(image, min_side=self.preprocess.decode_side)
+        else:
+            rgb = as_rgb(image)
+        shaped: Tensor = self._transform(rgb)
+        return shaped
+
+
+def likeliest(logits: Tensor, classes: Sequence[str], top: int) -> list[Classification]:
+    """The most likely classes of each image: float32 (B, N)."""
+    values, indices = logits.softmax(1).topk(min(top, len(classes)), dim=1)
+    return [
+        Classification(tuple((classes[k], v) for k, v in zip(row, p, strict=True)))
+        for row, p in zip(indices.tolist(), values.tolist(), strict=True)
+    ]
+
+
+def _without_torch(image: Picture) -> Pixels:
+    return as_rgb(image).permute(1, 2, 0).numpy() if isinstance(image, Tensor) else image
+
+
+def predict(model: Any, card: ModelCard, image: Tensor, precision: str) -> Classification:
+    """The most likely classes of uint8 (3, H, W)."""
+    shaped = eval_transform(card.preprocess)(image)
+    (found,) = likeliest(in_use(model, card.preprocess, precision)(shaped[None]), card.classes, TOP)
+    return found
+
+
+def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
+    """A square of the card's side, or of another with the same share of margin around the crop.
+
+    Raises:
+        UserError: two different sides, or too few pixels.
+    """
+    if isinstance(size, tuple):
+        raise UserError(f"--size {shown(size)}: classifiers see a square; give one number")
+    old = card.preprocess
+    if size is not None:
+        check_size(size, card.network, "--size")
+        resize = round(size * old.resize / old.size)
+        card = replace(card, preprocess=replace(old, size=size, resize=resize))
+    return card, (card.preprocess.size, card.preprocess.size)
+
+
+def inputs(image: Tensor, objects: object, card: ModelCard, size: Size) -> Any:  # noqa: ARG001
+    """The image, resized and cropped."""
+    return eval_transform(card.preprocess)(image)[None].permute(0, 2, 3, 1).numpy()
+
+
+def compare(wanted: Outputs, found: Outputs) -> Compared:
+    """Whether the most likely class is the same."""
+    same = wanted[0].argmax(1) == found[0].argmax(1)
+    return Compared(wanted, found, same.astype(np.float64), np.ones(len(same), np.int64))
+
+
+TOP1 = Comparison(what="top-1 class", least=None, of=compare)
+
+CLASSIFY = Task(
+    name="classify",
+    title="classification",
+    head="a classifier",
+    data=Labelled(),
+    monitor="val/top1_error",
+    curves=(
+        Curve("Loss", (("train/loss", "training"), ("val/loss", "validation"))),
+        Curve(
+            "Error",
+            (
+                ("train/top1_error", "training, top-1"),
+                ("val/top1_error", "validation, top-1"),
+                ("val/top5_error", "validation, top-5"),
+            ),
+            percent=True,
+        ),
+    ),
+    describe=describe,
+    build=build,
+    body=lambda model: model,
+    datasets=datasets,
+    module=module,
+    measure=measure,
+    predict=predict,
+    deployment=Deployment(
+        graph=lambda model: model,
+        outputs=lambda card: ({"name": LOGITS},),  # noqa: ARG005
+        resized=resized,
+        inputs=inputs,
+        comparison=TOP1,
+        levels=True,
+    ),
+    predictor=Classifier,
+)

@@ -1,0 +1,136 @@
+"""The two kinds of data that tasks learn from: images with a class each, annotated images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from res2net.config import RunConfig
+from res2net.data.labelled import LabelledImages, Split
+from res2net.data.readers import read
+from res2net.data.scene import Scenes
+from res2net.data.scenes.checks import check_objects
+from res2net.data.scenes.maps import check_maps
+from res2net.data.scenes.options import Marks, SceneOptions
+from res2net.data.scenes.readers import read_scenes
+from res2net.data.source import parse_source
+from res2net.errors import UserError
+
+Images = LabelledImages | Scenes
+
+
+class Labelled:
+    """Whole images with a class each."""
+
+    def read(
+        self,
+        data: str,
+        *,
+        val_fraction: float,
+        seed: int,
+        skip_bad: bool = False,
+        download: bool = False,
+    ) -> LabelledImages:
+        """The images of FORMAT:PATH (see ``data.readers.read``)."""
+        return read(
+            parse_source(data),
+            val_fraction=val_fraction,
+            seed=seed,
+            skip_bad=skip_bad,
+            download=download,
+        )
+
+    def check(self, config: RunConfig, images: LabelledImages) -> None:
+        """Nothing: what cannot be trained on is refused by the reader."""
+
+    def in_order_of(
+        self,
+        images: LabelledImages,
+        classes: tuple[str, ...],
+        target: str,  # noqa: ARG002  both kinds are given it
+        data: str,  # noqa: ARG002
+    ) -> LabelledImages:
+        """Labels as a network numbers its classes; the data may have fewer of them.
+
+        Raises:
+            UserError: classes that the network does not have.
+        """
+        unknown = [name for name in images.classes if name not in classes]
+        if unknown:
+            raise UserError(
+                f"{images.name} has classes that the network does not know: "
+                f"{', '.join(unknown[:5])}"
+                f"{f' and {len(unknown) - 5} more' if len(unknown) > 5 else ''}; it knows "
+                f"{', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}"
+            )
+        order = np.array([classes.index(name) for name in images.classes], dtype=np.int64)
+
+        def renumbered(part: Split) -> Split:
+            return replace(part, labels=order[part.labels])
+
+        return replace(
+            images,
+            classes=classes,
+            train=renumbered(images.train),
+            val=renumbered(images.val),
+            test=images.test and renumbered(images.test),
+        )
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """Images with annotations of one kind."""
+
+    marks: Marks
+
+    def read(
+        self,
+        data: str,
+        *,
+        val_fraction: float,
+        seed: int,
+        skip_bad: bool = False,  # noqa: ARG002  annotated images are decoded when they are used
+        download: bool = False,  # noqa: ARG002
+    ) -> Scenes:
+        """The images of FORMAT:PATH with the annotations that the task learns from."""
+        options = SceneOptions(marks=self.marks, val_fraction=val_fraction, seed=seed)
+        return read_scenes(parse_source(data), options)
+
+    def check(self, config: RunConfig, images: Scenes) -> None:
+        """Refuse images that cannot be trained on.
+
+        Raises:
+            UserError: none to train on or to validate on, or annotations without use.
+        """
+        data = config.data
+        if config.train.class_weights != "none" or config.train.label_smoothing:
+            raise UserError(
+                "--train.class-weights and --train.label-smoothing are for --task classify"
+            )
+        if not images.train:
+            raise UserError(
+                f"{data}: no images to train on; as it is, this set is for `res2net evaluate`"
+            )
+        if not images.val:
+            raise UserError(f"{data}: no images to validate on; add a val part")
+        if parse_source(data).path is not None:  # generated scenes hold every class
+            check_objects(data, images, self.marks)
+        check_maps(data, images, self.marks, skip_bad=config.input.skip_bad)
+
+    def in_order_of(
+        self, images: Scenes, classes: tuple[str, ...], target: str, data: str
+    ) -> Scenes:
+        """Objects numbered by the names of a network's classes; maps have their own numbers.
+
+        Raises:
+            UserError: classes that the network does not have.
+        """
+        fault = f"{data}: classes differ from {target}'s"
+        if self.marks in ("classes", "salient"):
+            strange = sorted(set(images.classes) ^ set(classes)) or ["another order"]
+            raise UserError(f"{fault}: {', '.join(strange[:5])}")
+        try:
+            return images.in_order_of(classes)
+        except ValueError as error:
+            raise UserError(f"{fault}: it has no {error}") from None

@@ -1,1 +1,0 @@
-"""What detection, instances, segmentation, salient objects and key-points have in common."""

@@ -1,0 +1,152 @@
+"""What every measurement has: how it is done, what it found, its tables and its report."""
+
+from __future__ import annotations
+
+import csv
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from res2net.card import ModelCard
+from res2net.data.keyed import KeyedDataset
+from res2net.errors import UserError
+from res2net.files import write_text
+from res2net.tasks.selection import History, described, part_of
+
+if TYPE_CHECKING:
+    from res2net.tasks.task import Job
+
+Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """How a network is measured; each task reads what has a meaning for it."""
+
+    precision: str = "auto"
+    skip_bad: bool = False  # leave out images that cannot be read
+    limit: int | None = None  # so many batches at most; of tasks beside classify, images
+    track: Track | None = None  # wraps them in a progress bar
+    batch: int = 64  # classify: images at a time
+    workers: int | None = None  # classify: processes that read images
+    scales: Sequence[float] = (1.0,)  # segment: sizes at which an image is seen
+    flip: bool | None = None  # segment, pose: also see the mirror image; pose does unless False
+    boxes: Any = None  # pose: those of a detector; None takes the annotated ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A training that ended, for its report."""
+
+    folder: Path
+    job: Job
+    card: ModelCard  # with its scores
+    history: History
+    pictures: Sequence[str]  # of the scores
+
+    @property
+    def parameters(self) -> int:
+        """Of the network."""
+        return sum(p.numel() for p in self.job.module.model.parameters())
+
+    @property
+    def weights(self) -> str:
+        """The epoch whose weights are kept, and what it was chosen on."""
+        job = self.job
+        return described(job.select, self.history, job.task.monitor, job.images.validation)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scores(ABC):
+    """What a measurement found."""
+
+    images: int  # measured
+
+    @property
+    @abstractmethod
+    def headline(self) -> str:
+        """The figure that counts, in words."""
+
+    @abstractmethod
+    def summary(self) -> dict[str, float]:
+        """The figures of ``model.json``."""
+
+    @abstractmethod
+    def table(self) -> list[tuple[str, str]]:
+        """(what, figure) for people."""
+
+    @abstractmethod
+    def write(self, folder: Path) -> tuple[str, ...]:
+        """Tables and pictures; returns the names of the pictures."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of ``metrics.json``."""
+        return dict(self.summary())
+
+    def tables(self) -> tuple[Table, ...]:
+        """For a terminal, where ``table`` is not enough."""
+        return ()
+
+    def report(self, end: Ended) -> str:
+        """The page of a run: Markdown."""
+        job, card = end.job, end.card
+        task, images = job.task, job.images
+        lines = [f"| {what} | {figure} |" for what, figure in self.table()]
+        facts = (
+            f"{card.network} under {task.head}, {end.parameters:,} parameters; {card.data}: "
+            f"{len(images.train)} training and {len(images.val)} validation images, "
+            f"{self.images} of them measured; "
+            f"recipe {card.recipe}, {card.preprocess.size} pixels.\n\n"
+            f"Validated on {part_of(images.validation)}. Weights: {end.weights}."
+        )
+        run, pictures = end.folder, (*end.pictures, "curves.png")
+        shown = "\n\n".join(f"![{Path(name).stem}]({name})" for name in pictures)
+        commands = (
+            f"```sh\nres2net evaluate {run} --data {card.data}\nres2net predict {run} IMAGE\n```"
+        )
+        body = "\n".join(["| | |", "| --- | ---: |", *lines])
+        sizes = f"Small is below 32² = 1,024 pixels, large from 96² = 9,216 on: {task.sizes}."
+        title = f"# {card.network} on {images.name}: {task.title}"
+        return "\n\n".join([title, facts, body, sizes, shown, commands])
+
+
+Measure = Callable[[Any, ModelCard, Any, Any, Measuring], Scores]  # model, card, images, part, how
+
+
+def each_sample(shown: KeyedDataset[Any], how: Measuring) -> Iterator[Any]:
+    """The samples of a data set in its order; faulty ones end it, or are left out with a warning.
+
+    Raises:
+        UserError: a file that cannot be read, unless ``shown.skip_bad``.
+    """
+    count = len(shown) if how.limit is None else min(how.limit, len(shown))
+    for index in how.track(range(count), count, "evaluating") if how.track else range(count):
+        batch = shown.__getitems__([index])
+        if isinstance(batch, UserError):
+            if shown.skip_bad:
+                continue
+            raise UserError(str(batch))
+        yield batch[0]
+
+
+def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A CSV file; a blank where a value is None."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([[_shown(cell) for cell in row] for row in rows])
+    write_text(path, text.getvalue())
+
+
+def percent(value: float | None) -> str:
+    """A figure for people; None is the figure of objects that are not there."""
+    return "none there" if value is None else f"{value:.2f} %"
+
+
+def _shown(value: object) -> object:
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else value

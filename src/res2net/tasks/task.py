@@ -1,0 +1,84 @@
+"""What a task is: the functions by which its room differs from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import nn
+from torch.utils.data import DataLoader
+
+from res2net.card import ModelCard
+from res2net.config import RunConfig, TaskName
+from res2net.data.keyed import KeyedDataset
+from res2net.data.preprocess import Preprocess
+from res2net.metrics.detections import DetectionArrays
+from res2net.prediction import Prediction
+from res2net.tasks.data import Annotated, Images, Labelled
+from res2net.tasks.deployed import Deployment
+from res2net.tasks.predictor import Predictor
+from res2net.tasks.selection import Chosen
+
+if TYPE_CHECKING:  # of seconds: Lightning, which only a training needs, and matplotlib
+    from res2net.tasks.module import TaskModule
+    from res2net.tasks.scores import Measure
+
+
+class Curve(NamedTuple):
+    """A plot of a training."""
+
+    title: str
+    lines: tuple[tuple[str, str], ...]  # column of metrics.csv, label
+    percent: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Datasets:
+    """How the data reach the network in training."""
+
+    train: KeyedDataset[Any]
+    val: KeyedDataset[Any]
+    collate_train: Callable[[list[Any]], Any]
+    collate_val: Callable[[list[Any]], Any]
+    val_batch: int | None = 1  # None: as many as in training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A row of the table of tasks."""
+
+    name: TaskName
+    title: str  # of reports
+    head: str  # what stands on the backbone, in words
+    data: Labelled | Annotated  # that it learns from
+    monitor: str  # the lowest is best
+    curves: tuple[Curve, ...]
+    sizes: str = ""  # what small, medium and large mean, for people
+    describe: Callable[[RunConfig, Any], tuple[dict[str, Any], Preprocess]]  # head's options
+    build: Callable[[ModelCard, str | None], nn.Module]  # (card, pretrained) → network
+    body: Callable[[Any], Any]  # the backbone inside; of a classifier all of it
+    datasets: Callable[[RunConfig, ModelCard, Any], Datasets]
+    module: Callable[[], type[TaskModule]]  # imports what trains
+    measure: Callable[[], Measure]  # imports what measures and draws
+    predict: Callable[..., Prediction]  # (model, card, image, precision), and places if it has them
+    deployment: Deployment
+    predictor: type[Predictor] = Predictor
+    # boxes given to predict → (number, image, classes) → those of one image; None: it takes none
+    places: Callable[[Any], Callable[[int, Any, Sequence[str]], DetectionArrays]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A module and its data, ready for the Trainer."""
+
+    task: Task
+    module: TaskModule  # ``module.model`` is the network
+    card: ModelCard
+    images: Images
+    train_loader: DataLoader[Any]
+    val_loader: DataLoader[Any]
+    steps: int  # of the optimiser, an epoch
+    precision: str
+    skip_bad: bool  # unreadable images are left out
+    select: Chosen = "best"  # epoch whose weights are kept
