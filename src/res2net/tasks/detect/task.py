@@ -302,6 +302,7 @@ def draw_detections(
 
 def module() -> type[DetectorModule]:
     """What trains."""
+    from res2net.tasks.detect.module import DetectorModule
 
     return DetectorModule
 

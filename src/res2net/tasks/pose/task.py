@@ -317,6 +317,7 @@ def compare(wanted: Outputs, found: Outputs) -> Compared:
 
 def module() -> type[PoseModule]:
     """What trains."""
+    from res2net.tasks.pose.module import PoseModule
 
     return PoseModule
 

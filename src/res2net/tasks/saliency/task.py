@@ -209,6 +209,7 @@ def compare(wanted: Outputs, found: Outputs) -> Compared:
 
 def module() -> type[SaliencyModule]:
     """What trains."""
+    from res2net.tasks.saliency.module import SaliencyModule
 
     return SaliencyModule
 

@@ -307,6 +307,7 @@ def labelled(
 
 def module() -> type[SegmenterModule]:
     """What trains."""
+    from res2net.tasks.segment.module import SegmenterModule
 
     return SegmenterModule
 
