@@ -112,8 +112,9 @@ def without_pictures() -> Callable[[], AbstractContextManager[None]]:
     @contextmanager
     def patched() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            for name in ("curves", "confusion", "calibration", "mistakes"):
-                drawn = f"res2net.tasks.classify.conclude.draw_{name}"
+            patch.setattr("res2net.tasks.finish.draw_curves", lambda *_, **__: None)
+            for name in ("confusion", "calibration", "mistakes"):
+                drawn = f"res2net.tasks.classify.scores.draw_{name}"
                 patch.setattr(drawn, lambda *_, **__: None)
             yield
 

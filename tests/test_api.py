@@ -12,10 +12,6 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from PIL import Image
-from res2net.tasks.detect.inference import Detections
-from res2net.tasks.pose.inference import Poses
-from res2net.tasks.saliency.inference import SaliencyMap
-from res2net.tasks.segment.inference import Segmentation
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 
@@ -26,6 +22,10 @@ from res2net.config import RunConfig, TaskName
 from res2net.data.scenes.generated import SceneRules, generate
 from res2net.errors import UserError
 from res2net.prediction import Classification, Prediction
+from res2net.tasks.detect.task import Detections
+from res2net.tasks.pose.task import Poses
+from res2net.tasks.saliency.task import SaliencyMap
+from res2net.tasks.segment.task import Segmentation
 
 KINDS: dict[str, type[Prediction]] = {
     "classify": Classification,

@@ -66,7 +66,7 @@ def test_the_split_of_a_run_is_kept(cli, tiny, photos, tmp_path, monkeypatch):
     flat, run = photos / "train", tmp_path / "run"
     drawn = ("--seed", "9", "--input.val-fraction", "0.5")
     assert cli(*tiny, "--data", flat, *drawn, "--out", run).code == 0
-    monkeypatch.setattr("res2net.tasks.classify.evaluate.read", spied)
+    monkeypatch.setattr("res2net.tasks.data.read", spied)
     for target, words, split in (
         (".", (), (0.5, 9)),
         ("checkpoints/best.ckpt", (), (0.5, 9)),
@@ -157,7 +157,7 @@ def test_a_folder_that_cannot_be_made(cli, tiny_run, tmp_path):
 def test_published_weights_by_a_networks_name(cli, photos, tmp_path, monkeypatch):
     """The catalogue's file for the network, on data with as many classes as it tells apart."""
     from res2net.models.factory import create_model
-    from res2net.tasks.classify import evaluate as module
+    from res2net.tasks import evaluate as module
 
     asked = []
 

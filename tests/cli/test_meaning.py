@@ -29,7 +29,6 @@ from res2net.data.augment import Augment
 from res2net.errors import UserError
 from res2net.errors import option as spelled
 from res2net.tasks.evaluate import READS
-from res2net.tasks.table import Task, find_task
 from res2net.training import run as training
 from res2net.training.configure import NEEDS
 
@@ -88,8 +87,6 @@ class Record:
 
 def fitted(config: RunConfig, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of a run but its training and what is written."""
-    found = find_task(config.task)
-    quiet = Task(build_job=found.build_job, conclude=lambda *_, **__: None)
 
     def train(config: RunConfig, job: Any, run: Path, together: Any, *_: Any) -> Any:
         history: Any = SimpleNamespace(rows=[], say=lambda _: None)
@@ -107,7 +104,7 @@ def fitted(config: RunConfig, record: Record, monkeypatch: pytest.MonkeyPatch) -
 
     for name, stand_in in {
         "replace": changed,
-        "find_task": lambda _: quiet,
+        "finish": lambda *_, **__: None,
         "train": train,
         "check_folder": lambda *_, **__: True,
         "undone_where_it_fails": lambda *_, **__: nullcontext(),
@@ -226,12 +223,19 @@ def test_every_task_refuses_what_it_does_not_read(command, task, monkeypatch, tm
         raise Reached
 
     monkeypatch.chdir(tmp_path)
-    net = SimpleNamespace(task=task, runtime=None, check_precision=lambda _: None)
+    net = SimpleNamespace(
+        task=task,
+        runtime=None,
+        check_precision=lambda _: None,
+        trained=True,
+        network=None,
+        card=None,
+    )
     net.predictor = lambda: net
     for where in ("open", "evaluate"):
         monkeypatch.setattr(f"res2net.tasks.{where}.open_target", lambda *_, **__: net)
-    for where in ("cli.predict.images_in", "tasks.evaluate.evaluate_classes",
-                  "tasks.evaluate.evaluate_marks", "tasks.pose.boxes.read_boxes"):  # fmt: skip
+    for where in ("cli.predict.images_in", "tasks.evaluate.find_task",
+                  "tasks.pose.crops.read_boxes"):  # fmt: skip
         monkeypatch.setattr(f"res2net.{where}", reached)
     module = {"predict": predict, "evaluate": evaluate}[command]
     means = predict.MEANS if command == "predict" else READS

@@ -118,12 +118,11 @@ def test_a_configuration_says_what_it_said(before, name):
 
 
 def test_the_keys_of_a_saliency_network_stay(before):
-    from res2net.tasks.dense.job import build
-
-    from res2net.tasks.table import find_dense_task
+    from res2net.tasks.job import build
+    from res2net.tasks.table import find_task
 
     card = ModelCard.read(before / "saliency/model.json")
     with torch.device("meta"):
-        state = build(find_dense_task("saliency"), card).state_dict()
+        state = build(find_task("saliency"), card).state_dict()
     keys = json.loads((before / "saliency/keys.json").read_text())
     assert {name: list(value.shape) for name, value in state.items()} == keys

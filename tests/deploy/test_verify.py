@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from res2net.tasks.dense.deployed import Compared, Comparison
 
 from res2net.data.labelled import Split
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy.pictures import Pictures
 from res2net.deploy.targets import find_target
 from res2net.deploy.verify import Difference, Verification, compare, faults
+from res2net.tasks.deployed import Compared, Comparison
 
 WANTED = np.array([[3.0, 4.0], [0.0, 2.0], [6.0, 0.0]], np.float32)  # classes 1, 1, 0
 

@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from res2net.explain.dense import Detector, Salience, Segmenter, open_subject
 from torch import Tensor
 
 from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
-from res2net.explain import dense
+from res2net.explain import subject as dense
 from res2net.explain.cam import enlarged, stretched
-from res2net.explain.subject import UnexplainedError
+from res2net.explain.subject import Detector, Salience, Segmenter, UnexplainedError, open_subject
 from res2net.tasks.open import Opened
-from res2net.tasks.table import find_dense_task
+from res2net.tasks.table import find_task
 
 CLASSES = ("background", "kite", "ball")
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -38,7 +37,7 @@ def network(task: str) -> tuple[Any, ModelCard]:
         classes=CLASSES if task != "saliency" else ("salient",),
         preprocess=default_preprocess(96),
     )
-    return find_dense_task(task).build(card, None).eval(), card
+    return find_task(task).build(card, None).eval(), card
 
 
 def picture() -> Tensor:

@@ -311,7 +311,7 @@ def open_subject(target: str) -> Subject:
     if opened.task not in _SUBJECTS:
         raise UserError(
             f"{target}: a network of {find_task(opened.task).title} has no class to explain "
-            "(`res2net predict` draws its maps); give a classifier, detector, segmenter or "
+            "(its maps are its answer: `res2net predict` draws them); give a classifier, detector, segmenter or "
             "saliency run"
         )
     name = Path(target).name or opened.card.network

@@ -24,25 +24,22 @@ class Labelled:
     """Whole images with a class each."""
 
     def read(
-        self,
-        data: str,
-        *,
-        val_fraction: float,
-        seed: int,
-        skip_bad: bool = False,
-        download: bool = False,
+        self, data: str, *, val_fraction: float, seed: int, skip_bad: bool = False
     ) -> LabelledImages:
         """The images of FORMAT:PATH (see ``data.readers.read``)."""
-        return read(
-            parse_source(data),
-            val_fraction=val_fraction,
-            seed=seed,
-            skip_bad=skip_bad,
-            download=download,
-        )
+        source = parse_source(data)
+        return read(source, val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
 
-    def check(self, config: RunConfig, images: LabelledImages) -> None:
-        """Nothing: what cannot be trained on is refused by the reader."""
+    def of_run(self, config: RunConfig) -> LabelledImages:
+        """The images to train on."""
+        given = config.input
+        return read(
+            parse_source(config.data),
+            val_fraction=given.val_fraction,
+            seed=config.seed,
+            skip_bad=given.skip_bad,
+            download=given.download,
+        )
 
     def in_order_of(
         self,
@@ -91,14 +88,13 @@ class Annotated:
         val_fraction: float,
         seed: int,
         skip_bad: bool = False,  # noqa: ARG002  annotated images are decoded when they are used
-        download: bool = False,  # noqa: ARG002
     ) -> Scenes:
         """The images of FORMAT:PATH with the annotations that the task learns from."""
         options = SceneOptions(marks=self.marks, val_fraction=val_fraction, seed=seed)
         return read_scenes(parse_source(data), options)
 
-    def check(self, config: RunConfig, images: Scenes) -> None:
-        """Refuse images that cannot be trained on.
+    def of_run(self, config: RunConfig) -> Scenes:
+        """The images to train on.
 
         Raises:
             UserError: none to train on or to validate on, or annotations without use.
@@ -108,6 +104,7 @@ class Annotated:
             raise UserError(
                 "--train.class-weights and --train.label-smoothing are for --task classify"
             )
+        images = self.read(data, val_fraction=config.input.val_fraction, seed=config.seed)
         if not images.train:
             raise UserError(
                 f"{data}: no images to train on; as it is, this set is for `res2net evaluate`"
@@ -117,6 +114,7 @@ class Annotated:
         if parse_source(data).path is not None:  # generated scenes hold every class
             check_objects(data, images, self.marks)
         check_maps(data, images, self.marks, skip_bad=config.input.skip_bad)
+        return images
 
     def in_order_of(
         self, images: Scenes, classes: tuple[str, ...], target: str, data: str

@@ -36,15 +36,7 @@ def build_job(
         UserError: data, network or option that cannot work; says which.
     """
     batch = machine.share_of_batch(config.train.batch, processes)
-    given, data = config.input, task.data
-    images: Any = data.read(
-        config.data,
-        val_fraction=given.val_fraction,
-        seed=config.seed,
-        skip_bad=given.skip_bad,
-        download=given.download,
-    )
-    data.check(config, images)
+    images: Any = task.data.of_run(config)
     card = describe(task, config, images)
     torch.manual_seed(config.seed)  # the weights
     model = build(task, card, config.net.pretrained)
@@ -62,7 +54,7 @@ def build_job(
     datasets = task.datasets(config, card, images)
     common: dict[str, Any] = {
         "seed": config.seed,
-        "workers": default_workers() if given.workers is None else given.workers,
+        "workers": default_workers() if config.input.workers is None else config.input.workers,
         "rank": processes.rank,
         "world": processes.world,
     }
@@ -90,7 +82,7 @@ def build_job(
         val_loader=val_loader,
         steps=steps,
         precision=config.train.precision,
-        skip_bad=given.skip_bad,
+        skip_bad=config.input.skip_bad,
     )
 
 

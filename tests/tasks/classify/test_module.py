@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from res2net.card import ModelCard
+from res2net.config import RunConfig, TrainOptions
 from res2net.data.augment import Augment
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
@@ -17,16 +20,23 @@ from res2net.models.factory import create_model
 from res2net.tasks.classify.module import ClassifierModule, TopError, one_image_explained
 
 
-def _module(model=None, classes=4, **options):
+def _module(model=None, classes=4, counts=None, augment=Augment(), **train):  # noqa: B008
     card = ModelCard(
         network="res2net29_small",
         classes=tuple(map(str, range(classes))),
         preprocess=default_preprocess(32),
     )
     model = model or create_model("res2net29_small", num_classes=classes, depth=11)
-    module = ClassifierModule(
-        model, card=card, augment=options.pop("augment", Augment()), optimiser=None, **options
+    config = RunConfig(
+        model="res2net29_small",
+        data="digits",
+        recipe="smoke",
+        augment=augment,
+        train=TrainOptions(**train),
     )
+    labels = np.repeat(np.arange(classes), counts or [1] * classes)
+    images = SimpleNamespace(train=SimpleNamespace(labels=labels), classes=card.classes)
+    module = ClassifierModule(model, card=card, images=images, config=config, optimiser=None)
     module.logged = {}
     module.log = lambda name, value, **_: module.logged.update({name: value})
     return module
@@ -80,12 +90,13 @@ def test_every_output_counts_with_its_weight():
 
 
 @pytest.mark.parametrize(
-    "options", [{"label_smoothing": 0.1}, {"class_weights": torch.tensor([1.0, 5.0, 1.0, 1.0])}]
+    "options",
+    [{"label_smoothing": 0.1}, {"class_weights": "balanced", "counts": [5, 1, 5, 5]}],
 )
 def test_the_loss_is_torchs(options):
     module = _module(Constant([2.0, 0.0, 0.0, 1.0]), **options)
     loss = module.training_step(_batch([0, 1, 3]), 0)
-    weight = options.get("class_weights")
+    weight = torch.tensor([0.8, 4.0, 0.8, 0.8]) if "counts" in options else None
     expected = F.cross_entropy(
         module.model.logits[0].expand(3, -1),
         torch.tensor([0, 1, 3]),
@@ -96,7 +107,7 @@ def test_the_loss_is_torchs(options):
 
 
 def test_class_weights_are_no_part_of_the_state():
-    module = _module(class_weights=torch.ones(4))
+    module = _module(class_weights="balanced")
     assert not any("class_weights" in name for name in module.state_dict())
 
 

@@ -13,11 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
-from res2net.tasks.classify.evaluation import Evaluation, score
 
 from res2net.drawing.canvas import WIDTH
 from res2net.errors import UserError
-from res2net.tasks.classify.pictures import draw_calibration, draw_confusion, draw_curves
+from res2net.tasks.classify.pictures import draw_calibration, draw_confusion
+from res2net.tasks.classify.scores import ClassifyScores, score
+from res2net.tasks.classify.task import CLASSIFY
+from res2net.tasks.pictures import draw_curves
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def history(epochs: int) -> list[dict[str, float]]:
     ]
 
 
-def simulated(images: int, classes: int, names: list[str] | None = None) -> Evaluation:
+def simulated(images: int, classes: int, names: list[str] | None = None) -> ClassifyScores:
     generator = torch.Generator().manual_seed(0)
     targets = torch.randint(0, classes, (images,), generator=generator)
     logits = torch.randn(images, classes, generator=generator)
@@ -76,7 +78,7 @@ def simulated(images: int, classes: int, names: list[str] | None = None) -> Eval
 
 @pytest.mark.parametrize("epochs", [1, 2, 30, 300])
 def test_curves(tmp_path: Path, figures: list[Figure], epochs: int) -> None:
-    draw_curves(history(epochs), tmp_path / "c.png")
+    draw_curves(history(epochs), CLASSIFY.curves, tmp_path / "c.png")
     assert is_picture(tmp_path / "c.png")
     shown = panels(figures[0])
     assert list(shown) == ["Loss", "Error", "Learning rate", "Seconds per epoch"]
@@ -89,7 +91,7 @@ def test_curves(tmp_path: Path, figures: list[Figure], epochs: int) -> None:
 
 
 def test_one_epoch_is_one_tick(tmp_path: Path, figures: list[Figure]) -> None:
-    draw_curves(history(1), tmp_path / "c.png")
+    draw_curves(history(1), CLASSIFY.curves, tmp_path / "c.png")
     for axes in figures[0].axes:
         low, high = axes.get_xlim()
         assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
@@ -102,7 +104,7 @@ def test_curves_with_holes(tmp_path: Path, figures: list[Figure]) -> None:
         {"epoch": "3", "train/loss": None, "val/top1_error": "40"},
         {"epoch": "4", "train/loss": 1.5},
     ]
-    draw_curves(rows, tmp_path / "c.png")
+    draw_curves(rows, CLASSIFY.curves, tmp_path / "c.png")
     shown = panels(figures[0])
     assert list(shown) == ["Loss", "Error"]
     (loss,) = shown["Loss"].lines
@@ -113,7 +115,7 @@ def test_curves_with_holes(tmp_path: Path, figures: list[Figure]) -> None:
 
 @pytest.mark.parametrize("rows", [[], [{"epoch": 1.0}]])
 def test_no_curves(tmp_path: Path, figures: list[Figure], rows: list[dict[str, float]]) -> None:
-    draw_curves(rows, tmp_path / "c.png")
+    draw_curves(rows, CLASSIFY.curves, tmp_path / "c.png")
     assert not figures[0].axes
     assert "no epoch recorded" in texts(figures[0])
 

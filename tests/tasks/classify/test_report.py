@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
-from res2net.tasks.classify.evaluation import Evaluation, score
 from rich.console import Console
 
-from res2net.errors import UserError
-from res2net.tasks.classify.report import evaluation_table, save_evaluation, write_report
+from res2net.tasks.classify.report import evaluation_table, page, save_tables
+from res2net.tasks.classify.scores import ClassifyScores, score
 
 HISTORY = [
     {"epoch": 1.0, "val/top1_error": 30.0, "seconds": 61.2},
@@ -28,7 +26,7 @@ FACTS = {
 }
 
 
-def simulated(classes: int, images: int = 200, names: list[str] | None = None) -> Evaluation:
+def simulated(classes: int, images: int = 200, names: list[str] | None = None) -> ClassifyScores:
     generator = torch.Generator().manual_seed(0)
     targets = torch.arange(images) % classes
     logits = torch.randn(images, classes, generator=generator)
@@ -36,19 +34,17 @@ def simulated(classes: int, images: int = 200, names: list[str] | None = None) -
     return score(logits, targets, names or [f"class {i}" for i in range(classes)])
 
 
-def report(folder: Path, evaluation: Evaluation, **changes: object) -> str:
+def report(scores: ClassifyScores, **changes: object) -> str:
     arguments: dict[str, object] = {
         "title": "A run",
         "facts": FACTS,
         "history": HISTORY,
         "pictures": ["curves.png", "worst mistakes.png"],
     }
-    path = write_report(folder, evaluation=evaluation, **{**arguments, **changes})  # type: ignore[arg-type]
-    assert path == folder / "report.md"
-    return path.read_text(encoding="utf-8")
+    return page(scores=scores, **{**arguments, **changes})  # type: ignore[arg-type]
 
 
-def printed(evaluation: Evaluation) -> str:
+def printed(evaluation: ClassifyScores) -> str:
     console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
     console.print(*evaluation_table(evaluation))
     console.file.close()
@@ -58,11 +54,10 @@ def printed(evaluation: Evaluation) -> str:
 # ---- the page
 
 
-def test_report(tmp_path: Path) -> None:
+def test_report() -> None:
     found = simulated(10)
-    page = report(tmp_path, found)
-    assert page.startswith("# A run\n")
-    assert page.endswith("\n")
+    text = report(found)
+    assert text.startswith("# A run\n")
     for line in (
         f"**Top-1 error {found.top1_error:.2f} %** on 200 images of 10 classes.",
         "| network | res2net50_26w_4s |",
@@ -77,14 +72,14 @@ def test_report(tmp_path: Path) -> None:
         "res2net evaluate runs/x --data folder:photos  # evaluate",
         "res2net train --config runs/x/config.yaml --resume  # resume",
     ):
-        assert line in page.splitlines()
-    assert "| evaluate |" not in page
+        assert line in text.splitlines()
+    assert "| evaluate |" not in text
 
 
-def test_every_table_is_well_formed(tmp_path: Path) -> None:
+def test_every_table_is_well_formed() -> None:
     names = ["a|b", "*c*", "_d_", "<e>", "`f`", "[g](h)", "i\nj", "\\", "k_l", "$m$"]
-    page = report(tmp_path, simulated(10, names=names), title="x | y")
-    tables = [block for block in page.split("\n\n") if block.startswith("|")]
+    text = report(simulated(10, names=names), title="x | y")
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
     assert len(tables) == 4
     for table in tables:
         columns = {
@@ -102,13 +97,13 @@ def test_every_table_is_well_formed(tmp_path: Path) -> None:
         "k_l",
         r"\$m\$",
     ):
-        assert f"| {shown} |" in page
+        assert f"| {shown} |" in text
 
 
-def test_many_classes_show_the_best_and_the_worst(tmp_path: Path) -> None:
+def test_many_classes_show_the_best_and_the_worst() -> None:
     found = simulated(40)
-    page = report(tmp_path, found)
-    section = page.split("## Classes")[1].split("## ")[0]
+    text = report(found)
+    section = text.split("## Classes")[1].split("## ")[0]
     f1 = sorted((each.f1 or 0, each.name) for each in found.per_class)
     assert section.count("| class ") == 10 + 1  # and the header
     assert f"| {f1[0][1]} |" in section
@@ -116,30 +111,25 @@ def test_many_classes_show_the_best_and_the_worst(tmp_path: Path) -> None:
     assert "The 5 best and the 5 worst of 40 by F1." in section
 
 
-def test_classes_without_images_are_counted(tmp_path: Path) -> None:
+def test_classes_without_images_are_counted() -> None:
     found = score(9.0 * torch.eye(3)[[0, 2]], torch.tensor([0, 2]), ["a", "b", "c"])
-    section = report(tmp_path, found).split("## Classes")[1].split("## ")[0]
+    section = report(found).split("## Classes")[1].split("## ")[0]
     assert "| b |" not in section
     assert "Classes without images: 1." in section
 
 
-def test_a_perfect_run_of_two_classes_without_history(tmp_path: Path) -> None:
+def test_a_perfect_run_of_two_classes_without_history() -> None:
     found = score(9.0 * torch.eye(2), torch.arange(2), ["a", "b"])
-    page = report(tmp_path, found, facts={}, history=[], pictures=[])
-    assert "None: every image is classified correctly." in page
-    assert "| top-2 (there are only 2 classes) | 0.00 % | 100.00 % |" in page
+    text = report(found, facts={}, history=[], pictures=[])
+    assert "None: every image is classified correctly." in text
+    assert "| top-2 (there are only 2 classes) | 0.00 % | 100.00 % |" in text
     for absent in ("## Run", "## Pictures", "## Commands"):
-        assert absent not in page
+        assert absent not in text
 
 
-def test_history_with_holes(tmp_path: Path) -> None:
+def test_history_with_holes() -> None:
     rows = [{"epoch": "1", "seconds": "", "val/top1_error": ""}]
-    assert "| trained | 1 epoch |" in report(tmp_path, simulated(3), history=rows)
-
-
-def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"does not exist while writing report\.md"):
-        report(tmp_path / "nowhere", simulated(3))
+    assert "| trained | 1 epoch |" in report(simulated(3), history=rows)
 
 
 # ---- the files
@@ -153,8 +143,8 @@ def read(path: Path) -> list[dict[str, str]]:
 def test_files(tmp_path: Path) -> None:
     found = simulated(12, names=[f'na,me "{i}"' for i in range(12)])
     files = [os.fsdecode(b"caf\xe9 %d.jpg" % i) for i in range(200)]
-    save_evaluation(tmp_path, found, files)
-    assert json.loads((tmp_path / "metrics.json").read_text()) == found.as_dict()
+    found = replace(found, names=files)
+    save_tables(tmp_path, found)
     rows = read(tmp_path / "per_class.csv")
     assert [row["class"] for row in rows] == list(found.classes)
     assert [float(row["recall"]) for row in rows] == [each.recall for each in found.per_class]
@@ -166,7 +156,7 @@ def test_files(tmp_path: Path) -> None:
 
 def test_blanks_in_the_files(tmp_path: Path) -> None:
     found = score(9.0 * torch.eye(3)[[0, 0]], torch.tensor([0, 2]), ["a", "b", "c"])
-    save_evaluation(tmp_path, found)
+    save_tables(tmp_path, found)
     a, b, c = read(tmp_path / "per_class.csv")
     assert (a["precision"], a["recall"]) == ("0.5", "1.0")
     assert b == {"class": "b", "support": "0", "precision": "", "recall": "", "f1": ""}

@@ -11,10 +11,10 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
-from res2net.tasks.classify.evaluation import Evaluation, score
 
 from res2net.drawing.canvas import MARGIN, TOP, WIDTH, Picture
 from res2net.tasks.classify.pictures import draw_mistakes, draw_predictions
+from res2net.tasks.classify.scores import ClassifyScores, score
 
 FIRST = (MARGIN + 80, TOP + 80)  # a place (x, y) within the first tile, however many there are
 
@@ -37,7 +37,7 @@ def color(value: int) -> Picture:
     return np.full((40, 60, 3), value, np.uint8)
 
 
-def evaluation(wrong: int, images: int = 40) -> Evaluation:
+def evaluation(wrong: int, images: int = 40) -> ClassifyScores:
     """Of ``images`` of class "one" the first ``wrong`` are taken for "two", ever more surely."""
     logits = torch.zeros(images, 2)
     logits[:, 0] = 5

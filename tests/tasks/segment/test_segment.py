@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from res2net.tasks.segment.evaluation import SegmentScores
-from res2net.tasks.segment.inference import classes_of, starts
-from res2net.tasks.segment.pictures import draw_scores
 
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scenes.generated import SceneRules, generate
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.metrics.segmentation import SegmentationMetric
 from res2net.tasks.segment.module import mean_iou
+from res2net.tasks.segment.scores import SegmentScores, draw_scores
+from res2net.tasks.segment.task import classes_of, starts
 
 TINY = (
     *("train", "--task", "segment", "--model", "res2net18", "--data", "scenes"),

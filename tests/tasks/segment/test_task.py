@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from res2net.tasks.segment.deployed import compare, frame, outputs, views
 
 from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
+from res2net.tasks.segment.task import compare, inputs, outputs, resized
 
 CARD = ModelCard(network="res2net18", classes=("a", "b", "c"), preprocess=default_preprocess(64))
 
@@ -19,7 +19,7 @@ CARD = ModelCard(network="res2net18", classes=("a", "b", "c"), preprocess=defaul
 )
 def test_windows_cover_the_image_and_are_filled_up(height: int, width: int, count: int) -> None:
     image = torch.randint(1, 255, (3, height, width), dtype=torch.uint8)
-    seen = views(image, None, CARD, (64, 64))
+    seen = inputs(image, None, CARD, (64, 64))
     assert seen.shape == (count, 64, 64, 3)
     h, w = min(height, 64), min(width, 64)
     np.testing.assert_array_equal(seen[0][:h, :w], image.permute(1, 2, 0)[:h, :w])
@@ -29,11 +29,11 @@ def test_windows_cover_the_image_and_are_filled_up(height: int, width: int, coun
 
 
 def test_the_frame() -> None:
-    assert frame(CARD, None)[1] == (64, 64)
-    assert frame(CARD, 96)[1] == (96, 96)
-    assert frame(CARD, (96, 128))[1] == (96, 128)
+    assert resized(CARD, None)[1] == (64, 64)
+    assert resized(CARD, 96)[1] == (96, 96)
+    assert resized(CARD, (96, 128))[1] == (96, 128)
     with pytest.raises(UserError, match="--size is 8; it must be at least 32 pixels"):
-        frame(CARD, (8, 128))
+        resized(CARD, (8, 128))
     assert outputs(CARD) == ({"name": "class_logits", "channels": 3, "stride": 1},)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from res2net.tasks.saliency.deployed import DEPLOYMENT, compare, views
 
 from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
+from res2net.tasks.saliency.task import SALIENCY, compare, inputs
 
 CARD = ModelCard(
     network="res2net18", task="saliency", classes=("object",), preprocess=default_preprocess(64)
@@ -17,17 +17,17 @@ CARD = ModelCard(
 
 
 def test_any_image_becomes_the_square() -> None:
-    card, size = DEPLOYMENT.frame(CARD, 96)
+    card, size = SALIENCY.deployment.resized(CARD, 96)
     assert size == (96, 96)
     assert card.preprocess.size == 96
-    assert views(torch.zeros(3, 40, 70, dtype=torch.uint8), None, card, size).shape == (
+    assert inputs(torch.zeros(3, 40, 70, dtype=torch.uint8), None, card, size).shape == (
         1,
         96,
         96,
         3,
     )
     with pytest.raises(UserError, match="--size 64x96: saliency sees a square"):
-        DEPLOYMENT.frame(CARD, (64, 96))
+        SALIENCY.deployment.resized(CARD, (64, 96))
 
 
 def test_the_share_on_the_same_side_of_the_threshold() -> None:

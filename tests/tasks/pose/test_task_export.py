@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from res2net.tasks.pose.deployed import compare, frame, views
 
 from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.data.scene import no_objects
 from res2net.data.scenes.generated import SceneRules, generate
 from res2net.errors import UserError
+from res2net.tasks.pose.task import compare, inputs, resized
 
 CARD = ModelCard(
     network="res2net18", task="pose", classes=("object",), preprocess=default_preprocess(128)
@@ -22,18 +22,18 @@ def test_one_view_an_object_or_the_whole_image() -> None:
     scene = generate(0, 0, SceneRules())
     image = torch.from_numpy(scene.image).permute(2, 0, 1)  # type: ignore[arg-type]
     assert scene.objects is not None
-    assert views(image, scene.objects, CARD, (128, 96)).shape == (len(scene.objects), 128, 96, 3)
-    assert views(image, None, CARD, (128, 96)).shape == (1, 128, 96, 3)
-    assert views(image, no_objects(), CARD, (128, 96)).shape == (0, 128, 96, 3)
+    assert inputs(image, scene.objects, CARD, (128, 96)).shape == (len(scene.objects), 128, 96, 3)
+    assert inputs(image, None, CARD, (128, 96)).shape == (1, 128, 96, 3)
+    assert inputs(image, no_objects(), CARD, (128, 96)).shape == (0, 128, 96, 3)
 
 
 def test_the_frame_is_upright() -> None:
-    assert frame(CARD, None)[1] == (128, 96)
-    assert frame(CARD, 256)[1] == (256, 192)
-    assert frame(CARD, (256, 192))[0].preprocess.size == 256
+    assert resized(CARD, None)[1] == (128, 96)
+    assert resized(CARD, 256)[1] == (256, 192)
+    assert resized(CARD, (256, 192))[0].preprocess.size == 256
     for size, words in ((100, "multiple of 32"), ((256, 256), "seen at 4:3, 256x192")):
         with pytest.raises(UserError, match=words):
-            frame(CARD, size)
+            resized(CARD, size)
 
 
 def test_the_share_of_sure_key_points_that_stay() -> None:

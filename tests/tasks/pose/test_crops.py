@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from res2net.tasks.pose.boxes import read_boxes
 
 from res2net.errors import UserError
+from res2net.tasks.pose.crops import read_boxes
 
 
 def test_boxes_of_every_score_are_kept(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from res2net.tasks.dense.job import build, describe
 from torch import nn
 
 from res2net.card import ModelCard
@@ -23,7 +22,8 @@ from res2net.heads.pose import PoseNet
 from res2net.models.backbone import create_backbone
 from res2net.models.factory import norm_by_name
 from res2net.paper.recipes import RECIPES
-from res2net.tasks.table import find_dense_task
+from res2net.tasks.job import build, describe
+from res2net.tasks.table import find_task
 
 TASKS = tuple(task for task in RECIPES if task != "classify")
 NETWORK = "res2net26_26w_4s"
@@ -50,14 +50,14 @@ def card_of(task: str, net: dict[str, Any], head: dict[str, Any]) -> ModelCard:
         head=HeadOptions(**head),
     )
     images: Any = SimpleNamespace(classes=("a", "b"), palette=(), skeleton=COCO_PERSON)
-    return describe(find_dense_task(task), config, images)
+    return describe(find_task(task), config, images)
 
 
 def counts(task: str, net: dict[str, Any], head: dict[str, Any]) -> tuple[int, int]:
     """Parameters of backbone and head."""
     with torch.device("meta"):
-        model = build(find_dense_task(task), card_of(task, net, head))
-    body = count(find_dense_task(task).body(model))
+        model = build(find_task(task), card_of(task, net, head))
+    body = count(find_task(task).body(model))
     return body, count(model) - body
 
 
@@ -113,7 +113,7 @@ def test_heads_and_backbones_share_no_name(head: Any) -> None:
 
 def test_an_old_card_of_saliency_says_its_sides_by_a_factor() -> None:
     """Cards written before heads and backbones had names of their own: ``width`` was the head's."""
-    task = find_dense_task("saliency")
+    task = find_task("saliency")
     now = card_of("saliency", {}, {"channels": 128})
     old = replace(now, options={"width": 0.25})
     with torch.device("meta"):

@@ -12,7 +12,8 @@ from PIL import Image
 
 from res2net.card import ModelCard
 from res2net.data.scene import Scene, Scenes
-from res2net.tasks.saliency import evaluation
+from res2net.tasks.saliency import scores as evaluation
+from res2net.tasks.scores import Measuring
 
 
 def measured(
@@ -34,7 +35,7 @@ def measured(
     card: Any = ModelCard.__new__(ModelCard)
     object.__setattr__(card, "preprocess", None)
     model: Any = None
-    return evaluation.measure(model, card, images, part)
+    return evaluation.measure(model, card, images, part, Measuring())
 
 
 def test_nothing_salient_has_no_f_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from res2net.tasks.classify.job import (
-    balanced_weights,
-    build_job,
-    build_model,
-    check_size,
-    choose_preprocess,
-)
 from torch import nn
 
 from res2net.config import RunConfig
@@ -21,6 +14,10 @@ from res2net.data.labelled import LabelledImages, Split
 from res2net.data.preprocess import CIFAR_MEAN, IMAGENET_MEAN
 from res2net.errors import UserError
 from res2net.machine import Processes
+from res2net.tasks.classify.module import balanced_weights
+from res2net.tasks.classify.task import CLASSIFY, check_size, describe
+from res2net.tasks.job import build, build_job
+from res2net.tasks.job import describe as card_of
 
 ONE = Processes(devices=1, nodes=1, rank=0)
 
@@ -35,7 +32,7 @@ def _images(native_size, *, name="photos", labels=(0, 1)):
     split = Split(
         images=np.zeros((len(labels), 8, 8, 3), dtype=np.uint8), labels=np.array(labels, np.int64)
     )
-    classes = tuple("abcd"[: max(labels) + 1])
+    classes = tuple("abcdefghij"[: max(labels) + 1])
     return LabelledImages(
         name=name, classes=classes, train=split, val=split, native_size=native_size
     )
@@ -48,10 +45,15 @@ def _build(config, together=ONE):
         made.append(steps)
         return {"optimizer": torch.optim.SGD(module.parameters(), lr=0.1)}
 
-    job = build_job(config, together, optimiser)
+    job = build_job(CLASSIFY, config, together, optimiser)
     job.module.configure_optimizers()
     assert made == [job.steps]
     return job
+
+
+def _model(config, classes):
+    card = card_of(CLASSIFY, config, _images(None, labels=tuple(range(classes))))
+    return build(CLASSIFY, card, config.net.pretrained)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def _build(config, together=ONE):
 )
 def test_size(model, native, asked, size, resize):
     config = _config(model, net={}, input={"size": asked})
-    found = choose_preprocess(config, _images(native))
+    _, found = describe(config, _images(native))
     assert (found.size, found.resize) == (size, resize)
 
 
@@ -84,7 +86,7 @@ def test_size(model, native, asked, size, resize):
 )
 def test_mean(name, mean):
     config = _config(input={"interpolation": "bicubic"})
-    found = choose_preprocess(config, _images(32, name=name))
+    _, found = describe(config, _images(32, name=name))
     assert (found.mean, found.interpolation) == (mean, "bicubic")
 
 
@@ -123,7 +125,7 @@ def test_balanced_weights(labels, weights):
 
 def test_options_reach_the_network():
     net = {"depth": 20, "width": 8, "scale": 3, "norm": "group", "global_pool": "max", "se": True}
-    model = build_model(_config(net=net), 7)
+    model = _model(_config(net=net), 7)
     assert model.num_classes == 7
     assert model.global_pool.kind == "max"
     assert any(isinstance(module, nn.GroupNorm) for module in model.modules())
@@ -190,19 +192,23 @@ def test_processes_share_a_batch(photos):
     [
         ("res2net29_small", {"depth": 12}, "--net.depth is 12; a CIFAR network"),
         ("res2net29_small", {"drop_path": 1.0}, "--net.drop-path is 1.0; it must be"),
-        ("dla60", {"depth": 50}, "options --net.*: dla60 has no option 'depth'"),
-        ("densenet161", {"norm": "group"}, "options --net.*: densenet161 cannot take norm_layer"),
+        ("dla60", {"depth": 50}, "--model dla60: dla60 has no option 'depth'"),
+        (
+            "densenet161",
+            {"norm": "group"},
+            "--model densenet161: densenet161 cannot take norm_layer",
+        ),
         ("res2net50d", {"pretrained": "nowhere.pth"}, "pretrained='nowhere.pth': no such file"),
     ],
 )
 def test_networks_that_cannot_be(model, net, message):
     with pytest.raises(UserError) as error:
-        build_model(_config(model, net=net), 3)
+        _model(_config(model, net=net), 3)
     assert str(error.value).startswith(message)
 
 
 def test_weights_to_start_from(tiny_run):
-    model = build_model(_config(net={"depth": 11, "width": 4, "pretrained": str(tiny_run)}), 10)
+    model = _model(_config(net={"depth": 11, "width": 4, "pretrained": str(tiny_run)}), 10)
     from res2net.models.weights import load_target
 
     start = load_target(Path(tiny_run))[0].state_dict()

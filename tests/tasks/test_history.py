@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 import pytest
-from res2net.tasks.classify.history import epochs, lowest, series
+
+from res2net.tasks.selection import epochs, lowest, series
 
 
 @pytest.mark.parametrize(

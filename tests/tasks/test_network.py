@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from res2net.tasks.dense.network import in_use, ready
 from torch import Tensor, nn
 
 from res2net.data.preprocess import default_preprocess
 from res2net.data.transforms import normalise
 from res2net.machine import best_device
+from res2net.tasks.network import in_use, ready
 
 PREPROCESS = default_preprocess(64)
 

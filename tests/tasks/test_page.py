@@ -15,7 +15,7 @@ from res2net.data.source import FORMATS
 from res2net.paper.recipes import RECIPES
 
 TASKS = RECIPES.keys() - {"classify"}
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "tasks.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "tasks.md").read_text()
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 SMALL = "--recipe smoke --head.channels 8 --train.max-steps 2 --train.val-batches 4"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from res2net.tasks.detect.deployed import Detector, Pooling, compare, frame, framed
 from torchvision.ops import MultiScaleRoIAlign
 
 from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
 from res2net.heads.detector import make_detector
+from res2net.tasks.detect.graph import Detector, Pooling, compare, framed, resized
 
 CARD = ModelCard(
     network="res2net18",
@@ -55,7 +55,7 @@ def test_the_graph_finds_what_torchvision_finds(masks: bool) -> None:
 
 
 def test_the_frame_holds_every_image_as_the_run_sees_it() -> None:
-    card, size = frame(CARD, None)
+    card, size = resized(CARD, None)
     assert (card.preprocess.size, size) == (96, (160, 160))
     for height, width, inner in ((96, 96, (96, 96)), (200, 100, (160, 80)), (48, 80, (96, 160))):
         seen, found = framed(
@@ -63,10 +63,10 @@ def test_the_frame_holds_every_image_as_the_run_sees_it() -> None:
         )
         assert seen.shape == (3, 160, 160)
         assert found == inner
-    assert frame(CARD, 192)[1] == (320, 320)
-    assert frame(CARD, (96, 128))[0].preprocess.size == 96
+    assert resized(CARD, 192)[1] == (320, 320)
+    assert resized(CARD, (96, 128))[0].preprocess.size == 96
     with pytest.raises(UserError, match="--size is 16"):
-        frame(CARD, 16)
+        resized(CARD, 16)
 
 
 def test_detections_are_matched_by_place_and_class() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from res2net.tasks.pose.inference import peaks, poses_of
 from torch import Tensor, nn
 
 from res2net.data.preprocess import default_preprocess
 from res2net.data.scene import COCO_PERSON
 from res2net.metrics.detections import DetectionArrays
-from res2net.tasks.pose import inference
+from res2net.tasks.pose import task as inference
+from res2net.tasks.pose.task import peaks, poses_of
 
 
 def test_peaks_move_a_quarter_toward_the_higher_neighbour() -> None:

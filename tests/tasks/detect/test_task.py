@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from res2net.tasks.detect.inference import detect, padded, within
 
 from res2net.heads.detector import make_detector
+from res2net.tasks.detect.task import detect, padded, within
 
 
 @pytest.mark.parametrize("masks", [False, True])

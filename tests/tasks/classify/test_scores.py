@@ -13,12 +13,12 @@ import sklearn.metrics
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from res2net.tasks.classify.evaluation import BINS, ConfusedPair, Evaluation, Mistake, score
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from res2net.errors import UserError
-from res2net.tasks.classify import evaluation as module
+from res2net.tasks.classify import scores as module
+from res2net.tasks.classify.scores import BINS, ClassifyScores, ConfusedPair, Mistake, score
 
 # Probabilities of 6 images; a, b, c are the classes, d has no image and e is never predicted.
 TRUE = torch.tensor([0, 0, 1, 1, 2, 4])
@@ -35,7 +35,9 @@ P = torch.tensor(
 )
 
 
-def evaluate(probabilities: Tensor = P, targets: Tensor = TRUE, names: str = "abcde") -> Evaluation:
+def evaluate(
+    probabilities: Tensor = P, targets: Tensor = TRUE, names: str = "abcde"
+) -> ClassifyScores:
     return score(probabilities.log(), targets, list(names))
 
 
@@ -51,7 +53,7 @@ def random_case(
 
 def test_headline_figures_by_hand() -> None:
     found = evaluate()
-    assert (found.count, found.top_k, found.classes) == (6, 5, tuple("abcde"))
+    assert (found.images, found.top_k, found.classes) == (6, 5, tuple("abcde"))
     assert found.top1_accuracy == 50.0
     assert found.top1_error == 50.0
     assert (found.top5_accuracy, found.top5_error) == (100.0, 0.0)  # 5 of 5 classes
@@ -273,7 +275,7 @@ def test_imagenet_size_fits_into_memory() -> None:
     """50,000 images of 1,000 classes (200 MB of logits) need little more than the logits."""
     code = """
 import resource, torch, torchmetrics.functional, sklearn.metrics
-from res2net.tasks.classify.evaluation import score
+from res2net.tasks.classify.scores import score
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MB
 logits = torch.randn(50_000, 1_000)
 before = peak()

@@ -13,8 +13,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
-from res2net.tasks.dense.job import build, describe
-from res2net.tasks.dense.task import Scores
 
 from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig
 from res2net.data.augment import Augment
@@ -25,8 +23,10 @@ from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.scenes.transforms import as_it_is
 from res2net.data.source import parse_source
+from res2net.tasks.job import build, describe
 from res2net.tasks.pose.crops import CropDataset
-from res2net.tasks.table import find_dense_task
+from res2net.tasks.scores import Measuring, Scores
+from res2net.tasks.table import find_task
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",  # reading eight images needs none
@@ -54,7 +54,7 @@ def learn_by_heart(
 ) -> Scores:
     """Train on a few scenes without variation and measure on the same."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    task = find_dense_task(task_name)
+    task = find_task(task_name)
     every = read_scenes(parse_source(data), SceneOptions(marks=task.marks))
     few = [scene for scene in (*every.train, *every.val) if fits(scene)][:count]
     few = [shaped(scene) for scene in few]
@@ -91,7 +91,7 @@ def learn_by_heart(
         schedule = torch.optim.lr_scheduler.OneCycleLR(made, lr, total_steps=steps)
         return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    module = task.module(model, card=card, images=images, optimiser=optimiser)
+    module = task.module()(model, card=card, images=images, config=config, optimiser=optimiser)
     trainer = pl.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -103,8 +103,7 @@ def learn_by_heart(
     )
     trainer.fit(module, loader)
     # what was never seen in a mirror is not looked for in one
-    how = {"turned": False} if task_name == "pose" else {}
-    return task.measure(model, card, images, few, precision="fp32", **how)
+    return task.measure()(model, card, images, few, Measuring(precision="fp32", flip=False))
 
 
 def few_objects(least_side: float, most: int) -> Callable[[Scene], bool]:

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 import torch
-from res2net.tasks.classify.inference import logits_of, run_over
 
 from res2net.data.labelled import Split
 from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
 from res2net.machine import best_device
 from res2net.models.factory import create_model
+from res2net.tasks.classify.scores import run_over
+from res2net.tasks.network import in_use
+from res2net.tasks.scores import Measuring
 
 SIZE = 32
 
@@ -33,7 +35,7 @@ def split():
 def test_logits_are_the_networks(network):
     images = torch.randint(0, 256, (3, 3, SIZE, SIZE), dtype=torch.uint8)
     preprocess = default_preprocess(SIZE)
-    found = logits_of(network.to(best_device()), images, preprocess, "fp32")
+    found = in_use(network.to(best_device()), preprocess, "fp32")(images)
     mean, std = (torch.tensor(x)[:, None, None] for x in (preprocess.mean, preprocess.std))
     with torch.no_grad():
         expected = network.cpu()((images / 255 - mean) / std)
@@ -46,7 +48,7 @@ def test_logits_are_the_networks(network):
 def test_half_precision_is_near(network):
     images = torch.randint(0, 256, (3, 3, SIZE, SIZE), dtype=torch.uint8)
     full, half = (
-        logits_of(network, images, default_preprocess(SIZE), kind) for kind in ("fp32", "bf16")
+        in_use(network, default_preprocess(SIZE), kind)(images) for kind in ("fp32", "bf16")
     )
     assert half.dtype == torch.float32
     assert not torch.equal(full, half)
@@ -57,12 +59,12 @@ def test_half_precision_is_near(network):
 def test_every_image_once_in_order(network, split, batch, workers):
     preprocess = default_preprocess(SIZE)
     logits, targets, seen = run_over(
-        network, split, preprocess, batch=batch, workers=workers, precision="fp32"
+        network, split, preprocess, Measuring(batch=batch, workers=workers, precision="fp32")
     )
     assert logits.shape == (7, 4)
     assert targets.tolist() == split.labels.tolist()
     assert seen.tolist() == list(range(7))
-    whole = run_over(network, split, preprocess, batch=7, workers=0, precision="fp32")[0]
+    whole = run_over(network, split, preprocess, Measuring(batch=7, workers=0, precision="fp32"))[0]
     torch.testing.assert_close(logits, whole, rtol=1e-4, atol=1e-5)
 
 
@@ -75,7 +77,10 @@ def test_limit_counts_batches(network, split, limit, images):
         return things
 
     logits, *_ = run_over(
-        network, split, default_preprocess(SIZE), batch=3, workers=0, limit=limit, track=track
+        network,
+        split,
+        default_preprocess(SIZE),
+        Measuring(batch=3, workers=0, limit=limit, track=track),
     )
     assert len(logits) == images
     assert counted == [(-(-images // 3), "evaluating")]
@@ -84,7 +89,7 @@ def test_limit_counts_batches(network, split, limit, images):
 def test_the_network_is_left_in_evaluation_mode(network, split):
     network.train()
     before = network.bn1.running_mean.clone()
-    run_over(network, split, default_preprocess(SIZE), workers=0)
+    run_over(network, split, default_preprocess(SIZE), Measuring(workers=0))
     assert not network.training
     assert torch.equal(network.bn1.running_mean, before)
 
@@ -94,7 +99,9 @@ def test_bad_files(network, photos):
     files[4].write_bytes(files[4].read_bytes()[:300])
     split = Split(images=files, labels=np.zeros(9, dtype=np.int64))
     with pytest.raises(UserError, match=str(files[4])):
-        run_over(network, split, default_preprocess(SIZE), workers=0)
+        run_over(network, split, default_preprocess(SIZE), Measuring(workers=0))
     with pytest.warns(UserWarning, match=f"skipped: {files[4]}"):
-        _, _, seen = run_over(network, split, default_preprocess(SIZE), workers=0, skip_bad=True)
+        _, _, seen = run_over(
+            network, split, default_preprocess(SIZE), Measuring(workers=0, skip_bad=True)
+        )
     assert seen.tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
