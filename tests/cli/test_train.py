@@ -287,7 +287,7 @@ def test_a_run_stops_after_its_steps_with_a_validation_and_a_checkpoint(tiny_run
 def test_resume_goes_on_and_says_when_nothing_is_left(cli, tiny, photos, tmp_path):
     run = tmp_path / "run"
     words = (*tiny, "--data", f"folder:{photos}", "--out", run, "--train.max-steps", "-1")
-    assert cli(*words, "--resume").out.count("no checkpoint to go on from") == 1
+    assert cli(*words, "--resume").out.count("no checkpoint to resume from") == 1
     taken = cli(*words).line
     assert taken == f"--out {run} exists; add --resume to resume it, or name another folder"
     out = cli("train", "--out", run, "--resume").out

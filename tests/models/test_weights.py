@@ -250,7 +250,7 @@ def test_apply_refuses_another_network():
 
 
 def test_a_start_for_other_classes_keeps_the_fresh_head(tiny_run, capsys):
-    model = _small(classes=3)
+    model = create_model("res2net29_small", depth=11, width=4, num_classes=3)
     fresh = model.fc.weight.clone()
     load_weights(model, tiny_run)
     state, _ = read_weights(tiny_run / "model.safetensors")

@@ -311,8 +311,8 @@ def open_subject(target: str) -> Subject:
     if opened.task not in _SUBJECTS:
         raise UserError(
             f"{target}: a network of {find_task(opened.task).title} has no class to explain "
-            "(its maps are its answer: `res2net predict` draws them); give a classifier, detector, segmenter or "
-            "saliency run"
+            "(its maps are its answer: `res2net predict` draws them); give a classifier, detector, "
+            "segmenter or saliency run"
         )
     name = Path(target).name or opened.card.network
     subject = _SUBJECTS[opened.task](name, opened.network, opened.card)
