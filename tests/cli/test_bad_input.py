@@ -145,11 +145,20 @@ def test_bad_manifests(cli, tiny, photos, tmp_path, monkeypatch, rows, message):
         (("--net.width", "0"), "--net.width is 0; it must be"),
         (("--net.drop-path", "2"), "--net.drop-path is 2.0; it must be"),
         (("--net.first-block", "none"), "--net.first-block: must be one of 'pool'"),
-        (("--model", "dla60", "--net.depth", "50"), "options --net.*: dla60 has no option 'depth'"),
+        (("--model", "dla60", "--net.depth", "50"), "--model dla60: dla60 has no option 'depth'"),
         (("--model", "resnext29_8c64w", "--net.depth", "12"), "--net.depth is 12; a CIFAR"),
         (
-            ("--model", "inception_v3", "--net.depth", "null", "--net.drop-path", "0.1"),
-            "options --net.*: inception_v3 cannot take drop_path",
+            (
+                "--model",
+                "inception_v3",
+                "--net.depth",
+                "null",
+                "--net.width",
+                "null",
+                "--net.drop-path",
+                "0.1",
+            ),
+            "--model inception_v3: inception_v3 cannot take drop_path",
         ),
         (("--model", "inception_v3", "--input.size", "64"), "--input.size is 64; inception_v3"),
         (("--input.size", "31"), "--input.size is 31; res2net29_small needs images of at least 32"),
@@ -177,8 +186,19 @@ def test_bad_options(cli, tiny, tmp_path, options, message):
 
 def test_a_batch_of_one_image_where_batch_norm_needs_two(cli, tiny, photos, tmp_path):
     """32 pixels end in a map of one."""
-    deep = ("--model", "res2net18", "--net.depth", "null", "--input.size", "32")
-    words = (*tiny, *deep, "--train.batch", "1", "--data", photos, "--out", tmp_path / "run")
+    deep = ("--model", "res2net18", "--net.depth", "null", "--net.width", "null")
+    words = (
+        *tiny,
+        *deep,
+        "--input.size",
+        "32",
+        "--train.batch",
+        "1",
+        "--data",
+        photos,
+        "--out",
+        tmp_path / "run",
+    )
     line = cli(*words).line
     assert line.startswith("a batch of one image is too little for batch normalisation")
     assert not (tmp_path / "run").exists()

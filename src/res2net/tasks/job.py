@@ -15,7 +15,7 @@ from res2net.config import HeadOptions, NetOptions, RunConfig
 from res2net.data.loader import default_workers
 from res2net.data.scene import Scenes
 from res2net.data.scenes.loader import make_scene_loader
-from res2net.errors import UserError
+from res2net.errors import UserError, option
 from res2net.tasks.data import Images
 from res2net.tasks.task import Job, Task
 
@@ -140,5 +140,6 @@ def build(task: Task, card: ModelCard, pretrained: str | None = None) -> Any:
         first = str(error).partition(" ")[0]
         groups = (("net", NetOptions), ("head", HeadOptions))
         group = next((g for g, kind in groups if first in {f.name for f in fields(kind)}), None)
-        named = f"--{group}.{error}" if group else f"--model {card.network}: {error}"
-        raise UserError(named) from None
+        if group:
+            raise UserError(f"{option(f'{group}.{first}')}{str(error)[len(first) :]}") from None
+        raise UserError(f"--model {card.network}: {error}") from None

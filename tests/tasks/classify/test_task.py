@@ -191,7 +191,7 @@ def test_processes_share_a_batch(photos):
     ("model", "net", "message"),
     [
         ("res2net29_small", {"depth": 12}, "--net.depth is 12; a CIFAR network"),
-        ("res2net29_small", {"drop_path": 1.0}, "--net.drop_path is 1.0; it must be"),
+        ("res2net29_small", {"drop_path": 1.0}, "--net.drop-path is 1.0; it must be"),
         ("dla60", {"depth": 50}, "--model dla60: dla60 has no option 'depth'"),
         (
             "densenet161",
