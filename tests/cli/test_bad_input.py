@@ -21,6 +21,8 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 # ---- data
 
+WHOLE = ("--net.depth", "null", "--net.width", "null")  # none of the options of `tiny`
+
 
 def _missing(root: Path) -> str:
     shutil.rmtree(root)
