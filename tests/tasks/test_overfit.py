@@ -55,7 +55,7 @@ def learn_by_heart(
     """Train on a few scenes without variation and measure on the same."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     task = find_task(task_name)
-    every = read_scenes(parse_source(data), SceneOptions(marks=task.marks))
+    every = read_scenes(parse_source(data), SceneOptions(marks=task.data.marks))
     few = [scene for scene in (*every.train, *every.val) if fits(scene)][:count]
     few = [shaped(scene) for scene in few]
     assert len(few) == count
