@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from res2net.card import CARD_NAME, ModelCard
 from res2net.config import RunConfig, TaskName, flat
-from res2net.data.source import parse_source
 from res2net.errors import arguments_named
 from res2net.tasks.open import open_target
 from res2net.training.configure import check_options, configure, saved_config
@@ -245,7 +244,7 @@ def evaluate(
     with arguments_named():
         return evaluation.evaluate(
             target,
-            str(parse_source(str(data))),
+            str(data),
             split=split,
             out=None if out is None else Path(out),
             precision=precision,

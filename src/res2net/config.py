@@ -112,16 +112,16 @@ class HeadOptions:
 
 _CLASSES: tuple[TaskName, ...] = ("classify",)
 _OBJECTS: tuple[TaskName, ...] = ("detect", "instances")
-_HEADS: tuple[TaskName, ...] = (*_OBJECTS, "segment", "saliency", "pose")
+OTHER_TASKS: tuple[TaskName, ...] = get_args(TaskName)[1:]  # than classify
 READ_BY: dict[str, tuple[TaskName, ...]] = {  # option → tasks that read it; all read the others
     "net.global_pool": _CLASSES,
     "head.form": ("detect",),
     "head.anchors": _OBJECTS,
     "head.regions": _OBJECTS,
     "head.output_stride": ("segment",),
-    "head.channels": _HEADS,
+    "head.channels": OTHER_TASKS,
     "head.as_base": ("detect", "segment", "saliency"),
-    "head.lr_factor": _HEADS,
+    "head.lr_factor": OTHER_TASKS,
     "input.interpolation": _CLASSES,
     "input.download": _CLASSES,
     "augment.crop": (*_CLASSES, *_OBJECTS),

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from res2net import processor
 from res2net.data.augment import Augment
+from res2net.data.dataset import Batch, ImageDataset, batched
 from res2net.data.files import Files
 from res2net.data.labelled import Split
-from res2net.data.loader import Batch, default_workers, make_loader
+from res2net.data.loader import default_workers, make_loader
 from res2net.data.preprocess import default_preprocess
 from res2net.data.transforms import eval_transform, train_transform
 from res2net.errors import UserError
@@ -26,7 +27,8 @@ TRANSFORM = train_transform(Augment(), default_preprocess(12))
 
 def batches(epoch: int = 0, **options: object) -> list[Batch]:
     settings = {"batch": 4, "shuffle": True, "seed": 3, "workers": 0} | options
-    loader = make_loader(SPLIT, TRANSFORM, **settings)  # type: ignore[arg-type]
+    dataset = ImageDataset(SPLIT, TRANSFORM, min_side=None)
+    loader = make_loader(dataset, batched, **settings)  # type: ignore[arg-type]
     loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
     drawn = list(loader)
     assert len(drawn) == len(loader)
@@ -60,7 +62,8 @@ def test_workers_change_nothing() -> None:
 
 
 def test_workers_live_on_and_have_one_thread() -> None:
-    loader = make_loader(SPLIT, _threads, batch=4, shuffle=False, seed=0, workers=1)
+    dataset = ImageDataset(SPLIT, _threads, min_side=None)
+    loader = make_loader(dataset, batched, batch=4, shuffle=False, workers=1)
     first, second = list(loader), list(loader)
     assert same(first, second)
     assert {int(value) for images, _, _ in first for value in images.flatten()} == {1}
@@ -94,8 +97,8 @@ def test_a_broken_file_is_one_line(
     (root / "cat" / "2.png").write_bytes(b"no image")
     names = [f"cat/{i}.png" for i in range(4)]
     split = Split(images=Files(root, names), labels=np.zeros(4, dtype=np.int64))
-    transform = eval_transform(default_preprocess(8))
-    loader = make_loader(split, transform, batch=2, shuffle=False, seed=0, workers=workers)
+    dataset = ImageDataset(split, eval_transform(default_preprocess(8)), min_side=None)
+    loader = make_loader(dataset, batched, batch=2, shuffle=False, workers=workers)
     iterator = iter(loader)
     assert len(next(iterator)[1]) == 2
     message = _fault(iterator)
@@ -138,3 +141,12 @@ def test_workers_keep_within_the_threads_that_are_allowed_unless_a_gpu_waits(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert default_workers() == workers
+
+
+def test_workers_can_be_spawned_as_where_there_is_no_fork() -> None:
+    import pickle
+
+    loader = make_loader(
+        ImageDataset(SPLIT, TRANSFORM, min_side=None), batched, batch=4, shuffle=True
+    )
+    assert pickle.loads(pickle.dumps(loader.collate_fn)).args == (batched,)

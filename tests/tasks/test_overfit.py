@@ -16,9 +16,9 @@ from PIL import Image
 
 from res2net.config import HeadOptions, InputOptions, NetOptions, RunConfig
 from res2net.data.augment import Augment
+from res2net.data.loader import make_loader
 from res2net.data.scene import Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset
-from res2net.data.scenes.loader import make_scene_loader
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.scenes.transforms import as_it_is
@@ -81,9 +81,7 @@ def learn_by_heart(
         datasets.train.transform = as_it_is
     if isinstance(datasets.train, CropDataset):
         datasets.train.hflip = None
-    loader = make_scene_loader(
-        datasets.train, datasets.collate_train, batch=count, shuffle=True, seed=0, workers=0
-    )
+    loader = make_loader(datasets.train, datasets.collate_train, batch=count, shuffle=True)
 
     def optimiser(module: pl.LightningModule) -> Any:
         made = torch.optim.AdamW(module.parameters(), lr=lr, weight_decay=0.0)

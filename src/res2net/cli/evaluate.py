@@ -104,12 +104,6 @@ def main(argv: Sequence[str]) -> None:
     if not options.data:
         raise UserError("--data is missing; `res2net evaluate --help` explains it")
 
-    from res2net.data.source import parse_source
-
-    source = parse_source(options.data)
-    if source.guessed:
-        print(f"{source.path}: taken for {source.format} data")
-
     from res2net.machine import memory_mended_by
     from res2net.tasks.evaluate import BATCH, evaluate
 
@@ -117,7 +111,7 @@ def main(argv: Sequence[str]) -> None:
     with memory_mended_by(f"lower --batch (it is {batch}), --size or --workers"):
         found = evaluate(
             options.target,
-            str(source),
+            options.data,
             **{name: options[name] for name in OPTIONS},
             track=track,
         )

@@ -19,6 +19,7 @@ from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.cli.targets import images_in, target_and_images
+from res2net.config import OTHER_TASKS
 from res2net.errors import UserError, check_meaning
 from res2net.files import alone_in, write_bytes, write_text
 
@@ -36,13 +37,12 @@ EXAMPLES = (
     "res2net predict runs/photos a.jpg b.png --json --top 3",
     "res2net predict runs/cells slides/ --out found      # a detector: boxes drawn, and as JSON",
 )
-_HEADS = ("detect", "instances", "segment", "saliency", "pose")
 MEANS = {  # option → tasks whose networks read it
     "top": ("classify",),
     "csv": ("classify",),
     "sheet": ("classify",),
     "batch": ("classify",),
-    "out": _HEADS,
+    "out": OTHER_TASKS,
     "boxes": ("pose",),
 }
 

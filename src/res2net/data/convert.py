@@ -18,12 +18,12 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from res2net.data import photo
 from res2net.data.labelled import LabelledImages, Split
 from res2net.data.outlines import pack
 from res2net.data.scene import Objects, Pixels, Scene, Scenes
 from res2net.data.scenes.mapfile import map_of
 from res2net.data.scenes.options import Marks
-from res2net.data.scenes.voc import image_size
 from res2net.data.source import HOLDS
 from res2net.errors import UserError
 from res2net.files import new_folder, write_error
@@ -46,7 +46,9 @@ class _Image:
 
     def size(self) -> tuple[int, int]:
         """H, W."""
-        return image_size(self.image) if isinstance(self.image, Path) else self.image.shape[:2]
+        return (
+            photo.image_size(self.image) if isinstance(self.image, Path) else self.image.shape[:2]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

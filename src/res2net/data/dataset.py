@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from res2net.data.decode import decode
 from res2net.data.keyed import KeyedDataset
 from res2net.data.labelled import Split
 
 Sample = tuple[Tensor, int, int]  # uint8 (3, S, S), label, index
+Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, 3, S, S), labels int64 (B,), indices int64 (B,)
 
 
 class ImageDataset(KeyedDataset[Sample]):
@@ -52,3 +54,9 @@ class ImageDataset(KeyedDataset[Sample]):
         if isinstance(image, Path):
             return decode(image, min_side=self.min_side)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def batched(samples: list[Sample]) -> Batch:
+    """Images of one size as a batch."""
+    images, labels, indices = default_collate(samples)
+    return images, labels, indices

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader
 
 from res2net import processor
-from res2net.data.dataset import ImageDataset, Sample
-from res2net.data.labelled import Split
+from res2net.data.keyed import KeyedDataset
 from res2net.data.sampler import EpochSampler, derive_seed
 from res2net.errors import UserError
 
-Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, 3, S, S), labels int64 (B,), indices int64 (B,)
-
+Collate = Callable[[list[Any]], Any]
 MOST_WORKERS = 16
 
 
-class BatchLoader(DataLoader[Sample]):
+class BatchLoader(DataLoader[Any]):
     """A loader whose workers hand over errors as values; they are raised here, as they were."""
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         for batch in super().__iter__():
             if isinstance(batch, UserError):
                 raise UserError(str(batch))  # a new one: raising `batch` itself makes a cycle
@@ -31,54 +30,48 @@ class BatchLoader(DataLoader[Sample]):
 
 
 def make_loader(
-    split: Split,
-    transform: Callable[[Tensor], Tensor],
+    dataset: KeyedDataset[Any],
+    collate: Collate,
     *,
     batch: int,
     shuffle: bool,
-    seed: int,
-    workers: int,
-    min_side: int | None = None,
+    seed: int = 0,
+    workers: int = 0,
     rank: int = 0,
     world: int = 1,
     drop_last: bool = False,
-    pin_memory: bool = False,
-    skip_bad: bool = False,
-) -> DataLoader[Sample]:
-    """Batches of uint8 images (B, 3, S, S), labels (B,) and indices (B,), both int64.
+) -> DataLoader[Any]:
+    """Batches of a data set, the same for every task.
 
     Args:
-        split: files or arrays, with labels.
-        transform: uint8 (3, H, W) to uint8 (3, S, S).
+        collate: samples of a batch → what the task takes.
         batch: images a batch, in this process.
-        shuffle: a new order each epoch (``set_epoch`` of the sampler), or the split's own order.
+        shuffle: a new order each epoch (``set_epoch`` of the sampler), or the data set's own.
         seed: of the order and the augmentation.
         workers: processes that load, each with one torch thread; they live across epochs.
             0: load in this process.
-        min_side: pixels of the short side that files need to be decoded at (``decode_side``).
         rank: number of this process.
         world: processes that share the epoch (``EpochSampler``).
         drop_last: leave out a last batch that is not full.
-        pin_memory: for faster copies to a GPU.
-        skip_bad: leave files that cannot be decoded out of their batch, with a warning.
 
     Raises:
         UserError: when iterating, a file that cannot be decoded; at once, a batch larger than the
-            split with ``drop_last``.
+            data set with ``drop_last``.
     """
-    sampler = EpochSampler(len(split), shuffle=shuffle, seed=seed, rank=rank, world=world)
+    sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=seed, rank=rank, world=world)
     if drop_last and len(sampler) < batch:
         raise UserError(
             f"batch is {batch}, but there are {len(sampler)} images a process: lower the batch"
         )
+
     return BatchLoader(
-        ImageDataset(split, transform, min_side=min_side, skip_bad=skip_bad),
+        dataset,
         batch_size=batch,
         sampler=sampler,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=partial(_collated, collate),  # what spawned workers can unpickle
         drop_last=drop_last,
-        pin_memory=pin_memory,
+        pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
         # Of its own, so that loading draws nothing from the generator of the training.
         generator=torch.Generator().manual_seed(derive_seed(seed)),
@@ -97,8 +90,5 @@ def default_workers() -> int:
     return min(max(share - 1, 0), MOST_WORKERS)
 
 
-def _collate(samples: list[Sample] | UserError) -> Batch | UserError:
-    if isinstance(samples, UserError):
-        return samples
-    images, labels, indices = default_collate(samples)
-    return images, labels, indices
+def _collated(collate: Collate, samples: list[Any] | UserError) -> Any:
+    return samples if isinstance(samples, UserError) else collate(samples)

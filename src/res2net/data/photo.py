@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,8 @@ _TURNS: dict[object, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+_SWAPPING = [_TURNS[tag] for tag in (5, 6, 7, 8)]  # width and height trade places
 
 _JPEG_END = b"\xff\xd9"
 
@@ -95,19 +97,47 @@ def any_to_rgb(
     raise TypeError(f"an image is a path, a Pillow image or an array; got {type(image)}")
 
 
-def probe(path: Path) -> None:
-    """Raise ``UserError`` if the file is not a readable image.
+class Stored(NamedTuple):
+    """What the header of an image file tells."""
+
+    size: tuple[int, int]  # H, W, upright
+    mode: str  # Pillow's
+    raw: str  # how the pixels are stored (``raw_mode``)
+
+
+def probe(path: Path) -> Stored:
+    """The header of a readable image.
 
     A JPEG that ends with its end marker passes on its header; anything else is decoded.
+
+    Raises:
+        UserError: the file is not a readable image.
+    """
+    check_file(path)
+    stored = None
+    with faults_named(path), path.open("rb") as file:
+        image = open_image(file) if file.peek(1) else None
+        if image is not None:
+            raw = raw_mode(image)  # before the pixels are loaded, as for the EXIF block of a PNG
+            stored = Stored(_upright_size(image), image.mode, raw)
+            if image.format in JPEG_FORMATS:
+                file.seek(-2, io.SEEK_END)
+                if file.read() == _JPEG_END:
+                    return stored
+    read_rgb(path)
+    assert stored is not None, "an empty file"
+    return stored
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """H, W from the file's head, upright.
+
+    Raises:
+        UserError: not an image.
     """
     check_file(path)
     with faults_named(path), path.open("rb") as file:
-        image = open_image(file) if file.peek(1) else None
-        if image is not None and image.format in JPEG_FORMATS:
-            file.seek(-2, io.SEEK_END)
-            if file.read() == _JPEG_END:
-                return
-    read_rgb(path)
+        return _upright_size(open_image(file))
 
 
 def read_bytes(path: Path) -> npt.NDArray[np.uint8]:
@@ -186,12 +216,21 @@ def _deep_colours(image: Image.Image, file: Any, stored: str) -> RGB:
 
 def upright(image: Image.Image) -> Image.Image:
     """The image turned as its EXIF orientation says; a damaged EXIF block turns nothing."""
-    try:
-        orientation = image.getexif().get(_ORIENTATION)
-    except _FAULTS:
-        return image
-    turn = _TURNS.get(orientation)
+    turn = _turn(image)
     return image if turn is None else image.transpose(turn)
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """H, W of the image as ``upright`` turns it."""
+    swapped = _turn(image) in _SWAPPING
+    return image.size if swapped else (image.height, image.width)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return _TURNS.get(image.getexif().get(_ORIENTATION))
+    except _FAULTS:
+        return None
 
 
 def to_rgb(image: Image.Image) -> RGB:

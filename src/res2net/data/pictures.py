@@ -27,21 +27,18 @@ def annotated(image: Pixels, scene: Scene, found: Scenes, marks: Marks) -> Pixel
     objects = scene.objects
     if objects is None or not len(objects):
         return image
-    bones = found.skeleton.bones if found.skeleton else ()
-    for i in range(len(objects)):
-        colour = colour_of(int(objects.labels[i]))
-        if objects.segments is not None and marks == "masks":
-            image = tint(image, to_mask(objects.segments[i], *image.shape[:2]).astype(bool), colour)
-        if objects.keypoints is not None:
-            image = draw_skeleton(image, objects.keypoints[i], bones, colour, least=1)
-    return draw_boxes(image, objects.boxes, _words(objects, found.classes), _colours(objects))
+    if objects.keypoints is not None:
+        bones = found.skeleton.bones if found.skeleton else ()
+        for points, label in zip(objects.keypoints, objects.labels, strict=True):
+            image = draw_skeleton(image, points, bones, colour_of(int(label)), least=1)
+    return draw_objects(image, objects, found.classes)
 
 
-def _words(objects: Objects, classes: Sequence[str]) -> list[str]:
-    """A class name an object; none of one that does not count."""
+def draw_objects(image: Pixels, objects: Objects, classes: Sequence[str]) -> Pixels:
+    """The image with masks and boxes; an object that does not count has no name."""
+    colours = [colour_of(int(label)) for label in objects.labels]
+    for outline, colour in zip(objects.segments or (), colours, strict=False):
+        image = tint(image, to_mask(outline, *image.shape[:2]).astype(bool), colour)
     pairs = zip(objects.labels, objects.ignored, strict=True)
-    return ["" if ignored else classes[label] for label, ignored in pairs]
-
-
-def _colours(objects: Objects) -> list[tuple[int, int, int]]:
-    return [colour_of(int(label)) for label in objects.labels]
+    words = ["" if ignored else classes[label] for label, ignored in pairs]
+    return draw_boxes(image, objects.boxes, words, colours)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.config import RunConfig
+from res2net.data.dataset import ImageDataset, batched
 from res2net.data.files import Listing, list_images
 from res2net.data.labelled import Split
 from res2net.data.loader import make_loader
@@ -47,16 +48,13 @@ class Pictures:
 
     def batches(self) -> Iterator[tuple[Pixels, npt.NDArray[np.int64]]]:
         """uint8 (B, S, S, 3) and classes (B,), in order."""
-        loader = make_loader(
+        dataset = ImageDataset(
             self.split,
             eval_transform(self.preprocess),
-            batch=BATCH,
-            shuffle=False,
-            seed=0,
-            workers=0,
             min_side=self.preprocess.decode_side,
             skip_bad=self.skip_bad,
         )
+        loader = make_loader(dataset, batched, batch=BATCH, shuffle=False)
         for images, labels, _ in loader:
             yield np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy()), labels.numpy()
 

@@ -63,6 +63,7 @@ class Views:
                     raise
                 warnings.warn(f"skipped: {error}", stacklevel=2)
                 continue
+            assert self.task.deployment.inputs is not None
             views = self.task.deployment.inputs(image, scene.objects, self.card, self.size)
             if len(views):
                 seen = True

@@ -8,10 +8,12 @@ needed and no global state stays changed.
 
 from __future__ import annotations
 
+import math
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -171,3 +173,40 @@ def letterbox(image: Picture, side: int) -> Picture:
     tile = Image.new("RGB", (side, side), PALE)
     tile.paste(picture.resize(size, method), ((side - size[0]) // 2, (side - size[1]) // 2))
     return np.asarray(tile)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of text below a picture."""
+
+    text: str
+    aside: str = ""  # at the right end of the line
+    color: str = INK
+    size: float = 7  # points
+
+
+def draw_tiles(
+    path: Path,
+    title: str,
+    subtitle: str,
+    tiles: Iterable[tuple[Picture, Sequence[Line]]],
+    count: int,
+    *,
+    lines: int,
+) -> None:
+    """A grid of ``count`` images on equal tiles, each with up to ``lines`` lines below it."""
+    columns, gap = min(max(count, 3), 6), 20
+    side = (WIDTH - 2 * MARGIN - (columns - 1) * gap) // columns
+    pitch = side + 30 + 22 * lines  # from row to row
+    height = TOP + math.ceil(count / columns) * pitch + MARGIN
+    with headed_figure(path, height, title, subtitle) as figure:
+        for i, (image, texts) in enumerate(tiles):
+            row, column = divmod(i, columns)
+            left, top = MARGIN + column * (side + gap), TOP + row * pitch
+            add_picture(figure, image, left, top, side)
+            for j, line in enumerate(texts):
+                y = top + side + 18 + 22 * j
+                room = side - measure(line.aside + " ", line.size)
+                text, size, color = fit(line.text, room, line.size), line.size, line.color
+                write(figure, text, left, y, size=size, color=color)
+                write(figure, line.aside, left + side, y, size=size, color=color, align="right")

@@ -29,7 +29,7 @@ class Look:
 
     name: str
     part: str
-    size: tuple[int, int] | None = None  # width, height
+    size: tuple[int, int] | None = None  # H, W, upright
     mode: str = ""
     digest: bytes = b""  # of its bytes, where another file has as many
     fault: str | None = None
@@ -59,13 +59,14 @@ def look_at_all(images: Sequence[tuple[str, str, Path | Pixels]], track: Track) 
         part, name, image = each
         digest = _digest(image) if lengths[_bytes(image)] > 1 else b""
         if not isinstance(image, Path):
-            height, width = image.shape[:2]
-            return Look(name=name, part=part, size=(width, height), mode="RGB", digest=digest)
+            size = image.shape[0], image.shape[1]
+            return Look(name=name, part=part, size=size, mode="RGB", digest=digest)
         try:
-            size, mode = _header(image)
+            stored = photo.probe(image)
         except UserError as error:
             return Look(name=name, part=part, digest=digest, fault=str(error), path=image)
-        return Look(name=name, part=part, size=size, mode=mode, digest=digest, path=image)
+        mode = _mode(stored)
+        return Look(name=name, part=part, size=stored.size, mode=mode, digest=digest, path=image)
 
     with ThreadPoolExecutor() as pool:
         return list(track(pool.map(look, images), len(images), "images"))
@@ -90,18 +91,11 @@ def _digest(image: Path | Pixels) -> bytes:
         return b""
 
 
-def _header(path: Path) -> tuple[tuple[int, int], str]:
-    """Width and height, and how pixels are stored; the whole file is checked.
-
-    Raises:
-        UserError: an image that cannot be decoded.
-    """
-    photo.probe(path)
-    with photo.faults_named(path), path.open("rb") as file:
-        image = photo.open_image(file)
-        mode = _MODES.get(image.mode, image.mode)
-        deep = ";16" in photo.raw_mode(image) and image.mode in ("RGB", "RGBA", "LA")
-        return image.size, f"{mode}, 16 bits" if deep else mode
+def _mode(stored: photo.Stored) -> str:
+    """How pixels are stored, in words."""
+    mode = _MODES.get(stored.mode, stored.mode)
+    deep = ";16" in stored.raw and stored.mode in ("RGB", "RGBA", "LA")
+    return f"{mode}, 16 bits" if deep else mode
 
 
 _MODES = {
@@ -127,8 +121,8 @@ def facts(looks: Sequence[Look]) -> dict[str, Any]:
             groups.setdefault(look.digest, []).append(look)
     same = [group for group in groups.values() if len(group) > 1]
     return {
-        "widths": _span(sizes[:, 0]),
-        "heights": _span(sizes[:, 1]),
+        "widths": _span(sizes[:, 1]),
+        "heights": _span(sizes[:, 0]),
         "modes": dict(Counter(look.mode for look in good).most_common()),
         "values": _values(good),
         "unreadable": tuple((look.name, look.fault) for look in looks if look.fault),

@@ -17,17 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.config import ANNOTATIONS, TaskName, known_task
-from res2net.data import photo
 from res2net.data.convert import convert
 from res2net.data.files import some
 from res2net.data.labelled import LabelledImages, Split
 from res2net.data.readers import read
 from res2net.data.scene import IGNORED, Scene, Scenes
-from res2net.data.scenes.checks import check_objects
 from res2net.data.scenes.mapfile import map_of
-from res2net.data.scenes.maps import check_maps
 from res2net.data.scenes.options import Marks, SceneOptions
-from res2net.data.scenes.readers import read_scenes
+from res2net.data.scenes.readers import check_trainable, read_scenes
 from res2net.data.source import HOLDS, LABELS, Source, parse_source
 from res2net.errors import UserError, arguments_named
 from res2net.files import make_folder
@@ -331,13 +328,11 @@ def _count_maps(
     track: Track,
 ) -> Part:
     def count(scene: Scene) -> npt.NDArray[np.int64]:
-        image, size = scene.image, sizes[name, scene.name]
+        size = sizes[name, scene.name]
         try:
-            if isinstance(image, Path):
-                shape = photo.read_rgb(image).shape[:2] if size is None else _upright(image, size)
-            else:
-                shape = image.shape[:2]
-            values = map_of(scene, marks, shape, len(found.classes), found.legend)
+            if size is None:
+                raise UserError(f"{scene.name}: the image cannot be read")
+            values = map_of(scene, marks, size, len(found.classes), found.legend)
         except UserError:  # the guard before the first step names it
             return np.zeros(256, np.int64)
         return np.bincount(values.ravel(), minlength=256)
@@ -358,13 +353,6 @@ def _count_maps(
     )
 
 
-def _upright(path: Path, size: tuple[int, int]) -> tuple[int, int]:
-    """H, W of an image as it is shown, from its stored width and height."""
-    from res2net.data.scenes.voc import image_size
-
-    return image_size(path) if path.suffix.lower() in (".jpg", ".jpeg", ".tif") else size[::-1]
-
-
 # What a training would refuse or note
 
 
@@ -381,16 +369,11 @@ def _unreadable_fault(source: Source, looks: Sequence[Look]) -> str | None:
 def _training_fault(
     source: Source, found: LabelledImages | Scenes, marks: Marks | None
 ) -> str | None:
-    if not len(found.train):
-        return f"{source}: no images to train on; as it is, this set is for `res2net evaluate`"
-    if not len(found.val):
-        return f"{source}: no images to validate on; add a val part"
-    if marks is None or isinstance(found, LabelledImages):
-        return None
     try:
-        if source.path is not None:
-            check_objects(str(source), found, marks)
-        check_maps(str(source), found, marks)
+        if isinstance(found, Scenes) and marks is not None:
+            check_trainable(source, found, marks)
+        elif not len(found.val):
+            return f"{source}: no images to validate on; add a val part"
     except UserError as error:
         return str(error)
     return None

@@ -23,13 +23,11 @@ from res2net.drawing.canvas import (
     MARGIN,
     ORANGE,
     TOP,
-    WIDTH,
+    Line,
     add_axes,
-    add_picture,
     counted,
-    fit,
+    draw_tiles,
     headed_figure,
-    write,
 )
 from res2net.errors import UserError
 from res2net.inspection.images import parts_of
@@ -54,17 +52,11 @@ def draw_sheet(
                 tiles.append(tile)
     if not tiles:
         return
-    path, columns, gap = folder / "sheet.png", 4, 16
-    side = (WIDTH - 2 * MARGIN - gap * (columns - 1)) // columns
-    rows = -(-len(tiles) // columns)
-    subtitle = f"{counted(len(tiles), 'image')} of {sum(p.images for p in inspection.parts):,}"
-    height = TOP + rows * (side + 40) + MARGIN
-    with headed_figure(path, height, f"Annotations of {inspection.name}", subtitle) as figure:
-        for k, (picture, name) in enumerate(tiles):
-            left = MARGIN + (k % columns) * (side + gap)
-            top = TOP + (k // columns) * (side + 40)
-            add_picture(figure, picture, left, top, side)
-            write(figure, fit(name, side, 7), left, top + side + 16, size=7)
+    path, count = folder / "sheet.png", sum(part.images for part in inspection.parts)
+    title = f"Annotations of {inspection.name}"
+    subtitle = f"{counted(len(tiles), 'image')} of {count:,}"
+    captioned = ((picture, (Line(text=name),)) for picture, name in tiles)
+    draw_tiles(path, title, subtitle, captioned, len(tiles), lines=1)
     yield path
 
 

@@ -10,10 +10,8 @@ from res2net.config import RunConfig
 from res2net.data.labelled import LabelledImages, Split
 from res2net.data.readers import read
 from res2net.data.scene import Scenes
-from res2net.data.scenes.checks import check_objects
-from res2net.data.scenes.maps import check_maps
 from res2net.data.scenes.options import Marks, SceneOptions
-from res2net.data.scenes.readers import read_scenes
+from res2net.data.scenes.readers import check_trainable, read_scenes
 from res2net.data.source import parse_source
 from res2net.errors import UserError
 
@@ -99,21 +97,14 @@ class Annotated:
         Raises:
             UserError: none to train on or to validate on, or annotations without use.
         """
-        data = config.data
         if config.train.class_weights != "none" or config.train.label_smoothing:
             raise UserError(
                 "--train.class-weights and --train.label-smoothing are for --task classify"
             )
-        images = self.read(data, val_fraction=config.input.val_fraction, seed=config.seed)
-        if not images.train:
-            raise UserError(
-                f"{data}: no images to train on; as it is, this set is for `res2net evaluate`"
-            )
-        if not images.val:
-            raise UserError(f"{data}: no images to validate on; add a val part")
-        if parse_source(data).path is not None:  # generated scenes hold every class
-            check_objects(data, images, self.marks)
-        check_maps(data, images, self.marks, skip_bad=config.input.skip_bad)
+        given = config.input
+        images = self.read(config.data, val_fraction=given.val_fraction, seed=config.seed)
+        source = parse_source(config.data)
+        check_trainable(source, images, self.marks, skip_bad=given.skip_bad)
         return images
 
     def in_order_of(

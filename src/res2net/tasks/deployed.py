@@ -51,8 +51,9 @@ class Deployment:
     graph: Callable[[Any], nn.Module]  # network → normalised (B, 3, H, W) to the outputs, in order
     outputs: Callable[[ModelCard], tuple[dict[str, Any], ...]]  # name and, of maps, what they are
     resized: Callable[[ModelCard, Size | int | None], tuple[ModelCard, Size]]  # what --size means
-    inputs: Callable[[Tensor, Objects | None, ModelCard, Size], Pixels]  # of an image (3, h, w)
     comparison: Comparison
+    # of an image (3, h, w); None: the images of a loader, resized and cropped
+    inputs: Callable[[Tensor, Objects | None, ModelCard, Size], Pixels] | None = None
     targets: tuple[tuple[str, str], ...] | None = None  # engine, precision; None: all there are
     folded: str = ""  # submodule whose norms are folded; "" is the whole graph
     levels: bool = False  # it can give the maps of its levels instead

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from res2net.card import ModelCard
+from res2net.config import ANNOTATIONS
 from res2net.data.labelled import LabelledImages
+from res2net.data.source import parse_source
 from res2net.errors import UserError, check_meaning
 from res2net.files import alone_in
 from res2net.models.factory import create_model
@@ -121,6 +123,10 @@ def evaluate(
         predictor.check_precision(precision)
         network = predictor.network
     task = find_task(opened.task)
+    source = parse_source(data, ANNOTATIONS[task.name])
+    if source.guessed:
+        say(f"{source.path}: taken for {source.format} data")
+    data = str(source)
     if boxes is not None:
         from res2net.tasks.pose.crops import read_boxes
 

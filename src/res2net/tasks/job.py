@@ -12,9 +12,8 @@ import torch
 from res2net import machine
 from res2net.card import ModelCard
 from res2net.config import HeadOptions, NetOptions, RunConfig
-from res2net.data.loader import default_workers
+from res2net.data.loader import default_workers, make_loader
 from res2net.data.scene import Scenes
-from res2net.data.scenes.loader import make_scene_loader
 from res2net.errors import UserError, option
 from res2net.tasks.data import Images
 from res2net.tasks.task import Job, Task
@@ -58,11 +57,16 @@ def build_job(
         "rank": processes.rank,
         "world": processes.world,
     }
-    train_loader = make_scene_loader(
-        datasets.train, datasets.collate_train, batch=batch, shuffle=True, **common
+    train_loader = make_loader(
+        datasets.train,
+        datasets.collate_train,
+        batch=batch,
+        shuffle=True,
+        drop_last=len(datasets.train) // processes.world > batch,
+        **common,
     )
     val_batch = datasets.val_batch or batch
-    val_loader = make_scene_loader(
+    val_loader = make_loader(
         datasets.val, datasets.collate_val, batch=val_batch, shuffle=False, **common
     )
     steps = -(-len(train_loader) // config.train.accumulate)  # what is left over makes a step too

@@ -147,10 +147,12 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """The results in order."""
         del top, batch
+        predict = self.row.predict
+        assert predict is not None, "a task without it has a predictor of its own"
         own = None if boxes is None or self.row.places is None else self.row.places(boxes)
         for number, image in enumerate(images):
             places = () if own is None else (own(number, image, self.classes),)
-            yield self.row.predict(self.network, self.card, as_rgb(image), precision, *places)
+            yield predict(self.network, self.card, as_rgb(image), precision, *places)
 
     def check_precision(self, precision: str) -> None:
         """Refuse a precision for an artifact.

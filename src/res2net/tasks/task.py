@@ -61,7 +61,8 @@ class Task:
     datasets: Callable[[RunConfig, ModelCard, Any], Datasets]
     module: Callable[[], type[TaskModule]]  # imports what trains
     measure: Callable[[], Measure]  # imports what measures and draws
-    predict: Callable[..., Prediction]  # (model, card, image, precision), and places if it has them
+    # (model, card, image, precision), and places if it has them; None: the predictor's own way
+    predict: Callable[..., Prediction] | None = None
     deployment: Deployment
     predictor: type[Predictor] = Predictor
     # boxes given to predict → (number, image, classes) → those of one image; None: it takes none

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from res2net.data import photo
 from res2net.data.files import some, whether
 from res2net.data.foreign import check_file
 from res2net.data.outlines import bounds
@@ -20,7 +21,6 @@ from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.checks import Tally, check_names, check_scale, parted, shown, sound
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.skeletons import make_skeleton, numbered
-from res2net.data.scenes.voc import image_size
 from res2net.errors import UserError
 
 _KINDS = {"boxes": "instances", "masks": "instances", "keypoints": "person_keypoints"}
@@ -190,7 +190,7 @@ def _scenes(
             continue
         if path in scenes:
             tally.add("images are listed under more than one id; the last is kept", name)
-        size = _size(image) or image_size(path)
+        size = _size(image) or photo.image_size(path)
         where = f"{file.path.name}: {name}"
         objects = _objects(rows, numbers, size, skeleton, options, where)
         scenes[path] = Scene(

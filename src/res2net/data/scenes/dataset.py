@@ -108,3 +108,15 @@ def _marks(objects: Objects, size: tuple[int, int], marks: Marks) -> Target:
 
 def _channels_first(pixels: Pixels) -> Tensor:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+
+
+def stacked(samples: list[Sample]) -> tuple[Tensor, Tensor]:
+    """Crops of one size: uint8 (B, 3, S, S) and maps (B, S, S)."""
+    images = torch.stack([image.as_subclass(Tensor) for image, _, _ in samples])
+    maps = torch.stack([target["map"].as_subclass(Tensor) for _, target, _ in samples])
+    return images, maps
+
+
+def listed(samples: list[Sample]) -> list[Sample]:
+    """Images of their own sizes."""
+    return samples

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from res2net.data import photo
 from res2net.data.files import Listing, list_images, some, spread
 from res2net.data.scene import IGNORED, Legend, Scene, Scenes
 from res2net.data.scenes.checks import Tally, parted
 from res2net.data.scenes.legend import find_classes
 from res2net.data.scenes.mapfile import LOOKED, at_once, map_of
 from res2net.data.scenes.options import Marks, SceneOptions
-from res2net.data.scenes.voc import image_size, palette, read_list, with_classes
+from res2net.data.scenes.voc import palette, read_list, with_classes
 from res2net.errors import UserError
 
 CAMVID = (
@@ -314,7 +315,7 @@ def _pixels(
     def count(scene: Scene) -> npt.NDArray[np.int64] | UserError:
         try:
             image = scene.image
-            size = image_size(image) if isinstance(image, Path) else image.shape[:2]
+            size = photo.image_size(image) if isinstance(image, Path) else image.shape[:2]
             values = map_of(scene, marks, size, len(images.classes), images.legend)
             return np.bincount(values.ravel(), minlength=256)
         except UserError as error:

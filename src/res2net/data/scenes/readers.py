@@ -9,7 +9,9 @@ from types import MappingProxyType
 from res2net.data.files import warn_rescaled
 from res2net.data.scene import Scenes
 from res2net.data.scenes import coco, generated, maps, voc, yolo
-from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.checks import check_objects
+from res2net.data.scenes.maps import check_maps
+from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.source import Source
 from res2net.errors import UserError
 
@@ -44,3 +46,26 @@ def read_scenes(source: Source, options: SceneOptions) -> Scenes:
     files = [s.image for s in (*found.train, *found.val) if isinstance(s.image, Path)]
     warn_rescaled(source, files)
     return found
+
+
+def check_trainable(
+    source: Source, images: Scenes, marks: Marks, *, skip_bad: bool = False
+) -> None:
+    """Refuse, before the first step, images that nothing can be learnt from or measured on.
+
+    Args:
+        source: where they come from, for messages; generated ones hold every class.
+        skip_bad: maps that cannot be used are left to the loader, which leaves them out.
+
+    Raises:
+        UserError: a part without images, or without annotations that count.
+    """
+    if not images.train:
+        raise UserError(
+            f"{source}: no images to train on; as it is, this set is for `res2net evaluate`"
+        )
+    if not images.val:
+        raise UserError(f"{source}: no images to validate on; add a val part")
+    if source.path is not None:
+        check_objects(str(source), images, marks)
+    check_maps(str(source), images, marks, skip_bad=skip_bad)

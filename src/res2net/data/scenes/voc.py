@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from res2net.data import photo
 from res2net.data.files import Listing, list_images, some
-from res2net.data.foreign import check_file
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
 from res2net.data.scenes.checks import (
@@ -276,7 +276,7 @@ _LISTS = ("classes.txt", "labels.txt", "labelmap.txt", "class_names.txt", "prede
 
 def _scene(home: Path, row: _Row, classes: tuple[str, ...], tally: Tally) -> Scene:
     name = str(row.image.relative_to(home))
-    size = row.size if 0 not in row.size else image_size(row.image)
+    size = row.size if 0 not in row.size else photo.image_size(row.image)
     objects = no_objects()
     if row.labels:
         corners = np.array(row.boxes, np.float64)
@@ -290,22 +290,6 @@ def _scene(home: Path, row: _Row, classes: tuple[str, ...], tally: Tally) -> Sce
         )
         objects = sound(objects, size, name, tally)
     return Scene(name=name, image=row.image, objects=objects, size=size)
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """H, W from the file's head, upright.
-
-    Raises:
-        UserError: not an image.
-    """
-    from res2net.data import photo
-
-    check_file(path)
-    with photo.faults_named(path), path.open("rb") as file:
-        image = photo.open_image(file)
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        width, height = image.size[::-1] if turned else image.size
-    return height, width
 
 
 def _maps(root: Path, home: Path, options: SceneOptions) -> Scenes:

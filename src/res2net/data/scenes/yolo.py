@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from res2net.data import photo
 from res2net.data.files import Listing, list_images, subfolders, whether
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.checks import (
@@ -23,7 +24,6 @@ from res2net.data.scenes.checks import (
 )
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.skeletons import make_skeleton, numbered
-from res2net.data.scenes.voc import image_size
 from res2net.errors import UserError
 
 _PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -225,7 +225,7 @@ def _scenes(
         image = folder / name
         inside = Path(name).with_suffix(".txt")
         labels = next((p for p in (at / inside for at in places[folder]) if p.is_file()), None)
-        size, objects = image_size(image), no_objects()
+        size, objects = photo.image_size(image), no_objects()
         if labels is None:
             without.append(places[folder][0])
         else:

@@ -9,8 +9,7 @@ be written.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +33,11 @@ from res2net.drawing.canvas import (
     RED,
     TOP,
     WIDTH,
+    Line,
     Picture,
     add_axes,
-    add_picture,
     counted,
+    draw_tiles,
     fit,
     headed_figure,
     measure,
@@ -201,14 +201,6 @@ def _legend(axes: Axes, *keys: Patch | Line2D) -> None:
 # ---- contact sheets
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Line:
-    text: str
-    aside: str = ""  # at the right end of the line
-    color: str = INK
-    size: float = 7  # points
-
-
 def draw_mistakes(
     scores: ClassifyScores,
     load_image: Callable[[int], Picture],
@@ -235,17 +227,17 @@ def draw_mistakes(
     if not worst:
         subtitle = f"none: all {scores.images:,} images are classified correctly"
     tiles = ((load_image(each.index), _explain(each, names)) for each in worst)
-    _draw_sheet(path, "Worst mistakes", subtitle, tiles, len(worst), lines=3 if names else 2)
+    draw_tiles(path, "Worst mistakes", subtitle, tiles, len(worst), lines=3 if names else 2)
 
 
-def _explain(mistake: Mistake, names: Sequence[str] | None) -> list[_Line]:
+def _explain(mistake: Mistake, names: Sequence[str] | None) -> list[Line]:
     confidence = f"{100 * mistake.confidence:.0f} %"
     lines = [
-        _Line(text=f"✓ {mistake.true}", color=GREEN),
-        _Line(text=f"✗ {mistake.predicted}", aside=confidence, color=RED),
+        Line(text=f"✓ {mistake.true}", color=GREEN),
+        Line(text=f"✗ {mistake.predicted}", aside=confidence, color=RED),
     ]
     if names:
-        lines.append(_Line(text=Path(names[mistake.index]).name, color=GREY, size=5.5))
+        lines.append(Line(text=Path(names[mistake.index]).name, color=GREY, size=5.5))
     return lines
 
 
@@ -264,7 +256,7 @@ def draw_predictions(images: Sequence[Picture], labels: Sequence[str], path: Pat
         subtitle = counted(shown, "image")
     texts = [
         [
-            _Line(text=text, aside=aside, color=GREY if i else INK)
+            Line(text=text, aside=aside, color=GREY if i else INK)
             for i, (text, _, aside) in enumerate(
                 line.partition("\t") for line in label.splitlines()
             )
@@ -272,31 +264,4 @@ def draw_predictions(images: Sequence[Picture], labels: Sequence[str], path: Pat
         for label in labels[:shown]
     ]
     tiles = zip(images[:shown], texts, strict=True)
-    _draw_sheet(path, "Predictions", subtitle, tiles, shown, lines=max(map(len, texts), default=0))
-
-
-def _draw_sheet(
-    path: Path,
-    title: str,
-    subtitle: str,
-    tiles: Iterable[tuple[Picture, Sequence[_Line]]],
-    count: int,
-    *,
-    lines: int,
-) -> None:
-    """A grid of ``count`` images on equal tiles, each with up to ``lines`` lines below it."""
-    columns, gap = min(max(count, 3), 6), 20
-    side = (WIDTH - 2 * MARGIN - (columns - 1) * gap) // columns
-    pitch = side + 30 + 22 * lines  # from row to row
-    height = TOP + math.ceil(count / columns) * pitch + MARGIN
-    with headed_figure(path, height, title, subtitle) as figure:
-        for i, (image, texts) in enumerate(tiles):
-            row, column = divmod(i, columns)
-            left, top = MARGIN + column * (side + gap), TOP + row * pitch
-            add_picture(figure, image, left, top, side)
-            for j, line in enumerate(texts):
-                y = top + side + 18 + 22 * j
-                room = side - measure(line.aside + " ", line.size)
-                text, size, color = fit(line.text, room, line.size), line.size, line.color
-                write(figure, text, left, y, size=size, color=color)
-                write(figure, line.aside, left + side, y, size=size, color=color, align="right")
+    draw_tiles(path, "Predictions", subtitle, tiles, shown, lines=max(map(len, texts), default=0))

@@ -23,7 +23,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_calibration_error
 
 from res2net.card import ModelCard
-from res2net.data.dataset import ImageDataset
+from res2net.data.dataset import ImageDataset, batched
 from res2net.data.labelled import LabelledImages, Split
 from res2net.data.loader import default_workers, make_loader
 from res2net.data.preprocess import Preprocess
@@ -231,15 +231,13 @@ def run_over(
     """
     ready(model)
     net = in_use(model, preprocess, how.precision)
+    transform, side = eval_transform(preprocess), preprocess.decode_side
     loader = make_loader(
-        split,
-        eval_transform(preprocess),
+        ImageDataset(split, transform, min_side=side, skip_bad=how.skip_bad),
+        batched,
         batch=how.batch,
         shuffle=False,
-        seed=0,
         workers=default_workers() if how.workers is None else how.workers,
-        min_side=preprocess.decode_side,
-        skip_bad=how.skip_bad,
     )
     batches: Any = islice(loader, how.limit)
     count = len(loader) if how.limit is None else min(how.limit, len(loader))

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
 
 from res2net.card import ModelCard
 from res2net.config import RunConfig
-from res2net.data.dataset import ImageDataset, Sample
+from res2net.data.dataset import ImageDataset, batched
 from res2net.data.decode import as_rgb, decode
 from res2net.data.labelled import LabelledImages
 from res2net.data.photo import RGB
@@ -108,12 +107,6 @@ def datasets(config: RunConfig, card: ModelCard, images: LabelledImages) -> Data
     )
 
 
-def batched(samples: list[Sample]) -> tuple[Tensor, Tensor, Tensor]:
-    """Images uint8 (B, 3, S, S), labels (B,) and indices (B,), both int64."""
-    images, labels, indices = default_collate(samples)
-    return images, labels, indices
-
-
 def module() -> type[ClassifierModule]:
     """What trains."""
     from res2net.tasks.classify.module import ClassifierModule
@@ -180,13 +173,6 @@ def _without_torch(image: Picture) -> Pixels:
     return as_rgb(image).permute(1, 2, 0).numpy() if isinstance(image, Tensor) else image
 
 
-def predict(model: Any, card: ModelCard, image: Tensor, precision: str) -> Classification:
-    """The most likely classes of uint8 (3, H, W)."""
-    shaped = eval_transform(card.preprocess)(image)
-    (found,) = likeliest(in_use(model, card.preprocess, precision)(shaped[None]), card.classes, TOP)
-    return found
-
-
 def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
     """A square of the card's side, or of another with the same share of margin around the crop.
 
@@ -201,11 +187,6 @@ def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
         resize = round(size * old.resize / old.size)
         card = replace(card, preprocess=replace(old, size=size, resize=resize))
     return card, (card.preprocess.size, card.preprocess.size)
-
-
-def inputs(image: Tensor, objects: object, card: ModelCard, size: Size) -> Any:  # noqa: ARG001
-    """The image, resized and cropped."""
-    return eval_transform(card.preprocess)(image)[None].permute(0, 2, 3, 1).numpy()
 
 
 def compare(wanted: Outputs, found: Outputs) -> Compared:
@@ -240,12 +221,10 @@ CLASSIFY = Task(
     datasets=datasets,
     module=module,
     measure=measure,
-    predict=predict,
     deployment=Deployment(
         graph=lambda model: model,
         outputs=lambda card: ({"name": LOGITS},),  # noqa: ARG005
         resized=resized,
-        inputs=inputs,
         comparison=TOP1,
         levels=True,
     ),

@@ -10,13 +10,12 @@ from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
 from res2net.card import ModelCard
-from res2net.data.outlines import to_mask
+from res2net.data.pictures import draw_objects
 from res2net.data.scene import Objects, Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is
-from res2net.drawing.canvas import Picture, counted
-from res2net.drawing.marks import colour_of, draw_boxes, tint
+from res2net.drawing.canvas import counted
 from res2net.errors import UserError
 from res2net.metrics.coco import CocoScores, Kind, coco_scores
 from res2net.metrics.detections import DetectionArrays
@@ -183,18 +182,6 @@ def scores_of(
 Seen = tuple[Tensor, Objects, DetectionArrays, str]  # image, truth, what was found, name
 
 
-def draw_truth(image: Picture, objects: Objects, names: Sequence[str]) -> Picture:
-    """The image with what is marked; what is ignored has no name."""
-    for i, outline in enumerate(objects.segments or ()):
-        inside = to_mask(outline, *image.shape[:2]).astype(bool)
-        image = tint(image, inside, colour_of(int(objects.labels[i])))
-    words = [
-        "" if ignored else names[label]
-        for label, ignored in zip(objects.labels, objects.ignored, strict=True)
-    ]
-    return draw_boxes(image, objects.boxes, words, [colour_of(int(k)) for k in objects.labels])
-
-
 def draw_sheet(
     seen: Sequence[Seen], names: Sequence[str], title: str, least: float, path: Path
 ) -> None:
@@ -202,7 +189,7 @@ def draw_sheet(
     rows = []
     for image, objects, found, name in seen:
         pixels = image.permute(1, 2, 0).contiguous().numpy()
-        marked = draw_truth(pixels, objects, names)
+        marked = draw_objects(pixels, objects, names)
         rows.append(((marked, draw_detections(pixels, found, names, least=least)), name))
     subtitle = (
         f"{counted(len(seen), 'image')}: as annotated, and what was found with a score of "

@@ -24,8 +24,7 @@ from res2net.config import RunConfig
 from res2net.data.outlines import pack, to_mask
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import RLE, Scenes
-from res2net.data.scenes.dataset import SceneDataset
-from res2net.data.scenes.loader import listed
+from res2net.data.scenes.dataset import SceneDataset, listed
 from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is, chain, crop_with_boxes, flip
 from res2net.drawing.marks import colour_of, draw_boxes, tint

@@ -18,8 +18,7 @@ from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import Objects, Scenes
-from res2net.data.scenes.dataset import SceneDataset
-from res2net.data.scenes.loader import listed, stacked
+from res2net.data.scenes.dataset import SceneDataset, listed, stacked
 from res2net.data.scenes.transforms import as_it_is, chain, flip, square
 from res2net.data.transforms import normalise
 from res2net.drawing.marks import draw_boxes

@@ -20,8 +20,7 @@ from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import IGNORED, Objects, Scene, Scenes
-from res2net.data.scenes.dataset import SceneDataset, Transform
-from res2net.data.scenes.loader import listed, stacked
+from res2net.data.scenes.dataset import SceneDataset, Transform, listed, stacked
 from res2net.data.scenes.transforms import as_it_is, chain, flip, scale_and_crop
 from res2net.drawing.marks import Colour, draw_legend
 from res2net.errors import UserError
