@@ -78,7 +78,7 @@ WORDS: dict[str, tuple[str, ...]] = {  # what each command is given besides
 HEAVY = (  # where work would begin
     *("training.run.fit", "tasks.evaluate.evaluate", "serve.server.take_port"),
     *("cli.receptive_field._fields", "cli.reproduce.report", "cli.study.run"),
-    *("cli.info.compare", "cli.bench.measure", "weights.fetch.fetch"),
+    *("cli.info.compare", "cli.bench.measure", "cli.weights.fetch"),
 )
 
 

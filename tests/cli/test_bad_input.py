@@ -404,7 +404,7 @@ def test_a_disk_that_is_really_full(cli, tiny, photos, tmp_path, size, kept):
         pytest.skip("may not mount here")
     run = disk / "run"
     try:
-        line = cli(*tiny, "--data", f"folder:{photos}", "--out", run).line
+        line = cli(*tiny, *WHOLE[2:], "--data", f"folder:{photos}", "--out", run).line
         assert line.startswith("no space left on ")
         if kept is None:
             assert list(disk.iterdir()) == []

@@ -111,7 +111,7 @@ def test_published_weights_are_measured_once(tmp_path, monkeypatch):
         calls.append((network, source, out))
         summary = {"top1_error": 22.5, "top5_error": 6.5}
         scores = SimpleNamespace(summary=lambda: summary, top1_error=22.5)
-        return SimpleNamespace(scores=scores)
+        return SimpleNamespace(scores=scores, metrics=summary)
 
     monkeypatch.setattr("res2net.tasks.evaluate.evaluate", evaluate)
     monkeypatch.setattr("res2net.weights.pretrained.open_pretrained", lambda *_: None)

@@ -6,6 +6,7 @@ import re
 import signal
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -166,7 +167,7 @@ def test_early_stopping_says_so_and_what_resuming_needs(photos, tmp_path):
     said = listener.lines[-2]
     assert re.fullmatch(
         r"early stopping after epoch 3: val top-1 error has not improved for 2 epochs \(lowest: "
-        r"\d+\.\d\d % in epoch 1; --train\.early_stop 2\)",
+        r"\d+\.\d\d % in epoch 1; --train\.early-stop 2\)",
         said,
     )
     assert said in (run / "report.md").read_text()
@@ -210,7 +211,7 @@ def test_options_reach_the_trainer(tmp_path, monkeypatch, options, settings):
 
     class Job:
         train_loader = Loader()
-        monitor = "val/top1_error"
+        task = SimpleNamespace(monitor="val/top1_error")
 
     config = _config(**{"precision": "fp32", **options})
     one = Processes(devices=1, nodes=1, rank=0)

@@ -66,10 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()  # what fails now would be a traceback at exit
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        _drop_output()
+        _drop(sys.stdout)
         return 0
     except OSError as error:
-        _drop_output()
+        _drop(sys.stdout)
         place = error.filename or "the output cannot be written"
         _say(one_line(f"{place}: {error.strerror}" if error.strerror else error))
         return 2
@@ -126,10 +126,10 @@ def _written_plainly(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("res2net", _written_plainly)
 
 
-def _drop_output() -> None:
-    """What is still to be written goes nowhere."""
+def _drop(stream: Any) -> None:
+    """What is still to be written to a stream goes nowhere, also at exit."""
     with suppress(OSError, ValueError):  # ValueError: a stream without a number, as in tests
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(command: str, arguments: Sequence[str]) -> None:
@@ -173,8 +173,10 @@ def warnings_as_notes() -> Iterator[None]:
 
 
 def _say(message: str) -> None:
-    with suppress(OSError):  # nobody can be told
+    try:
         print(f"res2net: {message}", file=sys.stderr, flush=True)
+    except OSError:  # nobody can be told
+        _drop(sys.stderr)
 
 
 if __name__ == "__main__":
