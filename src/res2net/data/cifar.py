@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from res2net.data import cifar_cache
 from res2net.data.archive import first_name, members
 from res2net.data.foreign import LARGEST, check_file
 from res2net.data.labelled import LabelledImages, Labels, Pixels, ReadOptions, Split
 from res2net.data.pickled import read_arrays
 from res2net.errors import UserError
+from res2net.files import cache_folder
 
 SIDE = 32  # pixels
+_KEY = "archive"  # entry of the cached file: which archive it was read from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +135,7 @@ def _read_folder(folder: Path, layout: Layout) -> dict[str, Any]:
 
 def _read_archive(path: Path, layout: Layout) -> dict[str, Any]:
     """The arrays of an archive, unpacked in memory; the next time they come from the cache."""
-    cached = cifar_cache.load(path)
+    cached = _kept(path)
     if cached is not None:
         return cached
     held: dict[str, bytes] = {}
@@ -145,8 +150,48 @@ def _read_archive(path: Path, layout: Layout) -> dict[str, Any]:
         return _unpickle(held.pop(name), path / name)
 
     arrays = _to_arrays(load, layout, path)
-    cifar_cache.save(path, arrays)
+    _keep(path, arrays)
     return arrays
+
+
+def _kept(archive: Path) -> dict[str, Any] | None:
+    """What :func:`_keep` kept of this archive; None if nothing, or if the archive has changed."""
+    try:
+        with np.load(_cache_file(archive), allow_pickle=False) as stored:
+            if str(stored[_KEY]) != _stamp(archive):
+                return None
+            return {name: stored[name] for name in stored.files if name != _KEY}
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _keep(archive: Path, arrays: Mapping[str, Any]) -> None:
+    """Keep the arrays: unpacking takes ten seconds, reading them back a tenth of one.
+
+    Where the folder cannot be written, they are read anew next time.
+    """
+    temporary = None
+    try:
+        target = _cache_file(archive)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".tmp", delete=False) as file:
+            temporary = Path(file.name)
+            np.savez(file, allow_pickle=False, **{_KEY: np.array(_stamp(archive)), **arrays})
+        temporary.replace(target)
+    except (OSError, RuntimeError, UserError):  # no room, no right to write, no home
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _cache_file(archive: Path) -> Path:
+    """One file an archive, in the cache."""
+    digest = hashlib.sha256(os.fsencode(archive.resolve())).hexdigest()[:16]
+    return cache_folder() / f"cifar-{digest}.npz"
+
+
+def _stamp(archive: Path) -> str:
+    found = archive.stat()
+    return f"{archive.resolve()} {found.st_size} {found.st_mtime_ns}"
 
 
 def _to_arrays(

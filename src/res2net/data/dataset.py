@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from res2net.data.decode import decode
-from res2net.data.keyed import KeyedDataset
 from res2net.data.labelled import Split
+from res2net.data.sampler import KeyedDataset
 
 Sample = tuple[Tensor, int, int]  # uint8 (3, S, S), label, index
 Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, 3, S, S), labels int64 (B,), indices int64 (B,)

@@ -11,8 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from res2net import processor
-from res2net.data.keyed import KeyedDataset
-from res2net.data.sampler import EpochSampler, derive_seed
+from res2net.data.sampler import EpochSampler, KeyedDataset, derive_seed
 from res2net.errors import UserError
 
 Collate = Callable[[list[Any]], Any]

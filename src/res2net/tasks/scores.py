@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from res2net.card import ModelCard
-from res2net.data.keyed import KeyedDataset
+from res2net.data.sampler import KeyedDataset
 from res2net.errors import UserError
 from res2net.files import write_text
 from res2net.tasks.selection import History, described, part_of

@@ -15,8 +15,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from res2net.data.decode import decode
-from res2net.data.keyed import KeyedDataset
 from res2net.data.outlines import to_mask
+from res2net.data.sampler import KeyedDataset
 from res2net.data.scene import Legend, Objects, Pixels, Scene
 from res2net.data.scenes.mapfile import map_of
 from res2net.data.scenes.options import Marks

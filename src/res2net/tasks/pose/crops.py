@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from res2net.data.foreign import check_file
-from res2net.data.keyed import KeyedDataset
+from res2net.data.sampler import KeyedDataset
 from res2net.data.scene import Scene, Skeleton
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.transforms import as_it_is
