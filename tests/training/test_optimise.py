@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn, optim
 
 from res2net.config import TrainOptions
-from res2net.training.optimise import make_optimiser, parameter_groups
+from res2net.training.optimise import is_fused, make_optimiser, parameter_groups
 
 
 def _network():
@@ -75,3 +77,19 @@ def test_a_step_follows_the_gradient():
     network(torch.tensor([[3.0]])).sum().backward()
     optimiser.step()
     assert network.weight.item() == pytest.approx(1 - 0.5 * 3)
+
+
+@pytest.mark.parametrize(
+    ("places", "values", "fused"),
+    [
+        ("gg", {}, True),
+        ("gg", {"clip": 1.0}, True),
+        ("gg", {"precision": "fp16"}, True),
+        ("gg", {"precision": "fp16", "clip": 1.0}, None),
+        ("gc", {}, None),
+        ("cc", {}, None),
+    ],
+)
+def test_one_kernel_updates_all_parameters_on_a_gpu(places, values, fused):
+    groups = [{"params": [SimpleNamespace(is_cuda=place == "g")]} for place in places]
+    assert is_fused(groups, TrainOptions(**values)) is fused

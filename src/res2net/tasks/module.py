@@ -5,6 +5,7 @@ Legend: B batch · H, W space
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -47,6 +48,7 @@ class TaskModule(pl.LightningModule):
         self.config = config
         self.preprocess = card.preprocess
         self.optimiser = optimiser
+        self._arriving: Arriving | None = None
 
     def configure_optimizers(self) -> Any:
         return self.optimiser(self)
@@ -71,17 +73,61 @@ class TaskModule(pl.LightningModule):
         return loss
 
     def check_finite(self, loss: Tensor, name: str) -> None:
-        """Continue only with a number.
+        """Continue only with a number; one of a GPU is looked at when it has arrived, a step later.
 
         Raises:
             UserError: the loss is infinite or not a number; says at which step, and what to change.
         """
-        if not torch.isfinite(loss):
+        self.check_arrived()
+        self._arriving = Arriving(loss, name, self.global_step, self.current_epoch + 1)
+        if not loss.is_cuda:
+            self.check_arrived()
+
+    def check_arrived(self) -> None:
+        """Look at the value that was on its way.
+
+        Raises:
+            UserError: as ``check_finite``.
+        """
+        arriving, self._arriving = self._arriving, None
+        if arriving is not None and not math.isfinite(value := arriving.value()):
             raise UserError(
-                f"the {name} became {loss.item()} at step {self.global_step} (epoch "
-                f"{self.current_epoch + 1}): lower --train.lr, or set --train.clip 1 or "
+                f"the {arriving.name} became {value} at step {arriving.step} (epoch "
+                f"{arriving.epoch}): lower --train.lr, or set --train.clip 1 or "
                 "--train.precision fp32"
             )
+
+    def on_validation_start(self) -> None:
+        self.check_arrived()
+
+    def on_train_epoch_end(self) -> None:
+        self.check_arrived()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        self.check_arrived()
+
+
+class Arriving:
+    """A number on its way from a GPU, without a wait of the processor between two launches.
+
+    A plain ``item()`` waits for all that was launched before; this one waits for the number alone.
+    """
+
+    def __init__(self, number: Tensor, name: str, step: int, epoch: int) -> None:
+        self.name, self.step, self.epoch = name, step, epoch
+        self._copied: torch.cuda.Event | None = None
+        self._number = number.detach()
+        if number.is_cuda:
+            self._number = torch.empty((), dtype=number.dtype, pin_memory=True)
+            self._number.copy_(number.detach(), non_blocking=True)
+            self._copied = torch.cuda.Event()
+            self._copied.record()
+
+    def value(self) -> float:
+        """The number, waited for."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return float(self._number)
 
 
 def gathered(own: dict[int, Value]) -> dict[int, Value]:

@@ -55,6 +55,7 @@ class Task:
     monitor: str  # the lowest is best
     curves: tuple[Curve, ...]
     sizes: str = ""  # what small, medium and large mean, for people
+    one_size: bool = False  # all images reach the network in one size: cuDNN may look for the best
     describe: Callable[[RunConfig, Any], tuple[dict[str, Any], Preprocess]]  # head's options
     build: Callable[[ModelCard, str | None], nn.Module]  # (card, pretrained) → network
     body: Callable[[Any], Any]  # the backbone inside; of a classifier all of it

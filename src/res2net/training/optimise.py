@@ -44,17 +44,28 @@ def _by_decay(
     ]
 
 
+def is_fused(groups: list[dict[str, Any]], options: TrainOptions) -> bool | None:
+    """Whether one kernel updates all parameters: on GPUs; None leaves the choice to PyTorch.
+
+    Not where fp16 is clipped: a fused optimiser unscales gradients itself, after the clipping.
+    """
+    on_gpu = all(p.is_cuda for group in groups for p in group["params"])
+    return True if on_gpu and not (options.clip and options.precision == "fp16") else None
+
+
 def make_optimiser(
     module: nn.Module, options: TrainOptions, steps_per_epoch: int, head_factor: float = 1.0
 ) -> dict[str, Any]:
     """Optimiser and per-step schedule, as Lightning's ``configure_optimizers`` returns them."""
     groups = parameter_groups(module, options, head_factor)
     lr = peak_lr(options)
+    fused = is_fused(groups, options)
     optimiser: optim.Optimizer
     if options.optimizer == "sgd":
-        optimiser = optim.SGD(groups, lr=lr, momentum=options.momentum, nesterov=options.nesterov)
+        momentum, nesterov = options.momentum, options.nesterov
+        optimiser = optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=fused)
     else:
-        optimiser = optim.AdamW(groups, lr=lr)
+        optimiser = optim.AdamW(groups, lr=lr, fused=fused)
 
     def factor(step: int) -> float:
         epoch = step / steps_per_epoch

@@ -289,6 +289,7 @@ def make_trainer(
             num_nodes=processes.nodes,
             strategy=_strategy(options.strategy, processes),
             precision=machine.lightning_precision(options.precision),  # type: ignore[arg-type]
+            benchmark=job.task.one_size or None,
             max_epochs=options.epochs,
             limit_val_batches=options.val_batches,
             accumulate_grad_batches=options.accumulate,

@@ -203,6 +203,7 @@ CLASSIFY = Task(
     head="a classifier",
     data=Labelled(),
     monitor="val/top1_error",
+    one_size=True,
     curves=(
         Curve("Loss", (("train/loss", "training"), ("val/loss", "validation"))),
         Curve(

@@ -335,6 +335,7 @@ POSE = Task(
     head="SimpleBaseline",
     data=Annotated("keypoints"),
     monitor="val/ap_error",
+    one_size=True,
     curves=(
         Curve("Loss", (("train/loss", "training"), ("val/loss", "validation"))),
         Curve("Error, 100 % - AP", (("val/ap_error", "validation"),), percent=True),
