@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": GROUND,
     "metrics": {"data", "errors"},
     "nn": {"paper"},
+    "capture": {"nn", "errors"},
     "config": {"data", "paper", *GROUND},
     "card": {"data", "paper", "errors"},
     "weights": {"card", "paper", "data", *GROUND},
@@ -34,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plug": {"paper", "nn", "models", *GROUND},
     "integrations": {"card", "paper", "nn", "models", "weights", "data", "tasks", *GROUND},
     "tasks": {
-        "card",
+        *("card", "capture"),
         *("paper", "nn", "models", "heads", "metrics", "data", "weights", "config", "runtime"),
         *("prediction", *GROUND),
     },
@@ -49,13 +50,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         *GROUND,
     },
     "deploy": {
-        "card",
+        *("card", "capture"),
         *("paper", "nn", "models", "weights", "data", "tasks", "config", "runtime", "native"),
         *GROUND,
     },
     "serve": {"card", "models", "tasks", "runtime", "explain", "data", "config", *GROUND},
     "bench": {
-        "card",
+        *("card", "capture"),
         *("paper", "models", "data", "metrics", "tasks", "training", "deploy", "runtime", "config"),
         *("serve", "native", *GROUND),
     },

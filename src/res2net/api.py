@@ -66,13 +66,23 @@ class Run:
         return load(self.folder, device=device)
 
 
-def load(target: str | Path, *, device: str | torch.device | None = None) -> Predictor:
+def load(
+    target: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    capture: str = "auto",
+    compile: str | None = None,
+) -> Predictor:
     """A trained network of any task, ready to predict.
 
     Args:
         target: run folder, checkpoint, ``.safetensors`` file with its ``model.json``, artifact of
             ``res2net export``, or a repository of the hub (``hf-hub:OWNER/NAME``).
         device: where a network in PyTorch computes; the best of this machine where it is None.
+        capture: on a GPU "auto" and "on" fold the norms, compute in the weights' own precision
+            and replay the launches of a batch size (``res2net.capture``); "off" runs the network
+            as it was trained.
+        compile: "default", "reduce-overhead" or "max-autotune" of ``torch.compile``, on any device.
 
     Returns:
         A predictor with ``task``, ``classes``, ``preprocess``, ``model`` (None of an artifact) and
@@ -87,7 +97,7 @@ def load(target: str | Path, *, device: str | torch.device | None = None) -> Pre
         '3'
     """
     with arguments_named():
-        return open_target(target).predictor(device)
+        return open_target(target).predictor(device, capture=capture, compiled=compile)
 
 
 def predict(
@@ -209,6 +219,8 @@ def evaluate(
     scales: Sequence[float] | None = None,
     flip: bool = False,
     boxes: str | Path | None = None,
+    capture: str = "auto",
+    compile: str | None = None,
     say: Callable[[str], None] = print,
 ) -> Evaluation:
     """Measure a trained network on annotated images, as ``res2net evaluate`` does.
@@ -226,6 +238,7 @@ def evaluate(
         batch, size, workers: classify only.
         scales, flip: segment only: sizes at which each image is seen, and its mirror too.
         boxes: pose only: a detector's predictions instead of annotated boxes.
+        capture, compile: as ``load`` takes them.
         say: takes the line that names the part that is measured.
 
     Returns:
@@ -257,6 +270,8 @@ def evaluate(
             scales=scales,
             flip=flip,
             boxes=None if boxes is None else Path(boxes),
+            capture=capture,
+            compile=compile,
             say=say,
         )
 

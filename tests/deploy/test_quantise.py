@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from res2net import create_model
+from res2net.capture import fold_batchnorm
 from res2net.data.labelled import Split
 from res2net.data.preprocess import default_preprocess
 from res2net.data.readers import read
@@ -18,7 +19,6 @@ from res2net.deploy import export as export_module
 from res2net.deploy import openvino
 from res2net.deploy import quantise as quantise_module
 from res2net.deploy.engine import find_engine
-from res2net.deploy.fold import fold_batchnorm
 from res2net.deploy.pictures import of_run, of_samples
 from res2net.deploy.program import Program
 from res2net.deploy.quantise import quantise, quantise_with_control, sensitivity

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from res2net.capture import fold_batchnorm
 from res2net.data.preprocess import default_preprocess
-from res2net.deploy.fold import fold_batchnorm
 from res2net.deploy.program import Program
 from res2net.models.network import Network
 from res2net.native.binding import unsupported_reason

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import res2net
+from res2net.capture import capture
 from res2net.cli.train import resolve
 from res2net.config import HeadOptions
 from res2net.data.scenes.generated import SceneRules, generate
@@ -96,6 +98,36 @@ def test_predict_writes_pictures_and_json(run: tuple[str, Path], cli: Any, tmp_p
     (row,) = json.loads((tmp_path / "found" / "predictions.json").read_text())
     with Image.open(tmp_path / "found" / row["picture"]) as picture:
         assert picture.size == (70, 50)
+
+
+def test_captured_it_predicts_the_same(run: tuple[str, Path], tape: Any) -> None:
+    """Folded, fused and replayed: the same in fp32, a little different in bf16."""
+    _, folder = run
+    image = np.asarray(generate(0, 0, SceneRules(side=96)).image)
+    predictor = res2net.load(folder)
+    plain = predictor.predict([image, image], precision="fp32")
+    part = predictor.row.deployment.folded
+    predictor.network = capture(predictor.model, part, recorder=tape)
+    found = predictor.predict([image, image], precision="fp32")
+    assert tape.replayed, "nothing was recorded"
+    for one, other in zip(plain, found, strict=True):
+        _close(one.as_dict(), other.as_dict())
+    assert len(predictor.predict([image], precision="bf16")) == 1
+
+
+def _close(one: Any, other: Any) -> None:
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            _close(value, other[name])
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for first, second in zip(one, other, strict=True):
+            _close(first, second)
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, rel=1e-2, abs=1e-2)
+    else:
+        assert one == other
 
 
 def test_it_leaves_pytorch_and_says_the_same(

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from res2net import machine
 from res2net.bench.makers import builder
+from res2net.capture import fold_batchnorm
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy.engine import find_engine
-from res2net.deploy.fold import fold_batchnorm
 from res2net.deploy.native_int8 import in_int8
 from res2net.deploy.native_walk import walk
 from res2net.deploy.program import INPUT, Program

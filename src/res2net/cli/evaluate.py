@@ -11,6 +11,7 @@ from rich.table import Table
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
+from res2net.cli.targets import add_capture_options
 from res2net.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ EXAMPLES = (
 
 OPTIONS = (  # that `tasks.evaluate` takes under the same names
     *("split", "out", "precision", "val_fraction", "seed", "skip_bad"),
-    *("batch", "size", "workers", "scales", "flip", "boxes"),
+    *("batch", "size", "workers", "scales", "flip", "boxes", "capture", "compile"),
 )
 
 
@@ -95,6 +96,7 @@ def make_parser() -> Parser:
         type=Path | None,
         help="pose: predictions.json of a detector; default: the annotated boxes",
     )
+    add_capture_options(parser)
     return parser
 
 

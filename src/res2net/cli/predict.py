@@ -18,7 +18,7 @@ from rich.table import Table
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
-from res2net.cli.targets import images_in, target_and_images
+from res2net.cli.targets import add_capture_options, images_in, target_and_images
 from res2net.config import OTHER_TASKS
 from res2net.errors import UserError, check_meaning
 from res2net.files import alone_in, write_bytes, write_text
@@ -98,6 +98,7 @@ def make_parser() -> Parser:
         choices=("auto", "fp32", "bf16", "fp16"),
         help="auto: bf16 where the hardware supports it, else fp32",
     )
+    add_capture_options(parser)
     return parser
 
 
@@ -118,7 +119,8 @@ def main(argv: Sequence[str]) -> None:
     from res2net.tasks.open import open_target
     from res2net.tasks.predictor import NETWORK
 
-    predictor: Any = open_target(target, stream=True).predictor()
+    opened = open_target(target, stream=True)
+    predictor: Any = opened.predictor(capture=options.capture, compiled=options.compile)
     check_meaning(parser.typed, MEANS, predictor.task, NETWORK)
     predictor.check_precision(options.precision)
     files = [file for path in places for file in images_in(path)]

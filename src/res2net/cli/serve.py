@@ -10,6 +10,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from res2net.cli.parser import Parser, read_options
+from res2net.cli.targets import add_capture_options
 from res2net.errors import UserError, option
 
 EXAMPLES = (
@@ -62,6 +63,7 @@ def make_parser() -> Parser:
         default=50,
         help="maximum size of an uploaded image; larger ones get HTTP 413",
     )
+    add_capture_options(parser)
     return parser
 
 
@@ -114,7 +116,9 @@ def serve(options: Namespace, token: str | None, uploads: Path) -> None:
         from res2net.serve.networks import open_networks
         from res2net.weights.catalogue import shipped
 
-        networks = open_networks(options.targets or [str(shipped())])
+        networks = open_networks(
+            options.targets or [str(shipped())], capture=options.capture, compiled=options.compile
+        )
 
         from res2net.serve.api import make_app
         from res2net.serve.examples import example_photos

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from res2net.card import CARD_NAME, ModelCard
+from res2net.cli.parser import Parser
 from res2net.data.files import Listing, list_images
 from res2net.errors import UserError
 from res2net.paper.networks import NETWORKS
@@ -15,6 +16,23 @@ from res2net.weights.catalogue import shipped
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 _WEIGHTS = (".ckpt", ".pth", ".pt", ".safetensors", ".pdparams", ".bin", ".pkl")
+
+
+def add_capture_options(parser: Parser) -> None:
+    """How a network in PyTorch runs."""
+    parser.add_argument(
+        "--capture",
+        type=str,
+        default="auto",
+        choices=("auto", "on", "off"),
+        help="replay recorded launches of a GPU; auto: on a GPU; off: as in training",
+    )
+    parser.add_argument(
+        "--compile",
+        type=str | None,
+        choices=("default", "reduce-overhead", "max-autotune"),
+        help="mode of torch.compile, on any device; default: not compiled",
+    )
 
 
 def target_and_images(words: Sequence[str], model: str | None) -> tuple[str, list[Path]]:

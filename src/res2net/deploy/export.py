@@ -13,10 +13,10 @@ from typing import Any, cast
 
 import torch
 
+from res2net.capture import fold_batchnorm
 from res2net.card import CARD_NAME
 from res2net.deploy import views
 from res2net.deploy.engine import Engine, Images, Mixable, Quantisable, Run, find_engine
-from res2net.deploy.fold import fold_batchnorm
 from res2net.deploy.pictures import of_folder, of_run, of_samples
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quantise import MIXING, Sensitivity, quantise_with_control, sensitivity

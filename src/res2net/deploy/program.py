@@ -27,7 +27,7 @@ class Program(nn.Module):
 
     Args:
         net: a network, a backbone for maps, or the graph of a task; used as it is (see
-            ``res2net.deploy.fold``).
+            ``res2net.capture``).
         preprocess: its mean and std.
         outputs: names of what a graph gives, in order; None: logits, or a backbone's levels.
         rows_vary: it gives as many rows as it finds, of one image at a time.

@@ -28,9 +28,11 @@ def at_least_float32(x: Tensor) -> Tensor:
 class LastConv2d(nn.Conv2d):
     """A last convolution: outside of autocast, in the dtype of its weights."""
 
+    keeps_type = True  # ``res2net.capture`` leaves its weights as they are
+
     def forward(self, x: Tensor) -> Tensor:
         if not torch.is_autocast_enabled(x.device.type):
-            return at_least_float32(super().forward(x))
+            return at_least_float32(super().forward(x.to(self.weight.dtype)))
         with torch.autocast(x.device.type, enabled=False):
             return at_least_float32(super().forward(x.to(self.weight.dtype)))
 

@@ -88,14 +88,19 @@ class Network:
         )
 
 
-def open_networks(targets: Sequence[str]) -> list[Served]:
+def open_networks(
+    targets: Sequence[str], *, capture: str = "auto", compiled: str | None = None
+) -> list[Served]:
     """Every target, loaded and tried on a grey image.
+
+    Args:
+        capture, compiled: of those in PyTorch (see ``res2net.capture.capture``).
 
     Raises:
         UserError: one that cannot be loaded, or that cannot say what is in an image.
     """
     opened: list[Served] = [
-        Network(name, open_target(target).predictor())
+        Network(name, open_target(target).predictor(capture=capture, compiled=compiled))
         for target, name in zip(targets, _names(targets), strict=True)
     ]
     for served in opened:

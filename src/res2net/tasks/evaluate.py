@@ -72,6 +72,8 @@ def evaluate(
     scales: Sequence[float] | None = None,
     flip: bool | None = None,
     boxes: Path | None = None,
+    capture: str = "auto",
+    compile: str | None = None,
     track: Track | None = None,
     say: Callable[[str], None] = print,
 ) -> Evaluation:
@@ -92,6 +94,7 @@ def evaluate(
             training), processes that read images.
         scales, flip: segment: sizes at which each image is seen (1 is its own), and its mirror too.
         boxes: pose: a detector's predictions, instead of annotated boxes.
+        capture, compile: how a network in PyTorch runs; see ``res2net.capture.capture``.
         track: wraps the images in a progress bar.
         say: takes the line that names the part that is measured.
 
@@ -119,7 +122,7 @@ def evaluate(
         raise UserError(f"{target}: an artifact has its size and precision; export another")
     network, card = None, opened.card
     if opened.trained:
-        predictor = opened.predictor()
+        predictor = opened.predictor(capture=capture, compiled=compile)
         predictor.check_precision(precision)
         network = predictor.network
     task = find_task(opened.task)

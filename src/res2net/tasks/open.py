@@ -96,12 +96,18 @@ class Opened:
         """The folder in which it lies."""
         return self.path if self.path.is_dir() else self.path.parent
 
-    def predictor(self, device: str | torch.device | None = None) -> Predictor:
-        """The network in use.
+    def predictor(
+        self,
+        device: str | torch.device | None = None,
+        *,
+        capture: str = "auto",
+        compiled: str | None = None,
+    ) -> Predictor:
+        """The network in use; on a GPU captured (see ``res2net.capture.capture``).
 
         Raises:
-            UserError: a bare name, or an exported backbone: neither predicts; a device for an
-                artifact, or one that this machine does not have.
+            UserError: a bare name, or an exported backbone: neither predicts; a device, capture or
+                compilation for an artifact, or one that this machine does not have.
         """
         if self.kind == "name":
             raise weights.no_weights(self.given)
@@ -112,9 +118,12 @@ class Opened:
             )
         if self.runtime is not None and device is not None:
             raise UserError(f"--device {device}: {self.given} is an artifact, its engine decides")
+        if self.runtime is not None and (capture != "auto" or compiled is not None):
+            given = "--compile" if compiled is not None else "--capture"
+            raise UserError(f"{given}: {self.given} is an artifact, its engine decides")
         what: dict[str, Any] = {"runtime": self.runtime, "device": device}
         if self.runtime is None:
-            what["model"] = self.network
+            what |= {"model": self.network, "capture": capture, "compiled": compiled}
         row = find_task(self.task)
         return row.predictor(row, self.card, **what)
 

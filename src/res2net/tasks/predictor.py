@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from res2net.capture import capture as capture_of
 from res2net.card import ModelCard
 from res2net.data.decode import as_rgb
 from res2net.data.preprocess import Preprocess
@@ -36,7 +37,8 @@ class Predictor:
         card: network, task, classes, preprocessing, scores.
         model: the network in evaluation mode; None of an artifact.
         runtime: the artifact in its engine; None of a network in PyTorch.
-        network: what the functions of the task take: ``model``, or the artifact as one.
+        network: what the functions of the task take: ``model``, captured on a GPU (see
+            ``res2net.capture``), or the artifact as one.
     """
 
     def __init__(
@@ -47,12 +49,19 @@ class Predictor:
         model: Any = None,
         runtime: Runtime | None = None,
         device: str | torch.device | None = None,
+        capture: str = "auto",
+        compiled: str | None = None,
     ) -> None:
         self.row = row
         self.card = card
         self.runtime = runtime
         self.model: Any = None if model is None else _in_use(model, device)
-        self.network: Any = self.model if runtime is None else Deployed(runtime)
+        if self.model is not None:
+            part = row.deployment.folded
+            self.network: Any = capture_of(self.model, part, how=capture, compiled=compiled)
+        else:
+            assert runtime is not None, "a network or an artifact"
+            self.network = Deployed(runtime)
 
     @property
     def task(self) -> str:

@@ -145,7 +145,7 @@ class Classifier(Predictor):
         """The most likely classes of one batch of images that ``shaped`` made."""
         if self.runtime is not None:
             return self.runtime.classify(shaped, top=top)
-        logits = in_use(self.model, self.preprocess, precision)(torch.stack(list(shaped)))
+        logits = in_use(self.network, self.preprocess, precision)(torch.stack(list(shaped)))
         return likeliest(logits, self.classes, top)
 
     def shaped(self, image: Picture) -> Tensor | RGB:

@@ -1,0 +1,488 @@
+"""A network rewritten for inference: the same numbers with fewer operations and fewer launches.
+
+On a GPU an eager network of many small convolutions spends its time in Python. ``Captured`` folds
+the norms, widens the splits to what the matrix units take, lets each convolution add and activate
+in its own kernel, and records all launches of a batch size, to be replayed by one.
+
+Legend: B batch · s splits · w channels of a split · c groups of a split · g channels of a group
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import operator
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import gcd
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.ops import FrozenBatchNorm2d, StochasticDepth
+
+from res2net.errors import UserError, one_line
+from res2net.nn.block import Res2NetBottleneck
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+CHOICES = ("auto", "on", "off")
+COMPILED = ("default", "reduce-overhead", "max-autotune")  # modes of torch.compile
+ALIGNED = 8  # channels of 16 bits that a matrix unit loads at once
+
+
+def fold_batchnorm(net: ModuleT, within: str = "") -> ModuleT:
+    """A copy of a network with every batch norm behind a convolution folded into it.
+
+    For evaluation only. A norm stays where it stands before its convolution (DenseNet, Wide ResNet)
+    or where the convolution's output is read by something else too.
+
+    Args:
+        within: a submodule, where not all of the network can be traced; "" is the whole.
+    """
+    whole = _for_inference(net)
+    _fold(whole.get_submodule(within))
+    return whole
+
+
+def _fold(net: nn.Module) -> None:
+    for convolution, norm in _pairs(net):
+        layer = net.get_submodule(convolution)
+        assert isinstance(layer, nn.Conv2d)
+        dtype = layer.weight.dtype  # folded in double precision: one rounding, at the end
+        with torch.no_grad():
+            folded = fuse_conv_bn_eval(layer.double(), _plain(net.get_submodule(norm)).double())
+        net.set_submodule(convolution, folded.to(dtype).requires_grad_(False))
+        net.set_submodule(norm, nn.Identity())
+
+
+def _for_inference(net: ModuleT) -> ModuleT:
+    return copy.deepcopy(net).eval().requires_grad_(False)
+
+
+def _pairs(net: nn.Module) -> list[tuple[str, str]]:
+    """Names of (convolution, batch norm) where the norm alone reads the convolution."""
+    graph = _Tracer().trace(net)
+    called = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
+    modules = dict(net.named_modules())
+    found = []
+    for node in graph.nodes:
+        if node.op != "call_module" or not _folds(modules[node.target]):
+            continue
+        source = node.args[0]
+        if source.op != "call_module" or type(modules[source.target]) is not nn.Conv2d:
+            continue
+        if len(source.users) == 1 and called[source.target] == called[node.target] == 1:
+            found.append((source.target, node.target))
+    return found
+
+
+class _Tracer(fx.Tracer):
+    """Takes a frozen norm and any convolution as one call, not as their arithmetic."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, FrozenBatchNorm2d | nn.Conv2d) or super().is_leaf_module(
+            m, module_qualified_name
+        )
+
+
+def _folds(module: nn.Module) -> bool:
+    if isinstance(module, nn.BatchNorm2d):
+        return module.track_running_stats
+    return isinstance(module, FrozenBatchNorm2d)
+
+
+def _plain(norm: nn.Module) -> nn.BatchNorm2d:
+    """A frozen norm as the batch norm it equals; others as they are."""
+    if not isinstance(norm, FrozenBatchNorm2d):
+        assert isinstance(norm, nn.BatchNorm2d)
+        return norm
+    plain = nn.BatchNorm2d(len(norm.weight), eps=norm.eps).to(norm.weight)
+    plain.load_state_dict(norm.state_dict(), strict=False)  # it has no count of batches
+    return plain.eval()
+
+
+def pad_splits(net: nn.Module, multiple: int = ALIGNED) -> None:
+    """Widen the splits of every folded bottleneck to a multiple of channels, in place: exact.
+
+    What is added has weights of zero, towards it and from it. A unit whose norms are not folded
+    stays as it is.
+    """
+    for block in net.modules():
+        if isinstance(block, Res2NetBottleneck) and block.scale > 1 and _is_folded(block):
+            _pad(block, multiple)
+
+
+def _is_folded(block: Res2NetBottleneck) -> bool:
+    return all(isinstance(norm, nn.Identity) for norm in (block.bn1, *block.bns))
+
+
+def _pad(block: Res2NetBottleneck, multiple: int) -> None:
+    first = block.convs[0]
+    assert isinstance(first, nn.Conv2d)
+    group = first.out_channels // first.groups
+    step = multiple // gcd(first.groups // (block.scale if block.grouped else 1), multiple)
+    wider = -(-group // step) * step
+    if wider == group:
+        return
+    block.conv1 = _widened(block.conv1, group, wider, out=True)
+    block.convs = nn.ModuleList(
+        _widened(each, group, wider, into=True, out=True)
+        for each in block.convs
+        if isinstance(each, nn.Conv2d)
+    )
+    block.conv3 = _widened(block.conv3, group, wider, into=True)
+    block.width = block.width // group * wider
+
+
+def _widened(
+    old: nn.Conv2d, group: int, wider: int, *, into: bool = False, out: bool = False
+) -> nn.Conv2d:
+    """A convolution whose channels, in and out or one of them, are groups of ``wider`` each."""
+
+    def places(channels: int) -> Tensor:
+        index = torch.arange(channels, device=old.weight.device)
+        return index // group * wider + index % group
+
+    def grown(channels: int, grows: bool) -> int:
+        return channels // group * wider if grows else channels
+
+    new = nn.Conv2d(
+        grown(old.in_channels, into),
+        grown(old.out_channels, out),
+        old.kernel_size,  # type: ignore[arg-type]
+        old.stride,  # type: ignore[arg-type]
+        old.padding,  # type: ignore[arg-type]
+        old.dilation,  # type: ignore[arg-type]
+        old.groups,
+        bias=old.bias is not None,
+    ).to(old.weight)
+    every = torch.arange(old.weight.shape[1], device=old.weight.device)
+    rows = places(old.out_channels) if out else torch.arange(old.out_channels, device=every.device)
+    columns = places(len(every)) if into else every
+    with torch.no_grad():
+        new.weight.zero_()
+        new.weight[rows[:, None], columns[None]] = old.weight
+        if old.bias is not None and new.bias is not None:
+            new.bias.zero_()
+            new.bias[rows] = old.bias
+    return new.requires_grad_(False)
+
+
+class ConvReLU(nn.Module):
+    """Convolution, an addition where one is given, and ReLU: on a GPU one kernel of cuDNN."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
+        conv = self.conv
+        if x.is_cuda and _has_epilogues(x.device, x.dtype):
+            x = x.contiguous(memory_format=torch.channels_last)
+            how = conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups
+            if z is None:
+                return torch.ops.aten.cudnn_convolution_relu(x, conv.weight, *how)
+            z = z.contiguous(memory_format=torch.channels_last)
+            return torch.ops.aten.cudnn_convolution_add_relu(x, conv.weight, z, 1.0, *how)
+        y = conv(x)
+        return F.relu(y if z is None else y + z)
+
+
+@functools.cache
+def _has_epilogues(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether cuDNN here adds and activates in the kernel of a convolution, with right values."""
+    x = torch.randn(2, 16, 9, 9, device=device, dtype=dtype)
+    x = x.contiguous(memory_format=torch.channels_last)
+    weight, bias = x.new_ones(16, 16, 3, 3) / 8, x.new_ones(16) / 8
+    how = bias, (1, 1), (1, 1), (1, 1), 1
+    try:
+        found = torch.ops.aten.cudnn_convolution_add_relu(x, weight, x, 1.0, *how)
+    except RuntimeError:
+        return False
+    wanted = F.relu(F.conv2d(x, weight, bias, padding=1) + x)
+    return torch.allclose(found.float(), wanted.float(), rtol=0.05, atol=0.05)
+
+
+def with_epilogues(net: nn.Module) -> nn.Module:
+    """The network with every ReLU behind a convolution, or behind its addition, in one call.
+
+    Args:
+        net: folded; its submodules are shared.
+    """
+    for name, module in list(net.named_modules()):
+        if isinstance(module, StochasticDepth):
+            net.set_submodule(name, nn.Identity())
+    graph = _Tracer().trace(net)
+    traced = fx.GraphModule(net, graph)
+    modules = dict(traced.named_modules())
+    for node in list(graph.nodes):
+        if node.op == "call_module" and isinstance(modules[node.target], nn.Identity):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+    called = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
+
+    def ends_in(node: Any) -> bool:
+        """Whether a value is a convolution's that nothing else reads."""
+        if not isinstance(node, fx.Node) or node.op != "call_module" or len(node.users) != 1:
+            return False
+        return called[str(node.target)] == 1 and _has_bias(modules[node.target])
+
+    for node in list(graph.nodes):
+        if not _is_relu(node, modules):
+            continue
+        source = node.args[0]
+        summands = [source]
+        if _is_sum(source) and len(source.users) == 1:
+            summands = sorted(source.args, key=ends_in)  # the convolution last
+        *other, source = summands
+        if not ends_in(source) or not all(isinstance(each, fx.Node) for each in other):
+            continue
+        traced.set_submodule(source.target, ConvReLU(modules[source.target]))
+        with graph.inserting_before(node):
+            fused = graph.call_module(source.target, (source.args[0], *other))
+        node.replace_all_uses_with(fused)
+    graph.eliminate_dead_code()
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced
+
+
+def _has_bias(module: nn.Module) -> bool:
+    """A plain convolution with a bias and a pad of zeros."""
+    return (
+        type(module) is nn.Conv2d
+        and module.bias is not None
+        and module.padding_mode == "zeros"
+        and isinstance(module.padding, tuple)
+    )
+
+
+def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    if node.op == "call_module":
+        return isinstance(modules[str(node.target)], nn.ReLU)
+    return node.target in (F.relu, torch.relu, "relu", "relu_")
+
+
+def _is_sum(node: Any) -> bool:
+    if not isinstance(node, fx.Node) or len(node.args) != 2 or node.kwargs:
+        return False
+    return node.target in (operator.add, operator.iadd, torch.add, "add", "add_")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The launches of one batch size, and the memory that they read and write."""
+
+    images: Tensor
+    found: Any  # a tensor, or tensors in a dictionary, list or tuple
+    replay: Callable[[], None]
+
+
+class Recorder(Protocol):
+    """What records a call, ``record_cuda`` or a test's own."""
+
+    def __call__(self, run: Callable[[Tensor], Any], images: Tensor) -> Recording:
+        """Run once or more, and remember."""
+
+
+def record_cuda(run: Callable[[Tensor], Any], images: Tensor) -> Recording:
+    """A CUDA graph of a call: its launches cost one."""
+    with torch.inference_mode(False):
+        images = images.clone()
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side), torch.backends.cudnn.flags(benchmark=True):
+        for _ in range(3):  # cuDNN and the allocator settle
+            run(images)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = run(images)
+    return Recording(images, found, graph.replay)
+
+
+class Captured(nn.Module):
+    """A network in use: in evaluation and without gradients, rewritten for its precision.
+
+    Under autocast it computes in the 16 bits of it, else in the type of its weights; a copy of the
+    weights is made for each, and made anew when they change. On a GPU all launches of a batch size
+    are recorded when it comes a second time, for up to ``SIZES`` sizes; a smaller batch is filled
+    up to a recorded one of at most twice its size, others run as they are.
+
+    Args:
+        net: any network. One that ``torch.fx`` cannot trace runs as it is, and a warning says so.
+        compiled: a mode of ``torch.compile``, in place of the recording.
+        recorder: what records a call; elsewhere than on a GPU nothing is recorded where None.
+    """
+
+    SIZES = 12  # batch sizes of all sizes of images; each keeps the memory of its maps
+
+    def __init__(
+        self, net: nn.Module, *, compiled: str | None = None, recorder: Recorder | None = None
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.compiled = compiled
+        self.recorder = record_cuda if recorder is None else recorder
+        self.records_anywhere = recorder is not None
+        self._lock = threading.Lock()
+        self._watched: list[Tensor] = []  # the weights that the forms were made of
+        self._stamp: tuple[int, int] | None = None
+        self._forms: dict[torch.dtype, Callable[[Tensor], Any] | None] = {}
+        self._recorded: dict[tuple[Any, ...], dict[int, Recording | None]] = {}
+        self.eval()
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:  # whatever else the network has
+            return getattr(super().__getattr__("net"), name)
+
+    def forward(self, x: Tensor) -> Any:
+        """(B, C, H, W) → what the network returns."""
+        if self.training or torch.is_grad_enabled():
+            return self.net(x)
+        kind, place = next(self.net.parameters()).dtype, x.device.type
+        if torch.is_autocast_enabled(place):
+            kind = torch.get_autocast_dtype(place)
+        with self._lock:
+            run = self._form(kind)
+            if run is None:
+                return self.net(x)
+            with torch.autocast(place, enabled=False):
+                x = x.to(kind)
+                if self.compiled or not (x.is_cuda or self.records_anywhere):
+                    return run(x)
+                return self._replayed(run, x)
+
+    def _form(self, kind: torch.dtype) -> Callable[[Tensor], Any] | None:
+        """The network for a type of numbers; made again where its weights have changed."""
+        stamp = _stamp(self._watched)
+        if stamp is None or stamp != self._stamp:
+            self._forms.clear()
+            self._recorded.clear()
+            self._watched = [*self.net.parameters(), *self.net.buffers()]
+            self._stamp = _stamp(self._watched)
+        if kind not in self._forms:
+            self._forms[kind] = self._rewritten(kind)
+        return self._forms[kind]
+
+    def _rewritten(self, kind: torch.dtype) -> Callable[[Tensor], Any] | None:
+        with torch.inference_mode(False), torch.no_grad():
+            try:
+                net = fold_batchnorm(self.net)
+                if kind.itemsize == 2:
+                    pad_splits(net)
+                if self.compiled:
+                    return torch.compile(lowered(net, kind), mode=self.compiled)
+                return lowered(with_epilogues(net), kind)
+            except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
+                name = type(self.net).__name__
+                warnings.warn(
+                    f"{name} runs as it is: it cannot be rewritten ({one_line(error)})",
+                    stacklevel=2,
+                )
+                return None
+
+    def _replayed(self, run: Callable[[Tensor], Any], x: Tensor) -> Any:
+        batch = len(x)
+        sizes = self._recorded.setdefault((x.dtype, x.device, x.shape[1:]), {})
+        if batch not in sizes:
+            sizes[batch] = None  # seen once
+        elif sizes[batch] is None and self._number() < self.SIZES:
+            sizes[batch] = self._record(run, x)
+        held = {size: each for size, each in sizes.items() if each is not None}
+        fitting = min((size for size in held if batch <= size <= 2 * batch), default=0)
+        if not fitting:
+            return run(x)
+        recording = held[fitting]
+        recording.images[:batch].copy_(x)
+        recording.replay()
+        return _first(recording.found, batch)
+
+    def _record(self, run: Callable[[Tensor], Any], x: Tensor) -> Recording | None:
+        try:
+            return self.recorder(run, x)
+        except RuntimeError as error:  # no memory, or an operation that cannot be recorded
+            self.SIZES = 0
+            warnings.warn(f"nothing more is recorded: {one_line(error)}", stacklevel=2)
+            return None
+
+    def _number(self) -> int:
+        recorded = (each for sizes in self._recorded.values() for each in sizes.values())
+        return sum(each is not None for each in recorded)
+
+
+def capture(
+    model: nn.Module,
+    within: str = "",
+    *,
+    how: str = "auto",
+    compiled: str | None = None,
+    recorder: Recorder | None = None,
+) -> nn.Module:
+    """A network as it is used on its device: captured on a GPU, on a processor as it is.
+
+    Args:
+        within: the part that can be traced; "" is the whole.
+        how: "auto", "on" (needs a GPU) or "off".
+        compiled: a mode of ``torch.compile``, on any device.
+        recorder: see ``Captured``.
+
+    Raises:
+        UserError: a value that there is not, or "on" without a GPU.
+    """
+    if how not in CHOICES:
+        raise UserError(f"--capture is {how!r}; choose from {', '.join(CHOICES)}")
+    if compiled is not None and compiled not in COMPILED:
+        raise UserError(f"--compile is {compiled!r}; choose from {', '.join(COMPILED)}")
+    on_gpu = recorder is not None or any(each.is_cuda for each in model.parameters())
+    if how == "on" and not on_gpu:
+        raise UserError("--capture on records the launches of a GPU; here is none, leave it out")
+    if how == "off" and compiled is not None:
+        raise UserError("--capture off leaves the network as it is; leave out --compile")
+    if how == "off" or not (on_gpu or compiled):
+        return model
+    part = Captured(model.get_submodule(within), compiled=compiled, recorder=recorder)
+    if not within:
+        return part
+    whole = copy.copy(model)  # with modules of its own, which are the same but one
+    whole._modules = model._modules | {within: part}
+    return whole
+
+
+def lowered(net: ModuleT, kind: torch.dtype) -> ModuleT:
+    """A network in a type of numbers, in place, its maps laid out by pixels.
+
+    A layer that says ``keeps_type`` (the last one, which ranks and places) stays as it is.
+    """
+    for module in net.modules():
+        if not getattr(module, "keeps_type", False):
+            module._apply(lambda each: _to(each, kind), recurse=False)
+    return net.to(memory_format=torch.channels_last)
+
+
+def _to(tensor: Tensor, kind: torch.dtype) -> Tensor:
+    return tensor.to(kind) if tensor.is_floating_point() else tensor
+
+
+def _stamp(weights: list[Tensor]) -> tuple[int, int] | None:
+    """Changes with the weights, and where they lie."""
+    if not weights:
+        return None
+    versions = sum(0 if each.is_inference() else each._version for each in weights)
+    return versions, weights[0].data_ptr()
+
+
+def _first(found: Any, batch: int) -> Any:
+    """A copy of the first results, which the next replay writes over."""
+    if isinstance(found, Tensor):
+        return found[:batch].clone()
+    if isinstance(found, dict):
+        return {name: _first(each, batch) for name, each in found.items()}
+    return type(found)(_first(each, batch) for each in found)
