@@ -283,7 +283,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 @pytest.mark.parametrize(
     ("group", "name", "value", "takes"),
     [
-        ("", "compile", "no", "true or false, not 'no'"),
+        ("", "compile", "no", "true or false or 'default' or 'reduce-overhead' or 'max-autotune'"),
         ("", "task", "detct", "'classify' or 'detect' or"),
         ("", "model", 3, "a text, not 3"),
         ("train", "batch", True, "a whole number, not True"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from res2net.card import CARD_NAME, ModelCard
-from res2net.config import RunConfig, TaskName, flat
+from res2net.config import Compile, RunConfig, TaskName, flat
 from res2net.errors import arguments_named
 from res2net.tasks.open import open_target
 from res2net.training.configure import check_options, configure, saved_config
@@ -108,6 +108,8 @@ def predict(
     boxes: Any = None,
     batch: int | None = None,
     precision: str = "auto",
+    capture: str = "auto",
+    compile: str | None = None,
 ) -> list[Any]:
     """What a trained network predicts for each image, in order; ``load(target).predict(images)``.
 
@@ -116,6 +118,7 @@ def predict(
         images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of
             uint8, a tensor (3, H, W) of uint8.
         top, boxes, batch, precision: see ``Predictor.predict``.
+        capture, compile: as ``load`` takes them.
 
     Returns:
         A ``Classification``, ``Detections``, ``Segmentation``, ``SaliencyMap`` or ``Poses`` for
@@ -129,7 +132,8 @@ def predict(
         >>> res2net.predict("runs/digits", ["photo.png"], top=3)[0].top
         (('3', 0.97), ('5', 0.01), ('8', 0.01))
     """
-    return load(target).predict(images, top=top, boxes=boxes, batch=batch, precision=precision)
+    network = load(target, capture=capture, compile=compile)
+    return network.predict(images, top=top, boxes=boxes, batch=batch, precision=precision)
 
 
 def train(
@@ -141,7 +145,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     seed: int | None = None,
-    compile: bool | None = None,
+    compile: Compile | None = None,
     net: Options | None = None,
     head: Options | None = None,
     input: Options | None = None,
@@ -159,7 +163,7 @@ def train(
         out: run folder; ``runs/MODEL-FORMAT`` where it is None.
         resume: resume the run in ``out``, with its own configuration.
         seed: of weights, order and augmentation; 0 where it is None.
-        compile: ``torch.compile`` the network.
+        compile: ``torch.compile`` the network; a mode of it, or True for its default.
         net, head, input, augment, train: options of these groups by name, as in ``config.yaml``.
         say: takes each line of progress; printed where it is None.
 

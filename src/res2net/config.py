@@ -36,6 +36,7 @@ Precision = Literal["auto", "fp64", "fp32", "bf16", "fp16"]
 Norm = Literal["batch", "group", "frozen"]
 Strategy = Literal["auto", "ddp", "fsdp"]
 Checkpointing = Literal["none", "cheap", "full"]
+Compile = bool | Literal["default", "reduce-overhead", "max-autotune"]
 Select = Literal["auto", "best", "last"]
 FORMAT = 1  # of config.yaml
 HEAD, END = "# res2net configuration, format", "# end of the configuration"
@@ -228,7 +229,7 @@ class RunConfig:
     recipe: str  # the recipe whose settings were the starting point
     task: TaskName = "classify"  # what the network learns
     seed: int = 0  # random seed for weights, data order and augmentation
-    compile: bool = False  # torch.compile the network
+    compile: Compile = False  # torch.compile the network; alone or true: in its default mode
     net: NetOptions = field(default_factory=NetOptions)
     head: HeadOptions = field(default_factory=HeadOptions)
     input: InputOptions = field(default_factory=InputOptions)

@@ -15,6 +15,7 @@ from res2net.cli.parser import Parser, add_fields, exit_after_help, field_commen
 from res2net.config import (
     ANNOTATIONS,
     READ_BY,
+    Compile,
     HeadOptions,
     InputOptions,
     NetOptions,
@@ -135,7 +136,15 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
     parser.add_argument("--resume", action="store_true", help="resume the run in --out")
     comments = field_comments(RunConfig)
     parser.add_argument("--seed", type=int, default=0, help=comments["seed"])
-    parser.add_argument("--compile", action="store_true", help=comments["compile"])
+    parser.add_argument(
+        "--compile",
+        type=Compile,
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="{default,reduce-overhead,max-autotune}",
+        help=comments["compile"],
+    )
     add_fields(parser, "net", NetOptions, "network", without)
     add_fields(parser, "head", HeadOptions, "head", without)
     add_fields(parser, "input", InputOptions, "images", without)

@@ -49,7 +49,8 @@ def build_job(
         raise UserError(f"--train.frozen-levels: {error}") from None
     body.gradient_checkpointing = config.train.gradient_checkpointing
     if config.compile:
-        model.compile()
+        mode = "default" if config.compile is True else config.compile
+        model.compile(mode=mode)
     datasets = task.datasets(config, card, images)
     common: dict[str, Any] = {
         "seed": config.seed,
