@@ -1,0 +1,326 @@
+"""Measure networks on this machine's GPU in one command of under eight minutes.
+
+    python tools/measure_gpu.py [--out results] [--seconds 450] [--tiny]
+
+In the order of their use: whether what is captured gives the right numbers; inference of ResNet-50
+and Res2Net-50 by every way of running them; a training step; the networks of Table 3; memory of a
+step. Each row is written when it is measured, a way that fails leaves its reason, and when the time
+is over the rest is left out. It needs torch, torchvision and the light core; timm is compared with
+where it is there. ``--tiny`` runs everything once, small, on a processor too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from res2net import machine
+from res2net.bench.protocol import append_rows
+from res2net.capture import (
+    COMPILED,
+    Captured,
+    fold_batchnorm,
+    lowered,
+    pad_splits,
+    record_cuda,
+    with_epilogues,
+)
+from res2net.models.factory import create_model
+from res2net.paper.published import published
+
+PAIR = ("resnet50", "res2net50_26w_4s")
+GPU = torch.cuda.is_available()
+HALF = torch.bfloat16 if machine.hardware_bf16() else torch.float32  # emulated, it takes minutes
+MIXED = torch.float32 != HALF
+LEAST = 5 if GPU else 1  # calls
+DEVICE = machine.best_device()
+PRECISION = {torch.float32: "fp32", torch.bfloat16: "bf16"}[HALF]
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    side: int
+    batches: tuple[int, ...]
+    steps: tuple[int, ...]  # batches of a training step
+    compiled: tuple[str, ...]
+    others: tuple[str, ...]  # families that are only checked
+    rivals: tuple[str, ...]
+    options: dict[str, Any]  # of the networks
+
+
+OTHERS = ("res2next50", "seres2net50_26w_4s", "dla60_res2net", "blres2net50")
+RIVALS = ("timm res2net50_26w_4s",) if find_spec("timm") else ()
+WHOLE = Sizes(224, (1, 8, 64, 256), (64, 256), COMPILED, OTHERS, RIVALS, {})
+TINY = Sizes(32, (1, 2), (2,), (), OTHERS[:2], (), {"depth": 26, "width": 6})
+
+
+class Rows:
+    """Appends to the files of results, and to the terminal, row by row."""
+
+    def __init__(self, out: Path, seconds: float) -> None:
+        self.out, self.end = out, time.monotonic() + seconds
+        self.command = f"python tools/measure_gpu.py {' '.join(sys.argv[1:])}".strip()
+
+    def left(self) -> float:
+        """Seconds."""
+        return self.end - time.monotonic()
+
+    def add(self, subject: str, measure: Callable[[], dict[str, object]], **of: object) -> None:
+        """Measure and keep a row; a failure is a row with its reason."""
+        if self.left() < 25:
+            return
+        try:
+            row = of | measure()
+        except Exception as error:
+            row = of | {"failed": " ".join(repr(error).split())[:160]}
+        print(subject, *(f"{name}={value}" for name, value in row.items()), flush=True)
+        append_rows(self.out / f"gpu_{subject}.csv", [row], self.command)
+        if GPU:
+            torch.cuda.empty_cache()
+        torch.compiler.reset()
+
+
+def timed(call: Call, *, most: int = 40, seconds: float = 1.2) -> dict[str, object]:
+    """Milliseconds of single calls: by events on a GPU, after three that do not count."""
+    for _ in range(3):
+        call()
+    machine.wait()
+    found: list[float] = []
+    end = time.monotonic() + seconds
+    while len(found) < LEAST or (time.monotonic() < end and len(found) < most):
+        if GPU:
+            start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            call()
+            stop.record()
+            stop.synchronize()
+            found.append(start.elapsed_time(stop))
+        else:
+            begun = time.perf_counter()
+            call()
+            found.append(1e3 * (time.perf_counter() - begun))
+    median = statistics.median(found)
+    return {"median_ms": f"{median:.4g}", "least_ms": f"{min(found):.4g}", "n": len(found)}
+
+
+def network(name: str, options: dict[str, Any]) -> nn.Module:
+    """With the same random weights whenever it is asked for, on the device."""
+    torch.manual_seed(0)
+    if name.startswith("timm "):
+        import timm
+
+        net = timm.create_model(name.removeprefix("timm "))
+    else:
+        net = create_model(name, **options)
+    return net.eval().requires_grad_(False).to(DEVICE).to(memory_format=torch.channels_last)
+
+
+def images(batch: int, side: int, kind: torch.dtype = torch.float32) -> Tensor:
+    """(B, 3, S, S), laid out by pixels."""
+    chance = torch.Generator().manual_seed(1)
+    x = torch.randn(batch, 3, side, side, generator=chance).to(DEVICE, kind)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def quiet(run: Callable[[Tensor], Any], x: Tensor, *, autocast: bool = False) -> Call:
+    """A call without gradients."""
+
+    def call() -> Any:
+        with (
+            torch.inference_mode(),
+            torch.autocast(DEVICE.type, HALF, enabled=autocast and MIXED),
+        ):
+            return run(x)
+
+    return call
+
+
+def recorded(run: Callable[[Tensor], Any], x: Tensor) -> Call:
+    """A call replayed, without the copies of ``Captured``; as it is without a GPU."""
+    if not GPU:
+        return quiet(run, x)
+    with torch.inference_mode():
+        recording = record_cuda(run, x)
+
+    def call() -> Any:
+        recording.replay()
+        return recording.found
+
+    return call
+
+
+def rewritten(net: nn.Module, *, pad: bool, fuse: bool) -> nn.Module:
+    """Folded, and what else is asked for, in 16 bits."""
+    net = fold_batchnorm(net)
+    if pad:
+        pad_splits(net)
+    return lowered(with_epilogues(net) if fuse else net, HALF)
+
+
+WAYS: dict[str, Callable[[nn.Module, Tensor], Call]] = {
+    "as trained": lambda net, x: quiet(net, x, autocast=True),
+    "folded": lambda net, x: quiet(rewritten(net, pad=False, fuse=False), x.to(HALF)),
+    "folded, recorded": lambda net, x: recorded(rewritten(net, pad=False, fuse=False), x.to(HALF)),
+    "epilogues, recorded": lambda net, x: recorded(
+        rewritten(net, pad=False, fuse=True), x.to(HALF)
+    ),
+    "padded, epilogues, recorded": lambda net, x: recorded(
+        rewritten(net, pad=True, fuse=True), x.to(HALF)
+    ),
+    "captured": lambda net, x: quiet(Captured(net), x, autocast=True),
+}
+
+
+def compiled(mode: str, *, pad: bool) -> Callable[[nn.Module, Tensor], Call]:
+    """torch.compile of what is folded."""
+
+    def way(net: nn.Module, x: Tensor) -> Call:
+        run = torch.compile(rewritten(net, pad=pad, fuse=False), mode=mode, dynamic=False)
+        return quiet(run, x.to(HALF))
+
+    return way
+
+
+def right(rows: Rows, sizes: Sizes) -> None:
+    """Whether every rewriting on this device gives the numbers of fp32 on a processor."""
+    for name in (*PAIR, *sizes.others):
+        for kind in dict.fromkeys((torch.float32, HALF)):
+
+            def measure(name: str = name, kind: torch.dtype = kind) -> dict[str, object]:
+                net, x = network(name, sizes.options), images(3, sizes.side)
+                wanted = quiet(network(name, sizes.options).cpu(), x.cpu())().double()
+                call = quiet(Captured(net), x, autocast=kind != torch.float32)
+                found = [call() for _ in range(3)][-1].double().cpu()  # the third is replayed
+                error = float((found - wanted).norm() / wanted.norm())
+                return {
+                    "relative_l2": f"{error:.1e}",
+                    "right": error < (0.1 if kind == HALF else 0.01),
+                }
+
+            rows.add("right", measure, network=name, precision=str(kind).removeprefix("torch."))
+
+
+def inference(rows: Rows, sizes: Sizes) -> None:
+    """Every way, batch and network; ours and ResNet-50 one after the other."""
+    ways = dict(WAYS)
+    for mode in sizes.compiled:
+        ways[f"compile {mode}"] = compiled(mode, pad=False)
+    if sizes.compiled:
+        ways["padded, compile reduce-overhead"] = compiled("reduce-overhead", pad=True)
+    names = [*PAIR, *sizes.rivals]
+    for way, make in ways.items():
+        for batch in sizes.batches:
+            if "max-autotune" in way and batch != 64:  # minutes each
+                continue
+            for name in names:
+                if name.startswith("timm") and way not in ("as trained", "compile reduce-overhead"):
+                    continue
+                if name == PAIR[0] and "padded" in way:
+                    continue
+
+                def measure(
+                    name: str = name, make: Any = make, batch: int = batch
+                ) -> dict[str, object]:
+                    begun = time.monotonic()
+                    call = make(network(name, sizes.options), images(batch, sizes.side))
+                    assert call().isfinite().all()
+                    ready = time.monotonic() - begun
+                    return {"ready_s": f"{ready:.1f}", **timed(call)}
+
+                rows.add(
+                    "inference", measure, network=name, way=way, batch=batch, precision=PRECISION
+                )
+
+
+def step_of(net: nn.Module, batch: int, side: int) -> Call:
+    """One step of training in bf16: forward, backward, update by one kernel."""
+    x = images(batch, side)
+    y = torch.zeros(batch, dtype=torch.int64, device=DEVICE)
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, fused=GPU or None)
+
+    def step() -> Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(DEVICE.type, HALF, enabled=MIXED):
+            loss = F.cross_entropy(net(x).float(), y)
+        loss.backward()
+        optimiser.step()
+        return loss.detach()
+
+    return step
+
+
+def training(rows: Rows, sizes: Sizes) -> None:
+    """A step of both networks by every way, and its memory by every checkpointing."""
+    ways = [("as it is", "none"), *((f"compile {mode}", "none") for mode in sizes.compiled[:2])]
+    ways += [("as it is", "cheap"), ("as it is", "full")]
+    names = [*PAIR, *sizes.rivals]
+    for way, kept in ways:
+        for batch in sizes.steps:
+            for name in names if kept == "none" else PAIR[1:]:
+
+                def measure(
+                    name: str = name, way: str = way, kept: str = kept, batch: int = batch
+                ) -> dict[str, object]:
+                    net = network(name, sizes.options).train().requires_grad_(True)
+                    if kept != "none":
+                        net.gradient_checkpointing = kept  # type: ignore[assignment]
+                    if way != "as it is":
+                        net.compile(mode=way.removeprefix("compile "))
+                    if GPU:
+                        torch.cuda.reset_peak_memory_stats()
+                    found = timed(step_of(net, batch, sizes.side), most=20, seconds=2.0)
+                    peak = torch.cuda.max_memory_allocated() // 2**20 if GPU else ""
+                    rate = 1e3 * batch / float(str(found["median_ms"]))
+                    return {**found, "images_s": f"{rate:.0f}", "peak_mib": peak}
+
+                rows.add(
+                    "training", measure, network=name, way=way, checkpointing=kept, batch=batch
+                )
+
+
+def table3(rows: Rows, sizes: Sizes) -> None:
+    """The runtime column of Table 3: every network in it, captured, in fp32 as the paper's."""
+    for name in dict.fromkeys(row.network for row in published("Table 3") if row.network):
+        for batch in sizes.batches[:1] + sizes.batches[-1:]:
+
+            def measure(name: str = name, batch: int = batch) -> dict[str, object]:
+                return timed(
+                    quiet(Captured(network(name, sizes.options)), images(batch, sizes.side))
+                )
+
+            rows.add("table3", measure, network=name, batch=batch, precision="fp32")
+
+
+def main() -> int:
+    """Measure until all is measured or the time is over."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the rows")
+    parser.add_argument("--seconds", type=float, default=450, help="when to stop")
+    parser.add_argument("--tiny", action="store_true", help="run everything once, small")
+    options = parser.parse_args()
+    if not GPU and not options.tiny:
+        parser.error("this machine has no GPU; --tiny tries the script without one")
+    torch.backends.cudnn.benchmark = True
+    rows = Rows(options.out, options.seconds)
+    for part in (right, inference, training, table3):
+        part(rows, TINY if options.tiny else WHOLE)
+    print(f"{max(0, rows.left()):.0f} s were left" if rows.left() > 25 else "the time was over")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
