@@ -58,14 +58,14 @@ def test_half_precision_is_near(network):
 @pytest.mark.parametrize(("batch", "workers"), [(1, 0), (3, 0), (3, 1), (7, 0), (100, 0)])
 def test_every_image_once_in_order(network, split, batch, workers):
     preprocess = default_preprocess(SIZE)
-    logits, targets, seen = run_over(
+    found, seen = run_over(
         network, split, preprocess, Measuring(batch=batch, workers=workers, precision="fp32")
     )
-    assert logits.shape == (7, 4)
-    assert targets.tolist() == split.labels.tolist()
+    assert {each.shape for each in found} == {(7,)}
+    assert found.targets.tolist() == split.labels.tolist()
     assert seen.tolist() == list(range(7))
     whole = run_over(network, split, preprocess, Measuring(batch=7, workers=0, precision="fp32"))[0]
-    torch.testing.assert_close(logits, whole, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.log_likelihood, whole.log_likelihood, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("limit", "images"), [(1, 3), (2, 6), (3, 7), (99, 7), (None, 7)])
@@ -76,13 +76,13 @@ def test_limit_counts_batches(network, split, limit, images):
         counted.append((count, label))
         return things
 
-    logits, *_ = run_over(
+    found, _ = run_over(
         network,
         split,
         default_preprocess(SIZE),
         Measuring(batch=3, workers=0, limit=limit, track=track),
     )
-    assert len(logits) == images
+    assert len(found.targets) == images
     assert counted == [(-(-images // 3), "evaluating")]
 
 
@@ -101,7 +101,7 @@ def test_bad_files(network, photos):
     with pytest.raises(UserError, match=str(files[4])):
         run_over(network, split, default_preprocess(SIZE), Measuring(workers=0))
     with pytest.warns(UserWarning, match=f"skipped: {files[4]}"):
-        _, _, seen = run_over(
+        _, seen = run_over(
             network, split, default_preprocess(SIZE), Measuring(workers=0, skip_bad=True)
         )
     assert seen.tolist() == [0, 1, 2, 3, 5, 6, 7, 8]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +20,16 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from res2net.errors import UserError
 from res2net.tasks.classify import scores as module
-from res2net.tasks.classify.scores import BINS, ClassifyScores, ConfusedPair, Mistake, score
+from res2net.tasks.classify.pictures import draw_confusion
+from res2net.tasks.classify.scores import (
+    BINS,
+    ClassifyScores,
+    ConfusedPair,
+    Mistake,
+    PerImage,
+    score,
+    scored,
+)
 
 # Probabilities of 6 images; a, b, c are the classes, d has no image and e is never predicted.
 TRUE = torch.tensor([0, 0, 1, 1, 2, 4])
@@ -285,3 +296,30 @@ print(peak() - before)
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     assert float(done.stdout) < 250
+
+
+def test_many_classes_take_little_memory(tmp_path: Path) -> None:
+    """21,000 of them: a table of their pairs would take 3.5 GB, and pictures as much again."""
+    chance = np.random.default_rng(0)
+    classes, images = 21_000, 300
+    true = chance.integers(0, classes, images)
+    predicted = np.where(chance.random(images) < 0.5, true, chance.integers(0, classes, images))
+    found = scored(
+        PerImage(
+            targets=true,
+            rank=(predicted != true).astype(np.int64),
+            predicted=predicted,
+            confidence=np.full(images, 0.5),
+            log_likelihood=np.full(images, -1.0),
+            finite=np.ones(images, bool),
+        ),
+        [f"c{i}" for i in range(classes)],
+    )
+    tracemalloc.start()
+    pairs = found.confused_pairs(3)
+    draw_confusion(found, tmp_path / "confusion.png")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6
+    assert [pair.count for pair in pairs] == [1, 1, 1]
+    assert found.top1_error == 100 * (predicted != true).mean()

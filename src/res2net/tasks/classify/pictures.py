@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 # ---- confusion matrix
 
+_CELLS = 1000  # a side at most
+
 
 def draw_confusion(scores: ClassifyScores, path: Path) -> None:
     """Draw the confusion matrix, each row as shares of the true class.
@@ -90,10 +92,11 @@ def _draw_named_matrix(figure: Figure, scores: ClassifyScores) -> None:
         for label in axes.get_xticklabels():
             label.set(ha="right", va="center_baseline", rotation_mode="anchor")
     if classes <= 20:
-        digits = len(str(scores.confusion.max()))
-        for (row, column), count in np.ndenumerate(scores.confusion):
+        confusion = scores.confusion
+        digits = len(str(confusion.max()))
+        for (row, column), count in np.ndenumerate(confusion):
             if count:
-                dark = count > 0.55 * scores.confusion[row].sum()
+                dark = count > 0.55 * confusion[row].sum()
                 axes.text(
                     column,
                     row,
@@ -108,12 +111,20 @@ def _draw_named_matrix(figure: Figure, scores: ClassifyScores) -> None:
 def _draw_matrix(
     figure: Figure, scores: ClassifyScores, *, left: float, side: float, gamma: float
 ) -> Axes:
-    """The matrix as an image; ``gamma`` below 1 brings out rare confusions."""
-    support = scores.confusion.sum(axis=1, keepdims=True)  # (C, 1)
-    shares = np.ma.masked_invalid(scores.confusion / np.where(support, support, np.nan))
+    """The matrix as an image; ``gamma`` below 1 brings out rare confusions.
+
+    Above ``_CELLS`` classes a cell is the block of several: a screen shows no more.
+    """
+    classes = len(scores.classes)
+    cells = min(classes, _CELLS)
+    rows, columns = (each * cells // classes for each in (scores.targets, scores.predicted))
+    counts = np.bincount(rows * cells + columns, minlength=cells**2).reshape(cells, cells)
+    support = counts.sum(axis=1, keepdims=True)  # (cells, 1)
+    shares = np.ma.masked_invalid(counts / np.where(support, support, np.nan))
     colors = mpl.colormaps["Blues"].with_extremes(bad="#cccccc")
     axes = add_axes(figure, left, TOP, side, side)
-    image = axes.imshow(shares, cmap=colors, norm=PowerNorm(gamma, vmin=0, vmax=1))
+    sides = (-0.5, classes - 0.5, classes - 0.5, -0.5)
+    image = axes.imshow(shares, cmap=colors, norm=PowerNorm(gamma, vmin=0, vmax=1), extent=sides)
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.grid(visible=False)
     axes.spines[:].set_visible(True)

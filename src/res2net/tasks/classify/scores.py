@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +106,6 @@ class ClassifyScores(Scores):
     loss: float  # nats, mean negative log-likelihood (no label smoothing, no class weights)
     calibration_error: float  # 0..1, expected calibration error
     bins: tuple[ReliabilityBin, ...]  # BINS of them
-    confusion: Ints  # (C, C) images, rows true, columns predicted
     per_class: tuple[ClassScore, ...]  # C, in the order of classes
     targets: Ints  # (N,) true class
     predicted: Ints  # (N,) most probable class
@@ -114,6 +113,12 @@ class ClassifyScores(Scores):
     true_probability: Floats  # (N,) 0..1, probability of the true class
     names: Sequence[str] = ()  # N files, where they are known
     pixels: Callable[[int], Picture] | None = None  # row of the logits → uint8 (S, S, 3)
+
+    @property
+    def confusion(self) -> Ints:
+        """(C, C) images, rows true, columns predicted; of 10,000 classes 800 MB."""
+        labels = np.arange(len(self.classes))
+        return np.asarray(confusion_matrix(self.targets, self.predicted, labels=labels), np.int64)
 
     @property
     def headline(self) -> str:
@@ -143,11 +148,11 @@ class ClassifyScores(Scores):
 
     def confused_pairs(self, n: int = 10) -> list[ConfusedPair]:
         """The ``n`` most frequent kinds of mistake, ties by their share of the true class."""
-        wrong = self.confusion.copy()
-        np.fill_diagonal(wrong, 0)
-        rows, columns = np.nonzero(wrong)
-        counts = wrong[rows, columns]
-        shares = counts / self.confusion.sum(axis=1)[rows]
+        wrong = self.predicted != self.targets
+        kinds = self.targets[wrong] * len(self.classes) + self.predicted[wrong]
+        kinds, counts = np.unique(kinds, return_counts=True)
+        rows, columns = np.divmod(kinds, len(self.classes))
+        shares = counts / np.bincount(self.targets)[rows]
         order = np.lexsort((-shares, -counts))[:n]
         return [
             ConfusedPair(
@@ -211,7 +216,7 @@ def measure(
         UserError: a file that cannot be read (unless left out), or nothing to measure.
     """
     preprocess = card.preprocess
-    logits, targets, seen = run_over(model, part, preprocess, how)
+    found, seen = run_over(model, part, preprocess, how)
     dataset = ImageDataset(part, eval_transform(preprocess), min_side=preprocess.decode_side)
 
     def pixels(index: int) -> Picture:
@@ -219,13 +224,13 @@ def measure(
         return image.permute(1, 2, 0).numpy()
 
     names = [part.names(i) for i in seen.tolist()]
-    return replace(score(logits, targets, card.classes), names=names, pixels=pixels)
+    return replace(scored(found, card.classes), names=names, pixels=pixels)
 
 
 def run_over(
     model: Network | Deployed, split: Split, preprocess: Preprocess, how: Measuring
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (n, N), classes (n,) and indices (n,) of a split's images in order.
+) -> tuple[PerImage, Tensor]:
+    """What is kept of a split's images in order, and their indices (N,).
 
     Where unreadable images are left out, they are missing.
     """
@@ -243,9 +248,25 @@ def run_over(
     count = len(loader) if how.limit is None else min(how.limit, len(loader))
     if how.track:
         batches = how.track(batches, count, "evaluating")
-    parts = [(net(images).cpu(), labels, indices) for images, labels, indices in batches]
-    logits, targets, seen = (torch.cat(column) for column in zip(*parts, strict=True))
-    return logits, targets, seen
+    parts = [(per_image(net(images), labels), seen) for images, labels, seen in batches]
+    if not parts:
+        raise UserError(_NOTHING)
+    kept, seen = zip(*parts, strict=True)
+    return PerImage(*map(np.concatenate, zip(*kept, strict=True))), torch.cat(seen)
+
+
+_NOTHING = "there are no images to evaluate; check the folder given with --data"
+
+
+class PerImage(NamedTuple):
+    """All that scores need of N images; their logits would be C times as much."""
+
+    targets: Ints  # (N,) true class
+    rank: Ints  # (N,) of the true class, 0 is best
+    predicted: Ints  # (N,) most probable class
+    confidence: Floats  # (N,) 0..1, probability of the predicted class
+    log_likelihood: Floats  # (N,) log of the probability of the true class
+    finite: npt.NDArray[np.bool_]  # (N,) whether all logits are numbers
 
 
 def score(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> ClassifyScores:
@@ -262,14 +283,37 @@ def score(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> ClassifySc
         UserError: no images, a target or a number of names that does not fit the network, or
             logits that are not finite.
     """
-    _check(logits, targets, classes)
-    rank, predicted, confidence, log_likelihood = _per_image(logits, targets)
-    true = targets.cpu().numpy()
+    if logits.ndim != 2 or targets.shape != logits.shape[:1]:
+        raise ValueError(
+            f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} must be (N, C), (N,)"
+        )
+    if len(logits) == 0:
+        raise UserError(_NOTHING)
+    if logits.shape[1] != len(classes):
+        raise UserError(
+            f"the network tells {logits.shape[1]} classes apart, the data has {len(classes)}; "
+            "evaluate on data with the classes it was trained on"
+        )
+    return scored(per_image(logits, targets), classes)
+
+
+def scored(found: PerImage, classes: Sequence[str]) -> ClassifyScores:
+    """The scores of images of a data set.
+
+    Raises:
+        UserError: logits that were not finite.
+    """
+    true, rank, predicted, confidence, log_likelihood, finite = found
+    if not finite.all():
+        raise UserError(
+            f"the network gives NaN or infinite scores for {int((~finite).sum())} of {len(finite)} "
+            f"images (the first is image {int(np.flatnonzero(~finite)[0])}); "
+            "use an earlier checkpoint, or evaluate in float32"
+        )
     correct = rank == 0
     top_k = min(5, len(classes))
     top1, top5 = int(correct.sum()), int((rank < top_k).sum())  # images
-    confusion = _confusion(true, predicted, len(classes))
-    per_class = _per_class(true, predicted, confusion, classes)
+    per_class = _per_class(true, predicted, classes)
     recalls = [each.recall for each in per_class if each.recall is not None]
     return ClassifyScores(
         images=len(true),
@@ -283,7 +327,6 @@ def score(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> ClassifySc
         loss=-float(log_likelihood.mean()),
         calibration_error=_calibration_error(confidence, correct),
         bins=_bins(confidence, correct),
-        confusion=confusion,
         per_class=per_class,
         targets=true,
         predicted=predicted,
@@ -292,66 +335,47 @@ def score(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> ClassifySc
     )
 
 
-def _check(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> None:
-    if logits.ndim != 2 or targets.shape != logits.shape[:1]:
-        raise ValueError(
-            f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} must be (N, C), (N,)"
-        )
-    if len(logits) == 0:
-        raise UserError("there are no images to evaluate; check the folder given with --data")
-    if logits.shape[1] != len(classes):
-        raise UserError(
-            f"the network tells {logits.shape[1]} classes apart, the data has {len(classes)}; "
-            "evaluate on data with the classes it was trained on"
-        )
-    outside = (targets < 0) | (targets >= len(classes))
+def per_image(logits: Tensor, targets: Tensor) -> PerImage:
+    """What is kept of a batch.
+
+    Raises:
+        UserError: a target that the network does not have.
+    """
+    outside = (targets < 0) | (targets >= logits.shape[1])
     if outside.any():
         i = int(outside.nonzero()[0])
         raise UserError(
             f"image {i} has label {int(targets[i])}, but the network's classes are numbered "
-            f"0 to {len(classes) - 1}; correct the labels"
+            f"0 to {logits.shape[1] - 1}; correct the labels"
         )
-    broken = ~torch.cat([rows.isfinite().all(dim=1) for rows in torch.split(logits, _CHUNK)])
-    if broken.any():
-        raise UserError(
-            f"the network gives NaN or infinite scores for {int(broken.sum())} of {len(logits)} "
-            f"images (the first is image {int(broken.nonzero()[0])}); "
-            "use an earlier checkpoint, or evaluate in float32"
-        )
+    parts = zip(torch.split(logits.detach(), _CHUNK), torch.split(targets, _CHUNK), strict=True)
+    kept = [_per_image(rows.cpu().double(), true.cpu()) for rows, true in parts]
+    return PerImage(*map(np.concatenate, zip(*kept, strict=True)))
 
 
-def _per_image(logits: Tensor, targets: Tensor) -> tuple[Ints, Ints, Floats, Floats]:
-    """(N,) each: rank of the true class (0 is best), predicted class, its p, log p(true)."""
-    class_index = torch.arange(logits.shape[1])
-    rank, predicted = torch.empty(2, len(logits), dtype=torch.int64)
-    confidence, log_likelihood = torch.empty(2, len(logits), dtype=torch.float64)
-    for start in range(0, len(logits), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        scores = logits[rows].detach().cpu().double()  # (n, C)
-        true = targets[rows].cpu()[:, None]  # (n, 1)
-        true_score = scores.gather(1, true)
-        ahead = (scores > true_score) | ((scores == true_score) & (class_index < true))  # (n, C)
-        best = scores.argmax(dim=1, keepdim=True)  # (n, 1), the first of equals
-        log_p = scores.log_softmax(dim=1)
-        rank[rows] = ahead.sum(dim=1)
-        predicted[rows] = best[:, 0]
-        confidence[rows] = log_p.gather(1, best)[:, 0].exp()
-        log_likelihood[rows] = log_p.gather(1, true)[:, 0]
-    return rank.numpy(), predicted.numpy(), confidence.numpy(), log_likelihood.numpy()
+def _per_image(scores: Tensor, targets: Tensor) -> PerImage:
+    """Of float64 (n, C); equal scores rank in the order of the classes."""
+    true = targets[:, None]  # (n, 1)
+    true_score = scores.gather(1, true)
+    earlier = torch.arange(scores.shape[1]) < true
+    ahead = (scores > true_score) | ((scores == true_score) & earlier)  # (n, C)
+    best = scores.argmax(dim=1, keepdim=True)  # (n, 1), the first of equals
+    log_p = scores.log_softmax(dim=1)
+    return PerImage(
+        targets=targets.numpy(),
+        rank=ahead.sum(dim=1).numpy(),
+        predicted=best[:, 0].numpy(),
+        confidence=log_p.gather(1, best)[:, 0].exp().numpy(),
+        log_likelihood=log_p.gather(1, true)[:, 0].numpy(),
+        finite=scores.isfinite().all(dim=1).numpy(),
+    )
 
 
-def _confusion(true: Ints, predicted: Ints, classes: int) -> Ints:
-    """(C, C) images. scikit-learn's: torchmetrics needs N·C² cells in deterministic mode."""
-    return np.asarray(confusion_matrix(true, predicted, labels=np.arange(classes)), dtype=np.int64)
-
-
-def _per_class(
-    true: Ints, predicted: Ints, confusion: Ints, classes: Sequence[str]
-) -> tuple[ClassScore, ...]:
+def _per_class(true: Ints, predicted: Ints, classes: Sequence[str]) -> tuple[ClassScore, ...]:
     precision, recall, f1, support = precision_recall_fscore_support(
         true, predicted, labels=np.arange(len(classes)), zero_division=np.nan
     )
-    guessed = confusion.sum(axis=0)
+    guessed = np.bincount(predicted, minlength=len(classes))
     return tuple(
         ClassScore(
             name=name,
