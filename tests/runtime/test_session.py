@@ -131,3 +131,69 @@ def test_no_torch_is_needed(artifact: Path, photos: Path) -> None:
     assert len(lines) == 7
     assert lines[-1] == "1000"
     assert "left out" in done.stderr
+
+
+@pytest.fixture
+def gpu_build(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """ONNX Runtime as its build for GPUs is: what sessions were asked for."""
+    import onnxruntime
+
+    asked: list[list[str]] = []
+    real = onnxruntime.InferenceSession
+
+    class Session:
+        usable = True
+
+        def __init__(self, path: Path, options: object, providers: list[str]) -> None:
+            asked.append(providers)
+            self._real = real(path, options, providers=providers[-1:])
+
+        def get_providers(self) -> list[str]:
+            return asked[-1] if Session.usable else self._real.get_providers()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._real, name)
+
+    names = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("device", "providers"),
+    [
+        ("auto", ["CUDAExecutionProvider", "CPUExecutionProvider"]),
+        ("CUDA", ["CUDAExecutionProvider", "CPUExecutionProvider"]),
+        ("tensorrt", ["TensorrtExecutionProvider", "CPUExecutionProvider"]),
+        ("cpu", ["CPUExecutionProvider"]),
+    ],
+)
+def test_onnx_runtime_computes_on_a_gpu(
+    onnx_artifact: Path, gpu_build: list[list[str]], device: str, providers: list[str]
+) -> None:
+    runtime = load(onnx_artifact, device=device)
+    assert gpu_build == [providers]
+    assert np.asarray(runtime(_images(1))).shape[0] == 1
+
+
+def test_a_gpu_that_cannot_be_used_is_told(
+    onnx_artifact: Path, gpu_build: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "usable", False)
+    with pytest.warns(UserWarning, match="no GPU can be used; it runs on the CPU"):
+        load(onnx_artifact)
+    with pytest.raises(UserError, match="--device cuda: ONNX Runtime cannot use it"):
+        load(onnx_artifact, device="cuda")
+    load(onnx_artifact, device="cpu")
+    assert len(gpu_build) == 3
+
+
+def test_a_device_that_is_not_there(artifact: Path, onnx_artifact: Path) -> None:
+    with pytest.raises(UserError, match=r"--device tpu: ONNX Runtime has auto, cpu.* here; GPUs"):
+        load(onnx_artifact, device="tpu")
+    with pytest.raises(UserError, match=r"--device cuda: OpenVINO finds auto, cpu.* here"):
+        load(artifact, device="cuda")
+    load(artifact, device="cpu")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]  # (B, S, S, 3)
 Outputs = list[npt.NDArray[np.float32]]
 Key = TypeVar("Key")
+AUTO = "auto"
 
 
 class Engine(Protocol):
@@ -45,24 +46,30 @@ class Engine(Protocol):
 
 
 class OpenVino:
-    """OpenVINO on the CPU; the compiled model is kept in the cache folder for the next start."""
+    """OpenVINO, on the CPU or another device of its own; the compiled model is kept in the cache
+    folder for the next start.
+    """
 
-    def __init__(self, artifact: Artifact, *, threads: int | None, stream: bool) -> None:
+    def __init__(
+        self, artifact: Artifact, *, threads: int | None, stream: bool, device: str
+    ) -> None:
         try:
             import openvino  # noqa: F401
         except ModuleNotFoundError:
             raise UserError(_missing(artifact, "openvino", "runtime")) from None
-        core = openvino_core()
-        settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "THROUGHPUT" if stream else "LATENCY",
-            "INFERENCE_NUM_THREADS": threads or processor.threads(),
-        }
+        core, place = openvino_core(), "CPU" if device == AUTO else device.upper()
+        if place not in core.available_devices:
+            found = ", ".join(["auto", *map(str.lower, core.available_devices)])
+            raise UserError(f"--device {device}: OpenVINO finds {found} here")
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT" if stream else "LATENCY"}
+        if place == "CPU":
+            settings["INFERENCE_NUM_THREADS"] = threads or processor.threads()
         kept = _writable(cache_folder() / "openvino")
         if kept is not None:
             settings["CACHE_DIR"] = str(kept)
         settings["INFERENCE_PRECISION_HINT"] = "f32"  # of int8 too: what is left in float
         if artifact.precision == "bf16":
-            if openvino_has_bf16():
+            if place != "CPU" or openvino_has_bf16():
                 settings["INFERENCE_PRECISION_HINT"] = "bf16"
             else:
                 warnings.warn(
@@ -71,7 +78,7 @@ class OpenVino:
                     stacklevel=2,
                 )
         try:
-            self._compiled = core.compile_model(_openvino_file(artifact), "CPU", settings)
+            self._compiled = core.compile_model(_openvino_file(artifact), place, settings)
         except RuntimeError as error:
             raise UserError(_unloadable(artifact, error)) from error
         _check_graph(artifact, _shapes(self._compiled.inputs), _shapes(self._compiled.outputs))
@@ -106,10 +113,24 @@ class OpenVino:
         return range(len(self._compiled.outputs))
 
 
-class OnnxRuntime:
-    """ONNX Runtime on the CPU."""
+PROVIDERS = {  # of ONNX Runtime: device → what computes there
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
 
-    def __init__(self, artifact: Artifact, *, threads: int | None, stream: bool) -> None:  # noqa: ARG002
+
+class OnnxRuntime:
+    """ONNX Runtime: on a GPU where its build for GPUs is installed, else on the CPU."""
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        *,
+        threads: int | None,
+        stream: bool,  # noqa: ARG002
+        device: str,
+    ) -> None:
         try:
             import onnxruntime
         except ModuleNotFoundError:
@@ -117,12 +138,29 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or processor.threads()
         options.log_severity_level = 3
+        known = onnxruntime.get_available_providers()
+        able = [name for name, provider in PROVIDERS.items() if provider in known]
+        place = device
+        if device == AUTO:
+            place = "cuda" if "cuda" in able else "cpu"
+        if place not in able:
+            raise UserError(
+                f"--device {device}: ONNX Runtime has {', '.join([AUTO, *able])} here; "
+                "GPUs need onnxruntime-gpu in the place of onnxruntime"
+            )
+        providers = list(dict.fromkeys([PROVIDERS[place], PROVIDERS["cpu"]]))
         try:
             self._session = onnxruntime.InferenceSession(
-                artifact.path, options, providers=["CPUExecutionProvider"]
+                artifact.path, options, providers=providers
             )
         except Exception as error:  # its own hierarchy, down from RuntimeError or not
             raise UserError(_unloadable(artifact, error)) from error
+        if self._session.get_providers()[0] != providers[0]:  # no driver, or another version
+            if device != AUTO:
+                raise UserError(f"--device {device}: ONNX Runtime cannot use it on this machine")
+            warnings.warn(
+                f"{artifact.folder}: no GPU can be used; it runs on the CPU", stacklevel=2
+            )
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         _check_graph(artifact, [port.shape for port in inputs], [port.shape for port in outputs])
         self._input = inputs[0].name
@@ -138,7 +176,16 @@ class OnnxRuntime:
 class Native:
     """Our own engine (``res2net.native``)."""
 
-    def __init__(self, artifact: Artifact, *, threads: int | None, stream: bool) -> None:  # noqa: ARG002
+    def __init__(
+        self,
+        artifact: Artifact,
+        *,
+        threads: int | None,
+        stream: bool,  # noqa: ARG002
+        device: str,
+    ) -> None:
+        if device not in (AUTO, "cpu"):
+            raise UserError(f"--device {device}: the native engine runs on the CPU")
         if (reason := unsupported_reason(artifact.precision)) is not None:
             raise UserError(
                 f"--engine native: {reason}; {artifact.folder} runs with --engine openvino too"
@@ -164,11 +211,15 @@ ENGINES: dict[str, dict[str, type[OpenVino | OnnxRuntime | Native]]] = {
     "onnx": {"onnx": OnnxRuntime, "openvino": OpenVino},  # OpenVINO reads ONNX files too
     "native": {"native": Native, "openvino": OpenVino},  # both have their files
 }
-AUTO = "auto"
 
 
 def open_engine(
-    artifact: Artifact, name: str = AUTO, *, threads: int | None = None, stream: bool = False
+    artifact: Artifact,
+    name: str = AUTO,
+    *,
+    threads: int | None = None,
+    stream: bool = False,
+    device: str = AUTO,
 ) -> Engine:
     """Load the model.
 
@@ -176,6 +227,8 @@ def open_engine(
         name: an engine that can run it, or "auto".
         threads: processors to use; None takes all.
         stream: for many images at the highest rate, instead of one at the least delay.
+        device: of ONNX Runtime "cpu", "cuda" or "tensorrt", of OpenVINO one that it finds; "auto"
+            is a GPU of CUDA in ONNX Runtime, else the CPU.
 
     Raises:
         UserError: an engine that cannot run it, is not installed, or refuses the file.
@@ -192,7 +245,7 @@ def open_engine(
             f"it can be auto, {', '.join(able)}"
         )
     kind = able[_usual(artifact, able) if name == AUTO else name]
-    return kind(artifact, threads=threads, stream=stream)
+    return kind(artifact, threads=threads, stream=stream, device=device)
 
 
 def _usual(artifact: Artifact, able: Iterable[str]) -> str:

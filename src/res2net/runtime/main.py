@@ -52,6 +52,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="resume: append to the file in --out")
     parser.add_argument("--json", action="store_true", help="print JSON, a line an image")
     parser.add_argument("--engine", default=AUTO, help="auto, openvino, onnx or native [auto]")
+    parser.add_argument(
+        "--device",
+        default=AUTO,
+        help="auto, cpu, or a GPU: cuda or tensorrt (ONNX Runtime), gpu (OpenVINO) [auto]",
+    )
     parser.add_argument("--threads", type=int, help="processors for the network; default all")
     parser.add_argument("--workers", type=int, help="threads that decode images; default all")
     return parser
@@ -82,7 +87,13 @@ def _run(options: argparse.Namespace) -> None:
     if options.resume and not options.out:
         raise UserError("--resume needs --out, the file to append to")
     many = options.out is not None or len(options.images) > 1 or Path(options.images[0]).is_dir()
-    runtime = load(options.artifact, engine=options.engine, threads=options.threads, stream=many)
+    runtime = load(
+        options.artifact,
+        engine=options.engine,
+        threads=options.threads,
+        stream=many,
+        device=options.device,
+    )
     runtime.check_classifies()
     if options.out:
         count = predict_to_file(

@@ -133,7 +133,12 @@ class Runtime:
 
 
 def load(
-    folder: str | Path, *, engine: str = AUTO, threads: int | None = None, stream: bool = False
+    folder: str | Path,
+    *,
+    engine: str = AUTO,
+    threads: int | None = None,
+    stream: bool = False,
+    device: str = AUTO,
 ) -> Runtime:
     """Load an artifact folder.
 
@@ -141,6 +146,8 @@ def load(
         engine: "auto", "openvino", "onnx" or "native".
         threads: processors to use; None takes all.
         stream: tune for many images at the highest rate, not for one at the least delay.
+        device: "auto", "cpu", or a GPU that the engine finds: "cuda" or "tensorrt" of ONNX Runtime,
+            "gpu" of OpenVINO.
 
     Raises:
         UserError: no artifact, a damaged one, or an engine that is missing or cannot run it.
@@ -148,7 +155,10 @@ def load(
     if threads is not None and threads < 1:
         raise UserError(f"threads is {threads}; it must be at least 1")
     artifact = Artifact.read(folder)
-    return Runtime(artifact, open_engine(artifact, engine, threads=threads, stream=stream))
+    return Runtime(
+        artifact,
+        open_engine(artifact, engine, threads=threads, stream=stream, device=device.lower()),
+    )
 
 
 def _cut(images: Pixels, step: int) -> Iterator[Pixels]:
