@@ -80,6 +80,21 @@ def flags() -> frozenset[str]:
     return frozenset((field("flags") or field("Features")).split())  # x86, or ARM
 
 
+def described(count: int | None = None) -> dict[str, str | int]:
+    """What a time depends on: the processor's name, the level that is visible, and threads.
+
+    Args:
+        count: threads to be used; all of ``threads()`` where None.
+    """
+    name = field("model name") or platform.machine()
+    return {"processor": name, "level": level(), "threads": count or threads()}
+
+
+def has_amx() -> bool:
+    """Whether the processor multiplies matrices of bytes and bf16 in tiles, and that is visible."""
+    return allows("full") and {"amx_int8", "amx_bf16"} <= flags()
+
+
 def has_bf16() -> bool:
     """Whether the processor computes in bfloat16 by its own instructions, and they are not hidden.
 

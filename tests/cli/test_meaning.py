@@ -231,7 +231,7 @@ def test_every_task_refuses_what_it_does_not_read(command, task, monkeypatch, tm
         network=None,
         card=None,
     )
-    net.predictor = lambda: net
+    net.predictor = lambda **_: net
     for where in ("open", "evaluate"):
         monkeypatch.setattr(f"res2net.tasks.{where}.open_target", lambda *_, **__: net)
     for where in ("cli.predict.images_in", "tasks.evaluate.find_task",

@@ -15,7 +15,7 @@ from res2net.deploy.native_walk import walk
 from res2net.errors import UserError
 from res2net.models.factory import create_model
 from res2net.native.network import NativeNetwork
-from res2net.native.program import NativeProgram, faster
+from res2net.native.program import NativeProgram, fastest
 
 from .conftest import FASTEST, random_images
 
@@ -27,7 +27,9 @@ def program(folded) -> NativeProgram:
 
 
 def test_a_file_and_back(program, tmp_path):
+    here = {"processor": "x", "level": "full", "threads": 2}
     program.milliseconds = {"bf16": {"native": 2.0, "openvino": 1.0}}
+    program.exported_on = here
     path = tmp_path / "model.r2n"
     path.write_bytes(program.to_bytes())
     found = NativeProgram.read(path)
@@ -35,8 +37,10 @@ def test_a_file_and_back(program, tmp_path):
     assert found.milliseconds == program.milliseconds
     for name, array in program.tensors.items():
         np.testing.assert_array_equal(found.tensors[name], array)
-    assert not faster(path, "bf16")
-    assert faster(path, "fp32")  # nothing was measured
+    assert found.exported_on == here
+    assert fastest(path, "bf16", here) == "openvino"
+    assert fastest(path, "bf16", {**here, "threads": 3}) is None  # elsewhere
+    assert fastest(path, "fp32", here) is None  # nothing was measured
 
 
 @pytest.mark.parametrize("cut", [0, 5, 1000, -1])
@@ -54,7 +58,7 @@ def test_a_plan_of_any_other_kind_is_told(program, tmp_path, spoilt):
     for values in spoilt(plan):
         metadata = {"r2n": "1", "program": json.dumps(values)}
         path.write_bytes(save({"x": np.zeros(1)}, metadata=metadata))
-        for read in (NativeProgram.read, lambda path: faster(path, "bf16")):
+        for read in (NativeProgram.read, lambda path: fastest(path, "bf16", {})):
             with contextlib.suppress(UserError):
                 read(path)
 
@@ -62,7 +66,7 @@ def test_a_plan_of_any_other_kind_is_told(program, tmp_path, spoilt):
 def test_a_plan_nested_too_deep_is_told(tmp_path):
     path = tmp_path / "model.r2n"
     path.write_bytes(save({"x": np.zeros(1)}, metadata={"r2n": "1", "program": "[" * 100_000}))
-    for read in (NativeProgram.read, lambda path: faster(path, "bf16")):
+    for read in (NativeProgram.read, lambda path: fastest(path, "bf16", {})):
         with pytest.raises(UserError, match="damaged"):
             read(path)
 

@@ -20,6 +20,7 @@ import openvino as ov
 import torch
 from torch import Tensor
 
+from res2net import processor
 from res2net.deploy import openvino
 from res2net.deploy.engine import Floats, Images, Pixels, Run, Size
 from res2net.deploy.native_int8 import in_int8
@@ -139,6 +140,7 @@ def _timed(model: NativeModel, size: Size, precisions: Sequence[str]) -> NativeM
                 found[name].append(1000 * (perf_counter() - start))
             if turn + 1 >= FEWEST and perf_counter() > end:
                 break
+        model.program.exported_on = processor.described(torch.get_num_threads())
         model.program.milliseconds[precision] = {
             name: median(times[len(times) // 4 :]) for name, times in found.items()
         }

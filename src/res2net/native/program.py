@@ -10,6 +10,7 @@ Legend: B batch · C channels · H, W space
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,12 @@ class NativeProgram:
     outputs: list[dict[str, Any]] = field(default_factory=list)
     # precision → engine → milliseconds an image, where it was exported
     milliseconds: dict[str, dict[str, float]] = field(default_factory=dict)
+    exported_on: dict[str, Any] = field(default_factory=dict)  # ``processor.described()``
     tensors: dict[str, Array] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The file."""
-        plan = {name: getattr(self, name) for name in _PLAN}
+        plan = {name: getattr(self, name) for name in (*_PLAN, "exported_on")}
         arrays = {name: np.ascontiguousarray(array) for name, array in self.tensors.items()}
         return save(arrays, metadata={"r2n": VERSION, "program": json.dumps(plan)})
 
@@ -67,15 +69,23 @@ class NativeProgram:
                 raise UserError(f"{path}: not a program of this version; export it again")
             plan = json.loads(about["program"])
             _check_kinds(plan)
-            return cls(**{name: plan[name] for name in _PLAN}, tensors=tensors)
+            of_plan = {name: plan[name] for name in _PLAN}
+            return cls(**of_plan, exported_on=plan.get("exported_on", {}), tensors=tensors)
         except UserError:
             raise
         except Exception as error:  # a damaged header can raise anything
             raise UserError(f"{path}: damaged ({error}); export it again") from None
 
 
-def faster(path: Path, precision: str) -> bool:
-    """Whether the native engine was the fastest where the program was exported.
+def fastest(path: Path, precision: str, here: Mapping[str, Any]) -> str | None:
+    """The engine that was the fastest when the program was exported on such a processor.
+
+    Args:
+        here: ``processor.described()`` with the threads to be used.
+
+    Returns:
+        "native" or "openvino"; None where it was exported on another processor or for other
+        threads, or nothing was measured.
 
     Raises:
         UserError: damaged.
@@ -87,7 +97,9 @@ def faster(path: Path, precision: str) -> bool:
         times: dict[str, float] = plan["milliseconds"].get(precision, {})
     except Exception as error:  # a damaged header can raise anything
         raise UserError(f"{path}: damaged ({error}); export it again") from None
-    return not times or min(times, key=times.__getitem__) == "native"
+    if not times or plan.get("exported_on") != here:
+        return None
+    return min(times, key=times.__getitem__)
 
 
 def _check_kinds(plan: Any) -> None:

@@ -5,13 +5,17 @@ Legend: B batch · S side of the square image
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -20,10 +24,10 @@ import numpy.typing as npt
 from res2net import processor
 from res2net.card import CARD_NAME
 from res2net.errors import UserError
-from res2net.files import cache_folder
+from res2net.files import cache_folder, write_text
 from res2net.native.binding import unsupported_reason
 from res2net.native.network import NativeNetwork
-from res2net.native.program import NativeProgram, faster
+from res2net.native.program import NativeProgram, fastest
 from res2net.runtime.artifact import Artifact
 
 if TYPE_CHECKING:
@@ -244,21 +248,68 @@ def open_engine(
             f"--engine {name}: {artifact.folder} is for {artifact.engine}; "
             f"it can be auto, {', '.join(able)}"
         )
-    kind = able[_usual(artifact, able) if name == AUTO else name]
+    kind = able[_usual(artifact, able, threads, device) if name == AUTO else name]
     return kind(artifact, threads=threads, stream=stream, device=device)
 
 
-def _usual(artifact: Artifact, able: Iterable[str]) -> str:
+def _usual(artifact: Artifact, able: Iterable[str], threads: int | None, device: str) -> str:
     """The engine that "auto" means: the artifact's own, unless another is better here."""
     first = next(iter(able))
     if first != "native":
         return first
+    if device not in (AUTO, "cpu"):
+        return "openvino"
     if (reason := unsupported_reason(artifact.precision)) is not None:
         warnings.warn(f"{artifact.folder}: {reason}; it runs in OpenVINO", stacklevel=3)
         return "openvino"
     if find_spec("openvino") is None:
         return first
-    return first if faster(artifact.path, artifact.precision) else "openvino"
+    here = processor.described(threads)
+    if (known := fastest(artifact.path, artifact.precision, here)) is not None:
+        return known
+    if processor.has_amx() and artifact.precision != "fp32":
+        return "openvino"  # which uses it
+    return _kept(artifact, here) or _tried(artifact, here)
+
+
+def _answer(artifact: Artifact, here: Mapping[str, str | int]) -> Path:
+    """Where the engine that was the faster is kept, for an artifact and a processor."""
+    about = repr((sorted(artifact.files.items()), artifact.precision, sorted(here.items())))
+    name = hashlib.sha256(about.encode()).hexdigest()[:16]
+    return cache_folder() / "fastest" / f"{name}.txt"
+
+
+def _kept(artifact: Artifact, here: Mapping[str, str | int]) -> str | None:
+    try:
+        found = _answer(artifact, here).read_text()
+    except (OSError, ValueError, UserError):
+        return None
+    return found if found in ENGINES["native"] else None
+
+
+def _tried(artifact: Artifact, here: Mapping[str, str | int]) -> str:
+    """The engine of the least median time of five images, in turns; kept for the next start."""
+    images = np.zeros((artifact.batch or 1, artifact.height, artifact.width, 3), np.uint8)
+    threads = int(here["threads"])
+    engines = {
+        name: kind(artifact, threads=threads, stream=False, device="cpu")
+        for name, kind in ENGINES["native"].items()
+    }
+    found: dict[str, list[float]] = {name: [] for name in engines}
+    for _ in range(_TRIES + 1):  # the first one settles the threads
+        for name, engine in engines.items():
+            start = perf_counter()
+            engine.run(images)
+            found[name].append(perf_counter() - start)
+    best = min(found, key=lambda name: median(found[name][1:]))
+    with suppress(OSError, UserError):
+        path = _answer(artifact, here)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, best)
+    return best
+
+
+_TRIES = 5
 
 
 def _openvino_file(artifact: Artifact) -> Path:
