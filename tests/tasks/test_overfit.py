@@ -202,6 +202,7 @@ def test_detection_of_two_scenes() -> None:
     assert found.summary()["ap50"] >= 90
 
 
+@pytest.mark.slow
 def test_salience_of_two_scenes() -> None:
     def large(scene: Scene) -> bool:
         return isinstance(scene.salient, np.ndarray) and (scene.salient > 0).mean() > 0.15
