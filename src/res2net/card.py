@@ -14,6 +14,7 @@ from typing import Any
 
 from res2net.data.foreign import is_count, is_number, is_texts, read_json
 from res2net.data.preprocess import Preprocess
+from res2net.data.split import check_grouping
 from res2net.errors import UserError
 from res2net.paper.variant import FirstBlock
 
@@ -41,6 +42,7 @@ class ModelCard:
     versions: dict[str, str] = field(default_factory=dict)
     commit: str = ""  # of this project, where it runs from a checkout
     marks: dict[str, Any] = field(default_factory=dict)  # colours of classes, bones of key-points
+    holdout: dict[str, Any] = field(default_factory=dict)  # how validation images were held out
     notes: str = ""  # licence of the starting weights, and the like
 
     def as_dict(self) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def _check_kinds(values: Mapping[str, Any]) -> None:
     for name in ("network", "task", "data", "recipe", "commit", "notes"):
         if not isinstance(values.get(name, ""), str):
             raise TypeError(f"{name} is no text")
-    for name in ("options", "metrics", "versions", "marks"):
+    for name in ("options", "metrics", "versions", "marks", "holdout"):
         held = values.get(name, {})
         if not isinstance(held, dict) or not is_texts(list(held)):
             raise TypeError(f"{name} does not hold values by name")
@@ -108,6 +110,7 @@ def _check_kinds(values: Mapping[str, Any]) -> None:
         raise TypeError("versions holds something else than texts")
     _check_sides(values["preprocess"])
     _check_marks(values.get("marks", {}), len(values["classes"]))
+    _check_holdout(**values.get("holdout", {}))
 
 
 def _check_option(name: str, value: object) -> None:
@@ -131,6 +134,19 @@ def _check_sides(preprocess: object) -> None:
         values = preprocess.get(name, ())
         if not isinstance(values, list | tuple) or not all(map(is_number, values)):
             raise TypeError(f"preprocess.{name} is no list of numbers")
+
+
+def _check_holdout(
+    *,
+    val_fraction: object = None,
+    seed: object = 0,
+    group_by: object = "",
+    split_rule: object = "v1",
+) -> None:
+    numbers = is_number(seed) and (val_fraction is None or is_number(val_fraction))
+    if not numbers or not isinstance(group_by, str) or split_rule not in ("v1", "v2"):
+        raise TypeError("holdout describes no validation part")
+    check_grouping(group_by)
 
 
 def _check_marks(marks: Mapping[str, Any], classes: int) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 import yaml
 
 from res2net.data.augment import Augment
+from res2net.data.split import Holdout, SplitRule, check_grouping
 from res2net.errors import UserError, check_meaning, did_you_mean, option
 
 Optimizer = Literal["sgd", "adamw"]
@@ -145,7 +146,9 @@ class InputOptions:
 
     size: int | None = None  # input size in pixels; default: the model's, less for small images
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # interpolation when resizing
-    val_fraction: float = 0.2  # share held out where the data have no validation part
+    val_fraction: float | None = None  # share held out for validation; default: 0.2 where needed
+    group_by: str = ""  # keep images together: folder, column:NAME or pattern:REGEX; default: none
+    split_rule: SplitRule = "v2"  # v1: as runs that were saved before there was a choice
     workers: int | None = None  # processes that read images; default: chosen for the machine
     skip_bad: bool = False  # leave out unreadable images, counted and named, instead of stopping
     download: bool = False  # download cifar10 or cifar100 to the path if it is not there
@@ -153,9 +156,10 @@ class InputOptions:
     def __post_init__(self) -> None:
         _check(self.size is not None and self.size < 1, f"--input.size is {self.size}; at least 1")
         _check(
-            not 0 < self.val_fraction < 1,
+            self.val_fraction is not None and not 0 < self.val_fraction < 1,
             f"--input.val-fraction is {self.val_fraction}; it must lie between 0 and 1",
         )
+        check_grouping(self.group_by)
         _check(
             self.workers is not None and self.workers < 0,
             f"--input.workers is {self.workers}; 0 reads in the training process",
@@ -247,6 +251,17 @@ class RunConfig:
             "--head.as-base means nothing for --head.form fpn; the paper's base has the form c4",
         )
 
+    @property
+    def holdout(self) -> Holdout:
+        """How the validation part is held out, where the data have none."""
+        given = self.input
+        return Holdout(
+            val_fraction=given.val_fraction,
+            seed=self.seed,
+            group_by=given.group_by,
+            split_rule=given.split_rule,
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Plain nested types, as ``config.yaml`` holds them."""
         plain: dict[str, Any] = _plain(asdict(self))
@@ -261,6 +276,18 @@ class RunConfig:
         """
         config: RunConfig = _build(cls, values, "")
         return config
+
+    @classmethod
+    def from_saved(cls, values: dict[str, Any]) -> RunConfig:
+        """What a run saved; one that knew no rule of splits keeps the one that there was.
+
+        Raises:
+            UserError: as ``from_dict``.
+        """
+        given = values.get("input", {})
+        if isinstance(given, dict):
+            values = {**values, "input": {"split_rule": "v1", **given}}
+        return cls.from_dict(values)
 
     def as_text(self) -> str:
         """``config.yaml``: a line with the number of its format, the options, an end mark.
@@ -279,7 +306,7 @@ class RunConfig:
         """
         try:
             values = read_yaml(path)
-            config = cls.from_dict(values)
+            config = cls.from_saved(values)
         except UserError as error:
             raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
         if "threads" not in (values.get("train") or {}):  # the last line before there were marks

@@ -59,9 +59,9 @@ def test_the_split_of_a_run_is_kept(cli, tiny, photos, tmp_path, monkeypatch):
     """Data without val/: what was held out in training is measured, not what was trained on."""
     used = []
 
-    def spied(source, *, val_fraction, seed, skip_bad):
-        used.append((val_fraction, seed))
-        return read(source, val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
+    def spied(source, options):
+        used.append((options.val_fraction, options.seed))
+        return read(source, options)
 
     flat, run = photos / "train", tmp_path / "run"
     drawn = ("--seed", "9", "--input.val-fraction", "0.5")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from res2net.data.labelled import ReadOptions
 from res2net.data.readers import READERS, read
 from res2net.data.source import FORMATS, parse_source
 
@@ -16,7 +17,7 @@ def test_every_format_has_a_reader() -> None:
 
 
 def test_read(make_tree: Callable[[dict[str, int]], Path]) -> None:
-    data = read(parse_source(str(make_tree({"cat": 4, "dog": 4}))), val_fraction=0.5)
+    data = read(parse_source(str(make_tree({"cat": 4, "dog": 4}))), ReadOptions(val_fraction=0.5))
     assert (len(data.train), len(data.val)) == (4, 4)
 
 

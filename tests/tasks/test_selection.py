@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from res2net.config import RunConfig, Select, TrainOptions
+from res2net.card import ModelCard
+from res2net.config import InputOptions, RunConfig, Select, TrainOptions
 from res2net.data.labelled import LabelledImages, Split, Validation
+from res2net.data.preprocess import default_preprocess
 from res2net.data.scene import Scene, Scenes
 from res2net.errors import UserError
 from res2net.tasks.selection import described, held_out, measured_part, settle, weights_of
@@ -88,15 +91,37 @@ def test_the_data_of_the_run_are_split_as_in_the_run_and_others_are_not(tmp_path
     mine, other = tmp_path / "mine", tmp_path / "other"
     mine.mkdir()
     other.mkdir()
-    run = saved("best")
+    run = replace(saved("best"), input=InputOptions(group_by="folder"))
     none: dict[str, Any] = {"split": None, "val_fraction": None, "seed": None}
-    trained_on = f"folder:{mine}"
     again = f"folder:{tmp_path}/other/../mine"
-    assert held_out(run, trained_on, again, **none) == (0.2, 0)
-    assert held_out(run, trained_on, f"folder:{other}", **none) == (0.0, 0)
-    assert held_out(run, trained_on, f"folder:{other}", **{**none, "split": "val"}) == (0.2, 0)
-    assert held_out(run, trained_on, f"folder:{other}", **{**none, "seed": 3}) == (0.2, 3)
-    assert held_out(None, f"folder:{tmp_path}/gone", f"folder:{other}", **none) == (0.0, 0)
+
+    def drawn(data: str, run: RunConfig | None, **changed: Any) -> tuple[float, int, str, str]:
+        found = held_out(run, card, data, **{**none, **changed})
+        return found.fraction, found.seed, found.group_by, found.split_rule
+
+    card = trained(f"folder:{mine}")
+    assert drawn(again, run) == (0.2, 0, "folder", "v2")
+    assert drawn(f"folder:{other}", run) == (0.0, 0, "", "v2")
+    assert drawn(f"folder:{other}", run, split="val") == (0.2, 0, "", "v2")
+    assert drawn(f"folder:{other}", run, seed=3) == (0.2, 3, "", "v2")
+    assert drawn(again, None) == (0.2, 0, "", "v1"), "an old card holds nothing of the split"
+    card = trained(f"folder:{mine}", val_fraction=0.5, seed=4, group_by="folder", split_rule="v2")
+    assert drawn(again, None) == (0.5, 4, "folder", "v2")
+    assert drawn(f"folder:{other}", None) == (0.0, 4, "", "v2")
+    card = trained(f"folder:{tmp_path}/gone")
+    assert drawn(f"folder:{other}", None) == (0.0, 0, "", "v1")
+
+
+def trained(data: str, **holdout: Any) -> ModelCard:
+    preprocess = default_preprocess(32)
+    return ModelCard(network="m", classes=("a",), preprocess=preprocess, data=data, holdout=holdout)
+
+
+def test_only_the_part_that_is_measured_is_read() -> None:
+    card = trained("folder:gone")
+    for split, part in ((None, "val"), ("val", "val"), ("test", "test"), ("all", None)):
+        found = held_out(None, card, "digits", split=split, val_fraction=None, seed=None)
+        assert found.measured == part
 
 
 def images(val: int, test: int | None, validation: Validation) -> LabelledImages:

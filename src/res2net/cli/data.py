@@ -43,7 +43,15 @@ def make_parser() -> Parser:
         "--task", type=TaskName | None, help="what to train on it; default: by the format"
     )
     parser.add_argument(
-        "--val-fraction", type=float, default=0.2, help="share held out where no val part is"
+        "--val-fraction",
+        type=float | None,
+        help="share held out for validation; default: 0.2 where needed",
+    )
+    parser.add_argument(
+        "--group-by",
+        type=str,
+        default="",
+        help="keep images together: folder, column:NAME or pattern:REGEX; default: none",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the validation part")
     parser.add_argument(
@@ -84,6 +92,7 @@ def main(argv: Sequence[str]) -> None:
         task=options.task,
         val_fraction=options.val_fraction,
         seed=options.seed,
+        group_by=options.group_by,
         track=track,
     )
     pictures = found.save(options.out) if options.out is not None else []

@@ -165,6 +165,9 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     parser = make_parser()
     given = parser.parse_args(argv, defaults=False)
     filed = {Path(file): parser.read_file(Path(file)) for file in given.pop("config", [])}
+    for content in filed.values():
+        if "train.threads" in content:  # of every option: a run saved it
+            content.setdefault("input.split_rule", "v1")  # of before there was a choice
     for file, content in reversed(filed.items()):
         given.update(parser.checked(file, content), only_unset=True)
     out, resume = given.pop("out", None), given.pop("resume", False)

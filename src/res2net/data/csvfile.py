@@ -22,9 +22,11 @@ from res2net.data.labelled import (
     ReadOptions,
     Split,
     check_classes,
-    stratified_split,
+    one_part,
+    split_of,
     warn_shared,
 )
+from res2net.data.split import check_keys, column_of, note_shared
 from res2net.errors import UserError, did_you_mean
 
 SPLITS = {"train": "train", **dict.fromkeys(VAL_NAMES, "val"), TEST_NAME: "test"}
@@ -35,6 +37,7 @@ class Row(NamedTuple):
     path: str  # as written, relative to the file's folder
     label: str
     split: str  # "train", "val", "test" or "" where the file has no such column
+    group: str = ""  # in the column that images are grouped by
 
 
 def read(path: Path, options: ReadOptions) -> LabelledImages:
@@ -48,39 +51,57 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
         UserError: missing columns or values (names the line), missing or empty files (unless
             ``skip_bad``), one class only, classes that differ between train and val.
     """
-    rows = _rows(path)
+    column = column_of(options.group_by)
+    rows = _rows(path, column)
+    needed = options.needed(sorted({row.split or "train" for row in rows}))
+    rows = [row for row in rows if (row.split or "train") in needed]
     present = _present(path, rows, options)
     rows = [row for row, kept in zip(rows, present, strict=True) if kept]
     names = sorted({row.label for row in rows})
     numbers = all(name.isascii() and name.isdecimal() for name in names)
     classes = sorted(names, key=_in_order_of_numbers) if numbers else names
-    check_classes(path, classes, classes)
+    alone = needed == [options.measured]
+    if not alone:
+        check_classes(path, classes, classes)
     label_of = {name: i for i, name in enumerate(classes)}
     labels = np.array([label_of[row.label] for row in rows], dtype=np.int64)
     _warn_two_labels(path, rows)
+    whole = Split(images=Files(path.parent, [row.path for row in rows]), labels=labels)
+    if alone:
+        return one_part(path.stem, classes, needed[0], whole)
     side = np.array([row.split for row in rows])
-    train, val = _splits(path, side, labels, classes, options)
+    keys = _groups(path, rows, side, options.group_by) if column else None
+    train, val = _splits(path, side, whole, classes, options, keys)
     test = np.flatnonzero(side == "test")
-
-    def pick(indices: Labels) -> Split:
-        files = Files(path.parent, [rows[i].path for i in indices])
-        return Split(images=files, labels=labels[indices])
-
     found = LabelledImages(
         name=path.stem,
         classes=tuple(classes),
-        train=pick(train),
-        val=pick(val),
+        train=whole.of(train),
+        val=whole.of(val),
         native_size=None,
         validation="given" if (side == "val").any() else "train",
-        test=pick(test) if test.size else None,
+        test=whole.of(test) if test.size else None,
     )
     warn_shared(path, found)
     return found
 
 
-def _rows(path: Path) -> list[Row]:
-    """Every line of the file, checked for its columns and values."""
+def _groups(
+    path: Path, rows: Sequence[Row], side: npt.NDArray[np.str_], by: str
+) -> Sequence[str | None]:
+    """The group of each row; those that are in two parts are noted."""
+    keys = [row.group or None for row in rows]
+    check_keys(path, by, keys, [row.path for row in rows])
+    named = {"train": "training", "": "training", "val": "validation", "test": "test"}
+    parts: dict[str, list[str | None]] = {}
+    for part, key in zip(side.tolist(), keys, strict=True):
+        parts.setdefault(named[part], []).append(key)
+    note_shared(path, by, parts)
+    return keys
+
+
+def _rows(path: Path, column: str) -> list[Row]:
+    """Every line of the file, checked for its columns and values; ``column`` holds the group."""
     try:
         with path.open(encoding=_encoding(path), newline="") as file:
             header = file.readline()
@@ -89,8 +110,13 @@ def _rows(path: Path) -> list[Row]:
                 name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])
             ]
             _check_columns(path, columns)
+            if column and column not in columns:
+                raise UserError(
+                    f"{path}: --input.group-by column:{column}: line 1 names no such column; it "
+                    f"has {some(columns)}.{did_you_mean(column, columns)}"
+                )
             reader = csv.DictReader(file, columns, delimiter=separator, strict=True)
-            return [_row(path, reader.line_num + 1, values) for values in reader]
+            return [_row(path, reader.line_num + 1, values, column) for values in reader]
     except UnicodeError as error:
         reason = getattr(error, "reason", error)
         raise UserError(f"{path}: not UTF-8 text ({reason}); save it as UTF-8") from error
@@ -138,7 +164,7 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
             )
 
 
-def _row(path: Path, line: int, values: Mapping[str | None, Any]) -> Row:
+def _row(path: Path, line: int, values: Mapping[str | None, Any], column: str) -> Row:
     if any(values.get(None, ())):  # what is beyond the columns
         raise UserError(
             f"{path}: line {line} has more values than line 1 has columns; put quotes around a "
@@ -152,12 +178,13 @@ def _row(path: Path, line: int, values: Mapping[str | None, Any]) -> Row:
     label = (values["label"] or "").strip()
     if not image or not label:
         raise UserError(f"{path}: line {line} has no {'label' if image else 'path'}")
+    group = (values[column] or "").strip() if column else ""
     if "split" not in values:
-        return Row(line, image, label, "")
+        return Row(line, image, label, "", group)
     word = (values["split"] or "").strip().lower()
     if word not in SPLITS:
         raise UserError(f"{path}: line {line}: split is {word!r}; it must be train, val or test")
-    return Row(line, image, label, SPLITS[word])
+    return Row(line, image, label, SPLITS[word], group)
 
 
 def _present(path: Path, rows: Sequence[Row], options: ReadOptions) -> Sequence[bool]:
@@ -188,12 +215,14 @@ def _present(path: Path, rows: Sequence[Row], options: ReadOptions) -> Sequence[
 def _splits(
     path: Path,
     side: npt.NDArray[np.str_],
-    labels: Labels,
+    whole: Split,
     classes: Sequence[str],
     options: ReadOptions,
+    keys: Sequence[str | None] | None,
 ) -> tuple[Labels, Labels]:
     """Indices of the training and the validation rows."""
     train, val = np.flatnonzero((side == "train") | (side == "")), np.flatnonzero(side == "val")
+    labels = whole.labels
     used = [[classes[label] for label in np.unique(labels[part])] for part in (train, val)]
     if val.size:
         check_classes(path, *used)
@@ -201,5 +230,7 @@ def _splits(
         raise UserError(f"{path}: no training row of class {some(missing)}")
     if val.size:
         return train, val
-    kept, held_out = stratified_split(labels[train], options, classes=classes, where=path)
-    return train[kept], train[held_out]
+    if keys is not None:
+        keys = [keys[i] for i in train]
+    kept, chosen = split_of(whole.of(train), options, classes=classes, where=path, keys=keys)
+    return train[kept], train[chosen]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from res2net.data.labelled import LabelledImages, ReadOptions, Split, stratified_split
+from res2net.data.labelled import LabelledImages, ReadOptions, Split, held_out
 
 
 def read(_: Path, options: ReadOptions) -> LabelledImages:
@@ -18,12 +18,13 @@ def read(_: Path, options: ReadOptions) -> LabelledImages:
     images = np.repeat(grey[..., None], 3, axis=-1)  # (N, 8, 8, 3)
     labels = data.target.astype(np.int64)
     classes = tuple(str(name) for name in data.target_names)
-    train, val = stratified_split(labels, options, classes=classes, where="digits")
+    whole = Split(images=images, labels=labels)
+    train, val = held_out(whole, options, classes=classes, where="digits")
     return LabelledImages(
         name="digits",
         classes=classes,
-        train=Split(images=images[train], labels=labels[train]),
-        val=Split(images=images[val], labels=labels[val]),
+        train=train,
+        val=val,
         native_size=8,
         validation="train",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,8 @@ from res2net.data.labelled import (
     ReadOptions,
     Split,
     check_classes,
-    stratified_split,
+    held_out,
+    one_part,
     warn_shared,
 )
 from res2net.errors import UserError
@@ -38,7 +39,11 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
     """
     if not root.is_dir():
         raise UserError(f"{root}: not a folder")
-    folders = find_splits(root)
+    folders = find_splits(root, options.measured)
+    named = {"train": folders.train, "val": folders.val, "test": folders.test}
+    needed = options.needed([part for part, own in named.items() if own is not None])
+    if "train" not in needed:
+        return _read_one(root, {part: named[part] or "" for part in needed}, options)
     classes = class_folders(root, folders.train)
     listing = Listing()
     if folders.val is not None:
@@ -49,7 +54,7 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
     if folders.val is not None:
         val = read_split(root, folders.val, classes, listing, options)
     else:
-        train, val = _split_in_two(root, train, classes, options)
+        train, val = held_out(train, options, classes=classes, where=root)
     test = _read_test(root, folders.test, classes, listing, options)
     listing.warn_ignored(root)
     if folders.train:
@@ -76,8 +81,11 @@ class Splits(NamedTuple):
     test: str | None
 
 
-def find_splits(root: Path) -> Splits:
+def find_splits(root: Path, measured: str | None = None) -> Splits:
     """The folders of the parts; a folder without ``train/`` is one part.
+
+    Args:
+        measured: the part that is evaluated, if one is; it needs no other.
 
     Raises:
         UserError: folders of other parts, but none to train on.
@@ -89,8 +97,20 @@ def find_splits(root: Path) -> Splits:
     if train is not None and (val is not None or test is not None or subfolders(root / train)):
         return Splits(train, val, test)
     if names and all(name.lower() in (*VAL_NAMES, TEST_NAME) for name in names):
+        if (measured == "val" and val) or (measured == "test" and test):
+            return Splits("", val, test)
         raise UserError(f"{root}: holds {some(names)}/ but no train/")
     return Splits("", None, None)
+
+
+def _read_one(root: Path, named: Mapping[str, str], options: ReadOptions) -> LabelledImages:
+    """The one part that is evaluated, with the classes of its own folders."""
+    [(part, folder)] = named.items()
+    classes = class_folders(root, folder)
+    listing = Listing()
+    images = read_split(root, folder, classes, listing, options, every_class=False)
+    listing.warn_ignored(root)
+    return one_part(root.resolve().name, classes, part, images)
 
 
 def _read_test(
@@ -176,17 +196,3 @@ def _warn_beside(root: Path, train: str) -> None:
             f"folders for the classes. Rename {train}/ if it is a class itself",
             stacklevel=3,
         )
-
-
-def _split_in_two(
-    root: Path, whole: Split, classes: Sequence[str], options: ReadOptions
-) -> tuple[Split, Split]:
-    halves = stratified_split(whole.labels, options, classes=classes, where=root)
-    train, val = (
-        Split(
-            images=Files(root, [whole.names(int(i)) for i in indices]),
-            labels=whole.labels[indices],
-        )
-        for indices in halves
-    )
-    return train, val

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.data.files import Files, some
+from res2net.data.split import Holdout, Keys, check_keys, hold_out, keys_of, note_shared, one_group
 from res2net.errors import UserError
 
 Labels = npt.NDArray[np.int64]  # (N,)
@@ -25,19 +26,11 @@ Validation = Literal["given", "train", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadOptions:
+class ReadOptions(Holdout):
     """How to read, for the formats that leave a choice."""
 
-    val_fraction: float = (
-        0.2  # share of each class held out where the data has no val split; 0: none
-    )
-    seed: int = 0  # of that split
     skip_bad: bool = False  # drop unreadable files with a warning, instead of refusing
     download: bool = False  # fetch CIFAR where it is not there yet
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.val_fraction < 1:
-            raise UserError(f"val_fraction is {self.val_fraction}; it must lie between 0 and 1")
 
 
 Reader = Callable[[Path, ReadOptions], "LabelledImages"]
@@ -65,6 +58,17 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def of(self, chosen: Labels) -> Split:
+        """Some of the images, by their indices."""
+        images: Sequence[Path] | Pixels
+        if isinstance(self.images, np.ndarray):
+            images = self.images[chosen]
+        elif isinstance(self.images, Files):
+            images = Files(self.images.root, [self.images.name(int(i)) for i in chosen])
+        else:
+            images = [self.images[int(i)] for i in chosen]
+        return Split(images=images, labels=self.labels[chosen])
 
     def names(self, i: int) -> str:
         """The name of image ``i`` for reports: its path within the data set, or ``"#123"``."""
@@ -99,6 +103,19 @@ class LabelledImages:
     def class_counts(self) -> Labels:
         """Training images of each class: int64 (number of classes,)."""
         return np.bincount(self.train.labels, minlength=len(self.classes)).astype(np.int64)
+
+
+def one_part(name: str, classes: Sequence[str], part: str, images: Split) -> LabelledImages:
+    """A data set of which one part alone was read, to be evaluated: "val" or "test"."""
+    none = images.of(np.zeros(0, np.int64))
+    return LabelledImages(
+        name=name,
+        classes=tuple(classes),
+        train=none,
+        val=images if part == "val" else none,
+        native_size=None,
+        test=images if part == "test" else None,
+    )
 
 
 def check_classes(where: Path, train: Sequence[str], val: Sequence[str]) -> None:
@@ -162,21 +179,94 @@ def _identity(path: Path) -> tuple[int, int] | str:
     return found.st_dev, found.st_ino
 
 
+def group_keys(
+    where: Path | str, by: str, part: Split, classes: Sequence[str]
+) -> Sequence[str | None]:
+    """The group of each image of a part by its path.
+
+    Raises:
+        UserError: images without paths.
+    """
+    if isinstance(part.images, np.ndarray):
+        raise UserError(
+            f"{where}: --input.group-by {by} means nothing here; the images have no file names"
+        )
+    return keys_of(_names(part), by, [classes[label] for label in part.labels])
+
+
+def _names(part: Split) -> list[str]:
+    return [part.names(i) for i in range(len(part))]
+
+
+def warn_shared_groups(where: Path | str, by: str, images: LabelledImages) -> None:
+    """Note groups with images in two parts."""
+    named = {"training": images.train, "validation": images.val, "test": images.test}
+    parts = {name: part for name, part in named.items() if part is not None and len(part)}
+    keys = {name: group_keys(where, by, part, images.classes) for name, part in parts.items()}
+    if images.validation != "train":  # else this was looked at when the part was held out
+        names = [name for part in parts.values() for name in _names(part)]
+        check_keys(where, by, [key for own in keys.values() for key in own], names)
+    note_shared(where, by, keys)
+
+
+def held_out(
+    part: Split, options: ReadOptions, *, classes: Sequence[str], where: Path | str
+) -> tuple[Split, Split]:
+    """(train, val) of a part: see ``split_of``."""
+    train, val = split_of(part, options, classes=classes, where=where)
+    return part.of(train), part.of(val)
+
+
+def split_of(
+    part: Split,
+    options: ReadOptions,
+    *,
+    classes: Sequence[str],
+    where: Path | str,
+    keys: Keys | None = None,
+) -> tuple[Labels, Labels]:
+    """Sorted indices (train, val) of a part, by class and by group.
+
+    Args:
+        keys: group of each image, where it is not that of its path.
+
+    Raises:
+        UserError: a class with fewer than two images, or no two groups.
+    """
+    if options.group_by and keys is None and options.fraction:
+        keys = group_keys(where, options.group_by, part, classes)
+        check_keys(where, options.group_by, keys, _names(part))
+    return stratified_split(part.labels, options, classes=classes, where=where, keys=keys)
+
+
 def stratified_split(
-    labels: Labels, options: ReadOptions, *, classes: Sequence[str], where: Path | str
+    labels: Labels,
+    options: ReadOptions,
+    *,
+    classes: Sequence[str],
+    where: Path | str,
+    keys: Keys | None = None,
 ) -> tuple[Labels, Labels]:
     """Sorted indices (train, val) with ``val_fraction`` of every class, at least one in each.
 
     A fraction of 0 holds nothing out. Classes are drawn one by one from the seed, so new images of
-    one class leave the split of the others as it was.
+    one class leave the split of the others as it was. Where images are in groups, a group is on one
+    side, and a class in a single group is left in training.
 
     Raises:
-        UserError: a class with fewer than two images.
+        UserError: a class with fewer than two images, or all images in one group.
     """
     from sklearn.model_selection import train_test_split
 
-    if not options.val_fraction:
+    if not options.fraction:
         return np.arange(len(labels)), np.arange(0)
+    if keys is not None:
+        chosen = hold_out([[int(label)] for label in labels], options, keys)
+        kept = np.setdiff1d(np.arange(len(labels)), chosen)
+        lost = np.setdiff1d(labels[chosen], labels[kept])
+        if not chosen or lost.size:
+            raise one_group(where, options.group_by, [classes[k] for k in lost])
+        return kept, np.array(chosen, np.int64)
     order = np.argsort(labels, kind="stable")  # indices, class by class
     members = np.split(order, np.cumsum(np.bincount(labels, minlength=len(classes)))[:-1])
     small = [name for name, own in zip(classes, members, strict=True) if len(own) < 2]
@@ -184,8 +274,8 @@ def stratified_split(
         raise UserError(f"{where}: fewer than 2 images, so no split, in class {some(small)}")
     train, val = [], []
     for own in members:
-        held_out = min(max(round(options.val_fraction * len(own)), 1), len(own) - 1)
-        parts = train_test_split(own, test_size=held_out, random_state=options.seed)
+        count = min(max(round(options.fraction * len(own)), 1), len(own) - 1)
+        parts = train_test_split(own, test_size=count, random_state=options.seed)
         train.append(parts[0])
         val.append(parts[1])
     return np.sort(np.concatenate(train)), np.sort(np.concatenate(val))

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from res2net.data import cifar, csvfile, digits, folder, imagenet
 from res2net.data.files import warn_rescaled
-from res2net.data.labelled import LabelledImages, Reader, ReadOptions
+from res2net.data.labelled import (
+    LabelledImages,
+    Reader,
+    ReadOptions,
+    held_out,
+    warn_shared_groups,
+)
 from res2net.data.scenes import single
 from res2net.data.source import Source
+from res2net.data.split import column_of, no_columns, note_unused
 from res2net.errors import UserError
 
 READERS: dict[str, Reader] = {
@@ -24,38 +32,42 @@ READERS: dict[str, Reader] = {
 }
 
 
-def read(
-    source: Source,
-    *,
-    val_fraction: float = 0.2,
-    seed: int = 0,
-    skip_bad: bool = False,
-    download: bool = False,
-) -> LabelledImages:
+def read(source: Source, options: ReadOptions | None = None) -> LabelledImages:
     """The labelled images of a source.
 
     Args:
         source: from ``parse_source``.
-        val_fraction: share of each class held out where the data has no validation split; 0 holds
-            nothing out.
-        seed: of that split.
-        skip_bad: folder and csv: drop unreadable files, with one warning that counts and names
-            them. Otherwise empty files are an error here, other damage when it is decoded.
-        download: cifar10 and cifar100: fetch the archive into the path if it is not there.
+        options: the validation part to hold out; folder and csv: whether to drop unreadable files,
+            with one warning that counts and names them (otherwise empty files are an error here,
+            other damage when it is decoded); cifar10 and cifar100: whether to download the archive.
 
     Raises:
         UserError: what is wrong with the data, in one line.
     """
-    options = ReadOptions(
-        val_fraction=val_fraction, seed=seed, skip_bad=skip_bad, download=download
-    )
+    options = options or ReadOptions()
     if source.format not in READERS:
         raise UserError(
             f"{source}: has marks inside images, for --task detect, instances, segment, saliency "
             f"or pose; classifying needs one of {', '.join(READERS)}"
         )
+    if column_of(options.group_by) and source.format != "csv":
+        raise no_columns(source, options.group_by)
     found = READERS[source.format](source.path or Path(), options)
+    if options.measured is None:
+        found = _as_asked(source, found, options)
     for part in (found.train, found.val, found.test):
         if part is not None and not isinstance(part.images, np.ndarray):
             warn_rescaled(source, part.images)
+    return found
+
+
+def _as_asked(source: Source, found: LabelledImages, options: ReadOptions) -> LabelledImages:
+    """A published test part is for tests where a validation part is asked for; groups are noted."""
+    if found.validation == "test" and options.asked:
+        train, val = held_out(found.train, options, classes=found.classes, where=str(source))
+        found = replace(found, train=train, val=val, test=found.val, validation="train")
+    if options.asked and found.validation == "given":
+        note_unused(source)
+    if options.group_by and not column_of(options.group_by):
+        warn_shared_groups(str(source), options.group_by, found)
     return found

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from res2net.config import RunConfig
 from res2net.data.dataset import ImageDataset, batched
 from res2net.data.files import Listing, list_images
-from res2net.data.labelled import Split
+from res2net.data.labelled import ReadOptions, Split
 from res2net.data.loader import make_loader
 from res2net.data.preprocess import Preprocess
 from res2net.data.readers import read
@@ -71,12 +71,8 @@ def of_run(
         UserError: the data are not where they were, or have other classes now.
     """
     try:
-        data = read(
-            parse_source(run.data),
-            val_fraction=run.input.val_fraction,
-            seed=run.seed,
-            skip_bad=run.input.skip_bad,
-        )
+        options = ReadOptions(**vars(run.holdout), skip_bad=run.input.skip_bad)
+        data = read(parse_source(run.data), options)
     except UserError as error:
         raise data_gone(error) from None
     if data.classes != classes:

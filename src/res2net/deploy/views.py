@@ -85,7 +85,7 @@ def of_run(
     """
     given = run.input
     try:
-        data: Any = task.data.read(run.data, val_fraction=given.val_fraction, seed=run.seed)
+        data: Any = task.data.read(run.data, run.holdout)
     except UserError as error:
         raise data_gone(error) from None
     if data.classes != card.classes:

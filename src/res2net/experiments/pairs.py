@@ -14,6 +14,7 @@ from res2net.card import ModelCard
 from res2net.config import RunConfig, run_of
 from res2net.data.dataset import ImageDataset
 from res2net.data.decode import decode
+from res2net.data.labelled import ReadOptions
 from res2net.data.readers import read
 from res2net.data.source import parse_source
 from res2net.data.transforms import eval_transform, normalise
@@ -66,8 +67,7 @@ def _found(item: Item, runs: Sequence[Path], images: Sequence[Path]) -> tuple[Ro
             rows.append(((_pixels(decode(file)), *maps), file.name))
         return rows, names
     config = _config(runs[0])
-    given = config.input
-    scenes: Any = task.data.read(config.data, val_fraction=given.val_fraction, seed=config.seed)
+    scenes: Any = task.data.read(config.data, config.holdout)
     part = [scenes.val[i] for i in _spread(len(scenes.val))]
     measure: Any = task.measure()
     both = [measure(each.network, each.card, scenes, part, Measuring()).seen for each in pair]
@@ -102,9 +102,7 @@ def _activations(
         truth, names = None, [file.name for file in images]
     else:
         config = _config(runs[0])
-        data = read(
-            parse_source(config.data), val_fraction=config.input.val_fraction, seed=config.seed
-        )
+        data = read(parse_source(config.data), ReadOptions(**vars(config.holdout)))
         shown = ImageDataset(data.val, transform, min_side=preprocess.decode_side)
         chosen = _spread(len(data.val))
         pixels = [shown[i][0] for i in chosen]

@@ -19,13 +19,14 @@ import numpy.typing as npt
 from res2net.config import ANNOTATIONS, TaskName, known_task
 from res2net.data.convert import convert
 from res2net.data.files import some
-from res2net.data.labelled import LabelledImages, Split
+from res2net.data.labelled import LabelledImages, ReadOptions, Split
 from res2net.data.readers import read
 from res2net.data.scene import IGNORED, Scene, Scenes
 from res2net.data.scenes.mapfile import map_of
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.readers import check_trainable, read_scenes
 from res2net.data.source import HOLDS, LABELS, Source, parse_source
+from res2net.data.split import Holdout, check_grouping
 from res2net.errors import UserError, arguments_named
 from res2net.files import make_folder
 from res2net.inspection.images import Look, Track, facts, images_of, look_at_all, parts_of
@@ -153,8 +154,9 @@ def inspect_data(
     path: str | Path,
     *,
     task: TaskName | None = None,
-    val_fraction: float = 0.2,
+    val_fraction: float | None = None,
     seed: int = 0,
+    group_by: str = "",
     track: Track | None = None,
 ) -> Inspection:
     """What a data set holds, read as a training would read it, as ``res2net data`` prints it.
@@ -162,7 +164,8 @@ def inspect_data(
     Args:
         path: FORMAT:PATH, or a path that is recognised.
         task: what would be trained on it; None takes the usual one of its format.
-        val_fraction, seed: of the validation part, where the data have none.
+        val_fraction, seed, group_by: of the validation part, where the data have none; see
+            ``input.group_by`` of ``train``.
         track: wraps long loops, for progress: (things, their number, a label) to the things.
 
     Returns:
@@ -180,21 +183,16 @@ def inspect_data(
     with arguments_named():
         holds = None if task is None else ANNOTATIONS[known_task(task)]
         source = parse_source(str(path), holds)
-        return inspect(
-            source,
-            holds or HOLDS[source.format][0],
-            val_fraction=val_fraction,
-            seed=seed,
-            track=track,
-        )
+        check_grouping(group_by)
+        holdout = Holdout(val_fraction=val_fraction, seed=seed, group_by=group_by)
+        return inspect(source, holds or HOLDS[source.format][0], holdout, track=track)
 
 
 def inspect(
     source: Source,
     holds: str,
+    holdout: Holdout | None = None,
     *,
-    val_fraction: float = 0.2,
-    seed: int = 0,
     track: Track | None = None,
 ) -> Inspection:
     """Read a data set as a training would, look at every image file, and count.
@@ -202,13 +200,13 @@ def inspect(
     Args:
         source: from ``parse_source``.
         holds: the annotations to read: "labels" of whole images, or ``SceneOptions.marks``.
-        val_fraction, seed: of the validation part, where the data have none.
+        holdout: how the validation part is drawn, where the data have none.
         track: wraps long loops, for progress.
 
     Returns:
         What was found; data that a training would refuse have a ``fault``.
     """
-    track = track or _untracked
+    track, holdout = track or _untracked, holdout or Holdout()
     marks = None if holds == LABELS else cast(Marks, holds)
     about: dict[str, Any] = {
         "data": str(source),
@@ -220,10 +218,9 @@ def inspect(
     with _noted() as notes:
         try:
             if marks is None:
-                found = read(source, val_fraction=val_fraction, seed=seed, skip_bad=False)
+                found = read(source, ReadOptions(**vars(holdout)))
             else:
-                options = SceneOptions(marks=marks, val_fraction=val_fraction, seed=seed)
-                found = read_scenes(source, options)
+                found = read_scenes(source, SceneOptions(marks=marks, **vars(holdout)))
         except UserError as error:
             return Inspection(**about, notes=tuple(notes), fault=str(error))
         looks = look_at_all(images_of(found), track)

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from res2net.config import RunConfig
-from res2net.data.labelled import LabelledImages, Split
+from res2net.data.labelled import LabelledImages, ReadOptions, Split
 from res2net.data.readers import read
 from res2net.data.scene import Scenes
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.readers import check_trainable, read_scenes
 from res2net.data.source import parse_source
+from res2net.data.split import Holdout
 from res2net.errors import UserError
 
 Images = LabelledImages | Scenes
@@ -21,23 +22,17 @@ Images = LabelledImages | Scenes
 class Labelled:
     """Whole images with a class each."""
 
-    def read(
-        self, data: str, *, val_fraction: float, seed: int, skip_bad: bool = False
-    ) -> LabelledImages:
+    def read(self, data: str, holdout: Holdout, *, skip_bad: bool = False) -> LabelledImages:
         """The images of FORMAT:PATH (see ``data.readers.read``)."""
-        source = parse_source(data)
-        return read(source, val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
+        return read(parse_source(data), ReadOptions(**vars(holdout), skip_bad=skip_bad))
 
     def of_run(self, config: RunConfig) -> LabelledImages:
         """The images to train on."""
         given = config.input
-        return read(
-            parse_source(config.data),
-            val_fraction=given.val_fraction,
-            seed=config.seed,
-            skip_bad=given.skip_bad,
-            download=given.download,
+        options = ReadOptions(
+            **vars(config.holdout), skip_bad=given.skip_bad, download=given.download
         )
+        return read(parse_source(config.data), options)
 
     def in_order_of(
         self,
@@ -82,13 +77,12 @@ class Annotated:
     def read(
         self,
         data: str,
+        holdout: Holdout,
         *,
-        val_fraction: float,
-        seed: int,
         skip_bad: bool = False,  # noqa: ARG002  annotated images are decoded when they are used
     ) -> Scenes:
         """The images of FORMAT:PATH with the annotations that the task learns from."""
-        options = SceneOptions(marks=self.marks, val_fraction=val_fraction, seed=seed)
+        options = SceneOptions(marks=self.marks, **vars(holdout))
         return read_scenes(parse_source(data), options)
 
     def of_run(self, config: RunConfig) -> Scenes:
@@ -102,7 +96,7 @@ class Annotated:
                 "--train.class-weights and --train.label-smoothing are for --task classify"
             )
         given = config.input
-        images = self.read(config.data, val_fraction=given.val_fraction, seed=config.seed)
+        images = self.read(config.data, config.holdout)
         source = parse_source(config.data)
         check_trainable(source, images, self.marks, skip_bad=given.skip_bad)
         return images

@@ -134,10 +134,8 @@ def evaluate(
         from res2net.tasks.pose.crops import read_boxes
 
         given["boxes"] = read_boxes(Path(boxes))
-    val_fraction, seed = held_out(
-        opened.run, card.data, data, split=split, val_fraction=val_fraction, seed=seed
-    )
-    images: Any = task.data.read(data, val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
+    holdout = held_out(opened.run, card, data, split=split, val_fraction=val_fraction, seed=seed)
+    images: Any = task.data.read(data, holdout, skip_bad=skip_bad)
     if network is None:
         network, card = published_network(opened.given, images)
     if given.pop("size", None) is not None:

@@ -114,6 +114,7 @@ def describe(task: Task, config: RunConfig, images: Images) -> ModelCard:
         classes=images.classes,
         preprocess=preprocess,
         marks=_marks(images) if isinstance(images, Scenes) else {},
+        holdout=config.holdout.as_dict(),
         data=config.data,
         recipe=config.recipe,
         versions=machine.versions(),

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from res2net.card import ModelCard
 from res2net.config import RunConfig, Select
 from res2net.data.labelled import LabelledImages, Validation
 from res2net.data.scene import Scenes
 from res2net.data.source import parse_source
+from res2net.data.split import Holdout
 from res2net.errors import UserError
 from res2net.models.weights import CHECKPOINTS
 
@@ -85,29 +88,36 @@ def described(
 
 def held_out(
     run: RunConfig | None,
-    trained_on: str,
+    card: ModelCard,
     data: str,
     *,
     split: str | None,
     val_fraction: float | None,
     seed: int | None,
-) -> tuple[float, int]:
-    """Fraction and seed of the validation part to draw from data that have none: as in the run.
+) -> Holdout:
+    """How the validation part is drawn from data that have none: as in the training.
 
     Other data than those of the training are measured whole, so nothing is drawn (0) unless asked
     for.
 
     Args:
         run: the configuration that the network was trained with, where it is known.
-        trained_on: FORMAT:PATH of the training.
+        card: of the network; it holds how the training was split, but for old ones.
         data: FORMAT:PATH to measure on.
         split: the part asked for; None for the usual one.
     """
     asked = split in ("val", "train") or val_fraction is not None or seed is not None
+    usual = run.holdout if run else Holdout(**{"split_rule": "v1", **card.holdout})
+    same = _same(card.data, data)
     if val_fraction is None:
-        usual = run.input.val_fraction if run else 0.2
-        val_fraction = usual if asked or _same(trained_on, data) else 0.0
-    return val_fraction, (run.seed if run else 0) if seed is None else seed
+        val_fraction = usual.val_fraction if asked or same else 0.0
+    return replace(
+        usual,
+        val_fraction=val_fraction,
+        seed=usual.seed if seed is None else seed,
+        group_by=usual.group_by if same else "",  # which other data may not have
+        measured={None: "val", "val": "val", "test": "test"}.get(split),
+    )
 
 
 def _same(one: str, other: str) -> bool:

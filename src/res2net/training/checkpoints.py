@@ -112,7 +112,7 @@ def trained_with(content: dict[str, Any]) -> RunConfig | None:
         UserError: options that this version does not have.
     """
     values = content["callbacks"].get("Configured")
-    return None if values is None else RunConfig.from_dict(values)
+    return None if values is None else RunConfig.from_saved(values)
 
 
 class Keep(ModelCheckpoint):

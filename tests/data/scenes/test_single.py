@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from res2net.data.labelled import ReadOptions
 from res2net.data.readers import read
 from res2net.data.scenes import single
 from res2net.data.source import parse_source
@@ -18,7 +19,7 @@ def few(monkeypatch):
 
 @pytest.mark.usefixtures("few")
 def test_they_repeat_by_seed():
-    one, two, other = (read(parse_source("scenes"), seed=seed) for seed in (3, 3, 4))
+    one, two, other = (read(parse_source("scenes"), ReadOptions(seed=seed)) for seed in (3, 3, 4))
     assert np.array_equal(one.train.images, two.train.images)
     assert np.array_equal(one.val.labels, two.val.labels)
     assert not np.array_equal(one.train.images, other.train.images)

@@ -17,7 +17,17 @@ from res2net.data.files import some
 from res2net.data.labelled import Validation
 from res2net.data.outlines import corners, fits, parts_of
 from res2net.data.scene import Objects, Scene, Scenes, Segment
-from res2net.data.scenes.options import Marks, SceneOptions, split
+from res2net.data.scenes.mapfile import at_once, held_values
+from res2net.data.scenes.options import Marks, SceneOptions
+from res2net.data.split import (
+    Keys,
+    check_keys,
+    hold_out,
+    keys_of,
+    note_shared,
+    note_unused,
+    one_group,
+)
 from res2net.errors import UserError
 
 
@@ -137,9 +147,92 @@ def parted(
     check_parts(where, train, (*val, *test))
     held_out = "val" not in parts and bool(train)
     if held_out:
-        train, val = split(train, options)
+        train, val = split(where, train, options)
+    elif options.measured is None and val and options.asked:
+        note_unused(where)
     validation: Validation = "train" if held_out else "given"
     return {"train": train, "val": val, "test": test, "validation": validation}
+
+
+def split(
+    where: Path, scenes: Sequence[Scene], options: SceneOptions
+) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
+    """(train, val): images of each class in both, as far as can be, and a group in one.
+
+    The classes of maps are looked at in data sets of up to 1,000 images.
+
+    Raises:
+        UserError: images without groups, or all in one group.
+    """
+    if options.split_rule == "v1" and not options.group_by:
+        chosen = _by_chance(len(scenes), options)
+    else:
+        keys = group_keys(where, scenes, options.group_by) if options.group_by else None
+        if keys is not None and options.fraction:
+            check_keys(where, options.group_by, keys, [scene.name for scene in scenes])
+        chosen = set(hold_out(_held(scenes, options), options, keys))
+        if keys is not None and options.fraction and not chosen and len(scenes) > 1:
+            raise one_group(where, options.group_by)
+    return (
+        tuple(scene for i, scene in enumerate(scenes) if i not in chosen),
+        tuple(scene for i, scene in enumerate(scenes) if i in chosen),
+    )
+
+
+def _by_chance(count: int, options: SceneOptions) -> set[int]:
+    """Images of a permutation; at least one, and not all."""
+    if not options.fraction:
+        return set()
+    held_out = min(max(round(options.fraction * count), 1), count - 1)
+    order = np.random.default_rng(options.seed).permutation(count)
+    return set(order[: max(held_out, 0)].tolist())
+
+
+def _held(scenes: Sequence[Scene], options: SceneOptions) -> list[frozenset[int]]:
+    """What each image holds: classes of objects that count, or values of its class map."""
+    maps = [scene.classes for scene in scenes if isinstance(scene.classes, Path)]
+    if options.marks == "classes" and len(maps) == len(scenes) <= _MOST_MAPS:
+        return list(at_once(held_values, maps))
+    objects = [scene.objects for scene in scenes]
+    return [
+        frozenset() if each is None else frozenset(each.labels[each.learnable()].tolist())
+        for each in objects
+    ]
+
+
+_MOST_MAPS = 1000  # that are read to hold out images of every class: 20 ms each
+
+
+def group_keys(where: Path, scenes: Sequence[Scene], by: str) -> Keys:
+    """The group of each image by its path.
+
+    Raises:
+        UserError: images without paths.
+    """
+    root = where if where.is_dir() else where.parent
+    return keys_of([_inside(root, scene) for scene in scenes], by)
+
+
+def _inside(root: Path, scene: Scene) -> str:
+    """The path of an image within the data set; its name where it lies elsewhere."""
+    try:
+        return str(scene.image.relative_to(root)) if isinstance(scene.image, Path) else scene.name
+    except ValueError:
+        return scene.name
+
+
+def note_groups(where: Path, images: Scenes, by: str) -> None:
+    """Note groups with images in two parts.
+
+    Raises:
+        UserError: no image is in a group.
+    """
+    named = {"training": images.train, "validation": images.val, "test": images.test}
+    keys = {name: group_keys(where, part, by) for name, part in named.items()}
+    if images.validation != "train":  # else this was looked at when the part was held out
+        every = [key for own in keys.values() for key in own]
+        check_keys(where, by, every, [scene.name for scene in images.everything])
+    note_shared(where, by, keys)
 
 
 def shown(value: object) -> str:

@@ -50,7 +50,8 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     if options.marks not in _KINDS:
         raise UserError(f"{root}: COCO's layout has no {options.marks}")
     tally = Tally()
-    held = [_load(part, path) for part, path in _files(root, _KINDS[options.marks], tally).items()]
+    files = _files(root, _KINDS[options.marks], tally)
+    held = [_load(part, files[part]) for part in files if part in options.needed(files)]
     classes = _classes(held, tally)
     skeleton = _skeleton(held, tally) if options.marks == "keypoints" else None
     home = root.parent if root.is_file() else root

@@ -163,6 +163,20 @@ def choose_legend(
     return Legend()
 
 
+def held_values(path: Path) -> frozenset[int]:
+    """The values of a class map, or its colours as numbers; none of a map that cannot be read.
+
+    They tell which maps hold the same, before it is known what they mean.
+    """
+    try:
+        raw = _read(path)
+    except UserError:
+        return frozenset()
+    numbers = _packed(raw) if raw.values is None else np.nan_to_num(raw.values).astype(np.int64)
+    present = _present(numbers)
+    return frozenset(present.tolist()) if len(present) <= IGNORED + 1 else frozenset()
+
+
 def at_once(function: Any, things: Sequence[Any]) -> list[Any]:
     """``map`` in a few threads: decoders work outside Python's lock."""
     with ThreadPoolExecutor(4) as pool:

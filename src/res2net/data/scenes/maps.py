@@ -47,10 +47,11 @@ def read_camvid(root: Path, options: SceneOptions) -> Scenes:
     if options.marks != "classes":
         raise UserError(f"{root}: CamVid has class maps only")
     tally = Tally()
+    named = [part for part in _PARTS if (root / f"{part}annot").is_dir()] or ["train"]
     parts = {
         part: _pairs(root, root / part, root / f"{part}annot", tally, "classes")
-        for part in _PARTS
-        if part == "train" or (root / f"{part}annot").is_dir()
+        for part in named
+        if part in options.needed(named)
     }
     tally.warn(root)
     found = parted(root, parts, options)
@@ -175,14 +176,17 @@ def _in_parts(root: Path, options: SceneOptions) -> dict[str, tuple[Scene, ...]]
     tally = Tally()
     homes = {part: _first(root, names) for part, names in _PARTS.items()}
     images, maps = _sides(root)
-    if homes["train"] and (homes["val"] or homes["test"]):  # train/images and train/masks
+    first = homes["train"] or homes.get(options.measured or "")
+    if first and (homes["val"] or homes["test"]):  # train/images and train/masks
         sides = {part: _sides(home) for part, home in homes.items() if home}
     else:  # images/train and masks/train
         below = {part: _first(images, names) for part, names in _PARTS.items() if images != root}
         beside = {part: _first(maps, _PARTS[part]) or maps for part in below}
         sides = {part: (home, beside[part]) for part, home in below.items() if home}
-    if "train" in sides:
-        parts = {part: _pairs(root, *own, tally, options.marks) for part, own in sides.items()}
+    if {"train", options.measured} & sides.keys():
+        parts = {
+            part: _pairs(root, *sides[part], tally, options.marks) for part in options.needed(sides)
+        }
         tally.warn(root)
         return parts
     everything = _home(root, tally, options.marks)
@@ -191,9 +195,10 @@ def _in_parts(root: Path, options: SceneOptions) -> dict[str, tuple[Scene, ...]]
         part: next((f for name in names if (f := root / f"{name}.txt").is_file()), None)
         for part, names in _PARTS.items()
     }
-    if lists["train"] and (lists["val"] or lists["test"]):
+    listed = {part: file for part, file in lists.items() if file is not None}
+    if len(listed) > 1 and {"train", options.measured} & listed.keys():
         by_stem = {Path(scene.name).stem: scene for scene in everything}
-        return {part: _listed(file, by_stem) for part, file in lists.items() if file}
+        return {part: _listed(listed[part], by_stem) for part in options.needed(listed)}
     return {"train": everything}
 
 

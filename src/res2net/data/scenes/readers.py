@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from res2net.data.files import warn_rescaled
 from res2net.data.scene import Scenes
 from res2net.data.scenes import coco, generated, maps, voc, yolo
-from res2net.data.scenes.checks import check_objects
+from res2net.data.scenes.checks import check_objects, note_groups, split
 from res2net.data.scenes.maps import check_maps
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.source import Source
+from res2net.data.split import column_of, no_columns
 from res2net.errors import UserError
 
 Reader = Callable[[Path, SceneOptions], Scenes]
@@ -42,7 +44,18 @@ def read_scenes(source: Source, options: SceneOptions) -> Scenes:
             f"{source}: holds classes of whole images, no {options.marks}; "
             f"formats with them are {', '.join(READERS)}"
         )
-    found = READERS[source.format](source.path or Path(), options)
+    path, by = source.path or Path(), options.group_by
+    if column_of(by):
+        raise no_columns(source, by)
+    if by and source.path is None:
+        raise UserError(f"{source}: --input.group-by {by} means nothing here; images have no files")
+    found = READERS[source.format](path, options)
+    if options.measured is None and found.validation == "test" and found.train and options.asked:
+        train, val = split(path, found.train, options)
+        test = (*found.val, *found.test)
+        found = replace(found, train=train, val=val, test=test, validation="train")
+    if options.measured is None and by:
+        note_groups(path, found, by)
     files = [s.image for s in (*found.train, *found.val) if isinstance(s.image, Path)]
     warn_rescaled(source, files)
     return found

@@ -75,9 +75,10 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     tally = Tally()
     voc07 = False
     if home:
-        rows, voc07 = _listed(home, tally)
+        rows, voc07 = _listed(home, tally, options)
     else:
-        rows = {part: _beside(folder, tally) for part, folder in _folders(root).items()}
+        folders = _folders(root, options)
+        rows = {part: _beside(folders[part], tally) for part in options.needed(folders)}
     names = {name for part in rows.values() for row in part for name in row.labels}
     classes = _classes(home or root, names, CLASSES if home else ())
     parts = {
@@ -119,7 +120,7 @@ def _classes(home: Path, names: set[str], known: Sequence[str]) -> tuple[str, ..
     return found
 
 
-def _listed(home: Path, tally: Tally) -> tuple[dict[str, list[_Row]], bool]:
+def _listed(home: Path, tally: Tally, options: SceneOptions) -> tuple[dict[str, list[_Row]], bool]:
     """Part → the rows of its list in ``ImageSets``, and whether it is the protocol of VOC07."""
     folder = home / "ImageSets" / "Main"
     folder = folder if folder.is_dir() else folder.parent
@@ -128,7 +129,7 @@ def _listed(home: Path, tally: Tally) -> tuple[dict[str, list[_Row]], bool]:
     if {"trainval", "test"} <= there.keys():
         faults = Tally()
         named = {"train": there["trainval"], "val": there["test"]}
-        rows = {part: _rows(home, path, images, faults) for part, path in named.items()}
+        rows = {part: _rows(home, named[part], images, faults) for part in options.needed(named)}
         labels = {label for own in rows.values() for row in own for label in row.labels}
         if labels <= set(CLASSES):
             tally.faults.update(faults.faults)
@@ -139,7 +140,7 @@ def _listed(home: Path, tally: Tally) -> tuple[dict[str, list[_Row]], bool]:
         named["train"] = there["trainval"]
     if not named:
         raise UserError(f"{folder}: no train.txt, val.txt or trainval.txt")
-    return {part: _rows(home, path, images, tally) for part, path in named.items()}, False
+    return {part: _rows(home, named[part], images, tally) for part in options.needed(named)}, False
 
 
 def _rows(home: Path, listed: Path, images: Mapping[str, Path], tally: Tally) -> list[_Row]:
@@ -173,13 +174,13 @@ def _images(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _folders(root: Path) -> dict[str, Path]:
+def _folders(root: Path, options: SceneOptions) -> dict[str, Path]:
     """Part → its folder of images with XML files; ``root`` itself where it has no ``train``."""
     names = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
     there = {
         part: root / name for part, own in names.items() for name in own if (root / name).is_dir()
     }
-    return there if "train" in there else {"train": root}
+    return there if {"train", options.measured} & there.keys() else {"train": root}
 
 
 def _beside(root: Path, tally: Tally) -> list[_Row]:
@@ -310,7 +311,7 @@ def _maps(root: Path, home: Path, options: SceneOptions) -> Scenes:
     parts = {
         part: _maps_of(home, folder, listed, tally)
         for part, listed in named.items()
-        if listed.is_file()
+        if part in options.needed([part for part in named if named[part].is_file()])
     }
     if not parts.get("test"):  # VOC's own test list, whose maps are not public
         parts.pop("test", None)

@@ -53,7 +53,8 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     tally = Tally()
     form = _form(file, content, options, tally)
     parts: dict[str, tuple[Scene, ...]] = {}
-    for part, keys in _PARTS.items():
+    named = [part for part, keys in _PARTS.items() if _is_named(home, content, keys)]
+    for part, keys in ((part, _PARTS[part]) for part in named if part in options.needed(named)):
         images = _images(home, file, content, keys, tally)
         if images is not None:
             parts[part] = _scenes(part, images, form, tally)
@@ -162,14 +163,23 @@ def _skeleton(file: Path, content: dict[Any, Any], count: int, tally: Tally) -> 
     return make_skeleton(file, names or numbered(count), tally, swaps=swaps)
 
 
+def _usual(home: Path, keys: Sequence[str]) -> Path | None:
+    """Where YOLO tools put the images of a part that is not named."""
+    usual = [home / form for key in keys for form in (f"images/{key}", f"{key}/images")]
+    return next((folder for folder in usual if folder.is_dir()), None)
+
+
+def _is_named(home: Path, content: dict[Any, Any], keys: Sequence[str]) -> bool:
+    return any(content.get(key) for key in keys) or _usual(home, keys) is not None
+
+
 def _images(
     home: Path, file: Path, content: dict[Any, Any], keys: Sequence[str], tally: Tally
 ) -> list[tuple[Path, str]] | None:
     """(folder, path in it) of the images of a part; None of one that is not named nor there."""
     named = [text for key in keys if content.get(key) for text in _texts(content[key])]
     if not named:
-        usual = [home / form for key in keys for form in (f"images/{key}", f"{key}/images")]
-        folder = next((folder for folder in usual if folder.is_dir()), None)
+        folder = _usual(home, keys)
         return None if folder is None else list(_in_folder(folder))
     found: list[tuple[Path, str]] = []
     for text in named:

@@ -1,0 +1,271 @@
+"""Which images are held out for validation: by a seed, by class and by group. No torch.
+
+A patient's slices, a video's frames or a scene's views are near-duplicates: a network that has seen
+one of them in training looks better on the others than it is.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from res2net.errors import UserError
+
+SplitRule = Literal["v2", "v1"]
+USUAL = 0.2  # share that is held out where nobody names one
+Keys = Sequence[str | None]  # group of each image; None: a group of its own
+_PLACES = re.compile(  # folders of the parts and kinds of a data set, which are no groups
+    r"(train|training|val|valid|validation|test|testing)\d*|images?|imgs?|jpegimages", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdout:
+    """How a validation part is held out of the training images."""
+
+    val_fraction: float | None = None  # None: ``USUAL`` where the data have no such part; 0: none
+    seed: int = 0
+    group_by: str = ""  # see ``check_grouping``
+    split_rule: SplitRule = "v2"  # v1: annotated images by chance alone, as runs of before
+    measured: str | None = None  # part that is evaluated ("val", "test"); None: all are needed
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fraction < 1:
+            raise UserError(f"val_fraction is {self.val_fraction}; it must lie between 0 and 1")
+
+    def as_dict(self) -> dict[str, Any]:
+        """What decides the split, for the card of a network."""
+        names = ("val_fraction", "seed", "group_by", "split_rule")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def fraction(self) -> float:
+        """The share of the training images to hold out where there is no validation part."""
+        return USUAL if self.val_fraction is None else self.val_fraction
+
+    @property
+    def asked(self) -> bool:
+        """Whether a share was named: then a published test part is no validation part."""
+        return bool(self.val_fraction) and self.split_rule != "v1"
+
+    def needed(self, parts: Iterable[str]) -> list[str]:
+        """Which of the parts that the data name ("train", "val", "test") have to be read."""
+        named = list(parts)
+        if self.measured in named and not self.asked:
+            return [str(self.measured)]
+        return named
+
+
+def check_grouping(by: str) -> None:
+    """Refuse what names no way of grouping.
+
+    Raises:
+        UserError: not ``folder``, ``column:NAME`` or ``pattern:REGEX`` with one group.
+    """
+    kind, _, rest = by.partition(":")
+    if by in ("", "folder") or (kind == "column" and rest):
+        return
+    if kind != "pattern" or not rest:
+        raise UserError(
+            f"--input.group-by is {by!r}; it can be folder, column:NAME (of a CSV) or "
+            "pattern:REGEX, such as 'pattern:(patient[0-9]+)'"
+        )
+    try:
+        groups = re.compile(rest).groups
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UserError(f"--input.group-by {by}: not a regular expression ({error})") from None
+    if groups != 1:
+        raise UserError(
+            f"--input.group-by {by}: has {groups} groups; put round brackets around the one part "
+            "of the path that names the patient, video or scene, and (?:...) around others"
+        )
+
+
+def column_of(by: str) -> str:
+    """The column of a CSV that images are grouped by; "" where it is none."""
+    kind, _, rest = by.partition(":")
+    return rest.strip().lower() if kind == "column" else ""
+
+
+def keys_of(names: Sequence[str], by: str, classes: Sequence[str] | None = None) -> Keys:
+    """The group of each image; None of one without.
+
+    Args:
+        names: paths within the data set.
+        by: ``folder`` or ``pattern:REGEX``.
+        classes: of each image, where its class is the name of a folder.
+    """
+    paths = [name.replace("\\", "/") for name in names]
+    if by == "folder":
+        own = classes or [""] * len(paths)
+        return [_folder(path, each) for path, each in zip(paths, own, strict=True)]
+    pattern = re.compile(by.removeprefix("pattern:"))
+    return [match[1] if (match := pattern.search(path)) else None for path in paths]
+
+
+def check_keys(where: object, by: str, keys: Keys, names: Sequence[str]) -> None:
+    """Note images without a group, which stand alone.
+
+    Raises:
+        UserError: no image has one.
+    """
+    fault = {"folder": "lie in no folder of a group", "column": "have no value there"}.get(
+        by.partition(":")[0], "do not match"
+    )
+    alone = [name for name, key in zip(names, keys, strict=True) if not key]
+    if alone and len(alone) == len(names):
+        raise UserError(
+            f"{where}: --input.group-by {by}: all {len(names)} images {fault}; the first: "
+            f"{alone[0]}"
+        )
+    if alone:
+        warnings.warn(
+            f"{where}: --input.group-by {by}: {len(alone)} of {len(names)} images {fault} and "
+            f"count as groups of their own; the first: {alone[0]}",
+            stacklevel=4,
+        )
+
+
+def _folder(name: str, own: str) -> str | None:
+    """The folders above an image, without those of its part, its kind and its class."""
+    parts = [part for part in PurePosixPath(name).parts[:-1] if not _PLACES.fullmatch(part)]
+    if own in parts:
+        parts.remove(own)
+    return "/".join(parts) or None
+
+
+def no_columns(where: object, by: str) -> UserError:
+    """Only a CSV has columns."""
+    return UserError(
+        f"{where}: --input.group-by {by}: only a CSV has columns; give folder or pattern:REGEX"
+    )
+
+
+def note_unused(where: object) -> None:
+    """Note that a share to hold out means nothing."""
+    warnings.warn(
+        f"{where}: the data have a validation part, so --input.val-fraction is not used",
+        stacklevel=3,
+    )
+
+
+def one_group(where: object, by: str, classes: Sequence[str] = ()) -> UserError:
+    """All images, or those of each class, are in one group, so none can be held out."""
+    of_which = f" of class {classes[0]}" if classes else ""
+    return UserError(
+        f"{where}: --input.group-by {by}: all images{of_which} are in one group, so no validation "
+        "part can be held out"
+    )
+
+
+def note_shared(where: object, by: str, parts: Mapping[str, Keys]) -> None:
+    """Note groups with images in two parts.
+
+    Args:
+        parts: name of a part, such as "training" → the groups of its images.
+    """
+    counts = {part: Counter(key for key in keys if key) for part, keys in parts.items()}
+    for one, other in combinations(counts, 2):
+        both = [key for key in counts[one] if key in counts[other]]
+        if both:
+            first, second = (sum(counts[part][key] for key in both) for part in (one, other))
+            warnings.warn(
+                f"{where}: --input.group-by {by}: {len(both)} groups are in both parts, {one} "
+                f"({first} images) and {other} ({second} images); the first: {both[0]}",
+                stacklevel=3,
+            )
+
+
+def hold_out(
+    held: Sequence[Collection[int]], options: Holdout, keys: Keys | None = None
+) -> list[int]:
+    """Indices of the images to validate on, sorted: the fraction of the images of each class.
+
+    Classes are served in turn, the rarest first, so that each with images in two groups or more is
+    in both parts wherever that can be; no class loses its last training image while another image
+    would do.
+
+    Args:
+        held: classes in each image.
+        keys: group of each image; None: every image stands alone.
+    """
+    if not options.fraction or len(held) < 2:
+        return []
+    units = _units(keys if keys is not None else [None] * len(held))
+    if len(units) < 2:
+        return []
+    draw = _Draw(units, held, options)
+    for label in sorted(draw.holding, key=lambda label: (len(draw.holding[label]), label)):
+        draw.serve(label)
+    if not draw.chosen:  # every class is in one unit
+        draw.take(min(range(len(units)), key=lambda unit: len(units[unit])))
+    return sorted(i for unit in draw.chosen for i in units[unit])
+
+
+def _units(keys: Keys) -> list[list[int]]:
+    """Images that stay together, in the order of their first ones."""
+    units: dict[object, list[int]] = {}
+    for i, key in enumerate(keys):
+        units.setdefault(key or i, []).append(i)
+    return list(units.values())
+
+
+class _Draw:
+    """Units drawn for validation, class by class."""
+
+    def __init__(
+        self, units: Sequence[Sequence[int]], held: Sequence[Collection[int]], options: Holdout
+    ) -> None:
+        self.fraction = options.fraction
+        # images of each class in a unit; -1: of none
+        self.counts = [
+            Counter(label for i in unit for label in (set(held[i]) or {-1})) for unit in units
+        ]
+        order = list(range(len(units)))
+        random.Random(options.seed).shuffle(order)
+        self.holding: dict[int, list[int]] = defaultdict(list)  # class → its units, drawn
+        for unit in order:
+            for label in self.counts[unit]:
+                self.holding[label].append(unit)
+        self.left = {label: len(own) for label, own in self.holding.items()}  # to train on
+        self.chosen: set[int] = set()
+        self.served: set[int] = set()
+        self.images: Counter[int] = Counter()  # held out of each class
+
+    def serve(self, label: int) -> None:
+        """Hold out the share of a class, or one unit of it at least."""
+        own = self.holding[label]
+        wanted = self.fraction * sum(self.counts[unit][label] for unit in own)
+        fresh = [unit for unit in own if not self.served & self.counts[unit].keys()]
+        for unit in fresh:
+            count = self.counts[unit][label]
+            if self.images[label] + count / 2 <= wanted and self._spares(unit):
+                self.take(unit)
+        self.served.add(label)
+        if self.images[label] or len(own) < 2:
+            return
+        free = [unit for unit in own if unit not in self.chosen]
+        spared = [unit for unit in free if self._spares(unit)]
+        # rather than none: of a class that is in one unit alone, that one
+        spared = spared or [unit for unit in free if self._spares(unit, least=2)]
+        if spared:
+            self.take(min(spared, key=lambda unit: self.counts[unit].total()))
+
+    def take(self, unit: int) -> None:
+        """Hold out a unit."""
+        self.chosen.add(unit)
+        self.images.update(self.counts[unit])
+        for label in self.counts[unit]:
+            self.left[label] -= 1
+
+    def _spares(self, unit: int, *, least: int = 1) -> bool:
+        """Whether each class in a unit that is in ``least`` units or more is left to train on."""
+        labels = self.counts[unit]
+        return all(self.left[k] > 1 or len(self.holding[k]) < least for k in labels)
