@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {"data", "errors"},
     "nn": {"paper"},
     "capture": {"nn", "errors"},
-    "config": {"data", "paper", *GROUND},
+    "optionfile": {"errors"},
+    "config": {"data", "paper", "optionfile", *GROUND},
     "card": {"data", "paper", "errors"},
     "weights": {"card", "paper", "data", *GROUND},
     "models": {"card", "paper", "nn", "data", "weights", *GROUND},
@@ -39,7 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("paper", "nn", "models", "heads", "metrics", "data", "weights", "config", "runtime"),
         *("prediction", *GROUND),
     },
-    "training": {"card", "paper", "models", "data", "weights", "tasks", "config", *GROUND},
+    "training": {
+        *("card", "paper", "models", "data", "weights", "tasks", "config", "optionfile", *GROUND),
+    },
     "native": {"errors", "processor"},  # no torch
     "prediction": {"data", "drawing", "errors", "files"},
     # no torch: not the machine
@@ -67,12 +70,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "inspection": {"config", "data", "metrics", *GROUND},
     "api": {
-        *("card", "data", "models", "tasks", "training", "deploy", "config", *GROUND),
+        *("card", "data", "models", "tasks", "training", "deploy", "config", "optionfile"),
+        *GROUND,
     },
     "cli": {
         "card",
         *("paper", "nn", "models", "plug", "data", "weights", "tasks", "training", "bench"),
-        *("config", "prediction", "inspection", "metrics"),
+        *("config", "optionfile", "prediction", "inspection", "metrics"),
         *("deploy", "runtime", "serve", "explain", "experiments"),
         *GROUND,
     },

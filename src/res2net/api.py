@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from res2net.card import CARD_NAME, ModelCard
-from res2net.config import Compile, RunConfig, TaskName, flat
+from res2net.config import Compile, RunConfig, TaskName
 from res2net.errors import arguments_named
+from res2net.optionfile import flat
 from res2net.tasks.open import open_target
 from res2net.training.configure import check_options, configure, saved_config
 

@@ -7,9 +7,6 @@ comment behind a field is its help text (``res2net.cli.parser`` reads it).
 from __future__ import annotations
 
 import math
-import re
-import stat
-from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
@@ -20,6 +17,7 @@ import yaml
 from res2net.data.augment import Augment
 from res2net.data.split import Holdout, SplitRule, check_grouping
 from res2net.errors import UserError, check_meaning, did_you_mean, option
+from res2net.optionfile import END, FORMAT, HEAD, check_number, read_yaml
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["step", "cosine", "poly", "constant"]
@@ -39,10 +37,6 @@ Strategy = Literal["auto", "ddp", "fsdp"]
 Checkpointing = Literal["none", "cheap", "full"]
 Compile = bool | Literal["default", "reduce-overhead", "max-autotune"]
 Select = Literal["auto", "best", "last"]
-FORMAT = 1  # of config.yaml
-HEAD, END = "# res2net configuration, format", "# end of the configuration"
-LONGEST = 100_000  # bytes of a file of options; what a run saves has 1,500
-LARGEST = 2**32  # whole number; the seed may be one less
 AUTO = "auto"  # of --net.pretrained: published weights if they can be reached, else none
 FirstBlockName = Literal[
     "pool", "pool_exclude_pad", "strided_only", "strided_exclude_pad", "group", "paper"
@@ -323,116 +317,6 @@ def run_of(target: Path) -> RunConfig | None:
     return None
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain YAML, in which a key that is given twice is a mistake and ``1e-4`` is a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key.value!r:.50} is given twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), [*"-+0123456789"]
-)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The named values in a YAML file: options, and groups of options one level deep.
-
-    Raises:
-        UserError: it cannot be read, is cut off or of a newer format, or holds something else.
-    """
-    text = _text_of(path)
-    _check_whole(text, path)
-    try:
-        content = yaml.load(text, _Loader)
-    except RecursionError:
-        raise UserError(f"{path}: nested too deeply for a file of options") from None
-    except Exception as error:  # a value under a tag that it does not fit can raise anything
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        if "int_max_str_digits" in problem:
-            problem = "a number of more than 4,300 digits"
-        raise UserError(f"{path}: not YAML ({line}{problem:.100})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: must hold options by name, such as `model: res2net50_26w_4s`")
-    for key, value in content.items():
-        _check_plain(key, value, str(path))
-        for name, item in value.items() if isinstance(value, dict) else ():
-            _check_plain(name, item, f"{path}: {key}", of_group=True)
-    return content
-
-
-def flat(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options by their full names: ``train.epochs``."""
-    full: dict[str, Any] = {}
-    for name, value in given.items():
-        if isinstance(value, Mapping):
-            full.update({f"{name}.{own}": each for own, each in value.items()})
-        else:
-            full[name] = value
-    return full
-
-
-def _text_of(path: Path) -> str:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait
-            raise UserError(f"{path}: not a regular file; give a file of options")
-        with path.open("rb") as file:
-            data = file.read(LONGEST + 1)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    if len(data) > LONGEST:
-        raise UserError(f"{path}: too long for a file of options (more than {LONGEST:,} bytes)")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: not YAML (byte {error.start} is not UTF-8); save the file as UTF-8"
-        ) from None
-
-
-def _check_whole(text: str, path: Path) -> None:
-    """A file that a run saved has its last line; other files of options have no marks."""
-    lines = text.splitlines()
-    if not lines or not lines[0].startswith(HEAD):
-        return
-    number = lines[0].removeprefix(HEAD).strip()
-    if END not in (line.rstrip() for line in lines):
-        raise UserError(f"{path}: cut off, its last line `{END}` is missing; copy the file again")
-    if number != str(FORMAT):
-        raise UserError(
-            f"{path}: its format is {number[:20]!r}, and this version of res2net reads {FORMAT}; "
-            "update res2net"
-        )
-
-
-def _check_number(value: Any, name: str) -> None:
-    if isinstance(value, int) and abs(value) > LARGEST:
-        raise UserError(f"{name} is too large; whole numbers go up to {LARGEST:,}")
-
-
-def _check_plain(key: Any, value: Any, where: str, *, of_group: bool = False) -> None:
-    """Options are texts, numbers and lists of those (an alias makes deep ones of little text)."""
-    if not isinstance(key, str) or len(key) > 100:
-        raise UserError(f"{where}: a key is {str(key)[:50]!r}; keys are names of options")
-    plain = (str, int, float, NoneType)
-    flat = isinstance(value, list) and all(isinstance(item, plain) for item in value)
-    if not (flat or isinstance(value, plain) or (isinstance(value, dict) and not of_group)):
-        kind = {"date": "date; put it in quotes", "dict": "group", "list": "nested list"}
-        named = kind.get(type(value).__name__, type(value).__name__)
-        raise UserError(f"{where}: '{key}' must be a value or a list of values, not a {named}")
-    for item in value if flat else (value,):
-        _check_number(item, f"{where}: '{key}'")
-
-
 _GROUPS: dict[str, type] = {
     "net": NetOptions,
     "head": HeadOptions,
@@ -480,7 +364,7 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
     """
     if isinstance(value, list | tuple) and (of := _members(hint)):
         return tuple(_typed(item, of, name) for item in value)
-    _check_number(value, name)
+    check_number(value, name)
     if not any(_is(value, kind) for kind in _kinds(hint)):
         takes = " or ".join(dict.fromkeys(map(_in_words, _kinds(hint))))
         given = "a list" if isinstance(value, list | tuple) else f"{value!r:.50}"

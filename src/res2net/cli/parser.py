@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 
 import jsonargparse
 
-from res2net.config import flat, read_yaml
 from res2net.errors import UserError, did_you_mean, option
+from res2net.optionfile import flat, read_yaml
 
 _COMMENT = re.compile(r"^    (\w+):[^#]*#\s*(.+)$")
 

@@ -7,9 +7,10 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
-from res2net.config import ANNOTATIONS, READ_BY, RunConfig, flat, known_task
+from res2net.config import ANNOTATIONS, READ_BY, RunConfig, known_task
 from res2net.data.source import Source, parse_source
 from res2net.errors import UserError, check_meaning, check_needs
+from res2net.optionfile import flat
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.paper.recipes import find_recipe, recipe_for
 
