@@ -143,7 +143,7 @@ def test_mistakes(cli, tiny_run, words, message):
 
 def test_other_classes(cli, tiny_run, photos):
     line = cli("evaluate", tiny_run, "--data", f"folder:{photos}", "--workers", "0").line
-    assert "classes that the network does not know: ant, bee, cat; it knows 0, 1, 2" in line
+    assert "classes that the network does not have: ant, bee, cat; its classes are 0, 1, 2" in line
 
 
 def test_a_folder_that_cannot_be_made(cli, tiny_run, tmp_path):

@@ -9,6 +9,7 @@ were then set to a pattern that compresses. ``expected.json`` beside each is wha
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -126,3 +127,42 @@ def test_the_keys_of_a_saliency_network_stay(before):
         state = build(find_task("saliency"), card).state_dict()
     keys = json.loads((before / "saliency/keys.json").read_text())
     assert {name: list(value.shape) for name, value in state.items()} == keys
+
+
+def test_a_run_of_before_there_were_rules_of_splits_keeps_its_images(cli, tmp_path):
+    from res2net.data.scenes.generated import SceneRules, generate
+    from res2net.tasks.table import find_task
+
+    data, run = tmp_path / "data", tmp_path / "run"
+    for i in range(12):
+        scene = generate(i, 0, SceneRules(side=64))
+        for folder, pixels in (("images", scene.image), ("masks", scene.classes)):
+            (data / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.asarray(pixels)).save(data / folder / f"{i:02}.png")
+    (data / "classes.txt").write_text("a\nb\nc\nd\ne\n")
+    words = (
+        *("train", "--task", "segment", "--model", "resnet26_small", "--data", f"pairs:{data}"),
+        *("--recipe", "smoke", "--head.channels", "8", "--input.size", "64"),
+        *("--train.threads", "1", "--input.workers", "0", "--input.val-fraction", "0.2"),
+    )
+    done = cli(*words, "--input.split-rule", "v1", "--out", run)
+    assert done.code == 0, done.err
+    config = run / "config.yaml"
+    config.write_text(re.sub(r"\n  (split_rule|group_by): .*", "", config.read_text()))
+    for file in (run / "checkpoints").iterdir():
+        content = torch.load(file, weights_only=True)
+        for name in ("split_rule", "group_by"):
+            del content["callbacks"]["Configured"]["input"][name]
+        torch.save(content, file)
+    more = ("--train.epochs", "2", "--train.max-steps", "4", "--resume")
+    for given in (("train", "--out", run), (*words, "--out", run)):
+        done = cli(*given, *more)
+        assert done.code == 0, done.err
+    saved = RunConfig.read(config)
+    assert saved.input.split_rule == "v1"
+    images = find_task("segment").data.of_run(saved)
+    order = np.random.default_rng(0).permutation(12)[:2]
+    assert [scene.name for scene in images.val] == [f"images/{i:02}.png" for i in sorted(order)]
+    new = cli("train", "--config", config, "--out", tmp_path / "other")  # of the same options
+    assert new.code == 0, new.err
+    assert RunConfig.read(tmp_path / "other" / "config.yaml").input.split_rule == "v1"

@@ -211,3 +211,44 @@ def test_any_bytes_give_images_or_a_user_error(
         else:
             fault = ""
     assert "\n" not in fault
+
+
+PATIENTS = "path,label,Patient\n" + "".join(
+    f"img/{i}.png,{'cat' if i % 2 else 'dog'},{patient}\n" for i, patient in enumerate("aabb")
+)
+
+
+def test_a_column_keeps_a_patient_on_one_side(manifest: Callable[[str], Path]) -> None:
+    data = read(manifest(PATIENTS), ReadOptions(group_by="column:patient"))
+    assert sorted(data.val.names(i) for i in range(2)) in (
+        ["img/0.png", "img/1.png"],
+        ["img/2.png", "img/3.png"],
+    )
+    with pytest.raises(UserError, match=r"line 1 names no such column; .* Did you mean 'patient'"):
+        read(manifest(PATIENTS), ReadOptions(group_by="column:patients"))
+    with pytest.warns(UserWarning, match="column:patient: 1 of 4 images have no value there"):
+        read(
+            manifest(PATIENTS.replace("0.png,dog,a", "0.png,dog,")),
+            ReadOptions(group_by="column:patient"),
+        )
+
+
+def test_a_patient_in_two_given_parts_is_noted(manifest: Callable[[str], Path]) -> None:
+    text = "path,label,split,patient\n" + "".join(
+        f"img/{i}.png,{'cat' if i % 2 else 'dog'},{part},p{i}\n"
+        for i, part in enumerate(("train", "train", "val", "val"))
+    )
+    with pytest.warns(UserWarning, match=r"1 groups .* training \(1 images\) and validation"):
+        read(manifest(text.replace("p2", "p0")), ReadOptions(group_by="column:patient"))
+    read(manifest(text), ReadOptions(group_by="column:patient"))
+
+
+def test_rows_of_the_measured_part_alone_need_their_files(manifest: Callable[[str], Path]) -> None:
+    text = "path,label,split\ngone.png,ant,train\nimg/0.png,cat,val\nimg/1.png,cat,test\n"
+    data = read(manifest(text), ReadOptions(measured="val"))
+    assert (data.classes, len(data.train), data.val.names(0)) == (("cat",), 0, "img/0.png")
+    test = read(manifest(text), ReadOptions(measured="test")).test
+    assert test is not None
+    assert test.names(0) == "img/1.png"
+    with pytest.raises(UserError, match="1 missing file"):
+        read(manifest(text), ReadOptions())

@@ -85,3 +85,55 @@ def test_scenes_are_renumbered_by_name() -> None:
     assert found.val[0].objects is None
     with pytest.raises(ValueError, match="^cat$"):
         data.in_order_of(("ant",))
+
+
+def pairs(root: Path, names: tuple[str, ...]) -> Path:
+    """Four images whose left half is ground and whose right half is tree; maps number ``names``."""
+    values = np.full((32, 64), names.index("ground"), np.uint8)
+    values[:, 32:] = names.index("tree")
+    photo = np.full((32, 64, 3), 90, np.uint8)
+    photo[:, 32:] = 200
+    for part in ("train", "val"):
+        for folder, pixels in (("images", photo), ("masks", values)):
+            (root / part / folder).mkdir(parents=True)
+            for i in range(2):
+                Image.fromarray(pixels).save(root / part / folder / f"{i}.png")
+    (root / "classes.txt").write_text("\n".join(names))
+    return root
+
+
+def test_maps_are_numbered_as_the_run_numbers_its_classes(cli: Any, tmp_path: Path) -> None:
+    from res2net.tasks.evaluate import evaluate
+
+    usual = pairs(tmp_path / "usual", ("ground", "tree", "sky"))
+    done = cli(
+        *("train", "--task", "segment", "--model", "resnet26_small", "--data", f"pairs:{usual}"),
+        *("--recipe", "smoke", "--head.channels", "8", "--input.size", "64", "--out"),
+        *(tmp_path / "run", "--train.threads", "1", "--input.workers", "0"),
+    )
+    assert done.code == 0, done.err
+    wanted = evaluate(tmp_path / "run", f"pairs:{usual}").scores.scores.confusion
+    for names in (("tree", "sky", "ground"), ("tree", "ground")):
+        other = pairs(tmp_path / "-".join(names), names)
+        found = evaluate(tmp_path / "run", f"pairs:{other}", out=tmp_path / "out")
+        assert (found.scores.scores.confusion == wanted).all()
+    strange = pairs(tmp_path / "strange", ("tree", "ground", "sea"))
+    done = cli("evaluate", tmp_path / "run", "--data", f"pairs:{strange}")
+    assert "classes differ from" in done.line
+    assert done.line.endswith("it has no sea")
+
+
+def test_a_set_without_its_training_part_is_measured(cli: Any, tmp_path: Path) -> None:
+    data, run = voc(tmp_path / "a", ("RBC", "WBC")), tmp_path / "run"
+    assert train(cli, data, run).code == 0
+    (data / "Annotations" / "a.xml").write_text("damaged")
+    assert "a.xml" in cli("evaluate", run, "--data", data, "--split", "train").line
+    lists = data / "ImageSets" / "Main"
+    (lists / "test.txt").write_text("b\n")
+    for more, count in (((), 2), (("--split", "test"), 1)):
+        done = cli("evaluate", run, "--data", data, *more, "--out", tmp_path / "out")
+        assert done.code == 0, done.err
+        assert f"{count} images" in done.out
+    (lists / "train.txt").unlink()
+    assert cli("evaluate", run, "--data", data, "--out", tmp_path / "out").code == 0
+    assert "no images to train on" in train(cli, data, tmp_path / "other").line

@@ -104,6 +104,7 @@ class Legend:
     void: tuple[int, ...] = ()  # values that do not count, beside 255
     binary: bool = False  # masks of 0 and 255: 255 is class 1
     colours: Mapping[Colour, int] = field(default_factory=dict)  # colour → class, 255: no class
+    order: tuple[int, ...] = ()  # class in the maps → index into the classes, where they differ
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,6 +144,22 @@ class Scenes:
             for part in (self.train, self.val, self.test)
         )
         return replace(self, classes=classes, train=train, val=val, test=test)
+
+    def with_maps_in_order_of(self, classes: tuple[str, ...]) -> Scenes:
+        """The same scenes with the classes of their maps numbered by name as in ``classes``.
+
+        Raises:
+            ValueError: the data list a class that is not among them; its message is their names.
+        """
+        strange = [name for name in self.classes if name not in classes]
+        if strange:
+            raise ValueError(", ".join(strange[:5]))
+        order = tuple(classes.index(name) for name in self.classes)
+        colours = dict(zip(order, self.palette, strict=False))
+        palette = tuple(colours.get(k, (128, 128, 128)) for k in range(len(classes)))
+        return replace(
+            self, classes=classes, palette=palette, legend=replace(self.legend, order=order)
+        )
 
 
 def _labels(scene: Scene) -> npt.NDArray[np.int64]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from res2net.config import RunConfig
+from res2net.data.files import some
 from res2net.data.labelled import LabelledImages, ReadOptions, Split
 from res2net.data.readers import read
 from res2net.data.scene import Scenes
@@ -49,10 +50,8 @@ class Labelled:
         unknown = [name for name in images.classes if name not in classes]
         if unknown:
             raise UserError(
-                f"{images.name} has classes that the network does not know: "
-                f"{', '.join(unknown[:5])}"
-                f"{f' and {len(unknown) - 5} more' if len(unknown) > 5 else ''}; it knows "
-                f"{', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}"
+                f"{images.name} has classes that the network does not have: {some(unknown)}; its "
+                f"classes are {some(classes)}"
             )
         order = np.array([classes.index(name) for name in images.classes], dtype=np.int64)
 
@@ -104,16 +103,15 @@ class Annotated:
     def in_order_of(
         self, images: Scenes, classes: tuple[str, ...], target: str, data: str
     ) -> Scenes:
-        """Objects numbered by the names of a network's classes; maps have their own numbers.
+        """Objects and maps numbered by the names of a network's classes.
 
         Raises:
             UserError: classes that the network does not have.
         """
         fault = f"{data}: classes differ from {target}'s"
-        if self.marks in ("classes", "salient"):
-            strange = sorted(set(images.classes) ^ set(classes)) or ["another order"]
-            raise UserError(f"{fault}: {', '.join(strange[:5])}")
         try:
+            if self.marks in ("classes", "salient"):
+                return images.with_maps_in_order_of(classes)
             return images.in_order_of(classes)
         except ValueError as error:
             raise UserError(f"{fault}: it has no {error}") from None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
-from res2net.data.scenes.checks import Tally, check_objects, shown, sound
+from res2net.data.scenes.checks import Tally, check_objects, shown, sound, split
+from res2net.data.scenes.options import SceneOptions
 from res2net.errors import UserError
 
 
@@ -90,3 +94,51 @@ def test_foreign_values_are_cut_short() -> None:
         bomb = [bomb, bomb, bomb]
     assert len(shown(bomb)) < 100_000
     assert shown(16**9999) == "such a int"
+
+
+def options(**given: Any) -> SceneOptions:
+    return SceneOptions(**{"marks": "boxes", **given})
+
+
+def test_every_class_is_in_both_parts() -> None:
+    scenes = [scene([0])] * 90 + [scene([0, 1])] * 2 + [scene([1], ignored=True)] * 8
+    for seed in range(20):
+        train, val = split(Path(), scenes, options(seed=seed))
+        assert len(val) in (19, 20, 21)
+        assert [sum(1 in each.objects.labels and not each.objects.ignored.any() for each in part
+            if each.objects) for part in (train, val)] == [1, 1]  # fmt: skip
+
+
+def test_a_run_of_before_keeps_its_images() -> None:
+    scenes = [Scene(name=str(i), image=np.zeros((9, 9, 3), np.uint8)) for i in range(20)]
+    _, val = split(Path(), scenes, options(seed=5, split_rule="v1", val_fraction=0.2))
+    assert [each.name for each in val] == ["3", "7", "9", "18"]
+    assert not split(Path(), scenes, options(split_rule="v1", val_fraction=0))[1]
+
+
+def test_a_rare_class_of_maps_is_in_both_parts(tmp_path: Path) -> None:
+    scenes = []
+    for i in range(30):
+        pixels = np.zeros((8, 8), np.uint8)
+        pixels[0, 0] = 3 if i in (4, 9) else 1
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+        path = tmp_path / f"{i}.png"
+        scenes.append(Scene(name=str(i), image=path, classes=path))
+    for seed in range(10):
+        _, val = split(tmp_path, scenes, options(marks="classes", seed=seed))
+        assert len({"4", "9"} & {each.name for each in val}) == 1
+
+
+def test_scenes_of_a_group_are_on_one_side(tmp_path: Path) -> None:
+    scenes = [
+        Scene(name=f"{i}", image=tmp_path / "images" / f"v{i // 4}" / f"{i}.png", objects=None)
+        for i in range(40)
+    ]
+    for by in ("folder", r"pattern:/v(\d+)/"):
+        _, val = split(tmp_path, scenes, options(group_by=by))
+        assert len(val) == 8
+        assert len({int(each.name) // 4 for each in val}) == 2
+    with pytest.raises(UserError, match="all images are in one group"):
+        split(tmp_path, scenes, options(group_by="pattern:(images)"))
+    with pytest.raises(UserError, match="all 40 images do not match; the first"):
+        split(tmp_path, scenes, options(group_by="pattern:(patient)"))

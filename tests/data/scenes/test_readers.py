@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -374,3 +375,132 @@ def test_generated_scenes_repeat_and_have_every_label() -> None:
         sizes.extend(np.sqrt(scene.objects.areas).tolist())
     assert min(sizes) < 8
     assert max(sizes) > 80
+
+
+LAYOUTS: dict[str, tuple[str, str, dict[str, str]]] = {  # marks, and files: text, or a grey photo
+    "coco": (
+        "boxes",
+        "annotations/instances_{}.json",
+        {"annotations/instances_{}.json": "JSON", "images/a.jpg": ""},
+    ),
+    "yolo": (
+        "boxes",
+        "images/{}",
+        {
+            "images/{}/a.jpg": "",
+            "labels/{}/a.txt": "0 .5 .5 .2 .2",
+            "data.yaml": "train: images/train\nval: images/val\ntest: images/test\nnames: [cat]",
+        },
+    ),
+    "voc": (
+        "boxes",
+        "ImageSets/Main/{}.txt",
+        {"JPEGImages/{}.jpg": "", "Annotations/{}.xml": "XML", "ImageSets/Main/{}.txt": "{}"},
+    ),
+    "voc of folders": ("boxes", "{}", {"{}/a.jpg": "", "{}/a.xml": "XML"}),
+    "voc of maps": (
+        "classes",
+        "ImageSets/Segmentation/{}.txt",
+        {
+            "JPEGImages/{}.jpg": "",
+            "SegmentationClass/{}.png": "",
+            "ImageSets/Segmentation/{}.txt": "{}",
+            "labelmap.txt": "ground:0,0,0::\ncat:128,128,128::",
+        },
+    ),
+    "camvid": ("classes", "{}", {"{}/a.png": "", "{}annot/a.png": "MAP"}),
+    "pairs": ("salient", "{}", {"{}/images/a.png": "", "{}/masks/a.png": ""}),
+    "pairs of folders": ("salient", "images/{}", {"images/{}/a.png": "", "masks/{}/a.png": ""}),
+    "pairs of lists": (
+        "salient",
+        "{}.txt",
+        {"images/{}.png": "", "masks/{}.png": "", "{}.txt": "{}"},
+    ),
+}
+
+
+def layout(root: Path, form: str, part: str) -> None:
+    for pattern, content in LAYOUTS[form][2].items():
+        path, text = root / pattern.format(part), content.format(part)
+        photo(path) if path.suffix in (".jpg", ".png") else path.parent.mkdir(
+            parents=True, exist_ok=True
+        )
+        if text == "JSON":
+            text = json.dumps(
+                {
+                    "images": [{"id": 1, "file_name": "a.jpg", "height": 30, "width": 40}],
+                    "annotations": [{**GOOD, "id": 1}],
+                    "categories": [{"id": 7, "name": "cat"}],
+                }
+            )
+        if text == "XML":
+            box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>20</xmax><ymax>20</ymax></bndbox>"
+            text = f"<annotation><object><name>cat</name>{box}</object></annotation>"
+        if text == "MAP":
+            Image.fromarray(np.full((30, 40), 1, np.uint8)).save(path)
+        elif text:
+            path.write_text(text)
+
+
+@pytest.mark.filterwarnings("ignore:.*images are in both parts")  # COCO's in one folder
+@pytest.mark.parametrize("measured", ["val", "test"])
+@pytest.mark.parametrize("form", LAYOUTS)
+def test_the_measured_part_alone_is_read(tmp_path: Path, form: str, measured: str) -> None:
+    marks, place, _ = LAYOUTS[form]
+    for part in ("train", "val", "test"):
+        layout(tmp_path, form, part)
+    name = form.partition(" ")[0]
+    whole = read(name, tmp_path, marks)
+    assert [len(part) for part in (whole.train, whole.val, whole.test)] == [1, 1, 1]
+    # the training part is damaged, and then it is gone
+    train = tmp_path / place.format("train")
+    if train.is_dir():
+        shutil.rmtree(train)
+        train.mkdir()
+    else:
+        train.write_text("damaged")
+    for _ in range(2):
+        found = read(name, tmp_path, marks, measured=measured)
+        other = "test" if measured == "val" else "val"
+        counts = [len(getattr(found, part)) for part in ("train", measured, other)]
+        assert counts == [0, 1, 0]
+        shutil.rmtree(train) if train.is_dir() else train.unlink(missing_ok=True)
+
+
+def test_voc07_is_validated_on_a_part_of_its_own_where_a_share_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    for name in "abcdef":
+        layout(tmp_path, "voc", name)
+    lists = tmp_path / "ImageSets" / "Main"
+    for path in lists.glob("*.txt"):
+        path.unlink()
+    (lists / "trainval.txt").write_text("a\nb\nc\nd\n")
+    (lists / "test.txt").write_text("e\nf\n")
+    data = read("voc", tmp_path, "boxes")
+    assert (len(data.train), len(data.val), data.validation) == (4, 2, "test")
+    data = read("voc", tmp_path, "boxes", val_fraction=0.25)
+    assert (len(data.train), len(data.val), len(data.test)) == (3, 1, 2)
+    assert data.validation == "train"
+    assert [each.name[-5] for each in data.test] == ["e", "f"]
+
+
+def test_a_share_means_nothing_where_there_is_a_validation_part(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        layout(tmp_path, "pairs", part)
+    with pytest.warns(UserWarning, match=r"pairs:.*, so --input\.val-fraction is not used"):
+        read("pairs", tmp_path, "salient", val_fraction=0.3)
+    read("pairs", tmp_path, "salient")
+    read("pairs", tmp_path, "salient", val_fraction=0.2, split_rule="v1")
+
+
+def test_groups_of_given_parts_are_noted(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        layout(tmp_path, "pairs of folders", part)
+    with pytest.warns(UserWarning, match=r"1 groups are in both parts, training \(1 images\)"):
+        read("pairs", tmp_path, "salient", group_by="pattern:([a-z])[.]png")
+    read("pairs", tmp_path, "salient", group_by="pattern:(train|val)")
+    with pytest.raises(UserError, match="only a CSV has columns"):
+        read("pairs", tmp_path, "salient", group_by="column:patient")
+    with pytest.raises(UserError, match="means nothing here; images have no files"):
+        read("scenes", None, "salient", group_by="folder")

@@ -25,7 +25,6 @@ from res2net.data.split import (
     hold_out,
     keys_of,
     note_shared,
-    note_unused,
     one_group,
 )
 from res2net.errors import UserError
@@ -148,8 +147,6 @@ def parted(
     held_out = "val" not in parts and bool(train)
     if held_out:
         train, val = split(where, train, options)
-    elif options.measured is None and val and options.asked:
-        note_unused(where)
     validation: Validation = "train" if held_out else "given"
     return {"train": train, "val": val, "test": test, "validation": validation}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,11 @@ def class_map(source: Path | Pixels, classes: int, legend: Legend) -> Pixels:
         UserError: no map of classes, or a value or colour that is no class; names it and how many
             pixels hold it.
     """
+    if legend.order:
+        own = class_map(source, len(legend.order), replace(legend, order=()))
+        numbers = np.full(IGNORED + 1, IGNORED, np.uint8)
+        numbers[: len(legend.order)] = legend.order
+        return numbers[own]
     if not isinstance(source, Path):
         return _checked(source.astype(np.int64), classes, legend, "a map")
     raw = _read(source)

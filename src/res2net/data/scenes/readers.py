@@ -14,7 +14,7 @@ from res2net.data.scenes.checks import check_objects, note_groups, split
 from res2net.data.scenes.maps import check_maps
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.source import Source
-from res2net.data.split import column_of, no_columns
+from res2net.data.split import column_of, no_columns, note_unused
 from res2net.errors import UserError
 
 Reader = Callable[[Path, SceneOptions], Scenes]
@@ -50,14 +50,24 @@ def read_scenes(source: Source, options: SceneOptions) -> Scenes:
     if by and source.path is None:
         raise UserError(f"{source}: --input.group-by {by} means nothing here; images have no files")
     found = READERS[source.format](path, options)
-    if options.measured is None and found.validation == "test" and found.train and options.asked:
+    if options.measured is None:
+        found = _as_asked(source, found, options)
+    files = [s.image for s in (*found.train, *found.val) if isinstance(s.image, Path)]
+    warn_rescaled(source, files)
+    return found
+
+
+def _as_asked(source: Source, found: Scenes, options: SceneOptions) -> Scenes:
+    """A published test part is for tests where a validation part is asked for; groups are noted."""
+    path = source.path or Path()
+    if found.validation == "test" and found.train and options.asked:
         train, val = split(path, found.train, options)
         test = (*found.val, *found.test)
         found = replace(found, train=train, val=val, test=test, validation="train")
-    if options.measured is None and by:
-        note_groups(path, found, by)
-    files = [s.image for s in (*found.train, *found.val) if isinstance(s.image, Path)]
-    warn_rescaled(source, files)
+    if found.validation == "given" and found.train and found.val and options.asked:
+        note_unused(source)
+    if options.group_by:
+        note_groups(path, found, options.group_by)
     return found
 
 

@@ -299,7 +299,7 @@ def _maps(root: Path, home: Path, options: SceneOptions) -> Scenes:
         (
             (home / f, lists / f"{t}.txt")
             for f, t in _MAPS
-            if (home / f).is_dir() and (lists / f"{t}.txt").is_file()
+            if (home / f).is_dir() and ((lists / f"{t}.txt").is_file() or options.measured)
         ),
         None,
     )
