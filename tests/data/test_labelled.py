@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from res2net.data.labelled import ReadOptions, Split, stratified_split
+from res2net.data.labelled import (
+    LabelledImages,
+    ReadOptions,
+    Split,
+    check_labelled,
+    stratified_split,
+)
 from res2net.errors import UserError
 
 
@@ -51,3 +57,33 @@ def test_names() -> None:
     labels = np.zeros(2, dtype=np.int64)
     assert Split(images=np.zeros((2, 4, 4, 3), np.uint8), labels=labels).names(1) == "#1"
     assert Split(images=[Path("a.png"), Path("b.png")], labels=labels).names(1) == "b.png"
+
+
+def labelled(train: list[int], val: list[int]) -> LabelledImages:
+    def part(labels: list[int]) -> Split:
+        return Split(
+            images=np.zeros((len(labels), 4, 4, 3), np.uint8), labels=np.array(labels, np.int64)
+        )
+
+    return LabelledImages(
+        name="x", classes=("ant", "bee", "cat"), train=part(train), val=part(val), native_size=4
+    )
+
+
+def test_one_class_to_learn_or_nothing_to_validate_on_is_refused() -> None:
+    with pytest.raises(UserError, match="the 2 training images are of one class only"):
+        check_labelled("pets", labelled([1, 1], [0]))
+    with pytest.raises(UserError, match="no images to validate on"):
+        check_labelled("pets", labelled([0, 1], []))
+
+
+def test_absent_and_unequal_classes_are_noted() -> None:
+    with pytest.warns(UserWarning, match="1 of 3 classes have no training image: cat"):
+        check_labelled("pets", labelled([0, 1], [0, 1, 2]))
+    with pytest.warns(UserWarning, match="1 of 3 classes have no validation image: bee"):
+        check_labelled("pets", labelled([0, 1, 2], [0, 2]))
+    unequal = labelled([0] * 80 + [1] * 3 + [2] * 9, [0, 1, 2])
+    with pytest.warns(UserWarning, match="80 .* of ant, 3 of bee; --train.class-weights balanced"):
+        check_labelled("pets", unequal)
+    check_labelled("pets", unequal, weighted=True)
+    check_labelled("pets", labelled([0, 1, 2] * 9 + [0], [0, 1, 2]))

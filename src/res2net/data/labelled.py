@@ -90,6 +90,7 @@ class LabelledImages:
     native_size: int | None  # pixels, when all images are squares of one known size
     validation: Validation = "given"
     test: Split | None = None  # for `evaluate --split test` alone; None where there is none
+    notes: tuple[str, ...] = ()  # what the reader noted, for the report
 
     @property
     def everything(self) -> Split:
@@ -132,12 +133,61 @@ def check_classes(where: Path, train: Sequence[str], val: Sequence[str]) -> None
         raise UserError(f"{where}: lists no images")
     if len(train) < 2:
         raise UserError(f"{where}: one class only ({some(train)}); a classifier needs at least two")
-    alike = _alike(train)
+    note_alike(where, train)
+
+
+def check_labelled(where: str, images: LabelledImages, *, weighted: bool = False) -> None:
+    """Refuse, before the first step, labels that nothing can be learnt from; note unequal ones.
+
+    Args:
+        where: the data, for messages.
+        weighted: rare classes count more already.
+
+    Raises:
+        UserError: no image to validate on, or fewer than two classes to learn.
+    """
+    counts = {
+        part: np.bincount(split.labels, minlength=len(images.classes))
+        for part, split in (("training", images.train), ("validation", images.val))
+    }
+    if not counts["validation"].any():
+        raise UserError(f"{where}: no images to validate on; add a val part")
+    there = [name for name, n in zip(images.classes, counts["training"], strict=True) if n]
+    if len(there) < 2:
+        raise UserError(
+            f"{where}: the {len(images.train)} training images are of one class only "
+            f"({some(there) or 'none'}); a classifier needs at least two"
+        )
+    for part, each in counts.items():
+        absent = [name for name, n in zip(images.classes, each, strict=True) if not n]
+        if absent:
+            warnings.warn(
+                f"{where}: {len(absent)} of {len(each)} classes have no {part} image: "
+                f"{some(absent)}",
+                stacklevel=3,
+            )
+    numbers = counts["training"][counts["training"] > 0]
+    if numbers.max() >= UNEQUAL * numbers.min() and not weighted:
+        least = there[int(numbers.argmin())]
+        warnings.warn(
+            f"{where}: very unequal classes: {numbers.max()} training images of "
+            f"{there[int(numbers.argmax())]}, {numbers.min()} of {least}; --train.class-weights "
+            "balanced weighs them alike",
+            stacklevel=3,
+        )
+
+
+UNEQUAL = 10  # times as many images of one class as of another: worth a note
+
+
+def note_alike(where: object, classes: Iterable[str]) -> None:
+    """Note classes that a person would take for one."""
+    alike = _alike(classes)
     if alike:
         warnings.warn(
             f"{where}: classes that differ in case, spaces or the form of a number or letter alone "
             f"are kept apart: {some([' and '.join(map(repr, group)) for group in alike])}",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

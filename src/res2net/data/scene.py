@@ -120,6 +120,7 @@ class Scenes:
     skeleton: Skeleton | None = None
     palette: tuple[Colour, ...] = field(default=())  # colours of the classes
     legend: Legend = field(default_factory=Legend)  # of the class maps
+    notes: tuple[str, ...] = ()  # what the reader noted, for the report
     voc_metric: bool = False  # reported with VOC's average precision beside COCO's
 
     @property

@@ -6,7 +6,7 @@ Legend: N objects · H, W pixels of an image
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -19,7 +19,13 @@ import numpy.typing as npt
 from res2net.config import ANNOTATIONS, TaskName, known_task
 from res2net.data.convert import convert
 from res2net.data.files import some
-from res2net.data.labelled import LabelledImages, ReadOptions, Split
+from res2net.data.labelled import (
+    UNEQUAL,
+    LabelledImages,
+    ReadOptions,
+    Split,
+    check_labelled,
+)
 from res2net.data.readers import read
 from res2net.data.scene import IGNORED, Scene, Scenes
 from res2net.data.scenes.mapfile import map_of
@@ -33,8 +39,6 @@ from res2net.inspection.images import Look, Track, facts, images_of, look_at_all
 from res2net.metrics.sizes import SIZES, size_index
 
 T = TypeVar("T")
-
-UNEQUAL = 10  # times as many images of one class as of another: worth a note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -369,8 +373,8 @@ def _training_fault(
     try:
         if isinstance(found, Scenes) and marks is not None:
             check_trainable(source, found, marks)
-        elif not len(found.val):
-            return f"{source}: no images to validate on; add a val part"
+        elif isinstance(found, LabelledImages):
+            check_labelled(str(source), found)
     except UserError as error:
         return str(error)
     return None
@@ -379,14 +383,12 @@ def _training_fault(
 def _note_unequal(source: Source, parts: Sequence[Part], marks: Marks | None) -> None:
     """Note classes of which there are many times more than of others."""
     rows = [row for row in parts[0].classes if row.images]
-    if marks in ("classes", "salient") or len(rows) < 2:
+    if marks in (None, "classes", "salient") or len(rows) < 2:
         return
-    number: Callable[[ClassCount], int] = (lambda r: r.objects) if marks else (lambda r: r.images)
-    most, least = max(rows, key=number), min(rows, key=number)
-    if number(most) >= UNEQUAL * number(least):
-        hint = "" if marks else "; --train.class-weights balanced weighs them alike"
+    most, least = max(rows, key=lambda r: r.objects), min(rows, key=lambda r: r.objects)
+    if most.objects >= UNEQUAL * least.objects:
         warnings.warn(
-            f"{source}: very unequal classes: {number(most)} {'objects' if marks else 'images'} of "
-            f"{most.name}, {number(least)} of {least.name}{hint}",
+            f"{source}: very unequal classes: {most.objects} objects of {most.name}, "
+            f"{least.objects} of {least.name}",
             stacklevel=3,
         )

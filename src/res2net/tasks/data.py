@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from res2net.config import RunConfig
 from res2net.data.files import some
-from res2net.data.labelled import LabelledImages, ReadOptions, Split
+from res2net.data.labelled import LabelledImages, ReadOptions, Split, check_labelled
 from res2net.data.readers import read
-from res2net.data.scene import Scenes
+from res2net.data.scene import Scene, Scenes
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.readers import check_trainable, read_scenes
 from res2net.data.source import parse_source
@@ -18,6 +22,21 @@ from res2net.data.split import Holdout
 from res2net.errors import UserError
 
 Images = LabelledImages | Scenes
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """Warnings become a list too; they are shown when the block ends."""
+    notes: list[str] = []
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            yield notes
+            notes.extend(dict.fromkeys(str(each.message) for each in caught))
+    finally:
+        for each in {str(each.message): each for each in caught}.values():
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 class Labelled:
@@ -33,7 +52,12 @@ class Labelled:
         options = ReadOptions(
             **vars(config.holdout), skip_bad=given.skip_bad, download=given.download
         )
-        return read(parse_source(config.data), options)
+        source = parse_source(config.data)
+        with noted() as notes:
+            images = read(source, options)
+            weighted = config.train.class_weights != "none"
+            check_labelled(str(source), images, weighted=weighted)
+        return replace(images, notes=tuple(notes))
 
     def in_order_of(
         self,
@@ -95,10 +119,11 @@ class Annotated:
                 "--train.class-weights and --train.label-smoothing are for --task classify"
             )
         given = config.input
-        images = self.read(config.data, config.holdout)
         source = parse_source(config.data)
-        check_trainable(source, images, self.marks, skip_bad=given.skip_bad)
-        return images
+        with noted() as notes:
+            images = self.read(config.data, config.holdout)
+            check_trainable(source, images, self.marks, skip_bad=given.skip_bad)
+        return replace(images, notes=tuple(notes))
 
     def in_order_of(
         self, images: Scenes, classes: tuple[str, ...], target: str, data: str
@@ -115,3 +140,54 @@ class Annotated:
             return images.in_order_of(classes)
         except ValueError as error:
             raise UserError(f"{fault}: it has no {error}") from None
+
+
+MOST_ROWS = 50  # classes in a report
+
+
+def data_section(images: Images) -> str:
+    """What a run learned from, for its report: counts by part and class, and what was noted."""
+    named = {"training": images.train, "validation": images.val, "test": images.test}
+    parts = {name: part for name, part in named.items() if part is not None and len(part)}
+    counts = {name: _counted(part, len(images.classes)) for name, part in parts.items()}
+    heads = ("images", "without objects", "objects", "not counted")
+    columns = [k for k in range(4) if any(row[k] for row, _ in counts.values())]
+    rows = [(name, *(f"{row[k]:,}" for k in columns)) for name, (row, _) in counts.items()]
+    blocks = ["## Data", _table(("part", *(heads[k] for k in columns)), rows)]
+    if all(held.any() for _, held in counts.values()):
+        order = np.argsort(-next(iter(counts.values()))[1], kind="stable")
+        what = "images" if isinstance(images, LabelledImages) else "objects"
+        rows = [
+            (images.classes[k], *(f"{held[k]:,}" for _, held in counts.values()))
+            for k in order[:MOST_ROWS]
+        ]
+        blocks.append(_table(("class", *(f"{what} {name}" for name in counts)), rows))
+    if len(images.classes) > MOST_ROWS:
+        blocks.append(f"... and {len(images.classes) - MOST_ROWS:,} classes more.")
+    if images.notes:
+        blocks.append("Noted before the first step:")
+        blocks.append("\n".join(f"- {note}" for note in images.notes))
+    return "\n\n".join(blocks)
+
+
+def _counted(
+    part: Split | Sequence[Scene], classes: int
+) -> tuple[tuple[int, int, int, int], npt.NDArray[np.int64]]:
+    """Images, those without objects, objects, those that do not count; number of each class (C,).
+
+    Class maps and salient objects are not counted.
+    """
+    if isinstance(part, Split):
+        return (len(part), 0, 0, 0), np.bincount(part.labels, minlength=classes)
+    objects = [scene.objects for scene in part if scene.objects is not None]
+    labels = [each.labels[each.learnable()] for each in objects]
+    held = np.bincount(np.concatenate([[], *labels]).astype(np.int64), minlength=classes)
+    every, counting = sum(map(len, objects)), int(held.sum())
+    without = sum(not len(each) for each in objects)
+    return (len(part), without, counting, every - counting), held
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    safe = ([cell.replace("|", "\\|") for cell in row] for row in lines)
+    return "\n".join(f"| {' | '.join(row)} |" for row in safe)

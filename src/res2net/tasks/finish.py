@@ -16,6 +16,7 @@ from res2net.models.weights import (
     read_weights,
     save_weights,
 )
+from res2net.tasks.data import data_section
 from res2net.tasks.pictures import draw_curves
 from res2net.tasks.scores import Ended, Measuring, Scores
 from res2net.tasks.selection import CHOSEN, History, weights_of
@@ -48,7 +49,8 @@ def finish(
     pictures = write_scores(run, scores)
     draw_curves(history, job.task.curves, run / "curves.png")
     end = Ended(folder=run, job=job, card=card, history=history, pictures=pictures)
-    write_text(run / "report.md", printable_lines(scores.report(end)) + "\n")
+    report = f"{scores.report(end)}\n\n{data_section(job.images)}"
+    write_text(run / "report.md", printable_lines(report) + "\n")
     say(f"{CHOSEN[job.select]}: {scores.headline}; see {run / 'report.md'}")
     return scores
 

@@ -361,7 +361,8 @@ def announce(
         f"{len(images.classes)} classes, {size}x{size} pixels"
     )
     if images.validation != "given":
-        say(f"validated on {part_of(images.validation)}")
+        groups = f"; images are grouped by {config.input.group_by}" if config.input.group_by else ""
+        say(f"validated on {part_of(images.validation)}{groups}")
     if images.test is not None and len(images.test):
         say(f"{len(images.test)} test images are not used; `res2net evaluate --split test` does")
     say(

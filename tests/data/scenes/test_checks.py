@@ -142,3 +142,17 @@ def test_scenes_of_a_group_are_on_one_side(tmp_path: Path) -> None:
         split(tmp_path, scenes, options(group_by="pattern:(images)"))
     with pytest.raises(UserError, match="all 40 images do not match; the first"):
         split(tmp_path, scenes, options(group_by="pattern:(patient)"))
+
+
+def test_a_part_in_shares_of_the_image_is_refused() -> None:
+    shares = scene([0])
+    assert shares.objects is not None
+    shares.objects.boxes[:] /= 10
+    with pytest.raises(UserError, match="pets, validation part: all boxes of 1 images lie within"):
+        check_objects("pets", data([scene([0, 1])], [shares]), "boxes")
+
+
+def test_classes_alike_are_noted() -> None:
+    pair = Scenes(name="x", classes=("Cat", "cat "), train=[scene([0, 1])], val=[scene([0, 1])])
+    with pytest.warns(UserWarning, match="classes that differ in case, spaces"):
+        check_objects("pets", pair, "boxes")

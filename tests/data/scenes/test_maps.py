@@ -172,7 +172,10 @@ def test_maps_that_cannot_be_used_may_be_left_out(tmp_path: Path) -> None:
 
 def test_a_class_that_never_occurs_is_noted(tmp_path: Path) -> None:
     data = pairs(tmp_path, [MAP], "ground\ncat\ndog\nemu\n")
-    with pytest.warns(UserWarning, match="pets: 1 of 4 classes occur in no training map: emu"):
+    with (
+        pytest.warns(UserWarning, match="pets: 1 of 4 classes occur in no training map: emu"),
+        pytest.warns(UserWarning, match="pets: 1 of 4 classes occur in no validation map: emu"),
+    ):
         check_maps("pets", data, "classes")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.data.files import some
-from res2net.data.labelled import Validation
+from res2net.data.labelled import Validation, note_alike
 from res2net.data.outlines import corners, fits, parts_of
 from res2net.data.scene import Objects, Scene, Scenes, Segment
 from res2net.data.scenes.mapfile import at_once, held_values
@@ -267,7 +267,7 @@ def check_different(where: Path, names: Sequence[object]) -> None:
         raise UserError(f"{where}: names {len(twice)} classes twice, the first: {twice[0]}")
 
 
-def check_scale(where: Path, scenes: Sequence[Scene]) -> None:
+def check_scale(where: Path | str, scenes: Sequence[Scene]) -> None:
     """Refuse boxes in shares of the image where the format has pixels.
 
     Raises:
@@ -297,7 +297,9 @@ def check_objects(where: str, scenes: Scenes, marks: Marks) -> None:
     """
     if marks not in ("boxes", "masks", "keypoints"):
         return
+    note_alike(where, scenes.classes)
     for part, images in (("training", scenes.train), ("validation", scenes.val)):
+        check_scale(f"{where}, {part} part", images)
         objects = [each.objects for each in images if each.objects is not None]
         labels = [each.labels[each.learnable()] for each in objects]
         counts = np.bincount(

@@ -143,10 +143,10 @@ def check_maps(where: str, images: Scenes, marks: Marks, *, skip_bad: bool = Fal
         there = [name for name, held in zip(names, pixels, strict=False) if held]
         if count and len(there) < 2:
             raise UserError(f"{where}: {_nothing(part, count, there, pixels, len(names))}")
-        if part == "training" and 0 < count == len(scenes) and len(there) < len(names):
+        if 0 < count == len(scenes) and len(there) < len(names):
             absent = [name for name in names if name not in there]
             warnings.warn(
-                f"{where}: {len(absent)} of {len(names)} classes occur in no training map: "
+                f"{where}: {len(absent)} of {len(names)} classes occur in no {part} map: "
                 f"{some(absent)}; {_share(pixels)}",
                 stacklevel=2,
             )
