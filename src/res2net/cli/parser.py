@@ -133,7 +133,11 @@ class Parser(jsonargparse.ArgumentParser):
         Raises:
             UserError: it cannot be read, or holds a key that is no option (names the nearest).
         """
-        keys = [name.replace("-", "_") for name in self.names() if name not in ("config", "help")]
+        keys = [
+            name.replace("-", "_")
+            for name in self.names()
+            if name not in ("config", "help", "preview")
+        ]
         values = flat(read_yaml(file))
         for key in values:
             if key not in keys:

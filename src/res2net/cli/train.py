@@ -134,6 +134,12 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
     )
     parser.add_argument("--out", type=Path | None, help="run folder; default: runs/MODEL-FORMAT")
     parser.add_argument("--resume", action="store_true", help="resume the run in --out")
+    parser.add_argument(
+        "--preview",
+        type=Path | None,
+        help="write a sheet of augmented training images to this PNG and do not train; "
+        "default: none",
+    )
     comments = field_comments(RunConfig)
     parser.add_argument("--seed", type=int, default=0, help=comments["seed"])
     parser.add_argument(
@@ -171,6 +177,7 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     for file, content in reversed(filed.items()):
         given.update(parser.checked(file, content), only_unset=True)
     out, resume = given.pop("out", None), given.pop("resume", False)
+    given.pop("preview", None)
     saved = saved_config(out) if resume else None
     config, folder, note = configure(
         given.as_dict(), out=out, resume=resume, saved=None if filed else saved
@@ -209,6 +216,15 @@ def _default(option: str) -> Any:
 def main(argv: Sequence[str]) -> None:
     """Train."""
     config, out, resume = resolve(argv)
+    asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    asked.add_argument("--preview", type=Path)
+    preview = asked.parse_known_args(argv)[0].preview
+    if preview is not None:
+        from res2net.tasks.job import draw_preview
+
+        draw_preview(config, preview)
+        print(f"{preview}: augmented training images; nothing was trained")
+        return
     from res2net.training.run import fit
 
     fit(config, out, resume=resume)

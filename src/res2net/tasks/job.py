@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from res2net.data.loader import default_workers, make_loader
 from res2net.data.scene import Scenes
 from res2net.errors import UserError, option
 from res2net.tasks.data import Images
+from res2net.tasks.table import find_task
 from res2net.tasks.task import Job, Task
 
 
@@ -89,6 +92,39 @@ def build_job(
         precision=config.train.precision,
         skip_bad=config.input.skip_bad,
     )
+
+
+PREVIEWED = 24  # images on the sheet of augmented ones
+
+
+def draw_preview(config: RunConfig, path: Path) -> None:
+    """A sheet of augmented training images with their annotations, as the network takes them.
+
+    They are those of the first epoch, in its order.
+
+    Args:
+        path: of the PNG.
+
+    Raises:
+        UserError: data or an option that cannot work, or a file that cannot be written.
+    """
+    from res2net.drawing.canvas import Line, draw_tiles
+
+    task = find_task(config.task)
+    images: Any = task.data.of_run(config)
+    datasets = task.datasets(config, describe(task, config, images), images)
+    loader = make_loader(
+        datasets.train,
+        datasets.collate_train,
+        batch=config.train.batch,
+        shuffle=True,
+        seed=config.seed,
+    )
+    torch.manual_seed(config.seed)  # mixup and CutMix
+    views = (view for batch in loader for view in task.seen(batch, images, config))
+    tiles = [(picture, (Line(text=name),)) for picture, name in islice(views, PREVIEWED)]
+    title = f"Training images of {images.name}, augmented"
+    draw_tiles(path, title, f"recipe {config.recipe}", tiles, len(tiles), lines=1)
 
 
 def describe(task: Task, config: RunConfig, images: Images) -> ModelCard:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ from res2net.card import ModelCard
 from res2net.config import RunConfig, TaskName
 from res2net.data.preprocess import Preprocess
 from res2net.data.sampler import KeyedDataset
+from res2net.data.scene import Pixels
 from res2net.metrics.detections import DetectionArrays
 from res2net.prediction import Prediction
 from res2net.tasks.data import Annotated, Images, Labelled
@@ -60,6 +61,8 @@ class Task:
     build: Callable[[ModelCard, str | None], nn.Module]  # (card, pretrained) → network
     body: Callable[[Any], Any]  # the backbone inside; of a classifier all of it
     datasets: Callable[[RunConfig, ModelCard, Any], Datasets]
+    # (training batch, its data set's images, options) → pictures with captions, annotations drawn
+    seen: Callable[[Any, Any, RunConfig], Iterator[tuple[Pixels, str]]]
     module: Callable[[], type[TaskModule]]  # imports what trains
     measure: Callable[[], Measure]  # imports what measures and draws
     # (model, card, image, precision), and places if it has them; None: the predictor's own way

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from res2net.data.decode import as_rgb, decode
 from res2net.data.labelled import LabelledImages
 from res2net.data.photo import RGB
 from res2net.data.preprocess import SMALL, Preprocess, default_preprocess
-from res2net.data.transforms import eval_transform, train_transform
+from res2net.data.transforms import eval_transform, mix, train_transform
 from res2net.errors import UserError
 from res2net.models.factory import create_model, norm_by_name
 from res2net.models.network import Network
@@ -105,6 +106,19 @@ def datasets(config: RunConfig, card: ModelCard, images: LabelledImages) -> Data
         collate_val=batched,
         val_batch=None,
     )
+
+
+def seen(
+    batch: tuple[Tensor, Tensor, Tensor], images: LabelledImages, config: RunConfig
+) -> Iterator[tuple[npt.NDArray[np.uint8], str]]:
+    """The images of a training batch with their classes; mixed ones with their shares."""
+    pixels, targets, _ = batch
+    mixed, goals = mix(pixels.float(), targets, config.augment, len(images.classes))
+    for image, goal in zip(mixed.round().to(torch.uint8), goals, strict=True):
+        shares = [(float(goal[k]), images.classes[k]) for k in goal.argsort(descending=True)[:2]]
+        words = [f"{100 * share:.0f} % {name}" for share, name in shares if share > 0]
+        caption = shares[0][1] if len(words) == 1 else ", ".join(words)
+        yield image.permute(1, 2, 0).contiguous().numpy(), caption
 
 
 def module() -> type[ClassifierModule]:
@@ -220,6 +234,7 @@ CLASSIFY = Task(
     build=build,
     body=lambda model: model,
     datasets=datasets,
+    seen=seen,
     module=module,
     measure=measure,
     deployment=Deployment(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,10 @@ from res2net import machine
 from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.outlines import pack, to_mask
+from res2net.data.pictures import draw_objects
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
-from res2net.data.scene import RLE, Scenes
-from res2net.data.scenes.dataset import SceneDataset, listed
+from res2net.data.scene import RLE, Objects, Pixels, Scenes
+from res2net.data.scenes.dataset import Sample, SceneDataset, listed
 from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is, chain, crop_with_boxes, flip
 from res2net.drawing.marks import colour_of, draw_boxes, tint
@@ -109,6 +110,24 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
         collate_train=listed,
         collate_val=listed,
     )
+
+
+def seen(batch: list[Sample], images: Scenes, config: RunConfig) -> Iterator[tuple[Pixels, str]]:
+    """The images of a training batch with their objects; the network resizes them itself."""
+    del config
+    for image, marks, index in batch:
+        labels = marks["labels"].numpy()
+        objects = Objects(
+            boxes=marks["boxes"].as_subclass(Tensor).numpy().astype(np.float64),
+            labels=labels,
+            ignored=marks["ignored"].numpy(),
+            areas=np.zeros(len(labels)),
+            segments=tuple(mask > 0 for mask in marks["masks"].as_subclass(Tensor).numpy())
+            if "masks" in marks
+            else None,
+        )
+        pixels = image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()
+        yield draw_objects(pixels, objects, images.classes), images.train[index].name
 
 
 def predict(
@@ -331,6 +350,7 @@ DETECT = Task(
     build=build,
     body=body_of,
     datasets=datasets,
+    seen=seen,
     module=module,
     measure=measure,
     predict=predict,

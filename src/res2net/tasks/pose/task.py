@@ -5,7 +5,7 @@ Legend: B, N objects · K key-points · S_h, S_w the network's input · h, w its
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +101,23 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     return Datasets(
         train=train, val=val, collate_train=batched, collate_val=batched, val_batch=VAL_BATCH
     )
+
+
+def seen(
+    batch: tuple[Tensor, Tensor, Tensor, list[int]], images: Scenes, config: RunConfig
+) -> Iterator[tuple[Pixels, str]]:
+    """The crops of a training batch with the key-points of their heat maps that count."""
+    del config
+    crops, maps, counts, _ = batch
+    assert images.skeleton is not None
+    for image, heat, counting in zip(crops, maps, counts, strict=True):
+        points = peaks(heat[None])[0].numpy().astype(np.float64)
+        points[:, :2] *= STRIDE
+        points[:, 2] = counting.numpy()
+        pixels = image.permute(1, 2, 0).contiguous().numpy()
+        bones = images.skeleton.bones
+        shown = draw_skeleton(pixels, points, bones, colour_of(0), least=1)
+        yield shown, f"{int(counting.sum())} of {len(points)} key-points count"
 
 
 def predict(
@@ -346,6 +363,7 @@ POSE = Task(
     build=build,
     body=lambda model: model.body,
     datasets=datasets,
+    seen=seen,
     module=module,
     measure=measure,
     predict=predict,

@@ -5,11 +5,12 @@ Legend: B batch · S side of the square that the network takes · H, W of a whol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
@@ -21,7 +22,7 @@ from res2net.data.scene import Objects, Scenes
 from res2net.data.scenes.dataset import SceneDataset, listed, stacked
 from res2net.data.scenes.transforms import as_it_is, chain, flip, square
 from res2net.data.transforms import normalise
-from res2net.drawing.marks import draw_boxes
+from res2net.drawing.marks import colour_of, draw_boxes, tint
 from res2net.errors import UserError
 from res2net.heads.dss import SIDES, SaliencyNet
 from res2net.heads.precision import at_least_float32
@@ -87,6 +88,17 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
         collate_train=stacked,
         collate_val=listed,
     )
+
+
+def seen(
+    batch: tuple[Tensor, Tensor], images: Scenes, config: RunConfig
+) -> Iterator[tuple[npt.NDArray[np.uint8], str]]:
+    """The squares of a training batch, what is salient in a colour."""
+    del images, config
+    for image, salient in zip(*batch, strict=True):
+        pixels = image.permute(1, 2, 0).contiguous().numpy()
+        mask = salient.numpy() > 0
+        yield tint(pixels, mask, colour_of(1)), f"{100 * mask.mean():.0f} % is salient"
 
 
 def predict(
@@ -239,6 +251,7 @@ SALIENCY = Task(
     build=build,
     body=lambda model: model.body,
     datasets=datasets,
+    seen=seen,
     module=module,
     measure=measure,
     predict=predict,

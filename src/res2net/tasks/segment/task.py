@@ -94,6 +94,17 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     )
 
 
+def seen(
+    batch: tuple[Tensor, Tensor], images: Scenes, config: RunConfig
+) -> Iterator[tuple[Any, str]]:
+    """The crops of a training batch under their class maps; pixels that do not count turn pale."""
+    del config
+    for image, classes in zip(*batch, strict=True):
+        shown = labelled(image, classes.numpy(), images.classes, images.palette)
+        counting = float((classes != IGNORED).float().mean())
+        yield shown, f"{100 * counting:.0f} % of the pixels count"
+
+
 def dataset_of(
     images: Scenes, part: Sequence[Scene], transform: Transform, *, skip_bad: bool
 ) -> SceneDataset:
@@ -334,6 +345,7 @@ SEGMENT = Task(
     build=build,
     body=lambda model: model.body,
     datasets=datasets,
+    seen=seen,
     module=module,
     measure=measure,
     predict=predict,
