@@ -256,3 +256,21 @@ def test_every_option_of_heads_belongs_to_a_task() -> None:
 
     named = {name.removeprefix("head.") for name in READ_BY if name.startswith("head.")}
     assert named == {each.name for each in fields(HeadOptions)}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_preview_shows_what_is_trained_on_and_trains_nothing(
+    cli: Any, tmp_path: Path, task: str
+) -> None:
+    sheet, run = tmp_path / "sheet.png", tmp_path / "run"
+    words = tiny(task)[1:]
+    done = cli("train", *words, "--out", run, "--preview", sheet)
+    assert done.code == 0, done.err
+    assert f"{sheet}: augmented training images; nothing was trained" in done.out
+    assert not run.exists()
+    with Image.open(sheet) as found:
+        assert found.width == 1200
+        assert len(np.unique(np.asarray(found).reshape(-1, 3), axis=0)) > 1000
+    first = sheet.read_bytes()
+    cli("train", *words, "--out", run, "--preview", sheet)
+    assert sheet.read_bytes() == first, "the images of the first epoch, as the seed has them"

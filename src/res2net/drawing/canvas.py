@@ -193,9 +193,10 @@ def draw_tiles(
     count: int,
     *,
     lines: int,
+    columns: int = 6,
 ) -> None:
     """A grid of ``count`` images on equal tiles, each with up to ``lines`` lines below it."""
-    columns, gap = min(max(count, 3), 6), 20
+    columns, gap = min(max(count, 3), columns), 20
     side = (WIDTH - 2 * MARGIN - (columns - 1) * gap) // columns
     pitch = side + 30 + 22 * lines  # from row to row
     height = TOP + math.ceil(count / columns) * pitch + MARGIN

@@ -94,7 +94,7 @@ def build_job(
     )
 
 
-PREVIEWED = 24  # images on the sheet of augmented ones
+PREVIEWED = 12  # images on the sheet of augmented ones
 
 
 def draw_preview(config: RunConfig, path: Path) -> None:
@@ -110,6 +110,8 @@ def draw_preview(config: RunConfig, path: Path) -> None:
     """
     from res2net.drawing.canvas import Line, draw_tiles
 
+    if path.suffix.lower() != ".png":
+        raise UserError(f"--preview {path}: it is written as PNG; name a file that ends with .png")
     task = find_task(config.task)
     images: Any = task.data.of_run(config)
     datasets = task.datasets(config, describe(task, config, images), images)
@@ -124,7 +126,8 @@ def draw_preview(config: RunConfig, path: Path) -> None:
     views = (view for batch in loader for view in task.seen(batch, images, config))
     tiles = [(picture, (Line(text=name),)) for picture, name in islice(views, PREVIEWED)]
     title = f"Training images of {images.name}, augmented"
-    draw_tiles(path, title, f"recipe {config.recipe}", tiles, len(tiles), lines=1)
+    subtitle = f"{config.task}, recipe {config.recipe}, {len(tiles)} of the first epoch"
+    draw_tiles(path, title, subtitle, tiles, len(tiles), lines=1, columns=4)
 
 
 def describe(task: Task, config: RunConfig, images: Images) -> ModelCard:

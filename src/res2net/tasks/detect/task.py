@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,7 +128,7 @@ def seen(batch: list[Sample], images: Scenes, config: RunConfig) -> Iterator[tup
             else None,
         )
         pixels = image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()
-        yield draw_objects(pixels, objects, images.classes), images.train[index].name
+        yield draw_objects(pixels, objects, images.classes), Path(images.train[index].name).name
 
 
 def predict(
