@@ -34,7 +34,14 @@ ALL = {f"{group}.{each.name}" for group, kind in GROUPS.items() for each in fiel
 
 
 def test_every_field_of_the_configuration_is_an_option():
-    names = {"config", "help", "out", "resume", *(f.name for f in fields(RunConfig))} - set(GROUPS)
+    names = {
+        "config",
+        "help",
+        "out",
+        "preview",
+        "resume",
+        *(f.name for f in fields(RunConfig)),
+    } - set(GROUPS)
     names |= ALL
     assert set(make_parser().names()) == {name.replace("_", "-") for name in names}
 
