@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from res2net.config import RunConfig
+from res2net.data.faults import usable_images
 from res2net.data.labelled import LabelledImages, Split
+from res2net.data.looked import Say
 from res2net.data.readers import read
 from res2net.data.scene import Scenes
 from res2net.data.scenes.options import Marks, SceneOptions
@@ -16,6 +18,7 @@ from res2net.data.source import parse_source
 from res2net.errors import UserError
 
 Images = LabelledImages | Scenes
+SKIP_BAD = "--input.skip-bad true"
 
 
 class Labelled:
@@ -28,15 +31,22 @@ class Labelled:
         source = parse_source(data)
         return read(source, val_fraction=val_fraction, seed=seed, skip_bad=skip_bad)
 
-    def of_run(self, config: RunConfig) -> LabelledImages:
-        """The images to train on."""
+    def of_run(self, config: RunConfig, say: Say | None = None) -> LabelledImages:
+        """The images to train on; ``say`` takes lines of progress.
+
+        Raises:
+            UserError: data that cannot be read, or all their faulty files at once.
+        """
         given = config.input
-        return read(
+        images = read(
             parse_source(config.data),
             val_fraction=given.val_fraction,
             seed=config.seed,
             skip_bad=given.skip_bad,
             download=given.download,
+        )
+        return usable_images(
+            config.data, images, None, skip_bad=given.skip_bad, option=SKIP_BAD, say=say
         )
 
     def in_order_of(
@@ -91,11 +101,12 @@ class Annotated:
         options = SceneOptions(marks=self.marks, val_fraction=val_fraction, seed=seed)
         return read_scenes(parse_source(data), options)
 
-    def of_run(self, config: RunConfig) -> Scenes:
-        """The images to train on.
+    def of_run(self, config: RunConfig, say: Say | None = None) -> Scenes:
+        """The images to train on; ``say`` takes lines of progress.
 
         Raises:
-            UserError: none to train on or to validate on, or annotations without use.
+            UserError: none to train on or to validate on, annotations without use, or all faulty
+                files at once.
         """
         if config.train.class_weights != "none" or config.train.label_smoothing:
             raise UserError(
@@ -103,6 +114,9 @@ class Annotated:
             )
         given = config.input
         images = self.read(config.data, val_fraction=given.val_fraction, seed=config.seed)
+        images = usable_images(
+            config.data, images, self.marks, skip_bad=given.skip_bad, option=SKIP_BAD, say=say
+        )
         source = parse_source(config.data)
         check_trainable(source, images, self.marks, skip_bad=given.skip_bad)
         return images
