@@ -104,6 +104,7 @@ class Legend:
     void: tuple[int, ...] = ()  # values that do not count, beside 255
     binary: bool = False  # masks of 0 and 255: 255 is class 1
     colours: Mapping[Colour, int] = field(default_factory=dict)  # colour → class, 255: no class
+    values: Mapping[int, int] = field(default_factory=dict)  # value → class, 255: no class
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
