@@ -20,6 +20,13 @@ from res2net.errors import UserError
 # Folders that tools leave behind; hidden ones (.ipynb_checkpoints, .git) are skipped by their dot.
 SKIPPED_FOLDERS = frozenset({"__MACOSX", "__pycache__", "@eaDir"})
 
+# Words for the parts of a data set in names of folders, lists and columns, in lower case.
+PARTS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
+
 T = TypeVar("T")
 Identity = tuple[int, int]  # device and inode: what a link really points to
 

@@ -7,9 +7,9 @@ from itertools import chain, islice
 from pathlib import Path
 
 from res2net.data import cifar, imagenet, photo
-from res2net.data.files import SKIPPED_FOLDERS
+from res2net.data.files import PARTS, SKIPPED_FOLDERS
 from res2net.data.scenes.checks import Tally
-from res2net.data.scenes.pairing import PARTS, Found, find_pairs, of_folder
+from res2net.data.scenes.pairing import Found, find_pairs, of_folder
 from res2net.errors import UserError
 
 _COCO = (
@@ -26,7 +26,7 @@ def candidates(path: Path) -> dict[str, str]:
     """Format → what speaks for it, of an existing file or folder; the most specific first."""
     found = dict.fromkeys(cifar.recognise(path), "its batches lie there")
     if path.is_file():
-        endings = {".csv": "csv", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
+        endings = {".csv": "csv", ".tsv": "csv", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
         if name := endings.get(path.suffix.lower()):
             found[name] = f"a {path.suffix.lower()} file"
         return found
@@ -38,6 +38,8 @@ def candidates(path: Path) -> dict[str, str]:
         found |= _pairs(path)
     if "imagenet" not in found and (why := _class_folders(path)):
         found["folder"] = why
+    elif why := _table(path):
+        found["csv"] = why
     return found
 
 
@@ -111,6 +113,15 @@ def _class_folders(path: Path) -> str:
         maps = any(of_folder(name).role == "map" and not of_folder(name).place for name in names)
         if len(classes) > 1 and not maps:
             return f"folders of images: {', '.join(sorted(names)[:3])}"
+    return ""
+
+
+def _table(path: Path) -> str:
+    """A table beside images, at the top or in the folder of a part."""
+    for home in (path, *(each for each in _folders(path) if each.name.lower() in PARTS)):
+        for table in (*home.glob("*.csv"), *home.glob("*.tsv")):
+            if _has_images(home):
+                return f"{table.relative_to(path)} beside images"
     return ""
 
 

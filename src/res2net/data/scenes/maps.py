@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.data import photo
-from res2net.data.files import Listing, list_images, some, spread
+from res2net.data.files import PARTS, Listing, list_images, some, spread
 from res2net.data.scene import IGNORED, Legend, Scene, Scenes
 from res2net.data.scenes.checks import Tally, parted
 from res2net.data.scenes.legend import Classes, cityscapes, find_classes
 from res2net.data.scenes.mapfile import LOOKED, at_once, map_of
 from res2net.data.scenes.options import Marks, SceneOptions
-from res2net.data.scenes.pairing import PARTS, find_pairs, pairs_of, variant
+from res2net.data.scenes.pairing import find_pairs, pairs_of, variant
 from res2net.data.scenes.voc import palette, read_list, with_classes
 from res2net.errors import UserError
 

@@ -14,19 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
+from res2net.data.files import PARTS
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scenes.checks import Tally
 from res2net.errors import UserError
 
 Role = Literal["image", "map", "none", ""]  # "none": neither; "": the name does not tell
 
-PARTS = {  # words of a part → its name
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
-    "TR": "train",
-    "TE": "test",  # of DUTS
-}
+_DUTS = {"TR": "train", "TE": "test"}
 _IMAGES = frozenset(
     {
         *("image", "images", "img", "imgs", "im", "jpegimages", "photo", "photos", "picture"),
@@ -139,7 +134,8 @@ def of_folder(folder: str) -> Folder:
     for each in PurePosixPath(folder).parts:
         words = _WORD.findall(each.removesuffix("annot") + " annot" * each.endswith("annot"))
         low = {word.lower() for word in words}
-        named = {PARTS[w] for w in (*words, *low) if w in PARTS}
+        named = {PARTS[word] for word in low if word in PARTS}
+        named |= {_DUTS[word] for word in words if word in _DUTS}
         own: Role = "map" if low & _MAPS else "image" if low & _IMAGES else ""
         if not own and not named:
             place.append(each)

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from res2net.data import photo
-from res2net.data.files import Listing, list_images, some
+from res2net.data.files import PARTS, Listing, list_images, some
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
 from res2net.data.scenes.checks import (
@@ -26,7 +26,6 @@ from res2net.data.scenes.checks import (
 from res2net.data.scenes.legend import Classes, find_classes
 from res2net.data.scenes.mapfile import choose_legend
 from res2net.data.scenes.options import SceneOptions
-from res2net.data.scenes.pairing import PARTS
 from res2net.errors import UserError
 
 CLASSES = (
