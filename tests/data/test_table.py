@@ -153,11 +153,8 @@ def test_a_folder_with_a_table_in_each_part(make_tree: MakeTree) -> None:
 
 def test_a_folder_with_a_table_for_each_part(make_tree: MakeTree) -> None:
     root = make_tree({"train": 4, "test": 2})
-    rows = "".join(f"{i},{('cat', 'dog')[i % 2]}\n" for i in range(4))
-    (root / "train.csv").write_text("id,breed\n" + rows.replace(",", ",", 1))
-    (root / "train.csv").write_text(
-        "id,breed\n" + "".join(f"train/{row}\n" for row in rows.split())
-    )
+    rows = "".join(f"train/{i},{('cat', 'dog')[i % 2]}\n" for i in range(4))
+    (root / "train.csv").write_text("id,breed\n" + rows)
     (root / "test.csv").write_text("id\ntest/0\ntest/1\n")
     (root / "sample_submission.csv").write_text("id,breed\ntest/0,cat\n")
     with pytest.warns(UserWarning, match=r"test\.csv.*this part is not used"):

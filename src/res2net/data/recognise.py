@@ -9,6 +9,7 @@ from pathlib import Path
 from res2net.data import cifar, imagenet, photo
 from res2net.data.files import PARTS, SKIPPED_FOLDERS
 from res2net.data.scenes.checks import Tally
+from res2net.data.scenes.legend import FILES
 from res2net.data.scenes.pairing import Found, find_pairs, of_folder
 from res2net.errors import UserError
 
@@ -86,8 +87,13 @@ def _pairs(path: Path) -> dict[str, str]:
     if not found.pairs:
         return {}
     image, mapped = next(iter(found.pairs.values()))[0]
-    evaluated = any(name in mapped.lower() for name in _EVALUATED)
-    return {"ecssd" if evaluated else "pairs": f"{mapped} is a map of {image}"}
+    why = f"{mapped} is a map of {image}"
+    homes = [path, *((path / mapped).parents)[: len(Path(mapped).parts) - 1]]
+    if any((home / name).is_file() for home in homes for name in FILES):
+        return {"pairs": why}
+    # of salient objects: published with a training and a test part, or for evaluation alone
+    published = found.pairs.keys() - {""} or any(each in mapped.lower() for each in _EVALUATED)
+    return {"ecssd" if published else "pairs": why}
 
 
 def _sample(path: Path) -> Iterator[str]:

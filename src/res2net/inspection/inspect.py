@@ -22,6 +22,7 @@ from res2net.data.faults import check_scene, sentence
 from res2net.data.labelled import LabelledImages, Split
 from res2net.data.readers import read
 from res2net.data.scene import IGNORED, Scene, Scenes
+from res2net.data.scenes.legend import FILES
 from res2net.data.scenes.mapfile import map_of
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.readers import check_trainable, read_scenes
@@ -180,6 +181,8 @@ def inspect_data(
     with arguments_named():
         holds = None if task is None else ANNOTATIONS[known_task(task)]
         source = parse_source(str(path), holds)
+        if source.format == "pairs" and source.guessed and not _lists_classes(source):
+            holds = holds or "salient"
         return inspect(
             source,
             holds or HOLDS[source.format][0],
@@ -245,6 +248,12 @@ def inspect(
         fault=fault,
         _found=found,
     )
+
+
+def _lists_classes(source: Source) -> bool:
+    """Whether a list names the classes of the maps; else they show what is salient."""
+    assert source.path is not None
+    return any(each.name in FILES for each in source.path.rglob("*.*"))
 
 
 def _why(source: Source) -> str:
