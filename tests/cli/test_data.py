@@ -44,7 +44,7 @@ def test_data_that_cannot_be_trained_on_end_with_2(photos, capsys):
     assert main(["data", str(photos)]) == 2
     told = capsys.readouterr().err.strip().splitlines()
     assert len(told) == 1
-    assert "1 of 10 images cannot be read: train/cat/0.png" in told[0]
+    assert "1 of 10 images cannot be used: train/cat/0.png" in told[0]
 
 
 def test_pictures_and_another_layout(photos, tmp_path, capsys):

@@ -211,3 +211,22 @@ def test_imagenette(shared_data: Path) -> None:
     assert (len(data.classes), len(data.train), len(data.val)) == (10, 900, 250)
     assert data.class_counts().tolist() == [90] * 10
     assert data.classes[0] == "n01440764"
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [("training", "validation", "testing"), ("Training_set", "valid", "Test_set")],
+)
+def test_parts_of_other_names(make_tree: MakeTree, train: str, val: str, test: str) -> None:
+    parts = ((train, 3), (val, 2), (test, 1))
+    root = make_tree({f"{part}/{name}": n for part, n in parts for name in ("cat", "dog")})
+    found = read(root, ReadOptions())
+    assert found.classes == ("cat", "dog")
+    assert found.test is not None
+    assert (len(found.train), len(found.val), len(found.test)) == (6, 4, 2)
+
+
+def test_folders_inside_class_folders_are_noted(make_tree: MakeTree) -> None:
+    root = make_tree({"animal/cat": 2, "animal/dog": 2, "plant": 2})
+    with pytest.warns(UserWarning, match="1 class folders hold folders.*animal holds cat, dog"):
+        assert read(root, ReadOptions()).classes == ("animal", "plant")

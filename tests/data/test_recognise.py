@@ -90,3 +90,27 @@ def test_photos_and_maps_are_no_classes(tmp_path):
 def test_a_folder_that_fits_nothing_is_read_as_class_folders(tmp_path):
     (tmp_path / "empty").mkdir()
     assert parse_source(str(tmp_path / "empty")).format == "folder"
+
+
+@pytest.mark.parametrize(
+    ("folders", "name"),
+    [
+        (("images", "masks"), "pairs"),
+        (("images", "ground_truth_mask"), "ecssd"),
+        (("train/images", "train/masks"), "ecssd"),
+        (("DUTS-TE-Image", "DUTS-TE-Mask"), "ecssd"),
+    ],
+)
+def test_maps_without_classes_show_what_is_salient(tmp_path, folders, name):
+    for folder in folders:
+        _image(tmp_path / folder / "0.png")
+    assert list(candidates(tmp_path)) == [name]
+    assert parse_source(str(tmp_path), "classes").format == "pairs"  # whose reader asks for a list
+
+
+def test_a_table_beside_images_is_one(tmp_path):
+    _image(tmp_path / "photos" / "0.png")
+    (tmp_path / "labels.csv").write_text("path,label\n")
+    assert list(candidates(tmp_path)) == ["csv"]
+    (tmp_path / "photos" / "0.png").rename(tmp_path / "0.png")
+    assert parse_source(str(tmp_path)).format == "csv"

@@ -104,7 +104,7 @@ def test_unreadable_images_are_all_counted(photos):
         file.write_bytes(file.read_bytes()[:60])
     found = res2net.inspect_data(photos)
     assert found.fault is not None
-    assert "2 of 9 images cannot be read" in found.fault
+    assert "2 of 9 images cannot be used" in found.fault
     assert "train/cat/0.png" in found.fault
     assert len(found.unreadable) == 2
 

@@ -1,21 +1,17 @@
-"""A CSV manifest: columns ``path`` and ``label``, and ``split`` if wanted."""
+"""A table of images (CSV, TSV): a column of paths, one of labels, and one of parts if wanted."""
 
 from __future__ import annotations
 
-import codecs
-import csv
 import os
 import stat
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from res2net.data.files import Files, some, usable
-from res2net.data.folder import TEST_NAME, VAL_NAMES
+from res2net.data.files import PARTS, Files, some, subfolders, usable
 from res2net.data.labelled import (
     LabelledImages,
     Labels,
@@ -27,35 +23,28 @@ from res2net.data.labelled import (
     warn_shared,
 )
 from res2net.data.split import check_keys, column_of, note_shared
-from res2net.errors import UserError, did_you_mean
-
-SPLITS = {"train": "train", **dict.fromkeys(VAL_NAMES, "val"), TEST_NAME: "test"}
-
-
-class Row(NamedTuple):
-    line: int  # in the file, from 1
-    path: str  # as written, relative to the file's folder
-    label: str
-    split: str  # "train", "val", "test" or "" where the file has no such column
-    group: str = ""  # in the column that images are grouped by
+from res2net.data.table import Finder, Row, read_table
+from res2net.errors import UserError
 
 
 def read(path: Path, options: ReadOptions) -> LabelledImages:
-    """The images that a CSV lists; paths are relative to its folder, other columns are ignored.
+    """The images that a table lists, or the tables of a folder; other columns are ignored.
 
-    The separator may be a comma, a semicolon or a tab. Labels are names, or whole numbers (then in
-    the order of numbers). Without validation rows in a ``split`` column (train, val or test) some
-    training rows are held out; test rows are never used in training.
+    Paths are relative to its folder; a file that is not there is looked for below it by the end of
+    its path. Labels are names, whole numbers (then in the order of numbers), or columns of 0 and 1.
+    Without validation rows (a column of train, val and test) some training rows are held out; test
+    rows are never used in training.
 
     Raises:
         UserError: missing columns or values (names the line), missing or empty files (unless
             ``skip_bad``), one class only, classes that differ between train and val.
     """
+    root = path if path.is_dir() else path.parent
     column = column_of(options.group_by)
     rows = _rows(path, column)
     needed = options.needed(sorted({row.split or "train" for row in rows}))
     rows = [row for row in rows if (row.split or "train") in needed]
-    present = _present(path, rows, options)
+    present = _present(path, root, rows, options)
     rows = [row for row, kept in zip(rows, present, strict=True) if kept]
     names = sorted({row.label for row in rows})
     numbers = all(name.isascii() and name.isdecimal() for name in names)
@@ -66,15 +55,16 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     label_of = {name: i for i, name in enumerate(classes)}
     labels = np.array([label_of[row.label] for row in rows], dtype=np.int64)
     _warn_two_labels(path, rows)
-    whole = Split(images=Files(path.parent, [row.path for row in rows]), labels=labels)
+    name = path.name if path.is_dir() else path.stem
+    whole = Split(images=Files(root, [row.path for row in rows]), labels=labels)
     if alone:
-        return one_part(path.stem, classes, needed[0], whole)
+        return one_part(name, classes, needed[0], whole)
     side = np.array([row.split for row in rows])
     keys = _groups(path, rows, side, options.group_by) if column else None
     train, val = _splits(path, side, whole, classes, options, keys)
     test = np.flatnonzero(side == "test")
     found = LabelledImages(
-        name=path.stem,
+        name=name,
         classes=tuple(classes),
         train=whole.of(train),
         val=whole.of(val),
@@ -101,37 +91,99 @@ def _groups(
 
 
 def _rows(path: Path, column: str) -> list[Row]:
-    """Every line of the file, checked for its columns and values; ``column`` holds the group."""
-    try:
-        with path.open(encoding=_encoding(path), newline="") as file:
-            header = file.readline()
-            separator = max(",;\t", key=header.count)
-            columns = [
-                name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])
-            ]
-            _check_columns(path, columns)
-            if column and column not in columns:
-                raise UserError(
-                    f"{path}: --input.group-by column:{column}: line 1 names no such column; it "
-                    f"has {some(columns)}.{did_you_mean(column, columns)}"
-                )
-            reader = csv.DictReader(file, columns, delimiter=separator, strict=True)
-            return [_row(path, reader.line_num + 1, values, column) for values in reader]
-    except UnicodeError as error:
-        reason = getattr(error, "reason", error)
-        raise UserError(f"{path}: not UTF-8 text ({reason}); save it as UTF-8") from error
-    except csv.Error as error:
-        raise UserError(f"{path}: not a CSV file ({error})") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot read it ({error.strerror})") from error
+    """The rows of a table, or of those that lie in a folder, each once, with their files found."""
+    tables = _tables(path)
+    home = path if path.is_dir() else path.parent
+    finder = Finder(home)
+    rows: list[Row] = []
+    for table, part in tables.items():
+        own = Finder(table.parent) if table.parent != home else finder
+        prefix = "" if own is finder else f"{table.parent.relative_to(home).as_posix()}/"
+        written = read_table(table, group=column)
+        found = [_found(table, row, own, prefix) for row in written]
+        _check_one_file(table, written, found)
+        rows += [row._replace(split=part or row.split) for row in found]
+    return _once(path, rows)
 
 
-def _encoding(path: Path) -> str:
-    """UTF-8, or UTF-16 where the file begins with its mark (Excel's "Unicode text")."""
-    with path.open("rb") as file:
-        return (
-            "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+def _tables(path: Path) -> dict[Path, str]:
+    """Tables → the part that each lists; "" where it does not tell.
+
+    Raises:
+        UserError: a folder without a table, or with several that are no parts.
+    """
+    if not path.is_dir():
+        return {path: ""}
+    below = {
+        found[0]: PARTS[name.lower()]
+        for name in subfolders(path)
+        if name.lower() in PARTS and len(found := list_tables(path / name)) == 1
+    }
+    if "train" in below.values():
+        return below
+    here = [each for each in list_tables(path) if "submission" not in each.stem.lower()]
+    parts = {each: PARTS[each.stem.lower()] for each in here if each.stem.lower() in PARTS}
+    if "train" in parts.values():
+        return {each: part for each, part in parts.items() if part == "train" or _labelled(each)}
+    if len(here) != 1:
+        raise UserError(
+            f"{path}: holds {some([each.name for each in here]) or 'no table'}; name the table of "
+            "path and label"
         )
+    return {here[0]: ""}
+
+
+def _labelled(table: Path) -> bool:
+    """Whether a table of a test part has labels; one that is for predictions has none."""
+    try:
+        read_table(table)
+    except UserError as error:
+        warnings.warn(f"{error}; this part is not used", stacklevel=4)
+        return False
+    return True
+
+
+def list_tables(folder: Path) -> list[Path]:
+    """Files of tables, sorted."""
+    return sorted(each for each in folder.iterdir() if each.suffix.lower() in (".csv", ".tsv"))
+
+
+def _found(table: Path, row: Row, finder: Finder, prefix: str) -> Row:
+    """The row with the path of its file from the folder, where there is one."""
+    try:
+        name = finder.find(row.path)
+    except (UserError, ValueError, OSError) as error:
+        if isinstance(error, UserError):
+            raise UserError(f"{table}: line {row.line}: {error}") from None
+        return row
+    name = row.path if name is None else name
+    return row._replace(path=name if Path(name).is_absolute() else prefix + name)
+
+
+def _check_one_file(table: Path, written: Sequence[Row], found: Sequence[Row]) -> None:
+    """Refuse different paths of which one file is left, as where folders were merged."""
+    lines: dict[str, Row] = {}
+    for before, after in zip(written, found, strict=True):
+        if before.path == after.path:
+            continue
+        other = lines.setdefault(after.path, before)
+        if other.path != before.path:
+            raise UserError(
+                f"{table}: lines {other.line} and {before.line} name {other.path} and "
+                f"{before.path}, of which only {after.path} is there"
+            )
+
+
+def _once(path: Path, rows: Sequence[Row]) -> list[Row]:
+    """Each image once, where a table lists it again with the same label and part."""
+    kept: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        kept.setdefault((os.path.normpath(row.path), row.label, row.split), row)
+    if len(kept) < len(rows):
+        warnings.warn(
+            f"{path}: {len(rows) - len(kept)} rows are listed again and count once", stacklevel=4
+        )
+    return list(kept.values())
 
 
 def _in_order_of_numbers(name: str) -> tuple[int, str, str]:
@@ -152,51 +204,16 @@ def _warn_two_labels(path: Path, rows: Sequence[Row]) -> None:
         )
 
 
-def _check_columns(path: Path, columns: Sequence[str]) -> None:
-    twice = [name for name in ("path", "label", "split") if columns.count(name) > 1]
-    if twice:
-        raise UserError(f"{path}: line 1 names the column {some(twice)} twice; keep one")
-    for needed in ("path", "label"):
-        if needed not in columns:
-            raise UserError(
-                f"{path}: line 1 must name the columns path and label; it has "
-                f"{some(columns) or 'nothing'}.{did_you_mean(needed, columns)}"
-            )
-
-
-def _row(path: Path, line: int, values: Mapping[str | None, Any], column: str) -> Row:
-    if any(values.get(None, ())):  # what is beyond the columns
-        raise UserError(
-            f"{path}: line {line} has more values than line 1 has columns; put quotes around a "
-            "value that holds the separator"
-        )
-    held = "".join(value for value in values.values() if isinstance(value, str))
-    if "\0" in held or "\n" in held or "\r" in held:
-        what = "a NUL byte" if "\0" in held else "a value over several lines (an open quote?)"
-        raise UserError(f"{path}: line {line} holds {what}; write the file anew as UTF-8 text")
-    image = (values["path"] or "").strip()
-    label = (values["label"] or "").strip()
-    if not image or not label:
-        raise UserError(f"{path}: line {line} has no {'label' if image else 'path'}")
-    group = (values[column] or "").strip() if column else ""
-    if "split" not in values:
-        return Row(line, image, label, "", group)
-    word = (values["split"] or "").strip().lower()
-    if word not in SPLITS:
-        raise UserError(f"{path}: line {line}: split is {word!r}; it must be train, val or test")
-    return Row(line, image, label, SPLITS[word], group)
-
-
-def _present(path: Path, rows: Sequence[Row], options: ReadOptions) -> Sequence[bool]:
+def _present(path: Path, root: Path, rows: Sequence[Row], options: ReadOptions) -> Sequence[bool]:
     """Which rows to keep: all, or with ``skip_bad`` those whose files are readable."""
     names = [row.path for row in rows]
     if options.skip_bad:
-        return [bool(kept) for kept in usable(path.parent, names, skip_bad=True, empty=())]
+        return [bool(kept) for kept in usable(root, names, skip_bad=True, empty=())]
     empty = []
     missing = []
     for row in rows:
         try:
-            found = (path.parent / row.path).stat()
+            found = (root / row.path).stat()
             if not stat.S_ISREG(found.st_mode):
                 missing.append(f"line {row.line}: {row.path} (not a file)")
             elif not found.st_size:
@@ -206,9 +223,9 @@ def _present(path: Path, rows: Sequence[Row], options: ReadOptions) -> Sequence[
     if missing:
         raise UserError(
             f"{path}: {len(missing)} missing file(s): {some(missing)}; paths are relative to "
-            f"{path.parent}"
+            f"{root}, and no file below it has such a name"
         )
-    usable(path.parent, names, skip_bad=False, empty=empty)
+    usable(root, names, skip_bad=False, empty=empty)
     return [True] * len(rows)
 
 

@@ -6,7 +6,6 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, overload
@@ -15,10 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.data import photo
+from res2net.data.looked import faults_of, identity
 from res2net.errors import UserError
 
 # Folders that tools leave behind; hidden ones (.ipynb_checkpoints, .git) are skipped by their dot.
 SKIPPED_FOLDERS = frozenset({"__MACOSX", "__pycache__", "@eaDir"})
+
+# Words for the parts of a data set in names of folders, lists and columns, in lower case.
+PARTS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
 
 T = TypeVar("T")
 Identity = tuple[int, int]  # device and inode: what a link really points to
@@ -112,19 +119,19 @@ def usable(
         if empty:
             raise UserError(
                 f"{root}: {len(empty)} empty or missing file(s): {some(empty)}; "
-                "delete them, or skip bad files (skip_bad)"
+                "delete them, or leave them out (--input.skip-bad true; --skip-bad of evaluate)"
             )
         return np.ones(len(names), dtype=np.bool_)
-    with ThreadPoolExecutor() as pool:
-        faults = list(pool.map(lambda name: _fault(root / name), names))
-    bad = [name for name, fault in zip(names, faults, strict=True) if fault]
-    if bad:
+    faults = faults_of(root, Files(root, names), identity, photo.probe)
+    if faults:
         warnings.warn(
-            f"{root}: {len(bad)} unreadable file(s) skipped: {some(bad)} "
-            f"(the first: {next(filter(None, faults))})",
+            f"{root}: {len(faults)} unreadable file(s) skipped: {some([names[i] for i in faults])} "
+            f"(the first: {next(iter(faults.values()))})",
             stacklevel=2,
         )
-    return np.array([fault is None for fault in faults], dtype=np.bool_)
+    kept = np.ones(len(names), dtype=np.bool_)
+    kept[list(faults)] = False
+    return kept
 
 
 def spread(things: Sequence[T], most: int) -> list[T]:
@@ -158,14 +165,6 @@ def whether(check: Callable[[], bool]) -> bool:
         return check()
     except (OSError, ValueError):
         return False
-
-
-def _fault(path: Path) -> str | None:
-    try:
-        photo.probe(path)
-    except UserError as error:
-        return str(error)
-    return None
 
 
 def _walk(

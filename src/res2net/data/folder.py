@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from res2net.data.files import Files, Listing, list_images, some, subfolders, usable
+from res2net.data.files import PARTS, Files, Listing, list_images, some, subfolders, usable
 from res2net.data.labelled import (
     LabelledImages,
     ReadOptions,
@@ -21,8 +22,8 @@ from res2net.data.labelled import (
 )
 from res2net.errors import UserError
 
-VAL_NAMES = ("val", "valid", "validation")  # the first that is there is taken
-TEST_NAME = "test"
+# words that may stand beside that of a part
+_BESIDE = frozenset({"set", "data", "dataset", "images", "imgs", "img", "seg", "split"})
 
 
 def read(root: Path, options: ReadOptions) -> LabelledImages:
@@ -58,7 +59,8 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
     test = _read_test(root, folders.test, classes, listing, options)
     listing.warn_ignored(root)
     if folders.train:
-        _warn_beside(root, folders.train)
+        _warn_beside(root, folders.train, folders)
+    _warn_nested(root, train, len(folders.train) and folders.train.count("/") + 1)
     found = LabelledImages(
         name=root.resolve().name,
         classes=tuple(classes),
@@ -91,12 +93,13 @@ def find_splits(root: Path, measured: str | None = None) -> Splits:
         UserError: folders of other parts, but none to train on.
     """
     names = subfolders(root)
-    by_lower = {name.lower(): name for name in names}
-    train, test = by_lower.get("train"), by_lower.get(TEST_NAME)
-    val = next((by_lower[name] for name in VAL_NAMES if name in by_lower), None)
+    found: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: (name.lower() not in PARTS, name)):
+        found.setdefault(part_named(name), name)
+    train, val, test = (found.get(part) for part in ("train", "val", "test"))
     if train is not None and (val is not None or test is not None or subfolders(root / train)):
         return Splits(train, val, test)
-    if names and all(name.lower() in (*VAL_NAMES, TEST_NAME) for name in names):
+    if names and all(part_named(name) in ("val", "test") for name in names):
         if (measured == "val" and val) or (measured == "test" and test):
             return Splits("", val, test)
         raise UserError(f"{root}: holds {some(names)}/ but no train/")
@@ -111,6 +114,15 @@ def _read_one(root: Path, named: Mapping[str, str], options: ReadOptions) -> Lab
     images = read_split(root, folder, classes, listing, options, every_class=False)
     listing.warn_ignored(root)
     return one_part(root.resolve().name, classes, part, images)
+
+
+def part_named(folder: str) -> str:
+    """The part that the name of a folder tells: ``Training_set`` is "train"; else ""."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder)
+    plain = [word for word in re.split(r"[\W_\d]+", words.lower()) if word]
+    named = {PARTS[word] for word in plain if word in PARTS}
+    beside = [word for word in plain if word not in PARTS]
+    return named.pop() if len(named) == 1 and set(beside) <= _BESIDE else ""
 
 
 def _read_test(
@@ -183,16 +195,31 @@ def _check_several(root: Path, train: str, classes: Sequence[str]) -> None:
     check_classes(root, classes, classes)
 
 
-def _warn_beside(root: Path, train: str) -> None:
+def _warn_beside(root: Path, train: str, used: Sequence[str | None]) -> None:
     """Say which folders of images beside ``train/`` are not used: they may be classes."""
-    others = [
-        n for n in subfolders(root) if n != train and n.lower() not in (*VAL_NAMES, TEST_NAME)
-    ]
+    others = [name for name in subfolders(root) if name not in used]
     counts = {name: list_images(root, name, Listing(), find_empty=False) for name in others}
     unused = [f"{name}/ ({count} images)" for name, count in counts.items() if count]
     if unused:
         warnings.warn(
             f"{root}: not used: {some(unused)}; {train}/ is taken for the training part, and its "
             f"folders for the classes. Rename {train}/ if it is a class itself",
+            stacklevel=3,
+        )
+
+
+def _warn_nested(root: Path, train: Split, depth: int) -> None:
+    """Say that folders inside class folders are no classes of their own."""
+    below: dict[str, set[str]] = {}
+    for i in range(len(train)):
+        folders = train.names(i).split("/")[depth:-1]
+        if len(folders) > 1:
+            below.setdefault(folders[0], set()).add(folders[1])
+    several = {name: sorted(inside) for name, inside in below.items() if len(inside) > 1}
+    if several:
+        name, inside = next(iter(several.items()))
+        warnings.warn(
+            f"{root}: {len(several)} class folders hold folders, whose images all count for the "
+            f"class: {name} holds {some(inside)}",
             stacklevel=3,
         )

@@ -124,6 +124,8 @@ def probe(path: Path) -> Stored:
                 file.seek(-2, io.SEEK_END)
                 if file.read() == _JPEG_END:
                     return stored
+            if image.format == "PNG":  # its pixels are loaded, since EXIF may follow them
+                return stored
     read_rgb(path)
     assert stored is not None, "an empty file"
     return stored
@@ -353,13 +355,12 @@ def faults_named(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: {one_line(error)} Scale it down.") from error
     except UnidentifiedImageError as error:
         raise UserError(
-            f"{path}: not an image (or of a format unknown here); delete it, convert it to JPEG "
-            "or PNG, or leave bad files out (skip_bad)"
+            f"{path}: not an image (or of a format unknown here); delete it, or convert it to JPEG "
+            "or PNG"
         ) from error
     except _FAULTS as error:
         raise UserError(
-            f"{path}: a damaged or truncated image ({one_line(error)}); replace it, or leave bad "
-            "files"
+            f"{path}: a damaged or truncated image ({one_line(error)}); replace it"
         ) from error
 
 

@@ -7,9 +7,11 @@ from itertools import chain, islice
 from pathlib import Path
 
 from res2net.data import cifar, imagenet, photo
-from res2net.data.files import SKIPPED_FOLDERS
+from res2net.data.files import PARTS, SKIPPED_FOLDERS
+from res2net.data.scenes.checks import Tally
 from res2net.data.scenes.legend import FILES
-from res2net.data.scenes.maps import IMAGES, MAPS, TRAIN
+from res2net.data.scenes.pairing import Found, find_pairs, of_folder
+from res2net.errors import UserError
 
 _COCO = (
     *("annotations/*.json", "train/_annotations.coco.json", "valid/_annotations.coco.json"),
@@ -17,16 +19,15 @@ _COCO = (
 )
 _HEAD = 65_536  # bytes in which a JSON file shows its keys
 _FEW = 50  # entries of a folder that are looked at
-# folders that hold annotations or all images, and are no classes
-_NO_CLASSES = frozenset({*IMAGES, *MAPS, "segmentationclass", "segmentationobject"})
-_PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+_FOLDERS, _DEEP = 200, 4  # folders that are looked at, and how far below
+_EVALUATED = ("ground_truth_mask", "pixelwisegt", "dut-omron")  # sets that nothing is trained on
 
 
 def candidates(path: Path) -> dict[str, str]:
     """Format → what speaks for it, of an existing file or folder; the most specific first."""
     found = dict.fromkeys(cifar.recognise(path), "its batches lie there")
     if path.is_file():
-        endings = {".csv": "csv", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
+        endings = {".csv": "csv", ".tsv": "csv", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
         if name := endings.get(path.suffix.lower()):
             found[name] = f"a {path.suffix.lower()} file"
         return found
@@ -34,10 +35,12 @@ def candidates(path: Path) -> dict[str, str]:
         found["imagenet"] = "folders of WordNet ids, and the devkit's or Kaggle's files"
     checks = {"coco": _coco, "yolo": _yolo, "voc": _voc, "camvid": _camvid}
     found |= {name: why for name, check in checks.items() if (why := check(path))}
-    if not {"coco", "yolo", "voc", "camvid"} & found.keys():
+    if not {"voc", "camvid"} & found.keys():
         found |= _pairs(path)
     if "imagenet" not in found and (why := _class_folders(path)):
         found["folder"] = why
+    elif why := _table(path):
+        found["csv"] = why
     return found
 
 
@@ -75,28 +78,56 @@ def _camvid(path: Path) -> str:
 
 
 def _pairs(path: Path) -> dict[str, str]:
-    """Photos and maps side by side: of classes where a list names them, else of what is salient."""
-    named = [entry for entry in _folders(path) if entry.name.lower() in TRAIN]
-    home = named[0] if named else path
-    below = {entry.name.lower(): entry for entry in _folders(home)}
-    images = next((below[name] for name in IMAGES if name in below), None)
-    maps = next((below[name] for name in MAPS if name in below), None)
-    if images is None or maps is None or not _has_images(maps):
+    """Photos and maps of the same names, in folders of their own or with a word in their names."""
+    names = sorted(_sample(path))
+    try:
+        found = find_pairs(names, Tally())
+    except UserError:  # two maps of an image: the reader names them
+        found = Found(pairs={"": [("images", "maps")]})
+    if not found.pairs:
         return {}
-    why = f"{images.relative_to(path)} and {maps.relative_to(path)} side by side"
-    listed = [name for name in FILES if (path / name).is_file()]
-    return {"pairs": f"{why}, {listed[0]} names the classes"} if listed else {"ecssd": why}
+    image, mapped = next(iter(found.pairs.values()))[0]
+    why = f"{mapped} is a map of {image}"
+    homes = [path, *((path / mapped).parents)[: len(Path(mapped).parts) - 1]]
+    if any((home / name).is_file() for home in homes for name in FILES):
+        return {"pairs": why}
+    # of salient objects: published with a training and a test part, or for evaluation alone
+    published = found.pairs.keys() - {""} or any(each in mapped.lower() for each in _EVALUATED)
+    return {"ecssd" if published else "pairs": why}
+
+
+def _sample(path: Path) -> Iterator[str]:
+    """The first names of images in the first folders below a folder, relative to it."""
+    queue, looked = [path], 0
+    while queue and looked < _FOLDERS:
+        folder = queue.pop(0)
+        looked += 1
+        files = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+        images = [name for name in files if Path(name).suffix.lower() in photo.EXTENSIONS]
+        prefix = "" if folder == path else f"{folder.relative_to(path).as_posix()}/"
+        yield from (prefix + name for name in images[:_FEW])
+        if len(folder.relative_to(path).parts) < _DEEP:
+            queue += _folders(folder)
 
 
 def _class_folders(path: Path) -> str:
     """Two folders or more with images, at the top or in ``train``, none of which holds maps."""
-    train = [each for each in _folders(path) if each.name.lower() == "train"]
+    train = [each for each in _folders(path) if PARTS.get(each.name.lower()) == "train"]
     for home in (*train, path):
         names = [each.name for each in _folders(home) if _has_images(each)]
-        classes = {name.lower() for name in names}
-        maps = any(name in _NO_CLASSES or name.endswith("annot") for name in classes)
-        if sum(name.rstrip("0123456789") not in _PARTS for name in classes) > 1 and not maps:
+        classes = [name for name in names if of_folder(name).place]
+        maps = any(of_folder(name).role == "map" and not of_folder(name).place for name in names)
+        if len(classes) > 1 and not maps:
             return f"folders of images: {', '.join(sorted(names)[:3])}"
+    return ""
+
+
+def _table(path: Path) -> str:
+    """A table beside images, at the top or in the folder of a part."""
+    for home in (path, *(each for each in _folders(path) if each.name.lower() in PARTS)):
+        for table in (*home.glob("*.csv"), *home.glob("*.tsv")):
+            if _has_images(home):
+                return f"{table.relative_to(path)} beside images"
     return ""
 
 

@@ -105,6 +105,7 @@ class Legend:
     binary: bool = False  # masks of 0 and 255: 255 is class 1
     colours: Mapping[Colour, int] = field(default_factory=dict)  # colour → class, 255: no class
     order: tuple[int, ...] = ()  # class in the maps → index into the classes, where they differ
+    values: Mapping[int, int] = field(default_factory=dict)  # value → class, 255: no class
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -97,14 +97,19 @@ def _recognise(path: Path, holds: str | None) -> Source:
     from res2net.data.recognise import candidates
 
     found = candidates(path)
-    fitting = [name for name in found if holds is None or holds in HOLDS[name]] or list(found)
+    fitting = [name for name in found if holds is None or holds in HOLDS[name]]
+    if not fitting and path.is_dir() and holds in HOLDS["pairs"]:
+        fitting = ["pairs"]  # whose reader says what is missing
+    fitting = fitting or list(found)
     if len(fitting) > 1 and (holds is not None or fitting[0] in cifar.LAYOUTS):
         either = " or ".join(f"{name}:{path} ({found[name]})" for name in fitting)
         raise UserError(f"{path}: fits more than one format; say which: {either}")
     if fitting:
         others = tuple(name for name in found if name != fitting[0])
         first = fitting[0]
-        return Source(format=first, path=path, guessed=True, why=found[first], others=others)
+        return Source(
+            format=first, path=path, guessed=True, why=found.get(first, ""), others=others
+        )
     if path.is_dir():
         return Source(format="folder", path=path, guessed=True)
     raise UserError(

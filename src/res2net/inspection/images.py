@@ -125,7 +125,6 @@ def facts(looks: Sequence[Look]) -> dict[str, Any]:
         "heights": _span(sizes[:, 0]),
         "modes": dict(Counter(look.mode for look in good).most_common()),
         "values": _values(good),
-        "unreadable": tuple((look.name, look.fault) for look in looks if look.fault),
         "duplicates": tuple(tuple(look.name for look in group) for group in same),
         "leaks": tuple(
             tuple(f"{name} ({part})" for part, name in one.items())

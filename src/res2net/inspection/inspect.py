@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from res2net.config import ANNOTATIONS, TaskName, known_task
 from res2net.data.convert import convert
-from res2net.data.files import some
+from res2net.data.faults import check_scene, sentence
 from res2net.data.labelled import (
     UNEQUAL,
     LabelledImages,
@@ -28,6 +28,7 @@ from res2net.data.labelled import (
 )
 from res2net.data.readers import read
 from res2net.data.scene import IGNORED, Scene, Scenes
+from res2net.data.scenes.legend import FILES
 from res2net.data.scenes.mapfile import map_of
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.readers import check_trainable, read_scenes
@@ -91,7 +92,7 @@ class Inspection:
         widths, heights: least, median and greatest, in pixels.
         modes: how pixels are stored → number of images.
         values: least and greatest value of a sample of the images, by mode.
-        unreadable: image files that cannot be decoded, with the reason.
+        unreadable: images that cannot be decoded, or whose map cannot be used, with the reason.
         duplicates: groups of files with equal bytes.
         leaks: of those that lie in more than one part, a file of each.
         notes: what a training would note.
@@ -187,6 +188,8 @@ def inspect_data(
     with arguments_named():
         holds = None if task is None else ANNOTATIONS[known_task(task)]
         source = parse_source(str(path), holds)
+        if source.format == "pairs" and source.guessed and not _lists_classes(source):
+            holds = holds or "salient"
         check_grouping(group_by)
         holdout = Holdout(val_fraction=val_fraction, seed=seed, group_by=group_by)
         return inspect(source, holds or HOLDS[source.format][0], holdout, track=track)
@@ -228,8 +231,10 @@ def inspect(
         except UserError as error:
             return Inspection(**about, notes=tuple(notes), fault=str(error))
         looks = look_at_all(images_of(found), track)
-        parts = _count(found, marks, looks, track)
-        fault = _unreadable_fault(source, looks) or _training_fault(source, found, marks)
+        parts, faults = _count(found, marks, looks, track)
+        fault = _training_fault(source, found, marks)
+        if faults:
+            fault = f"{sentence(str(source), faults, len(looks))}; mend or delete them"
         if fault is None:
             _note_unequal(source, parts, marks)
     return Inspection(
@@ -239,10 +244,17 @@ def inspect(
         parts=tuple(parts),
         validation=found.validation,
         **facts(looks),
+        unreadable=tuple(faults),
         notes=tuple(dict.fromkeys(notes)),
         fault=fault,
         _found=found,
     )
+
+
+def _lists_classes(source: Source) -> bool:
+    """Whether a list names the classes of the maps; else they show what is salient."""
+    assert source.path is not None
+    return any(each.name in FILES for each in source.path.rglob("*.*"))
 
 
 def _why(source: Source) -> str:
@@ -273,18 +285,36 @@ def _noted() -> Iterator[list[str]]:
 
 def _count(
     found: LabelledImages | Scenes, marks: Marks | None, looks: Sequence[Look], track: Track
-) -> list[Part]:
+) -> tuple[list[Part], list[tuple[str, str]]]:
+    """The parts, and the faulty images: name and reason."""
     sizes = {(look.part, look.name): look.size for look in looks}
+    faults = [(look.name, look.fault) for look in looks if look.fault]
     parts = []
     for name, images in parts_of(found):
         if isinstance(images, Split):
             parts.append(_count_labels(name, images, found.classes))
         elif marks in ("classes", "salient"):
             assert isinstance(found, Scenes)
-            parts.append(_count_maps(name, images, found, marks, sizes, track))
+            part, wrong = _count_maps(name, images, found, marks, sizes, track)
+            parts.append(part)
+            faults += wrong
         else:
             parts.append(_count_objects(name, images, found.classes))
-    return parts
+            for scene in images:
+                size = sizes[name, scene.name]
+                if size is not None and (why := _misfit(scene, size, found, marks)):
+                    faults.append((scene.name, why))
+    return parts, faults
+
+
+def _misfit(
+    scene: Scene, size: tuple[int, int], found: LabelledImages | Scenes, marks: Marks | None
+) -> str | None:
+    try:
+        check_scene(scene, size, found, marks)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _count_labels(name: str, images: Split, classes: Sequence[str]) -> Part:
@@ -327,21 +357,25 @@ def _count_maps(
     marks: Marks,
     sizes: dict[tuple[str, str], tuple[int, int] | None],
     track: Track,
-) -> Part:
-    def count(scene: Scene) -> npt.NDArray[np.int64]:
+) -> tuple[Part, list[tuple[str, str]]]:
+    """The part, and its images whose map cannot be used: name and reason."""
+
+    def count(scene: Scene) -> npt.NDArray[np.int64] | UserError | None:
         size = sizes[name, scene.name]
+        if size is None:  # the image is faulty itself
+            return None
         try:
-            if size is None:
-                raise UserError(f"{scene.name}: the image cannot be read")
             values = map_of(scene, marks, size, len(found.classes), found.legend)
-        except UserError:  # the guard before the first step names it
-            return np.zeros(256, np.int64)
+        except UserError as error:
+            return error
         return np.bincount(values.ravel(), minlength=256)
 
     with ThreadPoolExecutor() as pool:
         counts = list(track(pool.map(count, images), len(images), f"{name} maps"))
-    pixels = np.array(counts).reshape(-1, 256)
-    return Part(
+    pairs = list(zip(images, counts, strict=True))
+    faults = [(scene.name, str(each)) for scene, each in pairs if isinstance(each, UserError)]
+    pixels = np.array([each for each in counts if isinstance(each, np.ndarray)]).reshape(-1, 256)
+    part = Part(
         name=name,
         images=len(images),
         annotated=int((pixels[:, :IGNORED] > 0).any(axis=1).sum()),
@@ -352,19 +386,10 @@ def _count_maps(
             for k, each in enumerate(found.classes)
         ),
     )
+    return part, faults
 
 
 # What a training would refuse or note
-
-
-def _unreadable_fault(source: Source, looks: Sequence[Look]) -> str | None:
-    bad = [look for look in looks if look.fault]
-    if not bad:
-        return None
-    return (
-        f"{source}: {len(bad)} of {len(looks)} images cannot be read: "
-        f"{some([look.name for look in bad])} (the first: {bad[0].fault})"
-    )
 
 
 def _training_fault(

@@ -42,7 +42,7 @@ SHOWN = 12  # images on the sheet
 def draw_sheet(
     inspection: Inspection, found: LabelledImages | Scenes, folder: Path
 ) -> Iterator[Path]:
-    tiles: list[tuple[Pixels, str]] = []
+    tiles: list[tuple[Pixels, tuple[str, ...]]] = []
     parts = parts_of(found)
     for k, (_, images) in enumerate(parts):
         many = SHOWN // len(parts) + (k < SHOWN % len(parts))
@@ -55,24 +55,24 @@ def draw_sheet(
     path, count = folder / "sheet.png", sum(part.images for part in inspection.parts)
     title = f"Annotations of {inspection.name}"
     subtitle = f"{counted(len(tiles), 'image')} of {count:,}"
-    captioned = ((picture, (Line(text=name),)) for picture, name in tiles)
-    draw_tiles(path, title, subtitle, captioned, len(tiles), lines=1)
+    captioned = ((picture, tuple(Line(text=each) for each in texts)) for picture, texts in tiles)
+    draw_tiles(path, title, subtitle, captioned, len(tiles), lines=len(tiles[0][1]))
     yield path
 
 
 def _tile(
     images: Split | Sequence[Scene], i: int, found: LabelledImages | Scenes, holds: str
-) -> tuple[Pixels, str] | None:
+) -> tuple[Pixels, tuple[str, ...]] | None:
     """An annotated image and its caption; None of one that cannot be read."""
     try:
         if isinstance(images, Split):
             image = images.images[i]
             pixels = photo.read_rgb(image) if isinstance(image, Path) else image
-            return pixels, f"{found.classes[images.labels[i]]} · {images.names(i)}"
+            return pixels, (found.classes[images.labels[i]], images.names(i))
         assert isinstance(found, Scenes)
         scene = images[i]
         pixels = photo.read_rgb(scene.image) if isinstance(scene.image, Path) else scene.image
-        return annotated(pixels, scene, found, cast(Marks, holds)), scene.name
+        return annotated(pixels, scene, found, cast(Marks, holds)), (scene.name,)
     except UserError:
         return None
 

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.config import RunConfig
+from res2net.data.faults import usable_images
 from res2net.data.files import some
 from res2net.data.labelled import LabelledImages, ReadOptions, Split, check_labelled
+from res2net.data.looked import Say
 from res2net.data.readers import read
 from res2net.data.scene import Scene, Scenes
 from res2net.data.scenes.options import Marks, SceneOptions
@@ -22,6 +24,7 @@ from res2net.data.split import Holdout
 from res2net.errors import UserError
 
 Images = LabelledImages | Scenes
+SKIP_BAD = "--input.skip-bad true"
 
 
 @contextmanager
@@ -46,15 +49,26 @@ class Labelled:
         """The images of FORMAT:PATH (see ``data.readers.read``)."""
         return read(parse_source(data), ReadOptions(**vars(holdout), skip_bad=skip_bad))
 
-    def of_run(self, config: RunConfig) -> LabelledImages:
-        """The images to train on."""
+    def of_run(self, config: RunConfig, say: Say | None = None) -> LabelledImages:
+        """The images to train on; ``say`` takes lines of progress.
+
+        Raises:
+            UserError: data that cannot be read, or all their faulty files at once.
+        """
         given = config.input
         options = ReadOptions(
             **vars(config.holdout), skip_bad=given.skip_bad, download=given.download
         )
         source = parse_source(config.data)
         with noted() as notes:
-            images = read(source, options)
+            images = usable_images(
+                config.data,
+                read(source, options),
+                None,
+                skip_bad=given.skip_bad,
+                option=SKIP_BAD,
+                say=say,
+            )
             weighted = config.train.class_weights != "none"
             check_labelled(str(source), images, weighted=weighted)
         return replace(images, notes=tuple(notes))
@@ -108,11 +122,12 @@ class Annotated:
         options = SceneOptions(marks=self.marks, **vars(holdout))
         return read_scenes(parse_source(data), options)
 
-    def of_run(self, config: RunConfig) -> Scenes:
-        """The images to train on.
+    def of_run(self, config: RunConfig, say: Say | None = None) -> Scenes:
+        """The images to train on; ``say`` takes lines of progress.
 
         Raises:
-            UserError: none to train on or to validate on, or annotations without use.
+            UserError: none to train on or to validate on, annotations without use, or all faulty
+                files at once.
         """
         if config.train.class_weights != "none" or config.train.label_smoothing:
             raise UserError(
@@ -121,7 +136,14 @@ class Annotated:
         given = config.input
         source = parse_source(config.data)
         with noted() as notes:
-            images = self.read(config.data, config.holdout)
+            images = usable_images(
+                config.data,
+                self.read(config.data, config.holdout),
+                self.marks,
+                skip_bad=given.skip_bad,
+                option=SKIP_BAD,
+                say=say,
+            )
             check_trainable(source, images, self.marks, skip_bad=given.skip_bad)
         return replace(images, notes=tuple(notes))
 

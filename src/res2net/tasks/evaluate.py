@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from res2net.card import ModelCard
 from res2net.config import ANNOTATIONS
+from res2net.data.faults import usable_part
 from res2net.data.labelled import LabelledImages
+from res2net.data.scenes.options import Marks
 from res2net.data.source import parse_source
 from res2net.errors import UserError, check_meaning
 from res2net.files import alone_in
@@ -143,6 +145,15 @@ def evaluate(
     if images.classes != card.classes:
         images = task.data.in_order_of(images, card.classes, opened.given, data)
     part, words = measured_part(images, split, data)
+    part = usable_part(
+        data,
+        part,
+        images,
+        None if isinstance(images, LabelledImages) else cast(Marks, ANNOTATIONS[task.name]),
+        skip_bad=skip_bad,
+        option="--skip-bad",
+        say=say,
+    )
     say(f"measuring {words}: {len(part)} images")
     how = Measuring(precision=precision, skip_bad=skip_bad, track=track, **given)
     scores = task.measure()(network, card, images, part, how)

@@ -27,18 +27,20 @@ def build_job(
     config: RunConfig,
     processes: machine.Processes,
     make_optimiser: Callable[[Any, int], dict[str, Any]],
+    say: Callable[[str], None] | None = None,
 ) -> Job:
     """Read the data, build the network, and put loaders around both.
 
     Args:
         processes: the processes that share each batch.
         make_optimiser: (module, steps an epoch) → optimiser and schedule for Lightning.
+        say: takes lines of progress.
 
     Raises:
         UserError: data, network or option that cannot work; says which.
     """
     batch = machine.share_of_batch(config.train.batch, processes)
-    images: Any = task.data.of_run(config)
+    images: Any = task.data.of_run(config, say)
     card = describe(task, config, images)
     torch.manual_seed(config.seed)  # the weights
     model = build(task, card, config.net.pretrained)

@@ -105,6 +105,7 @@ def _fit(
             lambda module, steps: make_optimiser(
                 module, config.train, steps, config.head.lr_factor
             ),
+            say,
         )
     saved = RunConfig.read(run / CONFIG) if resume and (run / CONFIG).is_file() else None
     job = replace(job, select=settle(config.train.select, job.images.validation, saved))

@@ -111,13 +111,13 @@ def test_the_map_without_loss_is_taken_and_two_are_told(tmp_path: Path) -> None:
     data = read("ecssd", tmp_path, "salient")
     assert counts(data, "salient", "val") == [36, 12]
     add(tmp_path, "images/a.jpg", "masks/a.bmp", MAP * 0)
-    with pytest.warns(UserWarning, match=r"1 images have two maps.* a\.jpg"):
+    with pytest.warns(UserWarning, match=r"1 images have two maps.*/a\.jpg"):
         read("ecssd", tmp_path, "salient")
 
 
 def test_maps_of_other_names_are_shown(tmp_path: Path) -> None:
-    add(tmp_path, "images/a.jpg", "masks/a_mask.png")
-    with pytest.raises(UserError, match=r"no image has a map .*holds a\.jpg; .*holds a_mask\.png"):
+    add(tmp_path, "images/a.jpg", "masks/b.png")
+    with pytest.raises(UserError, match=r"no image has a map .*s/a\.jpg; maps: masks/b\.png"):
         read("ecssd", tmp_path, "salient")
 
 
@@ -202,3 +202,60 @@ def test_no_more_maps_are_read_than_needed(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(maps, "map_of", lambda *words: calls.append(0) or right(*words))
     check_maps("x", many, "classes")
     assert len(calls) == maps.LOOKED
+
+
+def test_a_list_beside_the_maps_names_classes_and_values(tmp_path: Path) -> None:
+    for part, number in (("train", 3), ("valid", 2)):
+        for i in range(number):
+            add(tmp_path, f"{part}/{i}.jpg", f"{part}/{i}_mask.png", MAP * 10)
+        (tmp_path / part / "_classes.csv").write_text(
+            "Pixel Value, Class\n0, ground\n10, cat\n20, dog\n"
+        )
+    assert parse_source(str(tmp_path), "classes").format == "pairs"
+    data = read("pairs", tmp_path)
+    assert data.classes == ("ground", "cat", "dog")
+    assert (len(data.train), len(data.val)) == (3, 2)
+    assert counts(data) == [36, 6, 6]
+
+
+def test_values_that_the_list_does_not_name_are_refused(tmp_path: Path) -> None:
+    add(tmp_path, "images/0.jpg", "masks/0.png", MAP)
+    (tmp_path / "classes.txt").write_text("1 cat\n2 dog\n")
+    data = read("pairs", tmp_path)
+    with pytest.raises(UserError, match=r"value 0 \(36 pixels\), which the list of classes"):
+        counts(data)
+
+
+def test_255_of_two_meanings_is_refused(tmp_path: Path) -> None:
+    for i in range(4):
+        add(tmp_path, f"images/{i}.jpg", f"masks/{i}.png", (MAP > 0) * (255 if i % 2 else 1))
+    (tmp_path / "classes.txt").write_text("ground\ncat\n")
+    with pytest.raises(UserError, match="2 of 4 class maps hold 255 and no 1.*two things"):
+        read("pairs", tmp_path)
+
+
+@pytest.mark.parametrize("lists", [("default",), ("Train", "Validation"), ("trainval",)])
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".bmp"])
+def test_lists_of_cvat_and_images_of_any_ending(
+    tmp_path: Path, lists: tuple[str, ...], ending: str
+) -> None:
+    folder = tmp_path / "ImageSets" / "Segmentation"
+    folder.mkdir(parents=True)
+    for part in lists:
+        for i in range(4):
+            add(tmp_path, f"JPEGImages/{part} {i}{ending}", f"SegmentationClass/{part} {i}.png")
+        (folder / f"{part}.txt").write_text("".join(f"{part} {i}\n" for i in range(4)))
+    (tmp_path / "labelmap.txt").write_text("ground:::\ncrack:::\nrust:::\n")
+    data = read("voc", tmp_path)
+    assert len(data.everything) == 4 * len(lists)
+    assert len(data.val) == (4 if len(lists) > 1 else 1)
+
+
+def test_lists_name_files_with_endings_and_folders(tmp_path: Path) -> None:
+    for i in range(4):
+        add(tmp_path, f"images/a b {i}.jpg", f"masks/a b {i}.png")
+    (tmp_path / "classes.txt").write_text("ground\ncat\ndog\n")
+    (tmp_path / "train.txt").write_text("a b 0\na b 1.jpg\n")
+    (tmp_path / "val.txt").write_text("images/a b 3.jpg\n")
+    data = read("pairs", tmp_path)
+    assert (len(data.train), [scene.name for scene in data.val]) == (2, ["images/a b 3.jpg"])

@@ -1,21 +1,25 @@
-"""Lists of the classes of class maps: ``classes.txt``, ``labelmap.txt``, ``class_dict.csv``."""
+"""Lists of the classes of class maps: names, with their colours or values."""
 
 from __future__ import annotations
 
+import codecs
+import json
 import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from res2net.data.files import some
 from res2net.data.scene import IGNORED, Colour
-from res2net.errors import UserError
+from res2net.errors import UserError, one_line
 
 # In order of precedence; label_colors.txt as CamVid has it, class_names.txt as labelme2voc writes.
 FILES = (
-    *("classes.txt", "labelmap.txt", "class_dict.csv"),
-    *("label_colors.txt", "class_names.txt"),
+    *("classes.txt", "labelmap.txt", "class_dict.csv", "class_dict_seg.csv", "_classes.csv"),
+    *("label_colors.txt", "class_names.txt", "classes.csv", "labels.txt", "codes.txt"),
+    *("classes.json", "meta.json", "objectInfo150.txt"),  # meta.json: Supervisely
 )
 MOST = 255  # 255 itself is the value that does not count
 _GAP = r"[\s,;:=]+"
@@ -35,11 +39,20 @@ class Classes:
     names: tuple[str, ...]  # in the order of the values
     colours: tuple[Colour, ...] = ()  # one a class, or none
     void: tuple[Colour, ...] = field(default=())  # colours of a table that are no class
+    values: tuple[int, ...] = ()  # of the pixels, one a class; none: 0, 1, 2 ...
+    void_values: tuple[int, ...] = ()  # that do not count, beside 255
 
     def table(self) -> dict[Colour, int]:
         """Colour → class."""
         known = {colour: index for index, colour in enumerate(self.colours)}
         return {**dict.fromkeys(self.void, IGNORED), **known}
+
+    def by_value(self) -> dict[int, int]:
+        """Value → class; nothing where the values are the numbers of the classes."""
+        if self.values == tuple(range(len(self.names))):
+            return {}
+        known = {value: index for index, value in enumerate(self.values)}
+        return {**dict.fromkeys(self.void_values, IGNORED), **known}
 
 
 def find_classes(*homes: Path) -> Classes | None:
@@ -56,44 +69,173 @@ def find_classes(*homes: Path) -> Classes | None:
     if not there:
         return None
     first = read_classes(there[0])
+    for file in there[1:]:
+        if file.name == there[0].name and read_classes(file) != first:
+            raise UserError(f"{there[0]} and {file} list different classes; make them equal")
     if not 2 <= len(first.names) <= MOST:
         raise UserError(
             f"{there[0]}: lists {len(first.names)} class(es); class maps have 2 to {MOST}, the "
             "first is value 0"
         )
     for file in there[1:]:
-        if not first.colours and file.name != "class_names.txt":
+        if not first.colours and file.name not in ("class_names.txt", "meta.json"):
             first = _coloured(first, read_classes(file), file)
     return first
 
 
 def read_classes(path: Path) -> Classes:
-    """One list, a class a line: its name, and its colour where every line has one.
+    """One list: names, and their colours or values where every line has one.
 
     Raises:
-        UserError: not text, or a name or a colour twice.
+        UserError: not text, or a name, a colour or a value twice.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
+        mark = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = data.decode("utf-16" if mark else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: the list of classes cannot be read ({error})") from None
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if path.suffix == ".json":
+        found = _of_json(path, text)
+    elif path.suffix == ".csv":
+        found = _of_csv(path, text)
+    elif path.name == "objectInfo150.txt":  # of ADE20K, where 0 is other
+        rows = [line.split("\t") for line in text.splitlines()[1:] if line.strip()]
+        names = tuple(row[-1].split(",")[0].strip() for row in rows)
+        found = Classes(names=names, values=tuple(range(1, len(rows) + 1)), void_values=(0,))
+    else:
+        found = _of_lines(path, [line.strip() for line in text.splitlines() if line.strip()])
+    _check_rows(path, found.names, found.colours)
+    return found
+
+
+def _of_lines(path: Path, lines: list[str]) -> Classes:
+    if len(lines) == 1 and "," in lines[0] and path.name != "labelmap.txt":
+        lines = [name.strip() for name in lines[0].split(",")]
     rows = [_row(line, path.name) for line in lines]
     if path.name == "labelmap.txt":
         rows = [row for line, row in zip(lines, rows, strict=True) if not line.startswith("#")]
-    elif path.suffix == ".csv" and rows and rows[0][1] is None:
-        rows = rows[1:]  # the header
     if rows and rows[0][0] == "__ignore__":  # labelme's name for what does not count
-        rows = rows[1:]
-    colours = [colour for _, colour in rows if colour is not None]
-    if len(colours) < len(rows):
-        if path.suffix == ".csv":
-            raise UserError(f"{path}: every line after the first must have name,r,g,b")
-        if path.name != "labelmap.txt":  # then the numbers are part of names
-            rows = [(line, None) for line in lines if line != "__ignore__"]
-        colours = []
-    _check_rows(path, [name for name, _ in rows], colours)
-    return Classes(names=tuple(name for name, _ in rows), colours=tuple(colours))
+        lines, rows = lines[1:], rows[1:]
+    colours = tuple(colour for _, colour in rows if colour is not None)
+    if len(colours) == len(rows):
+        return Classes(names=tuple(name for name, _ in rows), colours=colours)
+    if path.name == "labelmap.txt":
+        return Classes(names=tuple(name for name, _ in rows))
+    numbered = [re.fullmatch(r"(\d{1,3})\s*[:=,;.)\t ]\s*(\D.*)", line) for line in lines]
+    values = [int(each[1]) for each in numbered if each]
+    if values in (list(range(len(lines))), list(range(1, len(lines) + 1))):
+        return Classes(
+            names=tuple(each[2].strip() for each in numbered if each), values=tuple(values)
+        )
+    return Classes(names=tuple(line.strip("\"' ") for line in lines))  # numbers are part of names
+
+
+_COLUMNS = {  # of a table of classes, in lower case
+    **dict.fromkeys(("name", "class", "label", "class_name", "classname", "label_name"), "name"),
+    **dict.fromkeys(("r", "red"), "red"),
+    **dict.fromkeys(("g", "green"), "green"),
+    **dict.fromkeys(("b", "blue"), "blue"),
+    **dict.fromkeys(("value", "pixel value", "id", "index", "class_id", "label_id"), "value"),
+    **dict.fromkeys(("pixel_value", "pixelvalue", "idx"), "value"),
+}
+
+
+def _of_csv(path: Path, text: str) -> Classes:
+    """A table whose header names columns for the name and the colour or the value."""
+    lines = [line for line in text.splitlines() if line.strip(" ,;\t")]
+    separator = max(",;\t", key=(lines or [""])[0].count)
+    table = [[cell.strip(" \"'") for cell in line.split(separator)] for line in lines]
+    header = [_COLUMNS.get(cell.lower(), "") for cell in (table or [[]])[0]]
+    at = {column: header.index(column) for column in header if column}
+    colour = [at[each] for each in ("red", "green", "blue") if each in at]
+    try:
+        rows = [[row[i] for i in range(len(header))] for row in table[1:]]
+        names = tuple(row[at["name"]] for row in rows)
+        colours = [tuple(int(row[i]) for i in colour) for row in rows]
+        values = tuple(int(row[at["value"]]) for row in rows) if "value" in at else ()
+        if len(colour) not in (0, 3) or not (colour or values):
+            raise KeyError("red, green, blue or value")
+    except (KeyError, IndexError, ValueError):
+        raise UserError(
+            f"{path}: every line must have name,r,g,b or value,name, and the first line must name "
+            "these columns"
+        ) from None
+    if colour:
+        return Classes(names=names, colours=tuple((c[0], c[1], c[2]) for c in colours))
+    return Classes(names=names, values=values)
+
+
+def _of_json(path: Path, text: str) -> Classes:
+    """A list of names or of objects with name (title) and color, or an object of number: name."""
+    try:
+        found = json.loads(text)
+        held = found.get("classes", found) if isinstance(found, dict) else found
+        if isinstance(held, dict):
+            held = {int(number): str(name) for number, name in held.items()}
+            return Classes(names=tuple(held.values()), values=tuple(held))
+        names = [
+            each if isinstance(each, str) else each.get("name", each.get("title")) for each in held
+        ]
+        shades = [each.get("color", each.get("colour")) for each in held if isinstance(each, dict)]
+        colours = [_shade(each) for each in shades if each is not None]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("a class without a name")
+    except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise UserError(f"{path}: not a list of classes ({one_line(error)[:120]})") from None
+    full = len(colours) == len(names)
+    return Classes(names=tuple(names), colours=tuple(colours) if full else ())
+
+
+def _shade(colour: Any) -> Colour:
+    if isinstance(colour, str):
+        found = re.fullmatch(_HEX, colour.strip())
+        if not found:
+            raise ValueError(f"{colour!r} is no colour")
+        return int(found["red"], 16), int(found["green"], 16), int(found["blue"], 16)
+    red, green, blue = (int(each) for each in colour[:3])
+    return red, green, blue
+
+
+_CITYSCAPES = (  # name, number in labelIds, colour
+    ("road", 7, (128, 64, 128)),
+    ("sidewalk", 8, (244, 35, 232)),
+    ("building", 11, (70, 70, 70)),
+    ("wall", 12, (102, 102, 156)),
+    ("fence", 13, (190, 153, 153)),
+    ("pole", 17, (153, 153, 153)),
+    ("traffic light", 19, (250, 170, 30)),
+    ("traffic sign", 20, (220, 220, 0)),
+    ("vegetation", 21, (107, 142, 35)),
+    ("terrain", 22, (152, 251, 152)),
+    ("sky", 23, (70, 130, 180)),
+    ("person", 24, (220, 20, 60)),
+    ("rider", 25, (255, 0, 0)),
+    ("car", 26, (0, 0, 142)),
+    ("truck", 27, (0, 0, 70)),
+    ("bus", 28, (0, 60, 100)),
+    ("train", 31, (0, 80, 100)),
+    ("motorcycle", 32, (0, 0, 230)),
+    ("bicycle", 33, (119, 11, 32)),
+)
+
+_CITYSCAPES_VOID = (
+    *((0, 0, 0), (111, 74, 0), (81, 0, 81), (250, 170, 160), (230, 150, 140), (180, 165, 180)),
+    *((150, 100, 100), (150, 120, 90), (0, 0, 90), (0, 0, 110)),
+)
+
+
+def cityscapes(kind: str) -> Classes:
+    """The 19 classes of Cityscapes, for its "labeltrainids", "labelids" or "color" maps."""
+    names = tuple(name for name, _, _ in _CITYSCAPES)
+    if kind == "labeltrainids":
+        return Classes(names=names)
+    if kind == "color":
+        colours = tuple(colour for _, _, colour in _CITYSCAPES)
+        return Classes(names=names, colours=colours, void=_CITYSCAPES_VOID)
+    numbers = tuple(number for _, number, _ in _CITYSCAPES)
+    others = tuple(value for value in range(34) if value not in numbers)
+    return Classes(names=names, values=numbers, void_values=others)
 
 
 def _row(line: str, file: str) -> tuple[str, Colour | None]:

@@ -127,7 +127,12 @@ def salient_map(source: Path | Pixels) -> Pixels:
 
 
 def choose_legend(
-    where: Path, maps: Sequence[Path], classes: int, table: Mapping[Colour, int]
+    where: Path,
+    maps: Sequence[Path],
+    classes: int,
+    table: Mapping[Colour, int],
+    *,
+    values: Mapping[int, int] | None = None,
 ) -> Legend:
     """What the values in a data set's class maps mean, from up to 128 of them.
 
@@ -137,6 +142,7 @@ def choose_legend(
     Args:
         where: for the message.
         table: colour → class, where colours are known.
+        values: value → class, where a list names values.
 
     Raises:
         UserError: none of them is a map of classes, or all are in colours that are not known.
@@ -152,6 +158,8 @@ def choose_legend(
         return Legend(colours={_BORDER: IGNORED, **table})
     if table and facts and all(each.colours <= known for each in facts):
         return Legend(colours={_BORDER: IGNORED, **table})
+    if values:
+        return Legend(values=values)
     held = [each.values for each in facts if each.values is not None and not each.bits]
     union = frozenset[int]().union(*held)
     if classes != 2 or IGNORED not in union:
@@ -159,6 +167,11 @@ def choose_legend(
     if union <= {0, IGNORED}:
         return Legend(binary=True)
     odd = sum(IGNORED in each and 1 not in each for each in held)
+    if odd and not any({1, IGNORED} <= each for each in held):
+        raise UserError(
+            f"{where}: {odd} of {len(held)} class maps hold 255 and no 1, the others 1 and no 255, "
+            "so 255 means two things; save all maps with 0 and 1"
+        )
     if odd:
         warnings.warn(
             f"{where}: {odd} of {len(held)} class maps hold 255 and no 1; 255 does not count, "
@@ -266,6 +279,8 @@ _BLACK_AND_WHITE = np.array([[0] * 3, [255] * 3], np.uint8).view([("", np.uint8)
 
 def _checked(values: npt.NDArray[np.int64], classes: int, legend: Legend, where: str) -> Pixels:
     """The classes (H, W) of whole numbers."""
+    if legend.values:
+        return _by_value(values, legend.values, where)
     for each in legend.void:
         values[values == each] = IGNORED
     right = (values >= 0) & (values < classes) | (values == IGNORED)
@@ -281,6 +296,20 @@ def _checked(values: npt.NDArray[np.int64], classes: int, legend: Legend, where:
     if legend.binary:
         values = values // IGNORED
     return values.astype(np.uint8)
+
+
+def _by_value(values: npt.NDArray[np.int64], table: Mapping[int, int], where: str) -> Pixels:
+    """Classes (H, W) of the values that a list names; 255 does not count if it names none."""
+    classes = np.full(values.shape, IGNORED, np.uint8)
+    for each in _present(values).tolist():
+        if each not in table and each != IGNORED:
+            count = int((values == each).sum())
+            raise UserError(
+                f"{where}: holds the value {each} ({count} pixels), which the list of classes does "
+                "not name"
+            )
+        classes[values == each] = table.get(each, IGNORED)
+    return classes
 
 
 def _by_colour(packed: npt.NDArray[np.int64], table: Mapping[Colour, int], path: Path) -> Pixels:

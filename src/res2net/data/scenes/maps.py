@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.data import photo
-from res2net.data.files import Listing, list_images, some, spread
+from res2net.data.files import PARTS, Listing, list_images, some, spread
 from res2net.data.scene import IGNORED, Legend, Scene, Scenes
 from res2net.data.scenes.checks import Tally, parted
-from res2net.data.scenes.legend import find_classes
+from res2net.data.scenes.legend import Classes, cityscapes, find_classes
 from res2net.data.scenes.mapfile import LOOKED, at_once, map_of
 from res2net.data.scenes.options import Marks, SceneOptions
+from res2net.data.scenes.pairing import find_pairs, pairs_of, variant
 from res2net.data.scenes.voc import palette, read_list, with_classes
 from res2net.errors import UserError
 
@@ -26,14 +26,6 @@ CAMVID = (
     *("sign", "fence", "car", "pedestrian", "bicyclist"),
 )
 MSRA_TRAIN = 2500  # images of MSRA-B's training part
-IMAGES = ("images", "image", "imgs", "img", "jpegimages", "dut-omron-image")  # in lower case
-MAPS = (
-    *("masks", "mask", "labels", "annotations", "annotation", "ground_truth_mask", "gt"),
-    "pixelwisegt-new-png",
-)
-TRAIN = ("train", "training")
-_PARTS = {"train": TRAIN, "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-_LOSSLESS = (".png", ".bmp")  # maps that lie among photos
 
 
 def read_camvid(root: Path, options: SceneOptions) -> Scenes:
@@ -47,11 +39,10 @@ def read_camvid(root: Path, options: SceneOptions) -> Scenes:
     if options.marks != "classes":
         raise UserError(f"{root}: CamVid has class maps only")
     tally = Tally()
-    named = [part for part in _PARTS if (root / f"{part}annot").is_dir()] or ["train"]
+    named = [each for each in ("train", "val", "test") if (root / f"{each}annot").is_dir()]
     parts = {
-        part: _pairs(root, root / part, root / f"{part}annot", tally, "classes")
-        for part in named
-        if part in options.needed(named)
+        part: _in_folders(root, part, f"{part}annot", tally)
+        for part in options.needed(named or ["train"])
     }
     tally.warn(root)
     found = parted(root, parts, options)
@@ -78,13 +69,16 @@ def read_pairs(root: Path, options: SceneOptions) -> Scenes:
     """
     if options.marks not in ("classes", "salient"):
         raise UserError(f"{root}: pairs of images and maps have no {options.marks}")
-    listed = find_classes(root) if options.marks == "classes" else None
-    if options.marks == "classes" and listed is None:
+    found = _in_parts(root, options)
+    found = {part or "train": scenes for part, scenes in found.items()}
+    if options.marks == "salient":
+        return _salient(root, parted(root, found, options))
+    listed = _classes_of(root, found)
+    if listed is None:
         raise UserError(
             f"{root / 'classes.txt'}: missing; write a class name a line, the first for value 0"
         )
-    parts = parted(root, _in_parts(root, options), options)
-    return _salient(root, parts) if listed is None else with_classes(root, listed, parts)
+    return with_classes(root, listed, parted(root, found, options))
 
 
 def read_salient(root: Path, options: SceneOptions) -> Scenes:
@@ -94,13 +88,11 @@ def read_salient(root: Path, options: SceneOptions) -> Scenes:
         UserError: no pairs of images and masks.
     """
     _only_salient(root, options)
-    images, _ = _sides(root)
-    if (root / "train.txt").is_file() or _first(root, TRAIN) or _first(images, TRAIN):
-        return _by_protocol(root, options)
-    tally = Tally()
-    val = _home(root, tally)
-    tally.warn(root)
-    return _salient(root, {**parted(root, {"val": val}, options), "validation": "test"})
+    parts = _in_parts(root, options)
+    if "" in parts:
+        parts = {"val": parts[""]}
+        return _salient(root, {**parted(root, parts, options), "validation": "test"})
+    return _by_protocol(root, parts, options)
 
 
 def read_msra(root: Path, options: SceneOptions) -> Scenes:
@@ -111,7 +103,7 @@ def read_msra(root: Path, options: SceneOptions) -> Scenes:
             base also holds test images of ECSSD, HKU-IS and DUT-OMRON.
     """
     _only_salient(root, options)
-    found = _by_protocol(root, options)
+    found = _by_protocol(root, _in_parts(root, options), options)
     count = len(found.train)
     if count > MSRA_TRAIN:
         raise UserError(
@@ -152,9 +144,8 @@ def check_maps(where: str, images: Scenes, marks: Marks, *, skip_bad: bool = Fal
             )
 
 
-def _by_protocol(root: Path, options: SceneOptions) -> Scenes:
+def _by_protocol(root: Path, parts: dict[str, tuple[Scene, ...]], options: SceneOptions) -> Scenes:
     """Parts as published: without a validation part, the test part is what is measured."""
-    parts = _in_parts(root, options)
     if "val" in parts or "test" not in parts:
         return _salient(root, parted(root, parts, options))
     parts["val"] = parts.pop("test")
@@ -172,89 +163,85 @@ def _only_salient(root: Path, options: SceneOptions) -> None:
 
 
 def _in_parts(root: Path, options: SceneOptions) -> dict[str, tuple[Scene, ...]]:
-    """Part → its pairs; all are "train" where nothing names a part."""
+    """Part → its images with their maps; "" alone where neither folders nor lists name parts."""
     tally = Tally()
-    homes = {part: _first(root, names) for part, names in _PARTS.items()}
-    images, maps = _sides(root)
-    first = homes["train"] or homes.get(options.measured or "")
-    if first and (homes["val"] or homes["test"]):  # train/images and train/masks
-        sides = {part: _sides(home) for part, home in homes.items() if home}
-    else:  # images/train and masks/train
-        below = {part: _first(images, names) for part, names in _PARTS.items() if images != root}
-        beside = {part: _first(maps, _PARTS[part]) or maps for part in below}
-        sides = {part: (home, beside[part]) for part, home in below.items() if home}
-    if {"train", options.measured} & sides.keys():
-        parts = {
-            part: _pairs(root, *sides[part], tally, options.marks) for part in options.needed(sides)
-        }
-        tally.warn(root)
-        return parts
-    everything = _home(root, tally, options.marks)
+    names = _image_names(root)
+    try:
+        found = find_pairs(names, tally)
+    except UserError as error:
+        raise UserError(f"{root}: {error}") from None
+    if not found.pairs:
+        images, maps = (
+            some([file.name for file in each[:2]]) for each in (found.images, found.maps)
+        )
+        raise UserError(
+            f"{root}: no image has a map of its name (images: {images or 'none'}; maps: "
+            f"{maps or 'none'}); put maps into a folder masks beside images, or name them as the "
+            "image with _mask"
+        )
+    unparted = found.pairs.pop("", [])
+    if found.pairs and unparted:
+        tally.add("images left out, which lie beside the parts", unparted[0][0], len(unparted))
     tally.warn(root)
-    lists = {
-        part: next((f for name in names if (f := root / f"{name}.txt").is_file()), None)
-        for part, names in _PARTS.items()
-    }
-    listed = {part: file for part, file in lists.items() if file is not None}
-    if len(listed) > 1 and {"train", options.measured} & listed.keys():
-        by_stem = {Path(scene.name).stem: scene for scene in everything}
-        return {part: _listed(listed[part], by_stem) for part in options.needed(listed)}
-    return {"train": everything}
+    marks = options.marks
+    if found.pairs:
+        needed = options.needed(found.pairs)
+        return {part: _scenes(root, found.pairs[part], marks) for part in needed}
+    everything = _scenes(root, unparted, marks)
+    lists = {file.stem.lower(): file for file in sorted(root.glob("*.txt"))}
+    named = {PARTS[name]: file for name, file in lists.items() if name in PARTS}
+    if len(named) > 1 and {"train", options.measured} & named.keys():
+        by_name = {Path(scene.name).stem: scene for scene in everything}
+        return {part: _listed(named[part], by_name) for part in options.needed(named)}
+    return {"": everything}
 
 
-def _listed(path: Path, by_stem: dict[str, Scene]) -> tuple[Scene, ...]:
-    stems = [Path(name).stem for name in read_list(path)]
-    absent = [stem for stem in stems if stem not in by_stem]
+def _classes_of(root: Path, parts: Mapping[str, Sequence[Scene]]) -> Classes | None:
+    """Those of a list beside the images or the maps, or those of Cityscapes."""
+    files = [scene.classes for part in parts.values() for scene in part]
+    maps = [file for file in files if isinstance(file, Path)]
+    folders = dict.fromkeys(above for file in maps for above in file.parents)
+    homes = [folder for folder in folders if folder.is_relative_to(root) and folder != root]
+    listed = find_classes(root, *homes)
+    if listed is not None:
+        return listed
+    kinds = {variant(file.stem) for file in maps}
+    if len(kinds) == 1 and (kind := kinds.pop()):
+        return cityscapes(kind)
+    return None
+
+
+def _scenes(root: Path, pairs: Sequence[tuple[str, str]], marks: Marks) -> tuple[Scene, ...]:
+    if marks == "classes":
+        return tuple(Scene(name=a, image=root / a, classes=root / b) for a, b in pairs)
+    return tuple(Scene(name=a, image=root / a, salient=root / b) for a, b in pairs)
+
+
+def _listed(path: Path, by_name: Mapping[str, Scene]) -> tuple[Scene, ...]:
+    scenes, absent = [], []
+    for line in read_list(path):
+        words = (line, line.split()[0])
+        stems = [each for word in words for each in (Path(word).stem, Path(word).name)]
+        name = next((stem for stem in stems if stem in by_name), None)
+        if name is None:
+            absent.append(line)
+        else:
+            scenes.append(by_name[name])
     if absent:
         raise UserError(f"{path}: lists {absent[0]}, which is not there ({len(absent)} in all)")
-    return tuple(by_stem[stem] for stem in stems)
-
-
-def _home(root: Path, tally: Tally, marks: str = "salient") -> tuple[Scene, ...]:
-    """Pairs under one folder: two folders side by side, or photos and maps together."""
-    return _pairs(root, *_sides(root), tally, marks)
-
-
-def _sides(root: Path) -> tuple[Path, Path]:
-    """The folders of images and of maps, which may be one."""
-    images, maps = _first(root, IMAGES), _first(root, MAPS)
-    if images is None or maps is None:
-        images = maps = images or root
-    return images, maps
-
-
-def _first(root: Path, names: Iterable[str]) -> Path | None:
-    """The first of some folders, however their letters are written; of PASCAL-S the one below."""
-    here = {entry.name.lower(): entry for entry in sorted(root.iterdir()) if entry.is_dir()}
-    found = next((here[name] for name in names if name in here), None)
-    below = found and found / "pascal"
-    return below if below is not None and below.is_dir() else found
-
-
-def _pairs(root: Path, images: Path, maps: Path, tally: Tally, marks: str) -> tuple[Scene, ...]:
-    names, map_names = _image_names(images), _image_names(maps)
-    if images == maps:
-        names = [name for name in names if not name.lower().endswith(_LOSSLESS)]
-        map_names = [name for name in map_names if name.lower().endswith(_LOSSLESS)]
-    partners = _Partners(names, map_names)
-    scenes = []
-    for name in names:
-        partner = partners.of(name, tally)
-        if partner is None:
-            continue
-        path, found = images / name, maps / partner
-        shown = str(path.relative_to(root))
-        if marks == "classes":
-            scenes.append(Scene(name=shown, image=path, classes=found))
-        else:
-            scenes.append(Scene(name=shown, image=path, salient=found))
-    if not scenes:
-        seen = "; ".join(
-            f"{folder} holds {some(inside[:2]) or 'none'}"
-            for folder, inside in ((images, names), (maps, map_names))
-        )
-        raise UserError(f"{root}: no image has a map of its name ({seen})")
     return tuple(scenes)
+
+
+def _in_folders(root: Path, images: str, maps: str, tally: Tally) -> tuple[Scene, ...]:
+    names = _image_names(root / images), _image_names(root / maps)
+    pairs = pairs_of(*names, tally)
+    if not pairs:
+        raise UserError(
+            f"{root}: no image in {images}/ has a map of its name in {maps}/ "
+            f"({some(names[0][:2]) or 'none'}; {some(names[1][:2]) or 'none'})"
+        )
+    named = [(f"{images}/{image}", f"{maps}/{found}") for image, found in pairs]
+    return _scenes(root, named, "classes")
 
 
 def _image_names(folder: Path) -> list[str]:
@@ -263,49 +250,6 @@ def _image_names(folder: Path) -> list[str]:
     listing = Listing()
     list_images(folder, "", listing, find_empty=False)
     return listing.names
-
-
-class _Partners:
-    """The map of each image: of its name in the same folder below, or of its name anywhere."""
-
-    def __init__(self, names: Sequence[str], map_names: Sequence[str]) -> None:
-        self.images = Counter(Path(name).stem for name in names)
-        self.same = Counter(_bare(name) for name in names)
-        self.by_place: dict[str, list[str]] = {}
-        self.by_stem: dict[str, list[str]] = {}
-        for name in sorted(map_names, key=lambda name: (_is_jpeg(name), name)):  # JPEG last
-            self.by_place.setdefault(_bare(name), []).append(name)
-            self.by_stem.setdefault(Path(name).stem, []).append(name)
-
-    def of(self, name: str, tally: Tally) -> str | None:
-        """The map's name; None, counted, where there is none or it is open which."""
-        stem = Path(name).stem
-        found = self.by_place.get(_bare(name), ())
-        if not found:
-            found = self.by_stem.get(stem, ())
-            if found and (self.images[stem] > 1 or len({_bare(each) for each in found}) > 1):
-                tally.add(
-                    "images left out, several images or maps in other folders share their name",
-                    name,
-                )
-                return None
-        if not found:
-            tally.add("images have no map", name)
-            return None
-        if self.same[_bare(name)] > 1:
-            tally.add("images share their map with an image of the same name", name)
-        if len(found) > 1 and _is_jpeg(found[0]) == _is_jpeg(found[1]):
-            tally.add("images have two maps, of which the first by ending is used", name)
-        return found[0]
-
-
-def _bare(name: str) -> str:
-    """A path without its ending."""
-    return name[: -len(Path(name).suffix)]
-
-
-def _is_jpeg(name: str) -> bool:
-    return name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif"))
 
 
 def _pixels(

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from res2net.data import photo
-from res2net.data.files import Listing, list_images, some
+from res2net.data.files import PARTS, Listing, list_images, some
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
 from res2net.data.scenes.checks import (
@@ -33,7 +33,6 @@ CLASSES = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
     *("train", "tvmonitor"),
 )
-_IMAGES = (".jpg", ".jpeg", ".png", ".JPG")
 _MAPS = (  # folder, list of training images; the first that is there
     ("SegmentationClassAug", "train_aug"),  # VOC12 with SBD: 10,582 and 1,449
     ("SegmentationClassAug", "trainaug"),
@@ -204,17 +203,12 @@ def _lines(path: Path) -> list[str]:
 
 
 def read_list(path: Path) -> list[str]:
-    """The first word of each line.
+    """The lines of a list of images.
 
     Raises:
         UserError: the list cannot be read.
     """
-    return [line.split()[0] for line in _lines(path)]
-
-
-def _image(home: Path, name: str) -> Path | None:
-    files = (home / "JPEGImages" / f"{name}{ending}" for ending in _IMAGES)
-    return next((file for file in files if file.is_file()), None)
+    return _lines(path)
 
 
 def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
@@ -294,24 +288,11 @@ def _scene(home: Path, row: _Row, classes: tuple[str, ...], tally: Tally) -> Sce
 
 
 def _maps(root: Path, home: Path, options: SceneOptions) -> Scenes:
-    lists = home / "ImageSets" / "Segmentation"
-    found = next(
-        (
-            (home / f, lists / f"{t}.txt")
-            for f, t in _MAPS
-            if (home / f).is_dir() and ((lists / f"{t}.txt").is_file() or options.measured)
-        ),
-        None,
-    )
-    if found is None:
-        raise UserError(f"{home}: no class maps (SegmentationClass, ImageSets/Segmentation)")
-    folder, train_list = found
+    folder, named = _map_lists(home)
+    images = _images(home / "JPEGImages") if (home / "JPEGImages").is_dir() else {}
     tally = Tally()
-    named = {"train": train_list, "val": lists / "val.txt", "test": lists / "test.txt"}
     parts = {
-        part: _maps_of(home, folder, listed, tally)
-        for part, listed in named.items()
-        if part in options.needed([part for part in named if named[part].is_file()])
+        part: _maps_of(home, folder, named[part], images, tally) for part in options.needed(named)
     }
     if not parts.get("test"):  # VOC's own test list, whose maps are not public
         parts.pop("test", None)
@@ -339,18 +320,47 @@ def with_classes(root: Path, listed: Classes, parts: dict[str, Any]) -> Scenes:
         name=root.resolve().name,
         classes=listed.names,
         palette=listed.colours or palette(len(listed.names)),
-        legend=choose_legend(root, maps, len(listed.names), listed.table()),
+        legend=choose_legend(
+            root, maps, len(listed.names), listed.table(), values=listed.by_value()
+        ),
         **parts,
     )
 
 
-def _maps_of(home: Path, folder: Path, listed: Path, tally: Tally) -> list[Scene]:
+def _map_lists(home: Path) -> tuple[Path, dict[str, Path]]:
+    """The folder of class maps, and part → its list."""
+    lists = home / "ImageSets" / "Segmentation"
+    there = {path.stem: path for path in sorted(lists.glob("*.txt"))}
+    for name, train in _MAPS:
+        if (home / name).is_dir() and train in there:
+            named = {"train": there[train]}
+            named |= {part: there[part] for part in ("val", "test") if part in there}
+            return home / name, named
+    named = {PARTS[name.lower()]: path for name, path in there.items() if name.lower() in PARTS}
+    if "train" not in named:  # CVAT's is default.txt
+        rest = [path for name, path in there.items() if name.lower() not in PARTS]
+        whole = [there["trainval"]] if "trainval" in there else rest
+        named.update(zip(("train",), whole, strict=False))
+        if len(whole) > 1:
+            names = ", ".join(path.name for path in whole[:5])
+            raise UserError(f"{lists}: which list is for training? Name it train.txt ({names})")
+    folder = home / "SegmentationClass"
+    if not named or not folder.is_dir():
+        raise UserError(f"{home}: no class maps (SegmentationClass, ImageSets/Segmentation)")
+    return folder, named
+
+
+def _maps_of(
+    home: Path, folder: Path, listed: Path, images: Mapping[str, Path], tally: Tally
+) -> list[Scene]:
     scenes = []
-    for name in read_list(listed):
-        image, classes = _image(home, name), folder / f"{name}.png"
-        if image is None or not classes.is_file():
-            tally.add("listed images have no file or no class map", name)
+    for line in _lines(listed):
+        name = next((name for name in _names_in(line) if name in images), None)
+        classes = folder / f"{name}.png"
+        if name is None or not classes.is_file():
+            tally.add("listed images have no file or no class map", line)
             continue
+        image = images[name]
         scenes.append(Scene(name=str(image.relative_to(home)), image=image, classes=classes))
     return scenes
 

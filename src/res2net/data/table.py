@@ -1,0 +1,345 @@
+"""Tables of images: which columns hold the image, its label and its part, and where its file is."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from res2net.data.files import PARTS, Listing, list_images, some
+from res2net.data.photo import EXTENSIONS
+from res2net.errors import UserError, did_you_mean
+
+# Names of columns, in lower case and without blanks, dashes and underscores; those of a kind.
+_IMAGES = frozenset(
+    {
+        *("path", "paths", "image", "images", "img", "imgs", "file", "files", "filename"),
+        *("filenames", "filepath", "filepaths", "imagepath", "imagepaths", "imagefile"),
+        *("imagename", "imageid", "imgpath", "imgname", "imgid", "id", "idcode", "name", "fname"),
+        *("photo", "picture"),
+    }
+)
+_LABELS = frozenset(
+    {
+        *("label", "labels", "class", "classes", "category", "target", "y", "classname"),
+        *("labelname", "categoryname", "classid", "labelid", "categoryid", "species", "breed"),
+        *("diagnosis", "predictionstring", "tag", "choice", "groundtruth", "gt", "truth"),
+    }
+)
+_SPLITS = frozenset(
+    {"split", "set", "subset", "partition", "fold", "dataset", "phase", "usage", "part", "mode"}
+)
+_FLAGS = {"isvalid": "val", "isval": "val", "isvalidation": "val", "istest": "test"}
+_YES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_FEW = 1000  # rows that show what a column holds
+_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # of files that were uploaded to Label Studio
+
+
+class Row(NamedTuple):
+    """A line of a table."""
+
+    line: int  # in the file, from 1
+    path: str  # as written
+    label: str
+    split: str  # "train", "val", "test" or "" where no column tells
+    group: str = ""  # in the column that images are grouped by
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Where a table holds what."""
+
+    image: int
+    label: int | None  # None: one-hot columns
+    one_hot: tuple[int, ...] = ()
+    split: int | None = None
+    flag: str = ""  # the part of rows whose split column is true
+    group: int | None = None
+
+
+Cells = tuple[int, list[str]]  # number of the line, its values
+
+
+def read_table(path: Path, *, group: str = "") -> list[Row]:
+    """The rows of a table of any separator and encoding, with or without a header.
+
+    Args:
+        group: a column whose values are read as well; "" for none.
+
+    Raises:
+        UserError: not a table, or it is open which column holds the image or the label.
+    """
+    try:
+        header, rows = _cells(path)
+    except UnicodeError as error:
+        reason = getattr(error, "reason", error)
+        raise UserError(f"{path}: not UTF-8 text ({reason}); save it as UTF-8") from error
+    except csv.Error as error:
+        raise UserError(f"{path}: not a CSV file ({error})") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot read it ({error.strerror})") from error
+    columns = _columns(path, header, rows, group)
+    return [_row(path, line, values, header, columns) for line, values in rows]
+
+
+def _cells(path: Path) -> tuple[list[str], list[Cells]]:
+    """The header, [] where there is none, and the other lines."""
+    with path.open("rb") as file:
+        marked = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    with path.open(encoding="utf-16" if marked else "utf-8-sig", newline="") as text:
+        first = text.readline()
+        separator = max(",;\t|", key=first.count)
+        text.seek(0)
+        reader = csv.reader(text, delimiter=separator, strict=True, skipinitialspace=True)
+        rows = []
+        for values in reader:
+            if any(values):
+                rows.append((reader.line_num, [value.strip() for value in values]))
+    if not rows:
+        return [], []
+    if any(_is_file(value) for value in rows[0][1]):
+        return [], rows
+    return rows[0][1], rows[1:]
+
+
+def _is_file(value: str) -> bool:
+    return value.endswith(tuple(EXTENSIONS)) or value.lower().endswith(tuple(EXTENSIONS))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_\-]+", "", name).lower().removesuffix(":file")
+
+
+def _columns(path: Path, header: list[str], rows: list[Cells], group: str) -> Columns:
+    names = [_plain(name) for name in header]
+    if not header:
+        return _without_header(path, rows)
+    if "\0" in "".join(header):
+        raise UserError(f"{path}: line 1 must name the columns path and label; it has a NUL byte")
+    for name in ("path", "label", "split"):
+        if names.count(name) > 1:
+            raise UserError(f"{path}: line 1 names the column {name} twice; keep one")
+    few = [values for _, values in rows[:_FEW]]
+    image = _image_column(names, few)
+    split, flag = _split_column(names, few, image)
+    rest = [i for i, name in enumerate(names) if i not in (image, split) and name]
+    label = _label_column(names, few, rest)
+    one_hot = tuple(i for i in rest if label is None and few and _all_flags(few, i))
+    if not any(_value(each, i).startswith("1") for each in few for i in one_hot):
+        one_hot = ()
+    if image is None or (label is None and len(one_hot) < 2):
+        missing = "path" if image is None else "label"
+        raise UserError(
+            f"{path}: line 1 must name the columns path and label; it has "
+            f"{some(header) or 'nothing'}, and it is open which holds the "
+            f"{'image' if image is None else 'label'}.{did_you_mean(missing, header)}"
+        )
+    _note_choice(path, header, (image, label, split), one_hot)
+    lower = [name.lower() for name in header]
+    if group and group not in lower:
+        raise UserError(
+            f"{path}: --input.group-by column:{group}: line 1 names no such column; it has "
+            f"{some(header)}.{did_you_mean(group, lower)}"
+        )
+    return Columns(
+        image=image,
+        label=label,
+        one_hot=one_hot,
+        split=split,
+        flag=flag,
+        group=lower.index(group) if group else None,
+    )
+
+
+def _note_choice(
+    path: Path, header: list[str], used: Sequence[int | None], one_hot: Sequence[int]
+) -> None:
+    """Say which column was taken for the label, where its name does not and others are left."""
+    label = used[1]
+    left = [
+        name for i, name in enumerate(header) if i not in (*used, *one_hot) and not _aside(name)
+    ]
+    if left and label is not None and _plain(header[label]) != "label":
+        warnings.warn(
+            f"{path}: labels are those of the column {header[label]}; not used: {some(left)}; name "
+            "another column label to take it",
+            stacklevel=5,
+        )
+
+
+def _aside(name: str) -> bool:
+    """Whether a column without use needs no word: an index, or another name of image or class."""
+    numbers = ("classid", "labelid", "categoryid")
+    return _plain(name) in ("", "index", "unnamed:0", *numbers) or _plain(name) in _IMAGES
+
+
+def _without_header(path: Path, rows: list[Cells]) -> Columns:
+    widths = {len(values) for _, values in rows}
+    files = [i for i in range(max(widths, default=0)) if _all(rows, i, _is_file)]
+    others = [i for i in range(max(widths, default=0)) if i not in files]
+    if not rows or len(files) != 1 or len(others) != 1:
+        held = some(rows[0][1]) if rows else "nothing"
+        raise UserError(
+            f"{path}: line 1 must name the columns path and label; it has {held or 'nothing'}"
+        )
+    return Columns(image=files[0], label=others[0])
+
+
+def _all(rows: Sequence[Cells], i: int, check: Callable[[str], bool]) -> bool:
+    return all(i < len(values) and check(values[i]) for _, values in rows[:_FEW])
+
+
+def _value(values: Sequence[str], i: int) -> str:
+    return values[i] if i < len(values) else ""
+
+
+def _image_column(names: Sequence[str], few: Sequence[Sequence[str]]) -> int | None:
+    """The one named path, else the only one with names of files, else the only one with a name."""
+    if "path" in names:
+        return names.index("path")
+    known = [i for i, name in enumerate(names) if name in _IMAGES]
+    files = [i for i in range(len(names)) if few and all(_is_file(_value(each, i)) for each in few)]
+    for choice in ([i for i in files if i in known], files, known):
+        if len(choice) == 1:
+            return choice[0]
+    return None
+
+
+def _label_column(
+    names: Sequence[str], few: Sequence[Sequence[str]], rest: Sequence[int]
+) -> int | None:
+    """The one named label, else the only one of such a name, else the only one that is left."""
+    if "label" in names:
+        return names.index("label")
+    known = [i for i in rest if names[i] in _LABELS]
+    if len(known) == 2:  # the number and the name of a class
+        pairs = {(_value(each, known[0]), _value(each, known[1])) for each in few}
+        sides = [{pair[k] for pair in pairs} for k in (0, 1)]
+        numbers = [all(value.isdecimal() for value in side) for side in sides]
+        if len(pairs) == len(sides[0]) == len(sides[1]) and numbers[0] != numbers[1]:
+            return known[numbers[0]]
+    if len(known) == 1:
+        return known[0]
+    return rest[0] if len(rest) == 1 and not known else None
+
+
+def _split_column(
+    names: Sequence[str], few: Sequence[Sequence[str]], image: int | None
+) -> tuple[int | None, str]:
+    """The column that names the part of each row; and, of a column of yes and no, the part."""
+    if "split" in names:
+        return names.index("split"), ""
+    for i, name in enumerate(names):
+        held = {_value(each, i).lower() for each in few}
+        if i == image or not held:
+            continue
+        if name in _FLAGS and held <= _YES.keys():
+            return i, _FLAGS[name]
+        if name in _SPLITS and held & PARTS.keys():
+            return i, ""
+    return None, ""
+
+
+def _all_flags(few: Sequence[Sequence[str]], i: int) -> bool:
+    return all(_value(each, i) in ("0", "1", "0.0", "1.0") for each in few)
+
+
+def _row(path: Path, line: int, values: list[str], header: list[str], columns: Columns) -> Row:
+    if header and any(values[len(header) :]):
+        raise UserError(
+            f"{path}: line {line} has more values than line 1 has columns; put quotes around a "
+            "value that holds the separator"
+        )
+    held = "".join(values)
+    if "\0" in held or "\n" in held or "\r" in held:
+        what = "a NUL byte" if "\0" in held else "a value over several lines (an open quote?)"
+        raise UserError(f"{path}: line {line} holds {what}; write the file anew as UTF-8 text")
+    image = _value(values, columns.image)
+    if columns.label is not None:
+        label = _value(values, columns.label)
+    else:
+        on = [i for i in columns.one_hot if float(_number(path, line, _value(values, i)))]
+        if len(on) != 1:
+            names = some([header[i] for i in on]) or "none"
+            raise UserError(
+                f"{path}: line {line} has {len(on)} classes ({names}); a classifier needs one per "
+                "image"
+            )
+        label = header[on[0]]
+    if not image or not label:
+        raise UserError(f"{path}: line {line} has no {'label' if image else 'path'}")
+    group = "" if columns.group is None else _value(values, columns.group)
+    if columns.split is None:
+        return Row(line, image, label, "", group)
+    word = _value(values, columns.split).lower()
+    if columns.flag and word in _YES:
+        return Row(line, image, label, columns.flag if _YES[word] else "train", group)
+    if word not in PARTS:
+        raise UserError(
+            f"{path}: line {line}: {header[columns.split]} is {word!r}; it must be train, val or "
+            "test"
+        )
+    return Row(line, image, label, PARTS[word], group)
+
+
+def _number(path: Path, line: int, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise UserError(f"{path}: line {line}: {value!r} is not 0 or 1") from None
+
+
+class Finder:
+    """Where the files of a table are: as written, else below the folder by the end of the path.
+
+    Tables are moved between machines, written on Windows, or leave out folders and endings.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._names: dict[str, list[str]] | None = None
+
+    def find(self, written: str) -> str | None:
+        """The path from the folder; None where there is none.
+
+        Raises:
+            UserError: several files fit.
+        """
+        if os.path.lexists(self.folder / written):
+            return written
+        parts = [part for part in written.replace("\\", "/").split("/") if part not in ("", ".")]
+        for text in _spellings(parts):
+            found = self._index().get(text.casefold(), [])
+            if len(found) > 1:
+                raise UserError(f"{written} may be {found[0]} or {found[1]}")
+            if found:
+                return found[0]
+        return None
+
+    def _index(self) -> dict[str, list[str]]:
+        """Ends of paths, with and without the ending of the file → files."""
+        if self._names is None:
+            self._names = {}
+            listing = Listing()
+            list_images(self.folder, "", listing, find_empty=False)
+            for name in listing.names:
+                parts = PurePosixPath(name).parts
+                for i in range(len(parts)):
+                    end = "/".join(parts[i:]).casefold()
+                    for key in {end, end[: -len(PurePosixPath(end).suffix)]}:
+                        self._names.setdefault(key, []).append(name)
+        return self._names
+
+
+def _spellings(parts: Sequence[str]) -> Iterator[str]:
+    """Ends of a path, the longest first; then what a file was before its upload."""
+    for i in range(len(parts)):
+        yield "/".join(parts[i:])
+    if parts and _PREFIX.search(parts[-1]):
+        yield _PREFIX.sub("", parts[-1])

@@ -1,0 +1,177 @@
+"""Tables of images as people have them: columns, parts, one-hot classes, files that moved."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from res2net.data.csvfile import read
+from res2net.data.labelled import ReadOptions
+from res2net.data.source import parse_source
+from res2net.data.table import Finder, read_table
+from res2net.errors import UserError
+
+MakeTree = Callable[[dict[str, int]], Path]
+ROWS = "a.jpg,cat\nb.jpg,dog\n"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+        return tmp_path / "t.csv"
+
+    return write
+
+
+def labels(path: Path) -> list[tuple[str, str]]:
+    return [(row.path, row.label) for row in read_table(path)]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("image,label", "Filename,Class", "file_name,category", "id_code,diagnosis", "Id,Species"),
+        *("img,y", "image:FILE,target", "filepaths,labels", "path,has_tumor", "name,class_name"),
+    ],
+)
+def test_columns_of_many_names(table, header):
+    assert labels(table(f"{header}\n{ROWS}")) == [("a.jpg", "cat"), ("b.jpg", "dog")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROWS,
+        "cat,a.jpg\ndog,b.jpg\n",
+        ",label,path\n0,cat,a.jpg\n1,dog,b.jpg\n",
+        "path|label\na.jpg|cat\nb.jpg|dog\n",
+        'path, label\n"a.jpg", "cat"\nb.jpg, dog\n',
+        "filename,class_id,class_name\na.jpg,0,cat\nb.jpg,1,dog\n",
+        "id,image,label\n7,a.jpg,cat\n8,b.jpg,dog\n",
+        "filename, cat, dog\na.jpg, 1, 0\nb.jpg, 0, 1\n",
+        "image,cat,dog\na.jpg,1.0,0.0\nb.jpg,0.0,1.0\n",
+    ],
+)
+def test_tables_of_many_forms(table, text):
+    assert labels(table(text)) == [("a.jpg", "cat"), ("b.jpg", "dog")]
+
+
+def test_a_choice_among_columns_is_noted(table):
+    text = "file,species,family\na.jpg,cat,x\nb.jpg,dog,y\n"
+    with pytest.warns(UserWarning, match="labels are those of the column species; not used: fam"):
+        assert labels(table(text)) == [("a.jpg", "cat"), ("b.jpg", "dog")]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("image,age,gender\na.jpg,3,f\nb.jpg,4,m\n", "open which holds the label"),
+        ("left,right,label\na.jpg,b.jpg,cat\n", "open which holds the image"),
+        ("filename,cat,dog\na.jpg,1,0\nb.jpg,1,1\n", r"line 3 has 2 classes \(cat, dog\)"),
+        ("filename,cat,dog\na.jpg,1,0\nb.jpg,0,0\n", r"line 3 has 0 classes \(none\)"),
+        ("path,label,usage\na.jpg,cat,Training\nb.jpg,dog,PublicTest\n", "usage is 'publictest'"),
+    ],
+)
+def test_what_is_open_is_asked(table, text, reason):
+    with pytest.raises(UserError, match=reason):
+        read_table(table(text))
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("Set", ("training", "validation", "testing")),
+        ("partition", ("TRAIN", "DEV", "TEST")),
+        ("fold", ("train", "valid", "test")),
+        ("data set", ("trn", "val", "tst")),
+    ],
+)
+def test_columns_of_parts(table, column, values):
+    rows = "".join(f"{i}.jpg,cat,{value}\n" for i, value in enumerate(values))
+    found = read_table(table(f"path,label,{column}\n{rows}"))
+    assert [row.split for row in found] == ["train", "val", "test"]
+
+
+def test_a_flag_tells_the_part(table):
+    found = read_table(table("path,label,is_valid\na.jpg,cat,False\nb.jpg,dog,True\n"))
+    assert [row.split for row in found] == ["train", "val"]
+
+
+def test_numbers_of_folds_are_no_parts(table):
+    found = read_table(table("path,label,fold\na.jpg,cat,0\nb.jpg,dog,1\n"))
+    assert [row.split for row in found] == ["", ""]
+
+
+def test_a_group_is_read_with_the_rows(table):
+    text = "path,label,Patient\na.jpg,cat,7\n"
+    assert [row.group for row in read_table(table(text), group="patient")] == ["7"]
+    with pytest.raises(UserError, match="no such column"):
+        read_table(table(text), group="video")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("pets/cat/0.png", "./pets/cat/0.png", "pets\\cat\\0.png", "PETS/Cat/0.PNG"),
+        *("/home/bob/pets/cat/0.png", "C:\\Users\\bob\\pets\\cat\\0.png", "data/pets/cat/0.png"),
+        *("pets/cat/0", "cat/0.png", "/data/upload/1/1a2b3c4d-0.png"),
+    ],
+)
+def test_files_are_found_by_the_end_of_their_path(make_tree: MakeTree, written: str) -> None:
+    finder = Finder(make_tree({"cat": 1}).parent)
+    assert Path(str(finder.find(written))) == Path("pets/cat/0.png")
+    assert finder.find("pets/cat/9.png") is None
+
+
+def test_a_file_that_is_there_twice_is_told(make_tree: MakeTree) -> None:
+    with pytest.raises(UserError, match=r"0\.png may be cat/0\.png or dog/0\.png"):
+        Finder(make_tree({"cat": 1, "dog": 1})).find("0.png")
+
+
+def test_two_paths_of_which_one_file_is_left_are_told(make_tree: MakeTree) -> None:
+    root = make_tree({"img": 2})
+    (root / "t.csv").write_text("path,label\nx/0.png,cat\ny/0.png,dog\n")
+    with pytest.raises(UserError, match=r"lines 2 and 3 name x/0\.png and y/0\.png, of which"):
+        read(root / "t.csv", ReadOptions())
+
+
+def test_a_folder_with_a_table_in_each_part(make_tree: MakeTree) -> None:
+    root = make_tree({"train": 4, "valid": 4})
+    for part in ("train", "valid"):
+        rows = "".join(f"{i}.png, {1 - i % 2}, {i % 2}\n" for i in range(4))
+        (root / part / "_classes.csv").write_text(f"filename, cat, dog\n{rows}")
+    assert parse_source(str(root), "labels").format == "csv"
+    found = read(root, ReadOptions())
+    assert (found.classes, found.validation) == (("cat", "dog"), "given")
+    assert [found.train.names(i) for i in range(4)] == [f"train/{i}.png" for i in range(4)]
+    assert found.val.labels.tolist() == [0, 1, 0, 1]
+
+
+def test_a_folder_with_a_table_for_each_part(make_tree: MakeTree) -> None:
+    root = make_tree({"train": 4, "test": 2})
+    rows = "".join(f"train/{i},{('cat', 'dog')[i % 2]}\n" for i in range(4))
+    (root / "train.csv").write_text("id,breed\n" + rows)
+    (root / "test.csv").write_text("id\ntest/0\ntest/1\n")
+    (root / "sample_submission.csv").write_text("id,breed\ntest/0,cat\n")
+    with pytest.warns(UserWarning, match=r"test\.csv.*this part is not used"):
+        found = read(root, ReadOptions(val_fraction=0.5))
+    assert (len(found.train), len(found.val), found.test) == (2, 2, None)
+
+
+def test_several_tables_are_asked(make_tree: MakeTree) -> None:
+    root = make_tree({"img": 2})
+    for name in "ab":
+        (root / f"{name}.csv").write_text("path,label\nimg/0.png,cat\n")
+    with pytest.raises(UserError, match=r"holds a\.csv, b\.csv; name the table"):
+        read(root, ReadOptions())
+
+
+def test_a_path_that_is_no_path_is_missing(make_tree: MakeTree) -> None:
+    root = make_tree({"img": 2})
+    (root / "t.csv").write_text("path,label\n" + "x" * 5000 + ",cat\n")
+    with warnings.catch_warnings(), pytest.raises(UserError, match="1 missing file"):
+        read(root / "t.csv", ReadOptions())
