@@ -60,7 +60,8 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
     listing.warn_ignored(root)
     if folders.train:
         _warn_beside(root, folders.train, folders)
-    _warn_nested(root, train, len(folders.train) and folders.train.count("/") + 1)
+    if not options.group_by:
+        _warn_nested(root, train, len(folders.train) and folders.train.count("/") + 1)
     found = LabelledImages(
         name=root.resolve().name,
         classes=tuple(classes),

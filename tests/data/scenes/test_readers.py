@@ -204,20 +204,22 @@ def test_an_image_in_both_parts_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "masks"),
+    ("images", "masks", "guessed"),
     [
-        ("images", "ground_truth_mask"),  # ECSSD
-        ("datasets/imgs/pascal", "datasets/masks/pascal"),  # PASCAL-S
-        ("Imgs", "GT"),  # HKU-IS
-        ("DUT-OMRON-image", "pixelwiseGT-new-PNG"),
+        ("images", "ground_truth_mask", "ecssd"),
+        ("datasets/imgs/pascal", "datasets/masks/pascal", "pairs"),  # PASCAL-S
+        ("Imgs", "GT", "pairs"),  # HKU-IS
+        ("DUT-OMRON-image", "pixelwiseGT-new-PNG", "ecssd"),
     ],
 )
-def test_sets_that_salient_objects_are_measured_on(tmp_path: Path, images: str, masks: str) -> None:
+def test_sets_that_salient_objects_are_measured_on(
+    tmp_path: Path, images: str, masks: str, guessed: str
+) -> None:
     for name in "ab":
         photo(tmp_path / images / f"{name}.jpg")
         photo(tmp_path / masks / f"{name}.png")
     root = tmp_path / "datasets" if images.startswith("datasets") else tmp_path
-    assert parse_source(str(root)).format == "ecssd"
+    assert parse_source(str(root)).format == guessed
     data = read("ecssd", root, "salient")
     assert (len(data.train), len(data.val)) == (0, 2)
 
@@ -244,7 +246,7 @@ def test_a_set_as_roboflow_writes_it(tmp_path: Path) -> None:
         ("coco", ["train2017/a.jpg", "annotations/instances_train2017.json"]),
         ("camvid", ["train/a.png", "trainannot/a.png", "val/a.png", "valannot/a.png"]),
         ("ecssd", ["train/images/a.jpg", "train/masks/a.png", "test/images/a.jpg"]),
-        ("ecssd", ["images/a.jpg", "masks/a.png"]),
+        ("pairs", ["images/a.jpg", "masks/a.png"]),
         ("folder", ["train/ant/a.jpg", "val/ant/a.jpg"]),
         ("yolo", ["data.yaml"]),
     ],

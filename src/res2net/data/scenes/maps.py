@@ -17,7 +17,7 @@ from res2net.data.scenes.checks import Tally, parted
 from res2net.data.scenes.legend import Classes, cityscapes, find_classes
 from res2net.data.scenes.mapfile import LOOKED, at_once, map_of
 from res2net.data.scenes.options import Marks, SceneOptions
-from res2net.data.scenes.pairing import find_pairs, pairs_of, variant
+from res2net.data.scenes.pairing import find_pairs, of_folder, pairs_of, variant
 from res2net.data.scenes.voc import palette, read_list, with_classes
 from res2net.errors import UserError
 
@@ -165,7 +165,9 @@ def _only_salient(root: Path, options: SceneOptions) -> None:
 def _in_parts(root: Path, options: SceneOptions) -> dict[str, tuple[Scene, ...]]:
     """Part → its images with their maps; "" alone where neither folders nor lists name parts."""
     tally = Tally()
-    names = _image_names(root)
+    told = {name: of_folder(name.rpartition("/")[0]).part for name in _image_names(root)}
+    needed = options.needed(sorted(set(told.values()) - {""}))
+    names = [name for name, part in told.items() if part in ("", *needed)]
     try:
         found = find_pairs(names, tally)
     except UserError as error:
@@ -182,11 +184,13 @@ def _in_parts(root: Path, options: SceneOptions) -> dict[str, tuple[Scene, ...]]
     unparted = found.pairs.pop("", [])
     if found.pairs and unparted:
         tally.add("images left out, which lie beside the parts", unparted[0][0], len(unparted))
-    tally.warn(root)
+    if len(names) == len(told) or all(told[name] for name in names):
+        tally.warn(root)  # else maps of other parts, in one folder, seem to lack their image
     marks = options.marks
     if found.pairs:
-        needed = options.needed(found.pairs)
-        return {part: _scenes(root, found.pairs[part], marks) for part in needed}
+        return {
+            part: _scenes(root, found.pairs[part], marks) for part in options.needed(found.pairs)
+        }
     everything = _scenes(root, unparted, marks)
     lists = {file.stem.lower(): file for file in sorted(root.glob("*.txt"))}
     named = {PARTS[name]: file for name, file in lists.items() if name in PARTS}
