@@ -247,7 +247,8 @@ def _images(
 ) -> list[tuple[Path, str]] | None:
     """(folder, path in it) of the images of a part; None of one that is not named nor there."""
     keys = PARTS[part]
-    named = [text for key in keys if content.get(key) for text in _texts(content[key])]
+    stated = [content[key] for key in keys if content.get(key)]
+    named = [text for each in stated for text in (each if isinstance(each, list) else [each])]
     if not named:
         usual = [form.format(key) for key in keys for form in ("images/{}", "{}/images", "{}")]
         folder = next((path for each in usual if (path := find_path(home, each))), None)
@@ -289,10 +290,6 @@ def _place(home: Path, text: str, tally: Tally) -> Path | None:
                 tally.add("folders or lists of images are not where they are stated", text)
             return path
     return None
-
-
-def _texts(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]
 
 
 def _in_folder(folder: Path) -> Iterator[tuple[Path, str]]:
