@@ -63,7 +63,7 @@ def test_each_layout_fits_its_own_format_alone(make, name, tmp_path):
 
 def test_class_folders_with_a_json_beside_them_are_classes_for_classification(tmp_path):
     _classes(tmp_path)
-    (tmp_path / "export.json").write_text('[{"file_name": "cat/0.png"}]')
+    (tmp_path / "export.json").write_text('{"images": [{"file_name": "cat/0.png"}]}')
     assert parse_source(str(tmp_path), "labels").format == "folder"
     assert parse_source(str(tmp_path), "boxes").format == "coco"
 

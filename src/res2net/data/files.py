@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, overload
@@ -21,11 +21,12 @@ from res2net.errors import UserError
 SKIPPED_FOLDERS = frozenset({"__MACOSX", "__pycache__", "@eaDir"})
 
 # Words for the parts of a data set in names of folders, lists and columns, in lower case.
-PARTS = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
+PART_WORDS: Mapping[str, tuple[str, ...]] = {  # in names of folders, files and columns
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validation", "dev", "eval"),
+    "test": ("test", "testing", "tst"),
 }
+PARTS = {word: part for part, words in PART_WORDS.items() for word in words}
 
 T = TypeVar("T")
 Identity = tuple[int, int]  # device and inode: what a link really points to

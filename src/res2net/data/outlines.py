@@ -38,10 +38,27 @@ def area(rle: RLE) -> float:
     return float(_library().area(rle))
 
 
-def parts_of(outline: object) -> list[Any]:
-    """The parts of an outline; one polygon without the list around it is one part."""
-    parts = outline if isinstance(outline, list) else []
-    return [parts] if parts and not any(isinstance(each, list) for each in parts) else parts
+def parts_of(outline: object, *, deepest: int = 3) -> list[Any]:
+    """The parts of an outline, each x1, y1, x2, y2, ...
+
+    One polygon without the list around it is one part; points may be pairs, and lists nested.
+    """
+    if not isinstance(outline, list) or not outline or not deepest:
+        return []
+    if not any(isinstance(each, list) for each in outline):
+        return [outline]
+    if len(outline) > 2 and all(map(_is_pair, outline)):
+        return [[number for pair in outline for number in pair]]
+    parts: list[Any] = []
+    for each in outline:
+        nested = isinstance(each, list) and bool(each) and isinstance(each[0], list)
+        parts += parts_of(each, deepest=deepest - 1) if nested else [each]
+    return parts
+
+
+def _is_pair(point: object) -> bool:
+    two = isinstance(point, list) and len(point) == 2
+    return two and not any(isinstance(each, list) for each in point)  # type: ignore[attr-defined]
 
 
 def corners(part: object) -> npt.NDArray[np.float64] | None:

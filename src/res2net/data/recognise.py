@@ -2,62 +2,94 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
 from res2net.data import cifar, imagenet, photo
 from res2net.data.files import PARTS, SKIPPED_FOLDERS
+from res2net.data.scenes.boxlists import box_columns
 from res2net.data.scenes.checks import Tally
+from res2net.data.scenes.forms import files_with, form_of, is_voc
 from res2net.data.scenes.legend import FILES
 from res2net.data.scenes.pairing import Found, find_pairs, of_folder
 from res2net.errors import UserError
 
-_COCO = (
-    *("annotations/*.json", "train/_annotations.coco.json", "valid/_annotations.coco.json"),
-    *("*train*.json", "*.json"),
-)
-_HEAD = 65_536  # bytes in which a JSON file shows its keys
+_SNIFFED = 50  # files whose first bytes are looked at
+_LABEL = re.compile(r"\d+(\.0+)?([\s,]+-?[\d.]+(e-?\d+)?){4,}")  # a line of YOLO's
 _FEW = 50  # entries of a folder that are looked at
 _FOLDERS, _DEEP = 200, 4  # folders that are looked at, and how far below
 _EVALUATED = ("ground_truth_mask", "pixelwisegt", "dut-omron")  # sets that nothing is trained on
+SCENE_JSON = ("coco", "labelme", "labelstudio", "via", "createml")  # formats of JSON files
 
 
 def candidates(path: Path) -> dict[str, str]:
     """Format → what speaks for it, of an existing file or folder; the most specific first."""
     found = dict.fromkeys(cifar.recognise(path), "its batches lie there")
     if path.is_file():
-        endings = {".csv": "csv", ".tsv": "csv", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
-        if name := endings.get(path.suffix.lower()):
+        if name := _of_file(path):
             found[name] = f"a {path.suffix.lower()} file"
         return found
     if imagenet.recognise(path):
         found["imagenet"] = "folders of WordNet ids, and the devkit's or Kaggle's files"
-    checks = {"coco": _coco, "yolo": _yolo, "voc": _voc, "camvid": _camvid}
+    found |= _lists(path)
+    checks = {"yolo": _yolo, "voc": _voc, "camvid": _camvid}
     found |= {name: why for name, check in checks.items() if (why := check(path))}
     if not {"voc", "camvid"} & found.keys():
         found |= _pairs(path)
     if "imagenet" not in found and (why := _class_folders(path)):
         found["folder"] = why
-    elif why := _table(path):
+    elif "csv-boxes" not in found and (why := _table(path)):
         found["csv"] = why
     return found
 
 
-def _coco(path: Path) -> str:
-    for pattern in _COCO:
-        for file in islice(sorted(path.glob(pattern)), 8):
-            with file.open("rb") as opened:
-                if b'"file_name"' in opened.read(_HEAD) or file.parent.name == "annotations":
-                    return f"{file.relative_to(path)} lists images"
-    return ""
+def _of_file(path: Path) -> str:
+    ending = path.suffix.lower()
+    if ending == ".json":
+        form = form_of(path)
+        return form if form in SCENE_JSON else "coco"
+    if ending in (".csv", ".tsv"):
+        return "csv-boxes" if box_columns(path) else "csv"
+    return {".yaml": "yolo", ".yml": "yolo"}.get(ending, "")
+
+
+def _lists(path: Path) -> dict[str, str]:
+    """What JSON and CSV files of annotations there are."""
+    found: dict[str, str] = {}
+    for file in islice(files_with(path, ".json"), _SNIFFED):
+        form = form_of(file)
+        if not form and file.parent.name.lower() == "annotations":  # told why when it is read
+            form = "coco"
+        if form in SCENE_JSON:
+            found.setdefault(form, f"{file.relative_to(path)} is of that form")
+    for file in islice(files_with(path, ".csv"), _FEW):
+        if box_columns(file):
+            found.setdefault("csv-boxes", f"{file.relative_to(path)} lists boxes")
+    return found
 
 
 def _yolo(path: Path) -> str:
-    for file in islice(sorted((*path.glob("*.yaml"), *path.glob("*.yml"))), 8):
-        if "names" in file.read_text(encoding="utf-8", errors="replace"):
-            return f"{file.name} has names"
+    for file in islice(chain(files_with(path, ".yaml"), files_with(path, ".yml")), _SNIFFED):
+        if re.search(r"^\s*names\s*:", file.read_text(encoding="utf-8", errors="replace"), re.M):
+            return f"{file.relative_to(path)} has names"
+    for file in islice(files_with(path, ".txt"), _SNIFFED):
+        if _LABEL.fullmatch(_first_line(file)) and _is_beside(path, file):
+            return f"{file.relative_to(path)} holds labels"
     return ""
+
+
+def _is_beside(path: Path, labels: Path) -> bool:
+    """Whether a file of labels is in a folder of labels, or has an image beside it."""
+    images = (labels.with_suffix(ending) for ending in photo.EXTENSIONS)
+    folders = labels.relative_to(path).parts[:-1]
+    return any("label" in each.lower() for each in folders) or any(e.is_file() for e in images)
+
+
+def _first_line(file: Path) -> str:
+    with file.open(encoding="utf-8-sig", errors="replace") as opened:
+        return opened.readline(1000).strip()
 
 
 def _voc(path: Path) -> str:
@@ -66,10 +98,9 @@ def _voc(path: Path) -> str:
             return f"{(home / 'ImageSets').relative_to(path)} lists images"
     if (path / "VOCdevkit").is_dir():
         return "VOCdevkit"
-    for home in (path, path / "train"):
-        for pattern in ("*.xml", "[Aa]nnotations/*.xml"):
-            if file := next(home.glob(pattern), None):
-                return f"{file.relative_to(path)} annotates an image"
+    for file in islice(files_with(path, ".xml"), _SNIFFED):
+        if is_voc(file):
+            return f"{file.relative_to(path)} annotates an image"
     return ""
 
 

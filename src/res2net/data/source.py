@@ -17,6 +17,8 @@ HOLDS: Mapping[str, tuple[str, ...]] = {
     "voc": ("boxes", "classes"),
     "coco": ("boxes", "masks", "keypoints"),
     "yolo": ("boxes", "masks", "keypoints"),
+    **dict.fromkeys(("labelme", "labelstudio", "via"), ("boxes", "masks")),
+    **dict.fromkeys(("createml", "csv-boxes"), ("boxes",)),
     "camvid": ("classes",),
     "pairs": ("classes", "salient"),
     "msra-b": ("salient",),
@@ -95,6 +97,7 @@ def _missing(path: Path) -> UserError:
 def _recognise(path: Path, holds: str | None) -> Source:
     """The source of an existing path, by its content."""
     from res2net.data.recognise import candidates
+    from res2net.data.scenes.forms import other_tool
 
     found = candidates(path)
     fitting = [name for name in found if holds is None or holds in HOLDS[name]]
@@ -111,6 +114,12 @@ def _recognise(path: Path, holds: str | None) -> Source:
             format=first, path=path, guessed=True, why=found.get(first, ""), others=others
         )
     if path.is_dir():
+        other = other_tool(path) if holds in ("boxes", "masks", "keypoints") else ""
+        if holds in ("boxes", "masks", "keypoints"):
+            raise UserError(
+                f"{path}: holds no annotations of objects in a format that is read"
+                f"{f': {other}' if other else ''}; export them as COCO, YOLO or VOC"
+            )
         return Source(format="folder", path=path, guessed=True)
     raise UserError(
         f"{path}: not a data set; give a folder of class folders, a .csv of path,label "

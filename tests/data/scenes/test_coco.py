@@ -103,11 +103,15 @@ def test_a_box_that_is_not_stated_is_that_of_the_outline(
     lengths = {"size": [96, 128], "counts": [96 * 10 + 20, 30, 96 * 117 + 46]}
     rows = [
         {"image_id": 1, "category_id": 1, "segmentation": OUTLINE},
-        {"image_id": 1, "category_id": 1, "segmentation": OUTLINE[0]},  # without the outer list
+        {
+            "image_id": 1,
+            "category_id": 1,
+            "segmentation": [v + 1 for v in OUTLINE[0]],
+        },  # no outer list
         {"image_id": 1, "category_id": 1, "segmentation": lengths, "bbox": []},
     ]
     both(root, rows)
-    right = [(0, [10, 10, 40, 40]), (0, [10, 10, 40, 40]), (0, [10, 20, 11, 50])]
+    right = [(0, [10, 10, 40, 40]), (0, [11, 11, 41, 41]), (0, [10, 20, 11, 50])]
     assert boxes(reads("coco", root).val) == [right]
 
 
@@ -208,7 +212,10 @@ def test_files_beyond_one_a_part_are_told(
 ) -> None:
     both(root, [CAT])
     coco_file(root / "annotations" / "instances_train2.json", [])
-    with pytest.warns(UserWarning, match="1 more annotation files name the train part.*train2"):
+    with pytest.warns(
+        UserWarning,
+        match="1 more annotation files list images of the train part: left out; .*train2",
+    ):
         reads("coco", root)
 
 
@@ -238,7 +245,7 @@ def test_crowds_are_read_as_they_are_written(
         ({**CAT, "category_id": None}, "category None is not in the list"),
         ({**CAT, "category_id": float("nan")}, "category nan is not in the list"),
         ({**CAT, "image_id": [1]}, "an id must be a number or a name"),
-        ({**CAT, "bbox": [1, 2, "3", 4]}, "a bbox is four numbers"),
+        ({**CAT, "bbox": [1, 2, "three", 4]}, "a bbox is four numbers"),
         ({**CAT, "bbox": {"x": 1}}, "a bbox is four numbers"),
     ],
 )
@@ -378,3 +385,61 @@ def test_any_content_is_read_or_told(root: Path, marks: str, data: Any, told: Ma
         for scene in (*found.train, *found.val):
             assert scene.objects is not None
             assert np.isfinite(scene.objects.boxes).all()
+
+
+@pytest.mark.parametrize(
+    ("file", "folder"),
+    [
+        ("{}/labels.json", "{}/data"),  # FiftyOne
+        ("{}/annotations.json", "{}/images"),
+        ("{}/annotations/instances.json", "{}/images"),
+        ("Annotations/instances_{}.JSON", "Images/{}"),
+        ("labels/{}.json", "images/{}"),
+        ("pets/annotations/instances_{}.json", "pets/images/{}"),
+    ],
+)
+def test_layouts_of_other_tools(
+    tmp_path: Path, reads: Reads, coco_file: Made, draw: Made, file: str, folder: str
+) -> None:
+    for part in ("train", "val"):
+        coco_file(tmp_path / file.format(part), [CAT], files={1: f"{part}.png"})
+        draw(tmp_path / folder.format(part) / f"{part}.png")
+    data = reads("coco", tmp_path)
+    assert [scene.name for scene in (*data.train, *data.val)] == ["train.png", "val.png"]
+    assert parse_source(str(tmp_path), "boxes").format == "coco"
+
+
+def test_files_of_a_part_with_different_images_are_read_together(
+    tmp_path: Path, reads: Reads, coco_file: Made, draw: Made
+) -> None:
+    for name in ("train_1", "train_2", "val"):
+        coco_file(tmp_path / "annotations" / f"{name}.json", [CAT], files={1: f"{name}.png"})
+        draw(tmp_path / "images" / f"{name}.png")
+    data = reads("coco", tmp_path)
+    assert [scene.name for scene in data.train] == ["train_1.png", "train_2.png"]
+
+
+def test_boxes_that_are_two_corners_are_refused(
+    tmp_path: Path, told: Made, coco_file: Made, draw: Made
+) -> None:
+    draw(tmp_path / "a.png")
+    rows = [{**CAT, "bbox": box} for box in ([70, 50, 90, 80], [60, 40, 120, 90])]
+    coco_file(tmp_path / "a.json", rows)
+    assert "its boxes look like left, top, right, bottom" in told("coco", tmp_path)
+
+
+def test_a_group_of_categories_without_objects_is_no_class(
+    tmp_path: Path, reads: Reads, draw: Made
+) -> None:
+    draw(tmp_path / "a.png")
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "annotations": [CAT],
+        "categories": [
+            {"id": 0, "name": "pets", "supercategory": "none"},
+            {"id": 1, "name": "cat", "supercategory": "pets"},
+        ],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="groups of others, without objects.*pets"):
+        assert reads("coco", tmp_path, val_fraction=0).classes == ("cat",)

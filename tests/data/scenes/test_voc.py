@@ -203,3 +203,57 @@ def test_any_content_is_read_or_told(devkit: Made, told: Made, xml: Made, data: 
     cut = data.draw(st.integers(0, 3 * len(raw)))
     raw = raw[:cut] + data.draw(st.binary(max_size=3)) + raw[cut:]
     told("voc", devkit({"a": raw}, train="a", val="a"))
+
+
+@pytest.mark.parametrize("folder", ["labels", "annotations/xmls", "."])
+def test_layouts_without_lists_are_recognised(
+    tmp_path: Path, reads: Reads, draw: Made, xml: Made, boxes: Made, folder: str
+) -> None:
+    draw(tmp_path / "images" / "a.png")
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / folder / "a.XML").write_text(xml(CAT))
+    assert parse_source(str(tmp_path), "boxes").format == "voc"
+    assert boxes(reads("voc", tmp_path, val_fraction=0).train) == [[(0, BOX)]]
+
+
+def test_equal_names_in_two_folders_keep_their_own_annotations(
+    tmp_path: Path, reads: Reads, draw: Made, xml: Made
+) -> None:
+    for part, name in (("train", "cat"), ("val", "dog")):
+        draw(tmp_path / "images" / part / "0.png")
+        (tmp_path / "annotations" / part).mkdir(parents=True)
+        (tmp_path / "annotations" / part / "0.xml").write_text(xml((name, CAT[1])))
+    data = reads("voc", tmp_path)
+    labels = [[data.classes[k] for k in s.objects.labels] for s in (*data.train, *data.val)]
+    assert labels == [["cat"], ["dog"]]
+
+
+def test_a_file_of_another_name_is_found_by_its_content(
+    tmp_path: Path, reads: Reads, draw: Made, xml: Made, boxes: Made
+) -> None:
+    draw(tmp_path / "a.png")
+    text = xml(CAT).replace("<annotation>", "<annotation><filename>a.png</filename>")
+    (tmp_path / "0001.xml").write_text(text)
+    (tmp_path / "0002.xml").write_text(text.replace("a.png", "b.png"))
+    with pytest.warns(UserWarning, match="1 XML files annotate an image that is not there"):
+        assert boxes(reads("voc", tmp_path, val_fraction=0).train) == [[(0, BOX)]]
+
+
+@pytest.mark.parametrize("name", ["default", "pets", "Train"])
+def test_one_list_of_any_name(devkit: Made, reads: Reads, xml: Made, name: str) -> None:
+    home = devkit({"a": xml(CAT), "b": xml(CAT)}, **{name: "a\nb\n"})
+    (home / "labelmap.txt").write_text("background:0,0,0::\ncat:128,0,0::\n")
+    data = reads("voc", home)
+    assert (len(data.train), len(data.val)) == (1, 1)
+
+
+def test_a_missing_folder_of_images_is_told(devkit: Made, told: Made, xml: Made) -> None:
+    home = devkit({"a": xml(CAT)}, train="a")
+    (home / "JPEGImages").rename(home / "elsewhere")
+    assert "no folder JPEGImages with the images" in told("voc", home)
+
+
+def test_objects_without_a_box_are_counted(devkit: Made, reads: Reads, xml: Made) -> None:
+    text = xml(CAT).replace("</annotation>", "<object><name>cat</name></object></annotation>")
+    with pytest.warns(UserWarning, match=r"1 objects without a box \(bndbox\) are left out"):
+        reads("voc", devkit({"a": text}, train="a"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -241,3 +242,75 @@ def test_any_content_is_read_or_told(root: Path, told: Made, data: Any) -> None:
     (root / "labels" / "train" / "train.txt").write_bytes(label)
     for marks in ("boxes", "masks", "keypoints"):
         told("yolo", root, marks)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("classes.txt", "cat\r\n"), ("labels/classes.txt", "cat\n"), ("pets.names", "cat\n")),
+        ("train/_darknet.labels", "cat\n"),
+    ],
+)
+def test_classes_without_yaml(root: Path, reads: Reads, boxes: Made, name: str, text: str) -> None:
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_text(text)
+    assert parse_source(str(root), "boxes").format == "yolo"
+    data = reads("yolo", root)
+    assert data.classes == ("cat",)
+    assert boxes(data.train) == boxes(data.val) == [[(0, BOX)]]
+
+
+def test_lists_of_classes_that_differ_are_told(root: Path, told: Made) -> None:
+    for part, name in (("train", "cat"), ("val", "dog")):
+        (root / "labels" / part / "classes.txt").write_text(f"{name}\n")
+    assert "name different classes" in told("yolo", root)
+
+
+def test_darknets_lists_name_the_parts(tmp_path: Path, reads: Reads, draw: Made) -> None:
+    for part in ("train", "valid"):
+        draw(tmp_path / f"obj_{part}_data" / f"{part}.png")
+        (tmp_path / f"obj_{part}_data" / f"{part}.txt").write_text(LINE)
+        (tmp_path / f"{part}.txt").write_text(f"data/obj_{part}_data/{part}.png\n")
+    (tmp_path / "obj.names").write_text("cat\n")
+    (tmp_path / "obj.data").write_text("train = data/train.txt\nvalid = data/valid.txt\n")
+    data = reads("yolo", tmp_path)
+    assert [scene.name for scene in (*data.train, *data.val)] == ["train.png", "valid.png"]
+
+
+@pytest.mark.parametrize(
+    "home", ["/content/pets", "C:\\pets", "../pets", "pets", "..", "/content/pets/extra"]
+)
+def test_parts_of_another_machine_are_found_below(root: Path, reads: Reads, home: str) -> None:
+    lines = (f"{part}: '{home}/images/{part}'\n" for part in ("train", "val"))
+    (root / "data.yaml").write_text("".join(lines) + "names: [cat]\n")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "", UserWarning)  # that they are not where stated
+        data = reads("yolo", root)
+    assert [scene.name for scene in (*data.train, *data.val)] == ["train.png", "val.png"]
+
+
+def test_a_folder_called_images_alone_is_of_no_part(root: Path, told: Made) -> None:
+    (root / "data.yaml").write_text("train: images/train\nval: ../valid/images\nnames: [cat]\n")
+    assert "its val images are at '../valid/images', which is not there" in told("yolo", root)
+
+
+def test_boxes_that_are_two_corners_are_refused(root: Path, told: Made) -> None:
+    settle(root)
+    for part, line in (("train", "0 0.5 0.5 0.9 0.8\n"), ("val", "0 0.1 0.2 0.9 0.7\n")):
+        (root / "labels" / part / f"{part}.txt").write_text(line)
+    assert "look like left, top, right, bottom" in told("yolo", root)
+
+
+def test_boxes_are_no_outlines(root: Path, told: Made) -> None:
+    assert "its labels are boxes; this --task needs outlines" in told("yolo", settle(root), "masks")
+
+
+def test_a_confidence_after_the_box_is_told(root: Path, told: Made) -> None:
+    (settle(root) / "labels" / "train" / "train.txt").write_text("0 0.25 0.25 0.5 0.5 0.9\n")
+    assert "predictions with their confidence" in told("yolo", root)
+
+
+def test_images_that_share_a_label_file_are_counted(root: Path, reads: Reads, draw: Made) -> None:
+    draw(settle(root) / "images" / "train" / "train.jpg")
+    with pytest.warns(UserWarning, match="1 images have a label file that is another's as well"):
+        reads("yolo", root)

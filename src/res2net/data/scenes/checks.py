@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from res2net.data.files import some
+from res2net.data import photo
+from res2net.data.files import some, spread
 from res2net.data.labelled import Validation, note_alike
 from res2net.data.outlines import corners, fits, parts_of
 from res2net.data.scene import Objects, Scene, Scenes, Segment
@@ -76,6 +77,9 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
     tally.add("boxes are less than a pixel wide or high", name, thin)
     objects.boxes[:] = cut
     objects = objects.of(inside)
+    if objects.segments is None and objects.keypoints is None:
+        rows = zip(objects.labels.tolist(), map(tuple, objects.boxes.tolist()), strict=True)
+        tally.add("objects have the class and box of another", name, len(objects) - len({*rows}))
     if objects.segments is not None:
         fitting = [not isinstance(each, dict) or fits(each, size) for each in objects.segments]
         fit = np.array(fitting, bool)
@@ -87,12 +91,15 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
         objects = replace(objects, segments=tuple(outlines)).of(whole)
     if objects.keypoints is not None:
         x, y, seen = np.moveaxis(objects.keypoints, 2, 0)
+        odd = int((~np.isin(seen, (0, 1, 2))).sum())
+        tally.add("key-points have another visibility than 0, 1, 2: above 0 is visible", name, odd)
         outside = (seen > 0) & ~((x >= 0) & (x < width) & (y >= 0) & (y < height))
         tally.add("key-points left out that lie outside their image", name, int(outside.sum()))
         objects.keypoints[outside | ~(seen > 0)] = 0
     return objects
 
 
+_LOOKED = 64  # images of a part whose size is compared with the stated one
 _LEAST_SIDE = 0.01  # pixels; less is no object, and may be nothing in fp32
 
 
@@ -268,21 +275,95 @@ def check_different(where: Path, names: Sequence[object]) -> None:
 
 
 def check_scale(where: Path | str, scenes: Sequence[Scene]) -> None:
-    """Refuse boxes in shares of the image where the format has pixels.
+    """Refuse boxes and key-points in shares of the image where the format has pixels.
 
     Raises:
-        UserError: all boxes end within the first pixel of their images.
+        UserError: all of them end within the first pixel of their images.
     """
     ends = [
         scene.objects.boxes.max()
         for scene in scenes
         if scene.objects is not None and len(scene.objects)
     ]
-    if ends and max(ends) <= 1:
+    points = [
+        scene.objects.keypoints[:, :, :2].max(initial=0)
+        for scene in scenes
+        if scene.objects is not None and scene.objects.keypoints is not None
+    ]
+    for what, found in (("boxes", ends), ("key-points", [each for each in points if each])):
+        if found and max(found) <= 1:
+            raise UserError(
+                f"{where}: all {what} of {len(found)} images lie within 0..1; this format has "
+                "pixels: multiply by the width and height of each image"
+            )
+
+
+def check_sizes(where: str, scenes: Sequence[Scene]) -> None:
+    """Refuse annotations for images of another size, of a sample of the images.
+
+    Raises:
+        UserError: the size that an annotation states is not its image's.
+    """
+    looked = [each for each in spread(scenes, _LOOKED) if isinstance(each.image, Path)]
+    for scene in looked:
+        try:
+            size = photo.image_size(scene.image)  # type: ignore[arg-type]
+        except UserError:  # told where all images are looked at
+            continue
+        if scene.size is None or scene.size == size:
+            continue
+        stated = "{1}x{0}".format(*scene.size)
+        turned = scene.size == size[::-1]
+        hint = "the image is turned by its EXIF tag, or its width and height are exchanged"
         raise UserError(
-            f"{where}: all boxes of {len(ends)} images lie within 0..1; this format has pixels: "
-            "multiply by the width and height of each image"
+            f"{where}: {scene.name} is {size[1]}x{size[0]} pixels (width x height), its "
+            f"annotations are for {stated}{f' ({hint})' if turned else ''}; mend the stated size "
+            "or the image"
         )
+
+
+Boxes = npt.NDArray[np.float64]  # (N, 4)
+
+
+@dataclass(kw_only=True)
+class Corners:
+    """Finds boxes that state two corners where their format has a corner (or centre) and sides."""
+
+    boxes: int = 0
+    like: int = 0  # of these: that are two corners within the image as well
+    beyond: int = 0  # of these: that reach out of the image as they are read
+
+    def add(self, stated: Boxes, read: Boxes, size: tuple[int, int]) -> None:
+        """Look at the boxes of an image.
+
+        Args:
+            stated: (N, 4) in pixels, in the order of the file.
+            read: (N, 4) left, top, right, bottom.
+            size: H, W of the image.
+        """
+        ends = np.array([size[1], size[0]])
+        first, last = stated[:, :2], stated[:, 2:]
+        with np.errstate(invalid="ignore"):
+            like = (first < last).all(1) & (first >= -1).all(1) & (last <= ends + 1).all(1)
+            beyond = (read[:, :2] < -1).any(1) | (read[:, 2:] > ends + 1).any(1)
+        self.boxes += len(stated)
+        self.like += int(like.sum())
+        self.beyond += int(beyond.sum())
+
+    def check(self, where: Path, form: str) -> None:
+        """Refuse where all boxes are corners and a third or more lie wrong otherwise.
+
+        Args:
+            form: the four numbers of the format, in words.
+
+        Raises:
+            UserError: they are.
+        """
+        if self.boxes > 1 and self.like == self.boxes and self.beyond * 3 >= self.boxes:
+            raise UserError(
+                f"{where}: its boxes look like left, top, right, bottom (as {form}, {self.beyond} "
+                f"of {self.boxes} reach out of their images); this format has {form}: convert them"
+            )
 
 
 def check_objects(where: str, scenes: Scenes, marks: Marks) -> None:

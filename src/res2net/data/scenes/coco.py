@@ -14,34 +14,39 @@ from typing import Any
 import numpy as np
 
 from res2net.data import photo
-from res2net.data.files import some, whether
+from res2net.data.files import PART_WORDS, some, whether
 from res2net.data.foreign import check_file
 from res2net.data.outlines import bounds
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
-from res2net.data.scenes.checks import Tally, check_names, check_scale, parted, shown, sound
+from res2net.data.scenes.checks import (
+    Corners,
+    Tally,
+    check_names,
+    check_scale,
+    parted,
+    shown,
+    sound,
+)
+from res2net.data.scenes.forms import files_with, form_of
+from res2net.data.scenes.lookup import ImageNames, part_named
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.skeletons import make_skeleton, numbered
 from res2net.errors import UserError
 
 _KINDS = {"boxes": "instances", "masks": "instances", "keypoints": "person_keypoints"}
-_PARTS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
-_PLACES = ("annotations/*.json", "*/_annotations.coco.json", "*.json")
 _NEEDED = {"images": {"id", "file_name"}, "annotations": {"image_id"}, "categories": {"id", "name"}}
 _SIGMAS = ("sigmas", "keypoint_sigmas", "oks_sigmas")
-_DEEPEST = 8  # folders of a file's name that are looked into
 _CROWD = {0: False, 1: True, "0": False, "1": True, "": False, None: False}  # True == 1
 
 
 def read(root: Path, options: SceneOptions) -> Scenes:
-    """``annotations/KIND_train*.json`` and ``..._val*.json`` with their folders of images.
+    """COCO's JSON in the layouts of the usual tools, with the images wherever they lie below.
 
-    One file that names no part, or a JSON file as the path itself, is split by
-    ``options.val_fraction``. Classes are matched by name: the parts may number them differently.
-    The whole file is held while it is read: about 3 KB an annotation with polygons.
+    The part of a file is stated by its name or by its folder's. Files of a part that list
+    different images are read together. One file that names no part, or a JSON file as the path
+    itself, is split by ``options.val_fraction``. Classes are matched by name: the parts may number
+    them differently. The whole file is held while it is read: about 3 KB an annotation with
+    polygons.
 
     Raises:
         UserError: no such files, not COCO's JSON, an id that is used twice, a category that is
@@ -51,13 +56,27 @@ def read(root: Path, options: SceneOptions) -> Scenes:
         raise UserError(f"{root}: COCO's layout has no {options.marks}")
     tally = Tally()
     files = _files(root, _KINDS[options.marks], tally)
-    held = [_load(part, files[part]) for part in files if part in options.needed(files)]
+    needed = options.needed(dict(files))
+    held = _held([each for each in files if each[0] in needed], tally)
+    if not held:
+        raise UserError(f"{root}: its {' and '.join(needed)} images have no annotations")
     classes = _classes(held, tally)
     skeleton = _skeleton(held, tally) if options.marks == "keypoints" else None
     home = root.parent if root.is_file() else root
-    parts = {file.part: _scenes(file, home, classes, skeleton, options, tally) for file in held}
+    names, corners = ImageNames(home), Corners()
+    parts: dict[str, tuple[Scene, ...]] = {}
+    for file in held:
+        scenes = _scenes(file, names, classes, skeleton, options, tally, corners)
+        parts[file.part] = (*parts.get(file.part, ()), *scenes)
+    if not any(parts.values()):
+        listed = [row["file_name"] for file in held for row in file.content["images"]]
+        raise UserError(
+            f"{held[0].path}: none of its {len(listed)} images is there (looked for "
+            f"{some(listed[:1])} in {home} and the folders below it)"
+        )
     tally.warn(root)
     check_scale(root, [scene for part in parts.values() for scene in part])
+    corners.check(root, "left, top, width, height")
     name = home.resolve().name
     return Scenes(name=name, classes=classes, skeleton=skeleton, **parted(root, parts, options))
 
@@ -70,44 +89,65 @@ class _File:
     names: dict[str, str]  # id of a category → its name
 
 
-def _files(root: Path, kind: str, tally: Tally) -> dict[str, Path]:
-    """Part → its file; one file that names no part is all of ``train``."""
+def _files(root: Path, kind: str, tally: Tally) -> list[tuple[str, Path]]:
+    """(part, file); one file that names no part is all of ``train``."""
     if root.is_file():
-        return {"train": root}
-    found: list[Path] = []
-    for place in _PLACES:
-        own = sorted(root.glob(place))
-        found = found or [path for path in own if path.name.startswith(kind)] or own
-    parts: dict[str, Path] = {}
-    for part, words in _PARTS.items():
-        own = [path for path in found if _words(path, root) & set(words)]
-        if own:
-            parts[part] = own[0]
-        tally.add(f"more annotation files name the {part} part and are left out", *_rest(own))
-    if parts or len(found) == 1:
-        return parts or {"train": found[0]}
+        return [("train", root)]
+    forms = {path: form_of(path) for path in files_with(root, ".json")}
+    found = [path for path, form in forms.items() if form == "coco"]
+    found = found or [path for path, form in forms.items() if not form]  # told why when read
+    found = [path for path in found if path.name.startswith(kind)] or found
+    parts = [(_part(path, root), path) for path in found]
+    named = [(part, path) for part, path in parts if part is not None]
+    if named:
+        rest = [path for part, path in parts if part is None]
+        tally.add(
+            "annotation files name no part (train, val, test) and are left out",
+            *((rest[0].name, len(rest)) if rest else ("", 0)),
+        )
+        order = [*PART_WORDS]
+        return sorted(named, key=lambda each: order.index(each[0]))
+    if len(found) == 1:
+        return [("train", found[0])]
     if found:
         names = some([str(path.relative_to(root)) for path in found])
         raise UserError(f"{root}: no file names the train or val part ({names}); give one as path")
-    raise UserError(f"{root}: no annotations/{kind}_train*.json")
+    raise UserError(f"{root}: no annotations/{kind}_train*.json, nor another JSON file of COCO's")
 
 
-def _words(path: Path, root: Path) -> set[str]:
-    """The words of a file's name, or of its folder's where each part has a folder."""
-    own = path.parent.name if path.parent != root and path.parent.name != "annotations" else ""
-    return set(re.findall(r"[a-z]+", f"{own} {path.stem}".lower()))
+def _part(path: Path, root: Path) -> str | None:
+    """As the file's name states it, else the nearest of its folders."""
+    words = (path.stem, *reversed(path.relative_to(root).parts[:-1]))
+    return next((part for word in words if (part := part_named(word))), None)
 
 
-def _rest(paths: Sequence[Path]) -> tuple[str, int]:
-    return (paths[1].name, len(paths) - 1) if len(paths) > 1 else ("", 0)
+def _held(files: Sequence[tuple[str, Path]], tally: Tally) -> list[_File]:
+    """The files that are read; of a part only those that list other images than the ones before."""
+    held: list[_File] = []
+    listed: dict[str, set[str]] = defaultdict(set)
+    for part, path in files:
+        file = _load(part, path)
+        if file is None:
+            tally.add("files of test images without annotations are left out", path.name)
+            continue
+        names = {row["file_name"] for row in file.content["images"]}
+        if names & listed[part]:
+            tally.add(f"more annotation files list images of the {part} part: left out", path.name)
+            continue
+        listed[part] |= names
+        held.append(file)
+    return held
 
 
-def _load(part: str, path: Path) -> _File:
+def _load(part: str, path: Path) -> _File | None:
+    """A file, checked; None of test images without annotations."""
     check_file(path)
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error})") from None
+    if part == "test" and isinstance(content, dict) and content.get("annotations") is None:
+        return None
     if not isinstance(content, dict) or not _NEEDED.keys() <= content.keys():
         raise UserError(f"{path}: not COCO's form (images, annotations, categories)")
     for name, needed in _NEEDED.items():
@@ -119,6 +159,9 @@ def _load(part: str, path: Path) -> _File:
                 raise UserError(
                     f"{path}: row {number} of its {name} must have {' and '.join(sorted(needed))}"
                 )
+    for image in content["images"]:
+        if not isinstance(image["file_name"], str):
+            raise UserError(f"{path}: a file_name is a text, not {shown(image['file_name'])}")
     check_names(path, [each["name"] for each in content["categories"]])
     for kind in ("images", "categories"):
         counts = Counter(_id(each["id"], path) for each in content[kind])
@@ -146,8 +189,15 @@ def _id(value: object, path: Path) -> str:
 
 
 def _classes(held: Sequence[_File], tally: Tally) -> tuple[str, ...]:
-    """The names of all categories, once each: by id, or file by file where ids mean others."""
+    """The names of all categories, once each: by id, or file by file where ids mean others.
+
+    A category that other categories name as theirs, and that has no object, is no class.
+    """
+    groups = _groups(held)
+    for name in sorted(groups):
+        tally.add("categories are groups of others, without objects: no classes", name)
     orders = [sorted(file.names.items(), key=lambda each: _by_number(each[0])) for file in held]
+    orders = [[each for each in order if each[1] not in groups] for order in orders]
     pairs = {pair for order in orders for pair in order}
     if len({key for key, _ in pairs}) < len(pairs):
         tally.add("parts number their categories differently: matched by name", held[-1].path.name)
@@ -159,6 +209,17 @@ def _classes(held: Sequence[_File], tally: Tally) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for order in orders for _, name in order))
 
 
+def _groups(held: Sequence[_File]) -> set[str]:
+    rows = [row for file in held for row in file.content["categories"]]
+    stated = ((str(row.get("supercategory")), str(row["name"])) for row in rows)
+    above = {group for group, name in stated if group != name}
+    groups = above & {str(row["name"]) for row in rows}
+    for file in held if groups else ():
+        for row in file.content["annotations"]:
+            groups.discard(file.names.get(_category(row), ""))
+    return groups
+
+
 def _by_number(key: str) -> tuple[bool, int, str]:
     number = bool(re.fullmatch(r"-?[0-9]{1,18}", key))
     return not number, int(key) if number else 0, key
@@ -166,69 +227,68 @@ def _by_number(key: str) -> tuple[bool, int, str]:
 
 def _scenes(
     file: _File,
-    home: Path,
+    names: ImageNames,
     classes: Sequence[str],
     skeleton: Skeleton | None,
     options: SceneOptions,
     tally: Tally,
-) -> tuple[Scene, ...]:
+    corners: Corners,
+) -> list[Scene]:
     images = file.content["images"]
-    for image in images:
-        if not isinstance(image["file_name"], str):
-            raise UserError(f"{file.path}: a file_name is a text, not {shown(image['file_name'])}")
     by_image: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in file.content["annotations"]:
         by_image[_id(row["image_id"], file.path)].append(row)
-    folder = _folder(home, file.path, [image["file_name"] for image in images])
-    numbers = {key: classes.index(name) for key, name in file.names.items()}
-    scenes: dict[Path, Scene] = {}
+    listed = [image["file_name"] for image in images]
+    folder = _folder(names.root, file.path, listed)
+    stated = _part(file.path, names.root)
+    there = names.find_all(listed, [folder], tally, part=stated)
+    numbers = {key: classes.index(name) for key, name in file.names.items() if name in classes}
+    rows: dict[Path, list[dict[str, Any]]] = {}
+    of_image: dict[Path, dict[str, Any]] = {}
     for image in images:
-        name = image["file_name"]
-        rows = by_image.pop(_id(image["id"], file.path), [])
-        path = _within(folder, name)
+        name, own = image["file_name"], by_image.pop(_id(image["id"], file.path), [])
+        path = there.get(name)
         if path is None:
             tally.add("images of the annotations are not there", name)
             continue
-        if path in scenes:
-            tally.add("images are listed under more than one id; the last is kept", name)
-        size = _size(image) or photo.image_size(path)
-        where = f"{file.path.name}: {name}"
-        objects = _objects(rows, numbers, size, skeleton, options, where)
-        scenes[path] = Scene(
-            name=path.name, image=path, objects=sound(objects, size, name, tally), size=size
-        )
+        if path in rows:
+            tally.add("images are listed under more than one id: read as one", name)
+        rows[path] = rows.get(path, []) + own
+        of_image[path] = image
     lost = sum(map(len, by_image.values()))
     tally.add("annotations belong to images that are not listed", file.path.name, lost)
-    return tuple(scenes.values())
+    scenes = []
+    for path, image in of_image.items():
+        name, size = image["file_name"], _size(image) or photo.image_size(path)
+        where = f"{file.path.name}: {name}"
+        objects = _objects(rows[path], numbers, size, skeleton, options, where, corners)
+        objects = sound(objects, size, name, tally)
+        scenes.append(Scene(name=path.name, image=path, objects=objects, size=size))
+    return scenes
 
 
 def _folder(home: Path, annotations: Path, names: Sequence[str]) -> Path:
     """The folder of the images: where most of some twenty are, without a change to their names."""
     part = annotations.stem.rpartition("_")[2]
     beside = annotations.parent
+    above = [beside, *beside.parents]
+    bases = above[: above.index(home) + 1] if home in above else [home]  # nearest first
     folders = [
-        *(home / part, home / "images" / part, home / part.rstrip("0123456789")),
-        *((beside,) if beside != home / "annotations" else ()),
-        *(home / "images", home),
+        each
+        for base in dict.fromkeys((home, *bases))
+        for each in (
+            *(base / part, base / "images" / part, base / part.rstrip("0123456789")),
+            *((base,) if base not in (home, home / "annotations") else ()),
+            *(base / "images", base / "data"),
+        )
     ]
     looked = names[:: max(1, len(names) // 20)]
 
-    def found(folder: Path) -> tuple[int, int]:
-        there = [path for name in looked if (path := _within(folder, name)) is not None]
-        whole = [name for name in looked if whether((folder / name.replace("\\", "/")).is_file)]
-        return len(there), len(whole)
+    def found(folder: Path) -> int:
+        paths = [folder / name.replace("\\", "/") for name in looked]
+        return sum(whether(path.is_file) for path in paths)
 
-    return max(folders, key=found)  # the first of equal ones
-
-
-def _within(folder: Path, name: str) -> Path | None:
-    """The file in a folder, with fewer of the folders in its name where those are not there."""
-    words = [word for word in name.replace("\\", "/").split("/") if word not in ("", ".")]
-    for start in range(max(0, len(words) - _DEEPEST), len(words)):
-        path = folder.joinpath(*words[start:])
-        if whether(path.is_file):
-            return path
-    return None
+    return max((*folders, home), key=found)  # the first of equal ones
 
 
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -241,7 +301,12 @@ def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _number(value: object) -> float | None:
-    """A number of JSON as a float, infinite where it is too large; None for anything else."""
+    """A number of JSON, or in quotes, infinite where it is too large; None for anything else."""
+    if isinstance(value, str) and len(value) < 40:
+        try:
+            return float(value)
+        except ValueError:
+            return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -262,10 +327,12 @@ def _objects(
     skeleton: Skeleton | None,
     options: SceneOptions,
     where: str,
+    corners: Corners,
 ) -> Objects:
     if not rows:
         return no_objects()
     boxes = np.array([_box(row, size, where) for row in rows], np.float64)
+    corners.add(np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1), boxes, size)
     points = None
     if skeleton is not None:
         count = len(skeleton.names)
@@ -295,11 +362,15 @@ def _box(row: Mapping[str, Any], size: tuple[int, int], where: str) -> list[floa
 
 
 def _label(row: Mapping[str, Any], numbers: Mapping[str, int], where: str) -> int:
-    key = row.get("category_id")
-    number = numbers.get(str(int(key)) if isinstance(key, float) and key == key // 1 else str(key))
+    number = numbers.get(_category(row))
     if number is None:
-        raise UserError(f"{where}: category {shown(key)} is not in the list")
+        raise UserError(f"{where}: category {shown(row.get('category_id'))} is not in the list")
     return number
+
+
+def _category(row: Mapping[str, Any]) -> str:
+    key = row.get("category_id")
+    return str(int(key)) if isinstance(key, float) and key == key // 1 else str(key)
 
 
 def _crowd(row: Mapping[str, Any], where: str) -> bool:
@@ -320,7 +391,10 @@ def _points(row: Mapping[str, Any], count: int, where: str) -> Any:
     """(K, 3): x, y, 0 absent 1 hidden 2 visible."""
     if "keypoints" not in row:
         raise UserError(f"{where}: an annotation has no keypoints, which this --task needs")
-    values = _numbers(row["keypoints"] or [0] * 3 * count)
+    stated: Any = row["keypoints"] or [0] * 3 * count
+    if isinstance(stated, list) and all(isinstance(each, list) for each in stated):
+        stated = [number for point in stated for number in point]
+    values = _numbers(stated)
     if values is None or len(values) != 3 * count:
         many = f"{len(values)} numbers" if values else "no list of numbers"
         raise UserError(

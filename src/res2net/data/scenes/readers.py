@@ -9,8 +9,18 @@ from types import MappingProxyType
 
 from res2net.data.files import warn_rescaled
 from res2net.data.scene import Scenes
-from res2net.data.scenes import coco, generated, maps, voc, yolo
-from res2net.data.scenes.checks import check_objects, note_groups, split
+from res2net.data.scenes import (
+    boxlists,
+    coco,
+    generated,
+    labelme,
+    labelstudio,
+    maps,
+    via,
+    voc,
+    yolo,
+)
+from res2net.data.scenes.checks import check_objects, check_sizes, note_groups, split
 from res2net.data.scenes.maps import check_maps
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.source import Source
@@ -24,6 +34,11 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "voc": voc.read,
         "coco": coco.read,
         "yolo": yolo.read,
+        "labelme": labelme.read,
+        "labelstudio": labelstudio.read,
+        "via": via.read,
+        "createml": boxlists.read_createml,
+        "csv-boxes": boxlists.read_csv,
         "camvid": maps.read_camvid,
         "pairs": maps.read_pairs,
         "ecssd": maps.read_salient,
@@ -54,6 +69,9 @@ def read_scenes(source: Source, options: SceneOptions) -> Scenes:
         found = _as_asked(source, found, options)
     files = [s.image for s in (*found.train, *found.val) if isinstance(s.image, Path)]
     warn_rescaled(source, files)
+    if options.marks in ("boxes", "masks", "keypoints"):
+        for part in (found.train, found.val, found.test):
+            check_sizes(str(source), part)
     return found
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from res2net.data import photo
-from res2net.data.files import PARTS, Listing, list_images, some
+from res2net.data.files import PART_WORDS, PARTS, some
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
 from res2net.data.scenes.checks import (
@@ -23,7 +24,9 @@ from res2net.data.scenes.checks import (
     parted,
     sound,
 )
+from res2net.data.scenes.forms import files_below
 from res2net.data.scenes.legend import Classes, find_classes
+from res2net.data.scenes.lookup import by_part, find_path, images_below, part_of
 from res2net.data.scenes.mapfile import choose_legend
 from res2net.data.scenes.options import SceneOptions
 from res2net.errors import UserError
@@ -73,11 +76,11 @@ def read(root: Path, options: SceneOptions) -> Scenes:
         raise UserError(f"{root}: VOC's layout has no {options.marks}")
     tally = Tally()
     voc07 = False
+    home = home or (root if _lists(root) else None)
     if home:
         rows, voc07 = _listed(home, tally, options)
     else:
-        folders = _folders(root, options)
-        rows = {part: _beside(folders[part], tally) for part in options.needed(folders)}
+        rows = _unlisted(root, tally, options)
     names = {name for part in rows.values() for row in part for name in row.labels}
     classes = _classes(home or root, names, CLASSES if home else ())
     parts = {
@@ -119,12 +122,22 @@ def _classes(home: Path, names: set[str], known: Sequence[str]) -> tuple[str, ..
     return found
 
 
+def _lists(home: Path) -> dict[str, Path]:
+    """Lists of images by their names in lower case: in ``ImageSets``, or beside the images."""
+    folders = [home / "ImageSets" / "Main", home / "ImageSets"]
+    if (home / "JPEGImages").is_dir() and (home / "Annotations").is_dir():
+        folders.append(home)
+    folder = next((each for each in folders if each.is_dir()), None)
+    there = {} if folder is None else {p.stem.lower(): p for p in sorted(folder.glob("*.txt"))}
+    for name in _LISTS:
+        there.pop(name.removesuffix(".txt"), None)
+    return there
+
+
 def _listed(home: Path, tally: Tally, options: SceneOptions) -> tuple[dict[str, list[_Row]], bool]:
-    """Part → the rows of its list in ``ImageSets``, and whether it is the protocol of VOC07."""
-    folder = home / "ImageSets" / "Main"
-    folder = folder if folder.is_dir() else folder.parent
-    there = {path.stem: path for path in folder.glob("*.txt")}
-    images = _images(home / "JPEGImages")
+    """Part → the rows of its list, and whether it is the protocol of VOC07."""
+    there = _lists(home)
+    images = _images(_image_folder(home), tally)
     if {"trainval", "test"} <= there.keys():
         faults = Tally()
         named = {"train": there["trainval"], "val": there["test"]}
@@ -133,23 +146,38 @@ def _listed(home: Path, tally: Tally, options: SceneOptions) -> tuple[dict[str, 
         if labels <= set(CLASSES):
             tally.faults.update(faults.faults)
             return rows, True
-    parts: tuple[str, ...] = ("train", "val", "test")
-    named = {part: there[part] for part in parts if part in there}
-    if not {"train", "val"} & named.keys() and "trainval" in there:
-        named["train"] = there["trainval"]
+    named = {
+        part: there[word] for part, words in PART_WORDS.items() for word in words if word in there
+    }
+    if not {"train", "val"} & named.keys():
+        rest = [there[word] for word in ("trainval", "default") if word in there]
+        rest = rest or ([*there.values()] if len(there) == 1 else [])
+        if rest and rest[0] not in named.values():
+            named["train"] = rest[0]
     if not named:
-        raise UserError(f"{folder}: no train.txt, val.txt or trainval.txt")
+        lists = some([path.name for path in there.values()]) or "none"
+        raise UserError(
+            f"{home / 'ImageSets'}: no train.txt, val.txt or trainval.txt among its lists ({lists})"
+        )
     return {part: _rows(home, named[part], images, tally) for part in options.needed(named)}, False
+
+
+def _image_folder(home: Path) -> Path:
+    for name in ("JPEGImages", "images"):
+        if folder := find_path(home, name):
+            return folder
+    raise UserError(f"{home}: no folder JPEGImages with the images")
 
 
 def _rows(home: Path, listed: Path, images: Mapping[str, Path], tally: Tally) -> list[_Row]:
     rows = []
+    folder = find_path(home, "Annotations") or home / "Annotations"
     for line in _lines(listed):
         name = next((name for name in _names_in(line) if name in images), None)
         if name is None:
             tally.add("listed images are not there", f"JPEGImages/{line}")
             continue
-        rows.append(_read_xml(home / "Annotations" / f"{name}.xml", images[name], tally))
+        rows.append(_read_xml(folder / f"{name}.xml", images[name], tally))
     return rows
 
 
@@ -163,35 +191,87 @@ def _names_in(line: str) -> Iterator[str]:
                 yield str(each.with_suffix(""))
 
 
-def _images(folder: Path) -> dict[str, Path]:
+def _images(folder: Path, tally: Tally) -> dict[str, Path]:
     """Name without ending → image; of several endings the first."""
-    listing = Listing()
-    list_images(folder, "", listing, find_empty=False)
     found: dict[str, Path] = {}
-    for name in listing.names:
-        found.setdefault(str(PurePosixPath(name).with_suffix("")), folder / name)
+    for path in images_below(folder):
+        name = str(PurePosixPath(path.relative_to(folder)).with_suffix(""))
+        if name in found:
+            tally.add("images differ from another in their ending alone: left out", str(path))
+        found.setdefault(name, path)
     return found
 
 
-def _folders(root: Path, options: SceneOptions) -> dict[str, Path]:
-    """Part → its folder of images with XML files; ``root`` itself where it has no ``train``."""
-    names = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-    there = {
-        part: root / name for part, own in names.items() for name in own if (root / name).is_dir()
-    }
-    return there if {"train", options.measured} & there.keys() else {"train": root}
-
-
-def _beside(root: Path, tally: Tally) -> list[_Row]:
-    files = {path.stem: path for path in sorted(root.rglob("*.xml"))}
+def _unlisted(root: Path, tally: Tally, options: SceneOptions) -> dict[str, list[_Row]]:
+    """Part → its images with the XML file of each, parts by the folders."""
+    images = by_part(root, list(_images(root, tally).values()), tally)
+    needed = {part: images[part] for part in options.needed(images)}
+    files = [
+        each
+        for each in files_below(root, ".xml")
+        if len(needed) == len(images) or part_of(each.relative_to(root)) in (None, *needed)
+    ]
     if not files:
         raise UserError(f"{root}: not in VOC's layout (JPEGImages, Annotations, ImageSets)")
-    rows = []
-    for name, image in _images(root).items():
-        beside = image.with_suffix(".xml")
-        file = beside if beside.is_file() else files.get(PurePosixPath(name).name, beside)
-        rows.append(_read_xml(file, image, tally))
-    return rows
+    read = [image for paths in needed.values() for image in paths]
+    own = _matched(root, read, files)
+    rest = sorted(set(files) - set(own.values()))
+    own |= _by_content([image for image in read if image not in own], rest, tally)
+    return {
+        part: [_read_xml(own.get(each, each.with_suffix(".xml")), each, tally) for each in paths]
+        for part, paths in needed.items()
+    }
+
+
+def _matched(root: Path, images: Sequence[Path], files: Sequence[Path]) -> dict[Path, Path]:
+    """Image → the XML file of its name: that of the same folders, else the only one of all."""
+    own: dict[Path, Path] = {}
+    for key in (_place, _stem):
+        taken = set(own.values())
+        left, there = (
+            _grouped(root, paths, key)
+            for paths in (set(images) - own.keys(), [each for each in files if each not in taken])
+        )
+        pairs = ((left[name], there.get(name, [])) for name in left)
+        own |= {a[0]: b[0] for a, b in pairs if len(a) == len(b) == 1}
+    return own
+
+
+def _grouped(
+    root: Path, paths: Iterable[Path], key: Callable[[Path], object]
+) -> dict[object, list[Path]]:
+    groups: dict[object, list[Path]] = defaultdict(list)
+    for path in paths:
+        groups[key(path.relative_to(root))].append(path)
+    return groups
+
+
+def _place(path: Path) -> object:
+    """A file's folders and name, without those folders that hold all images or all annotations."""
+    return (*(each for each in path.parts[:-1] if each.lower() not in _KINDS), path.stem)
+
+
+def _stem(path: Path) -> object:
+    return path.stem
+
+
+def _by_content(images: Sequence[Path], files: Sequence[Path], tally: Tally) -> dict[Path, Path]:
+    """Image → the XML file that names it, of files with another name."""
+    names: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        names[image.name].append(image)
+    own: dict[Path, Path] = {}
+    for file in files:
+        try:
+            stated = (_parsed(file).findtext("filename") or "").strip()
+        except UserError:  # another tool's
+            continue
+        fitting = names.get(PurePosixPath(stated.replace("\\", "/")).name, [])
+        if len(fitting) == 1 and fitting[0] not in own:
+            own[fitting[0]] = file
+        else:
+            tally.add("XML files annotate an image that is not there", str(file))
+    return own
 
 
 def _lines(path: Path) -> list[str]:
@@ -215,16 +295,14 @@ def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
     if not path.is_file():
         tally.add("images have no annotation and are taken for empty", path.name)
         return _Row(image=image, size=(0, 0), labels=[], boxes=[], difficult=[])
+    tree = _parsed(path)
     try:
-        text = _decoded(path.read_bytes())
-        if "<!ENTITY" in text or "<!DOCTYPE" in text:
-            raise UserError(f"{path}: XML with its own entities is not read")
-        tree = ElementTree.fromstring(text)
-        if tree.tag != "annotation":
-            raise ValueError(f"its first element is {tree.tag[:40]!r}, not annotation")
         size = _whole(tree.findtext("size/height")), _whole(tree.findtext("size/width"))
         row = _Row(image=image, size=size, labels=[], boxes=[], difficult=[])
         for each in tree.iter("object"):
+            if each.find("bndbox") is None:
+                tally.add("objects without a box (bndbox) are left out", path.name)
+                continue
             corners = [float(each.findtext(f"bndbox/{k}") or "nan") for k in _CORNERS]
             if corners[0] >= corners[2] or corners[1] >= corners[3]:
                 tally.add("boxes left out that have no area", path.name)
@@ -235,11 +313,28 @@ def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
             row.labels.append(name)
             row.boxes.append([corners[0] - 1, corners[1] - 1, corners[2], corners[3]])
             row.difficult.append((each.findtext("difficult") or "").strip().lower() in _YES)
-    except UserError:
-        raise
-    except (ElementTree.ParseError, ValueError, LookupError, OverflowError, OSError) as error:
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{path}: not an annotation in VOC's XML ({error})") from None
     return row
+
+
+def _parsed(path: Path) -> ElementTree.Element:
+    """The annotation of a file.
+
+    Raises:
+        UserError: no XML, or not VOC's.
+    """
+    try:
+        text = _decoded(path.read_bytes())
+        if "<!ENTITY" in text or "<!DOCTYPE" in text:
+            raise UserError(f"{path}: XML with its own entities is not read")
+        tree = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
+        raise UserError(f"{path}: not an annotation in VOC's XML ({error})") from None
+    if tree.tag != "annotation":
+        fault = f"its first element is {tree.tag[:40]!r}, not annotation"
+        raise UserError(f"{path}: not an annotation in VOC's XML ({fault})")
+    return tree
 
 
 def _decoded(data: bytes) -> str:
@@ -265,6 +360,10 @@ _MARKS = (  # how a file begins → its encoding
     *((b"<\x00?\x00", "utf-16-le"), (b"\x00<\x00?", "utf-16-be")),
 )
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")  # the first pixel is 1, the last is inside
+_KINDS = frozenset(  # folders that hold all images, or all annotations
+    {*("jpegimages", "images", "image", "imgs", "img", "data"), *("annotations", "annotation")}
+    | {"labels", "label", "xmls", "xml"}
+)
 _YES = ("1", "true", "yes")
 _LISTS = ("classes.txt", "labels.txt", "labelmap.txt", "class_names.txt", "predefined_classes.txt")
 
@@ -289,8 +388,8 @@ def _scene(home: Path, row: _Row, classes: tuple[str, ...], tally: Tally) -> Sce
 
 def _maps(root: Path, home: Path, options: SceneOptions) -> Scenes:
     folder, named = _map_lists(home)
-    images = _images(home / "JPEGImages") if (home / "JPEGImages").is_dir() else {}
     tally = Tally()
+    images = _images(home / "JPEGImages", tally) if (home / "JPEGImages").is_dir() else {}
     parts = {
         part: _maps_of(home, folder, named[part], images, tally) for part in options.needed(named)
     }

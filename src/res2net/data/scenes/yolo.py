@@ -12,9 +12,10 @@ import numpy.typing as npt
 import yaml
 
 from res2net.data import photo
-from res2net.data.files import Listing, list_images, subfolders, whether
+from res2net.data.files import PART_WORDS, subfolders, whether
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.checks import (
+    Corners,
     Tally,
     check_different,
     check_names,
@@ -22,12 +23,16 @@ from res2net.data.scenes.checks import (
     shown,
     sound,
 )
+from res2net.data.scenes.forms import files_with
+from res2net.data.scenes.lookup import ImageNames, find_path, images_below, spellings
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.skeletons import make_skeleton, numbered
 from res2net.errors import UserError
 
-_PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 _MOST = 2.0  # a coordinate beyond is no share of the image
+CLASS_LISTS = ("classes.txt", ".names", "_darknet.labels")  # how a list of the classes ends
+_POINT_NAMES = ("kpt_names", "keypoint_names", "keypoints")
+_BOXES_ALONE = "objects have a box and no outline: the outline is the box"
 _QUAD = 8  # numbers of a rotated box, or of an outline of four corners
 
 Values = npt.NDArray[np.float64]
@@ -36,37 +41,56 @@ Values = npt.NDArray[np.float64]
 def read(root: Path, options: SceneOptions) -> Scenes:
     """Boxes of a YOLO data set; lines of more than five numbers are outlines.
 
-    With ``kpt_shape`` in ``data.yaml`` each line is a box with its key-points. A part that is not
-    named is looked for where YOLO tools put it; without a validation part, one is held out.
+    Classes are those of ``data.yaml``, else of ``classes.txt``, ``obj.names`` or the like. With
+    ``kpt_shape`` in ``data.yaml`` each line is a box with its key-points. A part that is not named
+    is looked for where YOLO tools put it; without a validation part, one is held out.
 
     Args:
         root: the folder, or its YAML file.
 
     Raises:
-        UserError: no YAML file with names, a part that is not where it says, a line that is no box.
+        UserError: no names of the classes, a part that is not where it says, a line that is no box.
     """
     file, content = _settings(root)
     home = file.parent
     beside = content.get("path")
     if isinstance(beside, str) and whether((home / beside).is_dir):
         home = home / beside
-    tally = Tally()
+    tally, corners = Tally(), Corners()
     form = _form(file, content, options, tally)
-    parts: dict[str, tuple[Scene, ...]] = {}
-    named = [part for part, keys in _PARTS.items() if _is_named(home, content, keys)]
-    for part, keys in ((part, _PARTS[part]) for part in named if part in options.needed(named)):
-        images = _images(home, file, content, keys, tally)
-        if images is not None:
-            parts[part] = _scenes(part, images, form, tally)
-    if not parts:
-        raise UserError(f"{file}: names no train or val part")
+    named = [part for part in PART_WORDS if _is_named(home, content, part)]
+    images = {part: _images(home, file, content, part, tally) for part in options.needed(named)}
+    if all(found is None for found in images.values()):
+        if any(content.get(word) for words in PART_WORDS.values() for word in words):
+            raise UserError(f"{file}: names no train or val part")
+        folder = next((each for each in (home / "images", home) if each.is_dir()), home)
+        images["train"] = list(_in_folder(folder))
+    parts = {
+        part: _scenes(part, found, form, tally, corners)
+        for part, found in images.items()
+        if found is not None
+    }
+    if options.marks == "masks":
+        _check_outlines(root, [each for own in parts.values() for each in own], tally)
     tally.warn(root)
+    corners.check(root, "centre x, centre y, width, height")
     return Scenes(
         name=file.parent.resolve().name,
         classes=form.classes,
         skeleton=form.skeleton,
         **parted(root, parts, options),
     )
+
+
+def _check_outlines(root: Path, scenes: Sequence[Scene], tally: Tally) -> None:
+    """Refuse labels that are boxes alone.
+
+    Raises:
+        UserError: there is no outline.
+    """
+    number = sum(len(scene.objects) for scene in scenes if scene.objects is not None)
+    if number and tally.faults.get(_BOXES_ALONE, (0, ""))[0] >= number:
+        raise UserError(f"{root}: its labels are boxes; this --task needs outlines (polygons)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,28 +104,85 @@ class _Form:
     skeleton: Skeleton | None
 
 
-def _settings(root: Path) -> tuple[Path, dict[Any, Any]]:
-    """The YAML file that names the classes, and what it holds."""
-    files = [root] if root.is_file() else [root / "data.yaml", root / "dataset.yaml"]
+def _settings(root: Path) -> tuple[Path, dict[str, Any]]:
+    """The file that names the classes, and what it holds of them and of the parts."""
+    files = [root]
     if root.is_dir():
-        files += sorted((*root.glob("*.yaml"), *root.glob("*.yml")))
-    fault = f"{root}: no data.yaml that names the classes"
-    for file in dict.fromkeys(each for each in files if each.is_file()):
+        files = [each for ending in (".yaml", ".yml") for each in files_with(root, ending)]
+    held = {}
+    fault = f"{root}: no data.yaml that names the classes, nor a classes.txt or obj.names"
+    for file in files:
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
         except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             reason = " ".join(str(error).split())[:200]
             fault = f"{file}: cannot be read as YAML ({reason})"
             continue
-        if isinstance(content, dict) and content.get("names"):
-            return file, content
-        fault = f"{file}: no list of names in it"
-    raise UserError(fault)
+        if isinstance(content, dict):
+            held[file] = {k.lower() if isinstance(k, str) else k: v for k, v in content.items()}
+    named = [file for file, content in held.items() if content.get("names")]
+    if named:
+        file = min(named, key=_rank)
+        rivals = [each for each in named if _rank(each) == _rank(file)]
+        differing = [each for each in rivals if held[each]["names"] != held[file]["names"]]
+        if differing:
+            names = f"{file.name} and {differing[0].name}"
+            raise UserError(f"{root}: {names} name different classes; give one of them as path")
+        return file, held[file]
+    listed = _listed_classes(root) if root.is_dir() else None
+    if listed is None:
+        raise UserError(f"{next(iter(held))}: no list of names in it" if held else fault)
+    return root / listed[0].name, _darknet(root) | next(iter(held.values()), {}) | listed[1]
+
+
+def _rank(file: Path) -> tuple[int, bool]:
+    """The usual names first, the files of the upper folders first."""
+    return len(file.parts), file.stem.lower() not in ("data", "dataset")
+
+
+def _listed_classes(root: Path) -> tuple[Path, dict[str, Any]] | None:
+    """A list of the classes, as darknet, LabelImg, Label Studio and Roboflow write it.
+
+    Raises:
+        UserError: several that differ.
+    """
+    files = [each for ending in CLASS_LISTS for each in files_with(root, ending)]
+    if not files:
+        return None
+    names = {each: [line for line in map(str.strip, read_lines(each)) if line] for each in files}
+    for file in files:
+        if names[file] != names[files[0]]:
+            raise UserError(f"{root}: {files[0]} and {file} name different classes; remove one")
+    return files[0], {"names": names[files[0]]}
+
+
+def _darknet(root: Path) -> dict[str, Any]:
+    """Parts as darknet's ``obj.data`` names them, else lists of images named after parts."""
+    for file in files_with(root, ".data"):
+        pairs = (line.partition("=") for line in read_lines(file))
+        held = {key.strip().lower(): value.strip() for key, _, value in pairs}
+        return {
+            word: held[word] for words in PART_WORDS.values() for word in words if held.get(word)
+        }
+    words = (word for words in PART_WORDS.values() for word in words)
+    return {word: f"{word}.txt" for word in words if (root / f"{word}.txt").is_file()}
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a list.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: the list cannot be read ({error})") from None
 
 
 def _form(file: Path, content: dict[Any, Any], options: SceneOptions, tally: Tally) -> _Form:
     names = content["names"]
-    if isinstance(names, str):
+    if isinstance(names, str) and "," not in names:
         names = [names]
     if isinstance(names, list):
         names = dict(enumerate(names))
@@ -112,7 +193,8 @@ def _form(file: Path, content: dict[Any, Any], options: SceneOptions, tally: Tal
         raise UserError(f"{file}: names has a number twice")
     check_names(file, list(named.values()))
     check_different(file, list(named.values()))
-    if content.get("nc", len(named)) not in (len(named), max(named) + 1):
+    counts = len(named), max(named) + 1
+    if content.get("nc", counts[0]) not in (*counts, *map(str, counts)):
         raise UserError(f"{file}: nc is not the number of names, which is {len(named)}")
     shape = content.get("kpt_shape")
     if shape is not None and not _is_shape(shape):
@@ -146,14 +228,14 @@ def _is_shape(shape: object) -> bool:
 
 def _skeleton(file: Path, content: dict[Any, Any], count: int, tally: Tally) -> Skeleton:
     """Names of ``kpt_names``, partners of ``flip_idx``, where they are given."""
-    names = content.get("kpt_names")
+    names = next((content[key] for key in _POINT_NAMES if content.get(key)), None)
     if isinstance(names, dict) and names:  # one list a class
         names = next(iter(names.values()))
     if names is not None and not (isinstance(names, list) and len(names) == count):
         raise UserError(f"{file}: kpt_names are not {count} names, the number of kpt_shape")
     order = content.get("flip_idx")
     swaps = None
-    if order is not None:
+    if order is not None and order != []:
         whole = isinstance(order, list) and all(type(each) is int for each in order)
         if not whole or sorted(order) != list(range(count)):
             raise UserError(f"{file}: flip_idx is not an order of {count} key-points from 0")
@@ -163,83 +245,102 @@ def _skeleton(file: Path, content: dict[Any, Any], count: int, tally: Tally) -> 
     return make_skeleton(file, names or numbered(count), tally, swaps=swaps)
 
 
-def _usual(home: Path, keys: Sequence[str]) -> Path | None:
+def _usual(home: Path, part: str) -> Path | None:
     """Where YOLO tools put the images of a part that is not named."""
-    usual = [home / form for key in keys for form in (f"images/{key}", f"{key}/images")]
-    return next((folder for folder in usual if folder.is_dir()), None)
+    usual = [form.format(key) for key in PART_WORDS[part] for form in _USUAL]
+    folder = next((path for each in usual if (path := find_path(home, each))), None)
+    return folder if folder is not None and folder.is_dir() else None
 
 
-def _is_named(home: Path, content: dict[Any, Any], keys: Sequence[str]) -> bool:
-    return any(content.get(key) for key in keys) or _usual(home, keys) is not None
+_USUAL = ("images/{}", "{}/images", "{}")
+
+
+def _is_named(home: Path, content: dict[Any, Any], part: str) -> bool:
+    return any(content.get(key) for key in PART_WORDS[part]) or _usual(home, part) is not None
 
 
 def _images(
-    home: Path, file: Path, content: dict[Any, Any], keys: Sequence[str], tally: Tally
+    home: Path, file: Path, content: dict[str, Any], part: str, tally: Tally
 ) -> list[tuple[Path, str]] | None:
     """(folder, path in it) of the images of a part; None of one that is not named nor there."""
-    named = [text for key in keys if content.get(key) for text in _texts(content[key])]
+    keys = PART_WORDS[part]
+    stated = [content[key] for key in keys if content.get(key)]
+    named = [text for each in stated for text in (each if isinstance(each, list) else [each])]
     if not named:
-        folder = _usual(home, keys)
-        return None if folder is None else list(_in_folder(folder))
+        folder = _usual(home, part)
+        return None if folder is None else list(_in_folder(folder)) or None
     found: list[tuple[Path, str]] = []
     for text in named:
         if not isinstance(text, str):
-            raise UserError(f"{file}: {keys[0]} names a folder or a list, not {shown(text)}")
-        plain = text.replace("\\", "/")
-        tries = [home / plain, home / plain.removeprefix("../")]  # as Roboflow writes them
-        place = next((path for path in tries if whether(path.exists)), None)
-        if place is None and keys == _PARTS["test"]:  # exports name one that they do not hold
+            raise UserError(f"{file}: {part} names a folder or a list, not {shown(text)}")
+        place = _place(home, text, tally)
+        if place is None and part == "test":  # exports name one that they do not hold
             tally.add("folders of test images are not there", text)
             continue
         if place is None:
             raise UserError(
-                f"{file}: its {keys[0]} images are at {text!r}, which is not there "
-                f"(looked for {tries[0]}); mend the line"
+                f"{file}: its {part} images are at {text!r}, which is not there "
+                f"(looked for {home / text} and below {home}); mend the line"
             )
         found += _in_folder(place) if place.is_dir() else _in_list(home, place, tally)
     return list(dict.fromkeys(found))
 
 
-def _texts(value: object) -> list[object]:
-    return value if isinstance(value, list) else [value]
+def _place(home: Path, text: str, tally: Tally) -> Path | None:
+    """The folder or list that a text names: as it stands, else below ``home`` by its last folders.
+
+    A last folder that is called "images" and no more is of no part, and is not taken.
+    """
+    plain = home / text.replace("\\", "/")
+    if whether(plain.exists):
+        return plain
+    words = next(spellings(text), ())
+    for start in range(len(words)):
+        rest = words[start:]
+        if len(rest) == 1 and rest[0].lower() in ("images", "imgs"):
+            break
+        if path := find_path(home, "/".join(rest)):
+            if start and words[0] != "data":
+                tally.add("folders or lists of images are not where they are stated", text)
+            return path
+    return None
 
 
 def _in_folder(folder: Path) -> Iterator[tuple[Path, str]]:
-    listing = Listing()
-    list_images(folder, "", listing, find_empty=False)
-    return ((folder, name) for name in listing.names)
+    return ((folder, str(path.relative_to(folder))) for path in images_below(folder))
 
 
 def _in_list(home: Path, file: Path, tally: Tally) -> Iterator[tuple[Path, str]]:
     """The images that a text file lists, a path a line."""
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: the list of images cannot be read ({error})") from None
-    for line in filter(None, map(str.strip, lines)):
-        plain = line.replace("\\", "/")
-        tries = (home / plain, file.parent / plain)
-        path = next((path for path in tries if whether(path.is_file)), None)
-        if path is None:
-            tally.add("listed images are not there", line)
+    lines = [line.strip() for line in read_lines(file)]
+    names = [line for line in lines if line]
+    found = ImageNames(home).find_all(names, [home, file.parent], tally)
+    for name in names:
+        if name in found:
+            yield found[name].parent, found[name].name
         else:
-            yield path.parent, path.name
+            tally.add("listed images are not there", name)
 
 
 def _scenes(
-    part: str, images: Sequence[tuple[Path, str]], form: _Form, tally: Tally
+    part: str,
+    images: Sequence[tuple[Path, str]],
+    form: _Form,
+    tally: Tally,
+    corners: Corners,
 ) -> tuple[Scene, ...]:
-    places = {folder: _labels_of(folder) for folder, _ in images}
-    scenes, without = [], []
+    labels, scenes, without = _Labels(), [], []
+    used: set[Path] = set()
     for folder, name in images:
         image = folder / name
-        inside = Path(name).with_suffix(".txt")
-        labels = next((p for p in (at / inside for at in places[folder]) if p.is_file()), None)
+        file = labels.of(folder, name)
         size, objects = photo.image_size(image), no_objects()
-        if labels is None:
-            without.append(places[folder][0])
+        if file is None:
+            without.append(labels.places(folder, image.parent)[0])
         else:
-            objects = _objects(labels, size, form, tally)
+            objects = _objects(file, size, form, tally, corners)
+            tally.add("images have a label file that is another's as well", name, file in used)
+            used.add(file)
         objects = sound(objects, size, name, tally)
         scenes.append(Scene(name=name, image=image, objects=objects, size=size))
     fault = f"of the {len(images)} {part} images have no label file and count as empty"
@@ -247,22 +348,66 @@ def _scenes(
     return tuple(scenes)
 
 
-def _labels_of(folder: Path) -> list[Path]:
-    """Where the labels of a folder of images may be: the folder ``labels`` that goes with it first.
+class _Labels:
+    """Finds the label file of an image; each folder is listed once."""
 
-    ``labels`` stands in the place of the last ``images``, both in letters of any case.
+    def __init__(self) -> None:
+        self._listed: dict[Path, dict[str, Path]] = {}
+        self._places: dict[tuple[Path, Path], list[Path]] = {}
+
+    def of(self, folder: Path, name: str) -> Path | None:
+        """The file of the image ``name`` in ``folder``."""
+        image = folder / name
+        for place in self.places(folder, image.parent):
+            files = self._files(place)
+            for each in (image.stem, image.name):  # photo.txt, photo.jpg.txt
+                if each in files:
+                    return files[each]
+        return None
+
+    def places(self, folder: Path, beside: Path) -> list[Path]:
+        """Where the labels of the images in ``beside`` may be, the usual place first.
+
+        Args:
+            folder: that the data name; ``beside`` is it, or lies in it.
+        """
+        key = (folder, beside)
+        if key not in self._places:
+            below = beside.relative_to(folder)
+            labels = folder.parent / "labels"
+            tries = [*_exchanged(beside), beside, labels / folder.name / below, labels / below]
+            self._places[key] = tries
+        return self._places[key]
+
+    def _files(self, folder: Path) -> dict[str, Path]:
+        if folder not in self._listed:
+            inside = folder.iterdir() if whether(folder.is_dir) else ()
+            files = {each.stem: each for each in inside if each.suffix.lower() == ".txt"}
+            self._listed[folder] = files
+        return self._listed[folder]
+
+
+def _exchanged(folder: Path) -> Iterator[Path]:
+    """A folder with ``labels`` in the place of the last ``images``, in letters of any case.
+
+    Where no such folder is there, labels of all parts may lie in one.
     """
     parts = folder.parts
     at = max((i for i, part in enumerate(parts) if part.lower() == "images"), default=None)
-    tries = [folder, folder.parent / "labels" / folder.name, folder.parent / "labels"]
-    if at is not None:
-        above = Path(*parts[:at])
-        names = [name for name in subfolders(above) if name.lower() == "labels"]
-        tries = [*(above.joinpath(name, *parts[at + 1 :]) for name in names or ["labels"]), folder]
-    return tries
+    if at is None:
+        return
+    above = Path(*parts[:at])
+    names = [name for name in subfolders(above) if name.lower() == "labels"] or ["labels"]
+    for name in names:
+        own = above.joinpath(name, *parts[at + 1 :])
+        yield own
+        if not own.is_dir() and len(parts) == at + 2:
+            yield own.parent
 
 
-def _objects(path: Path, size: tuple[int, int], form: _Form, tally: Tally) -> Objects:
+def _objects(
+    path: Path, size: tuple[int, int], form: _Form, tally: Tally, corners: Corners
+) -> Objects:
     """The objects of a label file, in pixels of an image of (height, width)."""
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
@@ -279,13 +424,18 @@ def _objects(path: Path, size: tuple[int, int], form: _Form, tally: Tally) -> Ob
         return no_objects()
     quads = sum(len(words) == 1 + _QUAD for words in lines) if form.points is None else 0
     tally.add("lines of 8 numbers are rotated boxes or outlines: boxes around", path.name, quads)
+    if form.marks == "masks":
+        tally.add(_BOXES_ALONE, path.name, sum(len(words) == 5 for words in lines))
     labels, boxes, rest = zip(*found, strict=True)
-    corners = np.array(boxes)
+    read = np.array(boxes)
+    if all(len(words) == 5 for words in lines if words):
+        sides = read[:, 2:] - read[:, :2]
+        corners.add(np.concatenate([read[:, :2] + sides / 2, sides], 1), read, size)
     return Objects(
-        boxes=corners,
+        boxes=read,
         labels=np.array(labels, np.int64),
         ignored=np.zeros(len(found), bool),
-        areas=(corners[:, 2:] - corners[:, :2]).clip(0).prod(axis=1),
+        areas=(read[:, 2:] - read[:, :2]).clip(0).prod(axis=1),
         segments=tuple([each.ravel().tolist()] for each in rest) if form.marks == "masks" else None,
         keypoints=np.stack(rest) if form.skeleton is not None else None,
     )
@@ -311,6 +461,11 @@ def _object(
         left, top, right, bottom = box = _box(values * np.tile(scale, 2))
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
         return form.numbers[int(label)], box, corners
+    if len(values) == 5:
+        raise UserError(
+            f"{where}: has a number after its box: predictions with their confidence, which are "
+            "no annotations (save them without), or an object's number; remove it"
+        )
     if len(values) < 6 or len(values) % 2:
         raise UserError(f"{where}: {len(values)} numbers are no box or outline")
     if _like_keypoints(values):

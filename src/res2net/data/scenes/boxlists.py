@@ -1,0 +1,171 @@
+"""Lists of boxes: CSV as Roboflow, Kaggle's competitions and others have it; CreateML's JSON."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from res2net.data.scene import Scenes
+from res2net.data.scenes.checks import Corners, Tally, shown
+from res2net.data.scenes.forms import files_below
+from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.shapes import (
+    Drawing,
+    Shape,
+    box,
+    files_of,
+    load,
+    numbers,
+    part_of_file,
+    read_drawings,
+)
+from res2net.errors import UserError
+
+_COLUMNS = {  # what a column holds → its usual names
+    "image": ("filename", "file_name", "image_id", "image", "image_name", "imageid", "image_path"),
+    "class": ("class", "label", "class_name", "category", "labelname", "label_name"),
+    "left": ("xmin", "x_min", "x1", "left"),
+    "top": ("ymin", "y_min", "y1", "top"),
+    "right": ("xmax", "x_max", "x2", "right"),
+    "bottom": ("ymax", "y_max", "y2", "bottom"),
+    "x": ("x", "bbox_x"),
+    "y": ("y", "bbox_y"),
+    "width": ("w", "bbox_width", "width"),
+    "height": ("h", "bbox_height", "height"),
+    "bbox": ("bbox", "box", "bounding_box"),
+}
+_FORMS = (("left", "top", "right", "bottom"), ("x", "y", "width", "height"), ("bbox",))
+# without a line of names: RetinaNet's and makesense.ai's
+_UNNAMED = (
+    ("image", "left", "top", "right", "bottom", "class"),
+    ("class", "x", "y", "width", "height", "image", "", ""),
+)
+_ONE = "object"  # the class of boxes that have none
+
+
+def read_csv(root: Path, options: SceneOptions) -> Scenes:
+    """A box a line: an image's name, a class, and xmin, ymin, xmax, ymax (or x, y, width, height).
+
+    A ``bbox`` of four numbers is x, y, width, height. The part is stated by the name of the file
+    or of its folder. An image without numbers holds no object.
+
+    Raises:
+        UserError: no such columns, no numbers, or no image that is there.
+    """
+    tally, corners = Tally(), Corners()
+    files = [root] if root.is_file() else files_below(root, ".csv")
+    columns = {file: found for file in files if (found := box_columns(file))}
+    if not columns:
+        raise UserError(
+            f"{root}: no CSV file with a column of images (filename, image_id) and boxes "
+            "(xmin, ymin, xmax, ymax, or x, y, width, height, or bbox)"
+        )
+    sided = any("left" not in names for names in columns.values())
+    drawings = [
+        drawing for file in columns for drawing in _of_csv(file, columns[file], root, tally)
+    ]
+    return read_drawings(root, drawings, options, tally, corners=corners if sided else None)
+
+
+def box_columns(file: Path) -> dict[str, int]:
+    """What is held → the number of its column; empty where a CSV file lists no boxes."""
+    try:
+        first = _rows(file, 1)
+    except UserError:
+        return {}
+    row = [value.strip().lower() for value in first[0]] if first else []
+    for names in _UNNAMED:
+        if len(row) == len(names) and all(map(_is_number, _coordinates(row, names))):
+            return {name: number for number, name in enumerate(names) if name}
+    found = {
+        what: next(row.index(name) for name in names if name in row)
+        for what, names in _COLUMNS.items()
+        if set(names) & set(row)
+    }
+    form = next((form for form in _FORMS if found.keys() >= set(form)), None)
+    return (
+        {what: found[what] for what in ("image", "class", *form) if what in found}
+        if (form and "image" in found)
+        else {}
+    )
+
+
+def _coordinates(row: Sequence[str], names: Sequence[str]) -> list[str]:
+    return [value for value, name in zip(row, names, strict=True) if name not in ("image", "class")]
+
+
+def _is_number(text: str) -> bool:
+    return bool(re.fullmatch(r"-?\d+(\.\d*)?", text))
+
+
+def _rows(file: Path, most: int | None = None) -> list[list[str]]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            separator = max(",;\t", key=opened.readline().count)
+            opened.seek(0)
+            rows = (row for row in csv.reader(opened, delimiter=separator) if row)
+            return [*islice(rows, most)]
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise UserError(f"{file}: cannot be read as CSV ({error})") from None
+
+
+def _of_csv(file: Path, columns: Mapping[str, int], root: Path, tally: Tally) -> list[Drawing]:
+    drawings: dict[str, Drawing] = {}
+    rows = _rows(file)
+    named = not _is_number(rows[0][columns.get("left", columns.get("x", 0))].strip())
+    for line, row in enumerate(rows[named:], 1 + named):
+        where = f"{file}, line {line}"
+        if len(row) <= max(columns.values()):
+            raise UserError(f"{where}: has {len(row)} values, fewer than there are columns")
+        held = {what: row[number].strip() for what, number in columns.items()}
+        image, label = held.pop("image"), held.pop("class", _ONE)
+        new = Drawing(image=image, file=file, part=part_of_file(file, root))
+        drawing = drawings.setdefault(image, new)
+        texts = re.findall(r"[^\s,\[\]()]+", held["bbox"]) if "bbox" in held else [*held.values()]
+        if not any(texts):
+            continue
+        if len(texts) != 4:
+            raise UserError(f"{where}: a bbox is four numbers, not {shown(held['bbox'])}")
+        one, two, three, four = numbers(texts, where)
+        if "left" not in held:
+            three, four = one + three, two + four
+        if one >= three or two >= four:
+            tally.add("boxes left out that have no area", where)
+            continue
+        drawing.shapes.append(Shape(label=label, points=box(one, two, three, four)))
+    if "class" not in columns:
+        tally.add(f"files have no column of classes: all boxes are of one, {_ONE!r}", file.name)
+    return [*drawings.values()]
+
+
+def read_createml(root: Path, options: SceneOptions) -> Scenes:
+    """CreateML's JSON: of each image the boxes by their centre, width and height.
+
+    Raises:
+        UserError: not this form, or no image that is there.
+    """
+    tally = Tally()
+    drawings = []
+    for file in files_of("createml", root, tally):
+        content = load(file)
+        for number, row in enumerate(content if isinstance(content, list) else [content]):
+            where = f"{file}, image {number}"
+            image = row.get("image", row.get("imagefilename")) if isinstance(row, dict) else None
+            boxes = row.get("annotations", row.get("annotation")) if image else None
+            if not isinstance(image, str) or not isinstance(boxes, list):
+                raise UserError(f"{where}: not CreateML's form (image and annotations)")
+            shapes = [_of_createml(each, where) for each in boxes]
+            part = part_of_file(file, root)
+            drawings.append(Drawing(image=image, file=file, shapes=shapes, part=part))
+    return read_drawings(root, drawings, options, tally)
+
+
+def _of_createml(row: object, where: str) -> Shape:
+    held = row.get("coordinates") if isinstance(row, dict) else None
+    if not isinstance(row, dict) or not isinstance(held, dict) or not row.get("label"):
+        raise UserError(f"{where}: an annotation has no label and coordinates")
+    x, y, w, h = numbers([held.get(key) for key in ("x", "y", "width", "height")], where)
+    return Shape(label=str(row["label"]), points=box(x - w / 2, y - h / 2, x + w / 2, y + h / 2))

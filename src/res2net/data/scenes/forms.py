@@ -1,0 +1,119 @@
+"""Which tool wrote a file of annotations, by its first bytes and its ending."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from res2net.data.files import SKIPPED_FOLDERS, whether
+
+_HEAD = 65_536  # bytes at either end in which a file shows its keys
+_DEPTH = 3  # folders below the data in which annotations are looked for
+_BROAD = 100  # folders of a depth that are looked into; with more they are classes
+_BLANK = b"\xef\xbb\xbf\xff\xfe \t\r\n"  # what may stand before JSON
+# form of a JSON file → keys of which one set is there; the first that fits
+_KEYS = {
+    "labelme": ({"shapes", "imagePath"}, {"shapes", "imageData"}, {"shapes", "version"}),
+    "via": ({"_via_img_metadata"}, {"filename", "regions"}),
+    "labelstudio": (
+        *({"rectanglelabels"}, {"polygonlabels"}, {"ellipselabels"}, {"brushlabels"}),
+        *({"keypointlabels"}, {"original_width"}, {"file_upload"}, {"completed_by", "result"}),
+    ),
+    "createml": ({"image", "coordinates"}, {"imagefilename", "annotation"}),
+    "Datumaro": ({"dm_format_version"}, {"items", "categories", "info"}),
+    "Supervisely": ({"classTitle"}, {"geometryType"}),
+    "SuperAnnotate": ({"___sa_version___"}, {"instances", "metadata"}, {"className", "classId"}),
+    "captions": ({"caption", "image_id"},),
+    "panoptic": ({"segments_info"},),
+    "coco": (
+        *({"images", "annotations"}, {"images", "categories"}, {"annotations", "categories"}),
+        *({"file_name"}, {"image_id", "category_id"}),
+    ),
+}
+_OTHERS = {  # ending → what it is
+    ".tfrecord": "a TFRecord file",
+    ".tfrecords": "a TFRecord file",
+    ".parquet": "a Parquet file",
+    ".ndjson": "JSON in lines",
+    ".jsonl": "JSON in lines",
+    ".zip": "a packed export (unpack it)",
+    ".gz": "a packed file (unpack it)",
+    ".tar": "a packed export (unpack it)",
+    ".mat": "a MATLAB file",
+}
+
+
+def form_of(path: Path) -> str:
+    """The form of a JSON file: "coco", "labelme", ...; empty where it shows none."""
+    text = _ends(path)
+    fits = (
+        form
+        for form, sets in _KEYS.items()
+        if any(all(f'"{key}"'.encode() in text for key in keys) for keys in sets)
+    )
+    form = next(fits, "")
+    return "" if form == "coco" and text.lstrip(_BLANK)[:1] == b"[" else form
+
+
+def is_voc(path: Path) -> bool:
+    """Whether an XML file holds the annotation of one image, as VOC has it."""
+    return re.search(rb"<annotation[\s/>]", _ends(path)) is not None
+
+
+def _ends(path: Path) -> bytes:
+    """The first and the last bytes of a file; of UTF-16 without every other."""
+    if not whether(path.is_file):  # a pipe is waited for without end
+        return b""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            file.seek(max(file.seek(0, os.SEEK_END) - _HEAD, len(head)))
+            return (head + file.read(_HEAD)).replace(b"\0", b"")
+    except OSError:
+        return b""
+
+
+def files_with(root: Path, ending: str) -> Iterator[Path]:
+    """Files of an ending (in letters of any case) in a folder and some below it, upper first."""
+    level = [root]
+    for _ in range(_DEPTH + 1):
+        below: list[Path] = []
+        for folder in level[:_BROAD]:
+            with os.scandir(folder) as entries:
+                seen = [each for each in entries if not each.name.startswith(".")]
+            fitting = [each for each in seen if each.name.lower().endswith(ending)]
+            yield from sorted(Path(each.path) for each in fitting if not each.is_dir())
+            folders = [each for each in seen if each.is_dir()]
+            below += sorted(Path(e.path) for e in folders if e.name not in SKIPPED_FOLDERS)
+        level = below
+
+
+def files_below(root: Path, ending: str) -> list[Path]:
+    """All files of an ending (in letters of any case) below a folder, but hidden ones."""
+    found = (path for path in root.rglob("*") if path.suffix.lower() == ending)
+    own = ((path, path.relative_to(root).parts) for path in found)
+    return sorted(
+        path
+        for path, words in own
+        if not SKIPPED_FOLDERS & set(words) and not any(word.startswith(".") for word in words)
+    )
+
+
+def other_tool(path: Path) -> str:
+    """What a folder holds that no reader takes, in words; empty where nothing is known."""
+    for file in islice(files_with(path, ".json"), 20):
+        form = form_of(file)
+        if form[:1].isupper():
+            return f"{file.relative_to(path)} is an export of {form}"
+    for file in islice(files_with(path, ".xml"), 5):
+        if b"<annotations>" in _ends(file)[:2000]:
+            return f"{file.relative_to(path)} is CVAT's own XML"
+    for ending, what in _OTHERS.items():
+        for file in islice(files_with(path, ending), 1):
+            return f"{file.relative_to(path)} is {what}"
+    if (path / "label_2").is_dir():
+        return "label_2 is KITTI's layout"
+    return ""

@@ -1,0 +1,198 @@
+"""Where the files of a data set are: images by the names that annotations have for them, parts."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path, PurePath
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from res2net.data.files import PARTS, Listing, list_images, some, whether
+from res2net.data.photo import EXTENSIONS
+from res2net.data.scenes.checks import Tally
+from res2net.errors import UserError
+
+_KINDS = frozenset(
+    {"images", "image", "imgs", "img", "data", "set", "obj", "labels", "annotations"}
+)
+_DEEPEST = 8  # folders of an image's name that are looked into
+
+Words = tuple[str, ...]
+
+
+def part_named(text: str) -> str | None:
+    """The part that a file's name states: "instances_val2017" states "val"."""
+    words = re.findall(r"[a-z]+", text.lower())
+    return next((PARTS[word] for word in words if word in PARTS), None)
+
+
+def part_of(path: PurePath) -> str | None:
+    """The part that the folders of a relative path state; the outermost counts."""
+    for folder in path.parts[:-1]:
+        words = set(re.findall(r"[^\W\d_]+", folder.lower())) - _KINDS
+        if len(words) == 1 and (part := PARTS.get(words.pop())):
+            return part
+    return None
+
+
+def by_part(root: Path, paths: Sequence[Path], tally: Tally) -> dict[str, list[Path]]:
+    """Part → its files, by their folders; all are "train" where no folder states a part."""
+    parts: dict[str, list[Path]] = defaultdict(list)
+    rest: list[Path] = []
+    for path in paths:
+        part = part_of(path.relative_to(root))
+        (rest if part is None else parts[part]).append(path)
+    if not parts:
+        return {"train": rest}
+    if rest:
+        tally.add("images in no folder of a part are left out", str(rest[0]), len(rest))
+    return dict(parts)
+
+
+def images_below(folder: Path) -> list[Path]:
+    """All images of a folder, at any depth."""
+    listing = Listing()
+    list_images(folder, "", listing, find_empty=False)
+    return [folder / name for name in listing.names]
+
+
+def find_path(folder: Path, text: str) -> Path | None:
+    """What a relative path names in a folder, in letters of any case; None of nothing."""
+    path = folder
+    for word in _words(text):
+        if not whether((path / word).exists):
+            same = (each for each in _inside(path) if each.name.lower() == word.lower())
+            found = next(same, None)
+            if found is None:
+                return None
+            word = found.name
+        path = path / word
+    return path
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if whether(folder.is_dir) else []
+
+
+class ImageNames:
+    """The images below a folder, found by what annotations call them.
+
+    A name may have back-slashes, be percent-encoded, or be an address or a path of another machine.
+    Nothing outside the folder is looked at.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find_all(
+        self,
+        names: Sequence[str],
+        near: Sequence[Path],
+        tally: Tally,
+        *,
+        part: str | None = None,
+    ) -> dict[str, Path]:
+        """Name → its image, of those that have one.
+
+        Args:
+            names: as annotations have them.
+            near: folders in which they are looked for first.
+            part: that the annotations state; images in folders of another are not taken.
+
+        Raises:
+            UserError: a name that several images fit.
+        """
+        found: dict[str, Path] = {}
+        users: dict[Path, dict[Words, int]] = defaultdict(dict)  # name → how many words fit
+        for name in dict.fromkeys(names):
+            hit = self._near(name, near) or self._anywhere(name, part, tally)
+            if hit is not None:
+                found[name], words, fitting = hit
+                users[found[name]][words] = fitting
+        shared = {path: fits for path, fits in users.items() if len(fits) > 1}
+        for name, path in list(found.items()) if shared else ():
+            best = max(fits.values()) if (fits := shared.get(path)) else 0
+            own = max((fits.get(words, 0) for words in spellings(name)), default=0) if fits else 0
+            if fits and (own < best or list(fits.values()).count(best) > 1):
+                del found[name]
+        return found
+
+    def has(self, name: str) -> bool:
+        """Whether an image of this name lies anywhere below the folder."""
+        return name.lower() in self._by_name
+
+    def _near(self, name: str, near: Sequence[Path]) -> tuple[Path, Words, int] | None:
+        for words in spellings(name):
+            for folder in near:
+                for start in range(max(0, len(words) - _DEEPEST), len(words)):
+                    path = folder.joinpath(*words[start:])
+                    if whether(path.is_file):
+                        return path, words, len(words) - start
+        return None
+
+    def _anywhere(
+        self, name: str, part: str | None, tally: Tally
+    ) -> tuple[Path, Words, int] | None:
+        for words in spellings(name):
+            last = words[-1].lower()
+            ending = PurePath(last).suffix in EXTENSIONS
+            rows = self._by_name.get(last) or ([] if ending else self._by_stem.get(last, []))
+            if part is not None:
+                rows = [row for row in rows if part_of(PurePath(*row)) in (None, part)]
+            fits = [_fitting(words, row) for row in rows]
+            best = [row for row, fit in zip(rows, fits, strict=True) if fit == max(fits)]
+            if len(best) > 1:
+                several = some(["/".join(row) for row in best])
+                raise UserError(f"{self.root}: {name!r} may be any of {several}; keep one of them")
+            if best:
+                path = self.root.joinpath(*best[0])
+                elsewhere = len(words) > 1 and name[:1] not in "/\\" and ":" not in name
+                tally.add("images are found by name, in other folders than stated", name, elsewhere)
+                return path, words, max(fits)
+        return None
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Words]]:
+        rows: dict[str, list[Words]] = defaultdict(list)
+        for path in images_below(self.root):
+            row = path.relative_to(self.root).parts
+            rows[row[-1].lower()].append(row)
+        return dict(rows)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[Words]]:
+        rows: dict[str, list[Words]] = defaultdict(list)
+        for name, own in self._by_name.items():
+            rows[PurePath(name).stem] += own
+        return dict(rows)
+
+
+def _fitting(words: Words, row: Words) -> int:
+    """How many of the last words are the row's, its last aside: 1 or more."""
+    count = 1
+    for word, own in zip(words[-2::-1], row[-2::-1], strict=False):
+        if word.lower() != own.lower():
+            break
+        count += 1
+    return count
+
+
+def spellings(name: str) -> Iterator[Words]:
+    """The words of a path that a name may mean: as it stands, then of an address, decoded."""
+    texts = [name]
+    if "://" in name or "?" in name or "%" in name:
+        try:
+            address = urlsplit(name.replace("\\", "/"))
+            texts += parse_qs(address.query).get("d", []) or [address.path, unquote(address.path)]
+        except ValueError:  # no address
+            pass
+        texts.append(unquote(name))
+    for text in dict.fromkeys(texts):
+        if words := _words(text):
+            yield words
+
+
+def _words(text: str) -> Words:
+    return tuple(w for w in text.replace("\\", "/").split("/") if w not in ("", ".", ".."))

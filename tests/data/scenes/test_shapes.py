@@ -1,0 +1,231 @@
+"""Shapes of annotation tools: the right objects, or a line that says why not."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from res2net.data.scenes.shapes import box, ellipse
+from res2net.data.source import parse_source
+from res2net.errors import UserError
+
+Reads = Made = Callable[..., Any]
+CAT = [[10, 12], [30, 40]]
+SQUARE = [[10, 10], [20, 10], [20, 20], [10, 20]]
+
+
+def _labelme(path: Path, *shapes: dict[str, Any], image: str = "a.png", **more: Any) -> None:
+    rows = [{"label": "cat", "group_id": None, "shape_type": "rectangle"} | each for each in shapes]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"version": "5", "shapes": rows, "imagePath": image, "imageData": None, **more}
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [
+        ({"points": CAT}, [10, 12, 30, 40]),
+        ({"points": CAT[::-1]}, [10, 12, 30, 40]),
+        ({"points": SQUARE}, [10, 10, 20, 20]),  # a rectangle of four points
+        ({"points": SQUARE, "shape_type": "polygon"}, [10, 10, 20, 20]),
+        ({"points": SQUARE, "shape_type": None}, [10, 10, 20, 20]),
+        ({"points": [[30, 30], [40, 30]], "shape_type": "circle"}, [20, 20, 40, 40]),
+    ],
+)
+def test_labelme_shapes(
+    tmp_path: Path, reads: Reads, draw: Made, boxes: Made, shape: dict[str, Any], wanted: list[int]
+) -> None:
+    draw(tmp_path / "a.png")
+    _labelme(tmp_path / "a.json", shape)
+    assert parse_source(str(tmp_path), "boxes").format == "labelme"
+    assert boxes(reads("labelme", tmp_path, val_fraction=0).train) == [[(0, wanted)]]
+
+
+def test_labelme_groups_are_one_object_with_several_parts(
+    tmp_path: Path, reads: Reads, draw: Made
+) -> None:
+    draw(tmp_path / "a.png")
+    parts = [{"points": SQUARE}, {"points": [[x + 30, y] for x, y in SQUARE]}]
+    shapes = [{**part, "group_id": 1, "shape_type": "polygon"} for part in parts]
+    _labelme(tmp_path / "a.json", *shapes)
+    (scene,) = reads("labelme", tmp_path, "masks", val_fraction=0).train
+    np.testing.assert_allclose(scene.objects.boxes, [[10, 10, 50, 20]])
+    assert len(scene.objects.segments[0]) == 2
+    assert scene.objects.areas.tolist() == [200]
+
+
+def test_labelme_images_elsewhere_and_parts_by_folder(
+    tmp_path: Path, reads: Reads, draw: Made
+) -> None:
+    for part in ("train", "val"):
+        draw(tmp_path / "images" / part / "0.png")
+        file = tmp_path / "labels" / part / "0.json"
+        _labelme(file, {"points": CAT}, image=f"..\\..\\images\\{part}\\0.png")
+    data = reads("labelme", tmp_path)
+    assert [scene.name for scene in (*data.train, *data.val)] == [
+        *("images/train/0.png", "images/val/0.png")
+    ]
+
+
+def test_labelme_counts_what_it_leaves_out(tmp_path: Path, reads: Reads, draw: Made) -> None:
+    for name in ("a", "b"):
+        draw(tmp_path / f"{name}.png")
+    _labelme(tmp_path / "a.json", {"points": CAT}, {"points": [[1, 1]], "shape_type": "point"})
+    with (
+        pytest.warns(UserWarning, match="1 shapes of the kind 'point' are left out"),
+        pytest.warns(UserWarning, match="1 images have no JSON file and are left out.*b.png"),
+    ):
+        data = reads("labelme", tmp_path, val_fraction=0)
+    assert len(data.train) == 1
+
+
+def _task(name: str, kind: str, value: dict[str, Any], **more: Any) -> dict[str, Any]:
+    result = {"type": kind, "value": value, "original_width": 128, "original_height": 96}
+    done = {"result": [result], "was_cancelled": False}
+    return {"data": {"image": name}, "annotations": [done], "file_upload": name, **more}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "wanted"),
+    [
+        ("rectanglelabels", {"x": 25, "y": 50, "width": 25, "height": 25}, [32, 48, 64, 72]),
+        ("polygonlabels", {"points": [[25, 50], [50, 50], [50, 75]]}, [32, 48, 64, 72]),
+        ("ellipselabels", {"x": 50, "y": 50, "radiusX": 25, "radiusY": 25}, [32, 24, 96, 72]),
+    ],
+)
+def test_label_studio_shapes_are_percents(
+    tmp_path: Path, reads: Reads, draw: Made, boxes: Made, kind: str, value: Any, wanted: list[int]
+) -> None:
+    draw(tmp_path / "images" / "a.png")  # uploaded as 0123abcd-a.png
+    task = _task("/data/upload/1/0123abcd-a.png", kind, {**value, kind: ["cat"], "rotation": 0})
+    (tmp_path / "project.json").write_text(json.dumps([task]))
+    assert parse_source(str(tmp_path), "boxes").format == "labelstudio"
+    assert boxes(reads("labelstudio", tmp_path, val_fraction=0).train) == [[(0, wanted)]]
+
+
+def test_a_turned_rectangle_turns_about_its_corner(
+    tmp_path: Path, reads: Reads, draw: Made, boxes: Made
+) -> None:
+    draw(tmp_path / "a.png")
+    value = {"x": 50, "y": 50, "width": 25, "height": 12.5, "rotation": 90}
+    task = _task("a.png", "rectanglelabels", {**value, "rectanglelabels": ["cat"]})
+    (tmp_path / "project.json").write_text(json.dumps([task]))
+    with pytest.warns(UserWarning, match="rectangles are turned: boxes around them"):
+        data = reads("labelstudio", tmp_path, val_fraction=0)
+    assert boxes(data.train) == [[(0, [52, 48, 64, 80])]]
+
+
+def test_label_studio_tasks_that_are_not_done_are_left_out(
+    tmp_path: Path, reads: Reads, draw: Made
+) -> None:
+    value = {"x": 0, "y": 0, "width": 25, "height": 25, "rectanglelabels": ["cat"]}
+    tasks = [_task(f"{name}.png", "rectanglelabels", value) for name in "abc"]
+    tasks[1]["annotations"] = []
+    tasks[2]["annotations"][0]["was_cancelled"] = True
+    for name in "abc":
+        draw(tmp_path / f"{name}.png")
+    (tmp_path / "project.json").write_text(json.dumps(tasks))
+    with pytest.warns(UserWarning, match="2 tasks are not annotated and are left out.*b.png"):
+        data = reads("labelstudio", tmp_path, val_fraction=0)
+    assert [scene.name for scene in data.train] == ["a.png"]
+
+
+@pytest.mark.parametrize("project", [False, True])
+def test_via_regions_and_their_class(
+    tmp_path: Path, reads: Reads, draw: Made, boxes: Made, project: bool
+) -> None:
+    draw(tmp_path / "a.png")
+    rect = {"name": "rect", "x": 10, "y": 12, "width": 20, "height": 28}
+    outline = {"name": "polygon", "all_points_x": [10, 30, 30], "all_points_y": [12, 12, 40]}
+    regions = [
+        {"shape_attributes": rect, "region_attributes": {"kind": "cat"}},
+        {"shape_attributes": outline, "region_attributes": {"kind": {"dog": True}}},
+    ]
+    rows = {"a.png9": {"filename": "a.png", "size": 9, "regions": regions}}
+    content = {"_via_settings": {}, "_via_img_metadata": rows} if project else rows
+    (tmp_path / "via.json").write_text(json.dumps(content))
+    assert parse_source(str(tmp_path), "boxes").format == "via"
+    data = reads("via", tmp_path, val_fraction=0)
+    assert data.classes == ("cat", "dog")
+    assert boxes(data.train) == [[(0, [10, 12, 30, 40]), (1, [10, 12, 30, 40])]]
+
+
+def test_createml_has_centres(tmp_path: Path, reads: Reads, draw: Made, boxes: Made) -> None:
+    draw(tmp_path / "a.png")
+    where = {"x": 20, "y": 26, "width": 20, "height": 28}
+    rows = [{"image": "a.png", "annotations": [{"label": "cat", "coordinates": where}]}]
+    (tmp_path / "_annotations.createml.json").write_text(json.dumps(rows))
+    assert parse_source(str(tmp_path), "boxes").format == "createml"
+    assert boxes(reads("createml", tmp_path, val_fraction=0).train) == [[(0, [10, 12, 30, 40])]]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["filename", "width", "class", "xmin", "ymin", "xmax", "ymax"],
+         ["a.png", 128, "cat", 10, 12, 30, 40]],
+        [["image_name", "x", "y", "width", "height", "label"], ["a.png", 10, 12, 20, 28, "cat"]],
+        [
+            ["image_id", "width", "height", "bbox", "label"],
+            ["a", 128, 96, "[10, 12, 20, 28]", "cat"],
+        ],
+        [["images/a.png", 10, 12, 30, 40, "cat"]],
+        [["cat", 10, 12, 20, 28, "a.png", 128, 96]],
+    ],
+)  # fmt: skip
+def test_tables_of_boxes(
+    tmp_path: Path, reads: Reads, draw: Made, boxes: Made, rows: list[Any]
+) -> None:
+    draw(tmp_path / "images" / "a.png")
+    with (tmp_path / "boxes.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    assert parse_source(str(tmp_path), "boxes").format == "csv-boxes"
+    data = reads("csv-boxes", tmp_path, val_fraction=0)
+    assert data.classes == ("cat",)
+    assert boxes(data.train) == [[(0, [10, 12, 30, 40])]]
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "text"),
+    [
+        ("labelme", "a.json", '{"version": "5", "shapes": null, "imagePath": "a.png"}'),
+        ("labelme", "a.json", '{"version": "5", "shapes": [{"points": [[1, 2], [3]]}]}'),
+        ("labelme", "a.json", '{"version": "5", "shapes": [{"points": 7'),
+        ("labelstudio", "a.json", '[{"file_upload": "a.png", "data": {}}]'),
+        ("labelstudio", "a.json", '[7, "file_upload"]'),
+        ("via", "a.json", '{"filename": "a.png", "regions": []}'),
+        ("createml", "a.json", '[{"image": "a.png", "annotations": [{"coordinates": 7}]}]'),
+        ("csv-boxes", "a.csv", "filename,xmin,ymin,xmax,ymax\na.png,1,2,3,x\n"),
+        ("csv-boxes", "a.csv", "filename,label\na.png,cat\n"),
+    ],
+)
+def test_what_is_not_the_tools_form_is_told(
+    tmp_path: Path, told: Made, draw: Made, form: str, name: str, text: str
+) -> None:
+    draw(tmp_path / "a.png")
+    (tmp_path / name).write_text(text)
+    assert str(tmp_path) in str(told(form, tmp_path))
+
+
+def test_key_points_of_shapes_are_told(tmp_path: Path, reads: Reads, draw: Made) -> None:
+    draw(tmp_path / "a.png")
+    _labelme(tmp_path / "a.json", {"points": CAT})
+    with pytest.raises(UserError, match="read as boxes or outlines, not keypoints"):
+        reads("labelme", tmp_path, "keypoints")
+
+
+def test_an_image_that_is_nowhere_is_told(tmp_path: Path, told: Made) -> None:
+    _labelme(tmp_path / "a.json", {"points": CAT})
+    assert "none of the 1 annotated images is there: a.png" in told("labelme", tmp_path)
+
+
+def test_boxes_and_ellipses_have_their_bounds() -> None:
+    assert box(3, 4, 1, 2).tolist() == [[1, 2], [3, 2], [3, 4], [1, 4]]
+    points = ellipse(10, 20, 4, 2, 90)
+    np.testing.assert_allclose([points.min(0), points.max(0)], [[8, 16], [12, 24]], atol=0.05)
