@@ -103,6 +103,13 @@ def _recognise(path: Path, holds: str | None) -> Source:
     fitting = [name for name in found if holds is None or holds in HOLDS[name]]
     if not fitting and path.is_dir() and holds in HOLDS["pairs"]:
         fitting = ["pairs"]  # whose reader says what is missing
+    objects = holds in ("boxes", "masks", "keypoints") and path.is_dir()
+    if not fitting and objects and (other := other_tool(path) or found.keys() <= {"csv"}):
+        told = f": {other}" if isinstance(other, str) else ""
+        raise UserError(
+            f"{path}: holds no annotations of objects in a format that is read{told}; export them "
+            "as COCO, YOLO or VOC"
+        )
     fitting = fitting or list(found)
     if len(fitting) > 1 and (holds is not None or fitting[0] in cifar.LAYOUTS):
         either = " or ".join(f"{name}:{path} ({found[name]})" for name in fitting)
@@ -114,12 +121,6 @@ def _recognise(path: Path, holds: str | None) -> Source:
             format=first, path=path, guessed=True, why=found.get(first, ""), others=others
         )
     if path.is_dir():
-        other = other_tool(path) if holds in ("boxes", "masks", "keypoints") else ""
-        if holds in ("boxes", "masks", "keypoints"):
-            raise UserError(
-                f"{path}: holds no annotations of objects in a format that is read"
-                f"{f': {other}' if other else ''}; export them as COCO, YOLO or VOC"
-            )
         return Source(format="folder", path=path, guessed=True)
     raise UserError(
         f"{path}: not a data set; give a folder of class folders, a .csv of path,label "

@@ -58,6 +58,18 @@ def images_below(folder: Path) -> list[Path]:
     return [folder / name for name in listing.names]
 
 
+def read_lines(file: Path) -> list[str]:
+    """The lines of a list.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: the list cannot be read ({error})") from None
+
+
 def find_path(folder: Path, text: str) -> Path | None:
     """What a relative path names in a folder, in letters of any case; None of nothing."""
     path = folder

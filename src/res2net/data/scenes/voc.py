@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from res2net.data import photo
-from res2net.data.files import PART_WORDS, PARTS, some
+from res2net.data.files import PARTS, some
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
 from res2net.data.scenes.checks import (
@@ -146,9 +146,7 @@ def _listed(home: Path, tally: Tally, options: SceneOptions) -> tuple[dict[str, 
         if labels <= set(CLASSES):
             tally.faults.update(faults.faults)
             return rows, True
-    named = {
-        part: there[word] for part, words in PART_WORDS.items() for word in words if word in there
-    }
+    named = {PARTS[word]: there[word] for word in PARTS if word in there}
     if not {"train", "val"} & named.keys():
         rest = [there[word] for word in ("trainval", "default") if word in there]
         rest = rest or ([*there.values()] if len(there) == 1 else [])
@@ -206,11 +204,9 @@ def _unlisted(root: Path, tally: Tally, options: SceneOptions) -> dict[str, list
     """Part → its images with the XML file of each, parts by the folders."""
     images = by_part(root, list(_images(root, tally).values()), tally)
     needed = {part: images[part] for part in options.needed(images)}
-    files = [
-        each
-        for each in files_below(root, ".xml")
-        if len(needed) == len(images) or part_of(each.relative_to(root)) in (None, *needed)
-    ]
+    files = files_below(root, ".xml")
+    if len(needed) < len(images):
+        files = [each for each in files if part_of(each.relative_to(root)) in (None, *needed)]
     if not files:
         raise UserError(f"{root}: not in VOC's layout (JPEGImages, Annotations, ImageSets)")
     read = [image for paths in needed.values() for image in paths]

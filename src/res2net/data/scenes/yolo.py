@@ -12,7 +12,7 @@ import numpy.typing as npt
 import yaml
 
 from res2net.data import photo
-from res2net.data.files import PART_WORDS, subfolders, whether
+from res2net.data.files import PART_WORDS, PARTS, subfolders, whether
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.checks import (
     Corners,
@@ -24,7 +24,13 @@ from res2net.data.scenes.checks import (
     sound,
 )
 from res2net.data.scenes.forms import files_with
-from res2net.data.scenes.lookup import ImageNames, find_path, images_below, spellings
+from res2net.data.scenes.lookup import (
+    ImageNames,
+    find_path,
+    images_below,
+    read_lines,
+    spellings,
+)
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.skeletons import make_skeleton, numbered
 from res2net.errors import UserError
@@ -58,10 +64,11 @@ def read(root: Path, options: SceneOptions) -> Scenes:
         home = home / beside
     tally, corners = Tally(), Corners()
     form = _form(file, content, options, tally)
-    named = [part for part in PART_WORDS if _is_named(home, content, part)]
+    stated = {PARTS[word] for word in PARTS if content.get(word)}
+    named = [part for part in PART_WORDS if part in stated or _usual(home, part) is not None]
     images = {part: _images(home, file, content, part, tally) for part in options.needed(named)}
     if all(found is None for found in images.values()):
-        if any(content.get(word) for words in PART_WORDS.values() for word in words):
+        if any(content.get(word) for word in PARTS):
             raise UserError(f"{file}: names no train or val part")
         folder = next((each for each in (home / "images", home) if each.is_dir()), home)
         images["train"] = list(_in_folder(folder))
@@ -161,23 +168,8 @@ def _darknet(root: Path) -> dict[str, Any]:
     for file in files_with(root, ".data"):
         pairs = (line.partition("=") for line in read_lines(file))
         held = {key.strip().lower(): value.strip() for key, _, value in pairs}
-        return {
-            word: held[word] for words in PART_WORDS.values() for word in words if held.get(word)
-        }
-    words = (word for words in PART_WORDS.values() for word in words)
-    return {word: f"{word}.txt" for word in words if (root / f"{word}.txt").is_file()}
-
-
-def read_lines(file: Path) -> list[str]:
-    """The lines of a list.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: the list cannot be read ({error})") from None
+        return {word: held[word] for word in PARTS if held.get(word)}
+    return {word: f"{word}.txt" for word in PARTS if (root / f"{word}.txt").is_file()}
 
 
 def _form(file: Path, content: dict[Any, Any], options: SceneOptions, tally: Tally) -> _Form:
@@ -247,16 +239,11 @@ def _skeleton(file: Path, content: dict[Any, Any], count: int, tally: Tally) -> 
 
 def _usual(home: Path, part: str) -> Path | None:
     """Where YOLO tools put the images of a part that is not named."""
-    usual = [form.format(key) for key in PART_WORDS[part] for form in _USUAL]
+    usual = [
+        form.format(key) for key in PART_WORDS[part] for form in ("images/{}", "{}/images", "{}")
+    ]
     folder = next((path for each in usual if (path := find_path(home, each))), None)
     return folder if folder is not None and folder.is_dir() else None
-
-
-_USUAL = ("images/{}", "{}/images", "{}")
-
-
-def _is_named(home: Path, content: dict[Any, Any], part: str) -> bool:
-    return any(content.get(key) for key in PART_WORDS[part]) or _usual(home, part) is not None
 
 
 def _images(
