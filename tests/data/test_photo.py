@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from res2net.data import photo
+from res2net.data import levels, photo
 from res2net.data.decode import decode
 from res2net.data.scenes.mapfile import salient_map
 from res2net.errors import UserError
@@ -69,7 +69,7 @@ def test_grey_of_any_depth_is_scaled_not_clipped(
 def test_what_is_scaled_by_its_own_range_is_said_once(tmp_path: Path) -> None:
     for name, top in (("a", 4095), ("b", 4095), ("c", 65535)):
         Image.fromarray((RAMP * top).astype(np.uint16)).save(tmp_path / f"{name}.png")
-    photo.told.clear()
+    levels.told.clear()
     with pytest.warns(UserWarning, match="images of more than 8 bits are scaled") as said:
         pixels = [photo.read_rgb(tmp_path / f"{name}.png") for name in "abc"]
     assert len(said) == 1
@@ -106,7 +106,7 @@ def test_numbers_of_any_type_give_pixels_or_a_value_error(dtype: str, values: li
     with np.errstate(all="ignore"):
         array = np.array([values]).astype(dtype)
         try:
-            pixels = photo.array_to_rgb(array)
+            pixels = photo.array_to_pixels(array)
         except ValueError:
             assert not np.isfinite(array).all() or np.ptp(array.astype(float)) == np.inf
         else:
@@ -266,7 +266,7 @@ def test_arrays(dtype: str, shape: tuple[int, ...]) -> None:
     array[0] = 0
     if shape[-1] == 4:
         array[..., 3] = full
-    pixels = photo.array_to_rgb(array)
+    pixels = photo.array_to_pixels(array)
     assert pixels.shape == (5, 7, 3)
     assert (pixels[0] == 0).all()
     assert (pixels[1:] == 255).all()
@@ -275,7 +275,7 @@ def test_arrays(dtype: str, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (np.zeros((3, 5, 7)), "got \\(3, 5, 7\\)"),
+        (np.zeros((3, 5, 7)), "\\(3, 5, 7\\) has 7 bands, where 3 are needed"),
         (np.zeros((0, 7, 3)), "got \\(0, 7, 3\\)"),
         (np.zeros(4), "got \\(4,\\)"),
         (np.full((2, 2), np.nan), "NaN"),
@@ -284,7 +284,7 @@ def test_arrays(dtype: str, shape: tuple[int, ...]) -> None:
 )
 def test_arrays_that_are_no_images(array: np.ndarray[Any, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        photo.array_to_rgb(array)
+        photo.array_to_pixels(array)
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, about damaged EXIF blocks and the like

@@ -47,7 +47,7 @@ def test_round_trip_through_json() -> None:
         ({"size": 0}, "size is 0"),
         ({"resize": 100}, "resize is 100; it must be at least size"),
         ({"std": [1, 1, 0]}, "above 0"),
-        ({"mean": [1, 1]}, "3 values"),
+        ({"mean": [1, 1]}, "a value for each channel"),
         ({"mean": 1}, "preprocess: "),
         ({"interpolation": "nearest"}, "choose from bilinear, bicubic"),
     ],

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from res2net.data.decode import as_rgb, decode
+from res2net.data.decode import as_pixels, decode
 from res2net.data.preprocess import Preprocess, default_preprocess
 from res2net.data.transforms import eval_transform
 from res2net.runtime.images import shaped
 
 
 def _apart(pixels: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    theirs = eval_transform(preprocess)(as_rgb(pixels)).permute(1, 2, 0).numpy()
+    theirs = eval_transform(preprocess)(as_pixels(pixels)).permute(1, 2, 0).numpy()
     ours = shaped(pixels, preprocess)
     assert ours.shape == theirs.shape
     return np.abs(ours.astype(int) - theirs.astype(int))

@@ -14,7 +14,7 @@ from typing import TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from res2net.data import photo
+from res2net.data import levels, photo
 from res2net.errors import UserError
 
 # Folders that tools leave behind; hidden ones (.ipynb_checkpoints, .git) are skipped by their dot.
@@ -138,10 +138,10 @@ def warn_rescaled(where: object, paths: Sequence[Path]) -> None:
     looked = spread(paths, 64)
     found = [path for path in looked if photo.is_rescaled(path)]
     if found:
-        photo.told.set()
+        levels.told.set()
         warnings.warn(
             f"{where}: {len(found)} of {len(looked)} images that were looked at ({found[0]} is the "
-            f"first): {photo.RESCALED}",
+            f"first): {levels.RESCALED}",
             stacklevel=3,
         )
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from res2net.data import cifar, csvfile, digits, folder, imagenet
-from res2net.data.files import warn_rescaled
 from res2net.data.labelled import LabelledImages, Reader, ReadOptions
 from res2net.data.scenes import single
 from res2net.data.source import Source
@@ -54,8 +51,4 @@ def read(
             f"{source}: has marks inside images, for --task detect, instances, segment, saliency "
             f"or pose; classifying needs one of {', '.join(READERS)}"
         )
-    found = READERS[source.format](source.path or Path(), options)
-    for part in (found.train, found.val, found.test):
-        if part is not None and not isinstance(part.images, np.ndarray):
-            warn_rescaled(source, part.images)
-    return found
+    return READERS[source.format](source.path or Path(), options)

@@ -10,7 +10,8 @@ from typing import Any
 
 from res2net.card import ModelCard
 from res2net.config import ANNOTATIONS
-from res2net.data.labelled import LabelledImages
+from res2net.data.files import warn_rescaled
+from res2net.data.labelled import LabelledImages, Split
 from res2net.data.source import parse_source
 from res2net.errors import UserError, check_meaning
 from res2net.files import alone_in
@@ -145,6 +146,9 @@ def evaluate(
     if images.classes != card.classes:
         images = task.data.in_order_of(images, card.classes, opened.given, data)
     part, words = measured_part(images, split, data)
+    if card.preprocess.range is None:
+        held = part.images if isinstance(part, Split) else [scene.image for scene in part]
+        warn_rescaled(data, [image for image in held if isinstance(image, Path)])
     say(f"measuring {words}: {len(part)} images")
     how = Measuring(precision=precision, skip_bad=skip_bad, track=track, **given)
     scores = task.measure()(network, card, images, part, how)

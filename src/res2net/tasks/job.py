@@ -12,8 +12,11 @@ import torch
 from res2net import machine
 from res2net.card import ModelCard
 from res2net.config import HeadOptions, NetOptions, RunConfig
+from res2net.data.labelled import LabelledImages
 from res2net.data.loader import default_workers, make_loader
+from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Scenes
+from res2net.data.values import fit_to_values
 from res2net.errors import UserError, option
 from res2net.tasks.data import Images
 from res2net.tasks.task import Job, Task
@@ -24,19 +27,21 @@ def build_job(
     config: RunConfig,
     processes: machine.Processes,
     make_optimiser: Callable[[Any, int], dict[str, Any]],
+    kept: Preprocess | None = None,
 ) -> Job:
     """Read the data, build the network, and put loaders around both.
 
     Args:
         processes: the processes that share each batch.
         make_optimiser: (module, steps an epoch) → optimiser and schedule for Lightning.
+        kept: preprocessing of the run that is resumed.
 
     Raises:
         UserError: data, network or option that cannot work; says which.
     """
     batch = machine.share_of_batch(config.train.batch, processes)
     images: Any = task.data.of_run(config)
-    card = describe(task, config, images)
+    card = describe(task, config, images, kept)
     torch.manual_seed(config.seed)  # the weights
     model = build(task, card, config.net.pretrained)
     body = task.body(model)
@@ -91,14 +96,32 @@ def build_job(
     )
 
 
-def describe(task: Task, config: RunConfig, images: Images) -> ModelCard:
+def describe(
+    task: Task, config: RunConfig, images: Images, kept: Preprocess | None = None
+) -> ModelCard:
     """The card of a run that has not been measured yet.
+
+    Args:
+        kept: preprocessing whose range and channels a resumed run goes on with; None reads them
+            from the training images.
 
     Raises:
         UserError: an option that the task does not have.
     """
     net = config.net
     head, preprocess = task.describe(config, images)
+    if kept is not None:
+        preprocess = replace(preprocess, range=kept.range, mean=kept.mean, std=kept.std)
+    else:
+        preprocess = fit_to_values(
+            preprocess,
+            images.train.images
+            if isinstance(images, LabelledImages)
+            else [scene.image for scene in images.train],
+            config.data,
+            within=config.input.range,
+            channels=config.input.channels,
+        )
     given = {
         "drop_path": net.drop_path or None,
         "first_block": net.first_block,
@@ -106,6 +129,7 @@ def describe(task: Task, config: RunConfig, images: Images) -> ModelCard:
         **head,
         **net.variant(),
         "norm": None if net.norm == "batch" else net.norm,
+        "in_channels": None if preprocess.channels == 3 else preprocess.channels,
     }
     return ModelCard(
         network=config.model,

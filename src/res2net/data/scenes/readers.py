@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from res2net.data.files import warn_rescaled
 from res2net.data.scene import Scenes
 from res2net.data.scenes import coco, generated, maps, voc, yolo
 from res2net.data.scenes.checks import check_objects
@@ -42,10 +41,7 @@ def read_scenes(source: Source, options: SceneOptions) -> Scenes:
             f"{source}: holds classes of whole images, no {options.marks}; "
             f"formats with them are {', '.join(READERS)}"
         )
-    found = READERS[source.format](source.path or Path(), options)
-    files = [s.image for s in (*found.train, *found.val) if isinstance(s.image, Path)]
-    warn_rescaled(source, files)
-    return found
+    return READERS[source.format](source.path or Path(), options)
 
 
 def check_trainable(
