@@ -12,13 +12,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from res2net.data import bands, levels
+from res2net.data.bands import UnfitError
 from res2net.data.foreign import LARGEST, check_file
 from res2net.data.preprocess import AS_RGB, Reading
 from res2net.errors import UserError, one_line
@@ -37,6 +38,7 @@ _ENDINGS = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "JPEG2000": (".jp2", ".j2k"),
     "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif"),  # by the plugin pillow-heif
 }
 EXTENSIONS = frozenset(
     [*(ending for endings in _ENDINGS.values() for ending in endings), bands.ENDING]
@@ -58,6 +60,8 @@ _TURNS: dict[object, Image.Transpose] = {
 _SWAPPING = [_TURNS[tag] for tag in (5, 6, 7, 8)]  # width and height trade places
 
 _JPEG_END = b"\xff\xd9"
+_HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")  # brands of the file
+_AVIF = (b"avif", b"avis")
 
 # What Pillow's decoders raise on damaged files.
 _FAULTS = (
@@ -176,7 +180,7 @@ def stored(path: Path) -> tuple[bands.Stack | None, npt.NDArray[Any] | None]:
         if stack is not None and not stack.by_pillow:
             deep = stack.dtype.kind != "b" and stack.dtype != np.uint8
             return stack, bands.read(file, stack, stack.bands) if deep else None
-        image = Image.open(file, formats=_known_formats())
+        image = _opened(file)
         raw = raw_mode(image)
         if image.mode[0] in "IF":
             return stack, np.asarray(image)
@@ -220,12 +224,47 @@ def open_image(data: npt.NDArray[np.uint8] | io.BufferedReader) -> ImageFile.Ima
     Pillow passes over a wrong checksum of PNG pixels, so checksums are read here.
     """
     file = io.BytesIO(data.data) if isinstance(data, np.ndarray) else data
-    image = Image.open(file, formats=_known_formats())
+    image = _opened(file)
     if image.format == "PNG":
         image.verify()
         file.seek(0)
         image = Image.open(file, formats=("PNG",))
     return image
+
+
+def _opened(file: BinaryIO) -> ImageFile.ImageFile:
+    """The header of an encoded image.
+
+    Raises:
+        UnfitError: what reads this format is not installed; says what does.
+        UnidentifiedImageError: no format that is known.
+    """
+    try:
+        return Image.open(file, formats=_known_formats())
+    except UnidentifiedImageError:
+        file.seek(4)
+        kind = file.read(8)
+        file.seek(0)
+        if kind[:4] != b"ftyp" or kind[4:] not in (*_HEIC, *_AVIF):
+            raise
+        if kind[4:] in _AVIF and "AVIF" not in _known_formats():
+            raise UnfitError("AVIF, which this Pillow does not read; install Pillow 11.3") from None
+        _add_heif()
+        return Image.open(file, formats=("HEIF", "AVIF"))
+
+
+@functools.cache
+def _add_heif() -> None:
+    """Let Pillow read HEIC.
+
+    Raises:
+        UnfitError: the plugin is missing.
+    """
+    try:
+        import pillow_heif
+    except ModuleNotFoundError:
+        raise UnfitError("HEIC, which needs a plugin; pip install 'res2net[heic]'") from None
+    pillow_heif.register_heif_opener()
 
 
 def decoded(
@@ -343,7 +382,7 @@ def to_pixels(image: Image.Image, reading: Reading = AS_RGB) -> Pixels:
         pixels = np.array(image)
         return pixels[..., None] if pixels.ndim == 2 else pixels
     if image.mode == "LAB":
-        raise bands.UnfitError("its colours are stored as LAB; convert it to RGB")
+        raise UnfitError("its colours are stored as LAB; convert it to RGB")
     if image.has_transparency_data:
         return _fitted(_on_white(image.convert("RGBA")), reading)
     return _fitted(np.array(image if image.mode == "RGB" else image.convert("RGB")), reading)
@@ -383,7 +422,7 @@ def _fitted(pixels: Pixels, reading: Reading) -> Pixels:
         return np.repeat(pixels, 3, axis=2)
     if count == 3 and wanted == 1:
         return np.array(Image.fromarray(pixels).convert("L"))[..., None]
-    raise bands.UnfitError(
+    raise UnfitError(
         f"an image of shape {pixels.shape} has {count} {'band' if count == 1 else 'bands'}, "
         f"where {wanted} {'is' if wanted == 1 else 'are'} needed"
     )
@@ -410,7 +449,7 @@ def faults_named(path: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except bands.UnfitError as error:
+    except UnfitError as error:
         raise UserError(f"{path}: {error}") from error
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise UserError(f"{path}: cannot read it ({error.strerror})") from error

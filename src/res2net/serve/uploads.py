@@ -20,7 +20,7 @@ from res2net.data.preprocess import AS_RGB, Reading
 from res2net.errors import UserError
 from res2net.serve.refusal import DRAINED, Refusal, drain
 
-KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000 or AVIF"
+KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000, AVIF or HEIC"
 FORM = "multipart/form-data"
 FORM_BYTES = 4096  # of a form beside its image
 
