@@ -6,8 +6,9 @@ Legend: H, W pixels · B bands that a file stores, C channels that a network tak
 from __future__ import annotations
 
 import io
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -42,6 +43,7 @@ class Stack:
     pages: int = 1  # of one size, in one file
     orientation: int = 1  # as EXIF has it
     photometric: int = 1
+    by_rows: bool = False  # tifffile wrote an array (H, W, B) as H pages
     by_pillow: bool = False  # Pillow reads the first page, or of several bands the colours, right
 
     @property
@@ -101,6 +103,8 @@ def read(
     if bytes(content[:6]) == _NUMPY:
         return _array(content)
     _check_size(stack)
+    if stack.by_rows:
+        return _with_tifffile(content, stack, lambda file: [file.series[0].asarray()])
     if stack.pages > 1 and stack.samples == 1 and channels == stack.pages:
         values = _pages(content, stack, range(stack.pages))
     else:
@@ -164,9 +168,21 @@ def _of_tiff(file: BinaryIO) -> Stack:
         orientation=int(tags.get(274, 1)),
         photometric=int(tags.get(262, 1)),
     )
+    if (array := _array_in_pages(str(tags.get(270, "")), size)) is not None:
+        return replace(stack, size=array[:2], samples=array[2], by_rows=True)
     planes = int(tags.get(284, 1))
     stack = replace(stack, by_pillow=_pillow_reads(stack, planes))
     return replace(stack, pages=_count_pages(file, tags, stack, start))
+
+
+def _array_in_pages(description: str, page: tuple[int, int]) -> tuple[int, int, int] | None:
+    """H, W, B of an array whose rows tifffile took for pages, which it notes; None of any other."""
+    if not description.startswith('{"shape": ['):
+        return None
+    shape = json.loads(description)["shape"]
+    if len(shape) != 3 or tuple(shape[1:]) != page or not shape[2] <= LONGEST_BANDS < shape[0]:
+        return None
+    return shape[0], shape[1], shape[2]
 
 
 def _pillow_reads(stack: Stack, planes: int) -> bool:
@@ -216,6 +232,23 @@ def _check_size(stack: Stack) -> None:
 
 def _pages(content: Any, stack: Stack, numbers: Sequence[int]) -> npt.NDArray[np.generic]:
     """The values of these pages beside each other: (H, W, B)."""
+
+    def read_pages(file: Any) -> list[npt.NDArray[Any]]:
+        pages = [file.pages[number] for number in numbers]
+        return [_bands_last(page.asarray(), page.axes) for page in pages]
+
+    return _with_tifffile(content, stack, read_pages)
+
+
+def _with_tifffile(
+    content: Any, stack: Stack, take: Callable[[Any], list[npt.NDArray[Any]]]
+) -> npt.NDArray[np.generic]:
+    """What ``take`` reads of the file, beside each other: (H, W, B).
+
+    Raises:
+        UnfitError: tifffile is missing, or needs what is.
+        ValueError: damaged.
+    """
     try:
         import tifffile
     except ModuleNotFoundError:
@@ -226,15 +259,13 @@ def _pages(content: Any, stack: Stack, numbers: Sequence[int]) -> npt.NDArray[np
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
-            pages = [file.pages[number] for number in numbers]
-            values = [_bands_last(page.asarray(), page.axes) for page in pages]
+            found = np.concatenate(take(file), axis=2)
     except Exception as error:  # its own kinds, down from ValueError or not
         if "imagecodecs" in str(error):
             raise UnfitError(
                 f"compressed ({one_line(error)}): pip install 'res2net[tiff]'"
             ) from None
         raise ValueError(one_line(error)) from None
-    found = np.concatenate(values, axis=2)
     if stack.photometric == 0 and found.dtype.kind == "u":
         found = np.iinfo(found.dtype).max - found  # 0 is white
     return found
