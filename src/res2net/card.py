@@ -67,7 +67,10 @@ class ModelCard:
             values["classes"] = tuple(values["classes"])
             channels = values["preprocess"].channels
             if values.get("options", {}).get("in_channels", 3) != channels:
-                raise ValueError(f"preprocess.mean has {channels} values, the network others")
+                taken = values.get("options", {}).get("in_channels", 3)
+                raise ValueError(
+                    f"preprocess.mean has {channels} values, the network takes {taken} channels"
+                )
             return cls(**values)
         except KeyError as error:
             raise UserError(f"{origin}: the model description lacks {error}") from None

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.data import levels, photo
+from res2net.data.bands import ENDING as ARRAY
 from res2net.errors import UserError
 
 # Folders that tools leave behind; hidden ones (.ipynb_checkpoints, .git) are skipped by their dot.
@@ -93,8 +94,18 @@ def list_images(root: Path, folder: str, listing: Listing, *, find_empty: bool) 
     path = root / folder
     listing.linked |= path.resolve() != root.resolve() / folder
     _walk(str(path), folder, _ancestors(path), listing, find_empty)
-    listing.names[start:] = sorted(listing.names[start:])
+    listing.names[start:] = sorted(_without_arrays(listing.names[start:], listing))
     return len(listing.names) - start
+
+
+def _without_arrays(names: Sequence[str], listing: Listing) -> Sequence[str]:
+    """Arrays are images where no other images are; beside photos they hold something else."""
+    others = [name for name in names if not name.lower().endswith(ARRAY)]
+    if not others:
+        return names
+    if len(others) < len(names):
+        listing.ignored[ARRAY] += len(names) - len(others)
+    return others
 
 
 def usable(

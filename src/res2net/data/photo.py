@@ -59,6 +59,7 @@ _TURNS: dict[object, Image.Transpose] = {
 
 _SWAPPING = [_TURNS[tag] for tag in (5, 6, 7, 8)]  # width and height trade places
 
+_COLOURS = ("RGB", "LA")  # raw modes of which Pillow keeps the upper 8 of 16 bits
 _JPEG_END = b"\xff\xd9"
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")  # brands of the file
 _AVIF = (b"avif", b"avis")
@@ -184,7 +185,7 @@ def stored(path: Path) -> tuple[bands.Stack | None, npt.NDArray[Any] | None]:
         raw = raw_mode(image)
         if image.mode[0] in "IF":
             return stack, np.asarray(image)
-        if raw.startswith("RGB") and ";16" in raw:
+        if raw.startswith(_COLOURS) and ";16" in raw:
             image.load()
             return stack, _deep_values(image, file, raw)[..., :3]
         return stack, None
@@ -305,7 +306,7 @@ def opened_to_pixels(
         image.draft(None, (min_side, min_side))
     file, stored = image.fp, raw_mode(image)
     image.load()
-    if stored.startswith("RGB") and ";16" in stored and file is not None:
+    if stored.startswith(_COLOURS) and ";16" in stored and file is not None:
         return _deep_colours(image, file, stored, reading)
     return to_pixels(upright(image), reading)
 
@@ -332,16 +333,22 @@ def _deep_colours(image: Image.Image, file: Any, stored: str, reading: Reading) 
 
 
 def _deep_values(image: Image.Image, file: Any, stored: str) -> npt.NDArray[np.uint16]:
-    """All 16 bits of colours: uint16 (H, W, 3 or 4), upright."""
+    """All 16 bits of colours: uint16 (H, W, 3), or with transparency (H, W, 4), upright."""
     file.seek(0)
     again = Image.open(file, formats=(str(image.format),))
     other = stored[:-1] + ("B" if stored[-1] != "B" else "L")  # read the other byte as the upper
+    if stored.startswith("LA"):
+        other = "RGBA"  # the four bytes of grey and transparency
     tiles = []
     for tile in again.tile:
         args: Any = tile[3]
         tiles.append(tile._replace(args=(other, *args[1:]) if isinstance(args, tuple) else other))
     again.tile = tiles
     again.load()
+    if stored.startswith("LA"):
+        pairs = np.asarray(upright(again)).astype(np.uint16)
+        grey, alpha = (pairs[..., i] * np.uint16(256) + pairs[..., i + 1] for i in (0, 2))
+        return np.dstack([grey, grey, grey, alpha])
     upper, lower = (np.asarray(upright(each)).astype(np.uint16) for each in (image, again))
     return upper * np.uint16(256) + lower
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from res2net.data import photo
 from res2net.data.archive import members
+from res2net.data.bands import ENDING as ARRAY
 from res2net.data.files import SKIPPED_FOLDERS, Listing
 from res2net.data.foreign import check_file
 from res2net.data.preprocess import AS_RGB, Reading
@@ -92,9 +93,10 @@ def _folder(folder: str) -> Iterator[Source]:
             )
     except OSError as error:
         raise UserError(f"{folder}: cannot list this folder ({error.strerror})") from error
-    for name, is_folder in inside:
-        if not is_folder and _is_image(name):
-            yield Source(f"{folder}{os.sep}{name}")
+    images = [name for name, is_folder in inside if not is_folder and _is_image(name)]
+    photos = [name for name in images if not name.lower().endswith(ARRAY)]
+    for name in photos or images:  # arrays beside photos hold something else
+        yield Source(f"{folder}{os.sep}{name}")
     for name, is_folder in inside:
         if is_folder:
             yield from _folder(f"{folder}{os.sep}{name}")

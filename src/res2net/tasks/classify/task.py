@@ -91,7 +91,17 @@ def build(card: ModelCard, pretrained: str | None) -> Network:
 
 
 def datasets(config: RunConfig, card: ModelCard, images: LabelledImages) -> Datasets:
-    """Images of one size, augmented for training."""
+    """Images of one size, augmented for training.
+
+    Raises:
+        UserError: an augmentation of colours for images of other channels than one or three.
+    """
+    channels, augment = card.preprocess.channels, config.augment
+    if channels not in (1, 3) and (augment.color_jitter or augment.randaugment):
+        raise UserError(
+            "--augment.color-jitter and --augment.randaugment need images of 1 or 3 channels, "
+            f"these have {channels}; set both to 0"
+        )
     common: dict[str, Any] = {
         "min_side": card.preprocess.decode_side,
         "skip_bad": config.input.skip_bad,
