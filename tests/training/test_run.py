@@ -314,7 +314,7 @@ def test_a_run_says_its_range_of_values_and_keeps_it_when_it_is_resumed(tmp_path
 
 def test_a_run_of_before_is_resumed_with_the_range_of_each_file():
     card = {"preprocess": default_preprocess(32).as_dict()}
-    del card["preprocess"]["range"]
+    assert "range" not in card["preprocess"]
     kept = _preprocess_of((Path("last.ckpt"), {"hyper_parameters": {"card": card}}))
     assert kept == default_preprocess(32)
     assert _preprocess_of(None) is None

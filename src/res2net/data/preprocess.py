@@ -89,7 +89,7 @@ class Preprocess:
         """Plain types, for JSON and YAML."""
         values = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
         values["range"] = self.range and list(self.range)
-        return values
+        return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:

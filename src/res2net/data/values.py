@@ -19,7 +19,9 @@ import numpy.typing as npt
 from res2net.data import levels, photo
 from res2net.data.bands import UnfitError
 from res2net.data.files import spread
+from res2net.data.labelled import LabelledImages
 from res2net.data.preprocess import Preprocess, Reading
+from res2net.data.scene import Scenes
 from res2net.errors import UserError
 
 LOOKED = 256  # images whose values decide, evenly spread; all where there are no more
@@ -28,6 +30,13 @@ _INNER = (0.1, 99.9)  # percentiles: what lies between them is no dead pixel
 _SAMPLED = 1 << 16  # values of an image that percentiles are taken from
 
 Images = Sequence[Any] | npt.NDArray[np.uint8]  # files, arrays (H, W, B), or (N, H, W, B)
+
+
+def training_images(found: LabelledImages | Scenes) -> Images:
+    """The images of the training part."""
+    if isinstance(found, LabelledImages):
+        return found.train.images
+    return [scene.image for scene in found.train]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +163,7 @@ def _range(
         low, high = within
         if not np.isfinite(high - low):
             raise UserError(f"--input.range is {list(within)}; it must be two numbers")
-        return low, high
+        return float(low), float(high)
     spans = np.array([look.span for look in deep])  # (N, 2)
     low, high = float(spans[:, 0].min()), float(spans[:, 1].max())
     if not np.isfinite(high - low):

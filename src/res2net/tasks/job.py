@@ -12,11 +12,10 @@ import torch
 from res2net import machine
 from res2net.card import ModelCard
 from res2net.config import HeadOptions, NetOptions, RunConfig
-from res2net.data.labelled import LabelledImages
 from res2net.data.loader import default_workers, make_loader
 from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Scenes
-from res2net.data.values import fit_to_values
+from res2net.data.values import fit_to_values, training_images
 from res2net.errors import UserError, option
 from res2net.tasks.data import Images
 from res2net.tasks.task import Job, Task
@@ -115,9 +114,7 @@ def describe(
     else:
         preprocess = fit_to_values(
             preprocess,
-            images.train.images
-            if isinstance(images, LabelledImages)
-            else [scene.image for scene in images.train],
+            training_images(images),
             config.data,
             within=config.input.range,
             channels=config.input.channels,
