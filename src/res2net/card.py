@@ -20,6 +20,7 @@ from res2net.paper.variant import FirstBlock
 
 WEIGHTS_NAME, CARD_NAME = "model.safetensors", "model.json"  # of a run, beside each other
 FORMAT = 1
+MOST_CHANNELS = 1024  # of an image
 LARGEST_SIDE = 8192  # pixels that a network may be given; one map of 64 channels has 4 GiB there
 # The words that an option of a network may be; no other text is structure.
 _WORDS = {*map(str, FirstBlock), "batch", "group", "frozen", "fpn", "c4", "avg", "max", "avgmax"}
@@ -66,6 +67,12 @@ class ModelCard:
             _check_kinds(values)
             values["preprocess"] = Preprocess.from_dict(values["preprocess"])
             values["classes"] = tuple(values["classes"])
+            channels = values["preprocess"].channels
+            if values.get("options", {}).get("in_channels", 3) != channels:
+                taken = values.get("options", {}).get("in_channels", 3)
+                raise ValueError(
+                    f"preprocess.mean has {channels} values, the network takes {taken} channels"
+                )
             return cls(**values)
         except KeyError as error:
             raise UserError(f"{origin}: the model description lacks {error}") from None
@@ -130,10 +137,14 @@ def _check_sides(preprocess: object) -> None:
     for name in ("size", "resize"):
         if name in preprocess and not is_count(preprocess[name], LARGEST_SIDE):
             raise ValueError(f"preprocess.{name} must be a whole number of 1..{LARGEST_SIDE}")
-    for name in ("mean", "std"):
+    for name in ("mean", "std", "range"):
         values = preprocess.get(name, ())
+        if name == "range" and values is None:
+            continue
         if not isinstance(values, list | tuple) or not all(map(is_number, values)):
             raise TypeError(f"preprocess.{name} is no list of numbers")
+        if len(values) > MOST_CHANNELS:
+            raise ValueError(f"preprocess.{name} has more than {MOST_CHANNELS} values")
 
 
 def _check_holdout(

@@ -145,6 +145,8 @@ class InputOptions:
     split_rule: SplitRule = "v2"  # v1: as runs that were saved before there was a choice
     workers: int | None = None  # processes that read images; default: chosen for the machine
     skip_bad: bool = False  # leave out unreadable images, counted and named, instead of stopping
+    range: tuple[float, ...] = ()  # LO,HI of >8-bit images, to 0..255; default: of training images
+    channels: int | None = None  # image channels; default: 3, or those of multi-band TIFF and .npy
     download: bool = False  # download cifar10 or cifar100 to the path if it is not there
 
     def __post_init__(self) -> None:
@@ -154,10 +156,12 @@ class InputOptions:
             f"--input.val-fraction is {self.val_fraction}; it must lie between 0 and 1",
         )
         check_grouping(self.group_by)
-        _check(
-            self.workers is not None and self.workers < 0,
-            f"--input.workers is {self.workers}; 0 reads in the training process",
-        )
+        negative = self.workers is not None and self.workers < 0
+        _check(negative, f"--input.workers is {self.workers}; 0 reads in the training process")
+        rising = list(self.range) == sorted(set(self.range)) and len(self.range) in (0, 2)
+        _check(not rising, f"--input.range is {list(self.range)}; give LO,HI such as 0,4095")
+        few = self.channels is not None and not 0 < self.channels <= 1024
+        _check(few, f"--input.channels is {self.channels}; it can be 1..1024")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

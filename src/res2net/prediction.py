@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from res2net.data import photo
+from res2net.data.preprocess import AS_RGB, Reading
 from res2net.drawing.marks import colour_of, draw_legend
 from res2net.errors import UserError
 from res2net.files import write_bytes
@@ -66,6 +67,7 @@ class Classification(Prediction):
 
     top: tuple[tuple[str, float], ...]
     image: Pixels | None = field(default=None, repr=False, compare=False)
+    reading: Reading = field(default=AS_RGB, repr=False, compare=False)  # of its values
 
     @property
     def label(self) -> str:
@@ -92,6 +94,7 @@ class Classification(Prediction):
         """
         if self.image is None:
             raise ValueError("this prediction was made of shaped pixels: there is no image to draw")
+        picture = photo.shown(photo.any_to_pixels(self.image, reading=self.reading))
         lines = [f"{name} {100 * p:.1f} %" for name, p in self.top]
         colours = [colour_of(0), *[(90, 90, 90)] * (len(lines) - 1)]
-        return {"": draw_legend(photo.any_to_rgb(self.image), lines, colours)}
+        return {"": draw_legend(picture, lines, colours)}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from res2net.data import photo
-from res2net.data.decode import as_rgb, decode, to_rgb_tensor
+from res2net.data.decode import as_pixels, decode
 from res2net.errors import UserError
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"]
@@ -118,7 +118,7 @@ def test_any_size_and_mode(
     image = (image.convert("L") if mode in ("I;16", "I", "F") else image).convert(mode)
     file = tmp_path_factory.getbasetemp() / f"any{ENDING.get(mode, '.png')}"
     image.save(file)
-    for tensor in (decode(file), as_rgb(image)):
+    for tensor in (decode(file), as_pixels(image)):
         assert tensor.shape == (3, height, width)
         assert tensor.dtype == torch.uint8
 
@@ -139,17 +139,17 @@ def test_every_kind_of_image_is_the_same_image(tmp_path: Path) -> None:
         np.dstack([array, np.full((10, 12), 255, np.uint8)]),
     ]
     for candidate in candidates:
-        assert torch.equal(as_rgb(candidate), tensor)
+        assert torch.equal(as_pixels(candidate), tensor)
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (1, 4, 6), (3, 4, 6), (4, 4, 6)])
 def test_tensors(shape: tuple[int, ...]) -> None:
-    assert as_rgb(torch.full(shape, 255, dtype=torch.uint8)).shape == (3, 4, 6)
+    assert as_pixels(torch.full(shape, 255, dtype=torch.uint8)).shape == (3, 4, 6)
 
 
 def test_grey_array_has_three_equal_channels() -> None:
     grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    assert to_rgb_tensor(grey).tolist() == [grey.tolist()] * 3
+    assert as_pixels(grey).tolist() == [grey.tolist()] * 3
 
 
 def test_a_callers_image_is_left_alone(tmp_path: Path) -> None:
@@ -157,12 +157,12 @@ def test_a_callers_image_is_left_alone(tmp_path: Path) -> None:
     exif[0x0112] = 6
     noise(12, 10).save(tmp_path / "a.jpg", exif=exif)
     with Image.open(tmp_path / "a.jpg") as image:
-        assert as_rgb(image).shape == (3, 12, 10)
+        assert as_pixels(image).shape == (3, 12, 10)
         assert image.size == (12, 10)
 
 
 def test_what_is_no_image() -> None:
     with pytest.raises(ValueError, match=r"got \(2, 4, 6\)"):
-        as_rgb(torch.zeros(2, 4, 6))
+        as_pixels(torch.zeros(2, 4, 6))
     with pytest.raises(TypeError, match="list"):
-        as_rgb([1, 2, 3])  # type: ignore[arg-type]
+        as_pixels([1, 2, 3])  # type: ignore[arg-type]

@@ -145,11 +145,22 @@ def test_leftovers_are_no_classes(make_tree: MakeTree) -> None:
     assert read(root, ReadOptions()).classes == ("cat", "dog")
 
 
+def test_arrays_are_images_where_no_photos_are(make_tree: MakeTree) -> None:
+    root = make_tree(TREE)
+    np.save(root / "train" / "cat" / "depth.npy", np.zeros((4, 4)))
+    with pytest.warns(UserWarning, match=r"1 files ignored.*\.npy: 1"):
+        found = read(root, ReadOptions())
+    for file in (*found.train.images, *found.val.images):
+        np.save(file.with_suffix(".npy"), np.zeros((4, 4)))
+        file.unlink()
+    assert {file.suffix for file in read(root, ReadOptions()).train.images} == {".npy"}
+
+
 def test_ignored_files_are_counted(make_tree: MakeTree) -> None:
     root = make_tree(TREE)
-    (root / "train" / "cat" / "photo.heic").touch()
+    (root / "train" / "cat" / "photo.xcf").touch()
     (root / "val" / "dog" / "notes.txt").touch()
-    with pytest.warns(UserWarning, match=r"2 files ignored.*\.heic: 1, \.txt: 1"):
+    with pytest.warns(UserWarning, match=r"2 files ignored.*\.xcf: 1, \.txt: 1"):
         read(root, ReadOptions())
 
 

@@ -7,6 +7,7 @@ import io
 import os
 import socket
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from res2net.data import photo
+from res2net.data import levels, photo
 from res2net.data.decode import decode
 from res2net.data.scenes.mapfile import salient_map
 from res2net.errors import UserError
@@ -69,7 +70,7 @@ def test_grey_of_any_depth_is_scaled_not_clipped(
 def test_what_is_scaled_by_its_own_range_is_said_once(tmp_path: Path) -> None:
     for name, top in (("a", 4095), ("b", 4095), ("c", 65535)):
         Image.fromarray((RAMP * top).astype(np.uint16)).save(tmp_path / f"{name}.png")
-    photo.told.clear()
+    levels.told.clear()
     with pytest.warns(UserWarning, match="images of more than 8 bits are scaled") as said:
         pixels = [photo.read_rgb(tmp_path / f"{name}.png") for name in "abc"]
     assert len(said) == 1
@@ -79,13 +80,14 @@ def test_what_is_scaled_by_its_own_range_is_said_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:images of more than 8 bits")
-@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("channels", [2, 3, 4])
 @pytest.mark.parametrize("top", [4095, 65535])
 def test_colours_of_16_bits_keep_their_levels(tmp_path: Path, channels: int, top: int) -> None:
     values = np.repeat((RAMP * top).astype(np.uint16)[..., None], channels, axis=2)
-    values[..., 3:] = 65535
+    if channels != 3:
+        values[..., -1] = 65535
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    head = struct.pack(">IIBBBBB", 40, 24, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    head = struct.pack(">IIBBBBB", 40, 24, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     data = b"\x89PNG\r\n\x1a\n"
     for name, content in parts:
@@ -94,6 +96,40 @@ def test_colours_of_16_bits_keep_their_levels(tmp_path: Path, channels: int, top
     (tmp_path / "a.png").write_bytes(data)
     pixels = photo.read_rgb(tmp_path / "a.png")
     assert np.abs(pixels - (RAMP * 255)[..., None]).max() <= 1.01
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_photos_of_phones(tmp_path: Path, orientation: int) -> None:
+    plugin = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    plugin.register_heif_opener()
+    file = tmp_path / "a.heic"
+    colors().save(file, "HEIF", exif=exif.tobytes(), quality=95)
+    expected = np.asarray(colors() if orientation == 1 else colors().transpose(photo._TURNS[6]))
+    assert np.abs(photo.read_rgb(file).astype(int) - expected).mean() < 4
+    assert photo.probe(file).size == expected.shape[:2]
+
+
+def test_a_photo_of_a_phone_names_the_plugin_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photo, "_known_formats", lambda: ("JPEG", "PNG"))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    photo._add_heif.cache_clear()
+    for brand, remedy in (("heic", r"res2net\[heic\]"), ("avif", "Pillow 11.3")):
+        file = tmp_path / f"a.{brand}"
+        file.write_bytes(b"\0\0\0\x18ftyp" + brand.encode() + b"\0" * 40)
+        for read in (photo.read_rgb, photo.probe, photo.image_size, decode):
+            with pytest.raises(UserError, match=rf"a\.{brand}: .*{remedy}"):
+                read(file)
+        assert file.suffix in photo.EXTENSIONS
+
+
+def test_colours_that_are_not_converted_are_told(tmp_path: Path) -> None:
+    Image.new("LAB", (4, 4)).save(tmp_path / "a.tif")
+    with pytest.raises(UserError, match=r"a\.tif: its colours are stored as LAB"):
+        photo.read_rgb(tmp_path / "a.tif")
 
 
 @pytest.mark.filterwarnings("ignore:images of more than 8 bits")
@@ -106,7 +142,7 @@ def test_numbers_of_any_type_give_pixels_or_a_value_error(dtype: str, values: li
     with np.errstate(all="ignore"):
         array = np.array([values]).astype(dtype)
         try:
-            pixels = photo.array_to_rgb(array)
+            pixels = photo.array_to_pixels(array)
         except ValueError:
             assert not np.isfinite(array).all() or np.ptp(array.astype(float)) == np.inf
         else:
@@ -266,7 +302,7 @@ def test_arrays(dtype: str, shape: tuple[int, ...]) -> None:
     array[0] = 0
     if shape[-1] == 4:
         array[..., 3] = full
-    pixels = photo.array_to_rgb(array)
+    pixels = photo.array_to_pixels(array)
     assert pixels.shape == (5, 7, 3)
     assert (pixels[0] == 0).all()
     assert (pixels[1:] == 255).all()
@@ -275,7 +311,7 @@ def test_arrays(dtype: str, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (np.zeros((3, 5, 7)), "got \\(3, 5, 7\\)"),
+        (np.zeros((3, 5, 7)), "\\(3, 5, 7\\) has 7 bands, where 3 are needed"),
         (np.zeros((0, 7, 3)), "got \\(0, 7, 3\\)"),
         (np.zeros(4), "got \\(4,\\)"),
         (np.full((2, 2), np.nan), "NaN"),
@@ -284,7 +320,7 @@ def test_arrays(dtype: str, shape: tuple[int, ...]) -> None:
 )
 def test_arrays_that_are_no_images(array: np.ndarray[Any, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        photo.array_to_rgb(array)
+        photo.array_to_pixels(array)
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, about damaged EXIF blocks and the like

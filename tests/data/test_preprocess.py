@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from res2net.data.preprocess import IMAGENET_STD, Preprocess, default_preprocess
+from res2net.data.preprocess import IMAGENET_STD, Preprocess, Reading, default_preprocess
 from res2net.errors import UserError
 
 
@@ -47,7 +48,7 @@ def test_round_trip_through_json() -> None:
         ({"size": 0}, "size is 0"),
         ({"resize": 100}, "resize is 100; it must be at least size"),
         ({"std": [1, 1, 0]}, "above 0"),
-        ({"mean": [1, 1]}, "3 values"),
+        ({"mean": [1, 1]}, "a value for each channel"),
         ({"mean": 1}, "preprocess: "),
         ({"interpolation": "nearest"}, "choose from bilinear, bicubic"),
     ],
@@ -65,3 +66,14 @@ def test_missing_key() -> None:
 @pytest.mark.parametrize(("size", "side"), [(32, 512), (224, 512), (256, 586), (320, 732)])
 def test_files_are_decoded_to_twice_what_is_needed(size: int, side: int) -> None:
     assert default_preprocess(size).decode_side == side
+
+
+def test_range_and_channels_survive_the_way_through_json() -> None:
+    grey = replace(default_preprocess(32), mean=(0.4,), std=(0.2,), range=(0.0, 4095.0))
+    assert Preprocess.from_dict(json.loads(json.dumps(grey.as_dict()))) == grey
+    assert grey.channels == 1
+    assert grey.reading == Reading(1, (0.0, 4095.0))
+    assert "range" not in default_preprocess(32).as_dict()  # as before there was one
+    for wrong in ([5, 1], [1], [1, 1]):
+        with pytest.raises(UserError, match="range is"):
+            Preprocess.from_dict({**grey.as_dict(), "range": wrong})

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from res2net import create_backbone, create_model
 from res2net.data.preprocess import default_preprocess
 from res2net.data.transforms import normalise
+from res2net.deploy import native
 from res2net.deploy.program import Program
+from res2net.errors import UserError
 
 PREPROCESS = default_preprocess(40)
 
@@ -58,3 +62,12 @@ def test_bf16_inside_float32_outside(images):
     assert {p.dtype for p in program.net.parameters()} == {torch.bfloat16}
     assert found.dtype == torch.float32
     assert 0 < float((found - wanted).norm() / wanted.norm()) < 2e-2
+
+
+def test_the_native_engine_takes_images_of_three_channels():
+    preprocess = replace(PREPROCESS, mean=(0.5,) * 4, std=(0.2,) * 4)
+    net = create_model("res2net29_small", depth=11, num_classes=5, in_channels=4)
+    program = Program(net, preprocess)
+    assert program(torch.zeros(2, 40, 40, 4, dtype=torch.uint8))[0].shape == (2, 5)
+    with pytest.raises(UserError, match="--to native: the network takes 4 channels"):
+        native.convert(program, (40, 40), 1)

@@ -167,3 +167,25 @@ def test_pictures_are_drawn_for_every_kind_of_annotation(task, tmp_path, monkeyp
     assert names == ["sheet.png", "classes.png", *(["sizes.png"] if objects else [])]
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 50
+
+
+def test_bands_and_values_that_decide_for_a_training_are_noted(tmp_path):
+    for part, count in (("train", 3), ("val", 2)):
+        for base, name in enumerate(("faint", "strong")):
+            folder = tmp_path / "set" / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                values = np.arange(600).reshape(10, 12, 5) * (base + 1) + number + 7
+                np.save(folder / f"{number}.npy", values.astype(np.uint16))
+    found = res2net.inspect_data(tmp_path / "set")
+    assert found.fault is None
+    assert found.modes == {"5 bands, uint16": 10}
+    assert found.values == {"5 bands, uint16": (7, 1207)}
+    notes = " ".join(found.notes)
+    assert "values 0..4095 of images of more than 8 bits become 0..255" in notes
+    assert "images of 5 channel(s)" in notes
+    assert "each file" not in notes
+    np.save(tmp_path / "set" / "train" / "faint" / "9.npy", np.zeros((4, 4), np.uint8))
+    other = res2net.inspect_data(tmp_path / "set")
+    assert other.fault is not None
+    assert "different numbers of bands" in other.fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from res2net.data.decode import as_rgb, decode
+from res2net.data.decode import as_pixels, decode
 from res2net.data.preprocess import Preprocess, default_preprocess
 from res2net.data.transforms import eval_transform
 from res2net.runtime.images import shaped
 
 
 def _apart(pixels: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    theirs = eval_transform(preprocess)(as_rgb(pixels)).permute(1, 2, 0).numpy()
+    theirs = eval_transform(preprocess)(as_pixels(pixels)).permute(1, 2, 0).numpy()
     ours = shaped(pixels, preprocess)
     assert ours.shape == theirs.shape
     return np.abs(ours.astype(int) - theirs.astype(int))
@@ -58,3 +59,14 @@ def test_a_large_photo_is_decoded_smaller_and_looks_the_same(tmp_path: Path) -> 
 def test_something_else_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="an image is a path"):
         shaped(3, default_preprocess(32))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 6])
+def test_every_band_is_resized_as_in_training(channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 83, channels), np.uint8)
+    preprocess = replace(default_preprocess(224), mean=(0.5,) * channels, std=(0.2,) * channels)
+    ours = shaped(pixels, preprocess)
+    reading = preprocess.reading
+    theirs = eval_transform(preprocess)(as_pixels(pixels, reading)).permute(1, 2, 0).numpy()
+    assert ours.shape == theirs.shape == (224, 224, channels)
+    assert np.abs(ours.astype(int) - theirs).max() <= 2

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from res2net.data.preprocess import AS_RGB
 from res2net.serve.answer import Answer
 from res2net.serve.api import make_app
 from res2net.serve.service import Limits, Service
@@ -34,6 +35,7 @@ class Stub:
 
     def __init__(self, name: str = "stub") -> None:
         self.name = name
+        self.reading = AS_RGB
         self.go = threading.Event()
         self.go.set()
         self.threads: set[str] = set()

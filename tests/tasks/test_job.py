@@ -49,7 +49,7 @@ def card_of(task: str, net: dict[str, Any], head: dict[str, Any]) -> ModelCard:
         net=NetOptions(**net),
         head=HeadOptions(**head),
     )
-    images: Any = SimpleNamespace(classes=("a", "b"), palette=(), skeleton=COCO_PERSON)
+    images: Any = SimpleNamespace(classes=("a", "b"), palette=(), skeleton=COCO_PERSON, train=())
     return describe(find_task(task), config, images)
 
 

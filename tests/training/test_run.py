@@ -6,19 +6,26 @@ import re
 import signal
 import threading
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from res2net import machine
+from res2net.card import ModelCard
 from res2net.config import AUTO, RunConfig
+from res2net.data import levels
+from res2net.data.preprocess import default_preprocess
 from res2net.errors import Stopped, TakenError, UserError
 from res2net.machine import Processes
 from res2net.training.callbacks import History
 from res2net.training.folder import write_config
 from res2net.training.run import (
+    _preprocess_of,
     fit,
     make_trainer,
     memory_advice,
@@ -280,3 +287,34 @@ def test_a_run_that_goes_on_takes_no_address_from_its_folder(tmp_path):
     write_config(foreign, tmp_path)
     with pytest.raises(UserError, match="net.pretrained is 'http://127.0.0.1:9/x', not what"):
         settle_pretrained(auto, tmp_path, pytest.fail)
+
+
+def _deep(folder, count, top):
+    """Images of 16 bits in two classes, 6 each."""
+    chance = np.random.default_rng(0)
+    for name, base in (("dark", 0), ("bright", top // 2)):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            values = base + chance.integers(0, top // 2, (34, 34))
+            Image.fromarray(values.astype(np.uint16)).save(folder / name / f"{i}.png")
+
+
+def test_a_run_says_its_range_of_values_and_keeps_it_when_it_is_resumed(tmp_path):
+    _deep(tmp_path / "data", 6, 4000)
+    run, listener = tmp_path / "run", Listener()
+    fit(_config(f"folder:{tmp_path / 'data'}", epochs=1), run, resume=False, say=listener)
+    said = "values 0..4095 of images of more than 8 bits become 0..255 (read from all training ima"
+    assert any(line.startswith(said) for line in listener.lines)
+    assert ModelCard.read(run / "model.json").preprocess.range == (0, 4095)
+    _deep(tmp_path / "data", 6, 60000)
+    levels.clipped.set()
+    fit(_config(f"folder:{tmp_path / 'data'}", epochs=2), run, resume=True, say=listener)
+    assert ModelCard.read(run / "model.json").preprocess.range == (0, 4095)
+
+
+def test_a_run_of_before_is_resumed_with_the_range_of_each_file():
+    card = {"preprocess": default_preprocess(32).as_dict()}
+    assert "range" not in card["preprocess"]
+    kept = _preprocess_of((Path("last.ckpt"), {"hyper_parameters": {"card": card}}))
+    assert kept == default_preprocess(32)
+    assert _preprocess_of(None) is None

@@ -180,7 +180,10 @@ def explain_images(
     from res2net.data.decode import decode
     from res2net.explain.overlay import heat_overlay
     from res2net.explain.sheets import ON_A_SHEET, Sheet, draw_sheet
+    from res2net.explain.subject import reading_of
+    from res2net.tasks.network import in_colours
 
+    reading = reading_of(subjects)
     wanted = options["class"]
     numbers = [None if wanted is None else subject.number_of(wanted) for subject in subjects]
     tiles: list[Sheet] = []
@@ -188,7 +191,7 @@ def explain_images(
     done = 0
     for file in track(files, len(files), "explaining"):
         try:
-            image = decode(file)
+            image = decode(file, reading=reading)
             inside = _inside(box, options.mask, (image.shape[-2], image.shape[-1]))
             maps = [
                 subject.explain(image, wanted=number, level=options.level)
@@ -199,7 +202,7 @@ def explain_images(
                 raise
             warnings.warn(f"left out: {error}", stacklevel=1)
             continue
-        pixels = image.permute(1, 2, 0).contiguous().numpy()
+        pixels = in_colours(image).permute(1, 2, 0).contiguous().numpy()
         stem = f"{done:05d}-{file.stem}" if len(files) > 1 else file.stem
         for n, (subject, found) in enumerate(zip(subjects, maps, strict=True)):
             overlay = f"{stem}{f'-{n + 1}' if len(subjects) > 1 else ''}.png"

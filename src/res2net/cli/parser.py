@@ -22,6 +22,7 @@ import jsonargparse
 from res2net.errors import UserError, did_you_mean, option
 from res2net.optionfile import flat, read_yaml
 
+_NUMBERS = re.compile(r"-?[\d.][\d.eE+-]*(?:,-?[\d.][\d.eE+-]*)+")  # of a list: 0,4095
 _COMMENT = re.compile(r"^    (\w+):[^#]*#\s*(.+)$")
 
 
@@ -106,11 +107,29 @@ class Parser(jsonargparse.ArgumentParser):
                     old[spelled] = option(name)
                 word = f"{option(name)}{equals}{value}"
             now.append(word)
+        now = self._with_lists(now)
         if old:
             verb = "is" if len(old) == 1 else "are"
             listed, spelt = ", ".join(old), ", ".join(old.values())
             warnings.warn(f"{listed} {verb} spelled {spelt} now", stacklevel=3)
         return now
+
+    def _with_lists(self, words: list[str]) -> list[str]:
+        """The same words, with ``--input.range 0,4095`` as ``--input.range=[0,4095]``."""
+        joined: list[str] = []
+        for word in words:
+            name, equals, value = word.partition("=")
+            if joined and _NUMBERS.fullmatch(word) and self._takes_list(joined[-1]):
+                joined[-1] = f"{joined[-1]}=[{word}]"
+            elif equals and _NUMBERS.fullmatch(value) and self._takes_list(name):
+                joined.append(f"{name}=[{value}]")
+            else:
+                joined.append(word)
+        return joined
+
+    def _takes_list(self, name: str) -> bool:
+        hint = getattr(self._option_string_actions.get(name), "_typehint", None)
+        return typing.get_origin(hint) is tuple
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the mistake as a ``UserError``."""
@@ -187,7 +206,7 @@ _TYPES = {
     "float": "a number",
     "str": "a text",
     "bool": "true or false",
-    "tuple": "a list such as '[30, 60]'",
+    "tuple": "a list such as 30,60",
 }
 
 

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from res2net.data.decode import decode
+from res2net.data.decode import as_pixels, decode
 from res2net.data.labelled import Split
+from res2net.data.preprocess import AS_RGB, Reading
 from res2net.data.sampler import KeyedDataset
 
-Sample = tuple[Tensor, int, int]  # uint8 (3, S, S), label, index
-Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, 3, S, S), labels int64 (B,), indices int64 (B,)
+Sample = tuple[Tensor, int, int]  # uint8 (C, S, S), label, index
+Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, C, S, S), labels int64 (B,), indices int64 (B,)
 
 
 class ImageDataset(KeyedDataset[Sample]):
@@ -23,9 +23,10 @@ class ImageDataset(KeyedDataset[Sample]):
 
     Args:
         split: files or arrays, with labels.
-        transform: uint8 (3, H, W) to uint8 (3, S, S).
+        transform: uint8 (C, H, W) to uint8 (C, S, S).
         min_side: pixels of the short side that files need to be decoded at; None: whole.
         skip_bad: leave files that cannot be decoded out of their batch, with a warning.
+        reading: channels C and range of values.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class ImageDataset(KeyedDataset[Sample]):
         *,
         min_side: int | None,
         skip_bad: bool = False,
+        reading: Reading = AS_RGB,
     ) -> None:
         super().__init__(skip_bad=skip_bad)
         self.split = split
         self.transform = transform
         self.min_side = min_side
+        self.reading = reading
 
     def __len__(self) -> int:
         return len(self.split)
@@ -49,11 +52,11 @@ class ImageDataset(KeyedDataset[Sample]):
         return self.transform(self._image(index)), int(self.split.labels[index]), index
 
     def _image(self, index: int) -> Tensor:
-        """Image ``index``: uint8 (3, H, W)."""
+        """Image ``index``: uint8 (C, H, W)."""
         image = self.split.images[index]
         if isinstance(image, Path):
-            return decode(image, min_side=self.min_side)
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+            return decode(image, min_side=self.min_side, reading=self.reading)
+        return as_pixels(np.array(image), self.reading)
 
 
 def batched(samples: list[Sample]) -> Batch:

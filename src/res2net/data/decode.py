@@ -1,4 +1,7 @@
-"""Image files, arrays and Pillow images to uint8 RGB tensors."""
+"""Image files, arrays and Pillow images to uint8 tensors, RGB or of other channels.
+
+Legend: H, W pixels · C channels of ``Reading``, 3 where nothing else is asked for
+"""
 
 from __future__ import annotations
 
@@ -14,45 +17,59 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from res2net.data import photo
+from res2net.data import levels, photo
+from res2net.data.preprocess import AS_RGB, Reading
 
 _RGB_MODE = 3  # torchvision's ImageReadMode.RGB
+_JPEG_START = b"\xff\xd8"
 _DRAFT_FROM = 2  # JPEG's reduced scales are 1/2, 1/4, 1/8
 
 
-def decode(path: str | Path, *, min_side: int | None = None) -> Tensor:
-    """Decode an image file to uint8 (3, H, W), upright by its EXIF rotation.
+def decode(path: str | Path, *, min_side: int | None = None, reading: Reading = AS_RGB) -> Tensor:
+    """Decode an image file to uint8 (C, H, W), upright by its EXIF rotation.
 
     Grey, CMYK and palette images become RGB; grey of more than 8 bits is scaled to 0..255, not
-    clipped (:func:`res2net.data.photo.to_uint8`); transparency is composited on white, as a page
-    shows it; of an animation it is the first frame. The strides may be those of (H, W, 3).
+    clipped (:func:`res2net.data.levels.to_uint8`); transparency is composited on white, as a page
+    shows it; of an animation it is the first frame. The strides may be those of (H, W, C).
 
     Args:
         path: the file; its content decides the format, not its name.
         min_side: pixels of the short side that are enough. A larger JPEG is decoded at 1/2, 1/4 or
             1/8 of its scale, as long as the short side does not fall below this.
+        reading: channels and range of values.
 
     Raises:
-        UserError: missing, empty, truncated, not an image, or too large to be safe; names the file.
+        UserError: missing, empty, truncated, not an image, of other channels, or too large to be
+            safe; names the file.
     """
     path = Path(path)
     data = photo.read_bytes(path)
     with photo.faults_named(path):
-        image = photo.open_image(data)
-        fast = _jpeg_decoder()
-        if fast is not None and _is_plain_jpeg(image) and not _can_reduce(image, min_side):
-            with suppress(RuntimeError):  # damaged: Pillow, below, says how
-                return fast(torch.from_numpy(data), _RGB_MODE, True)
-        return _channels_first(photo.opened_to_rgb(image, min_side=min_side))
+        if bytes(data[:2]) == _JPEG_START and reading.channels == 3:
+            image = photo.open_image(data)
+            fast = _jpeg_decoder()
+            if fast is not None and _is_plain_jpeg(image) and not _can_reduce(image, min_side):
+                if reading.range is not None:
+                    levels.note_narrow(reading)
+                with suppress(RuntimeError):  # damaged: Pillow, below, says how
+                    return fast(torch.from_numpy(data), _RGB_MODE, True)
+            return _channels_first(
+                photo.opened_to_pixels(image, min_side=min_side, reading=reading)
+            )
+        return _channels_first(photo.decoded(data, min_side=min_side, reading=reading))
 
 
-def as_rgb(image: str | Path | Image.Image | npt.NDArray[Any] | Tensor) -> Tensor:
-    """Any image a caller may hand over, as uint8 (3, H, W).
+def as_pixels(
+    image: str | Path | Image.Image | npt.NDArray[Any] | Tensor, reading: Reading = AS_RGB
+) -> Tensor:
+    """Any image a caller may hand over, as uint8 (C, H, W).
 
     Args:
-        image: a file, a Pillow image, an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a
-            tensor (H, W), (1, H, W), (3, H, W) or (4, H, W). Values of other types than uint8 are
-            scaled as :func:`res2net.data.photo.to_uint8` says; floats are meant in 0..1.
+        image: a file, a Pillow image, an array (H, W) or (H, W, C), or a tensor (H, W) or
+            (C, H, W); where C is 3, of 1, 3 or 4 channels. Values of other types than uint8 are
+            scaled as :func:`res2net.data.levels.to_uint8` says; floats are meant in 0..1 where no
+            range is set.
+        reading: channels and range of values.
 
     Raises:
         UserError: a file that cannot be decoded.
@@ -60,32 +77,33 @@ def as_rgb(image: str | Path | Image.Image | npt.NDArray[Any] | Tensor) -> Tenso
         TypeError: something else altogether.
     """
     if isinstance(image, str | Path):
-        return decode(image)
+        return decode(image, reading=reading)
     if isinstance(image, Image.Image):
-        return _channels_first(photo.to_rgb(photo.upright(image)))
+        return _channels_first(photo.to_pixels(photo.upright(image), reading))
     if isinstance(image, Tensor):
-        if image.ndim == 3 and image.shape[0] not in (1, 3, 4):
-            raise ValueError(
-                f"an image tensor has shape (H, W) or (1, 3 or 4, H, W); got {tuple(image.shape)}"
-            )
-        array = image.detach().cpu().numpy()
-        return to_rgb_tensor(array.transpose(1, 2, 0) if array.ndim == 3 else array)
+        image = channels_last(image, reading)
     if isinstance(image, np.ndarray):
-        return to_rgb_tensor(image)
+        return _channels_first(photo.array_to_pixels(image, reading))
     raise TypeError(f"an image is a path, a Pillow image, an array or a tensor; got {type(image)}")
 
 
-def to_rgb_tensor(array: npt.NDArray[Any]) -> Tensor:
-    """An array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) as uint8 (3, H, W).
+def channels_last(image: Tensor, reading: Reading = AS_RGB) -> npt.NDArray[Any]:
+    """A tensor (H, W) or (C, H, W) as an array (H, W) or (H, W, C), its values as they are.
 
     Raises:
-        ValueError: another shape, or values that are not finite numbers.
+        ValueError: another shape.
     """
-    return _channels_first(photo.array_to_rgb(array))
+    if image.ndim == 3 and image.shape[0] not in (1, 3, 4, reading.channels):
+        raise ValueError(
+            f"an image tensor has shape (H, W) or ({reading.channels}, H, W); got "
+            f"{tuple(image.shape)}"
+        )
+    array = image.detach().cpu().numpy()
+    return array.transpose(1, 2, 0) if array.ndim == 3 else array
 
 
-def _channels_first(pixels: photo.RGB) -> Tensor:
-    """(H, W, 3) to (3, H, W), without a copy where torch can share the memory."""
+def _channels_first(pixels: photo.Pixels) -> Tensor:
+    """(H, W, C) to (C, H, W), without a copy where torch can share the memory."""
     if not pixels.flags.writeable or min(pixels.strides) < 0:
         pixels = pixels.copy()
     return torch.from_numpy(pixels).permute(2, 0, 1)

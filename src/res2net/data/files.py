@@ -13,7 +13,8 @@ from typing import TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from res2net.data import photo
+from res2net.data import levels, photo
+from res2net.data.bands import ENDING as ARRAY
 from res2net.data.looked import faults_of, identity
 from res2net.errors import UserError
 
@@ -101,8 +102,18 @@ def list_images(root: Path, folder: str, listing: Listing, *, find_empty: bool) 
     path = root / folder
     listing.linked |= path.resolve() != root.resolve() / folder
     _walk(str(path), folder, _ancestors(path), listing, find_empty)
-    listing.names[start:] = sorted(listing.names[start:])
+    listing.names[start:] = sorted(_without_arrays(listing.names[start:], listing))
     return len(listing.names) - start
+
+
+def _without_arrays(names: Sequence[str], listing: Listing) -> Sequence[str]:
+    """Arrays are images where no other images are; beside photos they hold something else."""
+    others = [name for name in names if not name.lower().endswith(ARRAY)]
+    if not others:
+        return names
+    if len(others) < len(names):
+        listing.ignored[ARRAY] += len(names) - len(others)
+    return others
 
 
 def usable(
@@ -146,10 +157,10 @@ def warn_rescaled(where: object, paths: Sequence[Path]) -> None:
     looked = spread(paths, 64)
     found = [path for path in looked if photo.is_rescaled(path)]
     if found:
-        photo.told.set()
+        levels.told.set()
         warnings.warn(
             f"{where}: {len(found)} of {len(looked)} images that were looked at ({found[0]} is the "
-            f"first): {photo.RESCALED}",
+            f"first): {levels.RESCALED}",
             stacklevel=3,
         )
 

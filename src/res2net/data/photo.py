@@ -1,26 +1,31 @@
-"""Photos as people have them, to RGB: Pillow and NumPy alone, no torch."""
+"""Photos as people have them, to bytes of RGB or of other channels: Pillow and NumPy, no torch.
+
+Legend: H, W pixels · C channels of ``Reading``, 3 where nothing else is asked for
+"""
 
 from __future__ import annotations
 
 import functools
 import io
 import struct
-import threading
-import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from res2net.data import bands, levels
+from res2net.data.bands import UnfitError
 from res2net.data.foreign import LARGEST, check_file
+from res2net.data.preprocess import AS_RGB, Reading
 from res2net.errors import UserError, one_line
 
 RGB = npt.NDArray[np.uint8]  # (H, W, 3)
+Pixels = npt.NDArray[np.uint8]  # (H, W, C)
 
 # Formats with a signature that Pillow decodes itself (no EPS, which runs Ghostscript) -> endings.
 _ENDINGS = {
@@ -33,9 +38,12 @@ _ENDINGS = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "JPEG2000": (".jp2", ".j2k"),
     "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif"),  # by the plugin pillow-heif
 }
-EXTENSIONS = frozenset(ending for endings in _ENDINGS.values() for ending in endings)
-FEW = 32  # grey levels; an image that would keep fewer is stretched
+EXTENSIONS = frozenset(
+    [*(ending for endings in _ENDINGS.values() for ending in endings), bands.ENDING]
+)
+FIRST_THREE = "of images of more than three bands the first three are taken as red, green and blue"
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO: several JPEGs in one file, as some cameras write
 
 _ORIENTATION = 0x0112  # EXIF tag
@@ -51,7 +59,10 @@ _TURNS: dict[object, Image.Transpose] = {
 
 _SWAPPING = [_TURNS[tag] for tag in (5, 6, 7, 8)]  # width and height trade places
 
+_COLOURS = ("RGB", "LA")  # raw modes of which Pillow keeps the upper 8 of 16 bits
 _JPEG_END = b"\xff\xd9"
+_HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")  # brands of the file
+_AVIF = (b"avif", b"avis")
 
 # What Pillow's decoders raise on damaged files.
 _FAULTS = (
@@ -67,8 +78,10 @@ _FAULTS = (
 )
 
 
-def read_rgb(path: str | Path, *, min_side: int | None = None) -> RGB:
-    """Decode an image file to uint8 (H, W, 3), as :func:`res2net.data.decode.decode` does.
+def read_pixels(
+    path: str | Path, *, min_side: int | None = None, reading: Reading = AS_RGB
+) -> Pixels:
+    """Decode an image file to uint8 (H, W, C), as :func:`res2net.data.decode.decode` does.
 
     Raises:
         UserError: names the file and what is wrong with it.
@@ -76,24 +89,47 @@ def read_rgb(path: str | Path, *, min_side: int | None = None) -> RGB:
     path = Path(path)
     data = read_bytes(path)
     with faults_named(path):
-        return opened_to_rgb(open_image(data), min_side=min_side)
+        return decoded(data, min_side=min_side, reading=reading)
 
 
-def any_to_rgb(
-    image: str | Path | Image.Image | npt.NDArray[Any], min_side: int | None = None
-) -> RGB:
-    """A file, a Pillow image or an array as uint8 (H, W, 3), upright.
+def read_rgb(path: str | Path) -> RGB:
+    """An image file as a picture: uint8 (H, W, 3); of more bands the first three, of two the first.
+
+    Raises:
+        UserError: names the file and what is wrong with it.
+    """
+    path = Path(path)
+    data = read_bytes(path)
+    with faults_named(path):
+        stack = bands.describe(data)
+        own = None if stack is None else stack.own_channels
+        return shown(decoded(data, reading=Reading(own or 3)))
+
+
+def shown(pixels: Pixels) -> RGB:
+    """Pixels as a picture: (H, W, C) → (H, W, 3), the first three channels or the first one."""
+    if pixels.shape[2] == 3:
+        return pixels
+    return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] > 3 else pixels[..., [0, 0, 0]])
+
+
+def any_to_pixels(
+    image: str | Path | Image.Image | npt.NDArray[Any],
+    min_side: int | None = None,
+    reading: Reading = AS_RGB,
+) -> Pixels:
+    """A file, a Pillow image or an array as uint8 (H, W, C), upright.
 
     Raises:
         UserError: a file that cannot be read; names it.
         TypeError, ValueError: something that is no image.
     """
     if isinstance(image, str | Path):
-        return read_rgb(image, min_side=min_side)
+        return read_pixels(image, min_side=min_side, reading=reading)
     if isinstance(image, Image.Image):
-        return to_rgb(upright(image))
+        return to_pixels(upright(image), reading)
     if isinstance(image, np.ndarray):
-        return array_to_rgb(image)
+        return array_to_pixels(image, reading)
     raise TypeError(f"an image is a path, a Pillow image or an array; got {type(image)}")
 
 
@@ -116,6 +152,10 @@ def probe(path: Path) -> Stored:
     check_file(path)
     stored = None
     with faults_named(path), path.open("rb") as file:
+        stack = bands.describe(file)
+        if stack is not None and not stack.by_pillow:
+            decoded(read_bytes(path), reading=Reading(stack.own_channels or 3))
+            return Stored(stack.upright, f"{stack.bands} bands", stack.dtype.name)
         image = open_image(file) if file.peek(1) else None
         if image is not None:
             raw = raw_mode(image)  # before the pixels are loaded, as for the EXIF block of a PNG
@@ -131,6 +171,28 @@ def probe(path: Path) -> Stored:
     return stored
 
 
+def stored(path: Path) -> tuple[bands.Stack | None, npt.NDArray[Any] | None]:
+    """What a TIFF or an array tells of itself, and the values of an image of more than 8 bits.
+
+    Raises:
+        UserError: not a readable image.
+    """
+    check_file(path, largest=LARGEST)
+    with faults_named(path), path.open("rb") as file:
+        stack = bands.describe(file)
+        if stack is not None and not stack.by_pillow:
+            deep = stack.dtype.kind != "b" and stack.dtype != np.uint8
+            return stack, bands.read(file, stack, stack.bands) if deep else None
+        image = _opened(file)
+        raw = raw_mode(image)
+        if image.mode[0] in "IF":
+            return stack, np.asarray(image)
+        if raw.startswith(_COLOURS) and ";16" in raw:
+            image.load()
+            return stack, _deep_values(image, file, raw)[..., :3]
+        return stack, None
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """H, W from the file's head, upright.
 
@@ -139,6 +201,9 @@ def image_size(path: Path) -> tuple[int, int]:
     """
     check_file(path)
     with faults_named(path), path.open("rb") as file:
+        stack = bands.describe(file)
+        if stack is not None and not stack.by_pillow:
+            return stack.upright
         return _upright_size(open_image(file))
 
 
@@ -162,7 +227,7 @@ def open_image(data: npt.NDArray[np.uint8] | io.BufferedReader) -> ImageFile.Ima
     Pillow passes over a wrong checksum of PNG pixels, so checksums are read here.
     """
     file = io.BytesIO(data.data) if isinstance(data, np.ndarray) else data
-    image = Image.open(file, formats=_known_formats())
+    image = _opened(file)
     if image.format == "PNG":
         image.verify()
         file.seek(0)
@@ -170,15 +235,82 @@ def open_image(data: npt.NDArray[np.uint8] | io.BufferedReader) -> ImageFile.Ima
     return image
 
 
-def opened_to_rgb(image: ImageFile.ImageFile, *, min_side: int | None = None) -> RGB:
-    """First frame of a freshly opened image, upright: uint8 (H, W, 3)."""
+def _opened(file: BinaryIO) -> ImageFile.ImageFile:
+    """The header of an encoded image.
+
+    Raises:
+        UnfitError: what reads this format is not installed; says what does.
+        UnidentifiedImageError: no format that is known.
+    """
+    try:
+        return Image.open(file, formats=_known_formats())
+    except UnidentifiedImageError:
+        file.seek(4)
+        kind = file.read(8)
+        file.seek(0)
+        if kind[:4] != b"ftyp" or kind[4:] not in (*_HEIC, *_AVIF):
+            raise
+        if kind[4:] in _AVIF and "AVIF" not in _known_formats():
+            raise UnfitError("AVIF, which this Pillow does not read; install Pillow 11.3") from None
+        _add_heif()
+        return Image.open(file, formats=("HEIF", "AVIF"))
+
+
+@functools.cache
+def _add_heif() -> None:
+    """Let Pillow read HEIC.
+
+    Raises:
+        UnfitError: the plugin is missing.
+    """
+    try:
+        import pillow_heif
+    except ModuleNotFoundError:
+        raise UnfitError("HEIC, which needs a plugin; pip install 'res2net[heic]'") from None
+    pillow_heif.register_heif_opener()
+
+
+def decoded(
+    data: npt.NDArray[np.uint8],
+    *,
+    min_side: int | None = None,
+    reading: Reading = AS_RGB,
+    check: Callable[[tuple[int, int]], None] | None = None,
+) -> Pixels:
+    """An encoded image as uint8 (H, W, C): its first frame, upright.
+
+    Args:
+        check: is told H, W before anything is decoded, and may refuse them.
+    """
+    stack = bands.describe(data)
+    paged = stack is not None and 1 < stack.pages == reading.channels
+    if stack is not None and (paged or stack.own_channels or not stack.by_pillow):
+        if check is not None:
+            check(stack.size)
+        values = bands.read(data, stack, reading.channels)
+        if reading.range is not None and values.dtype == np.uint8:
+            levels.note_narrow(reading)
+        if reading.channels == 3 < values.shape[2]:
+            levels.say_once(levels.cut, FIRST_THREE)
+            values = values[..., :3]
+        return array_to_pixels(values, reading)
+    image = open_image(data)
+    if check is not None:
+        check((image.height, image.width))
+    return opened_to_pixels(image, min_side=min_side, reading=reading)
+
+
+def opened_to_pixels(
+    image: ImageFile.ImageFile, *, min_side: int | None = None, reading: Reading = AS_RGB
+) -> Pixels:
+    """First frame of a freshly opened image, upright: uint8 (H, W, C)."""
     if min_side is not None and image.format in JPEG_FORMATS:
         image.draft(None, (min_side, min_side))
     file, stored = image.fp, raw_mode(image)
     image.load()
-    if stored.startswith("RGB") and ";16" in stored and file is not None:
-        return _deep_colours(image, file, stored)
-    return to_rgb(upright(image))
+    if stored.startswith(_COLOURS) and ";16" in stored and file is not None:
+        return _deep_colours(image, file, stored, reading)
+    return to_pixels(upright(image), reading)
 
 
 def raw_mode(image: ImageFile.ImageFile) -> str:
@@ -189,31 +321,38 @@ def raw_mode(image: ImageFile.ImageFile) -> str:
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
-def _deep_colours(image: Image.Image, file: Any, stored: str) -> RGB:
-    """Colours of 16 bits, of which Pillow keeps the upper 8: the lower ones where those are few.
+def _deep_colours(image: Image.Image, file: Any, stored: str, reading: Reading) -> Pixels:
+    """Colours of 16 bits, of which Pillow keeps the upper 8: the lower ones where they count.
 
     Args:
         image: the loaded image.
         file: what it was read from.
         stored: its raw mode, "RGB;16B" and the like.
     """
-    if np.asarray(image)[..., :3].max() >= 64:  # more than 14 bits
-        return to_rgb(upright(image))
+    if reading.range is None and np.asarray(image)[..., :3].max() >= 64:  # more than 14 bits
+        return to_pixels(upright(image), reading)
+    return array_to_pixels(_deep_values(image, file, stored), reading)
+
+
+def _deep_values(image: Image.Image, file: Any, stored: str) -> npt.NDArray[np.uint16]:
+    """All 16 bits of colours: uint16 (H, W, 3), or with transparency (H, W, 4), upright."""
     file.seek(0)
     again = Image.open(file, formats=(str(image.format),))
     other = stored[:-1] + ("B" if stored[-1] != "B" else "L")  # read the other byte as the upper
+    if stored.startswith("LA"):
+        other = "RGBA"  # the four bytes of grey and transparency
     tiles = []
     for tile in again.tile:
         args: Any = tile[3]
         tiles.append(tile._replace(args=(other, *args[1:]) if isinstance(args, tuple) else other))
     again.tile = tiles
     again.load()
+    if stored.startswith("LA"):
+        pairs = np.asarray(upright(again)).astype(np.uint16)
+        grey, alpha = (pairs[..., i] * np.uint16(256) + pairs[..., i + 1] for i in (0, 2))
+        return np.dstack([grey, grey, grey, alpha])
     upper, lower = (np.asarray(upright(each)).astype(np.uint16) for each in (image, again))
-    deep = upper * np.uint16(256) + lower
-    pixels = to_uint8(deep[..., :3])
-    if deep.shape[-1] == 3:
-        return pixels
-    return _on_white(Image.fromarray(np.dstack([pixels, to_uint8(deep[..., 3])])))
+    return upper * np.uint16(256) + lower
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -235,97 +374,67 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def to_rgb(image: Image.Image) -> RGB:
-    """Any Pillow mode to uint8 (H, W, 3).
+def to_pixels(image: Image.Image, reading: Reading = AS_RGB) -> Pixels:
+    """Any Pillow mode to uint8 (H, W, C).
 
-    Grey of more than 8 bits is scaled (see :func:`to_uint8`), never clipped; transparency is
-    composited on white, as a page shows it.
-    """
-    if image.mode[0] in "IF":
-        return array_to_rgb(np.asarray(image))
-    if image.has_transparency_data:
-        return _on_white(image.convert("RGBA"))
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def array_to_rgb(array: npt.NDArray[Any]) -> RGB:
-    """An array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) to uint8 (H, W, 3).
+    Grey of more than 8 bits is scaled (:func:`res2net.data.levels.to_uint8`); transparency is
+    composited on white, as a page shows it, unless it is one of the channels.
 
     Raises:
-        ValueError: another shape, no pixels, or values that are not finite numbers.
+        UnfitError: other channels.
+    """
+    if image.mode[0] in "IF":
+        return array_to_pixels(np.asarray(image), reading)
+    if reading.range is not None:
+        levels.note_narrow(reading)
+    if reading.channels == len(image.getbands()) != 3 and image.mode in ("L", "LA", "RGBA"):
+        pixels = np.array(image)
+        return pixels[..., None] if pixels.ndim == 2 else pixels
+    if image.mode == "LAB":
+        raise UnfitError("its colours are stored as LAB; convert it to RGB")
+    if image.has_transparency_data:
+        return _fitted(_on_white(image.convert("RGBA")), reading)
+    return _fitted(np.array(image if image.mode == "RGB" else image.convert("RGB")), reading)
+
+
+def array_to_pixels(array: npt.NDArray[Any], reading: Reading = AS_RGB) -> Pixels:
+    """An array of shape (H, W) or (H, W, B) to uint8 (H, W, C).
+
+    B is C; or 1, 3 or (with transparency) 4, where C is 3 or 1.
+
+    Raises:
+        ValueError: no pixels, or values that are not finite numbers.
+        UnfitError: another number of bands.
     """
     if array.ndim == 2:
         array = array[..., None]
-    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or not array.size:
-        raise ValueError(
-            f"an image array has shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); got {array.shape}"
-        )
-    pixels = to_uint8(array)
-    if pixels.shape[-1] == 4:
-        return _on_white(Image.fromarray(pixels))
-    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
+    if array.ndim != 3 or not array.size:
+        raise ValueError(f"an image array has shape (H, W) or (H, W, channels); got {array.shape}")
+    if array.shape[2] == 4 and reading.channels in (1, 3) and array.dtype != np.uint8:
+        colours = levels.to_uint8(array[..., :3], reading.range)
+        return _fitted(np.dstack([colours, levels.to_uint8(array[..., 3])]), reading)
+    return _fitted(levels.to_uint8(array, reading.range), reading)
 
 
-def to_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Numbers of any type to 0..255, shape kept; one rule for training, prediction and serving.
-
-    uint8 stays, bool is 0 and 255, floats within 0..1 are scaled by 255. Whole numbers are scaled
-    by the least of 8, 10, 12, 14 or 16 bits that holds them, floats above 255 by their greatest
-    value. Negative values, whole numbers beyond 16 bits, and values that would keep fewer than 32
-    of the 256 levels (a thermal image) are stretched from the least to the greatest. Where it is
-    not the type's own range that counts, a warning says so, once in a process.
+def _fitted(pixels: Pixels, reading: Reading) -> Pixels:
+    """(H, W, B) → (H, W, C).
 
     Raises:
-        ValueError: not numbers, or not finite.
+        UnfitError: bands that do not become these channels.
     """
-    kind, size = array.dtype.kind, array.dtype.itemsize
-    if kind == "b":
-        return array.astype(np.uint8) * np.uint8(255)
-    if kind == "u" and size == 1:
-        return array
-    if kind not in "iuf":
-        raise ValueError(f"pixels of type {array.dtype} are not numbers")
-    low, high = float(array.min()), float(array.max())
-    if not np.isfinite([low, high, high - low]).all():
-        raise ValueError("pixels hold NaN or infinite values")
-    start, end, own = _scale(low, high, array.dtype)
-    if own:
-        say_rescaled(RESCALED)
-    if (start, end) == (0, 65535):
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if start == end:
-        return np.zeros(array.shape, np.uint8)
-    values = (array.astype(np.float64) - start) / (end - start) * 255
-    return values.round().astype(np.uint8)
-
-
-def _scale(low: float, high: float, dtype: npt.DTypeLike) -> tuple[float, float, bool]:
-    """The values that become 0 and 255, and whether they are the image's own, not its type's."""
-    dtype = np.dtype(dtype)
-    if dtype.kind == "f":
-        end, own = 1.0 if high <= 1 else 255.0 if high <= 255 else high, high > 255
-    else:
-        bits = next((bits for bits in (8, 10, 12, 14, 16) if high < 1 << bits), 0)
-        end, own = (1 << bits) - 1.0 if bits else high, bits < 16
-        if bits == 8 and low >= 0 and dtype != np.uint16:  # an image of 8 bits in a wider type
-            return 0, end, False
-    if low < 0 or end == high > 65535 or (low < high and (high - low) * 256 < FEW * end):
-        return low, high, True
-    return 0, end, own
-
-
-RESCALED = (
-    "images of more than 8 bits are scaled to 0..255 by the bits or the range of each file, so "
-    "equal values of two files may differ in brightness; to avoid that, convert them to 8 bits"
-)
-told = threading.Event()  # whether this process has said so; forked ones take it over
-
-
-def say_rescaled(message: str) -> None:
-    """Warn once in a process that images are scaled by their own bits or range."""
-    if not told.is_set():
-        told.set()
-        warnings.warn(message, stacklevel=5)
+    count, wanted = pixels.shape[2], reading.channels
+    if count == wanted:
+        return pixels
+    if count == 4 and wanted in (1, 3):
+        return _fitted(_on_white(Image.fromarray(pixels)), reading)
+    if count == 1 and wanted == 3:
+        return np.repeat(pixels, 3, axis=2)
+    if count == 3 and wanted == 1:
+        return np.array(Image.fromarray(pixels).convert("L"))[..., None]
+    raise UnfitError(
+        f"an image of shape {pixels.shape} has {count} {'band' if count == 1 else 'bands'}, "
+        f"where {wanted} {'is' if wanted == 1 else 'are'} needed"
+    )
 
 
 def is_rescaled(path: Path) -> bool:
@@ -337,7 +446,7 @@ def is_rescaled(path: Path) -> bool:
             if image.mode[0] not in "IF":
                 return False
             array = np.asarray(image)
-            return _scale(float(array.min()), float(array.max()), array.dtype)[2]
+            return levels.scale_of(float(array.min()), float(array.max()), array.dtype)[2]
     except (UserError, ValueError):
         return False
 
@@ -349,6 +458,8 @@ def faults_named(path: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except UnfitError as error:
+        raise UserError(f"{path}: {error}") from error
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise UserError(f"{path}: cannot read it ({error.strerror})") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

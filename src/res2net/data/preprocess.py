@@ -20,30 +20,60 @@ SMALL = 64  # pixels; images up to this size are seen whole
 ENOUGH = 512  # pixels of the short side; photos are decoded to no fewer, however small the network
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the values that a file stores become bytes of so many channels."""
+
+    channels: int = 3
+    # values of more than 8 bits that become 0 and 255; None: by the bits or range of each file
+    range: tuple[float, float] | None = None
+
+
+AS_RGB = Reading()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocess:
-    """Resize, centre crop and normalisation at evaluation."""
+    """Resize, centre crop and normalisation at evaluation.
+
+    ``mean`` and ``std`` have a value for each channel of an image: three of R, G, B, unless the
+    network takes grey images or others of several bands.
+    """
 
     size: int  # pixels, side of the square the network sees
     resize: int  # pixels, short side before the centre crop; equal to size: no margin
-    mean: tuple[float, float, float]  # of R, G, B in 0..1
-    std: tuple[float, float, float]  # of R, G, B in 0..1
+    mean: tuple[float, ...]  # of each channel (R, G, B) in 0..1
+    std: tuple[float, ...]  # of each channel (R, G, B) in 0..1
     interpolation: Interpolation = "bilinear"  # of the resizing, antialiased
+    range: tuple[float, float] | None = None  # see ``Reading``
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise ValueError(f"size is {self.size}; it must be at least 1 pixel")
         if self.resize < self.size:
             raise ValueError(f"resize is {self.resize}; it must be at least size ({self.size})")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+        if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
             raise ValueError(
-                f"mean {self.mean} and std {self.std} must have 3 values, those of std above 0"
+                f"mean {self.mean} and std {self.std} must have a value for each channel, those of "
+                "std above 0"
             )
+        if self.range is not None and not (len(self.range) == 2 and self.range[0] < self.range[1]):
+            raise ValueError(f"range is {self.range}; it must be two numbers, the lower one first")
         if self.interpolation not in get_args(Interpolation):
             raise ValueError(
                 f"interpolation is {self.interpolation!r}; choose from "
                 f"{', '.join(get_args(Interpolation))}"
             )
+
+    @property
+    def channels(self) -> int:
+        """Of the images that the network takes."""
+        return len(self.mean)
+
+    @property
+    def reading(self) -> Reading:
+        """How the values of a file become what is normalised."""
+        return Reading(self.channels, self.range)
 
     @property
     def decode_side(self) -> int:
@@ -57,7 +87,9 @@ class Preprocess:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, for JSON and YAML."""
-        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        values = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        values["range"] = self.range and list(self.range)
+        return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
@@ -71,8 +103,8 @@ class Preprocess:
             if key not in known:
                 raise UserError(f"preprocess has no key {key!r}.{did_you_mean(key, known)}")
         try:
-            colors = {key: tuple(values[key]) for key in ("mean", "std") if key in values}
-            return cls(**{**values, **colors})
+            lists = {key: tuple(values[key]) for key in ("mean", "std", "range") if values.get(key)}
+            return cls(**{**values, **lists})
         except (TypeError, ValueError) as error:
             raise UserError(f"preprocess: {error}") from error
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from res2net.data import cifar, csvfile, digits, folder, imagenet
-from res2net.data.files import warn_rescaled
 from res2net.data.labelled import (
     LabelledImages,
     Reader,
@@ -55,9 +52,6 @@ def read(source: Source, options: ReadOptions | None = None) -> LabelledImages:
     found = READERS[source.format](source.path or Path(), options)
     if options.measured is None:
         found = _as_asked(source, found, options)
-    for part in (found.train, found.val, found.test):
-        if part is not None and not isinstance(part.images, np.ndarray):
-            warn_rescaled(source, part.images)
     return found
 
 

@@ -15,7 +15,7 @@ import torch
 
 from res2net.deploy.program import INPUT, Program
 
-Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
+Pixels = npt.NDArray[np.uint8]  # (B, H, W, channels)
 Size = tuple[int, int]  # H, W in pixels
 Floats = npt.NDArray[np.float32]
 Run = Callable[[Pixels], Sequence[Floats]]  # images → outputs, in the program's order
@@ -98,7 +98,7 @@ def find_engine(name: str) -> Engine:
 
 def traced(program: Program, size: Size, batch: int | None) -> torch.export.ExportedProgram:
     """The program as a graph of torch operations for images (B, H, W, 3)."""
-    example = torch.zeros(batch or 2, *size, 3, dtype=torch.uint8)
+    example = torch.zeros(batch or 2, *size, program.channels, dtype=torch.uint8)
     free = {INPUT: {0: torch.export.Dim("batch")}} if batch is None else None
     with torch.no_grad():
         return torch.export.export(program, (example,), dynamic_shapes=free)

@@ -27,6 +27,7 @@ from res2net.deploy.native_int8 import in_int8
 from res2net.deploy.native_plain import PlainNetwork
 from res2net.deploy.native_walk import walk
 from res2net.deploy.program import Program
+from res2net.errors import UserError
 from res2net.files import write_bytes
 from res2net.native.binding import unsupported_reason
 from res2net.native.network import NativeNetwork
@@ -51,6 +52,11 @@ def convert(program: Program, size: Size, batch: int | None) -> NativeModel:
     Raises:
         UserError: a network of another family, or with parts that the engine does not have.
     """
+    if program.channels != 3:
+        raise UserError(
+            f"--to native: the network takes {program.channels} channels, the native engine images "
+            "of 3; use --to openvino or onnx"
+        )
     native = walk(program)
     fallback = openvino.convert(program, size, batch)
     here = [precision for precision in PRECISIONS if unsupported_reason(precision) is None]

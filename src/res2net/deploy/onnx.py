@@ -48,7 +48,7 @@ def _recorded(program: Program, size: Size) -> ModelProto:
     ``torch.export`` refuses loops over what is found (torch 2.14); the recorder before it does not.
     """
     file = BytesIO()
-    example = torch.zeros(1, *size, 3, dtype=torch.uint8)
+    example = torch.zeros(1, *size, program.channels, dtype=torch.uint8)
     with quietly(), torch.no_grad():
         torch.onnx.export(
             program,

@@ -26,7 +26,7 @@ def convert(program: Program, size: Size, batch: int | None) -> ov.Model:
     graph = traced(program, size, batch)
     with quietly():
         model = ov.convert_model(graph)
-    model.reshape({model.input(0).any_name: [batch or -1, *size, 3]})
+    model.reshape({model.input(0).any_name: [batch or -1, *size, program.channels]})
     model.input(0).get_tensor().set_names({INPUT})
     for port, name in zip(model.outputs, program.outputs, strict=True):
         port.get_tensor().set_names({name})

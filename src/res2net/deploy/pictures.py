@@ -53,6 +53,7 @@ class Pictures:
             eval_transform(self.preprocess),
             min_side=self.preprocess.decode_side,
             skip_bad=self.skip_bad,
+            reading=self.preprocess.reading,
         )
         loader = make_loader(dataset, batched, batch=BATCH, shuffle=False)
         for images, labels, _ in loader:

@@ -19,7 +19,7 @@ INPUT = "images"
 
 
 class Program(nn.Module):
-    """uint8 (B, H, W, 3) → float32 logits (B, N), or a float32 map (B, C, H/s, W/s) a level.
+    """uint8 (B, H, W, channels) → float32 logits (B, N), or a float32 map (B, C, H/s, W/s) a level.
 
     Normalisation is one multiply-add before the network. Folded into the first convolution it would
     be wrong along the border: that convolution pads with zeros after the normalisation, and zero
@@ -53,15 +53,16 @@ class Program(nn.Module):
         levels = (level.name for level in net.levels) if isinstance(net, Backbone) else (LOGITS,)
         self.outputs = tuple(levels if outputs is None else outputs)  # names of what forward gives
         mean, std = (
-            torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1)
+            torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
             for values in (preprocess.mean, preprocess.std)
         )
+        self.channels = preprocess.channels
         self.register_buffer("scale", (1 / (255 * std)).float())
         self.register_buffer("shift", (-mean / std).float())
         self.train(False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        x = images.permute(0, 3, 1, 2).float() * self.scale + self.shift  # (B, 3, H, W)
+        x = images.permute(0, 3, 1, 2).float() * self.scale + self.shift  # (B, channels, H, W)
         found = self.net(x.to(self.dtype))
         return tuple(each.float() for each in listed(found))
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from res2net.card import ModelCard
 from res2net.config import RunConfig
-from res2net.data.decode import decode
+from res2net.data.decode import as_pixels, decode
+from res2net.data.preprocess import Reading
 from res2net.data.scene import Scene
 from res2net.deploy.engine import Pixels
 from res2net.deploy.pictures import data_gone, halves, other_classes
@@ -57,7 +57,7 @@ class Views:
         seen = False
         for scene in self.scenes:
             try:
-                image = _pixels(scene)
+                image = _pixels(scene, self.card.preprocess.reading)
             except UserError as error:
                 if not self.skip_bad:
                     raise
@@ -128,11 +128,11 @@ def of_folder(
     return calibration, verification
 
 
-def _pixels(scene: Scene) -> Tensor:
-    """uint8 (3, H, W)."""
+def _pixels(scene: Scene, reading: Reading) -> Tensor:
+    """uint8 (C, H, W)."""
     if isinstance(scene.image, Path):
-        return decode(scene.image)
-    return torch.from_numpy(scene.image.copy()).permute(2, 0, 1)
+        return decode(scene.image, reading=reading)
+    return as_pixels(scene.image.copy(), reading)
 
 
 def _spread(scenes: Sequence[Scene], most: int) -> Sequence[Scene]:

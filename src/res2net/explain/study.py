@@ -23,8 +23,9 @@ from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
 from res2net.explain.concentration import box_mask, concentration, half_area
-from res2net.explain.subject import Explained, Subject, UnexplainedError
+from res2net.explain.subject import Explained, Subject, UnexplainedError, reading_of
 from res2net.metrics.sizes import SIZES, size_index
+from res2net.tasks.network import in_colours
 
 MARKS: dict[str, Marks] = {  # what to measure on, of each format that has it
     "coco": "masks",
@@ -121,7 +122,11 @@ def study(
         UserError: nothing could be measured.
     """
     common = known_by_all(subjects, scenes, marks)
-    dataset = SceneDataset(chosen, marks, len(scenes.classes), as_it_is, legend=scenes.legend)
+    dataset = SceneDataset(
+        *(chosen, marks, len(scenes.classes), as_it_is),
+        legend=scenes.legend,
+        reading=reading_of(subjects),
+    )
     numbers: Iterable[int] = range(len(chosen))
     rows: list[Row] = []
     for i in track(numbers, len(chosen), "explaining") if track else numbers:
@@ -138,7 +143,7 @@ def study(
             rows += measured
             if show and measured and not shown:
                 inside = mark.by_size()["all"]
-                show(Case(name=chosen[i].name, image=image, inside=inside, maps=maps))
+                show(Case(name=chosen[i].name, image=in_colours(image), inside=inside, maps=maps))
                 shown = True
     if not rows:
         raise UserError(

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from res2net.card import ModelCard
+from res2net.data.preprocess import Reading
 from res2net.data.transforms import LONGEST, eval_transform, normalise
 from res2net.errors import UserError, did_you_mean
 from res2net.explain.cam import check_level, class_activation_map, enlarged, evaluating, weighed
@@ -48,6 +49,21 @@ class Explained:
     score: float  # 0..1, what the network says of it
     level: str  # whose map was weighed
     meaning: str = "probability"  # of the score
+
+
+def reading_of(subjects: Sequence[Subject]) -> Reading:
+    """How the images are read that all networks are shown.
+
+    Raises:
+        UserError: they take different channels or ranges of values.
+    """
+    readings = {subject.card.preprocess.reading for subject in subjects}
+    if len(readings) > 1:
+        raise UserError(
+            f"{' and '.join(subject.name for subject in subjects)} take images of different "
+            "channels or ranges of values; explain them one by one"
+        )
+    return readings.pop()
 
 
 class Subject(ABC):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from res2net.data import photo
 from res2net.data.files import spread
 from res2net.data.labelled import LabelledImages, Split
+from res2net.data.preprocess import Reading
 from res2net.data.scene import Pixels, Scene, Scenes
 from res2net.errors import UserError
 
@@ -93,6 +94,8 @@ def _digest(image: Path | Pixels) -> bytes:
 
 def _mode(stored: photo.Stored) -> str:
     """How pixels are stored, in words."""
+    if stored.mode.endswith("bands"):
+        return f"{stored.mode}, {stored.raw}"
     mode = _MODES.get(stored.mode, stored.mode)
     deep = ";16" in stored.raw and stored.mode in ("RGB", "RGBA", "LA")
     return f"{mode}, 16 bits" if deep else mode
@@ -155,6 +158,10 @@ def _values(looks: Sequence[Look]) -> dict[str, tuple[float, float]]:
 
 
 def _stored_span(path: Path) -> tuple[float, float]:
-    with photo.faults_named(path), path.open("rb") as file:
-        values = np.asarray(photo.open_image(file))
+    stack, values = photo.stored(path)
+    if values is None and stack is not None and not stack.by_pillow:
+        values = photo.read_pixels(path, reading=Reading(stack.bands))
+    elif values is None:
+        with photo.faults_named(path), path.open("rb") as file:
+            values = np.asarray(photo.open_image(file))
     return float(values.min()), float(values.max())

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.config import ANNOTATIONS, TaskName, known_task
+from res2net.data import levels
 from res2net.data.convert import convert
 from res2net.data.faults import check_scene, sentence
 from res2net.data.labelled import (
@@ -26,6 +27,7 @@ from res2net.data.labelled import (
     Split,
     check_labelled,
 )
+from res2net.data.preprocess import SMALL, default_preprocess
 from res2net.data.readers import read
 from res2net.data.scene import IGNORED, Scene, Scenes
 from res2net.data.scenes.legend import FILES
@@ -34,6 +36,7 @@ from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.readers import check_trainable, read_scenes
 from res2net.data.source import HOLDS, LABELS, Source, parse_source
 from res2net.data.split import Holdout, check_grouping
+from res2net.data.values import fit_to_values, training_images
 from res2net.errors import UserError, arguments_named
 from res2net.files import make_folder
 from res2net.inspection.images import Look, Track, facts, images_of, look_at_all, parts_of
@@ -230,6 +233,7 @@ def inspect(
                 found = read_scenes(source, SceneOptions(marks=marks, **vars(holdout)))
         except UserError as error:
             return Inspection(**about, notes=tuple(notes), fault=str(error))
+        levels.told.set()  # of single images: a training has one range for all
         looks = look_at_all(images_of(found), track)
         parts, faults = _count(found, marks, looks, track)
         fault = _training_fault(source, found, marks)
@@ -400,9 +404,28 @@ def _training_fault(
             check_trainable(source, found, marks)
         elif isinstance(found, LabelledImages):
             check_labelled(str(source), found)
+        _note_values(source, found)
     except UserError as error:
         return str(error)
     return None
+
+
+def _note_values(source: Source, found: LabelledImages | Scenes) -> None:
+    """Note a range of values and channels that are not those of usual photos.
+
+    Raises:
+        UserError: images of different numbers of bands.
+    """
+    fitted = fit_to_values(default_preprocess(SMALL), training_images(found), str(source))
+    if fitted.range is not None:
+        low, high = fitted.range
+        warnings.warn(
+            f"{source}: values {low:g}..{high:g} of images of more than 8 bits become 0..255; "
+            "--input.range sets others",
+            stacklevel=3,
+        )
+    if fitted.channels != 3:
+        warnings.warn(f"{source}: images of {fitted.channels} channel(s)", stacklevel=3)
 
 
 def _note_unequal(source: Source, parts: Sequence[Part], marks: Marks | None) -> None:

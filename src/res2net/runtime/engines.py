@@ -33,7 +33,7 @@ from res2net.runtime.artifact import Artifact
 if TYPE_CHECKING:
     import openvino as ov
 
-Pixels = npt.NDArray[np.uint8]  # (B, S, S, 3)
+Pixels = npt.NDArray[np.uint8]  # (B, S, S, channels)
 Outputs = list[npt.NDArray[np.float32]]
 Key = TypeVar("Key")
 AUTO = "auto"
@@ -364,7 +364,12 @@ def _check_graph(
     Raises:
         UserError: names what differs.
     """
-    named: tuple[object, ...] = (artifact.batch, artifact.height, artifact.width, 3)
+    named: tuple[object, ...] = (
+        artifact.batch,
+        artifact.height,
+        artifact.width,
+        artifact.card.preprocess.channels,
+    )
     taken = inputs[0] if len(inputs) == 1 else ()
     fits = (
         has == wanted or not isinstance(has, int) for has, wanted in zip(taken, named, strict=False)

@@ -22,21 +22,30 @@ LONGEST = 8  # long side over short side; what is beyond is cut away before resi
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-def shaped(image: Picture, preprocess: Preprocess) -> photo.RGB:
-    """Any image as uint8 (S, S, 3).
+def shaped(image: Picture, preprocess: Preprocess) -> photo.Pixels:
+    """Any image as uint8 (S, S, C).
 
     Args:
-        image: a file, a Pillow image, or an array (H, W), (H, W, 3) or (H, W, 4).
+        image: a file, a Pillow image, or an array (H, W), (H, W, 3) or (H, W, 4), of a network
+            that takes C channels (H, W, C).
 
     Raises:
         UserError: a file that cannot be read; names it.
         TypeError, ValueError: something that is no image.
     """
-    return fit(Image.fromarray(photo.any_to_rgb(image, preprocess.decode_side)), preprocess)
+    return fit(photo.any_to_pixels(image, preprocess.decode_side, preprocess.reading), preprocess)
 
 
-def fit(image: Image.Image, preprocess: Preprocess) -> photo.RGB:
-    """An RGB image resized and cropped: uint8 (S, S, 3)."""
+def fit(pixels: photo.Pixels, preprocess: Preprocess) -> photo.Pixels:
+    """An image (H, W, C) resized and cropped: uint8 (S, S, C)."""
+    if pixels.shape[2] == 3:
+        return _fit(Image.fromarray(pixels), preprocess)
+    return np.dstack(
+        [_fit(Image.fromarray(band), preprocess) for band in np.moveaxis(pixels, 2, 0)]
+    )
+
+
+def _fit(image: Image.Image, preprocess: Preprocess) -> photo.Pixels:
     image = _cut_long(image)
     width, height = image.size
     short, long = sorted((width, height))

@@ -45,7 +45,7 @@ class Runtime:
         return self.artifact.card.preprocess
 
     def __call__(self, images: Pixels) -> Floats | dict[str, Floats]:
-        """uint8 (B, H, W, 3) → logits (B, N), or maps (B, C, H/s, W/s) by name.
+        """uint8 (B, H, W, C) → logits (B, N), or maps (B, C, H/s, W/s) by name.
 
         Maps are those of a backbone's levels, or what a network of another task than classify
         gives; a detector's have a row for each thing that it finds in one image.
@@ -54,11 +54,11 @@ class Runtime:
             ValueError: another shape or type.
         """
         height, width = self.artifact.height, self.artifact.width
-        wanted = (height, width, 3)
+        wanted = (height, width, self.preprocess.channels)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != wanted:
             raise ValueError(
-                f"images are uint8 (B, {height}, {width}, 3); got {images.dtype} {images.shape}. "
-                "`predict` takes images of any size"
+                f"images are uint8 (B, {', '.join(map(str, wanted))}); got {images.dtype} "
+                f"{images.shape}. `predict` takes images of any size"
             )
         if self.artifact.rows_vary:
             if len(images) > 1:
@@ -76,7 +76,8 @@ class Runtime:
         """The most likely classes of each image, in order.
 
         Args:
-            images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4).
+            images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4);
+                of a network that takes C channels, (H, W, C).
             top: how many classes to name.
 
         Raises:
@@ -89,7 +90,7 @@ class Runtime:
     def predict_shaped(
         self, items: Iterable[tuple[Key, Pixels]], *, top: int = 5
     ) -> Iterator[tuple[Key, Classification]]:
-        """The most likely classes of images that ``shaped`` made, (S, S, 3) each, in order."""
+        """The most likely classes of images that ``shaped`` made, (S, S, C) each, in order."""
         self.check_classifies()
         for key, outputs in self.engine.stream((key, self._one(image)) for key, image in items):
             yield key, self._prediction(outputs, top)
@@ -112,11 +113,11 @@ class Runtime:
         return [found for _, found in self.predict_shaped(enumerate(images), top=top)]
 
     def shaped(self, image: Picture) -> Pixels:
-        """One image resized and cropped for the graph: uint8 (S, S, 3)."""
+        """One image resized and cropped for the graph: uint8 (S, S, C)."""
         return shaped(image, self.preprocess)
 
     def _one(self, image: Pixels) -> Pixels:
-        """(S, S, 3) → (B, S, S, 3) with as many copies as the graph takes."""
+        """(S, S, C) → (B, S, S, C) with as many copies as the graph takes."""
         return np.repeat(image[None], self.artifact.batch or 1, axis=0)
 
     def _prediction(self, outputs: Outputs, top: int) -> Classification:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from res2net.data import photo
 from res2net.data.archive import members
+from res2net.data.bands import ENDING as ARRAY
 from res2net.data.files import SKIPPED_FOLDERS, Listing
 from res2net.data.foreign import check_file
+from res2net.data.preprocess import AS_RGB, Reading
 from res2net.errors import UserError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -34,8 +35,8 @@ class Source:
     data: bytes | None = None  # of a member of an archive; None: the name is a file's
     fault: str = ""  # why a member of an archive cannot be read
 
-    def read(self, min_side: int) -> Image.Image:
-        """The image in RGB, upright.
+    def read(self, min_side: int, reading: Reading = AS_RGB) -> photo.Pixels:
+        """The image, upright: uint8 (H, W, C).
 
         Raises:
             UserError: it cannot be read; names it.
@@ -44,12 +45,12 @@ class Source:
         if self.fault:
             raise UserError(f"{self.name}: {self.fault}")
         if self.data is None:
-            return Image.fromarray(photo.read_rgb(path, min_side=min_side))
+            return photo.read_pixels(path, min_side=min_side, reading=reading)
         if not self.data:
             raise UserError(f"{self.name}: the file is empty (0 bytes)")
         with photo.faults_named(path):
-            opened = photo.open_image(np.frombuffer(self.data, np.uint8))
-            return Image.fromarray(photo.opened_to_rgb(opened, min_side=min_side))
+            data = np.frombuffer(self.data, np.uint8)
+            return photo.decoded(data, min_side=min_side, reading=reading)
 
 
 def sources(given: Iterable[str]) -> Iterator[Source]:
@@ -92,9 +93,10 @@ def _folder(folder: str) -> Iterator[Source]:
             )
     except OSError as error:
         raise UserError(f"{folder}: cannot list this folder ({error.strerror})") from error
-    for name, is_folder in inside:
-        if not is_folder and _is_image(name):
-            yield Source(f"{folder}{os.sep}{name}")
+    images = [name for name, is_folder in inside if not is_folder and _is_image(name)]
+    photos = [name for name in images if not name.lower().endswith(ARRAY)]
+    for name in photos or images:  # arrays beside photos hold something else
+        yield Source(f"{folder}{os.sep}{name}")
     for name, is_folder in inside:
         if is_folder:
             yield from _folder(f"{folder}{os.sep}{name}")

@@ -82,7 +82,7 @@ def _ahead(
     preprocess = runtime.preprocess
 
     def prepare(image: Source) -> Pixels:
-        return fit(image.read(preprocess.decode_side), preprocess)
+        return fit(image.read(preprocess.decode_side, preprocess.reading), preprocess)
 
     waiting: deque[tuple[int, str, Future[Pixels]]] = deque()
     held = 0  # bytes of members of archives

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from res2net.data.photo import RGB
+from res2net.data.photo import RGB, Pixels, shown
 from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import normalise
 from res2net.explain.cam import class_activation_map
@@ -19,16 +19,16 @@ from res2net.tasks.classify.task import Classifier
 LARGEST = 640  # pixels of a side that a page shows
 
 
-def draw_activation(predictor: Classifier, shaped: Tensor, pixels: RGB) -> tuple[RGB, str]:
+def draw_activation(predictor: Classifier, shaped: Tensor, pixels: Pixels) -> tuple[RGB, str]:
     """The photo under its Grad-CAM, cut to what the network saw, and a line on what that is.
 
     Args:
-        shaped: what ``predictor.shaped`` made of ``pixels``: uint8 (3, S, S).
-        pixels: uint8 (H, W, 3).
+        shaped: what ``predictor.shaped`` made of ``pixels``: uint8 (C, S, S).
+        pixels: uint8 (H, W, C).
     """
-    batch = normalise(shaped[None], predictor.preprocess)  # (1, 3, S, S)
+    batch = normalise(shaped[None], predictor.preprocess)  # (1, C, S, S)
     found = class_activation_map(predictor.model, batch)
-    seen = seen_square(pixels, predictor.preprocess)
+    seen = seen_square(shown(pixels), predictor.preprocess)
     heat = Image.fromarray(found.maps[0].numpy(), "F")  # (S, S)
     large = np.asarray(heat.resize((seen.shape[1], seen.shape[0]), Image.Resampling.BILINEAR))
     name = predictor.classes[found.classes[0]]

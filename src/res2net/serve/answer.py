@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from res2net.data.photo import RGB
+from res2net.data.photo import RGB, Pixels
+from res2net.data.preprocess import Reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +36,15 @@ class Served(Protocol):
     def title(self) -> str:
         """Network, data, engine: a line for people."""
 
+    @property
+    def reading(self) -> Reading:
+        """Channels and range of values of the images that it takes."""
+
     def describe(self) -> dict[str, Any]:
         """Plain types, for JSON."""
 
-    def predict(self, pixels: RGB, *, top: int, picture: bool) -> Answer:
-        """What is in uint8 (H, W, 3).
+    def predict(self, pixels: Pixels, *, top: int, picture: bool) -> Answer:
+        """What is in uint8 (H, W, C).
 
         Args:
             top: classes to name.

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from res2net.card import ModelCard
-from res2net.data.photo import RGB
+from res2net.data.photo import Pixels
+from res2net.data.preprocess import Reading
 from res2net.serve.answer import Answer, Served
 from res2net.tasks.classify.task import Classifier
 from res2net.tasks.open import open_target
@@ -32,6 +33,7 @@ class Network:
         if not isinstance(predictor, Classifier):
             how = f"{predictor.row.title}, {how}"
         data = f" on {_data(card)}" if card.data else ""
+        self.reading: Reading = card.preprocess.reading
         self.title = f"{card.network}{data}, {how}"
 
     def describe(self) -> dict[str, Any]:
@@ -49,7 +51,7 @@ class Network:
             and self.predictor.runtime is None,
         }
 
-    def predict(self, pixels: RGB, *, top: int, picture: bool) -> Answer:
+    def predict(self, pixels: Pixels, *, top: int, picture: bool) -> Answer:
         start = time.perf_counter()
         predictor: Any = self.predictor
         if isinstance(predictor, Classifier):
@@ -66,7 +68,7 @@ class Network:
         )
 
     def _classes(
-        self, predictor: Classifier, pixels: RGB, start: float, *, top: int, picture: bool
+        self, predictor: Classifier, pixels: Pixels, start: float, *, top: int, picture: bool
     ) -> Answer:
         shaped: Any = predictor.shaped(pixels)
         (found,) = predictor.classify([shaped], top=top)
@@ -104,7 +106,8 @@ def open_networks(
         for target, name in zip(targets, _names(targets), strict=True)
     ]
     for served in opened:
-        served.predict(np.full((64, 64, 3), 127, np.uint8), top=1, picture=False)
+        grey = np.full((64, 64, served.reading.channels), 127, np.uint8)
+        served.predict(grey, top=1, picture=False)
     return opened
 
 

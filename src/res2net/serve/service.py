@@ -124,7 +124,9 @@ class Worker:
     def _work(self, data: Data, name: str, top: int, picture: bool) -> Answer:
         start = time.perf_counter()
         image = data if isinstance(data, bytes) else data()
-        pixels = read_upload(image, name, max_pixels=self._limits.max_pixels)
+        pixels = read_upload(
+            image, name, max_pixels=self._limits.max_pixels, reading=self.served.reading
+        )
         try:
             answer = self.served.predict(pixels, top=top, picture=picture)
         except UserError as error:

@@ -15,10 +15,12 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from res2net.data import photo
+from res2net.data.bands import UnfitError
+from res2net.data.preprocess import AS_RGB, Reading
 from res2net.errors import UserError
 from res2net.serve.refusal import DRAINED, Refusal, drain
 
-KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000 or AVIF"
+KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000, AVIF or HEIC"
 FORM = "multipart/form-data"
 FORM_BYTES = 4096  # of a form beside its image
 
@@ -98,8 +100,10 @@ def content_length(request: Request) -> int:
     return int(stated) if stated.isdecimal() and len(stated) < 20 else 0
 
 
-def read_upload(data: bytes, name: str, *, max_pixels: int) -> photo.RGB:
-    """The image in ``data``, upright: uint8 (H, W, 3).
+def read_upload(
+    data: bytes, name: str, *, max_pixels: int, reading: Reading = AS_RGB
+) -> photo.Pixels:
+    """The image in ``data``, upright: uint8 (H, W, C).
 
     The content decides what it is, not the name and not what the client says of it.
 
@@ -109,27 +113,31 @@ def read_upload(data: bytes, name: str, *, max_pixels: int) -> photo.RGB:
     name = Path(name).name or "the upload"
     if not data:
         raise Refusal(422, f"{name}: the file is empty (0 bytes); send an image")
+
+    def check(size: tuple[int, int]) -> None:
+        if size[0] * size[1] > max_pixels:
+            raise _too_large(name, size, max_pixels)
+
     try:
         with photo.faults_named(Path(name)):
-            image = photo.open_image(np.frombuffer(data, np.uint8))
-            if image.width * image.height > max_pixels:
-                raise _too_large(name, image, max_pixels)
-            return photo.opened_to_rgb(image)
+            return photo.decoded(np.frombuffer(data, np.uint8), reading=reading, check=check)
     except UserError as error:
         cause = error.__cause__
         if isinstance(cause, UnidentifiedImageError):
             raise Refusal(415, f"{name}: not an image that is read here; send {KINDS}") from None
         if isinstance(cause, Image.DecompressionBombError | Image.DecompressionBombWarning):
             raise Refusal(413, f"{name}: {' '.join(str(cause).split())}") from None
+        if isinstance(cause, UnfitError):
+            raise Refusal(422, f"{name}: {cause}") from None
         why = " ".join(str(cause).split()) or type(cause).__name__
         raise Refusal(422, f"{name}: a damaged or truncated image ({why}); send a whole one") from (
             None
         )
 
 
-def _too_large(name: str, image: Image.Image, max_pixels: int) -> Refusal:
+def _too_large(name: str, size: tuple[int, int], max_pixels: int) -> Refusal:
     return Refusal(
         413,
-        f"{name}: {image.width} x {image.height} pixels are more than the "
+        f"{name}: {size[1]} x {size[0]} pixels are more than the "
         f"{max_pixels / 1e6:g} million that are allowed; scale it down",
     )

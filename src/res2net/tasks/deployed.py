@@ -97,13 +97,13 @@ def shown(size: Size) -> str:
 
 
 def channels_last(images: Tensor) -> Pixels:
-    """uint8 (B, 3, H, W) → (B, H, W, 3)."""
+    """uint8 (B, C, H, W) → (B, H, W, C)."""
     return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
 
 
 def filled(image: Tensor, size: Size, preprocess: Preprocess) -> Tensor:
-    """uint8 (3, h, w) at the upper left of (3, H, W); beyond is the colour that normalises to 0."""
+    """uint8 (C, h, w) at the upper left of (C, H, W); beyond is the colour that normalises to 0."""
     mean = torch.tensor([round(255 * value) for value in preprocess.mean], dtype=torch.uint8)
-    full = mean.to(image.device).view(3, 1, 1).repeat(1, *size)
+    full = mean.to(image.device).view(-1, 1, 1).repeat(1, *size)
     full[:, : image.shape[1], : image.shape[2]] = image
     return full

@@ -15,7 +15,9 @@ from res2net import machine
 from res2net.card import ModelCard
 from res2net.config import HeadOptions, NetOptions, RunConfig
 from res2net.data.loader import default_workers, make_loader
+from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Scenes
+from res2net.data.values import fit_to_values, training_images
 from res2net.errors import UserError, option
 from res2net.tasks.data import Images
 from res2net.tasks.table import find_task
@@ -28,6 +30,7 @@ def build_job(
     processes: machine.Processes,
     make_optimiser: Callable[[Any, int], dict[str, Any]],
     say: Callable[[str], None] | None = None,
+    kept: Preprocess | None = None,
 ) -> Job:
     """Read the data, build the network, and put loaders around both.
 
@@ -35,13 +38,14 @@ def build_job(
         processes: the processes that share each batch.
         make_optimiser: (module, steps an epoch) → optimiser and schedule for Lightning.
         say: takes lines of progress.
+        kept: preprocessing of the run that is resumed.
 
     Raises:
         UserError: data, network or option that cannot work; says which.
     """
     batch = machine.share_of_batch(config.train.batch, processes)
     images: Any = task.data.of_run(config, say)
-    card = describe(task, config, images)
+    card = describe(task, config, images, kept)
     torch.manual_seed(config.seed)  # the weights
     model = build(task, card, config.net.pretrained)
     body = task.body(model)
@@ -132,14 +136,30 @@ def draw_preview(config: RunConfig, path: Path) -> None:
     draw_tiles(path, title, subtitle, tiles, len(tiles), lines=1, columns=4)
 
 
-def describe(task: Task, config: RunConfig, images: Images) -> ModelCard:
+def describe(
+    task: Task, config: RunConfig, images: Images, kept: Preprocess | None = None
+) -> ModelCard:
     """The card of a run that has not been measured yet.
+
+    Args:
+        kept: preprocessing whose range and channels a resumed run goes on with; None reads them
+            from the training images.
 
     Raises:
         UserError: an option that the task does not have.
     """
     net = config.net
     head, preprocess = task.describe(config, images)
+    if kept is not None:
+        preprocess = replace(preprocess, range=kept.range, mean=kept.mean, std=kept.std)
+    else:
+        preprocess = fit_to_values(
+            preprocess,
+            training_images(images),
+            config.data,
+            within=config.input.range,
+            channels=config.input.channels,
+        )
     given = {
         "drop_path": net.drop_path or None,
         "first_block": net.first_block,
@@ -147,6 +167,7 @@ def describe(task: Task, config: RunConfig, images: Images) -> ModelCard:
         **head,
         **net.variant(),
         "norm": None if net.norm == "batch" else net.norm,
+        "in_channels": None if preprocess.channels == 3 else preprocess.channels,
     }
     return ModelCard(
         network=config.model,

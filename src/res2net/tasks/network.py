@@ -26,7 +26,7 @@ LOGITS = "logits"  # the output of a classifier
 
 
 class InUse(Protocol):
-    """uint8 (B, 3, H, W) → float32 maps (B, C, h, w), on any device."""
+    """uint8 (B, input channels, H, W) → float32 maps (B, C, h, w), on any device."""
 
     @property
     def size(self) -> Size | None:
@@ -90,6 +90,12 @@ def in_use(
     if isinstance(model, Deployed):
         return model
     return InTorch(graph(model), preprocess, precision)
+
+
+def in_colours(image: Tensor) -> Tensor:
+    """An image as it is drawn: (C, H, W) → (3, H, W), the first three channels or the first one."""
+    count = image.shape[0]
+    return image if count == 3 else image[:3] if count > 3 else image[:1].repeat(3, 1, 1)
 
 
 def ready(model: Any) -> None:

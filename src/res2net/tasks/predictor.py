@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from res2net.capture import capture as capture_of
 from res2net.card import ModelCard
-from res2net.data.decode import as_rgb
+from res2net.data.decode import as_pixels
 from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError, arguments_named, check_meaning
 from res2net.machine import best_device
@@ -99,7 +99,8 @@ class Predictor:
 
         Args:
             images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of
-                uint8, a tensor (3, H, W) of uint8. (Other numbers: see ``decode.as_rgb``.)
+                uint8, a tensor (3, H, W) of uint8; of a network that takes C channels, arrays
+                (H, W, C) and tensors (C, H, W). (Other numbers: see ``decode.as_pixels``.)
             top: classify: how many classes to name; 5 where it is None.
             boxes: pose: where the objects are; the whole image where it is None. One for each
                 image: an array (N, 4) of left, top, right, bottom in pixels or the ``Detections``
@@ -159,9 +160,10 @@ class Predictor:
         predict = self.row.predict
         assert predict is not None, "a task without it has a predictor of its own"
         own = None if boxes is None or self.row.places is None else self.row.places(boxes)
+        reading = self.preprocess.reading
         for number, image in enumerate(images):
             places = () if own is None else (own(number, image, self.classes),)
-            yield predict(self.network, self.card, as_rgb(image), precision, *places)
+            yield predict(self.network, self.card, as_pixels(image, reading), precision, *places)
 
     def check_precision(self, precision: str) -> None:
         """Refuse a precision for an artifact.

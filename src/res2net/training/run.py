@@ -21,6 +21,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from res2net import machine
 from res2net.config import AUTO, RunConfig
+from res2net.data.preprocess import Preprocess
+from res2net.data.values import LOOKED
 from res2net.errors import UserError
 from res2net.files import write_text
 from res2net.tasks.finish import finish
@@ -62,6 +64,7 @@ from res2net.weights import download
 from res2net.weights.pretrained import IN1K, open_pretrained
 
 Say = Callable[[str], None]
+Newest = tuple[Path, dict[str, Any]]  # a checkpoint, what it holds
 # a start that nobody asked for by name may not hold one up
 BRIEF = download.Patience(rounds=1, stall=10.0)
 
@@ -97,6 +100,7 @@ def _fit(
     machine.set_threads(config.train.threads, processes)
     keeping = undone_where_it_fails(run, new=new) if first else nullcontext()
     enough_memory = partial(machine.memory_mended_by, memory_advice(config))
+    found = read_newest(run, say) if resume else None
     with enough_memory():
         job = build_job(
             find_task(config.task),
@@ -106,12 +110,13 @@ def _fit(
                 module, config.train, steps, config.head.lr_factor
             ),
             say,
+            _preprocess_of(found),
         )
     saved = RunConfig.read(run / CONFIG) if resume and (run / CONFIG).is_file() else None
     job = replace(job, select=settle(config.train.select, job.images.validation, saved))
     config = replace(config, train=replace(config.train, select=job.select))
     with enough_memory():
-        start = find_start(config, job, run, say) if resume else None
+        start = find_start(config, job, run, found, say) if resume else None
     with keeping, enough_memory():
         if first:
             write_config(config, run)
@@ -168,13 +173,23 @@ class Start:
     best_lost: bool  # there is no whole best checkpoint
 
 
-def find_start(config: RunConfig, job: Job, run: Path, say: Say) -> Start | None:
+def _preprocess_of(found: Newest | None) -> Preprocess | None:
+    """What the images went through before a checkpoint; None where that is not known."""
+    card = {} if found is None else found[1].get("hyper_parameters", {}).get("card", {})
+    return Preprocess.from_dict(card["preprocess"]) if "preprocess" in card else None
+
+
+def find_start(
+    config: RunConfig, job: Job, run: Path, found: Newest | None, say: Say
+) -> Start | None:
     """The checkpoint that a run resumes from; None where there is none.
+
+    Args:
+        found: by ``read_newest``.
 
     Raises:
         UserError: it is damaged, or of other classes or options.
     """
-    found = read_newest(run, say)
     if found is None:
         say("no checkpoint to resume from: training from the beginning")
         return None
@@ -361,6 +376,7 @@ def announce(
         f"{len(images.train)} training and {len(images.val)} validation images, "
         f"{len(images.classes)} classes, {size}x{size} pixels"
     )
+    _announce_values(config, job, say)
     if images.validation != "given":
         groups = f"; images are grouped by {config.input.group_by}" if config.input.group_by else ""
         say(f"validated on {part_of(images.validation)}{groups}")
@@ -372,6 +388,20 @@ def announce(
         f"{options.batch}, {options.optimizer}, {precision} on {_count(processes.world, device)}"
         f"{threads}"
     )
+
+
+def _announce_values(config: RunConfig, job: Job, say: Say) -> None:
+    """The range of values and the channels, where they are not those of usual photos."""
+    preprocess = job.card.preprocess
+    number = len(job.images.train)
+    looked = f"{LOOKED} of {number}" if number > LOOKED else "all"
+    if preprocess.range is not None:
+        low, high = preprocess.range
+        origin = "--input.range" if config.input.range else f"read from {looked} training images"
+        say(f"values {low:g}..{high:g} of images of more than 8 bits become 0..255 ({origin})")
+    if preprocess.channels != 3:
+        origin = "--input.channels" if config.input.channels else "the images' own number"
+        say(f"images of {_count(preprocess.channels, 'channel')} ({origin})")
 
 
 def _count(number: int, what: str) -> str:

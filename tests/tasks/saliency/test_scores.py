@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from res2net.card import ModelCard
+from res2net.data.preprocess import default_preprocess
 from res2net.data.scene import Scene, Scenes
 from res2net.tasks.saliency import scores as evaluation
 from res2net.tasks.scores import Measuring
@@ -33,7 +34,7 @@ def measured(
     ]
     images = Scenes(name="x", classes=("background", "salient"), train=(), val=part)
     card: Any = ModelCard.__new__(ModelCard)
-    object.__setattr__(card, "preprocess", None)
+    object.__setattr__(card, "preprocess", default_preprocess(32))
     model: Any = None
     return evaluation.measure(model, card, images, part, Measuring())
 

@@ -14,16 +14,17 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from res2net.data.decode import decode
+from res2net.data.decode import as_pixels, decode
 from res2net.data.outlines import to_mask
+from res2net.data.preprocess import AS_RGB, Reading
 from res2net.data.sampler import KeyedDataset
-from res2net.data.scene import Legend, Objects, Pixels, Scene
+from res2net.data.scene import Legend, Objects, Scene
 from res2net.data.scenes.mapfile import map_of
 from res2net.data.scenes.options import Marks
 from res2net.errors import UserError
 
 Target = dict[str, Any]
-Sample = tuple[Tensor, Target, int]  # uint8 (3, H, W), marks, index
+Sample = tuple[Tensor, Target, int]  # uint8 (C, H, W), marks, index
 Transform = Callable[[Tensor, Target], tuple[Tensor, Target]]
 
 
@@ -40,6 +41,7 @@ class SceneDataset(KeyedDataset[Sample]):
         transform: (image, target) to the same, drawn from torch's generator.
         legend: what the values of class maps mean.
         skip_bad: leave faulty files out of their batch, with a warning.
+        reading: channels C of an image, and range of its values.
     """
 
     def __init__(
@@ -51,10 +53,11 @@ class SceneDataset(KeyedDataset[Sample]):
         *,
         legend: Legend | None = None,
         skip_bad: bool = False,
+        reading: Reading = AS_RGB,
     ) -> None:
         super().__init__(skip_bad=skip_bad)
         self.scenes, self.marks, self.classes = scenes, marks, classes
-        self.transform, self.legend = transform, legend or Legend()
+        self.transform, self.legend, self.reading = transform, legend or Legend(), reading
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -64,10 +67,13 @@ class SceneDataset(KeyedDataset[Sample]):
         return *self.transform(*self.load(index)), index
 
     def load(self, index: int) -> tuple[Tensor, Target]:
-        """Image uint8 (3, H, W) and marks, nothing transformed."""
+        """Image uint8 (C, H, W) and marks, nothing transformed."""
         scene = self.scenes[index]
         pixels = scene.image
-        image = decode(pixels) if isinstance(pixels, Path) else _channels_first(pixels)
+        if isinstance(pixels, Path):
+            image = decode(pixels, reading=self.reading)
+        else:
+            image = as_pixels(pixels.copy(), self.reading)
         size = (image.shape[1], image.shape[2])
         return tv_tensors.Image(image), self._target(scene, size)
 
@@ -106,12 +112,8 @@ def _marks(objects: Objects, size: tuple[int, int], marks: Marks) -> Target:
     return target
 
 
-def _channels_first(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
-
-
 def stacked(samples: list[Sample]) -> tuple[Tensor, Tensor]:
-    """Crops of one size: uint8 (B, 3, S, S) and maps (B, S, S)."""
+    """Crops of one size: uint8 (B, C, S, S) and maps (B, S, S)."""
     images = torch.stack([image.as_subclass(Tensor) for image, _, _ in samples])
     maps = torch.stack([target["map"].as_subclass(Tensor) for _, target, _ in samples])
     return images, maps

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from res2net.data.files import warn_rescaled
 from res2net.data.scene import Scenes
 from res2net.data.scenes import (
     boxlists,
@@ -67,8 +66,6 @@ def read_scenes(source: Source, options: SceneOptions) -> Scenes:
     found = READERS[source.format](path, options)
     if options.measured is None:
         found = _as_asked(source, found, options)
-    files = [s.image for s in (*found.train, *found.val) if isinstance(s.image, Path)]
-    warn_rescaled(source, files)
     if options.marks in ("boxes", "masks", "keypoints"):
         for part in (found.train, found.val, found.test):
             check_sizes(str(source), part)

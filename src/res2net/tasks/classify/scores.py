@@ -26,6 +26,7 @@ from res2net.card import ModelCard
 from res2net.data.dataset import ImageDataset, batched
 from res2net.data.labelled import LabelledImages, Split
 from res2net.data.loader import default_workers, make_loader
+from res2net.data.photo import shown
 from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import eval_transform
 from res2net.drawing.canvas import Picture
@@ -217,11 +218,11 @@ def measure(
     """
     preprocess = card.preprocess
     found, seen = run_over(model, part, preprocess, how)
-    dataset = ImageDataset(part, eval_transform(preprocess), min_side=preprocess.decode_side)
+    dataset = _dataset(part, preprocess)
 
     def pixels(index: int) -> Picture:
         image: Tensor = dataset[int(seen[index])][0]
-        return image.permute(1, 2, 0).numpy()
+        return shown(image.permute(1, 2, 0).numpy())
 
     names = [part.names(i) for i in seen.tolist()]
     return replace(scored(found, card.classes), names=names, pixels=pixels)
@@ -236,9 +237,8 @@ def run_over(
     """
     ready(model)
     net = in_use(model, preprocess, how.precision)
-    transform, side = eval_transform(preprocess), preprocess.decode_side
     loader = make_loader(
-        ImageDataset(split, transform, min_side=side, skip_bad=how.skip_bad),
+        _dataset(split, preprocess, skip_bad=how.skip_bad),
         batched,
         batch=how.batch,
         shuffle=False,
@@ -267,6 +267,17 @@ class PerImage(NamedTuple):
     confidence: Floats  # (N,) 0..1, probability of the predicted class
     log_likelihood: Floats  # (N,) log of the probability of the true class
     finite: npt.NDArray[np.bool_]  # (N,) whether all logits are numbers
+
+
+def _dataset(split: Split, preprocess: Preprocess, *, skip_bad: bool = False) -> ImageDataset:
+    """The images of a split as the network takes them."""
+    return ImageDataset(
+        split,
+        eval_transform(preprocess),
+        min_side=preprocess.decode_side,
+        skip_bad=skip_bad,
+        reading=preprocess.reading,
+    )
 
 
 def score(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> ClassifyScores:

@@ -20,10 +20,10 @@ from torch import Tensor
 from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.dataset import ImageDataset, batched
-from res2net.data.decode import as_rgb, decode
+from res2net.data.decode import as_pixels, channels_last, decode
 from res2net.data.labelled import LabelledImages
-from res2net.data.photo import RGB
-from res2net.data.preprocess import SMALL, Preprocess, default_preprocess
+from res2net.data.photo import Pixels as Bytes
+from res2net.data.preprocess import SMALL, Preprocess, Reading, default_preprocess
 from res2net.data.transforms import eval_transform, mix, train_transform
 from res2net.errors import UserError
 from res2net.models.factory import create_model, norm_by_name
@@ -92,10 +92,21 @@ def build(card: ModelCard, pretrained: str | None) -> Network:
 
 
 def datasets(config: RunConfig, card: ModelCard, images: LabelledImages) -> Datasets:
-    """Images of one size, augmented for training."""
+    """Images of one size, augmented for training.
+
+    Raises:
+        UserError: an augmentation of colours for images of other channels than one or three.
+    """
+    channels, augment = card.preprocess.channels, config.augment
+    if channels not in (1, 3) and (augment.color_jitter or augment.randaugment):
+        raise UserError(
+            "--augment.color-jitter and --augment.randaugment need images of 1 or 3 channels, "
+            f"these have {channels}; set both to 0"
+        )
     common: dict[str, Any] = {
         "min_side": card.preprocess.decode_side,
         "skip_bad": config.input.skip_bad,
+        "reading": card.preprocess.reading,
     }
     return Datasets(
         train=ImageDataset(
@@ -146,12 +157,12 @@ class Classifier(Predictor):
         self, images: Iterable[Picture], *, top: Any, boxes: Any, batch: Any, precision: str
     ) -> Iterator[Classification]:
         del boxes
-        rest = iter(images)
+        rest, reading = iter(images), self.preprocess.reading
         while chunk := list(islice(rest, batch or BATCH)):
             shaped = [self.shaped(image) for image in chunk]
             found = self.classify(shaped, top=top or TOP, precision=precision)
             for image, each in zip(chunk, found, strict=True):
-                yield Classification(each.top, _without_torch(image))
+                yield Classification(each.top, _without_torch(image, reading), reading)
 
     def classify(
         self, shaped: Sequence[Any], *, top: int = TOP, precision: str = "auto"
@@ -162,15 +173,16 @@ class Classifier(Predictor):
         logits = in_use(self.network, self.preprocess, precision)(torch.stack(list(shaped)))
         return likeliest(logits, self.classes, top)
 
-    def shaped(self, image: Picture) -> Tensor | RGB:
-        """One image resized and cropped: uint8 (3, S, S), for an artifact (S, S, 3)."""
+    def shaped(self, image: Picture) -> Tensor | Bytes:
+        """One image resized and cropped: uint8 (C, S, S), for an artifact (S, S, C)."""
+        reading = self.preprocess.reading
         if self.runtime is not None:
-            return self.runtime.shaped(_without_torch(image))
+            return self.runtime.shaped(_without_torch(image, reading))
         if isinstance(image, str | Path):
-            rgb = decode(image, min_side=self.preprocess.decode_side)
+            pixels = decode(image, min_side=self.preprocess.decode_side, reading=reading)
         else:
-            rgb = as_rgb(image)
-        shaped: Tensor = self._transform(rgb)
+            pixels = as_pixels(image, reading)
+        shaped: Tensor = self._transform(pixels)
         return shaped
 
 
@@ -183,8 +195,8 @@ def likeliest(logits: Tensor, classes: Sequence[str], top: int) -> list[Classifi
     ]
 
 
-def _without_torch(image: Picture) -> Pixels:
-    return as_rgb(image).permute(1, 2, 0).numpy() if isinstance(image, Tensor) else image
+def _without_torch(image: Picture, reading: Reading) -> Pixels:
+    return channels_last(image, reading) if isinstance(image, Tensor) else image
 
 
 def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:

@@ -23,7 +23,7 @@ from res2net.metrics.sizes import SIZES
 from res2net.metrics.voc import VocScores, voc_scores
 from res2net.tasks import pictures
 from res2net.tasks.detect.task import SURE, detect, draw_detections
-from res2net.tasks.network import Deployed, ready
+from res2net.tasks.network import Deployed, in_colours, ready
 from res2net.tasks.scores import Measuring, Scores, each_sample, percent, write_table
 
 SHOWN = 6  # images kept for the sheet
@@ -132,7 +132,11 @@ def measure(
     """
     ready(model)
     marks: Marks = "masks" if card.task == "instances" else "boxes"
-    shown = SceneDataset(part, marks, len(images.classes), as_it_is, skip_bad=how.skip_bad)
+    shown = SceneDataset(
+        *(part, marks, len(images.classes), as_it_is),
+        skip_bad=how.skip_bad,
+        reading=card.preprocess.reading,
+    )
     scenes: list[Scene] = []
     found: list[DetectionArrays] = []
     seen: list[Seen] = []
@@ -141,7 +145,7 @@ def measure(
         found.append(detect(model, image, precision=how.precision))
         objects = part[index].objects
         if len(seen) < SHOWN and objects is not None:
-            seen.append((image, objects, found[-1], part[index].name))
+            seen.append((in_colours(image), objects, found[-1], part[index].name))
     if how.limit is None:
         check_measurable(scenes)
     return DetectScores(

@@ -46,7 +46,7 @@ from res2net.tasks.detect.graph import (
     outputs,
     resized,
 )
-from res2net.tasks.network import Deployed, FoundObjects
+from res2net.tasks.network import Deployed, FoundObjects, in_colours
 from res2net.tasks.task import Curve, Datasets, Task
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def build(card: ModelCard, pretrained: str | None) -> FasterRCNN:
     options = dict(card.options)
     norm = options.pop("norm", None)
     anchors = options.pop("anchors", None)
-    return make_detector(
+    detector = make_detector(
         card.network,
         len(card.classes),
         masks=card.task == "instances",
@@ -95,6 +95,9 @@ def build(card: ModelCard, pretrained: str | None) -> FasterRCNN:
         norm_layer=norm and norm_by_name(norm),
         **options,
     )
+    detector.transform.image_mean = list(card.preprocess.mean)
+    detector.transform.image_std = list(card.preprocess.std)
+    return detector
 
 
 def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
@@ -103,7 +106,10 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     vary = flip(config.augment.hflip)
     if config.augment.crop == "random_resized":
         vary = chain(crop_with_boxes(config.augment.crop_scale), vary)
-    common: dict[str, Any] = {"skip_bad": config.input.skip_bad}
+    common: dict[str, Any] = {
+        "skip_bad": config.input.skip_bad,
+        "reading": card.preprocess.reading,
+    }
     classes = len(images.classes)
     return Datasets(
         train=SceneDataset(images.train, marks, classes, vary, **common),
@@ -136,7 +142,7 @@ def predict(
 ) -> Detections:
     """The objects of an image."""
     found = detect(model, image, precision=precision)
-    return Detections(image=image, detections=found, names=card.classes)
+    return Detections(image=in_colours(image), detections=found, names=card.classes)
 
 
 SURE = 0.5  # score from which a detection is shown

@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from res2net.data.foreign import check_file
+from res2net.data.preprocess import AS_RGB, Reading
 from res2net.data.sampler import KeyedDataset
 from res2net.data.scene import Scene, Skeleton
 from res2net.data.scenes.dataset import SceneDataset
@@ -57,11 +58,16 @@ class Frame:
         return np.concatenate([turn, (np.array(self.centre) - turn @ middle)[:, None]], axis=1)
 
     def cut(self, image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        """What the network sees of (H, W, 3): (S_h, S_w, 3), black beyond the image."""
+        """What the network sees of (H, W, C): (S_h, S_w, C), black beyond the image."""
         data = tuple(self.matrix(size).ravel().tolist())
-        picture = Image.fromarray(image)
-        seen = picture.transform((size[1], size[0]), Image.Transform.AFFINE, data, _BILINEAR)
-        return np.asarray(seen)
+        parts = [image] if image.shape[2] == 3 else list(np.moveaxis(image, 2, 0))
+        seen = [
+            np.asarray(
+                Image.fromarray(part).transform(size[::-1], Image.Transform.AFFINE, data, _BILINEAR)
+            )
+            for part in parts
+        ]
+        return np.dstack(seen) if len(seen) > 1 or seen[0].ndim == 2 else seen[0]
 
     def outward(self, points: Floats, size: tuple[int, int]) -> Floats:
         """Points (..., 2) of the network's input → of the image."""
@@ -84,7 +90,7 @@ def around(box: npt.NDArray[np.float64]) -> Frame:
 _BILINEAR = Image.Resampling.BILINEAR
 
 
-Crop = tuple[Tensor, Tensor, Tensor, int]  # uint8 (3, S_h, S_w), maps (K, h, w), counts (K,), index
+Crop = tuple[Tensor, Tensor, Tensor, int]  # uint8 (C, S_h, S_w), maps (K, h, w), counts (K,), index
 STRIDE = 4  # of the heat maps
 SPREAD = 2.0  # σ of a key-point in its map, in cells
 SCALE, TURN, TURNED = 0.3, np.deg2rad(40), 0.6  # variation: of the size; of the angle; how often
@@ -99,6 +105,7 @@ class CropDataset(KeyedDataset[Crop]):
         height: S_h.
         hflip: probability of a mirror image; None varies nothing.
         skip_bad: leave objects of images that cannot be decoded out, with a warning.
+        reading: channels C of an image, and range of its values.
     """
 
     def __init__(
@@ -109,9 +116,10 @@ class CropDataset(KeyedDataset[Crop]):
         *,
         hflip: float | None = None,
         skip_bad: bool = False,
+        reading: Reading = AS_RGB,
     ) -> None:
         super().__init__(skip_bad=skip_bad)
-        self.whole = SceneDataset(scenes, "keypoints", 1, as_it_is)
+        self.whole = SceneDataset(scenes, "keypoints", 1, as_it_is, reading=reading)
         self.skeleton, self.hflip = skeleton, hflip
         self.size = input_size(height)
         self.objects = [

@@ -21,7 +21,7 @@ from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.keypoints import oks
 from res2net.metrics.sizes import SIZES, size_index
 from res2net.tasks import pictures
-from res2net.tasks.network import Deployed, ready
+from res2net.tasks.network import Deployed, in_colours, ready
 from res2net.tasks.pose.task import SURE, draw_poses, poses_of, skeleton_of
 from res2net.tasks.scores import Measuring, Scores, each_sample, percent, write_table
 
@@ -99,7 +99,11 @@ def measure(
     scenes: list[Scene] = []
     found: list[DetectionArrays] = []
     seen: list[Seen] = []
-    shown = SceneDataset(part, "keypoints", len(images.classes), as_it_is, skip_bad=how.skip_bad)
+    shown = SceneDataset(
+        *(part, "keypoints", len(images.classes), as_it_is),
+        skip_bad=how.skip_bad,
+        reading=card.preprocess.reading,
+    )
     for image, _, index in each_sample(shown, how):
         scene = part[index]
         assert scene.objects is not None
@@ -117,7 +121,7 @@ def measure(
         )
         scenes.append(scene)
         if len(seen) < SHOWN and len(scene.objects):
-            seen.append((image, scene.objects, found[-1], scene.name))
+            seen.append((in_colours(image), scene.objects, found[-1], scene.name))
     if how.limit is None and not any(len(annotated_boxes(scene)) for scene in scenes):
         raise UserError("nothing was measured: no key-point is annotated in these images")
     return PoseScores(

@@ -35,7 +35,7 @@ from res2net.tasks.deployed import (
     of_size,
     shown,
 )
-from res2net.tasks.network import Deployed, FoundObjects, Size, in_use
+from res2net.tasks.network import Deployed, FoundObjects, Size, in_colours, in_use
 from res2net.tasks.pose.crops import (
     STRIDE,
     CropDataset,
@@ -93,8 +93,9 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     assert images.skeleton is not None
     size, skip = card.preprocess.size, config.input.skip_bad
     hflip = config.augment.hflip if images.skeleton.swaps else 0.0  # left would be taught as right
-    train = CropDataset(images.train, images.skeleton, size, hflip=hflip, skip_bad=skip)
-    val = CropDataset(images.val, images.skeleton, size, skip_bad=skip)
+    common: dict[str, Any] = {"skip_bad": skip, "reading": card.preprocess.reading}
+    train = CropDataset(images.train, images.skeleton, size, hflip=hflip, **common)
+    val = CropDataset(images.val, images.skeleton, size, **common)
     for name, crops in (("training", train), ("validation", val)):
         if not len(crops):
             raise UserError(f"{config.data}: no key-point is annotated in the {name} images")
@@ -133,7 +134,9 @@ def predict(
         places = certain_boxes([[0.0, 0.0, width, height]])
     skeleton = skeleton_of(card.marks)
     found = poses_of(model, image, places, card.preprocess, skeleton, precision=precision)
-    return Poses(image=image, detections=found, names=skeleton.names, bones=skeleton.bones)
+    return Poses(
+        image=in_colours(image), detections=found, names=skeleton.names, bones=skeleton.bones
+    )
 
 
 SURE = 0.2  # score from which a key-point counts for its pose, and is drawn

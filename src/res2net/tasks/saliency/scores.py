@@ -31,7 +31,7 @@ from res2net.heads.dss import SaliencyNet
 from res2net.metrics.saliency import SaliencyMetric, SaliencyScores, f_measure
 from res2net.metrics.sizes import SIZES, size_index
 from res2net.tasks import pictures
-from res2net.tasks.network import Deployed, ready
+from res2net.tasks.network import Deployed, in_colours, ready
 from res2net.tasks.saliency.task import lit, saliency_of
 from res2net.tasks.scores import Measuring, Scores, each_sample, write_table
 
@@ -126,9 +126,12 @@ def measure(
     sizes = {size: (0, SaliencyMetric()) for size in SIZES}
     seen: list[Seen] = []
     measured = 0
-    for image, target, index in each_sample(
-        SceneDataset(part, "salient", 2, as_it_is, skip_bad=how.skip_bad), how
-    ):
+    shown = SceneDataset(
+        *(part, "salient", 2, as_it_is),
+        skip_bad=how.skip_bad,
+        reading=card.preprocess.reading,
+    )
+    for image, target, index in each_sample(shown, how):
         truth = target["map"].as_subclass(Tensor) * 255
         source = part[index].salient
         assert source is not None
@@ -143,7 +146,7 @@ def measure(
             own.update(found.numpy(), grey)
             sizes[size] = count + 1, own
         if len(seen) < SHOWN:
-            seen.append((image, truth, found, part[index].name))
+            seen.append((in_colours(image), truth, found, part[index].name))
     try:
         scores = metric.compute()
     except ValueError as error:

@@ -38,7 +38,7 @@ from res2net.tasks.deployed import (
     channels_last,
     square_of,
 )
-from res2net.tasks.network import Deployed, Size, in_use
+from res2net.tasks.network import Deployed, Size, in_colours, in_use
 from res2net.tasks.task import Curve, Datasets, Task
 
 if TYPE_CHECKING:
@@ -81,10 +81,13 @@ def build(card: ModelCard, pretrained: str | None) -> SaliencyNet:
 def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     """Squares for training, whole images one by one for validation."""
     vary = chain(square(card.preprocess.size), flip(config.augment.hflip))
-    skip = config.input.skip_bad
+    common: dict[str, Any] = {
+        "skip_bad": config.input.skip_bad,
+        "reading": card.preprocess.reading,
+    }
     return Datasets(
-        train=SceneDataset(images.train, "salient", 2, vary, skip_bad=skip),
-        val=SceneDataset(images.val, "salient", 2, as_it_is, skip_bad=skip),
+        train=SceneDataset(images.train, "salient", 2, vary, **common),
+        val=SceneDataset(images.val, "salient", 2, as_it_is, **common),
         collate_train=stacked,
         collate_val=listed,
     )
@@ -106,7 +109,7 @@ def predict(
 ) -> SaliencyMap:
     """What stands out."""
     found = saliency_of(model, image, card.preprocess, precision=precision)
-    return SaliencyMap(image=image, saliency=found)
+    return SaliencyMap(image=in_colours(image), saliency=found)
 
 
 SALIENT = 128  # from here on a pixel is shown as salient

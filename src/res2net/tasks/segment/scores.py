@@ -19,7 +19,7 @@ from res2net.errors import UserError
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.metrics.segmentation import SegmentationMetric, SegmentationScores
 from res2net.tasks import pictures
-from res2net.tasks.network import Deployed, ready
+from res2net.tasks.network import Deployed, in_colours, ready
 from res2net.tasks.scores import Measuring, Scores, each_sample, write_table
 from res2net.tasks.segment.task import VOID, classes_of, dataset_of, overlay
 
@@ -111,7 +111,9 @@ def measure(
     metric = SegmentationMetric(len(images.classes))
     seen: Seen = []
     measured = 0
-    shown = dataset_of(images, part, as_it_is, skip_bad=how.skip_bad)
+    shown = dataset_of(
+        *(images, part, as_it_is), skip_bad=how.skip_bad, reading=card.preprocess.reading
+    )
     for image, target, index in each_sample(shown, how):
         found = classes_of(
             model,
@@ -124,7 +126,7 @@ def measure(
         metric.update(found.numpy(), target["map"].numpy())
         measured += 1
         if len(seen) < SHOWN:
-            seen.append((image, target["map"], found, part[index].name))
+            seen.append((in_colours(image), target["map"], found, part[index].name))
     try:
         scores = metric.compute()
     except ValueError as error:

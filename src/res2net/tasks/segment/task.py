@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from res2net.card import ModelCard
 from res2net.config import RunConfig
-from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, Reading
 from res2net.data.scene import IGNORED, Objects, Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset, Transform, listed, stacked
 from res2net.data.scenes.transforms import as_it_is, chain, flip, scale_and_crop
@@ -38,7 +38,7 @@ from res2net.tasks.deployed import (
     check_side,
     filled,
 )
-from res2net.tasks.network import Deployed, InUse, Size, in_use
+from res2net.tasks.network import Deployed, InUse, Size, in_colours, in_use
 from res2net.tasks.task import Curve, Datasets, Task
 
 if TYPE_CHECKING:
@@ -85,10 +85,13 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     """Random crops for training, whole images one by one for validation."""
     fill = [255 * value for value in card.preprocess.mean]
     crop = chain(scale_and_crop(card.preprocess.size, *SCALES, fill), flip(config.augment.hflip))
-    skip = config.input.skip_bad
+    common: dict[str, Any] = {
+        "skip_bad": config.input.skip_bad,
+        "reading": card.preprocess.reading,
+    }
     return Datasets(
-        train=dataset_of(images, images.train, crop, skip_bad=skip),
-        val=dataset_of(images, images.val, as_it_is, skip_bad=skip),
+        train=dataset_of(images, images.train, crop, **common),
+        val=dataset_of(images, images.val, as_it_is, **common),
         collate_train=stacked,
         collate_val=listed,
     )
@@ -106,11 +109,20 @@ def seen(
 
 
 def dataset_of(
-    images: Scenes, part: Sequence[Scene], transform: Transform, *, skip_bad: bool
+    images: Scenes,
+    part: Sequence[Scene],
+    transform: Transform,
+    *,
+    skip_bad: bool,
+    reading: Reading,
 ) -> SceneDataset:
     """A part of the data with its class maps."""
-    count = len(images.classes)
-    return SceneDataset(part, "classes", count, transform, legend=images.legend, skip_bad=skip_bad)
+    return SceneDataset(
+        *(part, "classes", len(images.classes), transform),
+        legend=images.legend,
+        skip_bad=skip_bad,
+        reading=reading,
+    )
 
 
 def predict(
@@ -119,7 +131,7 @@ def predict(
     """The class of each pixel."""
     found = classes_of(model, image, card.preprocess, precision=precision)
     colours = tuple(tuple(each) for each in card.marks["palette"])
-    return Segmentation(image=image, classes=found, names=card.classes, palette=colours)
+    return Segmentation(image=in_colours(image), classes=found, names=card.classes, palette=colours)
 
 
 LARGEST = 1536  # pixels of a side that is seen at once
@@ -137,7 +149,7 @@ def classes_of(
     scales: Sequence[float] = (1.0,),
     turned: bool = False,
 ) -> Tensor:
-    """The class of each pixel: uint8 (3, H, W) → int64 (H, W), on the CPU.
+    """The class of each pixel: uint8 (C, H, W) → int64 (H, W), on the CPU.
 
     Args:
         largest: a longer side is seen in windows of this length that overlap by 256 pixels (a
@@ -224,7 +236,7 @@ def _windows(net: InUse, image: Tensor, preprocess: Preprocess, largest: int) ->
 def windows(
     image: Tensor, size: tuple[int, int], fill: Preprocess | None
 ) -> Iterator[tuple[int, int, Tensor]]:
-    """Top, left and pixels (3, h, w) of the windows over an image (3, H, W).
+    """Top, left and pixels (C, h, w) of the windows over an image (C, H, W).
 
     Args:
         size: h, w at most.
