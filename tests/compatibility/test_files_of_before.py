@@ -129,6 +129,7 @@ def test_the_keys_of_a_saliency_network_stay(before):
     assert {name: list(value.shape) for name, value in state.items()} == keys
 
 
+@pytest.mark.filterwarnings("ignore:.*classes occur in no")
 def test_a_run_of_before_there_were_rules_of_splits_keeps_its_images(cli, tmp_path):
     from res2net.data.scenes.generated import SceneRules, generate
     from res2net.tasks.table import find_task

@@ -107,13 +107,20 @@ def list_images(root: Path, folder: str, listing: Listing, *, find_empty: bool) 
 
 
 def _without_arrays(names: Sequence[str], listing: Listing) -> Sequence[str]:
-    """Arrays are images where no other images are; beside photos they hold something else."""
-    others = [name for name in names if not name.lower().endswith(ARRAY)]
-    if not others:
+    """Arrays are images in a folder without others; beside photos they hold something else."""
+    is_array = [name.lower().endswith(ARRAY) for name in names]
+    if not any(is_array):
         return names
-    if len(others) < len(names):
-        listing.ignored[ARRAY] += len(names) - len(others)
-    return others
+    folders = [name.rpartition("/")[0] for name in names]
+    of_photos = {folder for folder, array in zip(folders, is_array, strict=True) if not array}
+    kept = [
+        name
+        for name, folder, array in zip(names, folders, is_array, strict=True)
+        if not (array and folder in of_photos)
+    ]
+    if len(kept) < len(names):
+        listing.ignored[ARRAY] += len(names) - len(kept)
+    return kept
 
 
 def usable(

@@ -37,11 +37,7 @@ def to_uint8(
         return array.astype(np.uint8) * np.uint8(255)
     if kind == "u" and size == 1:
         return array
-    if kind not in "iuf":
-        raise ValueError(f"pixels of type {array.dtype} are not numbers")
-    low, high = float(array.min()), float(array.max())
-    if not np.isfinite([low, high, high - low]).all():
-        raise ValueError("pixels hold NaN or infinite values")
+    low, high = least_and_greatest(array)
     if within is None:
         start, end, own = scale_of(low, high, array.dtype)
         if own:
@@ -56,6 +52,20 @@ def to_uint8(
         return np.zeros(array.shape, np.uint8)
     values = (array.astype(np.float64) - start) / (end - start) * 255
     return values.round().astype(np.uint8)
+
+
+def least_and_greatest(array: npt.NDArray[Any]) -> tuple[float, float]:
+    """Of numbers of any type.
+
+    Raises:
+        ValueError: not numbers, or not finite.
+    """
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"pixels of type {array.dtype} are not numbers")
+    low, high = float(array.min()), float(array.max())
+    if not np.isfinite([low, high, high - low]).all():
+        raise ValueError("pixels hold NaN or infinite values")
+    return low, high
 
 
 def scale_of(low: float, high: float, dtype: npt.DTypeLike) -> tuple[float, float, bool]:

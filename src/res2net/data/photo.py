@@ -150,25 +150,29 @@ def probe(path: Path) -> Stored:
         UserError: the file is not a readable image.
     """
     check_file(path)
-    stored = None
+    found = None
     with faults_named(path), path.open("rb") as file:
         stack = bands.describe(file)
         if stack is not None and not stack.by_pillow:
-            decoded(read_bytes(path), reading=Reading(stack.own_channels or 3))
-            return Stored(stack.upright, f"{stack.bands} bands", stack.dtype.name)
-        image = open_image(file) if file.peek(1) else None
-        if image is not None:
+            found = Stored(stack.upright, f"{stack.bands} bands", stack.dtype.name)
+        elif file.peek(1):
+            image = open_image(file)
             raw = raw_mode(image)  # before the pixels are loaded, as for the EXIF block of a PNG
-            stored = Stored(_upright_size(image), image.mode, raw)
+            found = Stored(_upright_size(image), image.mode, raw)
             if image.format in JPEG_FORMATS:
                 file.seek(-2, io.SEEK_END)
                 if file.read() == _JPEG_END:
-                    return stored
+                    return found
             if image.format == "PNG":  # its pixels are loaded, since EXIF may follow them
-                return stored
-    read_rgb(path)
-    assert stored is not None, "an empty file"
-    return stored
+                return found
+    _, values = stored(path) if found else (None, None)
+    if values is None:
+        read_rgb(path)
+    else:  # scaled when it is used, by the range of the data set
+        with faults_named(path):
+            levels.least_and_greatest(values)
+    assert found is not None, "an empty file"
+    return found
 
 
 def stored(path: Path) -> tuple[bands.Stack | None, npt.NDArray[Any] | None]:

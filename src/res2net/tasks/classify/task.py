@@ -32,7 +32,7 @@ from res2net.paper.networks import find_variant
 from res2net.prediction import Classification, Pixels
 from res2net.tasks.data import Labelled
 from res2net.tasks.deployed import Compared, Comparison, Deployment, Outputs, shown
-from res2net.tasks.network import LOGITS, Size, in_use
+from res2net.tasks.network import LOGITS, Size, in_colours, in_use
 from res2net.tasks.predictor import Picture, Predictor
 from res2net.tasks.task import Curve, Datasets, Task
 
@@ -129,7 +129,7 @@ def seen(
         shares = [(float(goal[k]), images.classes[k]) for k in goal.argsort(descending=True)[:2]]
         words = [f"{100 * share:.0f} % {name}" for share, name in shares if share > 0]
         caption = shares[0][1] if len(words) == 1 else ", ".join(words)
-        yield image.permute(1, 2, 0).contiguous().numpy(), caption
+        yield in_colours(image).permute(1, 2, 0).contiguous().numpy(), caption
 
 
 def module() -> type[ClassifierModule]:

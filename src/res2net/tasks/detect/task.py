@@ -133,7 +133,7 @@ def seen(batch: list[Sample], images: Scenes, config: RunConfig) -> Iterator[tup
             if "masks" in marks
             else None,
         )
-        pixels = image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()
+        pixels = in_colours(image.as_subclass(Tensor)).permute(1, 2, 0).contiguous().numpy()
         yield draw_objects(pixels, objects, images.classes), Path(images.train[index].name).name
 
 

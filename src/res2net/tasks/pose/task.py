@@ -115,7 +115,7 @@ def seen(
         points = peaks(heat[None])[0].numpy().astype(np.float64)
         points[:, :2] *= STRIDE
         points[:, 2] = counting.numpy()
-        pixels = image.permute(1, 2, 0).contiguous().numpy()
+        pixels = in_colours(image).permute(1, 2, 0).contiguous().numpy()
         bones = images.skeleton.bones
         shown = draw_skeleton(pixels, points, bones, colour_of(0), least=1)
         yield shown, f"{int(counting.sum())} of {len(points)} key-points count"

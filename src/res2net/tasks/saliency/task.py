@@ -99,7 +99,7 @@ def seen(
     """The squares of a training batch, what is salient in a colour."""
     del images, config
     for image, salient in zip(*batch, strict=True):
-        pixels = image.permute(1, 2, 0).contiguous().numpy()
+        pixels = in_colours(image).permute(1, 2, 0).contiguous().numpy()
         mask = salient.numpy() > 0
         yield tint(pixels, mask, colour_of(1)), f"{100 * mask.mean():.0f} % is salient"
 

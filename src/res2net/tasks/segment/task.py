@@ -103,7 +103,7 @@ def seen(
     """The crops of a training batch under their class maps; pixels that do not count turn pale."""
     del config
     for image, classes in zip(*batch, strict=True):
-        shown = labelled(image, classes.numpy(), images.classes, images.palette)
+        shown = labelled(in_colours(image), classes.numpy(), images.classes, images.palette)
         counting = float((classes != IGNORED).float().mean())
         yield shown, f"{100 * counting:.0f} % of the pixels count"
 
