@@ -266,6 +266,8 @@ def test_arguments_are_the_options_of_the_command(command):
     options -= {"help", "config", "model"} if command == "predict" else {"help", "config"}
     if command == "predict":  # what is printed and drawn is the caller's
         options -= {"csv", "json", "sheet", "out"}
+    if command == "train":
+        options -= {"preview"}  # a picture, and no run
     arguments = set(inspect.signature(getattr(res2net, command)).parameters)
     assert arguments - {"target", "images", "say"} == options - {"images"}
 

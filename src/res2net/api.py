@@ -299,7 +299,7 @@ def export(
     Args:
         target: run folder, checkpoint, or a row of the model table for its structure.
         out: folder to write; it must not exist.
-        to: "openvino", "onnx", "torch-export" or "native".
+        to: "openvino", "onnx", "torch-export", "aoti" or "native".
         precision: "fp32", "bf16" or "int8".
         size: pixels of the square image; of segmenters and detectors also (height, width).
         dynamic_batch: take any number of images at once; else one.

@@ -62,25 +62,25 @@ def _nothing(root: Path) -> str:
 
 def _zero_bytes(root: Path) -> str:
     (root / "train" / "bee" / "3.jpg").write_bytes(b"")
-    return f"{root}: 1 empty or missing file(s): train/bee/3.jpg; delete them, or skip"
+    return f"{root}: 1 empty or missing file(s): train/bee/3.jpg; delete them, or leave them out"
 
 
 def _truncated(root: Path) -> str:
     file = root / "train" / "bee" / "3.jpg"
     file.write_bytes(file.read_bytes()[:400])
-    return f"{file}: a damaged or truncated image ("
+    return f"folder:{root}: 1 of 27 images cannot be used: train/bee/3.jpg (a damaged or truncated"
 
 
 def _truncated_in_validation(root: Path) -> str:
     file = root / "val" / "cat" / "2.jpg"
     file.write_bytes(file.read_bytes()[:400])
-    return f"{file}: a damaged or truncated image ("
+    return f"folder:{root}: 1 of 27 images cannot be used: val/cat/2.jpg (a damaged or truncated"
 
 
 def _no_image(root: Path) -> str:
     file = root / "train" / "cat" / "0.jpg"
     file.write_text("these are words")
-    return f"{file}: not an image"
+    return f"folder:{root}: 1 of 27 images cannot be used: train/cat/0.jpg (not an image"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_bad_files_are_counted_skipped_and_named_when_asked(cli, tiny, photos, t
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("path,lable\na,b\n", "x.csv: line 1 must name the columns path and label"),
+        ("path,lable,age\na,b,c\n", "x.csv: line 1 must name the columns path and label"),
         ("path,label\nno.jpg,a\n", "x.csv: 1 missing file(s): line 2: no.jpg"),
         ("path,label\nphotos/val/ant/0.jpg,\n", "x.csv: line 2 has no label"),
         ("path,label\nphotos/val/ant/0.jpg,a\n", "x.csv: one class only (a)"),

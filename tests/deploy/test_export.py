@@ -29,6 +29,7 @@ FILES = {
     "openvino": {"model.xml", "model.bin"},
     "onnx": {"model.onnx"},
     "torch-export": {"model.pt2"},
+    "aoti": {"model.pt2"},
     "native": {"model.r2n", "model.xml", "model.bin"},
 }
 
@@ -53,7 +54,14 @@ def _record(out):
     return json.loads((out / "model.json").read_text())["artifact"]
 
 
-@pytest.mark.parametrize(("engine", "precision"), TARGETS)
+def _slow_to_compile(engine):
+    return (pytest.mark.slow,) if engine == "aoti" else ()
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision"),
+    [pytest.param(*row, marks=_slow_to_compile(row[0])) for row in TARGETS],
+)
 def test_a_trained_run(trained_run, tmp_path, monkeypatch, engine, precision):
     target = TARGETS[engine, precision]
     if precision == "int8":  # tests/deploy/test_quantise.py holds what a stricter one takes
@@ -108,7 +116,9 @@ def test_a_trained_run(trained_run, tmp_path, monkeypatch, engine, precision):
     assert ("disturbs most" in report) == (precision == "int8")
 
 
-@pytest.mark.parametrize("engine", FILES)
+@pytest.mark.parametrize(
+    "engine", [pytest.param(name, marks=_slow_to_compile(name)) for name in FILES]
+)
 def test_maps_of_a_backbone_at_an_odd_size(tmp_path, engine):
     """Any number of images at once, whose maps do not depend on the others."""
     out = tmp_path / "out"

@@ -17,6 +17,7 @@ def test_the_choices_are_those_of_the_contract():
         "openvino": ["fp32", "bf16", "int8"],
         "onnx": ["fp32", "int8"],
         "torch-export": ["fp32", "bf16"],
+        "aoti": ["fp32", "bf16"],
         "native": ["fp32", "bf16", "int8"],
     }
 

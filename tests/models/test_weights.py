@@ -181,7 +181,7 @@ def test_a_spoilt_checkpoint_is_one_line_and_runs_nothing(run, spoil, word):
         ({"options": {"norm": "pool"}}, "unknown norm 'pool'"),
         ({"options": {"width": 4096, "scale": 64}}, "parameters; at most"),
         ({"options": {"depth": 11, "width": 1 << 9}}, "does not fit"),
-        ({"options": {"depth": 11, "in_channels": 1 << 20}}, "does not fit"),
+        ({"options": {"depth": 11, "in_channels": 1 << 20}}, "preprocess.mean has 3"),
         ({"options": {"pretrained": "http://127.0.0.1:9/x.pth"}}, "holds structure only"),
         ({"options": {"depth": 12}}, "depth is 12"),
     ],

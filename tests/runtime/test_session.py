@@ -197,3 +197,19 @@ def test_a_device_that_is_not_there(artifact: Path, onnx_artifact: Path) -> None
     with pytest.raises(UserError, match=r"--device cuda: OpenVINO finds auto, cpu.* here"):
         load(artifact, device="cuda")
     load(artifact, device="cpu")
+
+
+def test_machine_code_is_not_run_unasked(artifact: Path, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    folder = shutil.copytree(artifact, tmp_path / "copy")
+    card = json.loads((folder / "model.json").read_text())
+    card["artifact"]["engine"] = "aoti"
+    (folder / "model.json").write_text(json.dumps(card))
+    with pytest.raises(UserError, match="holds machine code, .* add --engine aoti"):
+        load(folder)
+    with pytest.raises(UserError, match="compiled for one device"):
+        load(folder, engine="aoti", device="cuda")
+    with pytest.raises(UserError, match="the engine refuses it"):
+        load(folder, engine="aoti")

@@ -39,7 +39,8 @@ def make_parser() -> Parser:
         "--to",
         type=str,
         help="openvino (CPUs), onnx (ONNX Runtime, nearly everywhere), torch-export (PyTorch), "
-        "native (our own kernels for ResNet and Res2Net, with OpenVINO beside); required",
+        "aoti (machine code for this GPU or CPU, run by PyTorch), native (our own kernels for "
+        "ResNet and Res2Net, with OpenVINO beside); required",
     )
     parser.add_argument(
         "--out", type=Path | None, help="folder to write, which must not exist yet; required"
@@ -48,7 +49,8 @@ def make_parser() -> Parser:
         "--precision",
         type=str,
         default="fp32",
-        help="fp32 (same numbers), bf16 (not onnx), int8 (not torch-export; calibrates on images)",
+        help="fp32 (same numbers), bf16 (not onnx), int8 (not torch-export or aoti; calibrates on "
+        "images)",
     )
     parser.add_argument(
         "--size",

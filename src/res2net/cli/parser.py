@@ -39,7 +39,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         if action.required and action.option_strings:
             return f"{text}; required"
         is_flag = action.nargs == 0 or not action.option_strings
-        if is_flag or default is None or default in ((), argparse.SUPPRESS):
+        if is_flag or default is None or default in ((), "", argparse.SUPPRESS):
             return text
         text = text.partition("; default:")[0]  # where a recipe has a value
         if isinstance(default, list | tuple):

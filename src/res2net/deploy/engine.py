@@ -91,6 +91,10 @@ def find_engine(name: str) -> Engine:
         from res2net.deploy import native
 
         return cast(Engine, native)
+    if name == "aoti":
+        from res2net.deploy import aoti
+
+        return cast(Engine, aoti)
     from res2net.deploy import torch_export
 
     return cast(Engine, torch_export)
@@ -98,7 +102,9 @@ def find_engine(name: str) -> Engine:
 
 def traced(program: Program, size: Size, batch: int | None) -> torch.export.ExportedProgram:
     """The program as a graph of torch operations for images (B, H, W, 3)."""
-    example = torch.zeros(batch or 2, *size, program.channels, dtype=torch.uint8)
+    device = next(program.parameters()).device
+    shape = batch or 2, *size, program.channels
+    example = torch.zeros(shape, dtype=torch.uint8, device=device)
     free = {INPUT: {0: torch.export.Dim("batch")}} if batch is None else None
     with torch.no_grad():
         return torch.export.export(program, (example,), dynamic_shapes=free)

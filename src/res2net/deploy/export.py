@@ -26,7 +26,7 @@ from res2net.deploy.targets import Target, check_installed, find_target
 from res2net.deploy.verify import Track, Verification, compare, eager, faults
 from res2net.errors import UserError, printable_lines
 from res2net.files import check_new, new_folder, write_error, write_text
-from res2net.processor import has_bf16
+from res2net.machine import hardware_bf16
 from res2net.runtime.engines import openvino_has_bf16
 from res2net.tasks.network import Size
 
@@ -132,7 +132,7 @@ class _Work:
         self.reference, self.checked, self.track = reference, checked, track
         self.engine: Engine = find_engine(target.engine)
         dtype = torch.float32
-        if target.engine == "torch-export" and target.precision == "bf16":
+        if target.engine in ("torch-export", "aoti") and target.precision == "bf16":
             dtype = torch.bfloat16  # the others are told when they load
         self.program = Program(
             fold_batchnorm(subject.net, subject.task.deployment.folded if subject.task else ""),
@@ -309,7 +309,7 @@ def _notes_on_bf16(target: Target) -> list[str]:
     lacks = "this processor has no bfloat16 instructions"
     if target.engine == "openvino" and not openvino_has_bf16():
         return [f"{lacks}: OpenVINO runs it in float32 here, and it was verified so"]
-    if target.engine == "torch-export" and not has_bf16():
+    if target.engine in ("torch-export", "aoti") and not hardware_bf16():
         return [f"{lacks}: PyTorch computes the same numbers, but slower than in float32"]
     return []
 

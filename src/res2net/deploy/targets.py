@@ -39,6 +39,8 @@ _ROWS: tuple[tuple[str, str, tuple[str, tuple[str, ...]], float | None, float | 
     ("onnx", "int8", ("model.onnx", ("onnx", "onnxscript", "onnxruntime", "nncf")), None, 0.99),
     ("torch-export", "fp32", _TORCH, 1e-5, None),
     ("torch-export", "bf16", _TORCH, 2e-2, 0.99),
+    ("aoti", "fp32", _TORCH, 1e-5, None),
+    ("aoti", "bf16", _TORCH, 2e-2, 0.99),
     ("native", "fp32", _NATIVE, 1e-5, None),
     ("native", "bf16", _NATIVE, 2e-2, 0.99),
     ("native", "int8", ("model.r2n", ("openvino", "nncf")), None, 0.99),

@@ -209,11 +209,65 @@ class Native:
             yield key, self.run(images)
 
 
+class Aoti:
+    """Machine code that AOTInductor compiled: PyTorch runs it, on the device it was compiled for.
+
+    Raises:
+        UserError: no PyTorch, a damaged file, or code for another device.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        *,
+        threads: int | None,
+        stream: bool,  # noqa: ARG002
+        device: str,
+    ) -> None:
+        if find_spec("torch") is None:
+            raise UserError(_missing(artifact, "torch", "train"))
+        if device != AUTO:
+            raise UserError(f"--device {device}: {artifact.folder} is compiled for one device")
+        import torch
+
+        torch.set_num_threads(threads or processor.threads())
+        try:
+            self._open(artifact.path)
+        except RuntimeError as error:
+            raise UserError(_unloadable(artifact, error)) from error
+
+    @classmethod
+    def open(cls, path: Path) -> Aoti:
+        """Code that this process has just compiled."""
+        network = cls.__new__(cls)
+        network._open(path)
+        return network
+
+    def _open(self, path: Path) -> None:
+        from torch._inductor import aoti_load_package
+
+        self._network = aoti_load_package(str(path))
+        metadata = self._network.loader.get_metadata()
+        self._place = metadata.get("AOTI_DEVICE_KEY", "cpu")
+
+    def run(self, images: Pixels) -> Outputs:
+        import torch
+
+        found = self._network(torch.from_numpy(images).to(self._place))
+        outputs = found if isinstance(found, tuple | list) else [found]
+        return [each.float().cpu().numpy() for each in outputs]
+
+    def stream(self, items: Iterable[tuple[Key, Pixels]]) -> Iterator[tuple[Key, Outputs]]:
+        for key, images in items:
+            yield key, self.run(images)
+
+
 # the artifact's engine → those that can run it, the usual one first
-ENGINES: dict[str, dict[str, type[OpenVino | OnnxRuntime | Native]]] = {
+ENGINES: dict[str, dict[str, type[OpenVino | OnnxRuntime | Native | Aoti]]] = {
     "openvino": {"openvino": OpenVino},
     "onnx": {"onnx": OnnxRuntime, "openvino": OpenVino},  # OpenVINO reads ONNX files too
     "native": {"native": Native, "openvino": OpenVino},  # both have their files
+    "aoti": {"aoti": Aoti},
 }
 
 
@@ -242,6 +296,11 @@ def open_engine(
         raise UserError(
             f"{artifact.folder}: an artifact for {artifact.engine} runs in PyTorch "
             "(torch.export.load), not here; export it --to openvino or onnx"
+        )
+    if artifact.engine == "aoti" and name == AUTO:
+        raise UserError(
+            f"{artifact.folder}: holds machine code, which is run as any program is; if you trust "
+            "whoever exported it, add --engine aoti (res2net-run, res2net.runtime.load)"
         )
     if name != AUTO and name not in able:
         raise UserError(

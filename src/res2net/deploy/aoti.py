@@ -1,0 +1,49 @@
+"""Export to ``model.pt2`` of AOTInductor: machine code for this machine's GPU or processor.
+
+It starts and runs without Python between its kernels, and serves any number of images at a time.
+What it holds is a library that the compiler made, so an artifact from elsewhere is a program from
+elsewhere: nothing loads one unasked (``--engine aoti``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.export import ExportedProgram
+
+from res2net.deploy.engine import Floats, Pixels, Run, Size, traced
+from res2net.deploy.program import Program
+from res2net.deploy.quiet import quietly
+from res2net.machine import best_device
+from res2net.runtime.engines import Aoti
+
+
+def convert(program: Program, size: Size, batch: int | None) -> ExportedProgram:
+    """The program as a graph on the device that it is compiled for."""
+    return traced(program.to(best_device()).to(memory_format=torch.channels_last), size, batch)
+
+
+def opset(model: ExportedProgram) -> str:  # noqa: ARG001  one set of operators a version
+    """The PyTorch that compiled it, and what for: "torch 2.14, cpu"."""
+    return f"torch {'.'.join(torch.__version__.split('.')[:2])}, {best_device().type}"
+
+
+def save(model: ExportedProgram, path: Path) -> tuple[str, ...]:
+    """Compile into one file."""
+    from torch._inductor import aoti_compile_and_package
+
+    with quietly(), torch.no_grad():
+        aoti_compile_and_package(model, package_path=str(path), inductor_configs={"freezing": True})
+    return (path.name,)
+
+
+def load(path: Path, precision: str) -> Run:  # noqa: ARG001  the code says it
+    """The compiled network as a function."""
+    network = Aoti.open(path)
+
+    def run(images: Pixels) -> Sequence[Floats]:
+        return network.run(images)
+
+    return run
