@@ -80,7 +80,9 @@ def sentence(where: str, faults: Sequence[tuple[str, str]], count: int) -> str:
     """How many of ``count`` images are faulty, which, and why: (name, reason) each."""
     names = ", ".join(name for name, _ in faults[:NAMED])
     more = f" and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-    first = f"(the first: {faults[0][1]})" if len(faults) > 1 else f"({faults[0][1]})"
+    name, fault = faults[0]
+    reason = fault.rpartition(f"{name}: ")[2].removesuffix("; replace it")
+    first = f"(the first: {reason})" if len(faults) > 1 else f"({reason})"
     return f"{where}: {len(faults):,} of {count:,} images cannot be used: {names}{more} {first}"
 
 
