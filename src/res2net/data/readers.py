@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from res2net.data import cifar, csvfile, digits, folder, imagenet
+from res2net.data import cifar, csvfile, digits, folder, imagenet, shards
 from res2net.data.labelled import (
     LabelledImages,
     Reader,
@@ -21,6 +21,7 @@ from res2net.errors import UserError
 READERS: dict[str, Reader] = {
     "folder": folder.read,
     "csv": csvfile.read,
+    "shards": shards.read,
     "imagenet": imagenet.read,
     "cifar10": cifar.read_cifar10,
     "cifar100": cifar.read_cifar100,
