@@ -35,9 +35,10 @@ def read(source: Source, options: ReadOptions | None = None) -> LabelledImages:
 
     Args:
         source: from ``parse_source``.
-        options: the validation part to hold out; folder and csv: whether to drop unreadable files,
-            with one warning that counts and names them (otherwise empty files are an error here,
-            other damage when it is decoded); cifar10 and cifar100: whether to download the archive.
+        options: the validation part to hold out; folder, csv and shards: whether to drop what
+            cannot be used, with one warning that counts and names it (otherwise empty files and
+            faulty samples are an error here, other damage when it is decoded); cifar10 and
+            cifar100: whether to download the archive.
 
     Raises:
         UserError: what is wrong with the data, in one line.

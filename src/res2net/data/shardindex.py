@@ -83,7 +83,7 @@ def is_shard(file: Path) -> bool:
     names = []
     with suppress(UserError):
         for _, entry in islice(archive.entries(file), _SNIFFED):
-            names += [entry.name] if entry.isfile() else []
+            names += [entry.name.removeprefix("./")] if entry.isfile() else []
     keys = {_key(name)[0] for name in names if _is_image(name)}
     return any(_kind(name) in _KINDS and _key(name)[0] in keys for name in names)
 
@@ -130,6 +130,7 @@ def _made(shard: Shard) -> Index:
     faults: list[tuple[str, str]] = []
     try:
         for tar, entry in archive.entries(shard.path):
+            entry.name = entry.name.removeprefix("./")
             base = entry.name.rpartition("/")[2]
             if not entry.isdir() and not base.startswith((".", "__")):
                 key, ending = _key(entry.name)
@@ -146,7 +147,7 @@ def _made(shard: Shard) -> Index:
                 rows.append((0, len(encoded), offset, size, start))
                 start += len(encoded)
                 names.append(encoded)
-                keys.append(_hashed(name.removeprefix("./").rpartition(".")[0]))
+                keys.append(_hashed(name.rpartition(".")[0]))
                 codes.append(numbers.setdefault(label, len(numbers)))
         except FaultError as fault:
             faults.append((key, str(fault)))
@@ -167,7 +168,7 @@ def _hashed(key: str) -> int:
 
 def _key(name: str) -> tuple[str, str]:
     """Key and ending of a member: WebDataset's key ends at the first dot of the file's name."""
-    folder, slash, base = name.removeprefix("./").rpartition("/")
+    folder, slash, base = name.rpartition("/")
     stem, _, ending = base.partition(".")
     return f"{folder}{slash}{stem}", ending.lower()
 

@@ -71,7 +71,7 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     if val is None:
         train, held = held_out(train, options, classes=classes, where=path)
     return LabelledImages(
-        name=root.resolve().name if path.is_dir() else path.stem,
+        name=path.stem if path.is_file() else root.resolve().name,
         classes=classes,
         train=train,
         val=held if val is None else val,
@@ -248,16 +248,18 @@ def _tell(path: Path, whole: _Whole, options: ReadOptions) -> None:
 
 
 def _note_keys(path: Path, whole: _Whole) -> None:
-    """Note keys of more than one shard: counted anew in each, or samples that are there twice."""
-    kept, counts = np.unique(whole.keys, return_counts=True)
-    if several := int((counts > 1).sum()):
-        first = np.flatnonzero(whole.keys == kept[counts > 1][0])[:2].tolist()
-        warnings.warn(
-            f"{path}: {several} keys are in more than one place, such as "
-            f"{' and '.join(whole.images.name(i) for i in first)}; all are used, as samples of "
-            "their own (`res2net data` finds equal images)",
-            stacklevel=4,
-        )
+    """Note keys in several shards of a part: counted anew in each, or samples there twice."""
+    for part in np.unique(whole.parts):
+        own = np.flatnonzero(whole.parts == part)
+        kept, counts = np.unique(whole.keys[own], return_counts=True)
+        if several := int((counts > 1).sum()):
+            first = own[whole.keys[own] == kept[counts > 1][0]][:2].tolist()
+            warnings.warn(
+                f"{path}: {several} keys of {part} are there more than once, such as "
+                f"{' and '.join(whole.images.name(i) for i in first)}; all are used, as samples of "
+                "their own (`res2net data` finds equal images)",
+                stacklevel=4,
+            )
 
 
 def _listed(

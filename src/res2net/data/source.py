@@ -49,7 +49,7 @@ def parse_source(text: str, holds: str | None = None) -> Source:
 
     A bare path is recognised by its content (``data/recognise.py``), among the formats that have
     the annotations that are asked for. A path of ``cifar10:`` or ``cifar100:`` need not exist yet,
-    as it may be downloaded into.
+    as it may be downloaded into; one of ``shards:`` may have braces.
 
     Args:
         text: what was given as data.
@@ -83,7 +83,7 @@ def _given(name: str, rest: str) -> Source:
     if not rest:
         raise UserError(f"data format {name!r} needs a path: {name}:PATH")
     path = Path(rest).expanduser()
-    braces = name == "shards" and "{" in path.name  # of several files
+    braces = name == "shards" and "{" in rest  # of several files
     if not path.exists() and name not in cifar.LAYOUTS and not braces:
         raise _missing(path)
     return Source(format=name, path=path, guessed=False)
