@@ -119,8 +119,8 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
         "--data",
         type=str,
         help="FORMAT:PATH with folder, csv, shards, imagenet, cifar10, cifar100 (classes of "
-        "images), voc, coco, yolo, camvid, pairs, msra-b, ecssd (annotated images); digits and scenes "
-        "need no path; the format of a bare path is recognised; required",
+        "images), voc, coco, yolo, camvid, pairs, msra-b, ecssd (annotated images); digits and "
+        "scenes need no path; the format of a bare path is recognised; required",
     )
     parser.add_argument(
         "--task",
