@@ -118,9 +118,9 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
     parser.add_argument(
         "--data",
         type=str,
-        help="FORMAT:PATH with folder, csv, imagenet, cifar10, cifar100 (classes of images), voc, "
-        "coco, yolo, camvid, pairs, msra-b, ecssd (annotated images); digits and scenes need no "
-        "path; the format of a bare path is recognised; required",
+        help="FORMAT:PATH with folder, csv, shards, imagenet, cifar10, cifar100 (classes of "
+        "images), voc, coco, yolo, camvid, pairs, msra-b, ecssd (annotated images); digits and "
+        "scenes need no path; the format of a bare path is recognised; required",
     )
     parser.add_argument(
         "--task",

@@ -64,6 +64,33 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
         raise _damaged(path, error) from error
 
 
+def entries(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The entries of a tar that is not compressed, in its order, each with the open tar.
+
+    Raises:
+        UserError: not a plain file, compressed, not a tar, or a damaged one; whatever came before
+            the damage has been given by then.
+    """
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+            if any(head.startswith(sign) for sign in _OPENERS):
+                raise UserError(f"{path}: is compressed; unpack it to a plain .tar (gunzip)")
+            file.seek(0)
+            with _opened(file) as tar:
+                kept: list[tarfile.TarInfo] = vars(tar)["members"]
+                while (entry := tar.next()) is not None:
+                    yield tar, entry
+                    kept.clear()  # else it holds them all
+                end = tar.offset
+            _check_end(path, file, end)
+    except UserError:
+        raise
+    except Exception as error:  # a damaged archive can raise anything
+        raise _damaged(path, error) from error
+
+
 def first_name(path: Path) -> str | None:
     """The name of the first member of a tar; None where it has none or is none."""
     try:
@@ -136,12 +163,17 @@ def _tar_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
                 if not entry.isdir() and wanted(entry.name):
                     yield _tar_member(tar, entry)
             end = tar.offset
-        file.seek(end)
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise _damaged(path, f"it breaks off or has a damaged header at byte {end:,}")
-        while rest := file.read(_STEP):  # to its end, where the checksum of a stream stands
-            if rest.count(0) != len(rest):
-                raise _damaged(path, "more follows behind its end")
+        _check_end(path, file, end)
+
+
+def _check_end(path: Path, file: BinaryIO, end: int) -> None:
+    """Refuse a tar that does not end where its last entry does."""
+    file.seek(end)
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise _damaged(path, f"it breaks off or has a damaged header at byte {end:,}")
+    while rest := file.read(_STEP):  # to its end, where the checksum of a stream stands
+        if rest.count(0) != len(rest):
+            raise _damaged(path, "more follows behind its end")
 
 
 def _opened(file: BinaryIO) -> tarfile.TarFile:

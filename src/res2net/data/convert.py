@@ -21,6 +21,7 @@ from PIL import Image
 from res2net.data import photo
 from res2net.data.labelled import LabelledImages, Split
 from res2net.data.outlines import pack
+from res2net.data.packed import File, Packed
 from res2net.data.scene import Objects, Pixels, Scene, Scenes
 from res2net.data.scenes.mapfile import map_of
 from res2net.data.scenes.options import Marks
@@ -36,7 +37,7 @@ class _Image:
     """An image of a part under the name that it gets."""
 
     name: str  # with its ending
-    image: Path | Pixels
+    image: File | Pixels
     label: int = 0
     scene: Scene | None = None
 
@@ -47,7 +48,7 @@ class _Image:
     def size(self) -> tuple[int, int]:
         """H, W."""
         return (
-            photo.image_size(self.image) if isinstance(self.image, Path) else self.image.shape[:2]
+            photo.image_size(self.image) if isinstance(self.image, File) else self.image.shape[:2]
         )
 
 
@@ -62,7 +63,9 @@ class _Out:
         """Link or copy an image; pixels are written as PNG."""
         target = self.folder / below / image.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not isinstance(image.image, Path):
+        if isinstance(image.image, Packed):
+            image.image.read().tofile(target)
+        elif not isinstance(image.image, Path):
             Image.fromarray(image.image).save(target)
         elif self.copy:
             shutil.copyfile(image.image, target)
@@ -128,10 +131,10 @@ def _parts(found: LabelledImages | Scenes) -> Iterator[tuple[str, list[_Image]]]
         yield part, rows
 
 
-def _free(name: str, image: Path | Pixels, taken: set[str]) -> str:
+def _free(name: str, image: File | Pixels, taken: set[str]) -> str:
     """A file name by the image's own, with its folders before it where that is taken."""
     path = Path(name.replace("#", ""))
-    ending = path.suffix if isinstance(image, Path) else ".png"
+    ending = path.suffix if isinstance(image, File) else ".png"
     stems = [path.stem, "_".join([*path.parent.parts, path.stem]).strip("/")]
     stems += [f"{stems[-1]}_{number}" for number in range(1, len(taken) + 2)]
     stem = next(each for each in stems if each.lower() not in taken)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -11,6 +10,7 @@ from torch.utils.data import default_collate
 
 from res2net.data.decode import as_pixels, decode
 from res2net.data.labelled import Split
+from res2net.data.packed import File
 from res2net.data.preprocess import AS_RGB, Reading
 from res2net.data.sampler import KeyedDataset
 
@@ -54,7 +54,7 @@ class ImageDataset(KeyedDataset[Sample]):
     def _image(self, index: int) -> Tensor:
         """Image ``index``: uint8 (C, H, W)."""
         image = self.split.images[index]
-        if isinstance(image, Path):
+        if isinstance(image, File):
             return decode(image, min_side=self.min_side, reading=self.reading)
         return as_pixels(np.array(image), self.reading)
 

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from res2net.data import levels, photo
+from res2net.data.packed import File, as_file
 from res2net.data.preprocess import AS_RGB, Reading
 
 _RGB_MODE = 3  # torchvision's ImageReadMode.RGB
@@ -25,7 +26,7 @@ _JPEG_START = b"\xff\xd8"
 _DRAFT_FROM = 2  # JPEG's reduced scales are 1/2, 1/4, 1/8
 
 
-def decode(path: str | Path, *, min_side: int | None = None, reading: Reading = AS_RGB) -> Tensor:
+def decode(path: str | File, *, min_side: int | None = None, reading: Reading = AS_RGB) -> Tensor:
     """Decode an image file to uint8 (C, H, W), upright by its EXIF rotation.
 
     Grey, CMYK and palette images become RGB; grey of more than 8 bits is scaled to 0..255, not
@@ -42,7 +43,7 @@ def decode(path: str | Path, *, min_side: int | None = None, reading: Reading = 
         UserError: missing, empty, truncated, not an image, of other channels, or too large to be
             safe; names the file.
     """
-    path = Path(path)
+    path = as_file(path)
     data = photo.read_bytes(path)
     with photo.faults_named(path):
         if bytes(data[:2]) == _JPEG_START and reading.channels == 3:

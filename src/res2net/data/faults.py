@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from res2net.data import photo
-from res2net.data.files import Files
 from res2net.data.labelled import LabelledImages, Split
 from res2net.data.looked import Say, faults_of, identity
 from res2net.data.scene import Scene, Scenes
@@ -143,11 +142,7 @@ def _good(
 
 
 def _without(split: Split, faults: dict[int, str]) -> Split:
-    kept = [i for i in range(len(split)) if i not in faults]
-    files: Sequence[Path] = [split.images[i] for i in kept]
-    if isinstance(split.images, Files):
-        files = Files(split.images.root, [split.images.name(i) for i in kept])
-    return Split(images=files, labels=split.labels[kept])
+    return split.of(np.array([i for i in range(len(split)) if i not in faults], np.int64))
 
 
 def _tell(where: str, faults: dict[str, str], count: int, *, skip_bad: bool, option: str) -> None:

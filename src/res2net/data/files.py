@@ -16,6 +16,7 @@ import numpy.typing as npt
 from res2net.data import levels, photo
 from res2net.data.bands import ENDING as ARRAY
 from res2net.data.looked import faults_of, identity
+from res2net.data.packed import File
 from res2net.errors import UserError
 
 # Folders that tools leave behind; hidden ones (.ipynb_checkpoints, .git) are skipped by their dot.
@@ -159,7 +160,7 @@ def spread(things: Sequence[T], most: int) -> list[T]:
     return [things[i * len(things) // count] for i in range(count)]
 
 
-def warn_rescaled(where: object, paths: Sequence[Path]) -> None:
+def warn_rescaled(where: object, paths: Sequence[File]) -> None:
     """Say how many of some images have more than 8 bits and are scaled by their own range."""
     looked = spread(paths, 64)
     found = [path for path in looked if photo.is_rescaled(path)]

@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from res2net.data.packed import File, Packed
 from res2net.errors import UserError, one_line
 
 GIB = 1 << 30
@@ -26,7 +27,7 @@ _KINDS = {
 }
 
 
-def check_file(path: Path, *, largest: int | None = None) -> None:
+def check_file(path: File, *, largest: int | None = None) -> None:
     """Refuse what is not a plain file (or a link to one).
 
     Args:
@@ -35,6 +36,13 @@ def check_file(path: Path, *, largest: int | None = None) -> None:
     Raises:
         UserError: missing, a folder, a named pipe, a socket, a device, or too large.
     """
+    size = path.size if isinstance(path, Packed) else _size(path)
+    if largest is not None and size > largest:
+        raise UserError(f"{path}: too large ({in_gib(size)}; at most {in_gib(largest)})")
+
+
+def _size(path: Path) -> int:
+    """Bytes of a plain file."""
     try:
         found = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
@@ -43,8 +51,7 @@ def check_file(path: Path, *, largest: int | None = None) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
         raise UserError(f"{path}: cannot read it: {kind}, not a file")
-    if largest is not None and found.st_size > largest:
-        raise UserError(f"{path}: too large ({in_gib(found.st_size)}; at most {in_gib(largest)})")
+    return found.st_size
 
 
 def in_gib(size: int) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.data.files import Files, some
+from res2net.data.packed import File, PackedFiles
 from res2net.data.split import Holdout, Keys, check_keys, hold_out, keys_of, note_shared, one_group
 from res2net.errors import UserError
 
@@ -36,10 +37,16 @@ class ReadOptions(Holdout):
 Reader = Callable[[Path, ReadOptions], "LabelledImages"]
 
 
-def _joined(parts: Sequence[Sequence[Path] | Pixels]) -> Sequence[Path] | Pixels:
+Images = Sequence[File] | Pixels  # files, also those in tar files; or uint8 (N, H, W, 3)
+
+
+def _joined(parts: Sequence[Images]) -> Images:
     arrays = [part for part in parts if isinstance(part, np.ndarray)]
     if arrays:
         return np.concatenate(arrays)
+    packed = [part for part in parts if isinstance(part, PackedFiles)]
+    if packed:
+        return packed[0].of(np.concatenate([part.rows for part in packed]))
     files = [part for part in parts if isinstance(part, Files)]
     return Files(
         files[0].root, [name for part in files for name in map(part.name, range(len(part)))]
@@ -50,7 +57,7 @@ def _joined(parts: Sequence[Sequence[Path] | Pixels]) -> Sequence[Path] | Pixels
 class Split:
     """N images and their classes."""
 
-    images: Sequence[Path] | Pixels  # files, or uint8 (N, H, W, 3)
+    images: Images
     labels: Labels  # (N,), index into the classes
 
     def __post_init__(self) -> None:
@@ -61,9 +68,11 @@ class Split:
 
     def of(self, chosen: Labels) -> Split:
         """Some of the images, by their indices."""
-        images: Sequence[Path] | Pixels
+        images: Images
         if isinstance(self.images, np.ndarray):
             images = self.images[chosen]
+        elif isinstance(self.images, PackedFiles):
+            images = self.images.of(self.images.rows[chosen])
         elif isinstance(self.images, Files):
             images = Files(self.images.root, [self.images.name(int(i)) for i in chosen])
         else:
@@ -74,7 +83,7 @@ class Split:
         """The name of image ``i`` for reports: its path within the data set, or ``"#123"``."""
         if isinstance(self.images, np.ndarray):
             return f"#{i}"
-        if isinstance(self.images, Files):
+        if isinstance(self.images, Files | PackedFiles):
             return self.images.name(i)
         return str(self.images[i])
 
@@ -245,6 +254,8 @@ def group_keys(
 
 
 def _names(part: Split) -> list[str]:
+    if isinstance(part.images, PackedFiles):  # a shard is no group
+        return [part.images.member(i) for i in range(len(part))]
     return [part.names(i) for i in range(len(part))]
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import PIL
 
 from res2net import processor
+from res2net.data.packed import File, Packed
 from res2net.errors import UserError
 from res2net.files import cache_folder, write_bytes
 
@@ -31,8 +32,10 @@ _OFTEN = 10.0  # seconds between two lines of progress
 WORTH = 2.0  # seconds; what took less is not kept
 
 
-def identity(path: Path) -> str:
+def identity(path: File) -> str:
     """A file as it is now: its number, size and time; "" where it cannot be found."""
+    if isinstance(path, Packed):
+        return f"{path.shard} {path.offset} {path.size}"
     try:
         found = path.stat()
     except (OSError, ValueError):

@@ -11,7 +11,6 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from res2net.data import bands, levels
 from res2net.data.bands import UnfitError
 from res2net.data.foreign import LARGEST, check_file
+from res2net.data.packed import File, Packed, as_file
 from res2net.data.preprocess import AS_RGB, Reading
 from res2net.errors import UserError, one_line
 
@@ -79,26 +79,26 @@ _FAULTS = (
 
 
 def read_pixels(
-    path: str | Path, *, min_side: int | None = None, reading: Reading = AS_RGB
+    path: str | File, *, min_side: int | None = None, reading: Reading = AS_RGB
 ) -> Pixels:
     """Decode an image file to uint8 (H, W, C), as :func:`res2net.data.decode.decode` does.
 
     Raises:
         UserError: names the file and what is wrong with it.
     """
-    path = Path(path)
+    path = as_file(path)
     data = read_bytes(path)
     with faults_named(path):
         return decoded(data, min_side=min_side, reading=reading)
 
 
-def read_rgb(path: str | Path) -> RGB:
+def read_rgb(path: str | File) -> RGB:
     """An image file as a picture: uint8 (H, W, 3); of more bands the first three, of two the first.
 
     Raises:
         UserError: names the file and what is wrong with it.
     """
-    path = Path(path)
+    path = as_file(path)
     data = read_bytes(path)
     with faults_named(path):
         stack = bands.describe(data)
@@ -114,7 +114,7 @@ def shown(pixels: Pixels) -> RGB:
 
 
 def any_to_pixels(
-    image: str | Path | Image.Image | npt.NDArray[Any],
+    image: str | File | Image.Image | npt.NDArray[Any],
     min_side: int | None = None,
     reading: Reading = AS_RGB,
 ) -> Pixels:
@@ -124,7 +124,7 @@ def any_to_pixels(
         UserError: a file that cannot be read; names it.
         TypeError, ValueError: something that is no image.
     """
-    if isinstance(image, str | Path):
+    if isinstance(image, str | File):
         return read_pixels(image, min_side=min_side, reading=reading)
     if isinstance(image, Image.Image):
         return to_pixels(upright(image), reading)
@@ -141,7 +141,7 @@ class Stored(NamedTuple):
     raw: str  # how the pixels are stored (``raw_mode``)
 
 
-def probe(path: Path) -> Stored:
+def probe(path: File) -> Stored:
     """The header of a readable image.
 
     A JPEG that ends with its end marker passes on its header; anything else is decoded.
@@ -175,7 +175,7 @@ def probe(path: Path) -> Stored:
     return found
 
 
-def stored(path: Path) -> tuple[bands.Stack | None, npt.NDArray[Any] | None]:
+def stored(path: File) -> tuple[bands.Stack | None, npt.NDArray[Any] | None]:
     """What a TIFF or an array tells of itself, and the values of an image of more than 8 bits.
 
     Raises:
@@ -197,7 +197,7 @@ def stored(path: Path) -> tuple[bands.Stack | None, npt.NDArray[Any] | None]:
         return stack, None
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: File) -> tuple[int, int]:
     """H, W from the file's head, upright.
 
     Raises:
@@ -211,7 +211,7 @@ def image_size(path: Path) -> tuple[int, int]:
         return _upright_size(open_image(file))
 
 
-def read_bytes(path: Path) -> npt.NDArray[np.uint8]:
+def read_bytes(path: File) -> npt.NDArray[np.uint8]:
     """The bytes of a file, uint8 (N,).
 
     Raises:
@@ -219,7 +219,7 @@ def read_bytes(path: Path) -> npt.NDArray[np.uint8]:
     """
     check_file(path, largest=LARGEST)
     with faults_named(path):
-        data = np.fromfile(path, dtype=np.uint8)
+        data = path.read() if isinstance(path, Packed) else np.fromfile(path, np.uint8)
     if not data.size:
         raise UserError(f"{path}: the file is empty (0 bytes)")
     return data
@@ -441,7 +441,7 @@ def _fitted(pixels: Pixels, reading: Reading) -> Pixels:
     )
 
 
-def is_rescaled(path: Path) -> bool:
+def is_rescaled(path: File) -> bool:
     """Whether an image file is scaled by its own bits or range; not of one that cannot be read."""
     try:
         check_file(path)
@@ -456,7 +456,7 @@ def is_rescaled(path: Path) -> bool:
 
 
 @contextmanager
-def faults_named(path: Path) -> Iterator[None]:
+def faults_named(path: File) -> Iterator[None]:
     """Turn what a damaged file raises into one line that names it."""
     try:
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from res2net.data import cifar, csvfile, digits, folder, imagenet
+from res2net.data import cifar, csvfile, digits, folder, imagenet, shards
 from res2net.data.labelled import (
     LabelledImages,
     Reader,
@@ -21,6 +21,7 @@ from res2net.errors import UserError
 READERS: dict[str, Reader] = {
     "folder": folder.read,
     "csv": csvfile.read,
+    "shards": shards.read,
     "imagenet": imagenet.read,
     "cifar10": cifar.read_cifar10,
     "cifar100": cifar.read_cifar100,
@@ -34,9 +35,10 @@ def read(source: Source, options: ReadOptions | None = None) -> LabelledImages:
 
     Args:
         source: from ``parse_source``.
-        options: the validation part to hold out; folder and csv: whether to drop unreadable files,
-            with one warning that counts and names them (otherwise empty files are an error here,
-            other damage when it is decoded); cifar10 and cifar100: whether to download the archive.
+        options: the validation part to hold out; folder, csv and shards: whether to drop what
+            cannot be used, with one warning that counts and names it (otherwise empty files and
+            faulty samples are an error here, other damage when it is decoded); cifar10 and
+            cifar100: whether to download the archive.
 
     Raises:
         UserError: what is wrong with the data, in one line.

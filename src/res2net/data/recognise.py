@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from res2net.data import cifar, imagenet, photo
+from res2net.data import cifar, imagenet, photo, shards
 from res2net.data.files import PARTS, SKIPPED_FOLDERS
 from res2net.data.scenes.boxlists import box_columns
 from res2net.data.scenes.checks import Tally
 from res2net.data.scenes.forms import files_with, form_of, is_voc
 from res2net.data.scenes.legend import FILES
 from res2net.data.scenes.pairing import Found, find_pairs, of_folder
+from res2net.data.shardindex import is_shard
 from res2net.errors import UserError
 
 _SNIFFED = 50  # files whose first bytes are looked at
@@ -38,6 +39,8 @@ def candidates(path: Path) -> dict[str, str]:
     found |= {name: why for name, check in checks.items() if (why := check(path))}
     if not {"voc", "camvid"} & found.keys():
         found |= _pairs(path)
+    if shard := shards.first_shard(path):
+        found["shards"] = f"{shard.relative_to(path)} holds images and their labels"
     if "imagenet" not in found and (why := _class_folders(path)):
         found["folder"] = why
     elif "csv-boxes" not in found and (why := _table(path)):
@@ -52,6 +55,8 @@ def _of_file(path: Path) -> str:
         return form if form in SCENE_JSON else "coco"
     if ending in (".csv", ".tsv"):
         return "csv-boxes" if box_columns(path) else "csv"
+    if ending == ".tar" and is_shard(path):
+        return "shards"
     return {".yaml": "yolo", ".yml": "yolo"}.get(ending, "")
 
 

@@ -13,7 +13,8 @@ from res2net.errors import UserError, did_you_mean
 LABELS = "labels"  # of whole images; other annotations are those of ``SceneOptions.marks``
 # format → the annotations that it can have, the usual one first
 HOLDS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("folder", "csv", "imagenet", "cifar10", "cifar100", "digits"), (LABELS,)),
+    **dict.fromkeys(("folder", "csv", "shards", "imagenet"), (LABELS,)),
+    **dict.fromkeys(("cifar10", "cifar100", "digits"), (LABELS,)),
     "voc": ("boxes", "classes"),
     "coco": ("boxes", "masks", "keypoints"),
     "yolo": ("boxes", "masks", "keypoints"),
@@ -48,7 +49,7 @@ def parse_source(text: str, holds: str | None = None) -> Source:
 
     A bare path is recognised by its content (``data/recognise.py``), among the formats that have
     the annotations that are asked for. A path of ``cifar10:`` or ``cifar100:`` need not exist yet,
-    as it may be downloaded into.
+    as it may be downloaded into; one of ``shards:`` may have braces.
 
     Args:
         text: what was given as data.
@@ -82,7 +83,8 @@ def _given(name: str, rest: str) -> Source:
     if not rest:
         raise UserError(f"data format {name!r} needs a path: {name}:PATH")
     path = Path(rest).expanduser()
-    if not path.exists() and name not in cifar.LAYOUTS:
+    braces = name == "shards" and "{" in rest  # of several files
+    if not path.exists() and name not in cifar.LAYOUTS and not braces:
         raise _missing(path)
     return Source(format=name, path=path, guessed=False)
 

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from res2net.data import levels, photo
 from res2net.data.bands import UnfitError
 from res2net.data.files import spread
 from res2net.data.labelled import LabelledImages
+from res2net.data.packed import File
 from res2net.data.preprocess import Preprocess, Reading
 from res2net.data.scene import Scenes
 from res2net.errors import UserError
@@ -43,7 +43,7 @@ def training_images(found: LabelledImages | Scenes) -> Images:
 class _Look:
     """What an image stores."""
 
-    path: Path
+    path: File
     channels: int  # that it decides by itself, else 3
     pages: int
     dtype: np.dtype[Any]
@@ -74,7 +74,7 @@ def fit_to_values(
             that do not become the channels.
     """
     files = [] if isinstance(images, np.ndarray) else images
-    paths = spread([each for each in files if isinstance(each, Path)], LOOKED)
+    paths = [each for each in spread(files, LOOKED) if isinstance(each, File)]
     with ThreadPoolExecutor() as pool:
         looks = [each for each in pool.map(_look, paths) if each is not None]
     count = channels or _own_channels(looks, where)
@@ -86,7 +86,7 @@ def fit_to_values(
     return replace(found, mean=mean, std=std)
 
 
-def _look(path: Path) -> _Look | None:
+def _look(path: File) -> _Look | None:
     """What a file stores; None of one that cannot be read: it is told, or left out, where used."""
     try:
         stack, values = photo.stored(path)
@@ -193,7 +193,7 @@ def _mean_and_std(
         UserError: an image of other bands, or none that can be read.
     """
 
-    def sums(image: Path | photo.Pixels) -> npt.NDArray[np.float64] | UserError:
+    def sums(image: File | photo.Pixels) -> npt.NDArray[np.float64] | UserError:
         try:
             pixels = photo.any_to_pixels(image, reading=reading).astype(np.float64) / 255
         except UserError as error:

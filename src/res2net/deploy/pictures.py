@@ -167,7 +167,4 @@ def _spread(split: Split, most: int) -> Split:
     if len(split) <= most:
         return split
     chosen = np.linspace(0, len(split) - 1, most).round().astype(np.int64)
-    images = split.images
-    if isinstance(images, np.ndarray):
-        return Split(images=images[chosen], labels=split.labels[chosen])
-    return Split(images=[images[i] for i in chosen], labels=split.labels[chosen])
+    return split.of(chosen)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from res2net.data import photo
 from res2net.data.files import spread
 from res2net.data.labelled import LabelledImages, Split
+from res2net.data.packed import File, Packed
 from res2net.data.preprocess import Reading
 from res2net.data.scene import Pixels, Scene, Scenes
 from res2net.errors import UserError
@@ -34,12 +34,12 @@ class Look:
     mode: str = ""
     digest: bytes = b""  # of its bytes, where another file has as many
     fault: str | None = None
-    path: Path | None = None
+    path: File | None = None
 
 
-def images_of(found: LabelledImages | Scenes) -> list[tuple[str, str, Path | Pixels]]:
+def images_of(found: LabelledImages | Scenes) -> list[tuple[str, str, File | Pixels]]:
     """(part, name, image) of all images."""
-    out: list[tuple[str, str, Path | Pixels]] = []
+    out: list[tuple[str, str, File | Pixels]] = []
     for part, images in parts_of(found):
         if isinstance(images, Split):
             out += [(part, images.names(i), images.images[i]) for i in range(len(images))]
@@ -53,13 +53,13 @@ def parts_of(found: LabelledImages | Scenes) -> list[tuple[str, Split | Sequence
     return [(name, part) for name, part in named.items() if part is not None and len(part)]
 
 
-def look_at_all(images: Sequence[tuple[str, str, Path | Pixels]], track: Track) -> list[Look]:
+def look_at_all(images: Sequence[tuple[str, str, File | Pixels]], track: Track) -> list[Look]:
     lengths = Counter(_bytes(image) for _, _, image in images)
 
-    def look(each: tuple[str, str, Path | Pixels]) -> Look:
+    def look(each: tuple[str, str, File | Pixels]) -> Look:
         part, name, image = each
         digest = _digest(image) if lengths[_bytes(image)] > 1 else b""
-        if not isinstance(image, Path):
+        if not isinstance(image, File):
             size = image.shape[0], image.shape[1]
             return Look(name=name, part=part, size=size, mode="RGB", digest=digest)
         try:
@@ -73,17 +73,19 @@ def look_at_all(images: Sequence[tuple[str, str, Path | Pixels]], track: Track) 
         return list(track(pool.map(look, images), len(images), "images"))
 
 
-def _bytes(image: Path | Pixels) -> int:
-    if not isinstance(image, Path):
+def _bytes(image: File | Pixels) -> int:
+    if not isinstance(image, File):
         return image.nbytes
+    if isinstance(image, Packed):
+        return image.size
     try:
         return image.stat().st_size
     except OSError:
         return -1
 
 
-def _digest(image: Path | Pixels) -> bytes:
-    if not isinstance(image, Path):
+def _digest(image: File | Pixels) -> bytes:
+    if not isinstance(image, File):
         return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
     try:
         with image.open("rb") as file:
@@ -157,7 +159,7 @@ def _values(looks: Sequence[Look]) -> dict[str, tuple[float, float]]:
     return out
 
 
-def _stored_span(path: Path) -> tuple[float, float]:
+def _stored_span(path: File) -> tuple[float, float]:
     stack, values = photo.stored(path)
     if values is None and stack is not None and not stack.by_pillow:
         values = photo.read_pixels(path, reading=Reading(stack.bands))

@@ -14,6 +14,7 @@ import numpy as np
 from res2net.data import photo
 from res2net.data.files import spread
 from res2net.data.labelled import LabelledImages, Split
+from res2net.data.packed import File
 from res2net.data.pictures import annotated
 from res2net.data.scene import Pixels, Scene, Scenes
 from res2net.data.scenes.options import Marks
@@ -67,7 +68,7 @@ def _tile(
     try:
         if isinstance(images, Split):
             image = images.images[i]
-            pixels = photo.read_rgb(image) if isinstance(image, Path) else image
+            pixels = photo.read_rgb(image) if isinstance(image, File) else image
             return pixels, (found.classes[images.labels[i]], images.names(i))
         assert isinstance(found, Scenes)
         scene = images[i]

@@ -11,8 +11,9 @@ from typing import Any, cast
 from res2net.card import ModelCard
 from res2net.config import ANNOTATIONS
 from res2net.data.faults import usable_part
-from res2net.data.files import warn_rescaled
+from res2net.data.files import spread, warn_rescaled
 from res2net.data.labelled import LabelledImages, Split
+from res2net.data.packed import File
 from res2net.data.scenes.options import Marks
 from res2net.data.source import parse_source
 from res2net.errors import UserError, check_meaning
@@ -156,8 +157,8 @@ def evaluate(
         say=say,
     )
     if card.preprocess.range is None:
-        held = part.images if isinstance(part, Split) else [scene.image for scene in part]
-        warn_rescaled(data, [image for image in held if isinstance(image, Path)])
+        held: Any = part.images if isinstance(part, Split) else [scene.image for scene in part]
+        warn_rescaled(data, [image for image in spread(held, 64) if isinstance(image, File)])
     say(f"measuring {words}: {len(part)} images")
     how = Measuring(precision=precision, skip_bad=skip_bad, track=track, **given)
     scores = task.measure()(network, card, images, part, how)

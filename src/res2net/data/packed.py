@@ -1,0 +1,190 @@
+"""Images inside tar files, each read from where it lies; nothing is unpacked.
+
+A million of them are two arrays. Every process opens the tar files itself, so loader workers share
+no position in a file.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from res2net.errors import UserError
+
+_KEPT = 64  # tar files that a process keeps open
+ROW = np.dtype(  # of an image: number of its shard, where its bytes and its name lie
+    [("shard", "i4"), ("length", "i4"), ("offset", "i8"), ("size", "i8"), ("start", "i8")]
+)
+Rows = npt.NDArray[np.void]  # (N,) of ROW
+
+
+class Shard(NamedTuple):
+    """A tar file as it was when it was indexed."""
+
+    path: Path
+    size: int  # bytes
+    time: int  # of its last change, nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An image file inside a tar file."""
+
+    shard: Shard
+    name: str  # in the tar
+    offset: int  # of its first byte
+    size: int  # bytes
+
+    def __str__(self) -> str:
+        return f"{self.shard.path}: {self.name}"
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name, with its dot."""
+        return Path(self.name).suffix
+
+    def open(self, mode: str = "rb") -> io.BufferedReader:
+        """The bytes as a file that is read where it is asked to.
+
+        Raises:
+            UserError: the tar is gone or was changed.
+        """
+        assert mode == "rb"
+        return io.BufferedReader(_Window(self))
+
+    def read(self) -> npt.NDArray[np.uint8]:
+        """All bytes: (size,).
+
+        Raises:
+            UserError: the tar is gone or was changed.
+        """
+        return np.frombuffer(bytearray(_bytes(self.shard, self.size, self.offset)), np.uint8)
+
+
+File = Path | Packed  # what holds an encoded image
+
+
+def as_file(file: str | File) -> File:
+    """A path of text as a ``Path``."""
+    return Path(file) if isinstance(file, str) else file
+
+
+class PackedFiles(Sequence[Packed]):
+    """Images in the tar files of a data set, held in flat buffers.
+
+    Args:
+        root: folder that the names of the tar files are relative to in reports.
+        shards: the tar files.
+        names: of all images in their tars, one after the other.
+        rows: one an image.
+    """
+
+    def __init__(self, root: Path, shards: Sequence[Shard], names: bytes, rows: Rows) -> None:
+        self.root, self.shards, self.rows = root, shards, rows
+        self._names = names
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def of(self, rows: Rows) -> PackedFiles:
+        """Other rows of the same data set."""
+        return PackedFiles(self.root, self.shards, self._names, rows)
+
+    def member(self, i: int) -> str:
+        """The name of image ``i`` in its tar."""
+        row = self.rows[i]
+        return os.fsdecode(self._names[row["start"] : row["start"] + row["length"]])
+
+    def name(self, i: int) -> str:
+        """The name of image ``i`` in the data set: ``train-000.tar/KEY.jpg``."""
+        shard = self.shards[self.rows[i]["shard"]]
+        return f"{shard.path.relative_to(self.root).as_posix()}/{self.member(i)}"
+
+    @overload
+    def __getitem__(self, i: int) -> Packed: ...
+    @overload
+    def __getitem__(self, i: slice) -> PackedFiles: ...
+    def __getitem__(self, i: int | slice) -> Packed | PackedFiles:
+        if isinstance(i, slice):
+            return self.of(self.rows[i])
+        row = self.rows[i]
+        shard = self.shards[row["shard"]]
+        return Packed(shard, self.member(i), int(row["offset"]), int(row["size"]))
+
+
+class _Window(io.RawIOBase):
+    """A part of a tar file as a file of its own."""
+
+    def __init__(self, packed: Packed) -> None:
+        self.packed, self.at = packed, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.packed.size}[whence]
+        if start + offset < 0:
+            raise ValueError(f"negative position {start + offset}")
+        self.at = start + offset
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(min(len(buffer), self.packed.size - self.at), 0)
+        buffer[:count] = _bytes(self.packed.shard, count, self.packed.offset + self.at)
+        self.at += count
+        return count
+
+
+def _bytes(shard: Shard, size: int, offset: int) -> bytes:
+    """A part of a tar file.
+
+    Raises:
+        UserError: it is gone or was changed since it was indexed.
+    """
+    try:
+        data = _opened(shard, os.getpid()).read(size, offset)
+    except OSError as error:
+        raise UserError(f"{shard.path}: cannot read it ({error.strerror})") from None
+    if len(data) < size:
+        raise _changed(shard)
+    return data
+
+
+def _changed(shard: Shard) -> UserError:
+    return UserError(f"{shard.path}: was changed since it was indexed; run the command again")
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _opened(shard: Shard, process: int) -> _Handle:
+    """The tar file, opened once in a process."""
+    del process
+    return _Handle(shard)
+
+
+class _Handle:
+    """An open tar file, closed when nothing reads from it any more."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.number = os.open(shard.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        found = os.fstat(self.number)
+        if (found.st_size, found.st_mtime_ns) != (shard.size, shard.time):
+            raise _changed(shard)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Up to ``size`` bytes, without moving a position that threads would share."""
+        return os.pread(self.number, size, offset)
