@@ -319,3 +319,12 @@ def test_a_run_of_before_is_resumed_with_the_range_of_each_file():
     kept = _preprocess_of((Path("last.ckpt"), {"hyper_parameters": {"card": card}}))
     assert kept == default_preprocess(32)
     assert _preprocess_of(None) is None
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_batches_of_few_classes_are_told(photos, tmp_path):
+    """Validation images lie class by class, so the first batches can hold one alone."""
+    listener = Listener()
+    config = _config(f"folder:{photos}", epochs=1, val_batches=1, batch=2, max_steps=1)
+    fit(config, tmp_path / "run", resume=False, say=listener)
+    assert "--train.val-batches 1: 2 images of 1 of 3 classes are measured" in listener.lines

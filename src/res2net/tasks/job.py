@@ -14,6 +14,7 @@ import torch
 from res2net import machine
 from res2net.card import ModelCard
 from res2net.config import HeadOptions, NetOptions, RunConfig
+from res2net.data.labelled import LabelledImages
 from res2net.data.loader import default_workers, make_loader
 from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Scenes
@@ -79,6 +80,14 @@ def build_job(
     val_loader = make_loader(
         datasets.val, datasets.collate_val, batch=val_batch, shuffle=False, **common
     )
+    if say and config.train.val_batches and isinstance(images, LabelledImages):
+        labels = images.val.labels
+        seen = labels[: config.train.val_batches * val_batch * processes.world]
+        if len(set(seen)) < len(set(labels)):
+            say(
+                f"--train.val-batches {config.train.val_batches}: {len(seen)} images of "
+                f"{len(set(seen))} of {len(set(labels))} classes are measured"
+            )
     steps = -(-len(train_loader) // config.train.accumulate)  # what is left over makes a step too
     module = task.module()(
         model,
