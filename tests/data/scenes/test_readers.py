@@ -263,7 +263,7 @@ def test_bare_paths_of_every_layout_are_recognised(
 def test_bare_paths_of_real_sets_are_recognised(shared_data: Path) -> None:
     for folder, form in (
         *(("bccd", "voc"), ("voc", "voc"), ("coco", "coco"), ("camvid", "camvid")),
-        *(("ecssd", "ecssd"), ("ecssd/test", "ecssd"), ("imagenette224", "folder")),
+        *(("ecssd", "ecssd"), ("ecssd/test", "pairs"), ("imagenette224", "folder")),
     ):
         assert parse_source(str(shared_data / folder)).format == form
 
