@@ -249,6 +249,11 @@ def write_error(error: OSError, path: Path) -> UserError:
     return UserError(f"{wrong.format(folder=path.parent)} while writing {path.name}; {remedy}")
 
 
+def at_home(text: str) -> Path:
+    """A path with ``~`` and ``~user`` replaced by a home; as it is where there is no such user."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  Path.expanduser raises there
+
+
 def cache_folder() -> Path:
     """The folder of what is fetched or kept for the next time; it need not exist yet.
 

@@ -26,7 +26,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     with tarfile.open(ARCHIVE) as archive:
         wanted = [each for each in archive if each.name.startswith(("./segment/", "./photo"))]
-        archive.extractall(folder, wanted, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # from 3.11.4 on
+        archive.extractall(folder, wanted)
     return folder
 
 

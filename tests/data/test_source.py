@@ -89,3 +89,9 @@ def test_faults(make_tree: MakeTree, text: str, reason: str) -> None:
 def test_formats() -> None:
     assert sorted(FORMATS) == sorted({*readers.READERS, *scene_readers.READERS})
     assert {*readers.READERS} & {*scene_readers.READERS} == {"scenes"}  # which every task can take
+
+
+def test_a_home_of_nobody_is_no_such_path() -> None:
+    for text in ("~0", "~nobody-of-this-name/photos", "folder:~0"):
+        with pytest.raises(UserError, match="no such file or folder"):
+            parse_source(text)

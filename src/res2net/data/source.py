@@ -9,6 +9,7 @@ from pathlib import Path
 
 from res2net.data import cifar
 from res2net.errors import UserError, did_you_mean
+from res2net.files import at_home
 
 LABELS = "labels"  # of whole images; other annotations are those of ``SceneOptions.marks``
 # format → the annotations that it can have, the usual one first
@@ -62,7 +63,7 @@ def parse_source(text: str, holds: str | None = None) -> Source:
     prefix, colon, rest = text.partition(":")
     if colon and prefix in FORMATS:
         return _given(prefix, rest)
-    path = Path(text).expanduser()
+    path = at_home(text)
     if not colon and text in FORMATS and (text in PATHLESS or not path.exists()):
         return _given(text, "")
     if path.exists():
@@ -82,7 +83,7 @@ def _given(name: str, rest: str) -> Source:
         return Source(format=name, path=None, guessed=False)
     if not rest:
         raise UserError(f"data format {name!r} needs a path: {name}:PATH")
-    path = Path(rest).expanduser()
+    path = at_home(rest)
     braces = name == "shards" and "{" in rest  # of several files
     if not path.exists() and name not in cifar.LAYOUTS and not braces:
         raise _missing(path)

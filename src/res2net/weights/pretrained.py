@@ -12,6 +12,7 @@ from torch import nn
 
 from res2net.data.foreign import check_file
 from res2net.errors import UserError, did_you_mean, printable
+from res2net.files import at_home
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import FirstBlock
 from res2net.weights.catalogue import (
@@ -139,7 +140,7 @@ def _find(
         repository, revision = parse_address(asked)
         found = fetch_from_hub(repository, revision=revision)
         return copy_on_hub(repository), found
-    path = Path(asked).expanduser()
+    path = at_home(asked)
     if not path.exists():
         hint = did_you_mean(asked, [IN1K, *names()])
         raise UserError(
