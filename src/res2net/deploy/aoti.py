@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.export import ExportedProgram
 
@@ -17,7 +18,9 @@ from res2net.deploy.engine import Floats, Pixels, Run, Size, traced
 from res2net.deploy.program import Program
 from res2net.deploy.quiet import quietly
 from res2net.machine import best_device
-from res2net.runtime.engines import Aoti
+from res2net.runtime.engines import Package
+
+FREE = "any_batch"  # in the file: whether it takes any number of images
 
 
 def convert(program: Program, size: Size, batch: int | None) -> ExportedProgram:
@@ -34,16 +37,20 @@ def save(model: ExportedProgram, path: Path) -> tuple[str, ...]:
     """Compile into one file."""
     from torch._inductor import aoti_compile_and_package
 
+    about = {FREE: "1" if model.range_constraints else ""}
+    configs = {"freezing": True, "aot_inductor.metadata": about}
     with quietly(), torch.no_grad():
-        aoti_compile_and_package(model, package_path=str(path), inductor_configs={"freezing": True})
+        aoti_compile_and_package(model, package_path=str(path), inductor_configs=configs)
     return (path.name,)
 
 
 def load(path: Path, precision: str) -> Run:  # noqa: ARG001  the code says it
-    """The compiled network as a function."""
-    network = Aoti.open(path)
+    """The compiled network as a function; a batch is cut to what it takes."""
+    network = Package(path)
 
     def run(images: Pixels) -> Sequence[Floats]:
-        return network.run(images)
+        parts = [images] if network.metadata.get(FREE) else [image[None] for image in images]
+        found = [network.run(part) for part in parts]
+        return [np.concatenate(column) for column in zip(*found, strict=True)]
 
     return run

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -117,6 +118,18 @@ class OpenVino:
         return range(len(self._compiled.outputs))
 
 
+class _InTurn(ABC):
+    """A model that takes one pass after the other."""
+
+    @abstractmethod
+    def run(self, images: Pixels) -> Outputs:
+        """See ``Engine``."""
+
+    def stream(self, items: Iterable[tuple[Key, Pixels]]) -> Iterator[tuple[Key, Outputs]]:
+        for key, images in items:
+            yield key, self.run(images)
+
+
 PROVIDERS = {  # of ONNX Runtime: device → what computes there
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -124,7 +137,7 @@ PROVIDERS = {  # of ONNX Runtime: device → what computes there
 }
 
 
-class OnnxRuntime:
+class OnnxRuntime(_InTurn):
     """ONNX Runtime: on a GPU where its build for GPUs is installed, else on the CPU."""
 
     def __init__(
@@ -172,12 +185,8 @@ class OnnxRuntime:
     def run(self, images: Pixels) -> Outputs:
         return [np.asarray(y) for y in self._session.run(None, {self._input: images})]
 
-    def stream(self, items: Iterable[tuple[Key, Pixels]]) -> Iterator[tuple[Key, Outputs]]:
-        for key, images in items:
-            yield key, self.run(images)
 
-
-class Native:
+class Native(_InTurn):
     """Our own engine (``res2net.native``)."""
 
     def __init__(
@@ -204,17 +213,34 @@ class Native:
     def run(self, images: Pixels) -> Outputs:
         return list(self._network(images))
 
-    def stream(self, items: Iterable[tuple[Key, Pixels]]) -> Iterator[tuple[Key, Outputs]]:
-        for key, images in items:
-            yield key, self.run(images)
 
-
-class Aoti:
+class Package(_InTurn):
     """Machine code that AOTInductor compiled: PyTorch runs it, on the device it was compiled for.
 
+    Attributes:
+        metadata: what the file says of itself.
+
     Raises:
-        UserError: no PyTorch, a damaged file, or code for another device.
+        RuntimeError: a damaged file, or code for another device.
     """
+
+    def __init__(self, path: Path) -> None:
+        from torch._inductor import aoti_load_package
+
+        self._network = aoti_load_package(str(path))
+        self.metadata: dict[str, str] = self._network.loader.get_metadata()
+        self._place = self.metadata.get("AOTI_DEVICE_KEY", "cpu")
+
+    def run(self, images: Pixels) -> Outputs:
+        import torch
+
+        found = self._network(torch.from_numpy(images).to(self._place))
+        outputs = found if isinstance(found, tuple | list) else [found]
+        return [each.float().cpu().numpy() for each in outputs]
+
+
+class Aoti(Package):
+    """The ``Package`` of an artifact."""
 
     def __init__(
         self,
@@ -232,34 +258,9 @@ class Aoti:
 
         torch.set_num_threads(threads or processor.threads())
         try:
-            self._open(artifact.path)
+            super().__init__(artifact.path)
         except RuntimeError as error:
             raise UserError(_unloadable(artifact, error)) from error
-
-    @classmethod
-    def open(cls, path: Path) -> Aoti:
-        """Code that this process has just compiled."""
-        network = cls.__new__(cls)
-        network._open(path)
-        return network
-
-    def _open(self, path: Path) -> None:
-        from torch._inductor import aoti_load_package
-
-        self._network = aoti_load_package(str(path))
-        metadata = self._network.loader.get_metadata()
-        self._place = metadata.get("AOTI_DEVICE_KEY", "cpu")
-
-    def run(self, images: Pixels) -> Outputs:
-        import torch
-
-        found = self._network(torch.from_numpy(images).to(self._place))
-        outputs = found if isinstance(found, tuple | list) else [found]
-        return [each.float().cpu().numpy() for each in outputs]
-
-    def stream(self, items: Iterable[tuple[Key, Pixels]]) -> Iterator[tuple[Key, Outputs]]:
-        for key, images in items:
-            yield key, self.run(images)
 
 
 # the artifact's engine → those that can run it, the usual one first

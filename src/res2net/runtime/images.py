@@ -27,7 +27,7 @@ def shaped(image: Picture, preprocess: Preprocess) -> photo.Pixels:
 
     Args:
         image: a file, a Pillow image, or an array (H, W), (H, W, 3) or (H, W, 4), of a network
-            that takes C channels (H, W, C).
+            with C input channels (H, W, C).
 
     Raises:
         UserError: a file that cannot be read; names it.

@@ -77,7 +77,7 @@ class Runtime:
 
         Args:
             images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4);
-                of a network that takes C channels, (H, W, C).
+                of a network with C input channels, (H, W, C).
             top: how many classes to name.
 
         Raises:

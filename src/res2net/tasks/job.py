@@ -151,7 +151,7 @@ def describe(
     """The card of a run that has not been measured yet.
 
     Args:
-        kept: preprocessing whose range and channels a resumed run goes on with; None reads them
+        kept: preprocessing whose range and channels a resumed run keeps; None reads them
             from the training images.
 
     Raises:

@@ -99,7 +99,7 @@ class Predictor:
 
         Args:
             images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of
-                uint8, a tensor (3, H, W) of uint8; of a network that takes C channels, arrays
+                uint8, a tensor (3, H, W) of uint8; of a network with C input channels, arrays
                 (H, W, C) and tensors (C, H, W). (Other numbers: see ``decode.as_pixels``.)
             top: classify: how many classes to name; 5 where it is None.
             boxes: pose: where the objects are; the whole image where it is None. One for each
