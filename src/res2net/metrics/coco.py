@@ -92,9 +92,9 @@ def resampled(
     Detections are matched with objects once, an image at a time, as COCO does.
     """
     job = _matched(scenes, found, classes, kind, sigmas, keep=True)
-    matches = np.empty(len(job._evalImgs_cpp), object)
-    matches[:] = job._evalImgs_cpp
-    matches = matches.reshape(-1, len(scenes))  # (classes x areas, images)
+    flat = np.empty(len(job._evalImgs_cpp), object)
+    flat[:] = job._evalImgs_cpp
+    matches = flat.reshape(-1, len(scenes))  # (classes x areas, images)
 
     def over(chosen: npt.NDArray[np.int64]) -> Figures:
         job._paramsEval.imgIds = list(range(len(chosen)))  # they are only counted

@@ -40,6 +40,7 @@ from res2net.files import alone_in
 from res2net.tasks import pictures
 from res2net.tasks.evaluate import Evaluation, evaluate
 from res2net.tasks.scores import Resampled, Track, write_table
+from res2net.tasks.table import find_task
 
 Verdict = Literal["better", "worse", "open"]  # of the second network
 Floats = npt.NDArray[np.float64]
@@ -343,7 +344,7 @@ def _drawn(found: Comparison, row: int) -> list[Picture]:
     if split:
         words = one.data.classes[one.part.labels[row]]
         return [draw_legend(plain, [words], [(255, 255, 255)]), *drawn]
-    marks = cast(Marks, ANNOTATIONS[one.task])
+    marks = cast(Marks, ANNOTATIONS[find_task(one.task).name])
     return [annotated(plain, one.part[row], one.data, marks), *drawn]
 
 

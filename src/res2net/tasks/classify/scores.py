@@ -199,7 +199,7 @@ class ClassifyScores(Scores):
         """As ``Scores`` has it; of a class, its recall in percent."""
 
         def over(chosen: npt.NDArray[np.int64]) -> Figures:
-            scores = scored(PerImage(*(each[chosen] for each in self.found)), self.classes)
+            scores = scored(PerImage._make(each[chosen] for each in self.found), self.classes)
             recalls = [None if c.recall is None else 100 * c.recall for c in scores.per_class]
             return Figures(scores.summary(), known(self.classes, recalls))
 
