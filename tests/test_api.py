@@ -275,7 +275,8 @@ def test_arguments_are_the_options_of_the_command(command):
     if command == "train":
         options -= {"preview"}  # a picture, and no run
     arguments = set(inspect.signature(getattr(res2net, command)).parameters)
-    assert arguments - {"target", "images", "say"} == options - {"images"}
+    positional = {"target", "images", "first", "second"}
+    assert arguments - positional - {"say"} == options - {"images"}
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "compare", "export", "predict", "load"])
