@@ -174,6 +174,12 @@ def test_a_run_is_evaluated_exported_and_the_artifact_predicts(run, photo, tmp_p
     found = res2net.evaluate(run.folder, data, out=tmp_path / "e", say=lambda _: None)
     assert found.task == run.config.task
     assert found.images > 0
+    again = found.scores.resampled()(np.arange(found.images)).values
+    assert found.scores.counts in again or found.scores.counts not in found.metrics
+    assert {name: again[name] for name in again if name in found.metrics} == {
+        name: pytest.approx(found.metrics[name]) for name in again if name in found.metrics
+    }
+    assert found.scores.by_image in again or not again
     assert (
         json.loads((tmp_path / "e" / "metrics.json").read_text()).items() >= found.metrics.items()
     )
@@ -256,7 +262,7 @@ def test_mistakes_name_arguments(call, message, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "export", "predict"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "compare", "export", "predict"])
 def test_arguments_are_the_options_of_the_command(command):
     """Whatever the command takes, the function takes, and the other way round."""
     import importlib
@@ -269,10 +275,11 @@ def test_arguments_are_the_options_of_the_command(command):
     if command == "train":
         options -= {"preview"}  # a picture, and no run
     arguments = set(inspect.signature(getattr(res2net, command)).parameters)
-    assert arguments - {"target", "images", "say"} == options - {"images"}
+    positional = {"target", "images", "first", "second"}
+    assert arguments - positional - {"say"} == options - {"images"}
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "export", "predict", "load"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "compare", "export", "predict", "load"])
 def test_every_function_has_an_example(name):
     text = inspect.getdoc(getattr(res2net, name))
     for part in ("Raises:", "Example:", ">>> ", "Args:"):
@@ -298,7 +305,7 @@ def test_the_examples_run(tmp_path, monkeypatch, sample_photos):
             return real(model, data, out="runs/digits", net=net, train=options, say=str)
 
     names = {"res2net": Small()}
-    for name in ("train", "load", "predict", "evaluate", "export"):
+    for name in ("train", "load", "predict", "evaluate", "compare", "export"):
         text = inspect.getdoc(getattr(api, name))
         found = doctest.DocTestParser().get_examples(text)
         assert found, name

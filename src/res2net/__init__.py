@@ -30,6 +30,7 @@ _HOMES = {
     "create_backbone": "res2net.models.backbone",
     "create_model": "res2net.models.factory",
     "list_models": "res2net.paper.networks",
+    "compare": "res2net.api",
     "evaluate": "res2net.api",
     "export": "res2net.api",
     "inspect_data": "res2net.inspection.inspect",
@@ -50,6 +51,7 @@ __all__ = [
     "UserError",
     "__version__",
     "choose_width",
+    "compare",
     "convert",
     "create_backbone",
     "create_model",
@@ -63,7 +65,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from res2net.api import evaluate, export, load, predict, train
+    from res2net.api import compare, evaluate, export, load, predict, train
     from res2net.errors import UserError
     from res2net.inspection.inspect import inspect_data
     from res2net.models.backbone import create_backbone

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what only one of the functions needs takes seconds to impor
     import torch
 
     from res2net.deploy.export import Exported
+    from res2net.tasks.compare import Comparison
     from res2net.tasks.evaluate import Evaluation
     from res2net.tasks.predictor import Picture, Predictor
 
@@ -277,6 +278,61 @@ def evaluate(
             boxes=None if boxes is None else Path(boxes),
             capture=capture,
             compile=compile,
+            say=say,
+        )
+
+
+def compare(
+    first: str | Path,
+    second: str | Path,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    out: str | Path | None = None,
+    precision: str = "auto",
+    val_fraction: float | None = None,
+    seed: int | None = None,
+    skip_bad: bool = False,
+    rounds: int = 1000,
+    say: Callable[[str], None] = print,
+) -> Comparison:
+    """Compare two networks on the same images, as ``res2net compare`` does.
+
+    The interval of a difference rests on a paired bootstrap over images; another seed of the
+    trainings moves the difference too.
+
+    Args:
+        first, second: networks of one task, as ``evaluate`` takes them.
+        data, split, precision, val_fraction, seed, skip_bad: as ``evaluate`` takes them.
+        out: folder of tables and pictures; ``comparison`` where it is None.
+        rounds: drawings of images with replacement, at least 100.
+        say: takes the lines that name the parts that are measured.
+
+    Returns:
+        The verdict in ``headline``, every figure in ``differences``, both evaluations.
+
+    Raises:
+        UserError: networks of different tasks, or that were measured on different images; fewer
+            than 10 images.
+
+    Example:
+        >>> res2net.compare("runs/digits", "runs/digits", "digits", rounds=100).main.verdict
+        'open'
+    """
+    from res2net.tasks import compare as comparison
+
+    with arguments_named():
+        return comparison.compare(
+            first,
+            second,
+            str(data),
+            split=split,
+            out=None if out is None else Path(out),
+            precision=precision,
+            val_fraction=val_fraction,
+            seed=seed,
+            skip_bad=skip_bad,
+            rounds=rounds,
             say=say,
         )
 

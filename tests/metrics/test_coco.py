@@ -17,7 +17,7 @@ from res2net.data.scenes.generated import SHAPES, SceneRules, generate
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
 from res2net.data.source import Source
-from res2net.metrics.coco import coco_scores, ground_truth, results
+from res2net.metrics.coco import coco_scores, ground_truth, resampled, results
 from res2net.metrics.detections import DetectionArrays
 
 MARKS = {"bbox": "boxes", "segm": "masks", "keypoints": "keypoints"}
@@ -202,3 +202,20 @@ def test_without_an_object_that_counts_there_is_no_figure(marks: list[list[float
     scores = coco_scores([image], [guess([[0, 0, 5, 5]])], ["a"])
     assert set(scores.stats.values()) == {None}
     assert scores.per_class == (None,)
+
+
+@pytest.mark.parametrize("kind", ["bbox", "segm", "keypoints"])
+def test_figures_of_images_drawn_with_replacement_are_those_of_the_repeated_images(
+    kind: Any,
+) -> None:
+    chance = np.random.default_rng(3)
+    scenes = [drawn(i, kind, chance) for i in range(12)]
+    found = [disturbed(each, len(SHAPES), chance) for each in scenes]
+    over = resampled(scenes, found, SHAPES, kind=kind)
+    for chosen in (np.arange(12), chance.integers(0, 12, 12), np.array([5]), np.array([1, 1, 2])):
+        stats, per_class = over(chosen)
+        right = coco_scores(
+            [scenes[i] for i in chosen], [found[i] for i in chosen], SHAPES, kind=kind
+        )
+        assert stats == right.stats
+        assert per_class == right.per_class

@@ -1,86 +1,106 @@
-"""``res2net info --compare A B C``: networks side by side, as a table and as a picture."""
+"""``res2net compare``."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
+from res2net.cli.parser import Parser, read_options
+from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError
-from res2net.files import alone_in, write_text
-from res2net.paper.networks import find_variant
 
 if TYPE_CHECKING:
-    from res2net.bench.compare import Compared
+    from res2net.tasks.compare import Comparison
+
+SHOWN_CLASSES = 20
+EXAMPLES = (
+    "res2net compare runs/resnet runs/res2net --data photos/",
+    "res2net compare runs/cells runs/cells-openvino --data voc:BCCD --split test",
+)
 
 
-def compare(
-    names: Sequence[str],
-    *,
-    size: int | None,
-    num_classes: int | None,
-    time: bool,
-    out: Path,
-) -> None:
-    """Count, measure unless told not to, print and draw.
+def make_parser() -> Parser:
+    """All options of a comparison."""
+    parser = Parser(
+        "compare FIRST SECOND --data DATA [--option value ...]",
+        "Measure two networks of one task on the same images: the difference of every figure with "
+        "a 95 % interval (paired bootstrap over images), by size and by class, and a sheet of the "
+        "images on which they differ most. The interval holds for the choice of images; another "
+        "seed of the trainings moves the difference too.",
+        EXAMPLES,
+    )
+    what = "run folder, checkpoint, .safetensors or artifact; a network: published weights"
+    parser.add_argument("first", type=str, help=what)
+    parser.add_argument("second", type=str, help="the network to compare with it, as first")
+    parser.add_argument(
+        "--data", type=str, help="FORMAT:PATH, or a path whose format is recognised; required"
+    )
+    parser.add_argument(
+        "--split",
+        type=str | None,
+        choices=("val", "train", "test", "all"),
+        help="part of the data; default: as in `res2net evaluate`",
+    )
+    parser.add_argument(
+        "--out", type=Path | None, help="folder of tables and pictures; default: comparison"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=1000, help="drawings of images that the intervals rest on"
+    )
+    parser.add_argument(
+        "--precision",
+        type=str,
+        default="auto",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        help="auto: bf16 where the hardware supports it, else fp32",
+    )
+    parser.add_argument(
+        "--val-fraction",
+        type=float | None,
+        help="validation share of data without parts; default: as in the run",
+    )
+    parser.add_argument(
+        "--seed", type=int | None, help="random seed of that split; default: as in the run"
+    )
+    parser.add_argument("--skip-bad", action="store_true", help="leave out unreadable images")
+    return parser
 
-    Raises:
-        UserError: fewer than two networks, one twice, an unknown one, no PyTorch, or a folder that
-            cannot be written or that another process writes to.
-    """
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise UserError("--compare takes two or more networks, each once: --compare A B C")
-    for name in names:
-        find_variant(name)
-    if importlib.util.find_spec("torch") is None:
-        raise UserError("--compare needs torch: pip install 'res2net[train]'")
-    from res2net.bench.compare import ROUNDS, as_csv, count, draw_comparison, time_networks
 
-    found = count(names, size=size, num_classes=num_classes)
-    sizes = sorted({each.size for each in found})
-    subtitle = f"one image of {' or '.join(f'{side}x{side}' for side in sizes)} pixels"
-    with alone_in(out, "--out"):
-        if time:
-            from res2net import machine
-            from res2net.processor import threads
+def main(argv: Sequence[str]) -> None:
+    """Compare and show the table."""
+    options = read_options(make_parser(), argv)
+    if not options.data:
+        raise UserError("--data is missing; `res2net compare --help` explains it")
 
-            machine.set_threads(None, machine.processes(1))
-            found = time_networks(found, num_classes=num_classes)
-            subtitle += (
-                f"; PyTorch in fp32 on {machine.versions()['cpu']}, {threads()} threads, median "
-                f"of {ROUNDS} interleaved rounds"
-            )
-        write_text(out / "compare.csv", as_csv(found))
-        draw_comparison(found, out / "compare.png", subtitle=f"{subtitle}; × the first")
-    table = _table(found)
-    table.caption = subtitle
-    table.caption_justify = "left"
-    show(table)
-    print(f"picture and table: {out}")
+    from res2net.tasks.compare import compare
+
+    names = ("split", "out", "precision", "val_fraction", "seed", "skip_bad", "rounds")
+    found = compare(
+        *(options.first, options.second, options.data),
+        **{name: options[name] for name in names},
+        track=track,
+    )
+    show(as_table(found))
+    print(f"\n{found.headline}")
+    print(f"tables and pictures: {found.folder}")
 
 
-def _table(found: Sequence[Compared]) -> Table:
-    from res2net.bench.compare import MEASURES
-
-    shown = [m for m in MEASURES if getattr(found[0], m[0]) is not None]
-    short = {
-        "params": "Params M",
-        "macs": "MACs G",
-        "activations": "Activations M",
-        "kept": "Kept MiB",
-        "latency": "ms",
-    }
-    right = tuple(head for field, *_ in shown for head in (short[field], "×"))
-    table = new_table("Network", right=right)
-    for each in found:
-        cells: list[str] = []
-        for field, _, factor, decimals in shown:
-            value = getattr(each, field)
-            ratio = value / getattr(found[0], field)
-            cells += [f"{factor * value:.{decimals}f}", f"{ratio:.2f}"]
-        table.add_row(each.network, *cells)
+def as_table(found: Comparison) -> Table:
+    """A row a figure, then the classes that differ most."""
+    table = new_table("", right=("first", "second", "difference", "95 % interval"), wrapped=("",))
+    classes = sorted((d for d in found.differences if d.of_class), key=lambda d: -abs(d.difference))
+    for each in (*(d for d in found.differences if not d.of_class), *classes[:SHOWN_CLASSES]):
+        table.add_row(
+            escape(f"class {each.name}" if each.of_class else each.name),
+            f"{each.first:.4g}",
+            f"{each.second:.4g}",
+            f"{each.difference:+.3g}",
+            f"{each.low:+.3g} to {each.high:+.3g}",
+            "" if each.verdict == "open" else f"second is {each.verdict}",
+        )
     return table

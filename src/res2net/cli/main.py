@@ -22,6 +22,7 @@ COMMANDS = {
     "data": "inspect a data set: format, parts, classes, sizes, faults, pictures of annotations",
     "train": "train a network of the model table on your images",
     "evaluate": "measure a trained network: error, scores per class, calibration, worst mistakes",
+    "compare": "compare two networks on the same images: differences with intervals",
     "predict": "predict an image or a folder of images",
     "explain": "show which pixels decide a prediction, and measure how many lie on the objects",
     "serve": "serve networks: a local page that predicts dropped photos, and JSON over HTTP",

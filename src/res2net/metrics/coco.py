@@ -6,7 +6,7 @@ An ignored object that is no crowd (VOC's difficult ones) takes one detection by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -59,6 +59,61 @@ def coco_scores(
         UserError: faster-coco-eval is not installed.
         ValueError: not one list of detections for each scene.
     """
+    job = _matched(scenes, found, classes, kind, sigmas)
+    stats, per_class = _figures(job, len(classes))
+    objects = [_objects(scene) for scene in scenes]
+    counted = [~each.ignored for each in objects]
+    labels = [each.labels[keep] for each, keep in zip(objects, counted, strict=True)]
+    areas = [each.areas[keep] for each, keep in zip(objects, counted, strict=True)]
+    annotated = np.bincount(np.concatenate([[], *labels]).astype(np.int64), minlength=len(classes))
+    sizes = np.bincount(size_index(np.concatenate([[], *areas])), minlength=len(SIZES))
+    return CocoScores(
+        kind=kind,
+        stats=stats,
+        per_class=per_class,
+        objects=tuple(annotated.tolist()),
+        sizes=dict(zip(SIZES, sizes.tolist(), strict=True)),
+    )
+
+
+Figures = tuple[dict[str, float | None], tuple[float | None, ...]]  # averages, AP of each class
+
+
+def resampled(
+    scenes: Sequence[Scene],
+    found: Sequence[DetectionArrays],
+    classes: Sequence[str],
+    *,
+    kind: Kind = "bbox",
+    sigmas: Sequence[float] | None = None,
+) -> Callable[[npt.NDArray[np.int64]], Figures]:
+    """As ``coco_scores``, but of any images, also repeated: their indices (n,) → the figures.
+
+    Detections are matched with objects once, an image at a time, as COCO does.
+    """
+    job = _matched(scenes, found, classes, kind, sigmas, keep=True)
+    flat = np.empty(len(job._evalImgs_cpp), object)
+    flat[:] = job._evalImgs_cpp
+    matches = flat.reshape(-1, len(scenes))  # (classes x areas, images)
+
+    def over(chosen: npt.NDArray[np.int64]) -> Figures:
+        job._paramsEval.imgIds = list(range(len(chosen)))  # they are only counted
+        job._evalImgs_cpp = matches[:, chosen].ravel().tolist()
+        return _figures(job, len(classes))
+
+    return over
+
+
+def _matched(
+    scenes: Sequence[Scene],
+    found: Sequence[DetectionArrays],
+    classes: Sequence[str],
+    kind: Kind,
+    sigmas: Sequence[float] | None,
+    *,
+    keep: bool = False,
+) -> Any:
+    """The library's evaluation with detections matched; ``keep`` has the matches of each image."""
     if len(scenes) != len(found):
         raise ValueError(f"{len(found)} lists of detections for {len(scenes)} images")
     try:
@@ -74,28 +129,22 @@ def coco_scores(
             row["segmentation"] = ()
     guesses = truth.loadRes(rows)
     job = COCOeval_faster(
-        truth, guesses, kind, kpt_oks_sigmas=None if sigmas is None else list(sigmas)
+        *(truth, guesses, kind),
+        kpt_oks_sigmas=None if sigmas is None else list(sigmas),
+        separate_eval=keep,
     )
     job.params.catIds = list(range(1, len(classes) + 1))  # also those that nobody annotated here
     job.evaluate()
+    return job
+
+
+def _figures(job: Any, classes: int) -> Figures:
     job.accumulate()
     job.summarize()
-    names = _KEYPOINT_STATS if kind == "keypoints" else _BOX_STATS
-    stats = dict(zip(names, map(_percent, job.stats), strict=False))
+    names = _KEYPOINT_STATS if job.params.iouType == "keypoints" else _BOX_STATS
     precision = job.eval["precision"][:, :, :, 0, -1]  # (T, R, classes) of all sizes
-    objects = [_objects(scene) for scene in scenes]
-    counted = [~each.ignored for each in objects]
-    labels = [each.labels[keep] for each, keep in zip(objects, counted, strict=True)]
-    areas = [each.areas[keep] for each, keep in zip(objects, counted, strict=True)]
-    annotated = np.bincount(np.concatenate([[], *labels]).astype(np.int64), minlength=len(classes))
-    sizes = np.bincount(size_index(np.concatenate([[], *areas])), minlength=len(SIZES))
-    return CocoScores(
-        kind=kind,
-        stats=stats,
-        per_class=tuple(_mean_where_known(precision[:, :, k]) for k in range(len(classes))),
-        objects=tuple(annotated.tolist()),
-        sizes=dict(zip(SIZES, sizes.tolist(), strict=True)),
-    )
+    stats = dict(zip(names, map(_percent, job.stats), strict=False))
+    return stats, tuple(_mean_where_known(precision[:, :, k]) for k in range(classes))
 
 
 def ground_truth(scenes: Sequence[Scene], classes: Sequence[str], kind: Kind) -> dict[str, Any]:

@@ -94,26 +94,32 @@ class SaliencyMetric:
         self._recall.append(image.recall)
         self._mae.append(image.mae)
 
-    def compute(self) -> SaliencyScores:
+    def compute(self, chosen: npt.NDArray[np.int64] | None = None) -> SaliencyScores:
         """The averages.
+
+        Args:
+            chosen: indices of images, which may be repeated, for F and MAE alone; None takes each
+                image once and has S- and E-measure.
 
         Raises:
             ValueError: no image was added.
         """
-        if not self._mae:
+        taken = range(len(self._mae)) if chosen is None else chosen
+        if not len(taken):
             raise ValueError("no image to measure")
-        precision = np.mean(self._precision, axis=0)
-        recall = np.mean(self._recall, axis=0)
+        precision = np.mean([self._precision[i] for i in taken], axis=0)
+        recall = np.mean([self._recall[i] for i in taken], axis=0)
+        structure = self.structure and chosen is None
         scores = f_measure(precision, recall)
         best = int(scores.argmax())
         return SaliencyScores(
             max_f=float(scores[best]),
             threshold=best,
-            mae=float(np.mean(self._mae)),
+            mae=float(np.mean([self._mae[i] for i in taken])),
             precision=precision,
             recall=recall,
-            s_measure=float(self._s.get_results()["sm"]) if self.structure else None,
-            e_measure=float(self._e.get_results()["em"]["curve"].max()) if self.structure else None,
+            s_measure=float(self._s.get_results()["sm"]) if structure else None,
+            e_measure=float(self._e.get_results()["em"]["curve"].max()) if structure else None,
         )
 
 

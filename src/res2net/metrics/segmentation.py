@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,15 @@ class SegmentationScores:
     regions: dict[str, int]  # size → number
 
 
+class _Image(NamedTuple):
+    """What one image adds."""
+
+    cells: Counts  # (n,) of the confusion matrix, flat, that have pixels
+    pixels: Counts  # (n,) in each of them
+    shares: npt.NDArray[np.float64]  # (sizes,) sum of the regions' shares found
+    regions: Counts  # (sizes,)
+
+
 class SegmentationMetric:
     """Takes images one by one: (H, W) predicted and true classes.
 
@@ -36,9 +47,7 @@ class SegmentationMetric:
 
     def __init__(self, classes: int, *, by_size: bool = True) -> None:
         self.classes, self.by_size = classes, by_size
-        self.confusion = np.zeros((classes, classes), np.int64)
-        self._shares = np.zeros(len(SIZES))
-        self._regions = np.zeros(len(SIZES), np.int64)
+        self._images: list[_Image] = []
 
     def update(self, predicted: npt.NDArray[np.integer], true: npt.NDArray[np.integer]) -> None:
         """Add an image; pixels of class 255 in the truth do not count.
@@ -53,46 +62,66 @@ class SegmentationMetric:
         for values in (truth, guess):
             if values.size and not 0 <= values.min() <= values.max() < self.classes:
                 raise ValueError(f"classes lie in 0..{self.classes - 1}, not {values.max()}")
-        pairs = np.bincount(truth * self.classes + guess, minlength=self.classes**2)
-        self.confusion += pairs.reshape(self.classes, self.classes)
+        pairs = np.bincount(truth * self.classes + guess)
+        cells = np.flatnonzero(pairs)
+        shares, regions = np.zeros(len(SIZES)), np.zeros(len(SIZES), np.int64)
         if self.by_size:
-            self._follow_regions(predicted, true)
+            _follow_regions(predicted, true, shares, regions)
+        self._images.append(_Image(cells, pairs[cells], shares, regions))
 
-    def _follow_regions(
-        self, predicted: npt.NDArray[np.integer], true: npt.NDArray[np.integer]
-    ) -> None:
-        from scipy.ndimage import label
-
-        for each in np.unique(true[true != IGNORED]):
-            numbers, count = label(true == each)
-            areas = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
-            hits = np.bincount(numbers[predicted == each], minlength=count + 1)[1:]
-            large = areas >= SMALLEST_REGION
-            sizes = size_index(areas[large].astype(np.float64))
-            np.add.at(self._shares, sizes, hits[large] / areas[large])
-            np.add.at(self._regions, sizes, 1)
-
-    def compute(self) -> SegmentationScores:
+    def compute(self, chosen: Sequence[int] | Counts | None = None) -> SegmentationScores:
         """The scores over everything added.
+
+        Args:
+            chosen: indices of images, which may be repeated; None takes each once.
 
         Raises:
             ValueError: no pixel counted.
         """
-        total = self.confusion.sum()
+        images = self._images if chosen is None else [self._images[i] for i in chosen]
+        confusion = self._confusion(images)
+        total = confusion.sum()
         if not total:
             raise ValueError("no pixel to measure")
-        hits = self.confusion.diagonal()
-        union = self.confusion.sum(0) + self.confusion.sum(1) - hits
+        hits = confusion.diagonal()
+        union = confusion.sum(0) + confusion.sum(1) - hits
         per_class = [100 * float(h / u) if u else None for h, u in zip(hits, union, strict=True)]
         known = [each for each in per_class if each is not None]
+        shares = np.sum([each.shares for each in images], axis=0)
+        regions = np.sum([each.regions for each in images], axis=0)
         return SegmentationScores(
             mean_iou=float(np.mean(known)),
             pixel_accuracy=100 * float(hits.sum() / total),
             per_class=tuple(per_class),
-            confusion=self.confusion.copy(),
+            confusion=confusion,
             region_recall={
                 name: 100 * float(share / count) if count else None
-                for name, share, count in zip(SIZES, self._shares, self._regions, strict=True)
+                for name, share, count in zip(SIZES, shares, regions, strict=True)
             },
-            regions=dict(zip(SIZES, self._regions.tolist(), strict=True)),
+            regions=dict(zip(SIZES, regions.tolist(), strict=True)),
         )
+
+    def _confusion(self, images: Sequence[_Image]) -> Counts:
+        total = np.zeros(self.classes**2, np.int64)
+        for each in images:
+            total[each.cells] += each.pixels
+        return total.reshape(self.classes, self.classes)
+
+
+def _follow_regions(
+    predicted: npt.NDArray[np.integer],
+    true: npt.NDArray[np.integer],
+    shares: npt.NDArray[np.float64],
+    regions: Counts,
+) -> None:
+    """Add the share of each connected region of the truth that was found, by its area."""
+    from scipy.ndimage import label
+
+    for each in np.unique(true[true != IGNORED]):
+        numbers, count = label(true == each)
+        areas = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
+        hits = np.bincount(numbers[predicted == each], minlength=count + 1)[1:]
+        large = areas >= SMALLEST_REGION
+        sizes = size_index(areas[large].astype(np.float64))
+        np.add.at(shares, sizes, hits[large] / areas[large])
+        np.add.at(regions, sizes, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,7 @@ from res2net.models.factory import create_model
 from res2net.models.network import Network
 from res2net.tasks.finish import write_scores
 from res2net.tasks.open import open_target
-from res2net.tasks.predictor import NETWORK
+from res2net.tasks.predictor import NETWORK, Predictor
 from res2net.tasks.scores import Measuring, Scores, Track
 from res2net.tasks.selection import held_out, measured_part
 from res2net.tasks.table import find_task
@@ -51,6 +51,9 @@ class Evaluation:
         metrics: the figures of ``metrics.json`` by name.
         scores: everything that was measured: the task's own object.
         folder: tables and pictures.
+        data: all that was read.
+        part: the images of it that were measured, with their annotations.
+        predictor: the network in use; None of published weights.
     """
 
     task: str
@@ -58,6 +61,9 @@ class Evaluation:
     metrics: dict[str, float]
     scores: Scores
     folder: Path
+    data: Any = field(repr=False)
+    part: Any = field(repr=False)
+    predictor: Predictor | None = field(default=None, repr=False)
 
 
 def evaluate(
@@ -124,7 +130,7 @@ def evaluate(
         raise UserError(f"--scales holds {wrong[0]:g}; a size must be above 0")
     if opened.runtime is not None and size is not None:
         raise UserError(f"{target}: an artifact has its size and precision; export another")
-    network, card = None, opened.card
+    network, card, predictor = None, opened.card, None
     if opened.trained:
         predictor = opened.predictor(capture=capture, compiled=compile)
         predictor.check_precision(precision)
@@ -172,6 +178,9 @@ def evaluate(
         metrics=scores.summary(),
         scores=scores,
         folder=folder,
+        data=images,
+        part=part,
+        predictor=predictor,
     )
 
 

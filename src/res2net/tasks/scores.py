@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from rich.table import Table
 
 from res2net.card import ModelCard
@@ -61,16 +63,38 @@ class Ended:
         return described(job.select, self.history, job.task.monitor, job.images.validation)
 
 
+class Figures(NamedTuple):
+    """Figures of a measurement that can be had of any of its images."""
+
+    values: dict[str, float]  # by their names in ``Scores.summary``
+    per_class: Mapping[str, float]  # class → figure, where it has one
+
+
+Resampled = Callable[[npt.NDArray[np.int64]], Figures]  # images by number, repeated or not
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scores(ABC):
     """What a measurement found."""
 
+    by_image: ClassVar[str]  # the figure that tells two predictions of one image apart
+
     images: int  # measured
+    rows: Sequence[int] = ()  # of the part, that were measured
+
+    @property
+    def counts(self) -> str:
+        """The name of the figure that counts."""
+        return next(iter(self.summary()))
 
     @property
     @abstractmethod
     def headline(self) -> str:
         """The figure that counts, in words."""
+
+    @abstractmethod
+    def resampled(self) -> Resampled:
+        """The figures over images that are chosen, for intervals; ``rows`` numbers them."""
 
     @abstractmethod
     def summary(self) -> dict[str, float]:
@@ -141,6 +165,11 @@ def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]
     writer.writerow(head)
     writer.writerows([[_shown(cell) for cell in row] for row in rows])
     write_text(path, text.getvalue())
+
+
+def known(names: Sequence[str], values: Sequence[float | None]) -> dict[str, float]:
+    """Name → value, of what has one."""
+    return {name: v for name, v in zip(names, values, strict=True) if v is not None}
 
 
 def percent(value: float | None) -> str:

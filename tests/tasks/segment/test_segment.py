@@ -140,7 +140,7 @@ def test_mean_iou_of_a_matrix_is_the_metrics() -> None:
     true, guess = chance.integers(0, 3, (2, 40, 40))
     metric = SegmentationMetric(4, by_size=False)
     metric.update(guess, true)
-    ours = float(mean_iou(torch.from_numpy(metric.confusion)))
+    ours = float(mean_iou(torch.from_numpy(metric.compute().confusion)))
     assert 100 * ours == pytest.approx(metric.compute().mean_iou, abs=1e-4)
 
 
@@ -194,7 +194,7 @@ def test_one_class_alone_has_no_mean_iou(tmp_path: Path, truth: int) -> None:
     metric.update(found, found)
     right = metric.compute()
     scores = SegmentScores(
-        scores=right, classes=("a", "b"), palette=((0, 0, 0),) * 2, images=1, seen=[]
+        metric=metric, scores=right, classes=("a", "b"), palette=((0, 0, 0),) * 2, images=1, seen=[]
     )
     assert ("mean_iou" in scores.summary()) == bool(truth)
     assert scores.table()[1][1] == scores.headline.removeprefix("mean IoU ")

@@ -41,7 +41,7 @@ from res2net.tasks.classify.report import (
     save_tables,
 )
 from res2net.tasks.network import Deployed, in_use, ready
-from res2net.tasks.scores import Ended, Measuring, Scores
+from res2net.tasks.scores import Ended, Figures, Measuring, Resampled, Scores, known
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -97,6 +97,8 @@ class ReliabilityBin:
 class ClassifyScores(Scores):
     """Everything that is known once the logits of a data set are there. Made by ``score``."""
 
+    by_image = "loss"
+
     classes: tuple[str, ...]  # C names
     top_k: int  # min(5, C): what "top-5" means here; with 5 classes or fewer it is always right
     top1_accuracy: float  # percent
@@ -112,6 +114,7 @@ class ClassifyScores(Scores):
     predicted: Ints  # (N,) most probable class
     confidence: Floats  # (N,) 0..1, probability of the predicted class
     true_probability: Floats  # (N,) 0..1, probability of the true class
+    found: PerImage
     names: Sequence[str] = ()  # N files, where they are known
     pixels: Callable[[int], Picture] | None = None  # row of the logits → uint8 (S, S, 3)
 
@@ -192,6 +195,16 @@ class ClassifyScores(Scores):
             "calibration_error": self.calibration_error,
         }
 
+    def resampled(self) -> Resampled:
+        """As ``Scores`` has it; of a class, its recall in percent."""
+
+        def over(chosen: npt.NDArray[np.int64]) -> Figures:
+            scores = scored(PerImage._make(each[chosen] for each in self.found), self.classes)
+            recalls = [None if c.recall is None else 100 * c.recall for c in scores.per_class]
+            return Figures(scores.summary(), known(self.classes, recalls))
+
+        return over
+
     def as_dict(self) -> dict[str, Any]:
         """The scores in plain JSON types: ``summary()``, bins, classes, most confused pairs."""
         return {
@@ -225,7 +238,7 @@ def measure(
         return shown(image.permute(1, 2, 0).numpy())
 
     names = [part.names(i) for i in seen.tolist()]
-    return replace(scored(found, card.classes), names=names, pixels=pixels)
+    return replace(scored(found, card.classes), rows=seen.tolist(), names=names, pixels=pixels)
 
 
 def run_over(
@@ -343,6 +356,7 @@ def scored(found: PerImage, classes: Sequence[str]) -> ClassifyScores:
         predicted=predicted,
         confidence=confidence,
         true_probability=np.exp(log_likelihood),
+        found=found,
     )
 
 

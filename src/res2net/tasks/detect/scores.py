@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
@@ -17,14 +19,23 @@ from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is
 from res2net.drawing.canvas import counted
 from res2net.errors import UserError
-from res2net.metrics.coco import CocoScores, Kind, coco_scores
+from res2net.metrics.coco import CocoScores, Kind, coco_scores, resampled
 from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.sizes import SIZES
 from res2net.metrics.voc import VocScores, voc_scores
 from res2net.tasks import pictures
 from res2net.tasks.detect.task import SURE, detect, draw_detections
 from res2net.tasks.network import Deployed, in_colours, ready
-from res2net.tasks.scores import Measuring, Scores, each_sample, percent, write_table
+from res2net.tasks.scores import (
+    Figures,
+    Measuring,
+    Resampled,
+    Scores,
+    each_sample,
+    known,
+    percent,
+    write_table,
+)
 
 SHOWN = 6  # images kept for the sheet
 _NAMES = {
@@ -47,6 +58,10 @@ _NAMES = {
 class DetectScores(Scores):
     """What a measurement found, with the first few images."""
 
+    by_image = "ap50"
+
+    scenes: list[Scene]
+    found: list[DetectionArrays]  # in each of them
     kinds: dict[Kind, CocoScores]  # of boxes and, of Mask R-CNN, masks; the last one counts
     voc: VocScores | None  # where the data are VOC's
     classes: tuple[str, ...]
@@ -58,6 +73,10 @@ class DetectScores(Scores):
         return list(self.kinds.values())[-1]
 
     @property
+    def counts(self) -> str:
+        return "mask_ap" if self.main.kind == "segm" else "ap"
+
+    @property
     def headline(self) -> str:
         of = "masks" if self.main.kind == "segm" else "boxes"
         stats = self.main.stats
@@ -65,16 +84,25 @@ class DetectScores(Scores):
 
     def summary(self) -> dict[str, float]:
         """In percent; figures of masks begin with ``mask_``."""
-        found = {
-            f"{'mask_' if kind == 'segm' else ''}{name}": value
-            for kind, scores in self.kinds.items()
-            for name, value in scores.stats.items()
-            if value is not None
-        }
+        found = _summary({kind: scores.stats for kind, scores in self.kinds.items()})
         if self.voc is not None and self.voc.map_eleven_points is not None:
             found["voc07_ap50"] = self.voc.map_eleven_points
             found["voc_ap50"] = self.voc.map_area or 0.0
         return found
+
+    def resampled(self) -> Resampled:
+        """As ``Scores`` has it, without VOC's own figures."""
+        matched = {
+            kind: resampled(self.scenes, self.found, self.classes, kind=kind) for kind in self.kinds
+        }
+
+        def over(chosen: npt.NDArray[np.int64]) -> Figures:
+            figures = {kind: own(chosen) for kind, own in matched.items()}
+            _, per_class = figures[self.main.kind]
+            stats = {kind: own for kind, (own, _) in figures.items()}
+            return Figures(_summary(stats), known(self.classes, per_class))
+
+        return over
 
     def table(self) -> list[tuple[str, str]]:
         """(what, figure) for people."""
@@ -118,6 +146,15 @@ class DetectScores(Scores):
         return "scores.png", "sheet.png"
 
 
+def _summary(kinds: Mapping[Kind, Mapping[str, float | None]]) -> dict[str, float]:
+    return {
+        f"{'mask_' if kind == 'segm' else ''}{name}": value
+        for kind, stats in kinds.items()
+        for name, value in stats.items()
+        if value is not None
+    }
+
+
 def measure(
     model: FasterRCNN | Deployed,
     card: ModelCard,
@@ -137,22 +174,26 @@ def measure(
         skip_bad=how.skip_bad,
         reading=card.preprocess.reading,
     )
-    scenes: list[Scene] = []
+    rows: list[int] = []
     found: list[DetectionArrays] = []
     seen: list[Seen] = []
     for image, _, index in each_sample(shown, how):
-        scenes.append(part[index])
+        rows.append(index)
         found.append(detect(model, image, precision=how.precision))
         objects = part[index].objects
         if len(seen) < SHOWN and objects is not None:
             seen.append((in_colours(image), objects, found[-1], part[index].name))
+    scenes = [part[index] for index in rows]
     if how.limit is None:
         check_measurable(scenes)
     return DetectScores(
+        scenes=scenes,
+        found=found,
         kinds=scores_of(scenes, found, card.classes, masks=marks == "masks"),
         voc=voc_scores(scenes, found, card.classes) if images.voc_metric else None,
         classes=card.classes,
         images=len(scenes),
+        rows=rows,
         seen=seen,
     )
 

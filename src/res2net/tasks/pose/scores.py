@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from res2net.card import ModelCard
@@ -16,14 +17,23 @@ from res2net.data.scenes.transforms import as_it_is
 from res2net.drawing.canvas import counted
 from res2net.errors import UserError
 from res2net.heads.pose import PoseNet
-from res2net.metrics.coco import CocoScores, coco_scores
+from res2net.metrics.coco import CocoScores, coco_scores, resampled
 from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.keypoints import oks
 from res2net.metrics.sizes import SIZES, size_index
 from res2net.tasks import pictures
 from res2net.tasks.network import Deployed, in_colours, ready
 from res2net.tasks.pose.task import SURE, draw_poses, poses_of, skeleton_of
-from res2net.tasks.scores import Measuring, Scores, each_sample, percent, write_table
+from res2net.tasks.scores import (
+    Figures,
+    Measuring,
+    Resampled,
+    Scores,
+    each_sample,
+    known,
+    percent,
+    write_table,
+)
 
 Seen = tuple[Tensor, Objects, DetectionArrays, str]  # image, truth, what was found, name
 SHOWN = 6  # images kept for the sheet
@@ -45,9 +55,14 @@ _NAMES = {
 class PoseScores(Scores):
     """What a measurement found, with the first few images."""
 
+    by_image = "oks"
+
+    scenes: list[Scene]
+    found: list[DetectionArrays]  # in each of them
+    classes: tuple[str, ...]
     scores: CocoScores
     boxes: str  # where the boxes came from: figures with marked and with detected ones differ
-    near: dict[str, tuple[float, int]]  # size → mean OKS of its objects in percent, their number
+    alike: list[Alike]  # of each image
     skeleton: Skeleton
     seen: list[Seen]
 
@@ -57,8 +72,29 @@ class PoseScores(Scores):
 
     def summary(self) -> dict[str, float]:
         """In percent."""
-        found = {k: v for k, v in self.scores.stats.items() if v is not None}
-        return {**found, **{f"oks_{size}": value for size, (value, _) in self.near.items()}}
+        return _summary(self.scores.stats, self.alike)
+
+    @property
+    def near(self) -> dict[str, tuple[float, int]]:
+        """Size → mean OKS of its objects in percent, and their number."""
+        return nearness(self.alike)
+
+    def resampled(self) -> Resampled:
+        """As ``Scores`` has it; also ``oks``, the mean of all objects."""
+        matched = resampled(
+            *(self.scenes, self.found, self.classes),
+            kind="keypoints",
+            sigmas=self.skeleton.sigmas,
+        )
+
+        def over(chosen: npt.NDArray[np.int64]) -> Figures:
+            stats, per_class = matched(chosen)
+            alike = [self.alike[i] for i in chosen]
+            values = [value for each in alike for _, value in each]
+            mean = {"oks": 100 * float(np.mean(values))} if values else {}
+            return Figures({**_summary(stats, alike), **mean}, known(self.classes, per_class))
+
+        return over
 
     def table(self) -> list[tuple[str, str]]:
         """(what, figure) for people."""
@@ -96,7 +132,7 @@ def measure(
     """
     ready(model)
     skeleton = skeleton_of(card.marks)
-    scenes: list[Scene] = []
+    rows: list[int] = []
     found: list[DetectionArrays] = []
     seen: list[Seen] = []
     shown = SceneDataset(
@@ -119,43 +155,59 @@ def measure(
                 turned=how.flip is not False,
             )
         )
-        scenes.append(scene)
+        rows.append(index)
         if len(seen) < SHOWN and len(scene.objects):
             seen.append((in_colours(image), scene.objects, found[-1], scene.name))
+    scenes = [part[index] for index in rows]
     if how.limit is None and not any(len(annotated_boxes(scene)) for scene in scenes):
         raise UserError("nothing was measured: no key-point is annotated in these images")
     return PoseScores(
+        scenes=scenes,
+        found=found,
+        classes=images.classes,
         scores=coco_scores(scenes, found, images.classes, kind="keypoints", sigmas=skeleton.sigmas),
         boxes=(
             "in the annotated boxes" if how.boxes is None else f"in the boxes of {how.boxes.origin}"
         ),
-        near=nearness(scenes, found, skeleton),
+        alike=[best_oks(*pair, skeleton) for pair in zip(scenes, found, strict=True)],
         skeleton=skeleton,
         images=len(scenes),
+        rows=rows,
         seen=seen,
     )
 
 
-def nearness(
-    scenes: Sequence[Scene], found: Sequence[DetectionArrays], skeleton: Skeleton
-) -> dict[str, tuple[float, int]]:
-    """Mean OKS in percent of the best pose for each object, by the object's size."""
-    values: dict[str, list[float]] = {size: [] for size in SIZES}
-    for scene, each in zip(scenes, found, strict=True):
-        objects = scene.objects
-        assert objects is not None
-        if objects.keypoints is None:
+Alike = list[tuple[str, float]]  # size of each object of an image, OKS of the best pose for it
+
+
+def best_oks(scene: Scene, found: DetectionArrays, skeleton: Skeleton) -> Alike:
+    """How near the best pose is to each object that has key-points, 0..1."""
+    objects = scene.objects
+    assert objects is not None
+    if objects.keypoints is None:
+        return []
+    assert found.keypoints is not None
+    best: Alike = []
+    for i in range(len(objects)):
+        points = objects.keypoints[i]
+        if objects.ignored[i] or not (points[:, 2] > 0).any():
             continue
-        assert each.keypoints is not None
-        for i in range(len(objects)):
-            points = objects.keypoints[i]
-            if objects.ignored[i] or not (points[:, 2] > 0).any():
-                continue
-            area = float(objects.areas[i])
-            alike = oks(each.keypoints, points, area, skeleton.sigmas, visible=points[:, 2])
-            size = list(SIZES)[int(size_index(np.array([area]))[0])]
-            values[size].append(float(alike.max(initial=0.0)))
+        area = float(objects.areas[i])
+        near = oks(found.keypoints, points, area, skeleton.sigmas, visible=points[:, 2])
+        size = list(SIZES)[int(size_index(np.array([area]))[0])]
+        best.append((size, float(near.max(initial=0.0))))
+    return best
+
+
+def nearness(alike: Sequence[Alike]) -> dict[str, tuple[float, int]]:
+    """Mean OKS in percent of the best pose for each object, by the object's size."""
+    values = {size: [v for each in alike for own, v in each if own == size] for size in SIZES}
     return {size: (100 * float(np.mean(own)), len(own)) for size, own in values.items() if own}
+
+
+def _summary(stats: Mapping[str, float | None], alike: Sequence[Alike]) -> dict[str, float]:
+    found = {name: value for name, value in stats.items() if value is not None}
+    return {**found, **{f"oks_{size}": mean for size, (mean, _) in nearness(alike).items()}}
 
 
 def annotated_boxes(scene: Scene) -> DetectionArrays:

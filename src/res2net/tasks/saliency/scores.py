@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from res2net.card import ModelCard
@@ -33,7 +34,7 @@ from res2net.metrics.sizes import SIZES, size_index
 from res2net.tasks import pictures
 from res2net.tasks.network import Deployed, in_colours, ready
 from res2net.tasks.saliency.task import lit, saliency_of
-from res2net.tasks.scores import Measuring, Scores, each_sample, write_table
+from res2net.tasks.scores import Figures, Measuring, Resampled, Scores, each_sample, write_table
 
 Seen = tuple[Tensor, Tensor, Tensor, str]  # image, truth (0 and 255), found, name
 SHOWN = 6  # images kept for the sheet
@@ -44,7 +45,11 @@ NOTHING = "nothing is salient"
 class DssScores(Scores):
     """What a measurement found, with the first few images."""
 
-    scores: SaliencyScores
+    by_image = "mae"
+
+    metric: SaliencyMetric
+    size_of: npt.NDArray[np.int64]  # (N,) of what is salient, a number of SIZES; -1: nothing is
+    scores: SaliencyScores  # of all images
     by_size: dict[str, tuple[int, SaliencyScores]]  # images by the size of what is salient
     seen: list[Seen]
 
@@ -60,15 +65,16 @@ class DssScores(Scores):
 
     def summary(self) -> dict[str, float]:
         """F, MAE, S and E as 0..1."""
-        scores = self.scores
-        known = {
-            "max_f": self.max_f,
-            "mae": scores.mae,
-            "s_measure": scores.s_measure if self.by_size else None,
-            "e_measure": scores.e_measure if self.by_size else None,
-            **{f"max_f_{size}": each.max_f for size, (_, each) in self.by_size.items()},
-        }
-        return {name: value for name, value in known.items() if value is not None}
+        return _summary(self.scores, self.by_size)
+
+    def resampled(self) -> Resampled:
+        """As ``Scores`` has it, without S- and E-measure."""
+
+        def over(chosen: npt.NDArray[np.int64]) -> Figures:
+            sizes = _by_size(self.metric, self.size_of, chosen)
+            return Figures(_summary(self.metric.compute(chosen), sizes), {})
+
+        return over
 
     def table(self) -> list[tuple[str, str]]:
         """(what, figure) for people."""
@@ -123,9 +129,9 @@ def measure(
     """
     ready(model)
     metric = SaliencyMetric(structure=find_spec("py_sod_metrics") is not None)
-    sizes = {size: (0, SaliencyMetric()) for size in SIZES}
+    size_of: list[int] = []
     seen: list[Seen] = []
-    measured = 0
+    rows: list[int] = []
     shown = SceneDataset(
         *(part, "salient", 2, as_it_is),
         skip_bad=how.skip_bad,
@@ -138,25 +144,51 @@ def measure(
         grey = salient_map(source)  # F cuts it at 128, the mean absolute error takes it as it is
         found = saliency_of(model, image, card.preprocess, precision=how.precision)
         metric.update(found.numpy(), grey)
-        measured += 1
-        area = float((truth > 0).sum())
-        if area:
-            size = list(SIZES)[int(size_index(np.array([area]))[0])]
-            count, own = sizes[size]
-            own.update(found.numpy(), grey)
-            sizes[size] = count + 1, own
+        rows.append(index)
+        area = (truth > 0).sum().double()
+        size_of.append(int(size_index(area.numpy()[None])[0]) if area else -1)
         if len(seen) < SHOWN:
             seen.append((in_colours(image), truth, found, part[index].name))
     try:
         scores = metric.compute()
     except ValueError as error:
         raise UserError(f"nothing was measured: {error}") from None
-    by_size = {size: (count, own.compute()) for size, (count, own) in sizes.items() if count}
+    sizes = np.array(size_of)
+    by_size = _by_size(metric, sizes, np.arange(len(rows)))
     if not by_size:
         warnings.warn(
             "nothing is salient in any map that was measured: no F-, S- or E-measure", stacklevel=2
         )
-    return DssScores(scores=scores, by_size=by_size, images=measured, seen=seen)
+    return DssScores(
+        metric=metric,
+        size_of=sizes,
+        scores=scores,
+        by_size=by_size,
+        images=len(rows),
+        rows=rows,
+        seen=seen,
+    )
+
+
+def _by_size(
+    metric: SaliencyMetric, size_of: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64]
+) -> dict[str, tuple[int, SaliencyScores]]:
+    """Size → images in which what is salient has it, and their scores."""
+    groups = {size: chosen[size_of[chosen] == k] for k, size in enumerate(SIZES)}
+    return {size: (len(own), metric.compute(own)) for size, own in groups.items() if len(own)}
+
+
+def _summary(
+    scores: SaliencyScores, by_size: Mapping[str, tuple[int, SaliencyScores]]
+) -> dict[str, float]:
+    figures = {
+        "max_f": scores.max_f if by_size else None,
+        "mae": scores.mae,
+        "s_measure": scores.s_measure if by_size else None,
+        "e_measure": scores.e_measure if by_size else None,
+        **{f"max_f_{size}": each.max_f for size, (_, each) in by_size.items()},
+    }
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def draw_sheet(seen: Sequence[tuple[Tensor, Tensor, Tensor, str]], path: Path) -> None:

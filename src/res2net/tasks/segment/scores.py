@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from res2net.card import ModelCard
@@ -20,7 +21,15 @@ from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.metrics.segmentation import SegmentationMetric, SegmentationScores
 from res2net.tasks import pictures
 from res2net.tasks.network import Deployed, in_colours, ready
-from res2net.tasks.scores import Measuring, Scores, each_sample, write_table
+from res2net.tasks.scores import (
+    Figures,
+    Measuring,
+    Resampled,
+    Scores,
+    each_sample,
+    known,
+    write_table,
+)
 from res2net.tasks.segment.task import VOID, classes_of, dataset_of, overlay
 
 Palette = Sequence[tuple[int, int, int]]
@@ -32,7 +41,10 @@ SHOWN = 6  # images kept for the sheet
 class SegmentScores(Scores):
     """What a measurement found, with the first few images."""
 
-    scores: SegmentationScores
+    by_image = "pixel_accuracy"
+
+    metric: SegmentationMetric
+    scores: SegmentationScores  # of all images
     classes: tuple[str, ...]
     palette: Palette
     seen: Seen
@@ -40,8 +52,7 @@ class SegmentScores(Scores):
     @property
     def mean_iou(self) -> float | None:
         """None where all pixels are of one class: predicting it everywhere would have 100 %."""
-        there = (self.scores.confusion.sum(1) > 0).sum()
-        return self.scores.mean_iou if there > 1 else None
+        return _mean_iou(self.scores)
 
     @property
     def headline(self) -> str:
@@ -49,10 +60,16 @@ class SegmentScores(Scores):
 
     def summary(self) -> dict[str, float]:
         """In percent."""
-        found = self.scores.region_recall.items()
-        sizes = {f"region_recall_{k}": v for k, v in found if v is not None}
-        known = {"mean_iou": self.mean_iou, "pixel_accuracy": self.scores.pixel_accuracy}
-        return {**{name: value for name, value in known.items() if value is not None}, **sizes}
+        return _summary(self.scores)
+
+    def resampled(self) -> Resampled:
+        """As ``Scores`` has it."""
+
+        def over(chosen: npt.NDArray[np.int64]) -> Figures:
+            scores = self.metric.compute(chosen)
+            return Figures(_summary(scores), known(self.classes, scores.per_class))
+
+        return over
 
     def table(self) -> list[tuple[str, str]]:
         """(what, figure) for people."""
@@ -110,7 +127,7 @@ def measure(
     ready(model)
     metric = SegmentationMetric(len(images.classes))
     seen: Seen = []
-    measured = 0
+    rows: list[int] = []
     shown = dataset_of(
         *(images, part, as_it_is), skip_bad=how.skip_bad, reading=card.preprocess.reading
     )
@@ -124,7 +141,7 @@ def measure(
             turned=bool(how.flip),
         )
         metric.update(found.numpy(), target["map"].numpy())
-        measured += 1
+        rows.append(index)
         if len(seen) < SHOWN:
             seen.append((in_colours(image), target["map"], found, part[index].name))
     try:
@@ -132,11 +149,28 @@ def measure(
     except ValueError as error:
         raise UserError(f"nothing was measured: {error}") from None
     result = SegmentScores(
-        scores=scores, classes=card.classes, palette=images.palette, images=measured, seen=seen
+        metric=metric,
+        scores=scores,
+        classes=card.classes,
+        palette=images.palette,
+        images=len(rows),
+        rows=rows,
+        seen=seen,
     )
     if result.mean_iou is None:
         warnings.warn("all pixels that were measured are of one class: no mean IoU", stacklevel=2)
     return result
+
+
+def _mean_iou(scores: SegmentationScores) -> float | None:
+    there = (scores.confusion.sum(1) > 0).sum()
+    return scores.mean_iou if there > 1 else None
+
+
+def _summary(scores: SegmentationScores) -> dict[str, float]:
+    sizes = {f"region_recall_{size}": share for size, share in scores.region_recall.items()}
+    figures = {"mean_iou": _mean_iou(scores), "pixel_accuracy": scores.pixel_accuracy, **sizes}
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _percent(value: float | None) -> str:
