@@ -17,6 +17,7 @@ from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.transforms import normalise
 from res2net.errors import UserError
+from res2net.nn.layers import count_on_host
 
 Value = TypeVar("Value")
 
@@ -52,6 +53,10 @@ class TaskModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         return self.optimiser(self)
+
+    def on_train_start(self) -> None:
+        if counts_on_host(self):
+            count_on_host(self.model)
 
     def prepare(self, images: Tensor) -> Tensor:
         """uint8 (B, 3, H, W) to what the network takes."""
@@ -105,6 +110,11 @@ class TaskModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         self.check_arrived()
+
+
+def counts_on_host(module: Any) -> bool:
+    """Whether batch norms count on the host: not where DDP shares buffers or a graph counts."""
+    return bool(module.trainer.world_size == 1 and not module.config.compile)
 
 
 class Arriving:
