@@ -142,7 +142,10 @@ def test_what_cannot_be_recorded_trains_eagerly(photos, tmp_path, monkeypatch):
     def refuse(_run):
         raise RuntimeError("CUDA error: operation not permitted\nwhen stream is capturing")
 
-    monkeypatch.setattr("res2net.training.run.make_whole_step", lambda *_: WholeStep(refuse))
+    monkeypatch.setattr(
+        "res2net.training.run.make_whole_step",
+        lambda config, *_: None if config.capture == "off" else WholeStep(refuse),
+    )
     data = f"folder:{photos}"
     with pytest.warns(UserWarning, match="steps are not recorded: CUDA error: operation not"):
         fit(_config(data), tmp_path / "refused", resume=False, say=list)
