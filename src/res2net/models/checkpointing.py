@@ -144,7 +144,7 @@ def _in_place_of(blocks: nn.Module, convolve: Any, drop: Any) -> Iterator[None]:
         stands_in = convolve if _is_plain(module) else None
         stands_in = drop if isinstance(module, StochasticDepth) else stands_in
         if stands_in is not None:
-            module.forward = partial(stands_in, module)  # type: ignore[method-assign]
+            module.forward = partial(stands_in, module)
             changed.append(module)
     try:
         yield

@@ -81,7 +81,7 @@ class ClassifierModule(TaskModule):
     def note(self, batch: Batch, loss: Tensor, *more: Tensor) -> None:
         self.log_loss(loss)
         if not self.mixes:  # a mixed image has no one class to be right about
-            self.train_error.update(*more, batch[1])
+            self.train_error.update(more[0], batch[1])
             self.log("train/top1_error", self.train_error, on_step=False, on_epoch=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
