@@ -41,7 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("prediction", *GROUND),
     },
     "training": {
-        *("card", "paper", "models", "data", "weights", "tasks", "config", "optionfile", *GROUND),
+        *("card", "capture", "nn"),
+        *("paper", "models", "data", "weights", "tasks", "config", "optionfile", *GROUND),
     },
     "native": {"errors", "processor"},  # no torch
     "prediction": {"data", "drawing", "errors", "files"},

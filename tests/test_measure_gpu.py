@@ -38,6 +38,7 @@ def test_every_part_leaves_rows(tmp_path: Path) -> None:
         assert all(row["command"].startswith("python tools/measure_gpu.py --tiny") for row in found)
     assert {row["right"] for row in rows["right"]} == {"True"}
     assert len({row["way"] for row in rows["inference"]}) == 6
+    assert {row["way"] for row in rows["training"]} >= {"counts on the host", "whole step recorded"}
     assert len({row["network"] for row in rows["table3"]}) == 7
 
 

@@ -37,7 +37,9 @@ from res2net.capture import (
     with_epilogues,
 )
 from res2net.models.factory import create_model
+from res2net.nn.layers import count_on_host
 from res2net.paper.published import published
+from res2net.training.whole_step import WholeStep
 
 PAIR = ("resnet50", "res2net50_26w_4s")
 GPU = torch.cuda.is_available()
@@ -246,26 +248,52 @@ def inference(rows: Rows, sizes: Sizes) -> None:
                 )
 
 
-def step_of(net: nn.Module, batch: int, side: int) -> Call:
-    """One step of training in bf16: forward, backward, update by one kernel."""
+def step_of(net: nn.Module, batch: int, side: int, *, whole: bool = False) -> Call:
+    """One step of training in 16 bits: forward, backward, update by one kernel."""
     x = images(batch, side)
     y = torch.zeros(batch, dtype=torch.int64, device=DEVICE)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, fused=GPU or None)
+    recorded_step = WholeStep() if GPU else WholeStep(lambda run: run)
 
-    def step() -> Tensor:
+    def eager() -> tuple[Tensor, ...]:
+        images, targets = recorded_step.inputs if whole else (x, y)
         optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(DEVICE.type, HALF, enabled=MIXED):
-            loss = F.cross_entropy(net(x).float(), y)
+        with torch.autocast(DEVICE.type, HALF, enabled=MIXED, cache_enabled=False):
+            loss = F.cross_entropy(net(images).float(), targets)
         loss.backward()
         optimiser.step()
-        return loss.detach()
+        return (loss.detach(),)
 
+    if not whole:
+        return eager
+
+    def step() -> Tensor:
+        recorded_step.step(net, optimiser, (x, y), eager)
+        return recorded_step.found[0] if recorded_step.found else y
+
+    for _ in range(WholeStep.WARM):
+        step()
     return step
+
+
+def launches(call: Call) -> int | str:
+    """Kernels and graphs that a call asks a GPU for; "" without one."""
+    if not GPU:
+        return ""
+    from torch.profiler import ProfilerActivity, profile
+
+    call()
+    machine.wait()
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+        call()
+        machine.wait()
+    return sum(each.count for each in seen.key_averages() if "Launch" in each.key)
 
 
 def training(rows: Rows, sizes: Sizes) -> None:
     """A step of both networks by every way, and its memory by every checkpointing."""
-    ways = [("as it is", "none"), *((f"compile {mode}", "none") for mode in sizes.compiled[:2])]
+    ways = [("as it is", "none"), ("counts on the host", "none"), ("whole step recorded", "none")]
+    ways += [*((f"compile {mode}", "none") for mode in sizes.compiled[:2])]
     ways += [("as it is", "cheap"), ("as it is", "full")]
     names = [*PAIR, *sizes.rivals]
     for way, kept in ways:
@@ -278,14 +306,22 @@ def training(rows: Rows, sizes: Sizes) -> None:
                     net = network(name, sizes.options).train().requires_grad_(True)
                     if kept != "none":
                         net.gradient_checkpointing = kept  # type: ignore[assignment]
-                    if way != "as it is":
+                    if way.startswith("compile "):
                         net.compile(mode=way.removeprefix("compile "))
+                    elif way != "as it is":
+                        count_on_host(net)
                     if GPU:
                         torch.cuda.reset_peak_memory_stats()
-                    found = timed(step_of(net, batch, sizes.side), most=20, seconds=2.0)
+                    step = step_of(net, batch, sizes.side, whole=way == "whole step recorded")
+                    found = timed(step, most=20, seconds=2.0)
                     peak = torch.cuda.max_memory_allocated() // 2**20 if GPU else ""
                     rate = 1e3 * batch / float(str(found["median_ms"]))
-                    return {**found, "images_s": f"{rate:.0f}", "peak_mib": peak}
+                    return {
+                        **found,
+                        "images_s": f"{rate:.0f}",
+                        "peak_mib": peak,
+                        "launches": launches(step),
+                    }
 
                 rows.add(
                     "training", measure, network=name, way=way, checkpointing=kept, batch=batch

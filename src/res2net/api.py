@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from res2net.card import CARD_NAME, ModelCard
-from res2net.config import Compile, RunConfig, TaskName
+from res2net.config import Capture, Compile, RunConfig, TaskName
 from res2net.errors import arguments_named
 from res2net.optionfile import flat
 from res2net.tasks.open import open_target
@@ -148,6 +148,7 @@ def train(
     resume: bool = False,
     seed: int | None = None,
     compile: Compile | None = None,
+    capture: Capture | None = None,
     net: Options | None = None,
     head: Options | None = None,
     input: Options | None = None,
@@ -166,6 +167,8 @@ def train(
         resume: resume the run in ``out``, with its own configuration.
         seed: of weights, order and augmentation; 0 where it is None.
         compile: ``torch.compile`` the network; a mode of it, or True for its default.
+        capture: replay whole training steps on a GPU: "on", "auto" (where that is possible) or,
+            where it is None, "off".
         net, head, input, augment, train: options of these groups by name, as in ``config.yaml``.
         say: takes each line of progress; printed where it is None.
 
@@ -189,6 +192,7 @@ def train(
         "recipe": recipe,
         "seed": seed,
         "compile": compile,
+        "capture": capture,
         "net": net,
         "head": head,
         "input": input,

@@ -301,7 +301,7 @@ def record_cuda(run: Callable[[Tensor], Any], images: Tensor) -> Recording:
             run(images)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # loaders pin memory meanwhile
         found = run(images)
     return Recording(images, found, graph.replay)
 

@@ -36,6 +36,7 @@ Norm = Literal["batch", "group", "frozen"]
 Strategy = Literal["auto", "ddp", "fsdp"]
 Checkpointing = Literal["none", "cheap", "full"]
 Compile = bool | Literal["default", "reduce-overhead", "max-autotune"]
+Capture = Literal["auto", "on", "off"]
 Select = Literal["auto", "best", "last"]
 AUTO = "auto"  # of --net.pretrained: published weights if they can be reached, else none
 FirstBlockName = Literal[
@@ -232,6 +233,7 @@ class RunConfig:
     task: TaskName = "classify"  # what the network learns
     seed: int = 0  # random seed for weights, data order and augmentation
     compile: Compile = False  # torch.compile the network; alone or true: in its default mode
+    capture: Capture = "off"  # replay whole training steps on a GPU; auto: where that is possible
     net: NetOptions = field(default_factory=NetOptions)
     head: HeadOptions = field(default_factory=HeadOptions)
     input: InputOptions = field(default_factory=InputOptions)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from res2net.bench.memory import bytes_kept, peak_memory
+from res2net import create_model
+from res2net.bench.memory import bytes_kept, operations, peak_memory
+from res2net.nn.layers import count_on_host
 
 
 def test_counts_what_backward_needs_once_and_nothing_else() -> None:
@@ -36,3 +38,32 @@ def test_the_peak_is_that_of_a_process_of_its_own(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     few, many = (peak_memory("steps", size=size) for size in (1, 10**8))
     assert many - few == pytest.approx(10**8, rel=0.2)
+
+
+@pytest.mark.parametrize(("name", "norms"), [("resnet50", 53), ("res2net50_26w_4s", 85)])
+def test_a_step_launches_nothing_to_count_batches(monkeypatch, name, norms):
+    """What a GPU is asked for in forward and backward, counted on ``meta``."""
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda each: torch.zeros_like(each, device="cpu"))
+    images = torch.empty(2, 3, 64, 64, device="meta")
+    found = []
+    for on_host in (False, True):
+        with torch.device("meta"):
+            net = create_model(name).train()
+        if on_host:
+            count_on_host(net)
+        found.append(operations(lambda net=net: net(images).sum().backward(), "meta"))
+        assert {int(n.num_batches_tracked) for n in net.modules() if on_host and is_norm(n)} <= {1}
+    before, after = found
+    assert (before["add_"], after["add_"]) == (norms, 0)
+    assert before.total() - after.total() == norms
+
+
+def is_norm(module):
+    return isinstance(module, torch.nn.BatchNorm2d)
+
+
+def test_views_and_allocations_are_no_operations():
+    x = torch.ones(3, 4)
+    counted = operations(lambda: (x.view(4, 3).t() + 1, torch.empty(3).sum(), x.detach()), "cpu")
+    assert counted == {"add": 1, "sum": 1}
+    assert not operations(lambda: x + 1, "meta")

@@ -12,7 +12,9 @@ from torch import nn
 
 from res2net import create_model, list_models
 from res2net.bench.memory import bytes_kept
+from res2net.models.checkpointing import cheaply_recomputed
 from res2net.models.network import Checkpointing, Network
+from res2net.nn.block import Res2NetBottleneck
 from res2net.nn.layers import group_norm
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import FirstBlock
@@ -128,6 +130,53 @@ def test_gradient_checkpointing_changes_nothing_but_memory(
         torch.testing.assert_close(saving.state_dict()[key], value, msg=key)
     for (key, p), q in zip(plain.named_parameters(), saving.parameters(), strict=True):
         torch.testing.assert_close(q.grad, p.grad, msg=key)
+
+
+def test_cheap_checkpointing_keeps_at_most_six_tenths() -> None:
+    kept = {}
+    for kind in ("none", "cheap"):
+        model = create_model("res2net50_26w_4s", num_classes=4)
+        model.gradient_checkpointing = kind  # type: ignore[assignment]
+        image = torch.randn(1, 3, 64, 64)
+        kept[kind] = bytes_kept(lambda model=model, image=image: model(image).sum())
+    assert kept["cheap"] <= 0.6 * kept["none"]
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_gradients_of_what_is_recomputed_are_those_of_numbers(bias: bool) -> None:
+    """In float64, against finite differences; of the images and of every parameter."""
+    torch.manual_seed(0)
+    block = Res2NetBottleneck(
+        *(4, 8, 2, 3), shortcut=torch.nn.Conv2d(4, 8, 1, bias=bias), act_layer=torch.nn.SiLU
+    ).double()
+    image = torch.randn(2, 4, 5, 5, dtype=torch.float64, requires_grad=True)
+    names = [name for name, _ in block.named_parameters()]
+
+    def run(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        for name, value in zip(names, values, strict=True):
+            owner, _, own = name.rpartition(".")
+            block.get_submodule(owner)._parameters[own] = value  # type: ignore[assignment]
+        return cheaply_recomputed(block, x)
+
+    torch.autograd.gradcheck(run, (image, *(p for _, p in block.named_parameters())))
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_dropped_paths_and_low_precision_are_recomputed_as_they_were(precision: Any) -> None:
+    torch.manual_seed(0)
+    model = create_model("res2net29_small", depth=20, num_classes=3, drop_path=0.5).train()
+    image = torch.randn(4, 3, 16, 16)
+    found = []
+    for kind in ("none", "cheap"):
+        model.gradient_checkpointing = kind  # type: ignore[assignment]
+        model.zero_grad()
+        torch.manual_seed(1)
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            y = model(image)
+        y.float().square().sum().backward()
+        found.append((y, *(p.grad for p in model.parameters())))
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

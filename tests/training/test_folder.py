@@ -41,7 +41,11 @@ def test_a_continuation_computes_the_same(tmp_path, name, value):
         check_same(_changed(name, value), _config(), tmp_path)
 
 
-WORDS = {"train.gradient_checkpointing": "full", "train.select": "last"}  # others are numbers
+WORDS = {
+    "capture": "auto",
+    "train.gradient_checkpointing": "full",
+    "train.select": "last",
+}  # others are numbers
 
 
 @pytest.mark.parametrize("name", MAY_CHANGE)

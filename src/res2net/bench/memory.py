@@ -1,4 +1,4 @@
-"""Bytes that a forward pass keeps alive, and the most that a process holds."""
+"""Bytes that a forward pass keeps alive, the most that a process holds, operations of a step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,45 @@ def bytes_kept(forward: Callable[[], Tensor]) -> int:
     kept = made.alive()
     del result
     return kept
+
+
+def operations(call: Callable[[], object], device: str) -> Counter[str]:
+    """Operators that a call runs on a device, by name: each is a kernel launch or a few on a GPU.
+
+    Views and allocations are not counted. On ``meta`` nothing is computed, so any machine counts
+    what a GPU would be asked for.
+    """
+    asked = _Asked(device)
+    with asked:
+        call()
+    return asked.names
+
+
+class _Asked(TorchDispatchMode):
+    """Counts operators that get or return a tensor of a device."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.device = device
+        self.names: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = str(func.overloadpacket).removeprefix("aten.")
+        aliases = [each.alias_info for each in func._schema.returns]
+        views = any(each is not None and not each.is_write for each in aliases)
+        leaves = (t for t in tree_leaves((args, kwargs, result)) if isinstance(t, torch.Tensor))
+        if not (views or "empty" in name or "view" in name) and any(
+            each.device.type == self.device for each in leaves
+        ):
+            self.names[name] += 1
+        return result
 
 
 class _Made(TorchDispatchMode):

@@ -15,6 +15,7 @@ from res2net.cli.parser import Parser, add_fields, exit_after_help, field_commen
 from res2net.config import (
     ANNOTATIONS,
     READ_BY,
+    Capture,
     Compile,
     HeadOptions,
     InputOptions,
@@ -151,6 +152,7 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
         metavar="{default,reduce-overhead,max-autotune}",
         help=comments["compile"],
     )
+    parser.add_argument("--capture", type=Capture, default="off", help=comments["capture"])
     add_fields(parser, "net", NetOptions, "network", without)
     add_fields(parser, "head", HeadOptions, "head", without)
     add_fields(parser, "input", InputOptions, "images", without)

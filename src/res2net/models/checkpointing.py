@@ -1,26 +1,23 @@
 """Gradient checkpointing: what backward needs is computed again instead of kept.
 
 Two ways: ``recomputed`` keeps nothing of a block but its input; ``cheaply_recomputed`` keeps the
-outputs of its convolutions too, so that only norms, activations, additions and concatenations run
-twice. Both count each batch once in the running statistics.
+outputs of convolutions and the input of every third block, so that only norms, activations,
+additions and concatenations run twice. Both count each batch once in the running statistics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import (
-    CheckpointPolicy,
-    checkpoint,
-    create_selective_checkpoint_contexts,
-)
+from torch.utils.checkpoint import checkpoint
+from torchvision.ops import StochasticDepth
 
 Contexts = tuple[AbstractContextManager[Any], AbstractContextManager[Any]]  # forward, second run
-_COSTLY = (torch.ops.aten.convolution.default, torch.ops.aten.addmm.default)
 
 
 @contextmanager
@@ -48,26 +45,121 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
     return y
 
 
-def cheaply_recomputed(block: nn.Module, x: Tensor) -> Tensor:
-    """``block(x)`` of which the input and the convolutions' outputs are kept for backward."""
+def cheaply_recomputed(blocks: nn.Module, x: Tensor) -> Tensor:
+    """``blocks(x)`` of which the input and the convolutions' outputs are kept for backward.
 
-    def contexts() -> Contexts:
-        forward, again = create_selective_checkpoint_contexts(_policy)
-        return forward, _both(again, _statistics_kept(block))
+    Norms, activations, additions and concatenations run again in backward, from what is kept, in
+    one function. With several blocks in a row, what lies between them is computed again too.
+    """
+    if torch.compiler.is_compiling():  # the compiler itself computes norms and activations again
+        return cast(Tensor, blocks(x))
+    parameters = [each for each in blocks.parameters() if each.requires_grad]
+    return cast(Tensor, _KeepsConvolutions.apply(blocks, x, *parameters))
 
-    y: Tensor = checkpoint(block, x, use_reentrant=False, context_fn=contexts)
-    return y
+
+class _KeepsConvolutions(torch.autograd.Function):
+    """(blocks, x, parameters) → blocks(x)."""
+
+    @staticmethod
+    def forward(ctx: Any, blocks: nn.Module, x: Tensor, *parameters: Tensor) -> Tensor:
+        kept: list[Tensor] = []
+
+        def keeping(module: Any, *args: Tensor) -> Tensor:
+            kept.append(type(module).forward(module, *args))
+            return kept[-1]
+
+        def keeping_noise(module: Any, y: Tensor) -> Tensor:
+            if not module.training or not module.p:
+                return y
+            kept.append(type(module).forward(module, y.new_ones(len(y), *[1] * (y.ndim - 1))))
+            return y * kept[-1]
+
+        with _in_place_of(blocks, keeping, keeping_noise):
+            y = blocks(x)
+        assert not any(each._version for each in kept), "a convolution's output was written over"
+        ctx.blocks, ctx.number = blocks, len(kept)
+        ctx.place = x.device.type
+        ctx.autocast = torch.is_autocast_enabled(ctx.place), torch.get_autocast_dtype(ctx.place)
+        ctx.save_for_backward(x, *kept, *parameters)
+        return cast(Tensor, y)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        x, *saved = ctx.saved_tensors
+        kept, parameters = iter(saved[: ctx.number]), saved[ctx.number :]
+
+        def again(module: Any, y: Tensor) -> Tensor:
+            return _convolved(module, y, next(kept))
+
+        def noise_again(module: Any, y: Tensor) -> Tensor:
+            return y * next(kept) if module.training and module.p else y
+
+        enabled, dtype = ctx.autocast
+        with (
+            torch.enable_grad(),
+            torch.autocast(ctx.place, dtype, enabled=enabled, cache_enabled=False),
+            _statistics_kept(ctx.blocks),
+            _in_place_of(ctx.blocks, again, noise_again),
+        ):
+            own = x.detach().requires_grad_(ctx.needs_input_grad[1])
+            y = ctx.blocks(own)
+        wanted = [own, *parameters] if ctx.needs_input_grad[1] else parameters
+        found = torch.autograd.grad(y, wanted, gradients, allow_unused=True)
+        return (None, *(found if ctx.needs_input_grad[1] else (None, *found)))
 
 
-def _policy(_context: Any, operator: Any, *_: Any, **__: Any) -> CheckpointPolicy:
-    costly = operator in _COSTLY
-    return CheckpointPolicy.MUST_SAVE if costly else CheckpointPolicy.PREFER_RECOMPUTE
+class _Kept(torch.autograd.Function):
+    """(x, weight, bias, output, how) → output: a convolution that was computed before."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Any, output: Tensor, how: Any) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.how, ctx.sizes = how, None if bias is None else list(bias.shape)
+        return output.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        mask = list(ctx.needs_input_grad[:3])
+        (gradient,) = gradients
+        stride, padding, dilation, groups = ctx.how
+        found = torch.ops.aten.convolution_backward(
+            gradient, x, weight, ctx.sizes, stride, padding, dilation, False, [0, 0], groups, mask
+        )
+        return (*(each if m else None for each, m in zip(found, mask, strict=True)), None, None)
+
+
+def _convolved(module: nn.Conv2d, x: Tensor, output: Tensor) -> Tensor:
+    kind, bias = output.dtype, module.bias
+    how = module.stride, module.padding, module.dilation, module.groups
+    bias = None if bias is None else bias.to(kind)
+    return cast(Tensor, _Kept.apply(x.to(kind), module.weight.to(kind), bias, output, how))
 
 
 @contextmanager
-def _both(outer: AbstractContextManager[Any], inner: AbstractContextManager[Any]) -> Iterator[None]:
-    with outer, inner:
+def _in_place_of(blocks: nn.Module, convolve: Any, drop: Any) -> Iterator[None]:
+    """Convolutions and dropped paths inside call these functions: (module, x) → output."""
+    changed = []
+    for module in blocks.modules():
+        stands_in = convolve if _is_plain(module) else None
+        stands_in = drop if isinstance(module, StochasticDepth) else stands_in
+        if stands_in is not None:
+            module.forward = partial(stands_in, module)
+            changed.append(module)
+    try:
         yield
+    finally:
+        for module in changed:
+            del module.forward
+
+
+def _is_plain(module: nn.Module) -> bool:
+    return (
+        type(module) is nn.Conv2d
+        and module.padding_mode == "zeros"
+        and not isinstance(module.padding, str)
+    )
 
 
 RECOMPUTE = {"cheap": cheaply_recomputed, "full": recomputed}
+TOGETHER = {"cheap": 3, "full": 1}  # blocks of which nothing in between is kept

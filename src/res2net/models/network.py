@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from res2net.models.checkpointing import RECOMPUTE
+from res2net.models.checkpointing import RECOMPUTE, TOGETHER
 from res2net.paper.variant import FirstBlock
 
 GlobalPool = Literal["avg", "max", "avgmax"]
@@ -160,9 +160,10 @@ class Network(nn.Module, ABC):
         kind = self.gradient_checkpointing
         if kind == "none" or not (self.training and torch.is_grad_enabled()):
             return blocks(x)
-        recomputed = RECOMPUTE[kind]
-        for block in blocks.children() if isinstance(blocks, nn.Sequential) else (blocks,):
-            x = recomputed(block, x)
+        if not isinstance(blocks, nn.Sequential):
+            return RECOMPUTE[kind](blocks, x)
+        for start in range(0, len(blocks), TOGETHER[kind]):
+            x = RECOMPUTE[kind](blocks[start : start + TOGETHER[kind]], x)
         return x
 
     def freeze(self, levels: int) -> None:

@@ -36,6 +36,18 @@ def frozen_batch_norm(channels: int) -> FrozenBatchNorm2d:
     return FrozenBatchNorm2d(channels, eps=1e-5)
 
 
+def count_on_host(net: nn.Module) -> None:
+    """Keep every batch norm's count of batches in the host's memory, in place.
+
+    On a GPU each count costs a kernel launch a step, as much time as a small convolution. Keys and
+    values of the state are the same; moving the network moves the counts along.
+    """
+    for module in net.modules():
+        counts = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if counts and module.num_batches_tracked is not None:
+            module.num_batches_tracked = module.num_batches_tracked.cpu()
+
+
 def conv(
     channels_in: int,
     channels_out: int,

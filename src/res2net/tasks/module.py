@@ -17,6 +17,7 @@ from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.transforms import normalise
 from res2net.errors import UserError
+from res2net.nn.layers import count_on_host
 
 Value = TypeVar("Value")
 
@@ -49,9 +50,65 @@ class TaskModule(pl.LightningModule):
         self.preprocess = card.preprocess
         self.optimiser = optimiser
         self._arriving: Arriving | None = None
+        self.whole_step: Any = None  # a ``training.whole_step.WholeStep`` where steps are recorded
+        self._batch: Any = None
+        self._learned: tuple[Tensor, ...] = ()
+
+    def inputs(self, batch: Any) -> tuple[Tensor, ...]:
+        """What a step learns from, all that is drawn included: always of the same shapes."""
+        raise NotImplementedError
+
+    def learn(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The loss, and what else ``note`` looks at; on the device alone, so it can be recorded."""
+        raise NotImplementedError
+
+    def note(self, batch: Any, loss: Tensor, *more: Tensor) -> None:
+        """Check and log what a step computed."""
+        raise NotImplementedError
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002
+        step = self.whole_step
+        if step is None:
+            found = self.learn(*self.inputs(batch))
+        elif step.found:
+            found = step.found
+        else:
+            found = self.learn(*step.inputs)
+            self._learned = tuple(each.detach() for each in found)  # no graph stays alive
+        if step is None or not step.recording:
+            self.note(batch, *found)
+        return found[0]
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+        self._batch = batch
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
+    ) -> None:
+        def eager() -> tuple[Tensor, ...]:
+            stepped(epoch, batch_idx, optimizer, optimizer_closure)
+            return self._learned
+
+        stepped = super().optimizer_step
+        if self.whole_step is None:
+            stepped(epoch, batch_idx, optimizer, optimizer_closure)
+        elif self.whole_step.step(self, optimizer, self.inputs(self._batch), eager):
+            optimizer_closure()  # logs; there is nothing left to compute
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Any) -> None:
+        if not (self.whole_step and self.whole_step.found):
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        if not (self.whole_step and self.whole_step.found):
+            super().backward(loss, *args, **kwargs)
 
     def configure_optimizers(self) -> Any:
         return self.optimiser(self)
+
+    def on_train_start(self) -> None:
+        if counts_on_host(self):
+            count_on_host(self.model)
 
     def prepare(self, images: Tensor) -> Tensor:
         """uint8 (B, 3, H, W) to what the network takes."""
@@ -105,6 +162,11 @@ class TaskModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         self.check_arrived()
+
+
+def counts_on_host(module: Any) -> bool:
+    """Whether batch norms count on the host: not where DDP shares buffers or a graph counts."""
+    return bool(module.trainer.world_size == 1 and not module.config.compile)
 
 
 class Arriving:

@@ -26,6 +26,8 @@ from torch import Tensor
 
 from res2net.errors import UserError
 from res2net.files import write_text
+from res2net.nn.layers import count_on_host
+from res2net.tasks.module import counts_on_host
 
 COLUMNS = (
     "epoch",
@@ -137,19 +139,33 @@ class Averaging(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(avg_fn=self._averaged)
+        super().__init__(multi_avg_fn=self._average)
         self.decay = decay
         self.warm_up = True
         self.updates = 0
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._device = trainer.strategy.root_device  # Lightning's default copies to the host
+        super().setup(trainer, pl_module, stage)
+        if self._average_model is not None and counts_on_host(pl_module):
+            count_on_host(self._average_model)
+            self._average_model.n_averaged = self._average_model.n_averaged.cpu()  # it is looked at
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         del epoch_idx
         self.updates = step_idx or 0  # a number of the host: the model's own lies on the GPU
         return step_idx is not None
 
-    def _averaged(self, average: Tensor, current: Tensor, _: Tensor | int) -> Tensor:
+    def _average(self, averages: Any, current: Any, _: Tensor | int) -> None:
+        """In place, a few launches for all tensors of one kind."""
         kept = average_decay(self.decay, self.updates) if self.warm_up else self.decay
-        return kept * average + (1 - kept) * current
+        if not averages[0].is_floating_point():  # counts of batches
+            for average, each in zip(averages, current, strict=True):
+                average.copy_(kept * average + (1 - kept) * each)
+            return
+        added = torch._foreach_mul(current, 1 - kept)
+        torch._foreach_mul_(averages, kept)
+        torch._foreach_add_(averages, added)
 
     @property
     def state_key(self) -> str:

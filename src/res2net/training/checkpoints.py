@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
@@ -15,6 +16,7 @@ from res2net.config import RunConfig
 from res2net.errors import UserError
 from res2net.files import write_bytes
 from res2net.models.weights import read_checkpoint
+from res2net.training.whole_step import as_eager
 
 FOLDER = "checkpoints"
 BEST = "best.ckpt"
@@ -103,6 +105,14 @@ class Configured(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         return self.config.as_dict()
+
+    def on_save_checkpoint(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],
+    ) -> None:
+        as_eager(checkpoint)
 
 
 def trained_with(content: dict[str, Any]) -> RunConfig | None:

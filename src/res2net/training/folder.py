@@ -18,6 +18,7 @@ from res2net.training.checkpoints import FOLDER, newest_checkpoint, trained_with
 CONFIG = "config.yaml"
 # May differ between a run and its continuation: they do not change what an epoch computes.
 MAY_CHANGE = (
+    "capture",
     "input.workers",
     "train.devices",
     "train.early_stop",

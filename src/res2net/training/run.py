@@ -60,6 +60,7 @@ from res2net.training.folder import (
     write_config,
 )
 from res2net.training.optimise import make_optimiser
+from res2net.training.whole_step import make_whole_step
 from res2net.weights import download
 from res2net.weights.pretrained import IN1K, open_pretrained
 
@@ -112,6 +113,7 @@ def _fit(
             say,
             _preprocess_of(found),
         )
+    job.module.whole_step = make_whole_step(config, job.task, processes)
     saved = RunConfig.read(run / CONFIG) if resume and (run / CONFIG).is_file() else None
     job = replace(job, select=settle(config.train.select, job.images.validation, saved))
     config = replace(config, train=replace(config.train, select=job.select))

@@ -66,20 +66,23 @@ class ClassifierModule(TaskModule):
         self.val_top1 = TopError(self._classes, 1)
         self.val_top5 = TopError(self._classes, 5)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         images, targets, _ = batch
         x = self.prepare(images)
-        goal = targets
-        if self.mixes:
-            x, goal = mix(x, targets, self.augment, self._classes)
+        return mix(x, targets, self.augment, self._classes) if self.mixes else (x, targets)
+
+    def learn(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        x, goal = inputs
         with one_image_explained():
             outputs = self.model.training_outputs(x)
         loss = torch.stack([weight * self.loss(y, goal) for weight, y in outputs]).sum()
+        return loss, outputs[0][1].detach()
+
+    def note(self, batch: Batch, loss: Tensor, *more: Tensor) -> None:
         self.log_loss(loss)
         if not self.mixes:  # a mixed image has no one class to be right about
-            self.train_error.update(outputs[0][1].detach(), targets)
+            self.train_error.update(more[0], batch[1])
             self.log("train/top1_error", self.train_error, on_step=False, on_epoch=True)
-        return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         images, targets, _ = batch

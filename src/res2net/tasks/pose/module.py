@@ -34,10 +34,16 @@ class PoseModule(TaskModule):
         self.val_loss = MeanMetric()
         self.found: dict[int, Tensor] = {}  # index of the crop → (K, 3) of the image
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         images, maps, counts, _ = batch
-        loss = heat_loss(self.model(self.prepare(images)), maps, counts)
-        return self.log_loss(loss, len(images))
+        return self.prepare(images), maps, counts
+
+    def learn(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        x, maps, counts = inputs
+        return (heat_loss(self.model(x), maps, counts),)
+
+    def note(self, batch: Batch, loss: Tensor, *more: Tensor) -> None:  # noqa: ARG002
+        self.log_loss(loss, len(batch[0]))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         images, maps, counts, indices = batch
