@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from functools import cache, partial
 from io import StringIO
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +44,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def exact_convolutions() -> None:
     """What tests compare is computed in all bits of fp32, on a GPU too (its default has ten)."""
     torch.backends.cudnn.allow_tf32 = False
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: looking through it for garbage is a tenth of all the time."""
+    if "hypothesis" in sys.modules:  # imported later, it would not see who holds its sources
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_runtest_teardown() -> None:
@@ -104,6 +114,40 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
         return Output(code, *capsys.readouterr())
 
     return call
+
+
+Forked = Callable[..., ForkProcess]
+
+
+@pytest.fixture(scope="session")
+def forked() -> Forked:
+    """``forked(words, output)``: the command line in a process of its own, to be killed or joined.
+
+    It leads a group of its own and runs on CPUs; a new interpreter would import for ten seconds.
+    """
+
+    def start(words: Iterable[str], output: Path, **environment: str) -> ForkProcess:
+        place = (tuple(words), output, environment)
+        process = get_context("fork").Process(target=_forked, args=place)
+        process.start()
+        return process
+
+    return start
+
+
+def _forked(words: tuple[str, ...], output: Path, environment: dict[str, str]) -> None:
+    from res2net.cli.main import main
+
+    os.setsid()
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with output.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdout, sys.stderr = (os.fdopen(place, "w", 1, closefd=False) for place in (1, 2))
+    torch.set_num_threads(1)
+    torch.cuda.is_available = lambda: False
+    sys.exit(main(list(words)))
 
 
 @pytest.fixture(scope="session")
