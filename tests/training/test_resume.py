@@ -40,11 +40,11 @@ def _finish(process: Any, output: Path) -> str:
 
 
 def _kill_after(process: Any, run: Path, epochs: int, delay: float) -> None:
-    """Kill -9 so many seconds after that many epochs are in metrics.csv."""
-    metrics = run / "metrics.csv"
+    """Kill -9 so many seconds after that many epochs are in metrics.csv, and a checkpoint is."""
+    metrics, last = run / "metrics.csv", run / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.is_alive():
-        if epochs == 0 or (metrics.is_file() and len(metrics.read_text().splitlines()) > epochs):
+        if epochs == 0 or (last.is_file() and len(metrics.read_text().splitlines()) > epochs):
             break
         time.sleep(0.01)
     time.sleep(delay)
