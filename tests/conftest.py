@@ -47,7 +47,7 @@ def exact_convolutions() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is imported stays: looking through it for garbage is a tenth of all the time."""
+    """What is imported stays: no need to look through it for garbage again and again."""
     if "hypothesis" in sys.modules:  # imported later, it would not see who holds its sources
         gc.collect()
         gc.freeze()
