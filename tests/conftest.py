@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
-from functools import partial
+from functools import cache, partial
 from io import StringIO
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +27,10 @@ from PIL import Image
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["RES2NET_OFFLINE"] = "1"  # no test reaches beyond this machine
+# Compiled modules are kept, whatever the shell has: every process that a test starts compiles them
+# again where they are not.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Threads that wait by spinning starve each other where several processes share two cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 TINY = (
@@ -36,6 +44,21 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def exact_convolutions() -> None:
     """What tests compare is computed in all bits of fp32, on a GPU too (its default has ten)."""
     torch.backends.cudnn.allow_tf32 = False
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: no need to look through it for garbage again and again."""
+    if "hypothesis" in sys.modules:  # imported later, it would not see who holds its sources
+        gc.collect()
+        gc.freeze()
+
+
+def pytest_runtest_teardown() -> None:
+    """PyTorch reads the source of all that it can write in ONNX at every export: once will do."""
+    exporter = sys.modules.get("torch.onnx._internal.exporter._registration")
+    made = getattr(exporter, "ONNXRegistry", None)
+    if isinstance(getattr(made, "__dict__", {}).get("from_torchlib"), classmethod):
+        made.from_torchlib = staticmethod(cache(made.from_torchlib))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -93,6 +116,40 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     return call
 
 
+Forked = Callable[..., ForkProcess]
+
+
+@pytest.fixture(scope="session")
+def forked() -> Forked:
+    """``forked(words, output)``: the command line in a process of its own, to be killed or joined.
+
+    It leads a group of its own and runs on CPUs; a new interpreter would import for ten seconds.
+    """
+
+    def start(words: Iterable[str], output: Path, **environment: str) -> ForkProcess:
+        place = (tuple(words), output, environment)
+        process = get_context("fork").Process(target=_forked, args=place)
+        process.start()
+        return process
+
+    return start
+
+
+def _forked(words: tuple[str, ...], output: Path, environment: dict[str, str]) -> None:
+    from res2net.cli.main import main
+
+    os.setsid()
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with output.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdout, sys.stderr = (os.fdopen(place, "w", 1, closefd=False) for place in (1, 2))
+    torch.set_num_threads(1)
+    torch.cuda.is_available = lambda: False
+    sys.exit(main(list(words)))
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a few steps on the digits; tests copy what they change."""
@@ -113,6 +170,9 @@ def without_pictures() -> Callable[[], AbstractContextManager[None]]:
     def patched() -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("res2net.tasks.finish.draw_curves", lambda *_, **__: None)
+            for task in ("detect", "pose", "saliency", "segment"):
+                patch.setattr(f"res2net.tasks.{task}.scores.draw_scores", lambda *_, **__: None)
+                patch.setattr(f"res2net.tasks.{task}.scores.draw_sheet", lambda *_, **__: None)
             for name in ("confusion", "calibration", "mistakes"):
                 drawn = f"res2net.tasks.classify.scores.draw_{name}"
                 patch.setattr(drawn, lambda *_, **__: None)

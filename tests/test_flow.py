@@ -203,6 +203,7 @@ def test_a_run_is_not_overwritten(run: Path, capsys: pytest.CaptureFixture[str])
     assert "--seed 0, now it is 1" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_loss_that_is_not_finite_stops_with_the_step(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

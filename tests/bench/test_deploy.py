@@ -13,6 +13,8 @@ from res2net.errors import UserError
 from res2net.native.binding import unsupported_reason
 from res2net.runtime.engines import openvino_has_bf16
 
+REPEATED = ("onnxruntime", "int8")  # quantised as for OpenVINO; tests/deploy has both
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
@@ -24,7 +26,9 @@ def _one_thread() -> None:
     [
         pytest.param(
             *(engine, precision, maker),
-            marks=pytest.mark.slow if maker == "timm" and precision != "fp32" else (),
+            marks=pytest.mark.slow
+            if (maker == "timm" and precision != "fp32") or (engine, precision) == REPEATED
+            else (),
         )
         for engine, precisions in ENGINES.items()
         for precision in precisions

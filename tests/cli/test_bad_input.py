@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -421,27 +420,23 @@ def test_a_disk_that_is_really_full(cli, tiny, photos, tmp_path, size, kept):
 @pytest.mark.parametrize(
     "sign", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
-def test_a_stopped_run_says_how_to_go_on(tmp_path, photos, tiny, sign):
+def test_a_stopped_run_says_how_to_go_on(tmp_path, photos, tiny, forked, sign):
     """As Ctrl-C reaches it, loader process and all."""
     run = tmp_path / "run"
     words = ("--data", f"folder:{photos}", "--train.epochs", "100000", "--train.max-steps", "-1")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "res2net", *tiny, *words, "--input.workers", "1", "--out", str(run)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    output = tmp_path / "output"
+    process = forked([*tiny, *words, "--input.workers", "1", "--out", str(run)], output)
     try:
         deadline = time.monotonic() + 60
         while not (run / "checkpoints" / "last.ckpt").is_file() and time.monotonic() < deadline:
-            assert process.poll() is None
+            assert process.is_alive()
             time.sleep(0.05)
-        os.killpg(process.pid, sign) if sign == signal.SIGINT else process.send_signal(sign)
-        _, err = process.communicate(timeout=60)
+        (os.killpg if sign == signal.SIGINT else os.kill)(process.pid, sign)
+        process.join(60)
     finally:
         process.kill()
-    assert err == f"res2net: stopped; resume with: res2net train --out {run} --resume\n"
-    assert process.returncode == 130
+    last = output.read_text().splitlines()[-1]
+    assert last == f"res2net: stopped; resume with: res2net train --out {run} --resume"
+    assert process.exitcode == 130
     assert read_weights(run / "checkpoints" / "last.ckpt")
     assert list(run.rglob("*.tmp")) == []

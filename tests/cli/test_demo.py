@@ -15,6 +15,7 @@ def one_thread(monkeypatch):
     monkeypatch.setattr(processor, "cores", lambda: 1)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_demo_trains_measures_and_reads(cli, tmp_path, monkeypatch):
     """A few steps of a shallower network: the demo's own takes a minute an epoch."""
     small = ("--net.depth", "11", "--net.width", "4", "--train.max-steps", "4")

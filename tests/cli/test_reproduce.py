@@ -69,7 +69,7 @@ def test_rows_without_data_are_left_out(cli, tmp_path):
     assert (tmp_path / "out" / "report.html").is_file()
 
 
-@pytest.mark.usefixtures("trials")
+@pytest.mark.usefixtures("trials", "undrawn")
 def test_a_small_study_goes_on_and_is_reported(cli, tmp_path):
     words = ("reproduce", "table2", "--scale", "small", "--out", tmp_path)
     done = cli(*words)

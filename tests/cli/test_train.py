@@ -19,6 +19,7 @@ from res2net.errors import UserError
 from res2net.paper.recipes import RECIPES, find_recipe, recipe_for, recipes_of
 from res2net.training.configure import free_folder, last_folder, recipe_defaults
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 DIGITS = ("--model", "res2net29_small", "--data", "digits")
 GROUPS = {
     "net": NetOptions,

@@ -18,6 +18,7 @@ from res2net.errors import UserError
 from res2net.runtime.session import load
 
 pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.usefixtures("undrawn")
 SIDE, TOP, BANDS = 40, 3000, 4
 QUICK = {
     "recipe": "smoke",

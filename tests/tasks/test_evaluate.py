@@ -11,6 +11,8 @@ from PIL import Image
 
 from res2net.data.scene import Objects, Scene, Scenes
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 CAT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>5</ymin><xmax>{}</xmax><ymax>40</ymax></bndbox></object>"  # noqa: E501
 
 

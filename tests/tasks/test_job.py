@@ -27,6 +27,7 @@ from res2net.tasks.table import find_task
 
 TASKS = tuple(task for task in RECIPES if task != "classify")
 NETWORK = "res2net26_26w_4s"
+pytestmark = pytest.mark.usefixtures("shapes_only")
 NET: dict[str, dict[str, Any]] = {  # option → values that build something
     "width": {"width": 14},
     "scale": {"scale": 3},

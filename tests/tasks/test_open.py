@@ -91,7 +91,7 @@ def test_a_backbones_artifact_predicts_nothing(tmp_path, monkeypatch):
     [
         ("predict", "PHOTO"),
         ("evaluate", "--data", "digits", "--out", "OUT"),
-        ("export", "--to", "onnx", "--val-images", "2", "--out", "OUT"),
+        ("export", "--to", "torch-export", "--val-images", "2", "--out", "OUT"),
         ("explain", "PHOTO", "--out", "OUT"),
     ],
     ids=lambda words: words[0],

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +12,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from res2net.errors import UserError
 from res2net.training.callbacks import (
     Averaging,
     EpochSeed,
@@ -320,30 +319,22 @@ def test_durations(seconds, text):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_an_output_that_is_full_or_closed_is_one_line():
-    code = (
-        "from res2net.training.callbacks import speak\n"
-        "from res2net.errors import UserError\n"
-        "import os, sys\n"
-        "for place in sys.argv[1:]:\n"
-        "    os.dup2(int(place), 1)\n"
-        "    try: speak('a\u00d7b'); speak('b')\n"
-        "    except UserError as error: print(error, file=sys.stderr)"
-    )
+def test_an_output_that_is_full_or_closed_is_one_line(monkeypatch):
     read, write = os.pipe()
     os.close(read)
-    with Path("/dev/full").open("w") as full:
-        places = (full.fileno(), write)
-        command = [sys.executable, "-c", code, *map(str, places)]
-        done = subprocess.run(
-            command, pass_fds=places, stderr=subprocess.PIPE, text=True, check=True
-        )
-    os.close(write)
-    first, second = done.stderr.splitlines()
-    assert first == (
+    told = []
+    for place in (os.open("/dev/full", os.O_WRONLY), write):
+        with os.fdopen(place, "w", encoding="utf-8") as output:
+            monkeypatch.setattr("sys.stdout", output)
+            with pytest.raises(UserError) as error:
+                speak("a\u00d7b")
+            speak("b")  # is lost
+            monkeypatch.undo()
+        told.append(str(error.value))
+    assert told[0] == (
         "the standard output cannot be written to (No space left on device); send it to a file"
     )
-    assert second.startswith("the standard output cannot be written to (Broken pipe)")
+    assert told[1].startswith("the standard output cannot be written to (Broken pipe)")
 
 
 def test_a_terminal_without_a_sign_shows_its_number(monkeypatch):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,12 +39,43 @@ def _train_in_two(words: tuple[str, ...]) -> str:
     return done.stdout
 
 
+def _forked_in_two(words: tuple[str, ...], forked: Any, folder: Path) -> str:
+    """What the launcher does, of processes that have imported all."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "MASTER_PORT": port}
+    common |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "none"}
+    outputs = [folder / f"output-{rank}" for rank in (0, 1)]
+    processes = [
+        forked(words, output, RANK=str(rank), LOCAL_RANK=str(rank), **common)
+        for rank, output in enumerate(outputs)
+    ]
+    try:
+        for process in processes:
+            process.join(300)
+    finally:
+        for process in processes:
+            process.kill()
+    texts = [output.read_text() for output in outputs]
+    assert [process.exitcode for process in processes] == [0, 0], texts
+    return "".join(texts)
+
+
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("norm", ["group", pytest.param("frozen", marks=pytest.mark.slow)])
-def test_two_processes_equal_one(tmp_path: Path, norm: str) -> None:
+@pytest.mark.parametrize(
+    ("norm", "launched"),
+    [
+        ("group", False),
+        pytest.param("group", True, marks=pytest.mark.slow),
+        pytest.param("frozen", True, marks=pytest.mark.slow),
+    ],
+)
+def test_two_processes_equal_one(tmp_path: Path, forked: Any, norm: str, launched: bool) -> None:
     words = (*OPTIONS, "--net.norm", norm, "--out")
     assert main([*words, str(tmp_path / "one")]) == 0
-    output = _train_in_two((*words, str(tmp_path / "two")))
+    words = (*words, str(tmp_path / "two"))
+    output = _train_in_two(words) if launched else _forked_in_two(words, forked, tmp_path)
     one, two = (
         torch.load(tmp_path / run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
         for run in ("one", "two")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -17,7 +15,7 @@ import torch
 
 EPOCHS = 3
 COMMAND = (
-    *(sys.executable, "-m", "res2net", "train", "--model", "res2net29_small", "--net.depth", "11"),
+    *("train", "--model", "res2net29_small", "--net.depth", "11"),
     *("--net.width", "4", "--net.drop-path", "0.2", "--train.epochs", str(EPOCHS)),
     *("--data", "digits", "--input.val-fraction", "0.9", "--train.batch", "16"),
     *("--train.val-batches", "2"),
@@ -26,33 +24,32 @@ COMMAND = (
 )
 
 
-def _start(run: Path, *, resume: bool = False) -> subprocess.Popen[str]:
-    more = ["--resume"] if resume else []
-    return subprocess.Popen(
-        [*COMMAND, "--out", str(run), *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+@pytest.fixture
+def start(forked: Any, tmp_path: Path) -> Callable[..., Any]:
+    def starting(run: Path, *, resume: bool = False) -> Any:
+        more = ["--resume"] if resume else []
+        return forked([*COMMAND, "--out", str(run), *more], tmp_path / "output")
+
+    return starting
 
 
-def _finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    return output
+def _finish(process: Any, output: Path) -> str:
+    process.join(300)
+    assert process.exitcode == 0, output.read_text()
+    return output.read_text()
 
 
-def _kill_after(process: subprocess.Popen[str], run: Path, epochs: int, delay: float) -> None:
-    """Kill -9 so many seconds after that many epochs are in metrics.csv."""
-    metrics = run / "metrics.csv"
+def _kill_after(process: Any, run: Path, epochs: int, delay: float) -> None:
+    """Kill -9 so many seconds after that many epochs are in metrics.csv, and a checkpoint is."""
+    metrics, last = run / "metrics.csv", run / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and process.poll() is None:
-        if epochs == 0 or (metrics.is_file() and len(metrics.read_text().splitlines()) > epochs):
+    while time.monotonic() < deadline and process.is_alive():
+        if epochs == 0 or (last.is_file() and len(metrics.read_text().splitlines()) > epochs):
             break
         time.sleep(0.01)
     time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.join()
 
 
 def _weights(run: Path) -> dict[str, torch.Tensor]:
@@ -81,15 +78,18 @@ def whole(tmp_path_factory: pytest.TempPathFactory, without_pictures: Any) -> Pa
 
     run = tmp_path_factory.mktemp("whole") / "run"
     with redirect_stdout(StringIO()), without_pictures():
-        assert main([*COMMAND[3:], "--out", str(run)]) == 0
+        assert main([*COMMAND, "--out", str(run)]) == 0
     return run
 
 
-def test_killed_in_an_epoch_and_resumed(whole: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("undrawn")
+def test_killed_in_an_epoch_and_resumed(
+    whole: Path, tmp_path: Path, start: Callable[..., Any]
+) -> None:
     run = tmp_path / "run"
-    _kill_after(_start(run), run, epochs=1, delay=0.3)
+    _kill_after(start(run), run, epochs=1, delay=0.1)
     assert not (run / "report.md").exists()
-    output = _finish(_start(run, resume=True))
+    output = _finish(start(run, resume=True), tmp_path / "output")
     assert "epoch 1/3" not in output  # no epoch is lost, none is done twice
     assert "epoch 3/3" in output
     _assert_same(whole, run)
@@ -97,14 +97,16 @@ def test_killed_in_an_epoch_and_resumed(whole: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
-def test_killed_at_random_moments(whole: Path, tmp_path: Path, seed: int) -> None:
+def test_killed_at_random_moments(
+    whole: Path, tmp_path: Path, start: Callable[..., Any], seed: int
+) -> None:
     """Three kills a run, each anywhere from the start-up to the report."""
     chance = random.Random(seed)
     run = tmp_path / "run"
     for attempt in range(3):
-        process = _start(run, resume=attempt > 0)
+        process = start(run, resume=attempt > 0)
         _kill_after(process, run, epochs=chance.randint(0, EPOCHS), delay=chance.uniform(0, 6))
-    _finish(_start(run, resume=True))
+    _finish(start(run, resume=True), tmp_path / "output")
     _assert_same(whole, run)
     assert (run / "report.md").is_file()
     assert not list(run.rglob("*.tmp"))

@@ -12,7 +12,8 @@ import sys
 import textwrap
 import typing
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -252,7 +253,8 @@ def add_fields(
                 action.metavar = f"{{{','.join(map(str, typing.get_args(part)))}}}"
 
 
-def field_comments(kind: type) -> dict[str, str]:
+@cache  # reading the source takes as long as all other work on a parser
+def field_comments(kind: type) -> Mapping[str, str]:
     """The comment behind each field of a dataclass and of those that it extends."""
     kinds = [each for each in kind.__mro__ if dataclasses.is_dataclass(each)]
     lines = [line for each in kinds for line in inspect.getsource(each).splitlines()]

@@ -17,6 +17,7 @@ def test_a_strip_of_pixels_is_looked_at(size: tuple[int, int], masks: bool) -> N
         "resnet18", 2, masks=masks, channels=8, short_side=64, long_side=107
     ).eval()
     model.roi_heads.score_thresh = 0.0
+    model.roi_heads.detections_per_img = 5  # each mask is enlarged to the image
     image = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
     found = detect(model, image, precision="fp32")
     assert (found.boxes[:, 2:] <= [size[1], size[0]]).all()

@@ -25,6 +25,7 @@ TINY = (
     *("--recipe", "smoke", "--head.channels", "8", "--train.threads", "1"),
     *("--net.width", "2", "--net.scale", "2", "--train.batch", "2", "--train.val-batches", "2"),
 )
+pytestmark = pytest.mark.usefixtures("undrawn")  # the run of the module is drawn
 SHAPE = Preprocess(size=64, resize=64, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
