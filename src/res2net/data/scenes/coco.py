@@ -61,7 +61,7 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     if not held:
         raise UserError(f"{root}: its {' and '.join(needed)} images have no annotations")
     classes = _classes(held, tally)
-    skeleton = _skeleton(held, tally) if options.marks == "keypoints" else None
+    skeleton = _skeleton(held, tally, options) if options.marks == "keypoints" else None
     home = root.parent if root.is_file() else root
     names, corners = ImageNames(home), Corners()
     parts: dict[str, tuple[Scene, ...]] = {}
@@ -413,19 +413,25 @@ def _area(row: Mapping[str, Any], box: Any) -> float:
         return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def _skeleton(held: Sequence[_File], tally: Tally) -> Skeleton:
+def _skeleton(held: Sequence[_File], tally: Tally, options: SceneOptions) -> Skeleton:
     """The key-points that the categories name; numbered where they name none."""
     file, lists = held[0], []
     for each in held:
         named = [row for row in each.content["categories"] if row.get("keypoints")]
         lists += [row["keypoints"] for row in named]
     if not lists:
-        return make_skeleton(file.path, numbered(_count(held)), tally)
+        names = numbered(_count(held))
+        return make_skeleton(file.path, names, tally, given=options.partners)
     if any(not isinstance(names, list) or names != lists[0] for names in lists):
         raise UserError(f"{file.path}: its categories have different lists of key-points")
     row = next(row for row in file.content["categories"] if row.get("keypoints"))
     sigmas = next((row[name] for name in _SIGMAS if row.get(name)), None)
-    return make_skeleton(file.path, lists[0], tally, bones=row.get("skeleton"), sigmas=sigmas)
+    return make_skeleton(
+        *(file.path, lists[0], tally),
+        bones=row.get("skeleton"),
+        sigmas=sigmas,
+        given=options.partners,
+    )
 
 
 def _count(held: Sequence[_File]) -> int:
