@@ -11,7 +11,7 @@ from res2net.data import cifar, imagenet, photo, shards
 from res2net.data.files import PARTS, SKIPPED_FOLDERS
 from res2net.data.scenes.boxlists import box_columns
 from res2net.data.scenes.checks import Tally
-from res2net.data.scenes.forms import files_with, form_of, is_voc
+from res2net.data.scenes.forms import files_with, form_of, is_via_table, is_voc
 from res2net.data.scenes.legend import FILES
 from res2net.data.scenes.pairing import Found, find_pairs, of_folder
 from res2net.data.shardindex import is_shard
@@ -43,7 +43,7 @@ def candidates(path: Path) -> dict[str, str]:
         found["shards"] = f"{shard.relative_to(path)} holds images and their labels"
     if "imagenet" not in found and (why := _class_folders(path)):
         found["folder"] = why
-    elif "csv-boxes" not in found and (why := _table(path)):
+    elif not {"csv-boxes", "via"} & found.keys() and (why := _table(path)):
         found["csv"] = why
     return found
 
@@ -53,6 +53,8 @@ def _of_file(path: Path) -> str:
     if ending == ".json":
         form = form_of(path)
         return form if form in SCENE_JSON else "coco"
+    if is_via_table(path):
+        return "via"
     if ending in (".csv", ".tsv"):
         return "csv-boxes" if box_columns(path) else "csv"
     if ending == ".tar" and is_shard(path):
@@ -72,6 +74,8 @@ def _lists(path: Path) -> dict[str, str]:
     for file in islice(files_with(path, ".csv"), _FEW):
         if box_columns(file):
             found.setdefault("csv-boxes", f"{file.relative_to(path)} lists boxes")
+        if is_via_table(file):
+            found.setdefault("via", f"{file.relative_to(path)} lists regions")
     return found
 
 

@@ -27,7 +27,7 @@ from res2net.data.scenes.checks import (
     shown,
     sound,
 )
-from res2net.data.scenes.forms import files_with, form_of
+from res2net.data.scenes.forms import files_with, form_of, other_tool
 from res2net.data.scenes.lookup import ImageNames, part_named
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.skeletons import make_skeleton, numbered
@@ -112,7 +112,11 @@ def _files(root: Path, kind: str, tally: Tally) -> list[tuple[str, Path]]:
     if found:
         names = some([str(path.relative_to(root)) for path in found])
         raise UserError(f"{root}: no file names the train or val part ({names}); give one as path")
-    raise UserError(f"{root}: no annotations/{kind}_train*.json, nor another JSON file of COCO's")
+    other = other_tool(root)
+    raise UserError(
+        f"{root}: no annotations/{kind}_train*.json, nor another JSON file of COCO's"
+        + f" ({other})" * bool(other)
+    )
 
 
 def _part(path: Path, root: Path) -> str | None:
@@ -155,6 +159,8 @@ def _load(part: str, path: Path) -> _File | None:
         if not isinstance(rows, list):
             raise UserError(f"{path}: its {name} are no list")
         for number, row in enumerate(rows):
+            if isinstance(row, dict) and name == "images" and "coco_url" in row:  # LVIS
+                row.setdefault("file_name", "/".join(str(row["coco_url"]).split("/")[-2:]))
             if not isinstance(row, dict) or not needed <= row.keys():
                 raise UserError(
                     f"{path}: row {number} of its {name} must have {' and '.join(sorted(needed))}"
