@@ -134,9 +134,9 @@ def other_tool(path: Path) -> str:
     for file in islice(_files_of(path, ".xml"), 5):
         if is_cvat(file):
             return f"{_shown(file, path)} is CVAT's own XML"
-    for ending, what in _OTHERS.items():
+    for ending, kind in _OTHERS.items():
         for file in islice(_files_of(path, ending), 1):
-            return f"{_shown(file, path)} is {what}"
+            return f"{_shown(file, path)} is {kind}"
     for file in islice(_files_of(path, ".txt"), 1000):
         if what := _FOLDERS.get(file.parent.name.lower()):
             return f"{_shown(file.parent, path)} is {what}"

@@ -115,7 +115,7 @@ def _pixels(text: object, where: str) -> npt.NDArray[np.bool_]:
         raise UserError(f"{where}: its mask is no base64") from None
     with photo.faults_named(Path(f"{where}, its mask")):
         values = np.asarray(photo.open_image(np.frombuffer(data, np.uint8)))
-        return values.reshape(*values.shape[:2], -1).any(axis=2)
+        return np.asarray(values.reshape(*values.shape[:2], -1).any(axis=2))
 
 
 def _outline(kind: str, points: Points) -> Points:

@@ -113,11 +113,11 @@ def _first_pixel(home: Path, rows: Mapping[str, Sequence[_Row]], tally: Tally) -
     Files of parts that are not read are looked at too, so that every command finds the same.
     """
     read = [row for own in rows.values() for row in own]
-    zero = [row.file for row in read if any(0 in box[:2] for box in row.boxes)]
+    zero: list[Path | None] = [row.file for row in read if any(0 in box[:2] for box in row.boxes)]
     if not zero:
         seen = {row.file for row in read}
         rest = (file for file in files_below(home, ".xml") if file not in seen)
-        zero = [file for file in rest if _ZERO.search(_bytes(file))][:1]
+        zero += [file for file in rest if _ZERO.search(_bytes(file))][:1]
     if zero:
         fault = "files have boxes that begin at 0: pixels are numbered from 0 in these data, not"
         tally.add(f"{fault} from 1 as VOC's", zero[0].name if zero[0] else "", len(zero))
