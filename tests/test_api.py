@@ -279,7 +279,30 @@ def test_arguments_are_the_options_of_the_command(command):
     assert arguments - positional - {"say"} == options - {"images"}
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "compare", "export", "predict", "load"])
+def test_a_preview_takes_what_a_training_takes_and_trains_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ends = {"say", "out", "resume", "compile"}  # of a run
+    of_train = set(inspect.signature(res2net.train).parameters) - ends
+    assert set(inspect.signature(res2net.preview).parameters) - {"sheet"} == of_train
+    small = {"recipe": "smoke", "input": {"workers": 0}}
+    sheet = res2net.preview("res2net18", "scenes", "sheet.png", task="detect", **small)
+    with Image.open(sheet) as drawn:
+        assert drawn.size[0] > 200
+    assert [each.name for each in tmp_path.iterdir()] == ["sheet.png"]
+    for options, message in (
+        ({"sheet": "sheet.jpg"}, "preview sheet.jpg: it is written as PNG"),
+        ({"augment": {"hflipp": 1}}, "unknown key 'augment.hflipp'. Did you mean 'hflip'?"),
+        ({"head": {"form": "c4"}}, "head.form means nothing for task classify"),
+    ):
+        with pytest.raises(UserError) as error:
+            res2net.preview("res2net18", "digits", **{"sheet": "x.png", **options})
+        assert str(error.value).startswith(message)
+    assert [each.name for each in tmp_path.iterdir()] == ["sheet.png"]
+
+
+@pytest.mark.parametrize(
+    "name", ["train", "evaluate", "compare", "export", "predict", "load", "preview"]
+)
 def test_every_function_has_an_example(name):
     text = inspect.getdoc(getattr(res2net, name))
     for part in ("Raises:", "Example:", ">>> ", "Args:"):
@@ -305,7 +328,7 @@ def test_the_examples_run(tmp_path, monkeypatch, sample_photos):
             return real(model, data, out="runs/digits", net=net, train=options, say=str)
 
     names = {"res2net": Small()}
-    for name in ("train", "load", "predict", "evaluate", "compare", "export"):
+    for name in ("train", "load", "predict", "evaluate", "compare", "export", "preview"):
         text = inspect.getdoc(getattr(api, name))
         found = doctest.DocTestParser().get_examples(text)
         assert found, name

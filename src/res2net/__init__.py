@@ -36,6 +36,7 @@ _HOMES = {
     "inspect_data": "res2net.inspection.inspect",
     "load": "res2net.api",
     "predict": "res2net.api",
+    "preview": "res2net.api",
     "train": "res2net.api",
 }
 
@@ -61,11 +62,12 @@ __all__ = [
     "list_models",
     "load",
     "predict",
+    "preview",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from res2net.api import compare, evaluate, export, load, predict, train
+    from res2net.api import compare, evaluate, export, load, predict, preview, train
     from res2net.errors import UserError
     from res2net.inspection.inspect import inspect_data
     from res2net.models.backbone import create_backbone

@@ -213,6 +213,60 @@ def train(
     return Run(folder=folder)
 
 
+def preview(
+    model: str,
+    data: str | Path,
+    sheet: str | Path,
+    *,
+    task: TaskName | None = None,
+    recipe: str | None = None,
+    seed: int | None = None,
+    net: Options | None = None,
+    head: Options | None = None,
+    input: Options | None = None,
+    augment: Options | None = None,
+    train: Options | None = None,
+) -> Path:
+    """Draw augmented training images with their annotations, as ``res2net train --preview`` does.
+
+    Nothing is trained.
+
+    Args:
+        model, data, task, recipe, seed, net, head, input, augment, train: as ``train`` takes them.
+        sheet: PNG to write.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: what ``train`` would refuse, or a file that is no PNG or cannot be written.
+
+    Example:
+        >>> res2net.preview("res2net29_small", "digits", "sheet.png").name
+        'sheet.png'
+    """
+    from res2net.tasks.job import draw_preview
+
+    options: dict[str, Any] = {
+        "model": model,
+        "data": str(data),
+        "task": task,
+        "recipe": recipe,
+        "seed": seed,
+        "net": net,
+        "head": head,
+        "input": input,
+        "augment": augment,
+        "train": train,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    with arguments_named():
+        config, _, _ = configure(given, out=None, resume=False, saved=None)
+        check_options(flat(given), config)
+        draw_preview(config, Path(sheet))
+    return Path(sheet)
+
+
 def evaluate(
     target: str | Path,
     data: str | Path,
@@ -222,6 +276,7 @@ def evaluate(
     precision: str = "auto",
     val_fraction: float | None = None,
     seed: int | None = None,
+    group_by: str | None = None,
     skip_bad: bool = False,
     batch: int | None = None,
     size: int | None = None,
@@ -243,7 +298,8 @@ def evaluate(
             parts that the network was not trained on, all images.
         out: folder of tables and pictures; ``evaluation`` beside the weights where it is None.
         precision: "auto", "fp32", "bf16" or "fp16".
-        val_fraction, seed: of the split of data that have none; the run's where they are None.
+        val_fraction, seed, group_by: of the split of data that have none; the run's where they
+            are None.
         skip_bad: leave out images that cannot be read.
         batch, size, workers: classify only.
         scales, flip: segment only: sizes at which each image is seen, and its mirror too.
@@ -273,6 +329,7 @@ def evaluate(
             precision=precision,
             val_fraction=val_fraction,
             seed=seed,
+            group_by=group_by,
             skip_bad=skip_bad,
             batch=batch,
             size=size,

@@ -15,6 +15,7 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 import yaml
 
 from res2net.data.augment import Augment
+from res2net.data.scenes.options import pairs_of
 from res2net.data.split import Holdout, SplitRule, check_grouping
 from res2net.errors import UserError, check_meaning, did_you_mean, option
 from res2net.optionfile import END, FORMAT, HEAD, check_number, read_yaml
@@ -121,6 +122,7 @@ READ_BY: dict[str, tuple[TaskName, ...]] = {  # option → tasks that read it; a
     "head.lr_factor": OTHER_TASKS,
     "input.interpolation": _CLASSES,
     "input.download": _CLASSES,
+    "input.partners": ("pose",),
     "augment.crop": (*_CLASSES, *_OBJECTS),
     "augment.crop_scale": (*_CLASSES, *_OBJECTS),
     "augment.pad": _CLASSES,
@@ -149,6 +151,7 @@ class InputOptions:
     range: tuple[float, ...] = ()  # LO,HI of >8-bit images, to 0..255; default: of training images
     channels: int | None = None  # image channels; default: 3, or those of multi-band TIFF and .npy
     download: bool = False  # download cifar10 or cifar100 to the path if it is not there
+    partners: str = ""  # mirror partners: left_eye:right_eye,a:b; default: by the data or the names
 
     def __post_init__(self) -> None:
         _check(self.size is not None and self.size < 1, f"--input.size is {self.size}; at least 1")
@@ -157,6 +160,7 @@ class InputOptions:
             f"--input.val-fraction is {self.val_fraction}; it must lie between 0 and 1",
         )
         check_grouping(self.group_by)
+        pairs_of(self.partners)
         negative = self.workers is not None and self.workers < 0
         _check(negative, f"--input.workers is {self.workers}; 0 reads in the training process")
         rising = list(self.range) == sorted(set(self.range)) and len(self.range) in (0, 2)

@@ -36,6 +36,16 @@ def test_folders_of_wnids(make_tree: MakeTree) -> None:
     assert data.train.names(0) == "train/n01440764/0.png"
 
 
+def test_evaluating_lists_the_validation_images_alone(make_tree: MakeTree) -> None:
+    root = make_tree({**TRAIN, **{f"val/{wnid}": 1 for wnid in WNIDS}})
+    for image in (root / "train").rglob("*.png"):
+        image.unlink()
+    data = read(root, ReadOptions(measured="val"))
+    assert (data.classes, len(data.train), data.val.labels.tolist()) == (WNIDS, 0, [0, 1, 2])
+    with pytest.raises(UserError, match="no images in class"):
+        read(root, ReadOptions())
+
+
 @pytest.mark.parametrize("base", ["", "Data/CLS-LOC/", "ILSVRC/Data/CLS-LOC/"])
 def test_kaggle(make_tree: MakeTree, base: str) -> None:
     root = make_tree({**{base + name: n for name, n in TRAIN.items()}, f"{base}val": len(LABELS)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -175,3 +176,53 @@ def test_a_path_that_is_no_path_is_missing(make_tree: MakeTree) -> None:
     (root / "t.csv").write_text("path,label\n" + "x" * 5000 + ",cat\n")
     with warnings.catch_warnings(), pytest.raises(UserError, match="1 missing file"):
         read(root / "t.csv", ReadOptions())
+
+
+def lines(*rows: object) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.jsonl", lines({"image": "a.jpg", "label": "cat"}, {"image": "b.jpg", "label": "dog"})),
+        ("t.ndjson", lines({"label": ["cat"], "file_name": "a.jpg"}) + "\n"
+         + lines({"file_name": "b.jpg", "label": "dog", "scores": {"x": 1}})),
+        ("t.json", json.dumps([{"image": "a.jpg", "id": 7, "choice": "cat", "annotator": 1},
+                               {"image": "b.jpg", "id": 8, "choice": "dog", "annotator": 1}])),
+        ("t.txt", "a.jpg cat\nb.jpg  dog\n"),
+        ("t.txt", "a.jpg\tcat\n\nb.jpg\tdog"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*labels are those of the column choice")
+def test_tables_that_are_json_or_lists(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert labels(tmp_path / name) == [("a.jpg", "cat"), ("b.jpg", "dog")]
+    assert parse_source(str(tmp_path / name), "labels").format == "csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("t.jsonl", '{"image": "a.jpg", "label": "cat"}\n{"image":\n', "line 2: not JSON"),
+        ("t.jsonl", '{"image": "a.jpg", "label": "cat"}\n7\n', "line 2: not an object with"),
+        ("t.json", '[{"image": "a.jpg", "choice": {"choices": ["a", "b"]}}]',
+         "line 1: choice has several values; a classifier needs one label an image"),
+        ("t.jsonl", '{"image": "a.jpg", "objects": {"bbox": []}}', "open which holds the label"),
+        ("t.json", '{"a.jpg": "cat"}', "open which holds the image"),
+        ("t.json", "[" * 100_000, "line 1: not JSON"),
+    ],
+)  # fmt: skip
+def test_json_that_is_no_table_is_told(tmp_path: Path, name: str, text: str, told: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=rf"t\.json.*{told}"):
+        read_table(tmp_path / name)
+
+
+def test_lists_of_the_parts_beside_a_folder_of_images(make_tree: MakeTree) -> None:
+    root = make_tree({"images": 6})
+    (root / "train.txt").write_text("".join(f"images/{i}.png {i % 2}\n" for i in range(4)))
+    (root / "val.txt").write_text("images/4.png 0\nimages/5.png 1\n")
+    assert parse_source(str(root), "labels").format == "csv"
+    data = read(root, ReadOptions())
+    assert (data.classes, len(data.train), data.val.labels.tolist()) == (("0", "1"), 4, [0, 1])

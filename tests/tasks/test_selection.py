@@ -117,6 +117,21 @@ def trained(data: str, **holdout: Any) -> ModelCard:
     return ModelCard(network="m", classes=("a",), preprocess=preprocess, data=data, holdout=holdout)
 
 
+def test_images_are_kept_together_as_in_the_run_or_as_asked(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    card = trained(f"folder:{tmp_path / 'a'}", group_by="folder")
+    none: dict[str, Any] = {"split": None, "val_fraction": None, "seed": None}
+    for data, group_by, wanted in (
+        (card.data, None, "folder"),
+        (f"folder:{tmp_path}", None, ""),
+        (f"folder:{tmp_path}", "pattern:(p[0-9])", "pattern:(p[0-9])"),
+        (card.data, "", ""),
+    ):
+        assert held_out(None, card, data, **none, group_by=group_by).group_by == wanted
+    with pytest.raises(UserError, match="^--group-by is 'patient'; it can be folder"):
+        held_out(None, card, card.data, **none, group_by="patient")
+
+
 def test_only_the_part_that_is_measured_is_read() -> None:
     card = trained("folder:gone")
     for split, part in ((None, "val"), ("val", "val"), ("test", "test"), ("all", None)):

@@ -24,7 +24,7 @@ EXAMPLES = (
 )
 
 OPTIONS = (  # that `tasks.evaluate` takes under the same names
-    *("split", "out", "precision", "val_fraction", "seed", "skip_bad"),
+    *("split", "out", "precision", "val_fraction", "seed", "group_by", "skip_bad"),
     *("batch", "size", "workers", "scales", "flip", "boxes", "capture", "compile"),
 )
 
@@ -81,6 +81,12 @@ def make_parser() -> Parser:
     )
     parser.add_argument(
         "--seed", type=int | None, help="random seed of that split; default: as in the run"
+    )
+    parser.add_argument(
+        "--group-by",
+        type=str | None,
+        help="keep images together in that split: folder, column:NAME or pattern:REGEX; default: "
+        "as in the run",
     )
     parser.add_argument("--skip-bad", action="store_true", help="leave out unreadable images")
     parser.add_argument(

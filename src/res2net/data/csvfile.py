@@ -1,4 +1,4 @@
-"""A table of images (CSV, TSV): a column of paths, one of labels, and one of parts if wanted."""
+"""A table of images: a column of paths, one of labels, and one of parts if wanted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from res2net.data.labelled import (
     warn_shared,
 )
 from res2net.data.split import check_keys, column_of, note_shared
-from res2net.data.table import Finder, Row, read_table
+from res2net.data.table import Finder, Row, is_json_table, is_list, read_table
 from res2net.errors import UserError
 
 
@@ -144,8 +144,17 @@ def _labelled(table: Path) -> bool:
 
 
 def list_tables(folder: Path) -> list[Path]:
-    """Files of tables, sorted."""
-    return sorted(each for each in folder.iterdir() if each.suffix.lower() in (".csv", ".tsv"))
+    """Files of tables, sorted: CSV, else JSON in lines, else lists of a path and a label."""
+    files = sorted(folder.iterdir())
+    for endings in ((".csv", ".tsv"), (".jsonl", ".ndjson"), (".txt",)):
+        found = [each for each in files if each.suffix.lower() in endings]
+        if endings[0] == ".jsonl":
+            found = [each for each in found if is_json_table(each)]
+        elif endings[0] == ".txt":
+            found = [each for each in found if is_list(each)]
+        if found:
+            return found
+    return []
 
 
 def _found(table: Path, row: Row, finder: Finder, prefix: str) -> Row:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from res2net.data.files import Files, Listing, list_images, some, subfolders
-from res2net.data.labelled import LabelledImages, ReadOptions, Split, check_classes
+from res2net.data.labelled import LabelledImages, ReadOptions, Split, check_classes, one_part
 from res2net.errors import UserError
 
 WNID = re.compile(r"n\d{8}")
@@ -25,7 +25,7 @@ META = "meta.mat"
 DEVKIT = "ILSVRC2012_devkit_t12/data"
 
 
-def read(root: Path, _: ReadOptions) -> LabelledImages:
+def read(root: Path, options: ReadOptions) -> LabelledImages:
     """ImageNet: classes in the order of their wnids, the order of all published networks.
 
     ``train/`` has a folder a wnid. ``val/`` has the same, or lies flat with its labels in
@@ -42,15 +42,19 @@ def read(root: Path, _: ReadOptions) -> LabelledImages:
             f"{BASES[1]}/, wnids as n01440764"
         )
     wnids = [name for name in subfolders(base / "train") if WNID.fullmatch(name)]
+    classes = _class_names(base, wnids)
+    alone = options.needed(("train", "val")) == ["val"]  # whose training part takes minutes to list
     val_wnids = subfolders(base / "val")
     if val_wnids:
         check_classes(base, wnids, val_wnids)
         val = _by_folder(base, "val", wnids)
     else:
         val = _flat_val(base, wnids)
+    if alone:
+        return one_part(root.resolve().name, classes, "val", val)
     return LabelledImages(
         name=root.resolve().name,
-        classes=_class_names(base, wnids),
+        classes=classes,
         train=_by_folder(base, "train", wnids),
         val=val,
         native_size=None,

@@ -8,13 +8,15 @@ from itertools import chain, islice
 from pathlib import Path
 
 from res2net.data import cifar, imagenet, photo, shards
+from res2net.data.csvfile import list_tables
 from res2net.data.files import PARTS, SKIPPED_FOLDERS
 from res2net.data.scenes.boxlists import box_columns
 from res2net.data.scenes.checks import Tally
-from res2net.data.scenes.forms import files_with, form_of, is_voc
+from res2net.data.scenes.forms import files_with, form_of, is_via_table, is_voc
 from res2net.data.scenes.legend import FILES
 from res2net.data.scenes.pairing import Found, find_pairs, of_folder
 from res2net.data.shardindex import is_shard
+from res2net.data.table import is_json_table, is_list
 from res2net.errors import UserError
 
 _SNIFFED = 50  # files whose first bytes are looked at
@@ -43,7 +45,7 @@ def candidates(path: Path) -> dict[str, str]:
         found["shards"] = f"{shard.relative_to(path)} holds images and their labels"
     if "imagenet" not in found and (why := _class_folders(path)):
         found["folder"] = why
-    elif "csv-boxes" not in found and (why := _table(path)):
+    elif not {"csv-boxes", "via"} & found.keys() and (why := _table(path)):
         found["csv"] = why
     return found
 
@@ -52,9 +54,13 @@ def _of_file(path: Path) -> str:
     ending = path.suffix.lower()
     if ending == ".json":
         form = form_of(path)
-        return form if form in SCENE_JSON else "coco"
+        return "csv" if not form and is_json_table(path) else form if form in SCENE_JSON else "coco"
+    if is_via_table(path):
+        return "via"
     if ending in (".csv", ".tsv"):
         return "csv-boxes" if box_columns(path) else "csv"
+    if (ending in (".jsonl", ".ndjson") and is_json_table(path)) or is_list(path):
+        return "csv"
     if ending == ".tar" and is_shard(path):
         return "shards"
     return {".yaml": "yolo", ".yml": "yolo"}.get(ending, "")
@@ -72,6 +78,8 @@ def _lists(path: Path) -> dict[str, str]:
     for file in islice(files_with(path, ".csv"), _FEW):
         if box_columns(file):
             found.setdefault("csv-boxes", f"{file.relative_to(path)} lists boxes")
+        if is_via_table(file):
+            found.setdefault("via", f"{file.relative_to(path)} lists regions")
     return found
 
 
@@ -161,7 +169,7 @@ def _class_folders(path: Path) -> str:
 def _table(path: Path) -> str:
     """A table beside images, at the top or in the folder of a part."""
     for home in (path, *(each for each in _folders(path) if each.name.lower() in PARTS)):
-        for table in (*home.glob("*.csv"), *home.glob("*.tsv")):
+        for table in list_tables(home):
             if _has_images(home):
                 return f"{table.relative_to(path)} beside images"
     return ""

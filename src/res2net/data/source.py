@@ -19,7 +19,8 @@ HOLDS: Mapping[str, tuple[str, ...]] = {
     "voc": ("boxes", "classes"),
     "coco": ("boxes", "masks", "keypoints"),
     "yolo": ("boxes", "masks", "keypoints"),
-    **dict.fromkeys(("labelme", "labelstudio", "via"), ("boxes", "masks")),
+    **dict.fromkeys(("labelme", "labelstudio"), ("boxes", "masks", "keypoints")),
+    "via": ("boxes", "masks"),
     **dict.fromkeys(("createml", "csv-boxes"), ("boxes",)),
     "camvid": ("classes",),
     "pairs": ("classes", "salient"),
@@ -106,8 +107,12 @@ def _recognise(path: Path, holds: str | None) -> Source:
     fitting = [name for name in found if holds is None or holds in HOLDS[name]]
     if not fitting and path.is_dir() and holds in HOLDS["pairs"]:
         fitting = ["pairs"]  # whose reader says what is missing
-    objects = holds in ("boxes", "masks", "keypoints") and path.is_dir()
-    if not fitting and objects and (other := other_tool(path) or found.keys() <= {"csv"}):
+    objects = holds in ("boxes", "masks", "keypoints")
+    if (
+        not fitting
+        and objects
+        and (other := other_tool(path) or (path.is_dir() and found.keys() <= {"csv"}))
+    ):
         told = f": {other}" if isinstance(other, str) else ""
         raise UserError(
             f"{path}: holds no annotations of objects in a format that is read{told}; export them "

@@ -63,8 +63,11 @@ class Holdout:
         return named
 
 
-def check_grouping(by: str) -> None:
+def check_grouping(by: str, option: str = "--input.group-by") -> None:
     """Refuse what names no way of grouping.
+
+    Args:
+        option: as it is typed for this command.
 
     Raises:
         UserError: not ``folder``, ``column:NAME`` or ``pattern:REGEX`` with one group.
@@ -74,16 +77,16 @@ def check_grouping(by: str) -> None:
         return
     if kind != "pattern" or not rest:
         raise UserError(
-            f"--input.group-by is {by!r}; it can be folder, column:NAME (of a CSV) or "
+            f"{option} is {by!r}; it can be folder, column:NAME (of a CSV) or "
             "pattern:REGEX, such as 'pattern:(patient[0-9]+)'"
         )
     try:
         groups = re.compile(rest).groups
     except (re.error, RecursionError, OverflowError) as error:
-        raise UserError(f"--input.group-by {by}: not a regular expression ({error})") from None
+        raise UserError(f"{option} {by}: not a regular expression ({error})") from None
     if groups != 1:
         raise UserError(
-            f"--input.group-by {by}: has {groups} groups; put round brackets around the one part "
+            f"{option} {by}: has {groups} groups; put round brackets around the one part "
             "of the path that names the patient, video or scene, and (?:...) around others"
         )
 

@@ -1,20 +1,25 @@
-"""Tables of images: which columns hold the image, its label and its part, and where its file is."""
+"""Tables of images: which columns hold the image, its label and its part, and where its file is.
+
+A table is a CSV file, JSON (a list of objects or an object a line), or a path and a label a line.
+"""
 
 from __future__ import annotations
 
 import codecs
 import csv
+import json
 import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from res2net.data.files import PARTS, Listing, list_images, some
 from res2net.data.photo import EXTENSIONS
-from res2net.errors import UserError, did_you_mean
+from res2net.errors import UserError, did_you_mean, one_line
 
 # Names of columns, in lower case and without blanks, dashes and underscores; those of a kind.
 _IMAGES = frozenset(
@@ -37,6 +42,7 @@ _SPLITS = frozenset(
 )
 _FLAGS = {"isvalid": "val", "isval": "val", "isvalidation": "val", "istest": "test"}
 _YES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_JSON_LINES = (".jsonl", ".ndjson")
 _FEW = 1000  # rows that show what a column holds
 _PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # of files that were uploaded to Label Studio
 
@@ -90,6 +96,11 @@ def read_table(path: Path, *, group: str = "") -> list[Row]:
 
 def _cells(path: Path) -> tuple[list[str], list[Cells]]:
     """The header, [] where there is none, and the other lines."""
+    if path.suffix.lower() in (".json", *_JSON_LINES):
+        return _of_json(path)
+    if is_list(path):
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return [], [(k, line.rsplit(maxsplit=1)) for k, line in enumerate(lines, 1) if line.strip()]
     with path.open("rb") as file:
         marked = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     with path.open(encoding="utf-16" if marked else "utf-8-sig", newline="") as text:
@@ -106,6 +117,63 @@ def _cells(path: Path) -> tuple[list[str], list[Cells]]:
     if any(_is_file(value) for value in rows[0][1]):
         return [], rows
     return rows[0][1], rows[1:]
+
+
+def is_list(path: Path) -> bool:
+    """Whether a file of text lists images: a path, blanks and a label a line, as of Caffe."""
+    if path.suffix.lower() != ".txt":
+        return False
+    name, _, label = _head(path).strip().replace("\t", " ").rpartition(" ")
+    return _is_file(name.strip()) and not set(",;|") & set(label)
+
+
+def is_json_table(path: Path) -> bool:
+    """Whether a JSON file holds rows of a table: a key of the first one is that of an image."""
+    keys = re.findall(r'"([^"]{1,40})"\s*:', _head(path).lstrip("[ ").partition("}")[0])
+    return bool({_plain(key) for key in keys} & _IMAGES)
+
+
+def _head(path: Path) -> str:
+    """The first line with words, or what is read of it."""
+    with suppress(OSError, UnicodeError), path.open(encoding="utf-8-sig") as text:
+        return next((line for line in iter(lambda: text.readline(4000), "") if len(line) > 3), "")
+    return ""
+
+
+def _of_json(path: Path) -> tuple[list[str], list[Cells]]:
+    """The keys and the values of objects; those with several values are left out."""
+    text = path.read_text(encoding="utf-8-sig")
+    texts = {1: text}
+    if path.suffix.lower() in _JSON_LINES:
+        texts = {k: line for k, line in enumerate(text.split("\n"), 1) if line.strip()}
+    rows: list[tuple[int, dict[str, Any]]] = []
+    for line, each in texts.items():
+        try:
+            found = json.loads(each)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}: line {line}: not JSON ({one_line(error)[:80]})") from None
+        held = found if isinstance(found, list) else [found]
+        if not all(isinstance(row, dict) for row in held):
+            raise UserError(f"{path}: line {line}: not an object with an image and its label")
+        rows += [(line if len(held) == 1 else k, row) for k, row in enumerate(held, 1)]
+    names = dict.fromkeys(key for _, row in rows for key in row)
+    nested = {key for _, row in rows for key, value in row.items() if _cell(value) is None}
+    for line, row in rows:
+        for key in nested & row.keys():
+            if _plain(key) in _LABELS and _cell(row[key]) is None:
+                fault = f"{key} has several values; a classifier needs one label an image"
+                raise UserError(f"{path}: line {line}: {fault}")
+    header = [name for name in names if name not in nested]
+    return header, [(k, [_cell(row.get(name)) or "" for name in header]) for k, row in rows]
+
+
+def _cell(value: object) -> str | None:
+    """A value of JSON as a table has it; None of several."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, list | dict):
+        return None
+    return "" if value is None else str(value).strip()
 
 
 def _is_file(value: str) -> bool:

@@ -135,10 +135,12 @@ class Annotated:
             )
         given = config.input
         source = parse_source(config.data)
+        partners = given.partners if self.marks == "keypoints" else ""
+        options = SceneOptions(marks=self.marks, partners=partners, **vars(config.holdout))
         with noted() as notes:
             images = usable_images(
                 config.data,
-                self.read(config.data, config.holdout),
+                read_scenes(source, options),
                 self.marks,
                 skip_bad=given.skip_bad,
                 option=SKIP_BAD,

@@ -75,6 +75,7 @@ def evaluate(
     precision: str = "auto",
     val_fraction: float | None = None,
     seed: int | None = None,
+    group_by: str | None = None,
     skip_bad: bool = False,
     batch: int | None = None,
     size: int | None = None,
@@ -97,8 +98,8 @@ def evaluate(
             parts that the network was not trained on, all images.
         out: folder to write; by default ``evaluation`` beside the weights, ``runs/NAME-published``
             for a network's name.
-        val_fraction, seed: of the split of data that have none; None takes the run's, so that no
-            training image is among those measured.
+        val_fraction, seed, group_by: of the split of data that have none; None takes the run's, so
+            that no training image is among those measured.
         skip_bad: leave out images that cannot be read.
         batch, size, workers: classify: images at a time (64), pixels that the network sees (as in
             training), processes that read images.
@@ -144,7 +145,13 @@ def evaluate(
         from res2net.tasks.pose.crops import read_boxes
 
         given["boxes"] = read_boxes(Path(boxes))
-    holdout = held_out(opened.run, card, data, split=split, val_fraction=val_fraction, seed=seed)
+    holdout = held_out(
+        *(opened.run, card, data),
+        split=split,
+        val_fraction=val_fraction,
+        seed=seed,
+        group_by=group_by,
+    )
     images: Any = task.data.read(data, holdout, skip_bad=skip_bad)
     if network is None:
         network, card = published_network(opened.given, images)

@@ -18,7 +18,7 @@ from res2net.config import RunConfig, Select
 from res2net.data.labelled import LabelledImages, Validation
 from res2net.data.scene import Scenes
 from res2net.data.source import parse_source
-from res2net.data.split import Holdout
+from res2net.data.split import Holdout, check_grouping
 from res2net.errors import UserError
 from res2net.models.weights import CHECKPOINTS
 
@@ -94,6 +94,7 @@ def held_out(
     split: str | None,
     val_fraction: float | None,
     seed: int | None,
+    group_by: str | None = None,
 ) -> Holdout:
     """How the validation part is drawn from data that have none: as in the training.
 
@@ -105,8 +106,14 @@ def held_out(
         card: of the network; it holds how the training was split, but for old ones.
         data: FORMAT:PATH to measure on.
         split: the part asked for; None for the usual one.
+        val_fraction, seed, group_by: asked for; None: as in the training.
+
+    Raises:
+        UserError: what names no way of grouping.
     """
-    asked = split in ("val", "train") or val_fraction is not None or seed is not None
+    if group_by is not None:
+        check_grouping(group_by, "--group-by")
+    asked = split in ("val", "train") or (val_fraction, seed, group_by) != (None, None, None)
     usual = run.holdout if run else Holdout(**{"split_rule": "v1", **card.holdout})
     same = _same(card.data, data)
     if val_fraction is None:
@@ -115,7 +122,8 @@ def held_out(
         usual,
         val_fraction=val_fraction,
         seed=usual.seed if seed is None else seed,
-        group_by=usual.group_by if same else "",  # which other data may not have
+        # which other data may not have
+        group_by=(usual.group_by if same else "") if group_by is None else group_by,
         measured={None: "val", "val": "val", "test": "test"}.get(split),
     )
 

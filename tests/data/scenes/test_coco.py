@@ -443,3 +443,17 @@ def test_a_group_of_categories_without_objects_is_no_class(
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.warns(UserWarning, match="groups of others, without objects.*pets"):
         assert reads("coco", tmp_path, val_fraction=0).classes == ("cat",)
+
+
+def test_images_of_lvis_are_named_by_their_address(root: Path, reads: Reads, draw: Made) -> None:
+    for part in ("train", "val"):  # its validation images are among COCO's training images
+        draw(root / "train2017" / f"{part}.png")
+        image = {"id": 1, "coco_url": f"http://images.cocodataset.org/train2017/{part}.png"}
+        content = {"images": [image], "annotations": [{"image_id": 1, **CAT}]}
+        content["categories"] = [{"id": 1, "name": "cat"}]
+        (root / f"lvis_v1_{part}.json").write_text(json.dumps(content))
+    found = reads("coco", root)
+    folder = root / "train2017"
+    assert [scene.image for scene in (*found.train, *found.val)] == [
+        *(folder / "train.png", folder / "val.png")
+    ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from res2net.data.outlines import to_mask
 from res2net.data.scenes.shapes import box, ellipse
 from res2net.data.source import parse_source
 from res2net.errors import UserError
@@ -216,7 +220,7 @@ def test_what_is_not_the_tools_form_is_told(
 def test_key_points_of_shapes_are_told(tmp_path: Path, reads: Reads, draw: Made) -> None:
     draw(tmp_path / "a.png")
     _labelme(tmp_path / "a.json", {"points": CAT})
-    with pytest.raises(UserError, match="read as boxes or outlines, not keypoints"):
+    with pytest.raises(UserError, match="boxes and outlines; this --task needs keypoints"):
         reads("labelme", tmp_path, "keypoints")
 
 
@@ -229,3 +233,146 @@ def test_boxes_and_ellipses_have_their_bounds() -> None:
     assert box(3, 4, 1, 2).tolist() == [[1, 2], [3, 2], [3, 4], [1, 4]]
     points = ellipse(10, 20, 4, 2, 90)
     np.testing.assert_allclose([points.min(0), points.max(0)], [[8, 16], [12, 24]], atol=0.05)
+
+
+def _point(x: int, y: int, name: str, group: object, **more: Any) -> dict[str, Any]:
+    return {"points": [[x, y]], "label": name, "group_id": group, "shape_type": "point", **more}
+
+
+def test_points_of_a_labelme_group_are_the_key_points_of_its_rectangle(
+    tmp_path: Path, reads: Reads, draw: Made
+) -> None:
+    draw(tmp_path / "a.png")
+    shapes = [
+        {"points": CAT, "group_id": 1},
+        _point(14, 16, "right_eye", 1),
+        _point(12, 16, "left_eye", 1, difficult=True),
+        {"points": [[50, 50], [70, 70]], "group_id": 2},
+        _point(55, 52, "left_eye", 2),
+        {"points": [[80, 50], [90, 70]]},
+        _point(99, 9, "left_eye", None),
+    ]
+    _labelme(tmp_path / "a.json", *shapes)
+    assert parse_source(str(tmp_path), "keypoints").format == "labelme"
+    with (
+        pytest.warns(UserWarning, match="1 key-points in no group with an outline are left out"),
+        pytest.warns(UserWarning, match="without a spread"),
+    ):
+        data = reads("labelme", tmp_path, "keypoints", val_fraction=0)
+    assert data.classes == ("cat",)
+    assert (data.skeleton.names, data.skeleton.swaps) == (("left_eye", "right_eye"), ((0, 1),))
+    assert data.train[0].objects.keypoints.tolist() == [
+        [[12, 16, 1], [14, 16, 2]],
+        [[55, 52, 2], [0, 0, 0]],
+        [[0, 0, 0], [0, 0, 0]],
+    ]
+    _labelme(tmp_path / "a.json", *shapes, _point(1, 2, "left_eye", 2))
+    with pytest.raises(UserError, match=r"a\.json: group 2 has 'left_eye' twice"):
+        reads("labelme", tmp_path, "keypoints")
+
+
+def test_a_labelme_mask_is_the_pixels_of_its_png(tmp_path: Path, reads: Reads, draw: Made) -> None:
+    draw(tmp_path / "a.png")
+    pixels = np.zeros((5, 6), np.uint8)
+    pixels[1:4, 2:5] = 1
+    packed = io.BytesIO()
+    Image.fromarray(pixels).save(packed, "PNG")
+    mask = base64.b64encode(packed.getvalue()).decode()
+    shape = {"points": [[20, 30], [25, 34]], "shape_type": "mask", "mask": mask}
+    _labelme(tmp_path / "a.json", shape)
+    (scene,) = reads("labelme", tmp_path, "masks", val_fraction=0).train
+    assert scene.objects.boxes.tolist() == [[22, 31, 25, 34]]
+    assert scene.objects.areas.tolist() == [9]
+    found = to_mask(scene.objects.segments[0], 96, 128)
+    assert found[31:34, 22:25].all()
+    assert found.sum() == 9
+    for bad in ("iVBORw0KGgo=", "??", None):
+        _labelme(tmp_path / "a.json", {**shape, "mask": bad})
+        with pytest.raises(UserError, match=r"a\.json, shape 0"):
+            reads("labelme", tmp_path, "masks")
+
+
+# of an image of 16 x 12 pixels, by Label Studio's own converter: 255 in rows 3..8 and columns 4..9,
+# and in row 10, column 13
+BRUSH = [
+    *(0, 0, 3, 0, 57, 27, 254, 207, 0, 194, 255, 248, 156, 3, 11, 255, 226, 112, 12, 47, 255, 137),
+    *(192, 48, 191, 254, 39, 0, 194, 255, 248, 156, 3, 11, 255, 232, 176, 8, 255, 242, 56, 0),
+]
+
+
+def _brush(rle: object, side: int = 16) -> str:
+    value = {"format": "rle", "rle": rle, "brushlabels": ["cat"]}
+    task = _task("a.png", "brushlabels", value)
+    task["annotations"][0]["result"][0] |= {"original_width": side, "original_height": 12}
+    return json.dumps([task])
+
+
+def test_a_label_studio_brush_is_a_mask(tmp_path: Path, reads: Reads, draw: Made) -> None:
+    draw(tmp_path / "a.png", (16, 12))
+    (tmp_path / "project.json").write_text(_brush(BRUSH))
+    (scene,) = reads("labelstudio", tmp_path, "masks", val_fraction=0).train
+    wanted = np.zeros((12, 16), np.uint8)
+    wanted[3:9, 4:10] = wanted[10, 13] = 1
+    np.testing.assert_array_equal(to_mask(scene.objects.segments[0], 12, 16), wanted)
+    assert scene.objects.boxes.tolist() == [[4, 3, 14, 11]]
+    assert scene.objects.areas.tolist() == [37]
+    (scene,) = reads("labelstudio", tmp_path, val_fraction=0).train
+    assert scene.objects.boxes.tolist() == [[4, 3, 14, 11]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(_brush(BRUSH[:-4]), _brush([]), _brush("x"), _brush([300])),
+        *(_brush(BRUSH, side) for side in (0, 17, 1 << 40)),
+    ],
+)
+def test_a_damaged_brush_is_told(tmp_path: Path, told: Made, draw: Made, text: str) -> None:
+    draw(tmp_path / "a.png", (16, 12))
+    (tmp_path / "project.json").write_text(text)
+    assert "task 0: its brush is not Label Studio's run lengths" in told(
+        *("labelstudio", tmp_path, "masks")
+    )
+
+
+def test_label_studio_key_points_belong_to_their_parent(
+    tmp_path: Path, reads: Reads, draw: Made
+) -> None:
+    draw(tmp_path / "a.png")
+    value = {"x": 25, "y": 50, "width": 25, "height": 25, "rectanglelabels": ["cat"]}
+    task = _task("a.png", "rectanglelabels", value)
+    results = task["annotations"][0]["result"]
+    results[0]["id"] = "r1"
+    for x, name in ((30, "l_eye"), (40, "r_eye")):
+        point = {"x": x, "y": 60, "width": 0.3, "keypointlabels": [name]}
+        results.append(
+            {**results[0], "id": name, "parentID": "r1", "type": "keypointlabels", "value": point}
+        )
+    (tmp_path / "project.json").write_text(json.dumps([task]))
+    with pytest.warns(UserWarning, match="without a spread"):
+        data = reads("labelstudio", tmp_path, "keypoints", val_fraction=0)
+    assert data.skeleton.swaps == ((0, 1),)
+    np.testing.assert_allclose(
+        data.train[0].objects.keypoints, [[[38.4, 57.6, 2], [51.2, 57.6, 2]]]
+    )
+
+
+def test_regions_of_a_via_table(
+    tmp_path: Path, reads: Reads, told: Made, draw: Made, boxes: Made
+) -> None:
+    for name in ("a", "b"):
+        draw(tmp_path / f"{name}.png")
+    shape = {"name": "rect", "x": 10, "y": 12, "width": 20, "height": 28}
+    columns = ("filename", "file_size", "file_attributes", "region_count", "region_id")
+    with (tmp_path / "via.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow([*columns, "region_shape_attributes", "region_attributes"])
+        table.writerow(["a.png", 9, "{}", 1, 0, json.dumps(shape), '{"class": "cat"}'])
+        table.writerow(["b.png", 9, "{}", 0, 0, "{}", "{}"])
+    for path in (tmp_path, tmp_path / "via.csv"):
+        assert parse_source(str(path), "boxes").format == "via"
+        found = reads("via", path, val_fraction=0)
+        assert (found.classes, boxes(found.train)) == (("cat",), [[(0, [10, 12, 30, 40])], []])
+    text = (tmp_path / "via.csv").read_text()
+    (tmp_path / "via.csv").write_text(text.replace('""class""', "class"))
+    assert "via.csv, line 2: not a region of VIA's CSV" in told("via", tmp_path)

@@ -257,3 +257,24 @@ def test_objects_without_a_box_are_counted(devkit: Made, reads: Reads, xml: Made
     text = xml(CAT).replace("</annotation>", "<object><name>cat</name></object></annotation>")
     with pytest.warns(UserWarning, match=r"1 objects without a box \(bndbox\) are left out"):
         reads("voc", devkit({"a": text}, train="a"))
+
+
+def test_boxes_of_a_tool_that_numbers_pixels_from_0_are_not_moved(
+    devkit: Made, reads: Reads, xml: Made, boxes: Made
+) -> None:
+    texts = {"a": xml(("cat", (0, 5, 30, 40))), "b": xml(CAT)}
+    root = devkit(texts, train="a", val="b")
+    note = "1 files have boxes that begin at 0: pixels are numbered from 0 in these data"
+    with pytest.warns(UserWarning, match=note):
+        found = reads("voc", root)
+    assert boxes([*found.train, *found.val]) == [[(7, [0, 5, 30, 40])], [(7, [11, 11, 40, 40])]]
+    with pytest.warns(UserWarning, match=note):  # the file of the other part is looked at
+        assert boxes(reads("voc", root, measured="val").val) == [[(7, [11, 11, 40, 40])]]
+    root = devkit({"a": xml(("cat", (1, 5, 30, 40))), "b": xml(CAT)})
+    assert boxes(reads("voc", root).train) == [[(7, [0, 4, 30, 40])]]
+
+
+def test_cvats_own_xml_is_told(tmp_path: Path, told: Made, draw: Made) -> None:
+    draw(tmp_path / "images" / "a.png")
+    (tmp_path / "annotations.xml").write_text("<annotations><version>1.1</version></annotations>")
+    assert told("voc", tmp_path).endswith("annotations.xml is CVAT's own XML: export PASCAL VOC")

@@ -73,7 +73,7 @@ def read_csv(root: Path, options: SceneOptions) -> Scenes:
 def box_columns(file: Path) -> dict[str, int]:
     """What is held → the number of its column; empty where a CSV file lists no boxes."""
     try:
-        first = _rows(file, 1)
+        first = rows(file, 1)
     except UserError:
         return {}
     row = [value.strip().lower() for value in first[0]] if first else []
@@ -101,22 +101,27 @@ def _is_number(text: str) -> bool:
     return bool(re.fullmatch(r"-?\d+(\.\d*)?", text))
 
 
-def _rows(file: Path, most: int | None = None) -> list[list[str]]:
+def rows(file: Path, most: int | None = None) -> list[list[str]]:
+    """The lines of a CSV file, the first ``most`` of them.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             separator = max(",;\t", key=opened.readline().count)
             opened.seek(0)
-            rows = (row for row in csv.reader(opened, delimiter=separator) if row)
-            return [*islice(rows, most)]
+            found = (row for row in csv.reader(opened, delimiter=separator) if row)
+            return [*islice(found, most)]
     except (OSError, UnicodeError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read as CSV ({error})") from None
 
 
 def _of_csv(file: Path, columns: Mapping[str, int], root: Path, tally: Tally) -> list[Drawing]:
     drawings: dict[str, Drawing] = {}
-    rows = _rows(file)
-    named = not _is_number(rows[0][columns.get("left", columns.get("x", 0))].strip())
-    for line, row in enumerate(rows[named:], 1 + named):
+    lines = rows(file)
+    named = not _is_number(lines[0][columns.get("left", columns.get("x", 0))].strip())
+    for line, row in enumerate(lines[named:], 1 + named):
         where = f"{file}, line {line}"
         if len(row) <= max(columns.values()):
             raise UserError(f"{where}: has {len(row)} values, fewer than there are columns")

@@ -27,7 +27,7 @@ from res2net.data.scenes.checks import (
     shown,
     sound,
 )
-from res2net.data.scenes.forms import files_with, form_of
+from res2net.data.scenes.forms import files_with, form_of, other_tool
 from res2net.data.scenes.lookup import ImageNames, part_named
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.skeletons import make_skeleton, numbered
@@ -61,7 +61,7 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     if not held:
         raise UserError(f"{root}: its {' and '.join(needed)} images have no annotations")
     classes = _classes(held, tally)
-    skeleton = _skeleton(held, tally) if options.marks == "keypoints" else None
+    skeleton = _skeleton(held, tally, options) if options.marks == "keypoints" else None
     home = root.parent if root.is_file() else root
     names, corners = ImageNames(home), Corners()
     parts: dict[str, tuple[Scene, ...]] = {}
@@ -112,7 +112,11 @@ def _files(root: Path, kind: str, tally: Tally) -> list[tuple[str, Path]]:
     if found:
         names = some([str(path.relative_to(root)) for path in found])
         raise UserError(f"{root}: no file names the train or val part ({names}); give one as path")
-    raise UserError(f"{root}: no annotations/{kind}_train*.json, nor another JSON file of COCO's")
+    other = other_tool(root)
+    raise UserError(
+        f"{root}: no annotations/{kind}_train*.json, nor another JSON file of COCO's"
+        + f" ({other})" * bool(other)
+    )
 
 
 def _part(path: Path, root: Path) -> str | None:
@@ -155,6 +159,8 @@ def _load(part: str, path: Path) -> _File | None:
         if not isinstance(rows, list):
             raise UserError(f"{path}: its {name} are no list")
         for number, row in enumerate(rows):
+            if isinstance(row, dict) and name == "images" and "coco_url" in row:  # LVIS
+                row.setdefault("file_name", "/".join(str(row["coco_url"]).split("/")[-2:]))
             if not isinstance(row, dict) or not needed <= row.keys():
                 raise UserError(
                     f"{path}: row {number} of its {name} must have {' and '.join(sorted(needed))}"
@@ -413,19 +419,25 @@ def _area(row: Mapping[str, Any], box: Any) -> float:
         return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def _skeleton(held: Sequence[_File], tally: Tally) -> Skeleton:
+def _skeleton(held: Sequence[_File], tally: Tally, options: SceneOptions) -> Skeleton:
     """The key-points that the categories name; numbered where they name none."""
     file, lists = held[0], []
     for each in held:
         named = [row for row in each.content["categories"] if row.get("keypoints")]
         lists += [row["keypoints"] for row in named]
     if not lists:
-        return make_skeleton(file.path, numbered(_count(held)), tally)
+        names = numbered(_count(held))
+        return make_skeleton(file.path, names, tally, given=options.partners)
     if any(not isinstance(names, list) or names != lists[0] for names in lists):
         raise UserError(f"{file.path}: its categories have different lists of key-points")
     row = next(row for row in file.content["categories"] if row.get("keypoints"))
     sigmas = next((row[name] for name in _SIGMAS if row.get(name)), None)
-    return make_skeleton(file.path, lists[0], tally, bones=row.get("skeleton"), sigmas=sigmas)
+    return make_skeleton(
+        *(file.path, lists[0], tally),
+        bones=row.get("skeleton"),
+        sigmas=sigmas,
+        given=options.partners,
+    )
 
 
 def _count(held: Sequence[_File]) -> int:

@@ -26,24 +26,34 @@ _KEYS = {
     "Datumaro": ({"dm_format_version"}, {"items", "categories", "info"}),
     "Supervisely": ({"classTitle"}, {"geometryType"}),
     "SuperAnnotate": ({"___sa_version___"}, {"instances", "metadata"}, {"className", "classId"}),
-    "captions": ({"caption", "image_id"},),
-    "panoptic": ({"segments_info"},),
+    "COCO's captions": ({"caption", "image_id"},),
+    "COCO's panoptic maps": ({"segments_info"},),
     "coco": (
         *({"images", "annotations"}, {"images", "categories"}, {"annotations", "categories"}),
         *({"file_name"}, {"image_id", "category_id"}),
     ),
+    "Supervisely ": ({"tags", "size", "objects"},),  # of an image without objects
+    "Darwin (V7)": ({"schema_ref", "annotations"}, {"workview_url"}, {"slot_name"}),
+    "Encord": ({"label_hash"}, {"data_units"}),
+    "Labelbox": ({"data_row"}, {"External ID", "Label"}),
+    "Scale": ({"task_id", "response"}, {"task_id", "params"}),
+    "BDD100K": ({"box2d"}, {"poly2d"}),
+    "VIA 3": ({"data_format_version", "project"},),
 }
 _OTHERS = {  # ending → what it is
     ".tfrecord": "a TFRecord file",
     ".tfrecords": "a TFRecord file",
     ".parquet": "a Parquet file",
-    ".ndjson": "JSON in lines",
-    ".jsonl": "JSON in lines",
+    **dict.fromkeys((".ndjson", ".jsonl", ".odgt", ".manifest"), "JSON in lines"),
+    ".pkl": "a pickle of Python",
+    "_bbx_gt.txt": "WIDER FACE's list",
     ".zip": "a packed export (unpack it)",
     ".gz": "a packed file (unpack it)",
     ".tar": "a packed export (unpack it)",
     ".mat": "a MATLAB file",
 }
+_FOLDERS = {"label_2": "KITTI's layout", "labeltxt": "DOTA's layout", "gt": "MOT's layout"}
+VIA_COLUMNS = ("region_shape_attributes", "region_attributes")
 
 
 def form_of(path: Path) -> str:
@@ -54,8 +64,20 @@ def form_of(path: Path) -> str:
         for form, sets in _KEYS.items()
         if any(all(f'"{key}"'.encode() in text for key in keys) for keys in sets)
     )
-    form = next(fits, "")
-    return "" if form == "coco" and text.lstrip(_BLANK)[:1] == b"[" else form
+    form = next(fits, "").strip()
+    if form == "coco" and text.lstrip(_BLANK)[:1] == b"[":
+        return "COCO's results (predictions)" if b'"score"' in text else ""
+    return form
+
+
+def is_via_table(path: Path) -> bool:
+    """Whether a CSV file lists the regions of the VGG Image Annotator."""
+    return path.suffix.lower() == ".csv" and VIA_COLUMNS[0].encode() in _ends(path)[:1000]
+
+
+def is_cvat(path: Path) -> bool:
+    """Whether an XML file is CVAT's own: of all images, with ``<annotations>`` around them."""
+    return b"<annotations>" in _ends(path)[:2000]
 
 
 def is_voc(path: Path) -> bool:
@@ -103,17 +125,30 @@ def files_below(root: Path, ending: str) -> list[Path]:
 
 
 def other_tool(path: Path) -> str:
-    """What a folder holds that no reader takes, in words; empty where nothing is known."""
-    for file in islice(files_with(path, ".json"), 20):
+    """What a file or folder holds that no reader takes, in words; empty where nothing is known."""
+    for file in islice(_files_of(path, ".json"), 20):
         form = form_of(file)
         if form[:1].isupper():
-            return f"{file.relative_to(path)} is an export of {form}"
-    for file in islice(files_with(path, ".xml"), 5):
-        if b"<annotations>" in _ends(file)[:2000]:
-            return f"{file.relative_to(path)} is CVAT's own XML"
-    for ending, what in _OTHERS.items():
-        for file in islice(files_with(path, ending), 1):
-            return f"{file.relative_to(path)} is {what}"
-    if (path / "label_2").is_dir():
-        return "label_2 is KITTI's layout"
+            kind = "holds" if form.startswith("COCO's") else "is an export of"
+            return f"{_shown(file, path)} {kind} {form}"
+    for file in islice(_files_of(path, ".xml"), 5):
+        if is_cvat(file):
+            return f"{_shown(file, path)} is CVAT's own XML"
+    for ending, kind in _OTHERS.items():
+        for file in islice(_files_of(path, ending), 1):
+            return f"{_shown(file, path)} is {kind}"
+    for file in islice(_files_of(path, ".txt"), 1000):
+        if what := _FOLDERS.get(file.parent.name.lower()):
+            return f"{_shown(file.parent, path)} is {what}"
     return ""
+
+
+def _files_of(path: Path, ending: str) -> Iterator[Path]:
+    if path.is_dir():
+        yield from files_with(path, ending)
+    elif path.name.lower().endswith(ending):
+        yield path
+
+
+def _shown(file: Path, root: Path) -> str:
+    return file.name if file == root else str(file.relative_to(root))

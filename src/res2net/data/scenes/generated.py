@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.skeletons import with_partners
 from res2net.data.scenes.voc import palette
 
 Floats = npt.NDArray[np.float64]
@@ -75,7 +76,11 @@ class Made(Sequence[Scene]):
 
 
 def read(path: Path, options: SceneOptions) -> Scenes:  # noqa: ARG001
-    """256 scenes for training and 64 for validation; ``path`` plays no part."""
+    """256 scenes for training and 64 for validation; ``path`` plays no part.
+
+    Raises:
+        UserError: partners that are no key-points.
+    """
     made = Made(range(TRAIN + VAL), options.seed, SceneRules())
     classes = ("ground", *CLASSES) if options.marks == "classes" else CLASSES
     return Scenes(
@@ -83,7 +88,7 @@ def read(path: Path, options: SceneOptions) -> Scenes:  # noqa: ARG001
         classes=classes,
         train=made[:TRAIN],
         val=made[TRAIN:],
-        skeleton=KEYPOINTS,
+        skeleton=with_partners(KEYPOINTS, options.partners),
         palette=palette(len(classes)),
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from res2net.data import photo
 from res2net.data.files import some
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scene import Scenes
@@ -18,6 +21,7 @@ from res2net.data.scenes.shapes import (
     Points,
     Shape,
     box,
+    boxed,
     ellipse,
     files_of,
     load,
@@ -27,14 +31,22 @@ from res2net.data.scenes.shapes import (
 )
 from res2net.errors import UserError
 
-_LEAST = {"polygon": 3, "rotation": 3, "rectangle": 2, "mask": 2, "circle": 2}  # points of a kind
+_LEAST = {  # points of a kind
+    "polygon": 3,
+    "rotation": 3,
+    "rectangle": 2,
+    "mask": 2,
+    "circle": 2,
+    "point": 1,
+}
 
 
 def read(root: Path, options: SceneOptions) -> Scenes:
-    """Polygons, rectangles and circles; the parts of a group are one object.
+    """Polygons, rectangles, circles and masks; the parts of a group are one object.
 
-    Points and lines are left out and counted; so are images without a file. Parts are the folders
-    train, val and test; without them a part is held out.
+    Points are the key-points of the object of their group (``group_id``). Lines are left out and
+    counted, so are points where boxes or outlines are wanted, and images without a file. Parts are
+    the folders train, val and test; without them a part is held out.
 
     Raises:
         UserError: a file that is none of labelme's, or no image that is there.
@@ -68,7 +80,7 @@ def _drawing(file: Path, options: SceneOptions, tally: Tally) -> Drawing:
 
 def _shape(row: dict[str, Any], where: str, options: SceneOptions, tally: Tally) -> Shape | None:
     kind = row.get("shape_type") or "polygon"
-    if kind not in _LEAST or (kind == "mask" and options.marks == "masks"):
+    if kind not in _LEAST or (kind == "point" and options.marks != "keypoints"):
         tally.add(f"shapes of the kind {shown(kind)} are left out", where)
         return None
     rows = row.get("points")
@@ -81,7 +93,29 @@ def _shape(row: dict[str, Any], where: str, options: SceneOptions, tally: Tally)
     if not isinstance(label, str | int):
         raise UserError(f"{where}: its label is no name: {shown(label)}")
     points = np.array(numbers([number for point in rows for number in point], where)).reshape(-1, 2)
-    return Shape(label=str(label).strip(), points=_outline(kind, points), group=row.get("group_id"))
+    label, group = str(label).strip(), row.get("group_id")
+    if kind == "point":  # "difficult" of X-AnyLabeling: hidden
+        return Shape(
+            label=label, points=points, group=group, seen=2 - (row.get("difficult") is True)
+        )
+    if kind == "mask" and options.marks == "masks":
+        found = boxed(_pixels(row.get("mask"), where), *points.min(0).astype(int).tolist())
+        if found is None:
+            tally.add("masks without a pixel are left out", where)
+            return None
+        return Shape(label=label, points=found[0], group=group, mask=found[1])
+    return Shape(label=label, points=_outline(kind, points), group=group)
+
+
+def _pixels(text: object, where: str) -> npt.NDArray[np.bool_]:
+    """A mask that is packed as PNG in base64: bool (h, w)."""
+    try:
+        data = base64.b64decode(text if isinstance(text, str) else "", validate=True)
+    except ValueError:
+        raise UserError(f"{where}: its mask is no base64") from None
+    with photo.faults_named(Path(f"{where}, its mask")):
+        values = np.asarray(photo.open_image(np.frombuffer(data, np.uint8)))
+        return np.asarray(values.reshape(*values.shape[:2], -1).any(axis=2))
 
 
 def _outline(kind: str, points: Points) -> Points:

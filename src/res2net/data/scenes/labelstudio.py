@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from res2net.data.photo import EXTENSIONS
-from res2net.data.scene import Scenes
+from res2net.data.scene import RLE, Scenes
 from res2net.data.scenes.checks import Tally, shown
 from res2net.data.scenes.lookup import ImageNames, spellings
 from res2net.data.scenes.options import SceneOptions
@@ -19,6 +20,7 @@ from res2net.data.scenes.shapes import (
     Points,
     Shape,
     box,
+    boxed,
     ellipse,
     files_of,
     load,
@@ -30,14 +32,20 @@ from res2net.data.scenes.shapes import (
 )
 from res2net.errors import UserError
 
-_KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels")
+_KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels")
+_POINTS = "keypointlabels"
+_LONGEST = 1 << 15  # pixels of a side of a brush
+_HALF = 127  # of 255: a pixel that is covered more is the object's
+_DIGITS = bytes.maketrans(b"\0\1", b"01")
+_DEPTH = 4  # values of a pixel of a brush: red, green, blue and how much it covers
 _HASH = re.compile(r"^[0-9a-f]{8}-")  # before the name of an uploaded file
 
 
 def read(root: Path, options: SceneOptions) -> Scenes:
-    """Rectangles, polygons and ellipses of each task, of its first annotation that was not skipped.
+    """Rectangles, polygons, ellipses and brushes of each task, of its first annotation kept.
 
-    Brushes, key-points and choices are left out and counted. Images are looked for below the
+    A key-point is of the shape that is its parent, where key-points are wanted. Choices and what
+    else there is are left out and counted. Images are looked for below the
     folder of the file by their names; no address is contacted.
 
     Raises:
@@ -48,12 +56,14 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     drawings = [
         drawing
         for file in files_of("labelstudio", root, tally)
-        for drawing in _drawings(file, root, names, tally)
+        for drawing in _drawings(file, root, names, options, tally)
     ]
     return read_drawings(root, drawings, options, tally)
 
 
-def _drawings(file: Path, root: Path, names: ImageNames, tally: Tally) -> Iterator[Drawing]:
+def _drawings(
+    file: Path, root: Path, names: ImageNames, options: SceneOptions, tally: Tally
+) -> Iterator[Drawing]:
     tasks = load(file)
     tasks = tasks if isinstance(tasks, list) else [tasks]
     for number, task in enumerate(tasks):
@@ -65,7 +75,7 @@ def _drawings(file: Path, root: Path, names: ImageNames, tally: Tally) -> Iterat
         results = _results(task, image, tally)
         if results is None:
             continue
-        shapes = [shape for row in results for shape in _shapes(row, where, tally)]
+        shapes = [shape for row in results for shape in _shapes(row, where, options, tally)]
         sizes = {(row.get("original_height"), row.get("original_width")) for row in results}
         yield Drawing(
             image=_without_hash(image, names),
@@ -115,9 +125,12 @@ def _type(row: Mapping[str, Any]) -> str:
     return next((key for key in row if key.endswith("labels")), "")
 
 
-def _shapes(row: dict[str, Any], where: str, tally: Tally) -> Iterator[Shape]:
+def _shapes(
+    row: dict[str, Any], where: str, options: SceneOptions, tally: Tally
+) -> Iterator[Shape]:
     kind, value = str(row.get("type")), row.get("value")
-    if kind not in _KINDS or not isinstance(value, dict):
+    pose = options.marks == "keypoints"
+    if kind not in (*_KINDS, *([_POINTS] if pose else [])) or not isinstance(value, dict):
         tally.add(f"results of the type {shown(kind)} are left out", where)
         return
     if row.get("image_rotation"):
@@ -128,10 +141,69 @@ def _shapes(row: dict[str, Any], where: str, tally: Tally) -> Iterator[Shape]:
         return
     tally.add("shapes have more than one label: an object for each", where, len(labels) > 1)
     height, width = numbers([row.get("original_height"), row.get("original_width")], where)
-    points = _outline(kind, value, np.array([width, height]), where)
+    mask = None
+    if kind == "brushlabels":
+        found = _brush(value, (height, width), where)
+        if found is None:
+            tally.add("brushes without a pixel are left out", where)
+            return
+        points, mask = found
+    else:
+        points = _outline(kind, value, np.array([width, height]), where)
     tally.add("rectangles are turned: boxes around them", where, _is_turned(kind, value))
+    group = row.get("parentID" if kind == _POINTS else "id") if pose else None
     for label in labels:
-        yield Shape(label=str(label), points=points)
+        seen = 2 if kind == _POINTS else 0
+        yield Shape(label=str(label), points=points, group=group, mask=mask, seen=seen)
+
+
+def _brush(
+    value: Mapping[str, Any], size: tuple[float, float], where: str
+) -> tuple[Points, RLE] | None:
+    """The box and the mask of a brush in an image of H, W; None of one without a pixel."""
+    height, width = (int(side) if 0 < side < _LONGEST else 0 for side in size)
+    row = value.get("rle")
+    whole = isinstance(row, list) and all(type(each) is int and 0 <= each < 256 for each in row)
+    packed = np.array(row if whole else [], np.uint8)
+    covers = _unpacked(packed, height * width * _DEPTH)
+    if value.get("format", "rle") != "rle" or covers is None:
+        raise UserError(f"{where}: its brush is not Label Studio's run lengths of {size}, (H, W)")
+    return boxed(covers[_DEPTH - 1 :: _DEPTH].reshape(height, width) > _HALF, 0, 0)
+
+
+def _unpacked(packed: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8] | None:
+    """Label Studio's run lengths: uint8 (count,); None of damaged ones.
+
+    Bits, the greatest first: 32 the number of values, 5 the bits of a value less 1, 4 times 4 the
+    bits of a length less 1. Then, until all values are there: a bit 1 for a run or 0 for values one
+    by one, 2 bits which of the four, the length less 1, and one value or as many as the length.
+    """
+    bits = np.unpackbits(packed).tobytes().translate(_DIGITS).decode()
+    at = 0
+
+    def take(number: int) -> int:
+        nonlocal at
+        at += number
+        return int(bits[at - number : at], 2)  # ValueError at the end
+
+    values = np.zeros(count, np.uint8)
+    try:
+        if take(32) != count or not count:
+            return None
+        depth = take(5) + 1
+        lengths = [take(4) + 1 for _ in range(4)]
+        done = 0
+        while done < count:
+            run = take(1)
+            length = take(lengths[take(2)]) + 1
+            if run:
+                values[done : done + length] = take(depth)
+            else:
+                values[done : done + length] = [take(depth) for _ in range(length)]
+            done += length
+    except (ValueError, OverflowError):
+        return None
+    return values if done == count and at <= len(bits) else None
 
 
 def _is_turned(kind: str, value: Mapping[str, Any]) -> bool:
@@ -147,6 +219,8 @@ def _outline(kind: str, value: Mapping[str, Any], size: Points, where: str) -> P
         if len(flat) < 6 or len(flat) % 2:
             raise UserError(f"{where}: a polygon has fewer than three points")
         return np.array(flat).reshape(-1, 2) * size / 100
+    if kind == _POINTS:
+        return np.array([numbers([value.get("x"), value.get("y")], where)]) * size / 100
     sides = ("width", "height") if kind == "rectanglelabels" else ("radiusX", "radiusY")
     stated = [value.get(key) for key in ("x", "y", *sides)]
     x, y, across, down = np.array(numbers(stated, where)) * np.tile(size, 2) / 100

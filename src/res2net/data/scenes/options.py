@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from res2net.data.split import Holdout
+from res2net.errors import UserError
 
 Marks = Literal["boxes", "masks", "classes", "salient", "keypoints"]
 
@@ -15,3 +16,25 @@ class SceneOptions(Holdout):
     """What is wanted of a data set."""
 
     marks: Marks  # which annotation
+    partners: str = ""  # of key-points in a mirror image: see ``pairs_of``
+
+
+def pairs_of(partners: str) -> list[tuple[str, str]]:
+    """The pairs of names in ``left_eye:right_eye,left_ear:right_ear``.
+
+    Raises:
+        UserError: not pairs of names, or a name twice.
+    """
+    words = [word.strip() for word in partners.split(",")] if partners.strip() else []
+    pairs = [[name.strip() for name in word.split(":")] for word in words]
+    for word, pair in zip(words, pairs, strict=True):
+        if len(pair) != 2 or not all(pair):
+            raise UserError(
+                f"--input.partners has {word!r}; give pairs of key-points with a colon, such as "
+                "left_eye:right_eye,left_ear:right_ear"
+            )
+    names = [name for pair in pairs for name in pair]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise UserError(f"--input.partners names {twice[0]!r} twice; a key-point has one partner")
+    return [(left, right) for left, right in pairs]

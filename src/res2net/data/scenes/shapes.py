@@ -18,7 +18,8 @@ import numpy.typing as npt
 from res2net.data import photo
 from res2net.data.files import some
 from res2net.data.foreign import check_file
-from res2net.data.scene import Objects, Scene, Scenes, no_objects
+from res2net.data.outlines import area, pack, to_mask
+from res2net.data.scene import COCO_PERSON, RLE, Objects, Scene, Scenes, Segment, no_objects
 from res2net.data.scenes.checks import (
     Corners,
     Tally,
@@ -31,6 +32,7 @@ from res2net.data.scenes.checks import (
 from res2net.data.scenes.forms import files_below, form_of
 from res2net.data.scenes.lookup import ImageNames, part_named, part_of
 from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.skeletons import make_skeleton
 from res2net.errors import UserError
 
 _ROUND = 48  # corners of a circle's outline
@@ -40,11 +42,13 @@ Points = npt.NDArray[np.float64]  # (n, 2) x, y in pixels
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shape:
-    """A shape with its class: an outline, or a box as the outline of four corners."""
+    """A shape with its class: an outline, or a box as the outline of four corners; a key-point."""
 
     label: str
     points: Points
     group: object = None  # shapes of a class with the same one are parts of one object
+    mask: RLE | None = None  # the pixels of the box, where it is no outline
+    seen: int = 0  # of a key-point, whose label is its name: 1 hidden, 2 visible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,11 +150,18 @@ def read_drawings(
     Raises:
         UserError: no class, or no image that is there.
     """
-    if options.marks not in ("boxes", "masks"):
-        raise UserError(f"{root}: shapes are read as boxes or outlines, not {options.marks}")
+    shapes = [shape for each in drawings for shape in each.shapes]
+    names = _point_names({shape.label for shape in shapes if shape.seen})
+    if options.marks not in ("boxes", "masks", *(["keypoints"] if names else [])):
+        raise UserError(
+            f"{root}: its shapes are boxes and outlines; this --task needs {options.marks}"
+        )
     home = root if root.is_dir() else root.parent
-    classes = tuple(sorted({shape.label for each in drawings for shape in each.shapes}))
+    classes = tuple(sorted({shape.label for shape in shapes if not shape.seen}))
     check_names(root, classes)
+    skeleton = None
+    if options.marks == "keypoints":
+        skeleton = make_skeleton(root, names, tally, given=options.partners)
     if not classes:
         raise UserError(f"{root}: no shape with a class in {len(drawings)} images")
     found = ImageNames(home).find_all([_named(each, home) for each in drawings], [home], tally)
@@ -165,7 +176,7 @@ def read_drawings(
             tally.add("images are annotated more than once; the first is kept", each.image)
             continue
         size = each.size or photo.image_size(image)
-        objects = _objects(each, classes, options)
+        objects = _objects(each, size, classes, names, options, tally)
         if corners is not None:
             sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
             corners.add(np.concatenate([objects.boxes[:, :2], sides], 1), objects.boxes, size)
@@ -187,7 +198,17 @@ def read_drawings(
     check_scale(root, [*scenes.values()])
     if corners is not None:
         corners.check(root, "left, top, width, height")
-    return Scenes(name=home.resolve().name, classes=classes, **parted(root, named, options))
+    return Scenes(
+        name=home.resolve().name,
+        classes=classes,
+        skeleton=skeleton,
+        **parted(root, named, options),
+    )
+
+
+def _point_names(names: set[str]) -> tuple[str, ...]:
+    """Key-points in the order of their names; COCO's person in COCO's."""
+    return COCO_PERSON.names if names == {*COCO_PERSON.names} else tuple(sorted(names))
 
 
 def _named(drawing: Drawing, home: Path) -> str:
@@ -204,27 +225,83 @@ def _named(drawing: Drawing, home: Path) -> str:
     return "/".join(words)
 
 
-def _objects(drawing: Drawing, classes: Sequence[str], options: SceneOptions) -> Objects:
+def _objects(
+    drawing: Drawing,
+    size: tuple[int, int],
+    classes: Sequence[str],
+    names: Sequence[str],
+    options: SceneOptions,
+    tally: Tally,
+) -> Objects:
     joined: dict[object, list[Shape]] = {}
-    for number, shape in enumerate(drawing.shapes):
+    for number, shape in enumerate(each for each in drawing.shapes if not each.seen):
         key = number if shape.group is None else (shape.label, str(shape.group))
         joined.setdefault(key, []).append(shape)
+    points = [shape for shape in drawing.shapes if shape.seen]
+    groups = {str(row[0].group) for row in joined.values() if row[0].group is not None}
+    alone = sum(str(shape.group) not in groups for shape in points)
+    tally.add("key-points in no group with an outline are left out", drawing.file.name, alone)
     if not joined:
         return no_objects()
     rows = [*joined.values()]
     corners = [np.concatenate([shape.points for shape in row]) for row in rows]
-    outlines = tuple([shape.points.ravel().tolist() for shape in row] for row in rows)
     return Objects(
         boxes=np.array([[*points.min(0), *points.max(0)] for points in corners]),
         labels=np.array([classes.index(row[0].label) for row in rows], np.int64),
         ignored=np.zeros(len(rows), bool),
-        areas=np.array([sum(_area(shape.points) for shape in row) for row in rows]),
-        segments=outlines if options.marks == "masks" else None,
+        areas=np.array([sum(_area(shape) for shape in row) for row in rows]),
+        segments=tuple(_outline(row, size) for row in rows) if options.marks == "masks" else None,
+        keypoints=np.array([_keypoints(row[0].group, points, names, drawing) for row in rows])
+        if options.marks == "keypoints"
+        else None,
     )
 
 
-def _area(points: Points) -> float:
-    x, y = points.T
+def _keypoints(
+    group: object, points: Sequence[Shape], names: Sequence[str], drawing: Drawing
+) -> npt.NDArray[np.float64]:
+    """The key-points (K, 3) of a group."""
+    found = np.zeros((len(names), 3))
+    for shape in points if group is not None else ():
+        if str(shape.group) != str(group):
+            continue
+        k = names.index(shape.label)
+        if found[k, 2]:
+            raise UserError(f"{drawing.file}: group {group} has {shape.label!r} twice")
+        found[k] = *shape.points[0], shape.seen
+    return found
+
+
+def _outline(row: Sequence[Shape], size: tuple[int, int]) -> Segment:
+    """The polygons of an object, or its mask in an image of H, W."""
+    polygons = [shape.points.ravel().tolist() for shape in row if shape.mask is None]
+    if len(polygons) == len(row):
+        return polygons
+    whole = to_mask(polygons, *size).astype(bool) if polygons else np.zeros(size, bool)
+    for shape in row:
+        if shape.mask is not None:
+            pixels = to_mask(shape.mask, *shape.mask["size"])
+            left, top = np.rint(shape.points.min(0)).astype(int).tolist()
+            y, x = np.nonzero(pixels)
+            inside = (y + top >= 0) & (y + top < size[0]) & (x + left >= 0) & (x + left < size[1])
+            whole[(y + top)[inside], (x + left)[inside]] = True
+    return pack(whole)
+
+
+def boxed(mask: npt.NDArray[np.bool_], left: int, top: int) -> tuple[Points, RLE] | None:
+    """The box of a mask whose corner is at left, top, and its pixels; None of no pixel."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    (up, down), (one, two) = ((each[0], each[-1] + 1) for each in (rows, columns))
+    around = box(left + one, top + up, left + two, top + down)
+    return around, pack(mask[up:down, one:two])
+
+
+def _area(shape: Shape) -> float:
+    if shape.mask is not None:
+        return area(shape.mask)
+    x, y = shape.points.T
     return float(abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2)
 
 

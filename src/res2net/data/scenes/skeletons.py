@@ -10,7 +10,8 @@ from pathlib import Path
 
 from res2net.data.scene import COCO_PERSON, Skeleton
 from res2net.data.scenes.checks import Tally
-from res2net.errors import UserError
+from res2net.data.scenes.options import pairs_of
+from res2net.errors import UserError, did_you_mean
 
 SPREAD = 0.05  # sigma of a key-point for which the data state none
 _WORDS = {"left": "left", "right": "right"}
@@ -28,6 +29,7 @@ def make_skeleton(
     bones: object = None,
     sigmas: object = None,
     swaps: Sequence[tuple[int, int]] | None = None,
+    given: str = "",
 ) -> Skeleton:
     """The skeleton of key-points with these names; COCO's person where the names are COCO's.
 
@@ -35,10 +37,12 @@ def make_skeleton(
         file: what the data come from, for messages.
         bones: pairs of key-points, numbered from 1, as a file has them.
         sigmas: (K,) spreads, as a file has them; None where it states none.
-        swaps: mirror partners; None finds them by the names.
+        swaps: mirror partners that the file states; None finds them by the names.
+        given: partners as a person names them, which take precedence: see ``options.pairs_of``.
 
     Raises:
-        UserError: names that are not K different words, or spreads that are not K numbers.
+        UserError: names that are not K different words, spreads that are not K numbers, or
+            partners that are none of the names.
     """
     words = tuple(str(name).strip() for name in names if _is_name(name))
     twice = [name for name, count in Counter(words).items() if count > 1]
@@ -48,19 +52,43 @@ def make_skeleton(
     lines = _bones(bones, len(words), file, tally)
     spreads = _spreads(sigmas, len(words), file)
     if [_plain(name) for name in words] == [_plain(name) for name in COCO_PERSON.names]:
-        return replace(COCO_PERSON, names=words, sigmas=spreads or COCO_PERSON.sigmas)
+        person = replace(COCO_PERSON, names=words, sigmas=spreads or COCO_PERSON.sigmas)
+        return with_partners(person, given)
     if spreads is None:
         fault = f"key-points without a spread (sigma) of their own: OKS takes {SPREAD} for each"
         tally.add(fault, file.name, len(words))
         spreads = (SPREAD,) * len(words)
     if swaps is None:
         swaps, lone = partners(words)
+        named = {name for pair in pairs_of(given) for name in pair}
+        lone = [name for name in lone if name not in named]
         if lone:
             tally.add("key-points of one side have no partner on the other", lone[0], len(lone))
             swaps = ()
-        if not swaps:
-            tally.add("key-points without left and right: no mirror images", file.name, len(words))
-    return Skeleton(names=words, swaps=tuple(swaps), bones=lines, sigmas=spreads)
+        if not swaps and not given:
+            fault = "key-points without left and right: no mirror images unless --input.partners"
+            tally.add(f"{fault} names pairs", file.name, len(words))
+    skeleton = Skeleton(names=words, swaps=tuple(swaps), bones=lines, sigmas=spreads)
+    return with_partners(skeleton, given)
+
+
+def with_partners(skeleton: Skeleton, given: str) -> Skeleton:
+    """The skeleton with these mirror partners, and its own of the other key-points.
+
+    Raises:
+        UserError: a name that no key-point has.
+    """
+    names = skeleton.names
+    for name in (name for pair in pairs_of(given) for name in pair):
+        if name not in names:
+            raise UserError(
+                f"--input.partners names {name!r}, which is no key-point of these data; they are "
+                f"{', '.join(names)}.{did_you_mean(name, names)}"
+            )
+    new = [(names.index(left), names.index(right)) for left, right in pairs_of(given)]
+    used = {k for pair in new for k in pair}
+    kept = [pair for pair in skeleton.swaps if not used & {*pair}]
+    return replace(skeleton, swaps=tuple(sorted([*new, *kept])))
 
 
 def numbered(count: int) -> tuple[str, ...]:

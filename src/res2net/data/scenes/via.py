@@ -1,7 +1,8 @@
-"""The JSON of the VGG Image Annotator (VIA), a project or an export of its regions."""
+"""The VGG Image Annotator (VIA): a project in JSON, or its regions as JSON or CSV."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from res2net.data.scene import Scenes
+from res2net.data.scenes.boxlists import rows
 from res2net.data.scenes.checks import Tally, shown
+from res2net.data.scenes.forms import VIA_COLUMNS, files_below, form_of, is_via_table
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.shapes import (
     Drawing,
@@ -26,6 +29,7 @@ from res2net.data.scenes.shapes import (
 )
 from res2net.errors import UserError
 
+_KEYS = ("shape_attributes", "region_attributes")  # of a region in JSON
 _USUAL = ("class", "label", "name", "category", "type", "object")  # attributes with the class
 
 
@@ -38,8 +42,8 @@ def read(root: Path, options: SceneOptions) -> Scenes:
         UserError: not VIA's form, no attribute with the class, or no image that is there.
     """
     tally = Tally()
-    files = {file: _entries(file) for file in files_of("via", root, tally)}
-    key = _class_key(root, [row for rows in files.values() for row in rows])
+    files = {file: _entries(file) for file in _files(root, tally)}
+    key = _class_key(root, [row for own in files.values() for row in own])
     drawings = [
         Drawing(
             image=str(row["filename"]),
@@ -47,20 +51,50 @@ def read(root: Path, options: SceneOptions) -> Scenes:
             shapes=[each for region in _regions(row) for each in _shape(region, key, file, tally)],
             part=part_of_file(file, root),
         )
-        for file, rows in files.items()
-        for row in rows
+        for file, own in files.items()
+        for row in own
     ]
     return read_drawings(root, drawings, options, tally)
 
 
+def _files(root: Path, tally: Tally) -> list[Path]:
+    """JSON files; CSV files where there is none."""
+    inside = [root] if root.is_file() else files_below(root, ".csv")
+    tables = [file for file in inside if is_via_table(file)]
+    projects = root.is_dir() and any(form_of(each) == "via" for each in files_below(root, ".json"))
+    return tables if tables and not projects else files_of("via", root, tally)
+
+
+def _of_table(file: Path) -> list[dict[str, Any]]:
+    """The images of a CSV file, whose lines are a region each, with JSON in their cells."""
+    head, *lines = rows(file)
+    names = [name.strip().lower() for name in head]
+    entries: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(lines, 2):
+        held = dict(zip(names, line, strict=False))
+        try:
+            region = {key: json.loads(held[key] or "{}") for key in VIA_COLUMNS}
+        except (KeyError, ValueError, RecursionError):
+            raise UserError(f"{file}, line {number}: not a region of VIA's CSV") from None
+        image = held.get("filename", "")
+        entry = entries.setdefault(image, {"filename": image, "regions": []})
+        if region[VIA_COLUMNS[0]]:  # else an image without regions
+            entry["regions"].append(dict(zip(_KEYS, region.values(), strict=True)))
+    return [*entries.values()]
+
+
 def _entries(file: Path) -> list[dict[str, Any]]:
+    found = _of_table(file) if is_via_table(file) else _of_project(file)
+    if not found or not all(isinstance(row, dict) and row.get("filename") for row in found):
+        raise UserError(f"{file}: not VIA's form (filename and regions of each image)")
+    return found
+
+
+def _of_project(file: Path) -> list[dict[str, Any]]:
     content = load(file)
     if isinstance(content, dict):
         content = content.get("_via_img_metadata", content)
-    rows = [*content.values()] if isinstance(content, dict) else []
-    if not rows or not all(isinstance(row, dict) and row.get("filename") for row in rows):
-        raise UserError(f"{file}: not VIA's form (filename and regions of each image)")
-    return rows
+    return [*content.values()] if isinstance(content, dict) else []
 
 
 def _regions(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -74,8 +108,8 @@ def _attributes(region: Mapping[str, Any]) -> dict[str, Any]:
     return held if isinstance(held, dict) else {}
 
 
-def _class_key(root: Path, rows: list[dict[str, Any]]) -> str:
-    regions = [region for row in rows for region in _regions(row)]
+def _class_key(root: Path, entries: list[dict[str, Any]]) -> str:
+    regions = [region for row in entries for region in _regions(row)]
     keys = Counter(key for region in regions for key in _attributes(region))
     if len(keys) == 1:
         return next(iter(keys))

@@ -24,7 +24,7 @@ from res2net.data.scenes.checks import (
     parted,
     sound,
 )
-from res2net.data.scenes.forms import files_below
+from res2net.data.scenes.forms import files_below, is_cvat
 from res2net.data.scenes.legend import Classes, find_classes
 from res2net.data.scenes.lookup import by_part, find_path, images_below, part_of
 from res2net.data.scenes.mapfile import choose_legend
@@ -83,8 +83,9 @@ def read(root: Path, options: SceneOptions) -> Scenes:
         rows = _unlisted(root, tally, options)
     names = {name for part in rows.values() for row in part for name in row.labels}
     classes = _classes(home or root, names, CLASSES if home else ())
+    first = _first_pixel(home or root, rows, tally)
     parts = {
-        part: [_scene(home or root, row, classes, tally) for row in own]
+        part: [_scene(home or root, row, classes, first, tally) for row in own]
         for part, own in rows.items()
     }
     tally.warn(root)
@@ -101,8 +102,33 @@ class _Row:
     image: Path
     size: tuple[int, int]  # H, W; 0 where it is not stated
     labels: list[str]
-    boxes: list[list[float]]
+    boxes: list[list[float]]  # as they are written
     difficult: list[bool]
+    file: Path | None = None  # of the annotation
+
+
+def _first_pixel(home: Path, rows: Mapping[str, Sequence[_Row]], tally: Tally) -> int:
+    """The number of the first pixel: 1 as VOC has it, 0 where any box of the data begins at 0.
+
+    Files of parts that are not read are looked at too, so that every command finds the same.
+    """
+    read = [row for own in rows.values() for row in own]
+    zero: list[Path | None] = [row.file for row in read if any(0 in box[:2] for box in row.boxes)]
+    if not zero:
+        seen = {row.file for row in read}
+        rest = (file for file in files_below(home, ".xml") if file not in seen)
+        zero += [file for file in rest if _ZERO.search(_bytes(file))][:1]
+    if zero:
+        fault = "files have boxes that begin at 0: pixels are numbered from 0 in these data, not"
+        tally.add(f"{fault} from 1 as VOC's", zero[0].name if zero[0] else "", len(zero))
+    return 0 if zero else 1
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes() if path.is_file() else b""  # a pipe is waited for without end
+    except OSError:
+        return b""
 
 
 def _classes(home: Path, names: set[str], known: Sequence[str]) -> tuple[str, ...]:
@@ -207,8 +233,9 @@ def _unlisted(root: Path, tally: Tally, options: SceneOptions) -> dict[str, list
     files = files_below(root, ".xml")
     if len(needed) < len(images):
         files = [each for each in files if part_of(each.relative_to(root)) in (None, *needed)]
-    if not files:
-        raise UserError(f"{root}: not in VOC's layout (JPEGImages, Annotations, ImageSets)")
+    if not files or is_cvat(files[0]):
+        other = f"; {files[0].name} is CVAT's own XML: export PASCAL VOC" if files else ""
+        raise UserError(f"{root}: not in VOC's layout (JPEGImages, Annotations, ImageSets){other}")
     read = [image for paths in needed.values() for image in paths]
     own = _matched(root, read, files)
     rest = sorted(set(files) - set(own.values()))
@@ -294,7 +321,7 @@ def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
     tree = _parsed(path)
     try:
         size = _whole(tree.findtext("size/height")), _whole(tree.findtext("size/width"))
-        row = _Row(image=image, size=size, labels=[], boxes=[], difficult=[])
+        row = _Row(image=image, size=size, labels=[], boxes=[], difficult=[], file=path)
         for each in tree.iter("object"):
             if each.find("bndbox") is None:
                 tally.add("objects without a box (bndbox) are left out", path.name)
@@ -307,7 +334,7 @@ def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
             if not name:
                 raise ValueError("an object has no name")
             row.labels.append(name)
-            row.boxes.append([corners[0] - 1, corners[1] - 1, corners[2], corners[3]])
+            row.boxes.append(corners)
             row.difficult.append((each.findtext("difficult") or "").strip().lower() in _YES)
     except (ValueError, OverflowError) as error:
         raise UserError(f"{path}: not an annotation in VOC's XML ({error})") from None
@@ -355,7 +382,8 @@ _MARKS = (  # how a file begins → its encoding
     *((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")),
     *((b"<\x00?\x00", "utf-16-le"), (b"\x00<\x00?", "utf-16-be")),
 )
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")  # the first pixel is 1, the last is inside
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_ZERO = re.compile(rb"<[xy]min>\s*0+(\.0*)?\s*</")
 _KINDS = frozenset(  # folders that hold all images, or all annotations
     {*("jpegimages", "images", "image", "imgs", "img", "data"), *("annotations", "annotation")}
     | {"labels", "label", "xmls", "xml"}
@@ -364,12 +392,12 @@ _YES = ("1", "true", "yes")
 _LISTS = ("classes.txt", "labels.txt", "labelmap.txt", "class_names.txt", "predefined_classes.txt")
 
 
-def _scene(home: Path, row: _Row, classes: tuple[str, ...], tally: Tally) -> Scene:
+def _scene(home: Path, row: _Row, classes: tuple[str, ...], first: int, tally: Tally) -> Scene:
     name = str(row.image.relative_to(home))
     size = row.size if 0 not in row.size else photo.image_size(row.image)
     objects = no_objects()
     if row.labels:
-        corners = np.array(row.boxes, np.float64)
+        corners = np.array(row.boxes, np.float64) - [first, first, 0, 0]
         with np.errstate(all="ignore"):
             areas = (corners[:, 2:] - corners[:, :2]).prod(axis=1)
         objects = Objects(

@@ -194,9 +194,8 @@ def _form(file: Path, content: dict[Any, Any], options: SceneOptions, tally: Tal
     if (options.marks == "keypoints") != (shape is not None) and options.marks != "boxes":
         kind = "boxes with key-points" if shape is not None else "no key-points (no kpt_shape)"
         raise UserError(f"{file}: its labels are {kind}; this --task needs {options.marks}")
-    skeleton = None
-    if shape is not None and options.marks == "keypoints":
-        skeleton = _skeleton(file, content, shape[0], tally)
+    pose = shape is not None and options.marks == "keypoints"
+    skeleton = _skeleton(file, content, options.partners, tally) if pose else None
     return _Form(
         classes=tuple(map(str, named.values())),
         numbers={key: index for index, key in enumerate(named)},
@@ -218,8 +217,9 @@ def _is_shape(shape: object) -> bool:
     return two and 0 < shape[0] < 10_000 and shape[1] in (2, 3)  # type: ignore[index]
 
 
-def _skeleton(file: Path, content: dict[Any, Any], count: int, tally: Tally) -> Skeleton:
+def _skeleton(file: Path, content: dict[Any, Any], given: str, tally: Tally) -> Skeleton:
     """Names of ``kpt_names``, partners of ``flip_idx``, where they are given."""
+    count = content["kpt_shape"][0]
     names = next((content[key] for key in _POINT_NAMES if content.get(key)), None)
     if isinstance(names, dict) and names:  # one list a class
         names = next(iter(names.values()))
@@ -234,7 +234,7 @@ def _skeleton(file: Path, content: dict[Any, Any], count: int, tally: Tally) -> 
         if any(order[order[i]] != i for i in range(count)):
             raise UserError(f"{file}: flip_idx does not pair its key-points")
         swaps = tuple((i, k) for i, k in enumerate(order) if i < k)
-    return make_skeleton(file, names or numbered(count), tally, swaps=swaps)
+    return make_skeleton(file, names or numbered(count), tally, swaps=swaps, given=given)
 
 
 def _usual(home: Path, part: str) -> Path | None:

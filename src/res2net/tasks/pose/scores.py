@@ -13,6 +13,7 @@ from torch import Tensor
 from res2net.card import ModelCard
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton
 from res2net.data.scenes.dataset import SceneDataset
+from res2net.data.scenes.skeletons import numbered
 from res2net.data.scenes.transforms import as_it_is
 from res2net.drawing.canvas import counted
 from res2net.errors import UserError
@@ -128,10 +129,12 @@ def measure(
         turned: also see each object in a mirror (the flip test).
 
     Raises:
-        UserError: a file that cannot be read (unless left out), or nothing to measure.
+        UserError: a file that cannot be read (unless left out), other key-points than the
+            network's, or nothing to measure.
     """
     ready(model)
     skeleton = skeleton_of(card.marks)
+    check_points(images, skeleton)
     rows: list[int] = []
     found: list[DetectionArrays] = []
     seen: list[Seen] = []
@@ -175,6 +178,27 @@ def measure(
         rows=rows,
         seen=seen,
     )
+
+
+def check_points(images: Scenes, skeleton: Skeleton) -> None:
+    """Refuse data whose key-points are others than the network's, or in another order.
+
+    Names in another case or spelling are alike; so are numbers for names ("point 1").
+
+    Raises:
+        UserError: they are.
+    """
+    own = images.skeleton.names if images.skeleton is not None else skeleton.names
+    plain, wanted = (
+        ["".join(filter(str.isalnum, name.lower())) for name in names]
+        for names in (own, skeleton.names)
+    )
+    unnamed = numbered(len(own)) in (own, skeleton.names)
+    if len(own) != len(skeleton.names) or (plain != wanted and not unnamed):
+        raise UserError(
+            f"{images.name}: its key-points are {', '.join(own)}; the network's are "
+            f"{', '.join(skeleton.names)}, in this order"
+        )
 
 
 Alike = list[tuple[str, float]]  # size of each object of an image, OKS of the best pose for it
