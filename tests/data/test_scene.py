@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from res2net.data.labelled import LabelledImages, Split
 from res2net.data.outlines import pack, to_mask
 from res2net.data.scene import Objects, Scene, Scenes, StoredScenes, no_objects, stored
 
@@ -156,6 +157,14 @@ def test_classes_are_numbered_anew_in_stored_scenes() -> None:
         with pytest.raises(ValueError, match="^b, c$"):
             data.in_order_of(("a",))
     check_same(plain.stored().everything, (*SCENES, SCENES[0]))
+
+
+def test_a_copied_network_holds_the_data_set_once() -> None:
+    data = Scenes(name="s", classes=("a", "b", "c"), train=SCENES, val=SCENES[:1])
+    assert copy.deepcopy([data])[0] is data
+    split = Split(images=np.zeros((2, 4, 4, 3), np.uint8), labels=np.array([0, 1]))
+    images = LabelledImages(name="s", classes=("a", "b"), train=split, val=split, native_size=4)
+    assert copy.deepcopy([images])[0] is images
 
 
 def test_a_stored_scene_may_be_changed_without_another() -> None:

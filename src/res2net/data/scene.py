@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, Self, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -127,6 +127,10 @@ class Scenes:
     legend: Legend = field(default_factory=Legend)  # of the class maps
     notes: tuple[str, ...] = ()  # what the reader noted, for the report
     voc_metric: bool = False  # reported with VOC's average precision beside COCO's
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Itself: a network with its moving average holds the data set once."""
+        return self
 
     @property
     def everything(self) -> Sequence[Scene]:
