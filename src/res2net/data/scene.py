@@ -305,7 +305,11 @@ def stored(scenes: Sequence[Scene]) -> Sequence[Scene]:
     held = [each for scene in scenes for each in (scene.image, scene.classes, scene.salient)]
     points = [scene.objects.keypoints for scene in scenes if scene.objects is not None]
     kinds = {each.shape[1] for each in points if each is not None}  # numbers K of key-points
-    if len(kinds) > 1 or not all(each is None or isinstance(each, Path) for each in held):
+    if (
+        not scenes
+        or len(kinds) > 1
+        or not all(each is None or isinstance(each, Path) for each in held)
+    ):
         return scenes
     return StoredScenes(_columns(scenes, *kinds), np.arange(len(scenes)))
 
