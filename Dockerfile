@@ -8,7 +8,8 @@ FROM python:3.11 AS build
 WORKDIR /source
 COPY pyproject.toml setup.py README.md LICENSE NOTICE ./
 COPY src ./src
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+COPY native ./native
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . ./native
 
 FROM python:3.11-slim
 # PyTorch without CUDA: some 4 GB less.
@@ -16,7 +17,8 @@ ARG TORCH_WHEELS=https://download.pytorch.org/whl/cpu
 COPY constraints.txt /wheels/
 COPY --from=build /wheels/*.whl /wheels/
 RUN pip install --no-cache-dir --constraint /wheels/constraints.txt \
-    --extra-index-url "$TORCH_WHEELS" "$(echo /wheels/res2net-*.whl)[serve,runtime]"
+    --extra-index-url "$TORCH_WHEELS" "$(echo /wheels/res2net-*.whl)[serve,runtime]" \
+    /wheels/res2net_native-*.whl
 
 RUN useradd --create-home res2net
 USER res2net

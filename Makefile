@@ -1,8 +1,9 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up all they need.
 PYTHON ?= python3
+export RES2NET_NATIVE := 1
 VENV := .venv
 BIN := $(VENV)/bin
-# The native engine is built with the package; without a compiler it is left out.
+# The native engine is built within the package; without a compiler it is left out.
 NATIVE := setup.py $(wildcard src/res2net/native/*.cpp src/res2net/native/*.h)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -15,7 +16,7 @@ help:
 	@echo "make check      ruff and mypy"
 	@echo "make format     ruff format and the safe fixes"
 	@echo "make docs       the API reference, in site/"
-	@echo "make dist       sdist and wheel, in dist/"
+	@echo "make dist       sdist and wheel, and the native engine's wheel, in dist/"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -53,8 +54,10 @@ docs: $(VENV)/.dev
 	$(BIN)/python tools/make_docs.py
 
 # The sdist first, then the wheel from it: what is not in the one is not in the other.
+# Pure Python; the native engine is a wheel of its own, of this platform.
 dist: $(VENV)/.dev
-	$(BIN)/python -m build --no-isolation
+	RES2NET_NATIVE=0 $(BIN)/python -m build --no-isolation
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist native
 
 clean:
 	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

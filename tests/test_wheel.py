@@ -25,6 +25,7 @@ TOP = (
     *("pyproject.toml", "setup.py", "MANIFEST.in", "README.md"),
     *("LICENSE", "NOTICE", "CHANGELOG.md", "CITATION.cff"),
 )
+PIP = (sys.executable, "-m", "pip")
 SHIPPED = ("model.safetensors", "model.json")
 MADE = ("__pycache__", "*.so", "*.pyd", "*.egg-info")  # never travels
 # Ours runs without torch; torch is there to be compared with.
@@ -77,6 +78,10 @@ def test_the_packaging_names_every_file() -> None:
 
 def test_the_version_is_one() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    engine = tomllib.loads((ROOT / "native" / "pyproject.toml").read_text())["project"]
+    assert engine["version"] == project["version"]
+    pinned = [f"res2net-native=={project['version']}"]
+    assert project["optional-dependencies"]["native"] == pinned
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert project["version"] == res2net.__version__ == cited["version"]
     assert project["license"] == cited["license"]
@@ -100,8 +105,8 @@ def installed(what: Path, place: Path, **extra: str) -> Path:
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     home = Path(run(python, "-c", code, cwd=place).strip())
     (home / "the_rest.pth").write_text("\n".join(site.getsitepackages()) + "\n")
-    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index")
-    run(*pip, "--no-deps", "--no-build-isolation", what, cwd=place, **extra)
+    pip = (*PIP, "--python", python, "install", "--quiet", "--no-index", "--no-deps")
+    run(*pip, "--no-build-isolation", what, cwd=place, **extra)
     where = "import res2net; print(res2net.__file__)"
     assert Path(run(python, "-c", where, cwd=place).strip()).is_relative_to(home)
     return python
@@ -114,16 +119,20 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(SOURCE, copy / "src" / "res2net", ignore=shutil.ignore_patterns(*MADE))
     for name in TOP:
         shutil.copy(ROOT / name, copy)
+    shutil.copytree(ROOT / "native", copy / "native", ignore=shutil.ignore_patterns(*MADE, "build"))
     (copy / "src/res2net/shipped").mkdir(exist_ok=True)
     for name in SHIPPED:
         (copy / "src/res2net/shipped" / name).touch()
-    run(sys.executable, "-m", "build", "--no-isolation", cwd=copy)
+    run(sys.executable, "-m", "build", "--no-isolation", cwd=copy, RES2NET_NATIVE="0")
+    engine = ("--no-isolation", "--wheel", "--outdir", "dist", "native")
+    run(sys.executable, "-m", "build", *engine, cwd=copy)
     return copy / "dist"
 
 
 @pytest.mark.slow
 def test_sdist_and_wheel_hold_what_they_should(built: Path) -> None:
-    (sdist,), (wheel,) = built.glob("*.tar.gz"), built.glob("*.whl")
+    (sdist,), (wheel,) = built.glob("*.tar.gz"), built.glob("res2net-*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
     wanted = {*files_of(SOURCE), *(f"shipped/{name}" for name in SHIPPED)}
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -140,8 +149,12 @@ def test_sdist_and_wheel_hold_what_they_should(built: Path) -> None:
 
 @pytest.mark.slow
 def test_the_wheel_works_when_installed(built: Path, tmp_path: Path) -> None:
-    (wheel,) = built.glob("*.whl")
+    (wheel,), (engine,) = built.glob("res2net-*.whl"), built.glob("res2net_native-*.whl")
+    assert "-py3-none-" in engine.name
     python = installed(wheel, tmp_path / "env")
+    code = "from res2net.native.binding import unsupported_reason as u; print(u('fp32'))"
+    assert "pip install 'res2net[native]'" in run(python, "-c", code, cwd=tmp_path)
+    run(*PIP, "--python", python, "install", "--no-index", "--no-deps", engine, cwd=tmp_path)
     command = python.with_name("res2net")
     version = run(command, "--version", cwd=tmp_path)
     assert version == f"res2net {res2net.__version__}\n"
@@ -156,11 +169,11 @@ def test_the_wheel_works_when_installed(built: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_without_a_compiler_the_sdist_installs_all_the_same(built: Path, tmp_path: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
-    python = installed(sdist, tmp_path / "env", CC="false", CXX="false")
+    python = installed(sdist, tmp_path / "env", CC="false", CXX="false", RES2NET_NATIVE="1")
     code = (
         "from res2net.native.binding import unsupported_reason; print(unsupported_reason('fp32'))"
     )
-    assert run(python, "-c", code, cwd=tmp_path) == "it was installed without a C++ compiler\n"
+    assert "native engine is not installed" in run(python, "-c", code, cwd=tmp_path)
     assert "25,699,120" in run(
         python.with_name("res2net"), "info", "res2net50_26w_4s", cwd=tmp_path
     )

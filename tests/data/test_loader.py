@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import torch
 from torch import Tensor
 
 from res2net import processor
+from res2net.data import sampler
 from res2net.data.augment import Augment
 from res2net.data.dataset import Batch, ImageDataset, batched
 from res2net.data.files import Files
 from res2net.data.labelled import Split
 from res2net.data.loader import default_workers, make_loader
 from res2net.data.preprocess import default_preprocess
+from res2net.data.sampler import KeyedDataset, unshared
 from res2net.data.transforms import eval_transform, train_transform
 from res2net.errors import UserError
 
@@ -51,6 +54,61 @@ def test_shapes() -> None:
     assert (labels == indices % 3).all()
     assert [len(b[1]) for b in batches()] == [4, 4, 4, 4, 4, 2]
     assert [len(b[1]) for b in batches(drop_last=True)] == [4, 4, 4, 4, 4]
+
+
+class Rows(KeyedDataset[tuple[int, int]]):
+    """Row sums of a large array, and a name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = np.arange(2 << 20, dtype=np.int64).reshape(16, -1)  # 16 MiB
+        self.names = Files(Path("/photos"), [f"{i:07}.jpg" for i in range(100_000)])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def sample(self, index: int) -> tuple[int, int]:
+        return int(self.values[index].sum()), int(self.names.name(index)[:7])
+
+
+class Wrapped(KeyedDataset[tuple[int, int]]):
+    """A data set of another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole = Rows()
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def sample(self, index: int) -> tuple[int, int]:
+        return self.whole.sample(index)
+
+
+@pytest.mark.parametrize("kind", [Rows, Wrapped])
+def test_spawned_processes_share_the_arrays_of_a_data_set(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Rows | Wrapped]
+) -> None:
+    data = kind()
+    whole = len(pickle.dumps(data))
+    monkeypatch.setattr(sampler, "get_spawning_popen", object)
+    streams = [data.__reduce_ex__(5)[1] for _ in range(2)]
+    assert whole > 16 << 20
+    assert len(streams[0][0]) < 2000  # bytes, beside the arrays
+    assert len(streams[0][1]) == 3  # values; names and their ends
+    assert all(a is b for a, b in zip(streams[0][1], streams[1][1], strict=True))  # made once
+    copy = unshared(*streams[1])
+    assert [copy.sample(i) for i in (0, 15)] == [data.sample(i) for i in (0, 15)]
+
+
+def test_spawned_workers_load_the_same() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 40, 40, 3), dtype=np.uint8)
+    dataset = ImageDataset(Split(images=pixels, labels=np.arange(60)), TRANSFORM, min_side=None)
+    loaders = [make_loader(dataset, batched, batch=30, shuffle=True, workers=n) for n in (0, 1)]
+    loaders[1].multiprocessing_context = "spawn"
+    plain, spawned = map(list, loaders)
+    assert same(plain, spawned)
+    assert pickle.loads(pickle.dumps(dataset)).split.labels.tolist() == list(range(60))
 
 
 def test_workers_change_nothing() -> None:

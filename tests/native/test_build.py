@@ -24,7 +24,7 @@ def test_a_machine_without_a_compiler(tmp_path, monkeypatch):
     done = subprocess.run(
         [sys.executable, *command],
         cwd=ROOT,
-        env={**os.environ, **absent},
+        env={**os.environ, **absent, "RES2NET_NATIVE": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -34,7 +34,9 @@ def test_a_machine_without_a_compiler(tmp_path, monkeypatch):
     assert not list(built.rglob("_res2net*"))
 
     monkeypatch.setattr(binding, "_file", lambda: None)
-    assert binding.unsupported_reason("fp32") == "it was installed without a C++ compiler"
+    assert binding.unsupported_reason("fp32") == (
+        "the native engine is not installed: pip install 'res2net[native]'"
+    )
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,16 @@ def test_written_whole_and_read_back(tmp_path):
         AtomicCheckpointIO().save_checkpoint(content, path, storage_options={})
 
 
+def test_a_resumed_optimiser_does_not_live_in_the_file(tmp_path):
+    path = tmp_path / "a.ckpt"
+    moments = {"state": {0: {"momentum_buffer": torch.ones(4)}}}
+    AtomicCheckpointIO().save_checkpoint({"optimizer_states": [moments]}, path)
+    (found,) = AtomicCheckpointIO().load_checkpoint(path)["optimizer_states"]
+    kept = found["state"][0]["momentum_buffer"]
+    path.write_bytes(b"")  # a mapped tensor would end the process
+    assert kept.tolist() == [1.0] * 4
+
+
 def test_a_full_disk_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "a.ckpt"
     AtomicCheckpointIO().save_checkpoint({"n": 1}, path)

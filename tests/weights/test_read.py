@@ -46,6 +46,34 @@ def _equal(found: dict[str, object]) -> bool:
     return set(found) == set(STATE) and all(torch.equal(found[k], v) for k, v in STATE.items())
 
 
+def _mapped(file: Path, tensor: torch.Tensor) -> bool:
+    """Whether a tensor is the file's own memory."""
+    rows = [row.split() for row in Path("/proc/self/maps").read_text().splitlines()]
+    spans = [row[0].split("-") for row in rows if row[5:] == [str(file)]]
+    return any(int(a, 16) <= tensor.data_ptr() < int(b, 16) for a, b in spans)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="asks Linux where memory lies")
+def test_a_checkpoint_is_read_without_a_copy_in_memory(tmp_path: Path) -> None:
+    file = tmp_path / "a.pth"
+    torch.save(STATE, file)
+    values = read_content(file).values
+    assert _mapped(file, values["conv1.weight"])
+    values["conv1.weight"].add_(1)  # changes nothing in the file
+    assert _equal(read_content(file).values)
+
+
+def test_a_compressed_checkpoint_is_read(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "a.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pth") as stored,
+        zipfile.ZipFile(tmp_path / "b.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in stored.namelist():
+            packed.writestr(name, stored.read(name))
+    assert _equal(read_content(tmp_path / "b.pth").values)
+
+
 @pytest.mark.parametrize("form", ["safetensors", "zip", "old", "pickle"])
 def test_what_a_file_is_shows_in_its_bytes(form: str, tmp_path: Path) -> None:
     path = tmp_path / "weights.bin"  # a name that says nothing

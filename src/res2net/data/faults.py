@@ -16,7 +16,7 @@ import numpy as np
 from res2net.data import photo
 from res2net.data.labelled import LabelledImages, Split
 from res2net.data.looked import Say, faults_of, identity
-from res2net.data.scene import Scene, Scenes
+from res2net.data.scene import Scene, Scenes, StoredScenes
 from res2net.data.scenes.mapfile import map_of
 from res2net.data.scenes.options import Marks
 from res2net.errors import UserError
@@ -138,7 +138,8 @@ def _good(
     faults.update({part[i].name: why for i, why in found.items()})
     if not found:
         return part, True
-    return [scene for i, scene in enumerate(part) if i not in found], False
+    kept = np.array([i for i in range(len(part)) if i not in found], np.int64)
+    return (part.of(kept) if isinstance(part, StoredScenes) else [part[i] for i in kept]), False
 
 
 def _without(split: Split, faults: dict[int, str]) -> Split:

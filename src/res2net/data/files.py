@@ -34,28 +34,43 @@ T = TypeVar("T")
 Identity = tuple[int, int]  # device and inode: what a link really points to
 
 
+class Texts:
+    """N texts in two flat arrays, which processes can share."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        encoded = [os.fsencode(text) for text in texts]
+        self._bytes = np.frombuffer(b"".join(encoded), np.uint8)
+        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)  # (N + 1,)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, i: int) -> str:
+        count = len(self)
+        if not -count <= i < count:
+            raise IndexError(i)
+        i %= count
+        start, end = self._ends[i : i + 2].tolist()
+        return os.fsdecode(self._bytes[start:end].tobytes())
+
+
 class Files(Sequence[Path]):
-    """Paths under one folder, held in two flat buffers.
+    """Paths under one folder, held in two flat arrays.
 
     A list of a million ``Path`` objects takes most of a gigabyte, and every loader worker would
     copy it as reference counts change. This takes the bytes of the names.
     """
 
     def __init__(self, root: Path, names: Iterable[str]) -> None:
-        encoded = [os.fsencode(name) for name in names]
         self.root = root
-        self._bytes = b"".join(encoded)
-        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)  # (N + 1,)
+        self._names = Texts(names)
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return len(self._names)
 
     def name(self, i: int) -> str:
         """Path ``i`` relative to the root."""
-        if not -len(self) <= i < len(self):
-            raise IndexError(i)
-        i %= len(self)
-        return os.fsdecode(self._bytes[self._ends[i] : self._ends[i + 1]])
+        return self._names[i]
 
     @overload
     def __getitem__(self, i: int) -> Path: ...

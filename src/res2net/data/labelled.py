@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -100,6 +100,10 @@ class LabelledImages:
     validation: Validation = "given"
     test: Split | None = None  # for `evaluate --split test` alone; None where there is none
     notes: tuple[str, ...] = ()  # what the reader noted, for the report
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Itself: a network with its moving average holds the data set once."""
+        return self
 
     @property
     def everything(self) -> Split:

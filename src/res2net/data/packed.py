@@ -24,6 +24,7 @@ ROW = np.dtype(  # of an image: number of its shard, where its bytes and its nam
     [("shard", "i4"), ("length", "i4"), ("offset", "i8"), ("size", "i8"), ("start", "i8")]
 )
 Rows = npt.NDArray[np.void]  # (N,) of ROW
+Buffer = bytes | memoryview
 
 
 class Shard(NamedTuple):
@@ -87,21 +88,21 @@ class PackedFiles(Sequence[Packed]):
         rows: one an image.
     """
 
-    def __init__(self, root: Path, shards: Sequence[Shard], names: bytes, rows: Rows) -> None:
+    def __init__(self, root: Path, shards: Sequence[Shard], names: Buffer, rows: Rows) -> None:
         self.root, self.shards, self.rows = root, shards, rows
-        self._names = names
+        self._names = np.frombuffer(names, np.uint8)  # an array, which processes can share
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def of(self, rows: Rows) -> PackedFiles:
         """Other rows of the same data set."""
-        return PackedFiles(self.root, self.shards, self._names, rows)
+        return PackedFiles(self.root, self.shards, self._names.data, rows)
 
     def member(self, i: int) -> str:
         """The name of image ``i`` in its tar."""
         row = self.rows[i]
-        return os.fsdecode(self._names[row["start"] : row["start"] + row["length"]])
+        return os.fsdecode(self._names[row["start"] : row["start"] + row["length"]].tobytes())
 
     def name(self, i: int) -> str:
         """The name of image ``i`` in the data set: ``train-000.tar/KEY.jpg``."""

@@ -1,20 +1,25 @@
 """The order of an epoch and the randomness of each sample, from the seed and the epoch alone.
 
 Also what every data set for the loaders does with them: augmentation from the key's seed, faults
-as values.
+as values, one copy of its arrays for all processes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
+import pickle
 import struct
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Generic, NamedTuple, TypeVar
+from multiprocessing.context import get_spawning_popen
+from typing import Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from res2net.errors import UserError
@@ -104,6 +109,36 @@ class KeyedDataset(Dataset[Sample], Generic[Sample]):
 
     def __init__(self, *, skip_bad: bool = False) -> None:
         self.skip_bad = skip_bad
+        # address and size of an array → itself, and its copy that processes share
+        self._shared: dict[tuple[int, int], tuple[memoryview, Tensor]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_shared": {}}
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Where a process is spawned, large arrays go there as memory that all processes share.
+
+        A forked one shares all memory until it is written to.
+        """
+        if get_spawning_popen() is None:
+            return super().__reduce_ex__(protocol)
+        tensors: list[Tensor] = []
+
+        def inside(buffer: pickle.PickleBuffer) -> bool:
+            raw = buffer.raw()
+            if raw.nbytes < _LEAST_SHARED:
+                return True
+            key = (np.frombuffer(raw, np.uint8).ctypes.data, raw.nbytes)
+            if key not in self._shared:
+                copy = torch.empty(raw.nbytes, dtype=torch.uint8).share_memory_()
+                copy.numpy()[:] = raw
+                self._shared[key] = raw, copy
+            tensors.append(self._shared[key][1])
+            return False
+
+        stream = io.BytesIO()
+        _Pickler(stream, 5, buffer_callback=inside).dump(self)
+        return unshared, (stream.getvalue(), tensors)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -136,3 +171,20 @@ class KeyedDataset(Dataset[Sample], Generic[Sample]):
                     return fault
                 warnings.warn(f"skipped: {error}", stacklevel=2)
         return fault if fault is not None and not samples else samples
+
+
+_LEAST_SHARED = 1 << 16  # bytes of an array
+
+
+class _Pickler(pickle.Pickler):
+    """Data sets as any object, also those within others."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, KeyedDataset):
+            return object.__reduce_ex__(value, 2)
+        return NotImplemented
+
+
+def unshared(stream: bytes, tensors: Sequence[Tensor]) -> Any:
+    """A data set in a spawned process, its arrays in the memory of all."""
+    return pickle.loads(stream, buffers=[each.numpy() for each in tensors])

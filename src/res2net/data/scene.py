@@ -6,14 +6,18 @@ two pixels. Legend: N objects · K key-points · H, W space
 
 from __future__ import annotations
 
+import json
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from res2net.data.files import Texts
 from res2net.data.labelled import Validation
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3), or (H, W) of a map of classes
@@ -33,7 +37,7 @@ class Objects:
     labels: npt.NDArray[np.int64]  # (N,) index into the classes, from 0
     ignored: npt.NDArray[np.bool_]  # (N,) crowds of COCO, difficult ones of VOC: neither asked for
     areas: npt.NDArray[np.float64]  # (N,) pixels of the object: of its mask, where it has one
-    segments: tuple[Segment, ...] | None = None  # N outlines
+    segments: Sequence[Segment] | None = None  # N outlines
     keypoints: npt.NDArray[np.float64] | None = None  # (N, K, 3) x, y, 0 absent 1 hidden 2 visible
     crowds: npt.NDArray[np.bool_] | None = None  # (N,) ignored ones that stand for many objects
 
@@ -124,10 +128,19 @@ class Scenes:
     notes: tuple[str, ...] = ()  # what the reader noted, for the report
     voc_metric: bool = False  # reported with VOC's average precision beside COCO's
 
+    def __deepcopy__(self, memo: object) -> Self:
+        """Itself: a network with its moving average holds the data set once."""
+        return self
+
     @property
     def everything(self) -> Sequence[Scene]:
         """The images of all parts."""
-        return (*self.train, *self.val, *self.test)
+        return stored((*self.train, *self.val, *self.test))
+
+    def stored(self) -> Scenes:
+        """The same scenes in few flat arrays, where they are files."""
+        train, val, test = map(stored, (self.train, self.val, self.test))
+        return replace(self, train=train, val=val, test=test)
 
     def in_order_of(self, classes: tuple[str, ...]) -> Scenes:
         """The same scenes with their objects' classes numbered by name as in ``classes``.
@@ -135,16 +148,14 @@ class Scenes:
         Raises:
             ValueError: objects are of a class that is not among them; its message is their names.
         """
-        numbers = [classes.index(name) if name in classes else -1 for name in self.classes]
-        order = np.array(numbers, np.int64)
-        used = {int(label) for each in self.everything for label in _labels(each)}
+        numbers = {name: label for label, name in enumerate(classes)}
+        order = np.array([numbers.get(name, -1) for name in self.classes], np.int64)
+        parts = (self.train, self.val, self.test)
+        used = np.unique(np.concatenate([_labels(part) for part in parts]))
         strange = sorted(self.classes[label] for label in used if order[label] < 0)
         if strange:
             raise ValueError(", ".join(strange[:5]))
-        train, val, test = (
-            tuple(_renumbered(each, order) for each in part)
-            for part in (self.train, self.val, self.test)
-        )
+        train, val, test = (_renumbered(part, order) for part in parts)
         return replace(self, classes=classes, train=train, val=val, test=test)
 
     def with_maps_in_order_of(self, classes: tuple[str, ...]) -> Scenes:
@@ -153,10 +164,11 @@ class Scenes:
         Raises:
             ValueError: the data list a class that is not among them; its message is their names.
         """
-        strange = [name for name in self.classes if name not in classes]
+        numbers = {name: label for label, name in enumerate(classes)}
+        strange = [name for name in self.classes if name not in numbers]
         if strange:
             raise ValueError(", ".join(strange[:5]))
-        order = tuple(classes.index(name) for name in self.classes)
+        order = tuple(numbers[name] for name in self.classes)
         colours = dict(zip(order, self.palette, strict=False))
         palette = tuple(colours.get(k, (128, 128, 128)) for k in range(len(classes)))
         return replace(
@@ -164,14 +176,220 @@ class Scenes:
         )
 
 
-def _labels(scene: Scene) -> npt.NDArray[np.int64]:
-    return np.zeros(0, np.int64) if scene.objects is None else scene.objects.labels
+def _labels(part: Sequence[Scene]) -> npt.NDArray[np.int64]:
+    """The classes of all objects: (number of objects,)."""
+    if isinstance(part, StoredScenes):
+        return part.columns.labels
+    own = [scene.objects.labels for scene in part if scene.objects is not None]
+    return np.concatenate([np.zeros(0, np.int64), *own])
 
 
-def _renumbered(scene: Scene, order: npt.NDArray[np.int64]) -> Scene:
-    if scene.objects is None:
-        return scene
-    return replace(scene, objects=replace(scene.objects, labels=order[scene.objects.labels]))
+def _renumbered(part: Sequence[Scene], order: npt.NDArray[np.int64]) -> Sequence[Scene]:
+    if isinstance(part, StoredScenes):
+        columns = replace(part.columns, labels=order[part.columns.labels])
+        return StoredScenes(columns, part.rows)
+    return tuple(
+        scene
+        if scene.objects is None
+        else replace(scene, objects=replace(scene.objects, labels=order[scene.objects.labels]))
+        for scene in part
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Columns:
+    """N scenes with M objects; each ``ends`` has one number more than there are things."""
+
+    names: Texts  # N
+    images: Texts  # N paths
+    classes: Texts  # N paths; "": no map
+    salient: Texts  # N
+    sizes: npt.NDArray[np.int32]  # (N, 2) H, W; -1 where the annotation does not tell
+    holds: npt.NDArray[np.bool_]  # (N, 4) whether there are objects, segments, key-points, crowds
+    ends: npt.NDArray[np.int64]  # (N + 1,) of the objects of each scene
+    boxes: npt.NDArray[np.float64]  # (M, 4)
+    labels: npt.NDArray[np.int64]  # (M,)
+    flags: npt.NDArray[np.bool_]  # (M, 2) ignored, crowds
+    areas: npt.NDArray[np.float64]  # (M,)
+    keypoints: npt.NDArray[np.float64]  # (M, K, 3); (0, K, 3) where no scene has some
+    parts: npt.NDArray[np.int64]  # (M + 1,) ends of the polygons of each outline
+    corners: npt.NDArray[np.int64]  # (number of polygons + 1,) ends of the numbers of each
+    numbers: npt.NDArray[Any]  # of all polygons: float64, or hundredths of a pixel, whole
+    run_lengths: Texts  # M outlines that are no polygons, as JSON; "": polygons
+
+
+class StoredScenes(Sequence[Scene]):
+    """Scenes with images in files, held in few flat arrays; a scene is made when it is asked for.
+
+    Objects of Python are copied by every loader process as their reference counts change: some
+    2 KB for an outline. Masks of pixels come back as run lengths, whole numbers as floats.
+    """
+
+    def __init__(self, columns: _Columns, rows: npt.NDArray[np.int64]) -> None:
+        self.columns, self.rows = columns, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def of(self, chosen: npt.NDArray[Any] | slice) -> StoredScenes:
+        """Some of the scenes, by a mask or by indices."""
+        return StoredScenes(self.columns, self.rows[chosen])
+
+    @overload
+    def __getitem__(self, i: int) -> Scene: ...
+    @overload
+    def __getitem__(self, i: slice) -> StoredScenes: ...
+    def __getitem__(self, i: int | slice) -> Scene | StoredScenes:
+        if isinstance(i, slice):
+            return self.of(i)
+        own, row = self.columns, int(self.rows[i])
+        classes, salient = own.classes[row], own.salient[row]
+        height, width = own.sizes[row].tolist()
+        return Scene(
+            name=own.names[row],
+            image=Path(own.images[row]),
+            objects=self._objects(row),
+            classes=Path(classes) if classes else None,
+            salient=Path(salient) if salient else None,
+            size=None if height < 0 else (height, width),
+        )
+
+    def _objects(self, row: int) -> Objects | None:
+        own = self.columns
+        objects, segments, points, crowds = own.holds[row].tolist()
+        if not objects:
+            return None
+        first, end = own.ends[row : row + 2].tolist()
+        return Objects(
+            boxes=own.boxes[first:end].copy(),
+            labels=own.labels[first:end].copy(),
+            ignored=own.flags[first:end, 0].copy(),
+            areas=own.areas[first:end].copy(),
+            segments=_Outlines(own, range(first, end)) if segments else None,
+            keypoints=own.keypoints[first:end].copy() if points else None,
+            crowds=own.flags[first:end, 1].copy() if crowds else None,
+        )
+
+
+class _Outlines(Sequence[Segment]):
+    """Outlines of stored scenes, each made when it is asked for."""
+
+    def __init__(self, columns: _Columns, rows: range) -> None:
+        self.columns, self.rows = columns, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, i: int) -> Segment: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Segment]: ...
+    def __getitem__(self, i: int | slice) -> Segment | Sequence[Segment]:
+        if isinstance(i, slice):
+            return _Outlines(self.columns, self.rows[i])
+        own, row = self.columns, self.rows[i]
+        if text := own.run_lengths[row]:
+            rle: RLE = json.loads(text)
+            return rle
+        first, end = own.parts[row : row + 2].tolist()
+        ends = own.corners[first : end + 1].tolist()
+        numbers = own.numbers[ends[0] : ends[-1]]
+        if numbers.dtype != np.float64:
+            numbers = numbers / 100
+        values = numbers.tolist()
+        return [values[a - ends[0] : b - ends[0]] for a, b in pairwise(ends)]
+
+
+def stored(scenes: Sequence[Scene]) -> Sequence[Scene]:
+    """The same scenes in few flat arrays; as they are where images or maps are pixels."""
+    held = [each for scene in scenes for each in (scene.image, scene.classes, scene.salient)]
+    points = [scene.objects.keypoints for scene in scenes if scene.objects is not None]
+    kinds = {each.shape[1] for each in points if each is not None}  # numbers K of key-points
+    if (
+        not scenes
+        or len(kinds) > 1
+        or not all(each is None or isinstance(each, Path) for each in held)
+    ):
+        return scenes
+    return StoredScenes(_columns(scenes, *kinds), np.arange(len(scenes)))
+
+
+def _columns(scenes: Sequence[Scene], points: int = 0) -> _Columns:
+    objects = [no_objects() if each.objects is None else each.objects for each in scenes]
+    holds = [
+        (scene.objects is not None, *(each is not None for each in _optional(own)))
+        for scene, own in zip(scenes, objects, strict=True)
+    ]
+    parts, corners, numbers = array("q", [0]), array("q", [0]), array("d")
+    texts: list[str] = []
+    for own in objects:
+        for segment in own.segments if own.segments is not None else [[]] * len(own):
+            if isinstance(segment, list):
+                for part in segment:
+                    numbers.extend(part)
+                    corners.append(len(numbers))
+            parts.append(len(corners) - 1)
+            texts.append("" if isinstance(segment, list) else _as_text(segment))
+    return _Columns(
+        names=Texts(each.name for each in scenes),
+        images=Texts(str(each.image) for each in scenes),
+        classes=Texts(str(each.classes or "") for each in scenes),
+        salient=Texts(str(each.salient or "") for each in scenes),
+        sizes=np.array([each.size or (-1, -1) for each in scenes], np.int32).reshape(-1, 2),
+        holds=np.array(holds, bool).reshape(-1, 4),
+        ends=np.cumsum([0, *map(len, objects)], dtype=np.int64),
+        boxes=_joined([each.boxes for each in objects], (4,)),
+        labels=_joined([each.labels for each in objects], (), np.int64),
+        flags=_joined([_flags(each) for each in objects], (2,), np.bool_),
+        areas=_joined([each.areas for each in objects], ()),
+        keypoints=_joined([_points(each, points) for each in objects], (points, 3)),
+        parts=np.frombuffer(parts, np.int64),
+        corners=np.frombuffer(corners, np.int64),
+        numbers=_hundredths(np.frombuffer(numbers)),
+        run_lengths=Texts(texts),
+    )
+
+
+def _optional(objects: Objects) -> tuple[object, object, object]:
+    return objects.segments, objects.keypoints, objects.crowds
+
+
+def _flags(objects: Objects) -> npt.NDArray[np.bool_]:
+    crowds = np.zeros_like(objects.ignored) if objects.crowds is None else objects.crowds
+    return np.stack([objects.ignored, crowds], 1)
+
+
+def _points(objects: Objects, count: int) -> npt.NDArray[np.float64]:
+    none = np.zeros((len(objects), count, 3))
+    return none if objects.keypoints is None else objects.keypoints
+
+
+def _joined(parts: list[Any], shape: tuple[int, ...], kind: Any = np.float64) -> npt.NDArray[Any]:
+    return np.concatenate([np.zeros((0, *shape), kind), *parts])
+
+
+def _hundredths(numbers: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+    """Whole hundredths where that loses nothing, as of most annotations: a quarter of the bytes."""
+    held = [np.zeros(0, np.int32)]
+    for part in np.array_split(numbers, len(numbers) // _AT_ONCE + 1):
+        whole = np.rint(part * 100).clip(-(2**31), 2**31 - 1)
+        if (whole / 100 != part).any():
+            return numbers.copy()
+        held.append(whole.astype(np.int32))
+    small = all(each.min(initial=0) >= 0 and each.max(initial=0) < 1 << 16 for each in held)
+    return np.concatenate(held, dtype=np.uint16 if small else np.int32, casting="unsafe")
+
+
+_AT_ONCE = 1 << 20  # numbers that are looked at
+
+
+def _as_text(segment: RLE | npt.NDArray[np.bool_]) -> str:
+    from res2net.data.outlines import pack  # which needs the types above
+
+    rle = segment if isinstance(segment, dict) else pack(segment)
+    counts = rle["counts"]
+    text = counts.decode() if isinstance(counts, bytes) else counts
+    return json.dumps({"size": [int(side) for side in rle["size"]], "counts": text})
 
 
 def no_objects() -> Objects:

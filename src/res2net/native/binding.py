@@ -9,6 +9,7 @@ import os
 from ctypes import POINTER, c_char_p, c_int, c_int32, c_int64, c_void_p
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def unsupported_reason(precision: str) -> str | None:
         UserError: ``RES2NET_CPU`` names no level.
     """
     if _file() is None:
-        return "it was installed without a C++ compiler"
+        return "the native engine is not installed: pip install 'res2net[native]'"
     level, name = _NEEDS[precision]
     if not allows(level):
         return f"{precision} needs {name}, which {LEVEL}={os.environ[LEVEL]} hides"
@@ -117,6 +118,11 @@ def library() -> ctypes.CDLL:
 
 
 def _file() -> Path | None:
-    folder = Path(__file__).parent
-    files = (folder / f"{NAME}{suffix}" for suffix in EXTENSION_SUFFIXES)
+    """Beside this file, as a clone builds it, else in the package ``res2net-native``."""
+    wheel = find_spec("res2net_native")
+    folders = [
+        Path(__file__).parent,
+        *map(Path, (wheel and wheel.submodule_search_locations) or ()),
+    ]
+    files = (each / f"{NAME}{suffix}" for each in folders for suffix in EXTENSION_SUFFIXES)
     return next((file for file in files if file.is_file()), None)

@@ -85,13 +85,14 @@ class Labelled:
         Raises:
             UserError: classes that the network does not have.
         """
-        unknown = [name for name in images.classes if name not in classes]
+        numbers = {name: label for label, name in enumerate(classes)}
+        unknown = [name for name in images.classes if name not in numbers]
         if unknown:
             raise UserError(
                 f"{images.name} has classes that the network does not have: {some(unknown)}; its "
                 f"classes are {some(classes)}"
             )
-        order = np.array([classes.index(name) for name in images.classes], dtype=np.int64)
+        order = np.array([numbers[name] for name in images.classes], dtype=np.int64)
 
         def renumbered(part: Split) -> Split:
             return replace(part, labels=order[part.labels])

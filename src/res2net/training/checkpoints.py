@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         del map_location, weights_only  # never anything but "cpu" and True
-        content: dict[str, Any] = read_checkpoint(Path(path))
+        content: dict[str, Any] = dict(read_checkpoint(Path(path)))
+        # Weights are copied into the network; an optimiser takes its tensors as they are, and they
+        # must not be the file's, which another program may shorten.
+        if "optimizer_states" in content:
+            content["optimizer_states"] = deepcopy(content["optimizer_states"])
         return content
 
 

@@ -119,6 +119,7 @@ def _fit(
     config = replace(config, train=replace(config.train, select=job.select))
     with enough_memory():
         start = find_start(config, job, run, found, say) if resume else None
+    del found  # Lightning reads the checkpoint again
     with keeping, enough_memory():
         if first:
             write_config(config, run)

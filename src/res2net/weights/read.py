@@ -7,6 +7,7 @@ What a file is shows in its first bytes, never in its name. A checkpoint holds m
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import struct
 import warnings
@@ -161,12 +162,13 @@ def _read_torch(path: Path) -> Any:
         zipped = zipfile.is_zipfile(path)
     except zipfile.BadZipFile as error:  # Python 3.12 raises it where others answer no
         raise UserError(f"{path}: damaged ({one_line(error)}); fetch it again") from None
-    if zipped:
-        _check_sums(path)
+    plain = zipped and _check_sums(path)
+    # The file itself is the memory until a tensor is written to; Windows could not replace it then.
+    mapped = plain and os.name == "posix"
     try:
         with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on pickle protocols
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged pickle can raise anything
         text = " ".join(str(error).split())
         if "TorchScript" in text:
@@ -182,25 +184,29 @@ def _read_torch(path: Path) -> Any:
         raise UserError(f"{path}: damaged or not a checkpoint ({one_line(error)[:120]})") from None
 
 
-def _check_sums(path: Path) -> None:
+def _check_sums(path: Path) -> bool:
     """Compare the checksums in a ``.pth``, which PyTorch does not.
+
+    Returns:
+        Whether its parts lie there as they are, none of them compressed.
 
     Raises:
         UserError: one does not fit.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
+            entries = archive.infolist()
+            unpacked = sum(entry.file_size for entry in entries)
             _check_growth(unpacked, path.stat().st_size, path)
-            if not any(entry.CRC for entry in archive.infolist()):
-                return  # written without checksums
-            broken = archive.testzip()
+            # files may be written without checksums
+            broken = archive.testzip() if any(entry.CRC for entry in entries) else None
     except UserError:
         raise
     except Exception as error:  # a damaged archive can raise anything
         raise UserError(f"{path}: damaged ({one_line(error)[:120]})") from None
     if broken:
         raise UserError(f"{path}: damaged (the checksum of {broken} in it does not fit)")
+    return all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
 
 
 def _check_growth(unpacked: int, packed: int, path: Path) -> None:

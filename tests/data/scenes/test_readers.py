@@ -128,7 +128,7 @@ def test_outlines_that_are_no_polygons_are_left_out(tmp_path: Path, outline: Any
     with pytest.warns(UserWarning, match=r"2 masks left out whose outline is no poly.*a\.jpg"):
         data = read("coco", tmp_path, "masks")
     assert data.train[0].objects is not None
-    assert data.train[0].objects.segments == (right,)
+    assert list(data.train[0].objects.segments or ()) == [right]
 
 
 @pytest.mark.parametrize("counts", [[-5, 1205], [600], None, [600.5, 599.5]])
@@ -276,7 +276,7 @@ def test_run_lengths_of_another_size_are_left_out(tmp_path: Path) -> None:
         data = read("coco", tmp_path, "masks")
     objects = data.val[0].objects
     assert objects is not None
-    assert objects.segments == (right,)
+    assert list(objects.segments or ()) == [right]
 
 
 def test_a_category_that_is_not_listed_is_refused(tmp_path: Path) -> None:

@@ -248,7 +248,8 @@ def _scenes(
     folder = _folder(names.root, file.path, listed)
     stated = _part(file.path, names.root)
     there = names.find_all(listed, [folder], tally, part=stated)
-    numbers = {key: classes.index(name) for key, name in file.names.items() if name in classes}
+    known = {name: number for number, name in enumerate(classes)}
+    numbers = {key: known[name] for key, name in file.names.items() if name in known}
     rows: dict[Path, list[dict[str, Any]]] = {}
     of_image: dict[Path, dict[str, Any]] = {}
     for image in images:

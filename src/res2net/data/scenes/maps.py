@@ -275,13 +275,13 @@ def _pixels(
             return error
 
     pixels, done = np.zeros(256, np.int64), 0
-    first = spread(scenes, LOOKED)
-    looked = {id(scene) for scene in first}
-    rest = [scene for scene in scenes if id(scene) not in looked]
+    first = spread(range(len(scenes)), LOOKED)
+    looked = set(first)
+    rest = [i for i in range(len(scenes)) if i not in looked]
     for group in (first, *(rest[i : i + LOOKED] for i in range(0, len(rest), LOOKED))):
         if done and (pixels[:IGNORED] > 0).sum() > 1:
             break
-        found = at_once(count, group)
+        found = at_once(count, [scenes[i] for i in group])
         faults = [each for each in found if isinstance(each, UserError)]
         if faults and not skip_bad:
             several = f"{len(faults)} of {len(group)} maps cannot be used; the first: "

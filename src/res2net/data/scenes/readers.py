@@ -69,7 +69,7 @@ def read_scenes(source: Source, options: SceneOptions) -> Scenes:
     if options.marks in ("boxes", "masks", "keypoints"):
         for part in (found.train, found.val, found.test):
             check_sizes(str(source), part)
-    return found
+    return found.stored()
 
 
 def _as_asked(source: Source, found: Scenes, options: SceneOptions) -> Scenes:

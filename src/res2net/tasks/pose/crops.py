@@ -23,7 +23,7 @@ from torch import Tensor
 from res2net.data.foreign import check_file
 from res2net.data.preprocess import AS_RGB, Reading
 from res2net.data.sampler import KeyedDataset
-from res2net.data.scene import Scene, Skeleton
+from res2net.data.scene import Objects, Scene, Skeleton
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
@@ -122,19 +122,17 @@ class CropDataset(KeyedDataset[Crop]):
         self.whole = SceneDataset(scenes, "keypoints", 1, as_it_is, reading=reading)
         self.skeleton, self.hflip = skeleton, hflip
         self.size = input_size(height)
-        self.objects = [
-            (number, i)
-            for number, scene in enumerate(scenes)
-            for i in range(len(scene.objects or ()))
-            if _usable(scene, i)
+        usable = [
+            (number, i) for number, scene in enumerate(scenes) for i in _usable(scene.objects)
         ]
+        self.objects = np.array(usable, np.int64).reshape(-1, 2)  # numbers of scene and object
 
     def __len__(self) -> int:
         return len(self.objects)
 
     def sample(self, index: int) -> Crop:
         """The object, its heat maps and which of them count."""
-        number, i = self.objects[index]
+        number, i = self.objects[index].tolist()
         image, _ = self.whole.load(number)
         objects = self.whole.scenes[number].objects
         assert objects is not None
@@ -193,12 +191,11 @@ def batched(samples: list[Crop]) -> tuple[Tensor, Tensor, Tensor, list[int]]:
     return torch.stack(images), torch.stack(maps), torch.stack(counts), list(indices)
 
 
-def _usable(scene: Scene, i: int) -> bool:
-    objects = scene.objects
-    assert objects is not None
-    if objects.keypoints is None or objects.ignored[i]:
-        return False
-    return bool((objects.keypoints[i, :, 2] > 0).any())
+def _usable(objects: Objects | None) -> list[int]:
+    if objects is None or objects.keypoints is None:
+        return []
+    indices: list[int] = np.flatnonzero(objects.learnable()).tolist()
+    return indices
 
 
 PERSON = 1  # COCO's number of the class

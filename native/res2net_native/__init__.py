@@ -1,0 +1,1 @@
+"""Holds the compiled native engine, which ``res2net.native`` opens."""
