@@ -54,6 +54,22 @@ INLINE void copy(char* to, const char* from, uint32_t mask) {
 // Four bytes of one pixel, at any address: splits begin where their width says.
 typedef int32_t Unit __attribute__((aligned(1), may_alias));
 
+// The first channels of eight; what a masked store takes dozens of steps for on AMD's processors.
+INLINE void store_first(float* p, uint32_t mask, __m256 x) {
+  __m128 y = _mm256_castps256_ps128(x);
+  if (mask & 8) {
+    _mm_storeu_ps(p, y);
+    if (!(mask & 16)) return;
+    p += 4, mask >>= 4, y = _mm256_extractf128_ps(x, 1);
+  }
+  if (mask & 2) {
+    _mm_storel_pi((__m64*)p, y);
+    if (!(mask & 4)) return;
+    p += 2, y = _mm_movehl_ps(y, y);
+  }
+  _mm_store_ss(p, y);
+}
+
 // How a type is kept: eight channels from memory and back.
 struct F32s {
   static constexpr int kBytes = 4;
@@ -62,8 +78,11 @@ struct F32s {
                         : _mm256_maskload_ps((const float*)p, lanes(mask));
   }
   static INLINE void store(char* p, uint32_t mask, __m256 x) {
-    if (mask == kAll) _mm256_storeu_ps((float*)p, x);
-    else _mm256_maskstore_ps((float*)p, lanes(mask), x);
+    if (mask == kAll) return _mm256_storeu_ps((float*)p, x);
+    if (mask & 1) return store_first((float*)p, mask, x);
+    alignas(32) char some[32];
+    _mm256_store_ps((float*)some, x);
+    copy<4>(p, some, mask);
   }
 };
 
@@ -116,19 +135,51 @@ INLINE char* at(const Target& t, int m) {
 
 INLINE __m256 relu(__m256 x) { return _mm256_max_ps(x, _mm256_setzero_ps()); }
 
-// What becomes of eight sums of one pixel, `shift` channels behind the tile's first.
-INLINE void finish(const Job& job, int m, int shift, __m256 x) {
-  const uint32_t mask = job.mask[0] >> shift & kAll, mask2 = job.mask2[0] >> shift & kAll;
-  const int bytes = shift * F32s::kBytes;
-  if (job.residual.base)
-    x = _mm256_add_ps(x, F32s::load(at(job.residual, m) + bytes, mask | mask2));
-  if (job.relu) x = relu(x);
-  if (mask) F32s::store(at(job.out, m) + bytes, mask, x);
-  if (mask2) F32s::store(at(job.out2, m) + bytes, mask2, x);
-  if (job.add.base) {
-    char* p = at(job.add, m) + bytes;
-    F32s::store(p, mask, _mm256_add_ps(x, F32s::load(p, mask)));
+// What becomes of the sums of one pixel.
+template <int N>
+INLINE void finish(const Job& job, int m, const __m256 (&sum)[N]) {
+  const uint32_t mask = job.mask[0], mask2 = job.mask2[0];
+  __m256 x[N];
+#pragma GCC unroll 2
+  for (int n = 0; n < N; ++n) x[n] = sum[n];
+  const auto each = [](auto&& f) INLINE_LAMBDA {
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) f(n, n * kWide * F32s::kBytes);
+  };
+  const auto part = [](uint32_t of, int n) INLINE_LAMBDA { return of >> n * kWide & kAll; };
+  if (job.residual.base) {
+    const char* p = at(job.residual, m);
+    each([&](int n, int bytes) INLINE_LAMBDA {
+      x[n] = x[n] + F32s::load(p + bytes, part(mask | mask2, n));
+    });
   }
+  if (job.relu) each([&](int n, int) INLINE_LAMBDA { x[n] = relu(x[n]); });
+  if (mask) {
+    char* p = at(job.out, m);
+    each([&](int n, int bytes) INLINE_LAMBDA {
+      if (part(mask, n)) F32s::store(p + bytes, part(mask, n), x[n]);
+    });
+  }
+  if (mask2) {
+    char* p = at(job.out2, m);
+    each([&](int n, int bytes) INLINE_LAMBDA {
+      if (part(mask2, n)) F32s::store(p + bytes, part(mask2, n), x[n]);
+    });
+  }
+  if (job.add.base) {
+    char* p = at(job.add, m);
+    each([&](int n, int bytes) INLINE_LAMBDA {
+      if (const uint32_t here = part(mask, n))
+        F32s::store(p + bytes, here, x[n] + F32s::load(p + bytes, here));
+    });
+  }
+}
+
+// Asks for what is read and written at the end, while there is time.
+INLINE void prepare(const Job& job, int begin, int end) {
+  if (job.residual.base)
+    for (int m = begin; m < end; ++m) _mm_prefetch(at(job.residual, m), _MM_HINT_T0);
+  for (int m = begin; m < end; ++m) __builtin_prefetch(at(job.out, m), 1);
 }
 
 // Multiplication by type: weights of a unit for eight channels, a unit of a pixel, sums.
@@ -138,6 +189,8 @@ struct Floats {
   using Sum = __m256;
   using Factor = __m256;
   static INLINE Sum start(const char* bias) { return _mm256_loadu_ps((const float*)bias); }
+  static INLINE Sum load(const int32_t* p) { return _mm256_load_ps((const float*)p); }
+  static INLINE void store(int32_t* p, Sum x) { _mm256_store_ps((float*)p, x); }
   static INLINE Factor weights(const char* b) { return _mm256_load_ps((const float*)b); }
   static INLINE Factor all(const char* a) { return _mm256_broadcast_ss((const float*)a); }
   static INLINE Sum dot(Sum s, Factor x, Factor w) { return _mm256_fmadd_ps(x, w, s); }
@@ -174,6 +227,14 @@ INLINE void add_products(typename T::Sum (&sum)[M][N], const char* from, int64_t
     }
   }
 }
+
+// A part of [0, total): even parts, none larger than `most`.
+struct Even {
+  int total, most, parts;
+  INLINE Even(int total, int most)
+      : total(total), most(most), parts((total + most - 1) / most) {}
+  INLINE int begin(int part) const { return total * part / parts; }
+};
 
 template <int... I>
 struct IntList {};

@@ -33,9 +33,9 @@ bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf
 
 constexpr Kernels kAvx512 = {{28, 14, 9, 6}, 7, avx512_kernel, avx512_pairs, avx512_planes,
                              avx512_products, &avx512_simple};
-constexpr Kernels kAvx2 = {{12, 0, 0, 0}, 12, avx2_kernel, avx2_pairs, avx2_planes,
+constexpr Kernels kAvx2 = {{56, 0, 0, 0}, 28, avx2_kernel, avx2_pairs, avx2_planes,
                            avx2_products, &avx2_simple};
-constexpr Kernels kAvx2Vnni = {{12, 0, 0, 0}, 12, avx2_vnni_kernel, avx2_pairs, avx2_planes,
+constexpr Kernels kAvx2Vnni = {{56, 0, 0, 0}, 28, avx2_vnni_kernel, avx2_pairs, avx2_planes,
                                avx2_vnni_products, &avx2_simple};
 
 // The best first.

@@ -14,6 +14,8 @@ struct Bytes {
     __m256i even, odd;
   };
   static INLINE Sum start(const char* bias) { return _mm256_loadu_si256((const __m256i*)bias); }
+  static INLINE Sum load(const int32_t* p) { return _mm256_load_si256((const __m256i*)p); }
+  static INLINE void store(int32_t* p, Sum x) { _mm256_store_si256((__m256i*)p, x); }
   static INLINE Factor weights(const char* b) {
     const __m256i x = _mm256_load_si256((const __m256i*)b);
     return {_mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8), _mm256_srai_epi16(x, 8)};
@@ -29,12 +31,9 @@ struct Bytes {
 };
 
 #if AVX2_VNNI
-struct BytesVnni {
-  static constexpr Type kType = U8;
+struct BytesVnni : Bytes {
   static constexpr int kPixels[] = {0, 12, 6};
-  using Sum = __m256i;
   using Factor = __m256i;
-  static INLINE Sum start(const char* bias) { return Bytes::start(bias); }
   static INLINE Factor weights(const char* b) { return _mm256_load_si256((const __m256i*)b); }
   static INLINE Factor all(const char* a) { return _mm256_set1_epi32(*(const Unit*)a); }
   static INLINE Sum dot(Sum s, Factor x, Factor w) { return _mm256_dpbusd_avx_epi32(s, x, w); }
@@ -97,67 +96,97 @@ __attribute__((noinline)) void rescale(int32_t* sums, int pixels, int vectors, c
     }
 }
 
-// M pixels from `first` on by N vectors.
+constexpr int kMost = 56;    // pixels of a job
+constexpr int kNear = 256;  // units whose weights stay in the first cache, beside the pixels' units
+
+// Segments of a sum whose weights stay near, or `units` units of a long one behind `skip`.
+struct Stretch {
+  int begin = 0, end = 0, skip = 0, units = 0;
+  int64_t before = 0;  // units of the stretches before this one
+
+  INLINE explicit Stretch(const Job& job) { take(job); }
+  INLINE bool starts() const { return begin == 0 && skip == 0; }
+  INLINE bool ends(const Job& job) const {
+    return end == job.count && (end - begin > 1 || skip + units == job.segments[begin].units);
+  }
+  INLINE void next(const Job& job) {
+    for (int s = begin; s < end; ++s) before += end - begin > 1 ? job.segments[s].units : units;
+    skip += units;
+    if (end - begin > 1 || skip == job.segments[begin].units) begin = end, skip = 0;
+    take(job);
+  }
+  INLINE void take(const Job& job) {
+    const int left = job.segments[begin].units - skip;
+    units = left <= kNear + kNear / 2 ? left : kNear;
+    end = begin + 1;
+    if (skip) return;
+    // a second source begins one, since sums may be rescaled before it
+    for (int sum = units; end < job.count && end != job.second; ++end)
+      if ((sum += job.segments[end].units) > kNear) break;
+  }
+};
+
+// M pixels from `first` on by N vectors: what a stretch adds to their sums, which lie in memory
+// between stretches.
 template <class T, int M, int N>
-void tile(const Job& job, int first) {
+void tile(const Job& job, const Stretch& stretch, int first, int32_t* held) {
   constexpr bool whole = T::kType == U8;
   typename T::Sum sum[M][N];
+  held += first * N * kWide;
+  if (stretch.starts()) {
 #pragma GCC unroll 2
-  for (int n = 0; n < N; ++n) {
-    const typename T::Sum start = T::start(job.bias + n * kWide * 4);
+    for (int n = 0; n < N; ++n) {
+      const typename T::Sum start = T::start(job.bias + n * kWide * 4);
 #pragma GCC unroll 12
-    for (int m = 0; m < M; ++m) sum[m][n] = start;
-  }
-  alignas(32) int32_t held[whole ? M * N * kWide : 1];
-  const auto hold = [&]() INLINE_LAMBDA {
-    if constexpr (whole) {
-#pragma GCC unroll 12
-      for (int m = 0; m < M; ++m)
-#pragma GCC unroll 2
-        for (int n = 0; n < N; ++n)
-          _mm256_store_si256((__m256i*)held + m * N + n, sum[m][n]);
+      for (int m = 0; m < M; ++m) sum[m][n] = start;
     }
-  };
-  const char* fetch = first ? job.b : job.fetch;
-  const int64_t fetch_step = first ? 0 : job.fetch_step;
-  for (int s = 0; s < job.count; ++s) {
-    const Segment& segment = job.segments[s];
-    if constexpr (whole)
-      if (s == job.second) {
-        // through memory and a call: else the loop below would keep its sums there
-        hold();
-        rescale(held, M, N, job.scales[kSecond]);
-#pragma GCC unroll 12
-        for (int m = 0; m < M; ++m)
-#pragma GCC unroll 2
-          for (int n = 0; n < N; ++n)
-            sum[m][n] = _mm256_load_si256((const __m256i*)held + m * N + n);
-      }
-    add_products<T, M, N>(sum, segment.a + job.a_offset + first * segment.step, segment.step,
-                          job.b + segment.b, 64, segment.units, fetch, fetch_step);
-  }
-  if constexpr (whole) {
-    hold();
-    finish_bytes(job, held, first, M, N);
   } else {
+    if (whole && stretch.begin == job.second && !stretch.skip)
+      rescale(held, M, N, job.scales[kSecond]);
 #pragma GCC unroll 12
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 2
-      for (int n = 0; n < N; ++n) finish(job, first + m, n * kWide, sum[m][n]);
+      for (int n = 0; n < N; ++n) sum[m][n] = T::load(held + (m * N + n) * kWide);
   }
+  const int64_t fetch_step = first ? 0 : job.fetch_step;
+  const char* fetch = first ? job.b : job.fetch + stretch.before * fetch_step;
+  for (int s = stretch.begin; s < stretch.end; ++s) {
+    const Segment& segment = job.segments[s];
+    const int units = stretch.end - stretch.begin == 1 ? stretch.units : segment.units;
+    const char* a = segment.a + job.a_offset + first * segment.step + 4 * stretch.skip;
+    add_products<T, M, N>(sum, a, segment.step, job.b + segment.b + 64 * stretch.skip, 64, units,
+                          fetch, fetch_step);
+  }
+  if constexpr (!whole)
+    if (stretch.ends(job)) {
+#pragma GCC unroll 12
+      for (int m = 0; m < M; ++m) finish<N>(job, first + m, sum[m]);
+      return;
+    }
+#pragma GCC unroll 12
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) T::store(held + (m * N + n) * kWide, sum[m][n]);
+  if (whole && stretch.ends(job)) finish_bytes(job, held, first, M, N);
 }
 
+// All pixels of a job, stretch by stretch: its weights stay near.
 template <class T, int N, int... M>
 INLINE void in_tiles(const Job& job, IntList<M...>) {
-  static constexpr void (*of_pixels[])(const Job&, int) = {tile<T, M + 1, N>...};
-  const int parts = (job.pixels + T::kPixels[N] - 1) / T::kPixels[N];
-  for (int i = 0; i < parts; ++i) {
-    const int begin = job.pixels * i / parts, end = job.pixels * (i + 1) / parts;
-    of_pixels[end - begin - 1](job, begin);
+  static constexpr void (*of_pixels[])(const Job&, const Stretch&, int, int32_t*) = {
+      tile<T, M + 1, N>...};
+  alignas(32) int32_t held[kMost * N * kWide];
+  const Even even(job.pixels, T::kPixels[N]);
+  for (Stretch stretch(job);; stretch.next(job)) {
+    for (int i = 0; i < even.parts; ++i) {
+      const int begin = even.begin(i), end = even.begin(i + 1);
+      if (stretch.ends(job)) prepare(job, begin, end);
+      of_pixels[end - begin - 1](job, stretch, begin, held);
+    }
+    if (stretch.ends(job)) return;
   }
 }
 
-// All pixels of a job, as evenly as may be.
 template <class T, int N>
 void tiles(const Job& job) {
   in_tiles<T, N>(job, Upto<T::kPixels[N]>());
