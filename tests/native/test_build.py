@@ -48,7 +48,7 @@ def test_a_machine_without_a_compiler(tmp_path, monkeypatch):
 )
 def test_each_precision_names_what_it_lacks(monkeypatch, level, said):
     class Library:
-        def r2n_instructions(self, precision, level):
+        def r2n_instructions(self, precision, _):
             return None if precision == 1 else b"some"  # as if fp32 alone were missing
 
     monkeypatch.setattr(binding, "_file", lambda: Path("there"))

@@ -85,8 +85,8 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--overflow-safe",
         action="store_true",
-        help="keep int8 weights within 7 bits, so that x86 processors without VNNI compute the same "
-        "in OpenVINO and ONNX Runtime; default: where this processor lacks VNNI",
+        help="keep int8 weights within 7 bits, so that x86 processors without VNNI compute the "
+        "same in OpenVINO and ONNX Runtime; default: where this processor lacks VNNI",
     )
     return parser
 
