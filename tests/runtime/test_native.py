@@ -28,7 +28,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if (reason := unsupported_reason("fp32")) is not None:
         pytest.skip(f"no native engine: {reason}")
     out = tmp_path_factory.mktemp("native") / "artifact"
-    options = {"engine": "native", "precision": PRECISION, "size": 64, "val_images": 2}
+    options = {"engine": "native", "precision": PRECISION, "size": 64}
     export("res2net26_small", out, **options)
     return out
 
