@@ -238,3 +238,21 @@ def test_libraries_keep_to_the_quota(monkeypatch, quota, told, expected):
     monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": told} if told else {})
     processor.keep_to_quota()
     assert os.environ.get("OMP_NUM_THREADS") == expected
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "level", "saturates"),
+    [
+        ("flags : fpu avx2", "full", True),
+        ("flags : fpu avx2 avx_vnni", "full", False),
+        ("flags : fpu avx2 avx512f avx512_vnni", "full", False),
+        ("flags : fpu avx2 avx512f avx512_vnni", "avx2", True),
+        ("", "full", False),  # not told
+    ],
+)
+def test_bytes_saturate_without_vnni(monkeypatch, system, cpuinfo, level, saturates):
+    system("proc/cpuinfo", cpuinfo + "\n")
+    monkeypatch.setenv(processor.LEVEL, level)
+    for machine, wanted in (("x86_64", saturates), ("aarch64", False)):
+        monkeypatch.setattr("platform.machine", lambda machine=machine: machine)
+        assert processor.bytes_saturate() is wanted

@@ -410,6 +410,7 @@ def export(
     images: str | Path | None = None,
     max_drop: float | None = None,
     val_images: int | None = None,
+    overflow_safe: bool | None = None,
 ) -> Exported:
     """Write an artifact that runs without PyTorch, checked against it, as ``res2net export`` does.
 
@@ -424,6 +425,8 @@ def export(
         images: folder of images to calibrate and verify with, instead of the run's data.
         max_drop: points of top-1 accuracy that int8 may lose; 0.5 where it is None.
         val_images: images to verify with, at most; 1,000 (100 of other tasks) where it is None.
+        overflow_safe: int8 weights of 7 bits, which are right on processors without VNNI too; where
+            this one lacks it, if None.
 
     Returns:
         The folder, and how the artifact compares with the network.
@@ -451,4 +454,5 @@ def export(
             images=None if images is None else Path(images),
             max_drop=max_drop,
             val_images=val_images,
+            overflow_safe=overflow_safe,
         )

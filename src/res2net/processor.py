@@ -17,6 +17,7 @@ from res2net.errors import UserError
 LEVEL = "RES2NET_CPU"
 LEVELS = ("avx2", "avx512", "avx512_vnni", "full")  # each offers what the one before it does
 BF16 = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # flags of x86, and of ARM
+VNNI = frozenset(("avx512_vnni", "avx_vnni"))
 # What other libraries read before they first compute → its value at a level. oneDNN and MKL take it
 # as a limit; PyTorch takes it at its word, so "avx512" is never named to it.
 _LIMITS = {
@@ -102,6 +103,17 @@ def has_bf16() -> bool:
         UserError: ``RES2NET_CPU`` names no level.
     """
     return allows("full") and not BF16.isdisjoint(flags())
+
+
+def bytes_saturate() -> bool:
+    """Whether libraries multiply int8 here in pairs whose sums saturate: x86 without VNNI.
+
+    Raises:
+        UserError: ``RES2NET_CPU`` names no level.
+    """
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    hidden = not allows("avx512_vnni")
+    return x86 and bool(here := flags()) and (hidden or VNNI.isdisjoint(here))
 
 
 def cores() -> int:

@@ -37,7 +37,7 @@ def test_parts_are_the_networks_multiply_adds(tmp_path: Path) -> None:
 def test_a_machine_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LEVEL, "avx2")
     with pytest.raises(UserError, match="does not run here"):
-        roofline.rooflines(["resnet50"], ["bf16", "fp32"])
+        roofline.rooflines(["resnet50"], ["bf16"])
 
 
 def test_what_the_engine_does_not_take_is_refused() -> None:

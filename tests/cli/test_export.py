@@ -56,6 +56,7 @@ def test_help_names_every_engine_and_precision(cli, capsys):
             (*EXPORT[1:], "--images", "one", "--val-images", "0"),
             "--val-images is 0; it must be at least 1",
         ),
+        ((*EXPORT[1:], "--overflow-safe"), "--overflow-safe means nothing here; it needs"),
         (
             (*EXPORT[1:], "--max-drop", "1"),
             "--max-drop means nothing here; it needs --precision int8 and a classifier",

@@ -20,10 +20,11 @@ from res2net.deploy import openvino
 from res2net.deploy import quantise as quantise_module
 from res2net.deploy.engine import find_engine
 from res2net.deploy.pictures import of_run, of_samples
-from res2net.deploy.program import Program
+from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quantise import quantise, quantise_with_control, sensitivity
 from res2net.deploy.subject import open_subject
 from res2net.deploy.verify import eager
+from res2net.processor import bytes_saturate
 from res2net.runtime.engines import openvino_core
 
 
@@ -151,3 +152,24 @@ def test_nncf_uses_the_one_core_of_the_process() -> None:
         assert ov.Core() is openvino_core()
         assert ov.compile_model.__self__ is openvino_core()  # type: ignore[attr-defined]
     assert ov.Core is core
+
+
+def test_weights_of_7_bits_sum_right_on_any_processor(samples):
+    """White images and equal weights: every sum is the largest that there is."""
+    taken = ov.opset13.parameter([1, 32, 32, 3], np.uint8, name=INPUT)
+    floats = ov.opset13.convert(taken, np.float32)
+    y = ov.opset13.transpose(floats, np.array([0, 3, 1, 2]))
+    for channels in (3, 64):
+        weights = np.full((64, channels, 1, 1), 1 / channels, np.float32)
+        y = ov.opset13.convolution(y, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+        y = ov.opset13.relu(y)
+    model = ov.Model([y], [taken])
+    white = np.full((4, 32, 32, 3), 255, np.uint8)
+    split = Split(images=white, labels=np.zeros(4, np.int64))
+    found = {}
+    for safe in (False, True):
+        rounded = quantise(model, replace(samples, split=split), overflow_safe=safe)
+        found[safe] = openvino.run_of(_runnable(openvino, rounded))(white[:1])[0]
+    np.testing.assert_allclose(found[True], 255, rtol=0.02)
+    if bytes_saturate():
+        assert found[False].max() < 0.9 * 255

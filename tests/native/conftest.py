@@ -13,18 +13,33 @@ from res2net.capture import fold_batchnorm
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy.program import Program
 from res2net.models.network import Network
-from res2net.native.binding import unsupported_reason
+from res2net.native.binding import TYPES, library, unsupported_reason
+from res2net.processor import LEVEL
 
 TOLERANCE = {"bf16": 2e-2, "fp32": 1e-5}  # relative L2, the contract's
 RUNS = tuple(
     precision for precision in TOLERANCE if unsupported_reason(precision) is None
 )  # on this processor
-FASTEST = RUNS[0] if RUNS else "fp32"  # for tests that one precision is enough for
+ENOUGH = "fp32"  # for tests that one precision is enough for
 Pair = Callable[[Network], Program]
 
 
+def _levels() -> tuple[str, ...]:
+    """Levels of ``RES2NET_CPU`` whose kernels differ here: the newest and the oldest."""
+    if unsupported_reason("fp32") is not None:
+        return ("full",)
+    sets = [[library().r2n_instructions(kind, i) for kind in TYPES.values()] for i in (0, 3)]
+    return ("full",) if sets[0] == sets[1] else ("full", "avx2")
+
+
+@pytest.fixture(params=_levels())
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every set of kernels that the processor allows, the newest and the oldest."""
+    monkeypatch.setenv(LEVEL, request.param)
+
+
 @pytest.fixture
-def engine(request: pytest.FixtureRequest) -> None:
+def engine(request: pytest.FixtureRequest, kernels: None) -> None:  # noqa: ARG001
     """Skips where the engine cannot run, in the parameter ``precision`` where the test has one."""
     given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
     if (reason := unsupported_reason(given.get("precision", "fp32"))) is not None:
@@ -32,7 +47,7 @@ def engine(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def int8_engine() -> None:
+def int8_engine(kernels: None) -> None:  # noqa: ARG001
     """Skips where the engine cannot run in int8."""
     if (reason := unsupported_reason("int8")) is not None:
         pytest.skip(f"no native engine: {reason}")

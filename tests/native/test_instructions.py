@@ -15,6 +15,8 @@ import pytest
 from res2net.native import binding
 
 BF16 = re.compile(r"\tv(dpbf16ps|cvtne2?ps2bf16)")
+NEWER = re.compile(r"%zmm|%[xy]mm(1[6-9]|[23]\d)|%k\d")  # than AVX2: more and wider registers
+VEX = re.compile(r"\tv\w+ .*%[xyz]mm")
 VNNI = re.compile(r"\tvpdp(bu|ws)")
 
 
@@ -22,7 +24,7 @@ VNNI = re.compile(r"\tvpdp(bu|ws)")
 def functions() -> dict[str, str]:
     """Name of a function of the library → what the disassembler prints of it."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
-        pytest.skip("no native engine: this processor lacks AVX-512")
+        pytest.skip("no native engine: this processor lacks AVX2 with FMA")
     file, tool = binding._file(), shutil.which("objdump")
     if file is None or tool is None:
         pytest.skip("it was installed without a C++ compiler, or binutils are missing")
@@ -48,3 +50,18 @@ def test_int8_needs_no_bf16_and_bf16_no_vnni(functions):
     by_type = ("::store(", "::mean_rows(", "::gate(", "avx512_planes(", "avx512_products(")
     assert all("::Bf16" in name or any(part in name for part in by_type) for name in found), found
     assert not [name for name in _using(functions, VNNI) if "::Bf16" in name]
+
+
+def test_avx2_needs_nothing_newer(functions):
+    ours = {name for name in functions if "::Floats" in name or "::Bytes" in name}
+    assert len(ours) > 50
+    assert not ours & _using(functions, NEWER)
+    assert all("::BytesVnni" in name for name in ours & _using(functions, VNNI))
+
+
+def test_what_chooses_kernels_runs_on_any_processor(functions):
+    """What has external linkage, or is a template of the library, is compiled for any processor."""
+    kernels = ("(anonymous namespace)", "r2n::avx512_", "r2n::avx2_")
+    using = _using(functions, VEX)
+    assert len(using) > 100
+    assert not [name for name in using if not any(part in name for part in kernels)]

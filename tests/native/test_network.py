@@ -16,7 +16,7 @@ from res2net.native.network import NativeNetwork
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import FirstBlock, ResNetVariant
 
-from .conftest import FASTEST, TOLERANCE, eager, random_images, relative
+from .conftest import ENOUGH, TOLERANCE, eager, random_images, relative
 
 pytestmark = pytest.mark.usefixtures("engine")
 ROWS = [name for name, row in NETWORKS.items() if isinstance(row, ResNetVariant)]
@@ -68,9 +68,9 @@ def test_maps_of_a_backbone(folded, name):
 def test_a_large_batch_goes_in_pieces(folded, monkeypatch):
     torch.manual_seed(0)
     program = folded(create_backbone("res2net26_small", out_levels=("c3", "c2")))
-    together = NativeNetwork(walk(program), FASTEST, 2)(random_images(5, 40, 33))
+    together = NativeNetwork(walk(program), ENOUGH, 2)(random_images(5, 40, 33))
     monkeypatch.setattr(network, "TOGETHER", 2 * 40 * 33 + 1)
-    apart = NativeNetwork(walk(program), FASTEST, 2)(random_images(5, 40, 33))
+    apart = NativeNetwork(walk(program), ENOUGH, 2)(random_images(5, 40, 33))
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -78,7 +78,7 @@ def test_a_large_batch_goes_in_pieces(folded, monkeypatch):
 def test_two_networks_in_two_threads_and_one_network_in_two(folded):
     torch.manual_seed(0)
     programs = [folded(create_model(name)) for name in ("resnet26_small", "res2net26_small")]
-    networks = [NativeNetwork(walk(program), FASTEST, 2) for program in programs]
+    networks = [NativeNetwork(walk(program), ENOUGH, 2) for program in programs]
     images = [random_images(1, 64, 64), random_images(2, 50, 70)]
     wanted = [[network(batch)[0] for batch in images] for network in networks]
     wrong = []
@@ -99,12 +99,12 @@ def test_two_networks_in_two_threads_and_one_network_in_two(folded):
 
 def test_images_do_not_depend_on_their_neighbours(folded):
     torch.manual_seed(0)
-    network = NativeNetwork(walk(folded(create_model("res2net26_small"))), FASTEST, 2)
+    network = NativeNetwork(walk(folded(create_model("res2net26_small"))), ENOUGH, 2)
     images = random_images(3, 47, 47)
     np.testing.assert_array_equal(network(images)[0][1:2], network(images[1:2])[0])
 
 
 def test_images_of_another_kind(folded):
-    network = NativeNetwork(walk(folded(create_model("resnet26_small"))), FASTEST, 1)
+    network = NativeNetwork(walk(folded(create_model("resnet26_small"))), ENOUGH, 1)
     with pytest.raises(ValueError, match="uint8"):
         network(np.zeros((1, 3, 64, 64), np.float32))

@@ -17,7 +17,7 @@ from res2net.models.factory import create_model
 from res2net.native.network import NativeNetwork
 from res2net.native.program import NativeProgram, fastest
 
-from .conftest import FASTEST, random_images
+from .conftest import ENOUGH, random_images
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_operations_that_do_not_fit(program, kind, change, said):
     wrong.ops = copy.deepcopy(program.ops)
     _first(wrong, kind).update(change)
     with pytest.raises(ValueError, match=said):
-        NativeNetwork(wrong, FASTEST, 1)
+        NativeNetwork(wrong, ENOUGH, 1)
 
 
 @pytest.mark.usefixtures("engine")
@@ -107,6 +107,6 @@ def test_maps_that_do_not_fit_are_found_when_sizes_are_known(program):
     wrong = copy.copy(program)
     wrong.ops = copy.deepcopy(program.ops)
     next(op for op in wrong.ops if op.get("kernel") == 3 and op["op"] == "conv")["stride"] = 3
-    network = NativeNetwork(wrong, FASTEST, 1)
+    network = NativeNetwork(wrong, ENOUGH, 1)
     with pytest.raises(ValueError, match="size"):
         network(random_images(1, 64, 64))

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from res2net.deploy.native_walk import walk
 from res2net.models.factory import create_model
 from res2net.native import network
+from res2net.native.binding import unsupported_reason
 from res2net.native.network import NativeNetwork
 from res2net.native.program import NativeProgram
 
@@ -106,6 +107,7 @@ def off(found, images, first, weights, bias, stride=1, groups=1) -> float:
 @FIXTURES_ARE_FINE
 @given(**CONVOLUTIONS, precision=st.sampled_from(RUNS or ("fp32",)))
 def test_a_convolution(kernel, stride, groups, in_group, out_group, shape, precision, threads):
+    assume(unsupported_reason(precision) is None)
     program, first, weights, bias = convolution(kernel, stride, groups, in_group, out_group)
     images = random_images(*shape)
     found = NativeNetwork(program, precision, threads)(images)[0]
@@ -124,6 +126,7 @@ def test_a_convolution(kernel, stride, groups, in_group, out_group, shape, preci
     precision=st.sampled_from(RUNS or ("fp32",)),
 )
 def test_two_pixels_at_once_or_one(pairs, groups, in_group, out_group, shape, threads, precision):
+    assume(unsupported_reason(precision) is None)
     program, first, weights, bias = convolution(3, 1, groups, in_group, out_group)
     images = random_images(*shape)
     with pytest.MonkeyPatch.context() as patch:
@@ -176,6 +179,7 @@ def test_a_pool(average, kernel, stride, padded, ceil, count_pad, channels, shap
     precision=st.sampled_from(RUNS or ("fp32",)),
 )
 def test_units_of_any_width_and_scale(folded, width, scale, cardinality, se, shape, precision):
+    assume(unsupported_reason(precision) is None)
     torch.manual_seed(0)
     options = {"width": width, "scale": scale, "cardinality": cardinality, "se": se}
     program = folded(create_model("res2net26_small", num_classes=5, **options))

@@ -15,7 +15,6 @@ from PIL import Image
 from res2net.deploy.export import export
 from res2net.errors import UserError
 from res2net.native.binding import unsupported_reason
-from res2net.processor import LEVEL
 from res2net.runtime.artifact import Artifact
 from res2net.runtime.engines import Native, OpenVino
 from res2net.runtime.main import main
@@ -29,7 +28,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if (reason := unsupported_reason("fp32")) is not None:
         pytest.skip(f"no native engine: {reason}")
     out = tmp_path_factory.mktemp("native") / "artifact"
-    options = {"engine": "native", "precision": PRECISION, "size": 64, "val_images": 2}
+    options = {"engine": "native", "precision": PRECISION, "size": 64}
     export("res2net26_small", out, **options)
     return out
 
@@ -58,13 +57,15 @@ def _metadata(artifact: Path) -> dict[str, str]:
 
 
 def test_a_processor_without_the_instructions(artifact, monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv(LEVEL, "avx2")
-    with pytest.warns(UserWarning, match="needs AVX-512.* hides; it runs in OpenVINO"):
+    lacks = f"this processor lacks AVX2 with FMA, which {PRECISION} needs"
+    for room in ("runtime.engines", "deploy.targets"):
+        monkeypatch.setattr(f"res2net.{room}.unsupported_reason", lambda precision: lacks)
+    with pytest.warns(UserWarning, match="lacks AVX2 with FMA.* needs; it runs in OpenVINO"):
         runtime = load(artifact, threads=1)
     assert isinstance(runtime.engine, OpenVino)
-    with pytest.raises(UserError, match="--engine native: .* needs AVX-512.* --engine openv"):
+    with pytest.raises(UserError, match="--engine native: .* lacks AVX2.* --engine openvino"):
         load(artifact, engine="native")
-    with pytest.raises(UserError, match="--to native: fp32 needs AVX-512, which RES2NET_CPU"):
+    with pytest.raises(UserError, match="--to native: this processor lacks AVX2 with FMA"):
         export("res2net26_small", tmp_path / "out", engine="native")
     photo = tmp_path / "photo.png"
     Image.fromarray(_images(1)[0]).save(photo)

@@ -82,6 +82,12 @@ def make_parser() -> Parser:
         help="largest number of validation images to verify with; default: 1000 for classifiers, "
         "else 100",
     )
+    parser.add_argument(
+        "--overflow-safe",
+        action="store_true",
+        help="keep int8 weights within 7 bits, so that x86 processors without VNNI compute the "
+        "same in OpenVINO and ONNX Runtime; default: where this processor lacks VNNI",
+    )
     return parser
 
 
@@ -107,6 +113,7 @@ def main(argv: Sequence[str]) -> None:
             images=options.images,
             max_drop=options.max_drop,
             val_images=options.val_images,
+            overflow_safe=options.overflow_safe or None,
             track=track,
         )
     print("\n".join(summary(done)))

@@ -59,8 +59,12 @@ class Engine(Protocol):
 class Quantisable(Engine, Protocol):
     """An engine that has int8."""
 
-    def quantised(self, model: Any, calibration: Images) -> Any:
-        """The model with 8 bits throughout, ranges taken from the calibration images."""
+    def quantised(self, model: Any, calibration: Images, *, overflow_safe: bool) -> Any:
+        """The model with 8 bits throughout, ranges taken from the calibration images.
+
+        Args:
+            overflow_safe: with weights of 7 bits, where the engine's sums could overflow.
+        """
 
     def layers(self, model: Any) -> list[str]:
         """Names of its convolutions and matrix products; quantising keeps them."""

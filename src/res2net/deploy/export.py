@@ -27,6 +27,7 @@ from res2net.deploy.verify import Track, Verification, compare, eager, faults
 from res2net.errors import UserError, printable_lines
 from res2net.files import check_new, new_folder, write_error, write_text
 from res2net.machine import hardware_bf16
+from res2net.processor import bytes_saturate
 from res2net.runtime.engines import openvino_has_bf16
 from res2net.tasks.network import Size
 
@@ -58,6 +59,7 @@ def export(
     images: Path | None = None,
     max_drop: float | None = None,
     val_images: int | None = None,
+    overflow_safe: bool | None = None,
     track: Track | None = None,
 ) -> Exported:
     """Write the artifact folder ``out``, or nothing.
@@ -72,6 +74,8 @@ def export(
         images: folder of images to calibrate and verify with, instead of the run's data.
         max_drop: points of top-1 accuracy that int8 of a classifier may lose; None is 0.5.
         val_images: verify with so many images at most; None is 1,000, of annotated ones 100.
+        overflow_safe: int8 weights of 7 bits, which are right on processors without VNNI too; None
+            is whether this processor lacks it.
 
     Raises:
         UserError: a target that cannot be exported so, images that cannot be read, or an artifact
@@ -88,6 +92,9 @@ def export(
     counts = subject.annotated is None and features is None and precision == "int8"
     if max_drop is not None and not counts:
         raise UserError("--max-drop means nothing here; it needs --precision int8 and a classifier")
+    if overflow_safe is not None and precision != "int8":
+        raise UserError("--overflow-safe means nothing here; it needs --precision int8")
+    overflow_safe = bytes_saturate() if overflow_safe is None else overflow_safe
     if val_images is not None and not subject.trained and images is None:
         raise UserError("--val-images means nothing here; it needs a trained network, or --images")
     max_drop = MAX_DROP if max_drop is None else max_drop
@@ -107,7 +114,8 @@ def export(
             work.refuse(work.faults(found, max_drop))
         else:
             plain = model
-            model, found, notes = work.quantise(model, calibration, max_drop)
+            model, found, notes = work.quantise(model, calibration, max_drop, overflow_safe)
+            notes += _notes_on_overflow(target, overflow_safe)
             layers = sensitivity(work.quantisable, plain, model, calibration)
             write_text(folder / "sensitivity.csv", as_csv(layers))
         _describe(work, model, found, layers, notes, batch=None if dynamic_batch else 1)
@@ -169,10 +177,10 @@ class _Work:
         )
 
     def quantise(
-        self, model: Any, calibration: Images, max_drop: float
+        self, model: Any, calibration: Images, max_drop: float, overflow_safe: bool
     ) -> tuple[Any, Verification, list[str]]:
         """int8, with layers left in float where that is what the accuracy takes."""
-        whole = self.quantisable.quantised(model, calibration)
+        whole = self.quantisable.quantised(model, calibration, overflow_safe=overflow_safe)
         found = self.save_and_compare(whole)
         wrong = self.faults(found, max_drop)
         if not wrong:
@@ -195,6 +203,7 @@ class _Work:
             self.reference,
             agreement=self.target.agreement,
             max_drop=max_drop / 100,
+            overflow_safe=overflow_safe,
         )
         found = self.save_and_compare(mixed)
         self.refuse(self.faults(found, max_drop))
@@ -311,6 +320,18 @@ def _notes_on_bf16(target: Target) -> list[str]:
         return [f"{lacks}: OpenVINO runs it in float32 here, and it was verified so"]
     if target.engine in ("torch-export", "aoti") and not hardware_bf16():
         return [f"{lacks}: PyTorch computes the same numbers, but slower than in float32"]
+    return []
+
+
+def _notes_on_overflow(target: Target, safe: bool) -> list[str]:
+    """Where figures of an artifact in int8 hold besides processors with VNNI."""
+    others = "" if target.engine != "native" else " of OpenVINO's files"
+    if safe:
+        return [f"int8 weights{others} have 7 bits: processors without VNNI compute the same"]
+    if bytes_saturate():
+        return [
+            f"this processor has no VNNI: large sums{others} saturate, also in the figures here"
+        ]
     return []
 
 

@@ -63,11 +63,11 @@ def convert(program: Program, size: Size, batch: int | None) -> NativeModel:
     return _timed(NativeModel(native, fallback), size, here)
 
 
-def quantised(model: NativeModel, calibration: Images) -> NativeModel:
-    """Both in int8, timed beside each other again."""
+def quantised(model: NativeModel, calibration: Images, *, overflow_safe: bool) -> NativeModel:
+    """Both in int8, timed beside each other again. Our own sums do not overflow."""
     batches = [images for images, _ in calibration.batches()]
     program = in_int8(model.program, batches)
-    fallback = openvino.quantised(model.fallback, calibration)
+    fallback = openvino.quantised(model.fallback, calibration, overflow_safe=overflow_safe)
     return _timed(NativeModel(program, fallback), batches[0].shape[1:3], ("int8",))
 
 

@@ -96,9 +96,9 @@ def run_of(model: ModelProto) -> Run:
     return run
 
 
-def quantised(model: ModelProto, calibration: Images) -> ModelProto:
+def quantised(model: ModelProto, calibration: Images, *, overflow_safe: bool) -> ModelProto:
     """The model in int8, by NNCF."""
-    found: ModelProto = quantise(model, calibration)
+    found: ModelProto = quantise(model, calibration, overflow_safe=overflow_safe)
     return found
 
 

@@ -63,9 +63,9 @@ def run_of(compiled: ov.CompiledModel) -> Run:
     return run
 
 
-def quantised(model: ov.Model, calibration: Images) -> ov.Model:
+def quantised(model: ov.Model, calibration: Images, *, overflow_safe: bool) -> ov.Model:
     """The model in int8, by NNCF."""
-    found: ov.Model = quantise(model, calibration)
+    found: ov.Model = quantise(model, calibration, overflow_safe=overflow_safe)
     return found
 
 

@@ -29,13 +29,30 @@ class Sensitivity:
     error: float  # relative L2 to the same layer in fp32, errors of earlier layers included
 
 
-def quantise(model: Any, calibration: Images) -> Any:
-    """Weights and activations of 8 bits, ranges taken from the calibration images."""
+def quantise(model: Any, calibration: Images, *, overflow_safe: bool = False) -> Any:
+    """Weights and activations of 8 bits, ranges taken from the calibration images.
+
+    Args:
+        overflow_safe: keep weights within 7 bits, so that two products fit into 16.
+    """
     with quietly(), _one_core():
         import nncf
 
         items = [item for item, _ in _items(calibration)]
-        return nncf.quantize(model, nncf.Dataset(items), subset_size=len(items))
+        return nncf.quantize(
+            model,
+            nncf.Dataset(items),
+            subset_size=len(items),
+            advanced_parameters=_advanced(overflow_safe),
+        )
+
+
+def _advanced(overflow_safe: bool) -> Any:
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
+
+    return AdvancedQuantizationParameters(
+        overflow_fix=OverflowFix.ENABLE if overflow_safe else None
+    )
 
 
 def quantise_with_control(
@@ -47,6 +64,7 @@ def quantise_with_control(
     *,
     agreement: float,
     max_drop: float,
+    overflow_safe: bool = False,
 ) -> Any:
     """As ``quantise``, then layers go back to float, the worst first, until both gates hold.
 
@@ -89,6 +107,7 @@ def quantise_with_control(
             validate,
             max_drop=1e-6,
             subset_size=len(inputs),
+            advanced_quantization_parameters=_advanced(overflow_safe),
         )
 
 

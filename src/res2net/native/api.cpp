@@ -37,26 +37,17 @@ int append(void* handle, Args&&... args) {
 
 }  // namespace
 
-// Whether this processor has the instructions of a precision's micro-kernels. The files of these are
-// compiled for all of them, but VNNI and BF16 are used where an intrinsic names them, and nowhere else
-// (tests/native/test_instructions.py).
-EXPORT int r2n_supported(int type) {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool avx512 = __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") &&
-                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512dq");
-  return avx512 && (type == F32 || (type == BF16 && __builtin_cpu_supports("avx512bf16")) ||
-                    (type == U8 && __builtin_cpu_supports("avx512vnni")));
-#else
-  return 0;
-#endif
+// Name of the set of instructions that a precision's convolutions use here; null where there is none.
+EXPORT const char* r2n_instructions(int type, int level) {
+  const InstructionSet* set = instruction_set(type, level);
+  return set ? set->name : nullptr;
 }
 
-EXPORT void* r2n_new(int threads) {
+EXPORT void* r2n_new(int threads, int type, int level) {
   try {
-    if (threads < 1 || threads > 256) return nullptr;
-    return new Network(threads);
+    const InstructionSet* set = instruction_set(type, level);
+    if (threads < 1 || threads > 256 || !set) return nullptr;
+    return new Network(*set->kernels, threads);
   } catch (const std::exception&) {
     return nullptr;
   }
@@ -131,7 +122,7 @@ EXPORT int r2n_read_map(void* net, int id, float* to, int64_t count) {
     std::vector<float> pixel(map.channels);
     for (int64_t i = 0; i < map.pixels(); ++i) {
       std::fill(pixel.begin(), pixel.end(), 0.0f);
-      avx512_simple().sum(map.at(map.place_of(i)), pixel.data(), map.channels, map.type);
+      n.simple().sum(map.at(map.place_of(i)), pixel.data(), map.channels, map.type);
       float* image = to + i / area * area * map.channels + i % area;
       for (int c = 0; c < map.channels; ++c) image[c * area] = pixel[c];
     }
@@ -151,4 +142,7 @@ EXPORT int r2n_seconds(void* net, double* to, int count) {
 }
 
 // What the processor can do at most: multiply-adds of so many rounds in registers alone.
-EXPORT int64_t r2n_products(int type, int64_t rounds) { return avx512_products((Type)type, rounds); }
+EXPORT int64_t r2n_products(int type, int level, int64_t rounds) {
+  const InstructionSet* set = instruction_set(type, level);
+  return set ? set->kernels->products(set->type, rounds) : 0;
+}

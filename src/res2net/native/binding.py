@@ -13,14 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from res2net.processor import LEVEL, allows
+from res2net.processor import LEVEL, LEVELS, allows, level
 
 NAME = "_res2net"
 TYPES = {"bf16": 0, "fp32": 1, "int8": 2}  # precision → ``Type`` of kernels.h
 # precision → the level of ``RES2NET_CPU`` that it needs, and what that is called
 _NEEDS = {
-    "fp32": ("avx512", "AVX-512"),
-    "int8": ("avx512_vnni", "AVX-512 with VNNI"),
+    "fp32": ("avx2", "AVX2 with FMA"),
+    "int8": ("avx2", "AVX2 with FMA"),
     "bf16": ("full", "AVX-512 with BF16"),
 }
 SCALES = ("sum", "second", "residual", "output", "add")  # ``Scale`` of kernels.h
@@ -63,8 +63,8 @@ class PoolSpec(ctypes.Structure):
 
 
 _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "r2n_supported": (c_int, (c_int,)),
-    "r2n_new": (c_void_p, (c_int,)),
+    "r2n_instructions": (c_char_p, (c_int, c_int)),
+    "r2n_new": (c_void_p, (c_int, c_int, c_int)),
     "r2n_delete": (None, (c_void_p,)),
     "r2n_error": (c_char_p, (c_void_p,)),
     "r2n_buffer": (c_int, (c_void_p, c_int, c_int, c_int, c_int)),
@@ -80,7 +80,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "r2n_shape": (c_int, (c_void_p, c_int, POINTER(c_int32))),
     "r2n_read_map": (c_int, (c_void_p, c_int, c_void_p, c_int64)),
     "r2n_seconds": (c_int, (c_void_p, c_void_p, c_int)),
-    "r2n_products": (c_int64, (c_int, c_int64)),
+    "r2n_products": (c_int64, (c_int, c_int, c_int64)),
 }
 
 
@@ -92,12 +92,34 @@ def unsupported_reason(precision: str) -> str | None:
     """
     if _file() is None:
         return "the native engine is not installed: pip install 'res2net[native]'"
-    level, name = _NEEDS[precision]
-    if not allows(level):
+    needed, name = _NEEDS[precision]
+    if not allows(needed):
         return f"{precision} needs {name}, which {LEVEL}={os.environ[LEVEL]} hides"
-    if not library().r2n_supported(TYPES[precision]):
+    if instruction_set(precision) is None:
         return f"this processor lacks {name}, which {precision} needs"
     return None
+
+
+def instruction_set(precision: str) -> str | None:
+    """Name of the kernels that a precision runs in here, within ``RES2NET_CPU``; None: it has none.
+
+    "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16", the table of kernels.cpp.
+
+    Raises:
+        OSError: no library.
+        UserError: ``RES2NET_CPU`` names no level.
+    """
+    found: bytes | None = library().r2n_instructions(*kind_and_level(precision))
+    return None if found is None else found.decode()
+
+
+def kind_and_level(precision: str) -> tuple[int, int]:
+    """What the library chooses kernels by.
+
+    Raises:
+        UserError: ``RES2NET_CPU`` names no level.
+    """
+    return TYPES[precision], LEVELS.index(level())
 
 
 @cache

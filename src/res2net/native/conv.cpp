@@ -147,7 +147,8 @@ void Conv::plan(Network& net) {
   const int row = straight_ ? (int)pixels : out_width_;
   double best = 0;
   for (int wide : {2, 1, 3, 4}) {
-    if (spec_.pairs && wide != 1) continue;
+    const int most_pixels = spec_.pairs ? 2 * net.kernels.max_pairs : net.kernels.max_pixels[wide - 1];
+    if ((spec_.pairs && wide != 1) || most_pixels == 0) continue;
     std::vector<Panel> panels;
     for (int c = 0; c < columns_;) {
       // what is left over comes first: half a column is best beside a whole one
@@ -158,7 +159,7 @@ void Conv::plan(Network& net) {
       panels.push_back({c, n, last && spec_.outputs - (columns_ - 1) * kLanes <= kLanes / 2});
       c += n;
     }
-    const int across = ceil_div(row, spec_.pairs ? 2 * kMaxPairs : max_pixels(wide));
+    const int across = ceil_div(row, most_pixels);
     const double tiles = (double)across * panels.size();
     if (best == 0 || tiles < best) {
       best = tiles;
@@ -214,8 +215,8 @@ int Conv::segments_of_pairs(Network& net, const Tile& tile, int thread, Segment*
     char* planes = desk.memory.data() + row % places_ * row_bytes();
     if (desk.held[row % places_] != row) {
       desk.held[row % places_] = row;
-      avx512_planes(in.at(in.place(tile.image, y, -1), spec_.input_channel), in.step, in.width,
-                    spec_.channels, planes, plane_, in.type);
+      net.kernels.planes(in.at(in.place(tile.image, y, -1), spec_.input_channel), in.step, in.width,
+                         spec_.channels, planes, plane_, in.type);
     }
     into[count++] = {planes + tile.x / 2 * kPlanes * plane_, kPlanes * plane_,
                      64 * (int64_t)ky * kPlanes * units_, units_};
@@ -329,9 +330,9 @@ void Conv::run(Network& net, const Part& part) {
     for (int k = 0; k < kScales; ++k)
       job.scales[k] = scales_[k].empty() ? nullptr : scales_[k].data() + channel;
     job.pixels = tile.pixels;
-    const Kernel kernel = spec_.pairs
-                              ? avx512_pairs(in.type, ceil_div(tile.pixels, 2), panel.half)
-                              : avx512_kernel(in.type, tile.pixels, panel.columns, panel.half);
+    const Kernel kernel =
+        spec_.pairs ? net.kernels.pairs(in.type, ceil_div(tile.pixels, 2), panel.half)
+                    : net.kernels.tile(in.type, tile.pixels, panel.columns, panel.half);
     kernel(job);
   }
 }

@@ -12,8 +12,8 @@ enum Type : int32_t { BF16 = 0, F32 = 1, U8 = 2 };
 constexpr int kTypes = 3;
 constexpr int kLanes = 16;     // output channels of a packed column
 
-inline int size_of(Type t) { return t == BF16 ? 2 : t == F32 ? 4 : 1; }
-inline int per_unit(Type t) { return 4 / size_of(t); }
+static inline int size_of(Type t) { return t == BF16 ? 2 : t == F32 ? 4 : 1; }
+static inline int per_unit(Type t) { return 4 / size_of(t); }
 
 // A stretch of the sum: `units` units of every pixel of the tile, from `a` on, pixels `step` apart.
 struct Segment {
@@ -83,26 +83,57 @@ struct Simple {
   float (*dot)(const float* x, const char* w, int n, Type type);
 };
 
-// The widest tile of so many columns.
-inline int max_pixels(int columns) {
-  return columns == 1 ? 28 : columns == 2 ? 14 : columns == 3 ? 9 : 6;
-}
-
-// `half`: the last column has no more than 8 channels.
-Kernel avx512_kernel(Type type, int pixels, int columns, bool half);
-
 // Two pixels of a row by four products instead of six: Winograd's F(2, 3) along rows. Of pixels
 // d0 to d3 that a pair's 3 taps see, each row of taps multiplies d0 - d2, d1 + d2, d2 - d1 and
 // d1 - d3 (planes); weights come transformed as well.
 constexpr int kPlanes = 4;
-constexpr int kMaxPairs = 7;
-// One packed column by so many pairs; segments are rows of taps, `step` is between pairs.
+
+// The arithmetic of one set of instructions. A micro-kernel is chosen by its tile; `half`: the last
+// column has no more than 8 channels.
+struct Kernels {
+  int max_pixels[4];  // of the widest tile of 1, 2, 3, 4 columns; 0: no tile has so many
+  int max_pairs;      // of the widest tile of pairs, which has one column
+  Kernel (*tile)(Type type, int pixels, int columns, bool half);
+  // Segments are rows of taps, `step` is between pairs.
+  Kernel (*pairs)(Type type, int pairs, bool half);
+  // The planes of a row whose left border `in` points to; of a plane's channels no more are written
+  // than its last unit has.
+  void (*planes)(const char* in, int64_t step, int pixels, int channels, char* out, int64_t plane,
+                 Type type);
+  // Multiplies and adds in registers alone; returns how many multiply-adds that were.
+  int64_t (*products)(Type type, int64_t rounds);
+  const Simple* simple;
+};
+
+// A row of the table of kernels (kernels.cpp).
+struct InstructionSet {
+  const char* name;
+  Type type;      // that convolutions multiply in
+  int32_t level;  // place in `processor.LEVELS` from which on it may be used
+  bool (*present)();
+  const Kernels* kernels;
+};
+
+// The best set that this processor has for a type, of those up to a level; null where there is none.
+const InstructionSet* instruction_set(int type, int level);
+
+// What the files of a set's instructions give.
+Kernel avx512_kernel(Type type, int pixels, int columns, bool half);
 Kernel avx512_pairs(Type type, int pairs, bool half);
-// The planes of a row whose left border `in` points to; channels up to a multiple of 32 are written.
 void avx512_planes(const char* in, int64_t step, int pixels, int channels, char* out, int64_t plane,
                    Type type);
-const Simple& avx512_simple();
-// Multiplies and adds in registers alone; returns how many multiply-adds that were.
 int64_t avx512_products(Type type, int64_t rounds);
+extern const Simple avx512_simple;
+
+Kernel avx2_kernel(Type type, int pixels, int columns, bool half);
+Kernel avx2_pairs(Type type, int pairs, bool half);
+void avx2_planes(const char* in, int64_t step, int pixels, int channels, char* out, int64_t plane,
+                 Type type);
+int64_t avx2_products(Type type, int64_t rounds);
+extern const Simple avx2_simple;
+
+// Of bytes, with AVX-VNNI; null where the compiler does not know it.
+Kernel avx2_vnni_kernel(Type type, int pixels, int columns, bool half);
+int64_t avx2_vnni_products(Type type, int64_t rounds);
 
 }  // namespace r2n

@@ -101,7 +101,7 @@ struct Vector {
 
 class Network {
  public:
-  explicit Network(int threads) : desks(threads), pool(threads) {}
+  Network(const Kernels& kernels, int threads) : kernels(kernels), desks(threads), pool(threads) {}
 
   int add_buffer(int channels, int border, int type, bool packed);
   int add_vector(int size);
@@ -112,6 +112,9 @@ class Network {
   // While planning: room for so many rows of so many bytes, on every thread's desk.
   void need_rows(int64_t count, int64_t bytes);
 
+  const Simple& simple() const { return *kernels.simple; }
+
+  const Kernels& kernels;
   std::vector<std::unique_ptr<Op>> ops;
   std::vector<Desk> desks;      // of each thread
   std::vector<double> seconds;  // of each operation, where `timed`

@@ -15,7 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.errors import one_line
-from res2net.native.binding import TYPES, ConvSpec, PoolSpec, library, unsupported_reason
+from res2net.native.binding import (
+    TYPES,
+    ConvSpec,
+    PoolSpec,
+    kind_and_level,
+    library,
+    unsupported_reason,
+)
 from res2net.native.program import Array, NativeProgram
 
 Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
@@ -39,7 +46,7 @@ def by_pairs(op: dict[str, Any]) -> bool:
 
 def products(precision: str, rounds: int) -> int:
     """Multiply and add in registers alone, on one thread; returns the number of multiply-adds."""
-    return int(library().r2n_products(TYPES[precision], rounds))
+    return int(library().r2n_products(*kind_and_level(precision), rounds))
 
 
 class NativeNetwork:
@@ -63,7 +70,7 @@ class NativeNetwork:
         # what is not multiplied in int8: the classifier, what has a sign
         self._other = TYPES["bf16"] if self._whole else self._type
         self._library = library()
-        self._handle = self._library.r2n_new(threads)
+        self._handle = self._library.r2n_new(threads, *kind_and_level(precision))
         if not self._handle:
             raise ValueError(f"{threads} threads cannot be started")
         weakref.finalize(self, self._library.r2n_delete, self._handle)

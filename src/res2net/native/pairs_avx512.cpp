@@ -98,6 +98,8 @@ INLINE Kernel pick(int count, IntList<P...>) {
   return table[count - 1];
 }
 
+constexpr int kMaxPairs = 7;
+
 template <class T>
 Kernel of_type(int count, bool half) {
   return half ? pick<T, true>(count, Upto<kMaxPairs>()) : pick<T, false>(count, Upto<kMaxPairs>());

@@ -21,7 +21,7 @@ Normalise::Normalise(Network& net, int output, const float* scale, const float* 
   for (int c = 0; c < 3; ++c)
     for (int v = 0; v < 256; ++v) {
       const float value = (float)v * scale[c] + shift[c];
-      avx512_simple().store(&value, 1.0f, table_.data() + (c * 256 + v) * bytes, 1, out.type);
+      net.simple().store(&value, 1.0f, table_.data() + (c * 256 + v) * bytes, 1, out.type);
     }
 }
 
@@ -87,7 +87,7 @@ void PoolOp::plan(Network& net) {
 }
 
 void PoolOp::run(Network& net, const Part& part) {
-  const Simple& simple = avx512_simple();
+  const Simple& simple = net.simple();
   const Buffer& in = net.buffer(spec_.input);
   Buffer& out = net.buffer(spec_.output);
   const char* window[64];
@@ -141,7 +141,7 @@ void Mean::run(Network& net, const Part& part) {
     float sums[64] = {};
     for (int p = 0; p < pixels; ++p) {
       const int64_t place = in.place_of((int64_t)image * pixels + p);
-      avx512_simple().sum(in.at(place, c), sums, channels, in.type);
+      net.simple().sum(in.at(place, c), sums, channels, in.type);
     }
     float* to = out.values.data() + (size_t)image * out.size + c;
     for (int k = 0; k < channels; ++k) to[k] = sums[k] / (float)pixels;
@@ -169,7 +169,7 @@ void Linear::run(Network& net, const Part& part) {
     const char* w = weights_.data() + (size_t)o * in.size * size_of(type_);
     for (int i = 0; i < net.images; ++i) {
       const float* x = in.values.data() + (size_t)i * in.size;
-      float y = bias_[o] + avx512_simple().dot(x, w, in.size, type_);
+      float y = bias_[o] + net.simple().dot(x, w, in.size, type_);
       if (activation_ == kRelu) y = std::max(y, 0.0f);
       if (activation_ == kSigmoid) y = 1.0f / (1.0f + std::exp(-y));
       out.values[(size_t)i * out.size + o] = y;
@@ -213,10 +213,10 @@ void Gate::run(Network& net, const Part& part) {
     const float* g = gates.values.data() + i / pixels * gates.size;
     char* y = out.at(out.place_of(i));
     if (out.type == U8)
-      avx512_simple().gate_bytes(x, g, r, residual.type, scales_.data(), steps_.data(), y,
+      net.simple().gate_bytes(x, g, r, residual.type, scales_.data(), steps_.data(), y,
                                  in.channels);
     else
-      avx512_simple().gate(x, g, r, y, in.channels, in.type);
+      net.simple().gate(x, g, r, y, in.channels, in.type);
   }
 }
 
