@@ -125,10 +125,10 @@ def main(argv: Sequence[str]) -> None:
     name_apart(subjects, names)
     for subject in subjects:
         subject.level_named(options.level)
-        if options["class"] is not None and subject.card.task == "saliency":
+        if options["class"] is not None and not subject.chooses:
             raise UserError(
-                f"--class means nothing for {subject.name}, a network of --task saliency; it is "
-                "for classifiers, detectors and segmenters"
+                f"--class means nothing for {subject.name}, a network of --task "
+                f"{subject.card.task}; it is for classifiers, detectors and segmenters"
             )
         if subject.structure_only:
             print(f"res2net: note: {subject.name}: {STRUCTURE_ONLY}", file=sys.stderr)

@@ -20,6 +20,7 @@ from res2net.errors import UserError, check_meaning
 from res2net.files import alone_in
 from res2net.models.factory import create_model
 from res2net.models.network import Network
+from res2net.paper.tasks import readers
 from res2net.tasks.finish import write_scores
 from res2net.tasks.open import open_target
 from res2net.tasks.predictor import NETWORK, Predictor
@@ -31,14 +32,6 @@ from res2net.weights.pretrained import IN1K
 
 BATCH = Measuring().batch
 IMAGENET_CLASSES = 1000
-READS = {  # option → tasks whose networks read it
-    "batch": ("classify",),
-    "size": ("classify",),
-    "workers": ("classify",),
-    "scales": ("segment",),
-    "flip": ("segment",),
-    "boxes": ("pose",),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +116,7 @@ def evaluate(
         "boxes": boxes,
     }
     given = {name: value for name, value in own.items() if value is not None}
-    check_meaning(given, READS, opened.task, NETWORK)
+    check_meaning(given, readers("evaluate"), opened.task, NETWORK)
     for name, least in (("batch", 1), ("workers", 0)):
         if given.get(name, least) < least:
             raise UserError(f"--{name} is {given[name]}; it must be at least {least}")
