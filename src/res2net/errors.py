@@ -52,6 +52,12 @@ def option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def counted(number: int, noun: str) -> str:
+    """``"1 image"``, ``"2 images"``, ``"3 classes"``."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending * (number != 1)}"
+
+
 def check_meaning(
     given: Iterable[str], reads: Mapping[str, Sequence[str]], subject: str, of: str = "--task {}"
 ) -> None:

@@ -25,7 +25,7 @@ def test_a_run_says_what_its_predictor_says_and_where_it_looked(tiny_run):
         "probability": expected.top[0][1],
     }
     assert answer.picture.shape[0] == answer.picture.shape[1] > 80
-    assert f"where it sees {expected.label} (Grad-CAM, c3)" == answer.shows
+    assert f"evidence for {expected.label} (Grad-CAM, c3)" == answer.shows
     assert first.predict(PHOTO, top=1, picture=False).picture is None
     described = first.describe()
     assert (described["engine"], described["pixels"], described["data"]) == (

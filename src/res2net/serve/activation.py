@@ -32,7 +32,7 @@ def draw_activation(predictor: Classifier, shaped: Tensor, pixels: Pixels) -> tu
     heat = Image.fromarray(found.maps[0].numpy(), "F")  # (S, S)
     large = np.asarray(heat.resize((seen.shape[1], seen.shape[0]), Image.Resampling.BILINEAR))
     name = predictor.classes[found.classes[0]]
-    return heat_overlay(seen, large.clip(0, 1)), f"where it sees {name} (Grad-CAM, {found.level})"
+    return heat_overlay(seen, large.clip(0, 1)), f"evidence for {name} (Grad-CAM, {found.level})"
 
 
 def seen_square(pixels: RGB, preprocess: Preprocess) -> RGB:

@@ -192,7 +192,7 @@ def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
         UserError: two different sides, or too few pixels.
     """
     if isinstance(size, tuple):
-        raise UserError(f"--size {shown(size)}: classifiers see a square; give one number")
+        raise UserError(f"--size {shown(size)}: classifiers take square images; give one number")
     old = card.preprocess
     if size is not None:
         check_size(size, card.network, "--size")

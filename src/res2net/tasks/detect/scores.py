@@ -16,8 +16,7 @@ from res2net.data.pictures import draw_objects
 from res2net.data.scene import Objects, Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.transforms import as_it_is
-from res2net.drawing.canvas import counted
-from res2net.errors import UserError
+from res2net.errors import UserError, counted
 from res2net.metrics.coco import CocoScores, Kind, coco_scores, resampled
 from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.sizes import SIZES
