@@ -7,8 +7,7 @@ import pytest
 
 from res2net.api import load
 from res2net.errors import UserError
-from res2net.serve.activation import seen_square
-from res2net.serve.networks import NO_GRADIENTS, open_networks
+from res2net.serve.networks import NO_GRADIENTS, open_networks, seen_square
 
 CHANCE = np.random.default_rng(0)
 PHOTO = CHANCE.integers(0, 255, (90, 120, 3), dtype=np.uint8)
