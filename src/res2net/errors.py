@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -102,7 +101,10 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """
     known = list(choices)
     near = [choice for choice in known if word and choice.startswith(word)][:3]
-    near = near or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if not near:
+        import difflib  # of milliseconds, and `res2net --help` compares no words
+
+        near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
