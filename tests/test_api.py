@@ -18,9 +18,10 @@ from sklearn.utils import Bunch
 import res2net
 from res2net import api
 from res2net.cli.main import module_of
-from res2net.config import RunConfig, TaskName
+from res2net.config import RunConfig
 from res2net.data.scenes.generated import SceneRules, generate
 from res2net.errors import UserError
+from res2net.paper.tasks import TaskName
 from res2net.prediction import Classification, Prediction
 from res2net.tasks.detect.task import Detections
 from res2net.tasks.pose.task import Poses

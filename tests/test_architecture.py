@@ -69,9 +69,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("paper", "models", "data", "weights", "tasks", "training", "bench", "explain"),
         *("config", *GROUND),
     },
-    "inspection": {"config", "data", "metrics", *GROUND},
+    "inspection": {"config", "data", "metrics", "paper", *GROUND},
     "api": {
-        *("card", "data", "models", "tasks", "training", "deploy", "config", "optionfile"),
+        *("card", "data", "models", "paper", "tasks", "training", "deploy", "config"),
+        "optionfile",
         *GROUND,
     },
     "cli": {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from res2net.errors import (
     UserError,
     arguments_named,
+    counted,
     one_line,
     option,
     printable,
@@ -32,6 +33,11 @@ from res2net.errors import (
 )
 def test_what_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_one_is_singular_and_the_plural_is_spelled_right() -> None:
+    assert [counted(n, "class") for n in (0, 1, 2)] == ["0 classes", "1 class", "2 classes"]
+    assert [counted(n, "image") for n in (1, 1200)] == ["1 image", "1,200 images"]
 
 
 def test_a_message_is_one_line_and_a_report_keeps_its_lines() -> None:

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from res2net import files
 from res2net.errors import TakenError, UserError
 from res2net.files import alone_in, locked, remove_leftovers, write_bytes, write_text
 
@@ -235,7 +235,7 @@ def test_a_file_system_without_locks_is_noted(
     def refuse(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    monkeypatch.setattr(FileLock, "acquire", refuse)
     with pytest.warns(UserWarning, match="file system has no locks"), alone_in(tmp_path, "--out"):
         pass
 
@@ -249,7 +249,7 @@ def test_a_folder_that_may_not_be_written_to(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    monkeypatch.setattr(FileLock, "acquire", refuse)
     with pytest.raises(UserError, match=line), alone_in(tmp_path / "run", "--out"):
         pass
     assert names(tmp_path) == []

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from res2net.card import CARD_NAME, ModelCard
-from res2net.config import Capture, Compile, RunConfig, TaskName
+from res2net.config import Capture, Compile, RunConfig
 from res2net.errors import arguments_named
 from res2net.optionfile import flat
+from res2net.paper.tasks import TaskName
 from res2net.tasks.open import open_target
 from res2net.training.configure import check_options, configure, saved_config
 

@@ -16,6 +16,7 @@ from res2net.data.foreign import is_count, is_number, is_texts, read_json
 from res2net.data.preprocess import Preprocess
 from res2net.data.split import check_grouping
 from res2net.errors import UserError
+from res2net.paper.tasks import CLASSIFY
 from res2net.paper.variant import FirstBlock
 
 WEIGHTS_NAME, CARD_NAME = "model.safetensors", "model.json"  # of a run, beside each other
@@ -34,7 +35,7 @@ class ModelCard:
 
     network: str  # row of the model table
     options: dict[str, Any] = field(default_factory=dict)  # what create_model was given besides
-    task: str = "classify"
+    task: str = CLASSIFY
     classes: tuple[str, ...]
     preprocess: Preprocess
     metrics: dict[str, float] = field(default_factory=dict)

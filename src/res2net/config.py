@@ -19,19 +19,10 @@ from res2net.data.scenes.options import pairs_of
 from res2net.data.split import Holdout, SplitRule, check_grouping
 from res2net.errors import UserError, check_meaning, did_you_mean, option
 from res2net.optionfile import END, FORMAT, HEAD, check_number, read_yaml
+from res2net.paper.tasks import CLASSIFY, TASKS, TaskName, readers
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["step", "cosine", "poly", "constant"]
-TaskName = Literal["classify", "detect", "instances", "segment", "saliency", "pose"]
-# task → the annotations that it learns from, as ``data.source.HOLDS`` names them
-ANNOTATIONS: dict[TaskName, str] = {
-    "classify": "labels",
-    "detect": "boxes",
-    "instances": "masks",
-    "segment": "classes",
-    "saliency": "salient",
-    "pose": "keypoints",
-}
 Precision = Literal["auto", "fp64", "fp32", "bf16", "fp16"]
 Norm = Literal["batch", "group", "frozen"]
 Strategy = Literal["auto", "ddp", "fsdp"]
@@ -45,15 +36,19 @@ FirstBlockName = Literal[
 ]
 
 
+# task → the annotations that it learns from, as ``data.source.HOLDS`` names them
+ANNOTATIONS: dict[str, str] = {name: row.annotations for name, row in TASKS.items()}
+
+
 def known_task(task: str) -> TaskName:
     """The task of that name.
 
     Raises:
         UserError: there is none; names the nearest.
     """
-    if task not in get_args(TaskName):
-        near = did_you_mean(str(task), get_args(TaskName))
-        raise UserError(f"--task is {task!r}; it can be {', '.join(get_args(TaskName))}.{near}")
+    if task not in TASKS:
+        near = did_you_mean(str(task), TASKS)
+        raise UserError(f"--task is {task!r}; it can be {', '.join(TASKS)}.{near}")
     return cast(TaskName, task)
 
 
@@ -108,33 +103,7 @@ class HeadOptions:
         )
 
 
-_CLASSES: tuple[TaskName, ...] = ("classify",)
-_OBJECTS: tuple[TaskName, ...] = ("detect", "instances")
-OTHER_TASKS: tuple[TaskName, ...] = get_args(TaskName)[1:]  # than classify
-READ_BY: dict[str, tuple[TaskName, ...]] = {  # option → tasks that read it; all read the others
-    "net.global_pool": _CLASSES,
-    "head.form": ("detect",),
-    "head.anchors": _OBJECTS,
-    "head.regions": _OBJECTS,
-    "head.output_stride": ("segment",),
-    "head.channels": OTHER_TASKS,
-    "head.as_base": ("detect", "segment", "saliency"),
-    "head.lr_factor": OTHER_TASKS,
-    "input.interpolation": _CLASSES,
-    "input.download": _CLASSES,
-    "input.partners": ("pose",),
-    "augment.crop": (*_CLASSES, *_OBJECTS),
-    "augment.crop_scale": (*_CLASSES, *_OBJECTS),
-    "augment.pad": _CLASSES,
-    "augment.color_jitter": _CLASSES,
-    "augment.randaugment": _CLASSES,
-    "augment.randaugment_magnitude": _CLASSES,
-    "augment.random_erasing": _CLASSES,
-    "augment.mixup": _CLASSES,
-    "augment.cutmix": _CLASSES,
-    "train.label_smoothing": _CLASSES,
-    "train.class_weights": _CLASSES,
-}
+READ_BY = readers("train")  # all tasks read the others
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -234,7 +203,7 @@ class RunConfig:
     model: str  # a row of the model table
     data: str  # FORMAT:PATH
     recipe: str  # the recipe whose settings were the starting point
-    task: TaskName = "classify"  # what the network learns
+    task: TaskName = CLASSIFY  # what the network learns
     seed: int = 0  # random seed for weights, data order and augmentation
     compile: Compile = False  # torch.compile the network; alone or true: in its default mode
     capture: Capture = "off"  # replay whole training steps on a GPU; auto: where that is possible
@@ -249,7 +218,7 @@ class RunConfig:
         for each in fields(HeadOptions):
             if getattr(self.head, each.name) != each.default:
                 check_meaning([f"head.{each.name}"], READ_BY, self.task)
-        pyramid = self.task == "detect" and self.head.form == "fpn"
+        pyramid = self.task in READ_BY["head.form"] and self.head.form == "fpn"
         _check(
             pyramid and self.head.as_base,
             "--head.as-base means nothing for --head.form fpn; the paper's base has the form c4",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -52,6 +51,12 @@ def option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def counted(number: int, noun: str) -> str:
+    """``"1 image"``, ``"2 images"``, ``"3 classes"``."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending * (number != 1)}"
+
+
 def check_meaning(
     given: Iterable[str], reads: Mapping[str, Sequence[str]], subject: str, of: str = "--task {}"
 ) -> None:
@@ -96,7 +101,10 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """
     known = list(choices)
     near = [choice for choice in known if word and choice.startswith(word)][:3]
-    near = near or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if not near:
+        import difflib  # of milliseconds, and `res2net --help` compares no words
+
+        near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 

@@ -15,10 +15,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from filelock import FileLock, SoftFileLock, Timeout
+from typing import TYPE_CHECKING
 
 from res2net.errors import TakenError, UserError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 LOCK = ".lock"  # in a folder that a process writes to
 _LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # of a killed ``write_bytes``
@@ -166,6 +168,8 @@ def locked(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
         TakenError: another process holds it; names it.
         UserError: the file cannot be made.
     """
+    from filelock import FileLock, SoftFileLock  # help and lists lock nothing
+
     lock = FileLock(path)
     try:
         _acquire(lock, path, what, wait)
@@ -193,6 +197,8 @@ def locked(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
 
 
 def _acquire(lock: FileLock, path: Path, what: str, wait: float) -> None:
+    from filelock import Timeout
+
     try:
         lock.acquire(timeout=wait)
         if not path.is_file():  # whoever held it removed it after it was opened here

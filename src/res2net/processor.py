@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def hide_instructions() -> None:
     to ``level`` to refuse: this runs when ``res2net`` is imported.
     """
     given = os.environ.get(LEVEL)
-    if given is None or platform.machine().lower() not in ("x86_64", "amd64"):
+    if given is None or _machine().lower() not in ("x86_64", "amd64"):
         return
     for name, values in _LIMITS.items():
         if given in values and (name != "ATEN_CPU_CAPABILITY" or "avx2" in flags()):
@@ -87,7 +86,7 @@ def described(count: int | None = None) -> dict[str, str | int]:
     Args:
         count: threads to be used; all of ``threads()`` where None.
     """
-    name = field("model name") or platform.machine()
+    name = field("model name") or _machine()
     return {"processor": name, "level": level(), "threads": count or threads()}
 
 
@@ -165,6 +164,12 @@ def _quotas() -> Iterator[float]:
             continue
         if granted > 0:
             yield granted
+
+
+def _machine() -> str:
+    import platform  # of milliseconds; most commands never ask
+
+    return platform.machine()
 
 
 def _groups() -> Iterator[Path]:

@@ -20,6 +20,7 @@ from res2net.cli import bench, train
 from res2net.cli import main as command_line
 from res2net.cli.main import COMMANDS, main, module_of
 from res2net.errors import Stopped, UserError
+from res2net.paper.tasks import TASKS
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",)])
@@ -47,10 +48,7 @@ def test_every_command_explains_itself(capsys, name):
 EVERY_HELP = [
     *((name, lambda name=name: import_module(module_of(name)).make_parser()) for name in COMMANDS),
     *((f"bench {each}", lambda each=each: bench.make_parser(each)) for each in SUBJECTS),
-    *(
-        (f"train {each}", lambda each=each: train.make_help(["--task", each]))
-        for each in train.WHAT
-    ),
+    *((f"train {each}", lambda each=each: train.make_help(["--task", each])) for each in TASKS),
 ]
 
 

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
@@ -22,17 +22,15 @@ from res2net.config import (
     InputOptions,
     NetOptions,
     RunConfig,
-    TaskName,
     TrainOptions,
 )
 from res2net.data.augment import Augment
 from res2net.errors import UserError
 from res2net.errors import option as spelled
-from res2net.tasks.evaluate import READS
+from res2net.paper.tasks import TASKS, readers
 from res2net.training import run as training
 from res2net.training.configure import NEEDS
 
-TASKS = get_args(TaskName)
 GROUPS = {"net": NetOptions, "head": HeadOptions, "input": InputOptions, "augment": Augment,
           "train": TrainOptions}  # fmt: skip
 OPTIONS = [f"{group}.{each.name}" for group, kind in GROUPS.items() for each in fields(kind)]
@@ -238,7 +236,7 @@ def test_every_task_refuses_what_it_does_not_read(command, task, monkeypatch, tm
                   "tasks.pose.crops.read_boxes"):  # fmt: skip
         monkeypatch.setattr(f"res2net.{where}", reached)
     module = {"predict": predict, "evaluate": evaluate}[command]
-    means = predict.MEANS if command == "predict" else READS
+    means = readers(command)
     usual = ["net", "a.png"] if command == "predict" else ["net", "--data", "digits"]
     for option, tasks in means.items():
         value = {"scales": "[1]", "flip": None}.get(option, "3")

@@ -12,11 +12,12 @@ import pytest
 import torch
 import yaml
 
-from res2net.cli.train import WHAT, make_help, make_parser, resolve
+from res2net.cli.train import make_help, make_parser, resolve
 from res2net.config import READ_BY, HeadOptions, InputOptions, NetOptions, RunConfig, TrainOptions
 from res2net.data.augment import Augment
 from res2net.errors import UserError
 from res2net.paper.recipes import RECIPES, find_recipe, recipe_for, recipes_of
+from res2net.paper.tasks import TASKS
 from res2net.training.configure import free_folder, last_folder, recipe_defaults
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -47,7 +48,7 @@ def test_every_field_of_the_configuration_is_an_option():
     assert set(make_parser().names()) == {name.replace("_", "-") for name in names}
 
 
-@pytest.mark.parametrize("task", WHAT)
+@pytest.mark.parametrize("task", TASKS)
 def test_the_help_of_a_task_shows_what_it_reads_with_its_recipe(task):
     parser = make_help(["--task", task])
     shown = {name.replace("-", "_") for name in parser.names()}
@@ -59,8 +60,8 @@ def test_the_help_of_a_task_shows_what_it_reads_with_its_recipe(task):
     usual = find_recipe(recipe_for("", task), task).settings
     for name, value in usual.items():
         assert parser.get_default(name) == value, name
-    for other in set(WHAT) - {task}:
-        assert f"{other} ({WHAT[other]})" in " ".join(text.split())
+    for other in set(TASKS) - {task}:
+        assert f"{other} ({TASKS[other].learns})" in " ".join(text.split())
     assert f"--task {task}" in text
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,40 @@ def test_an_artifact_predicts_what_it_predicted(cli, before, tmp_path, name):
         return
     assert cli(*words, "--out", tmp_path / "out").code == 0
     expect_as_before(json.loads((tmp_path / "out/predictions.json").read_text()), before / name)
+
+
+ALL_WITHOUT_TRAINING = """
+import sys
+for name in ("pytorch_lightning", "lightning", "torchmetrics", "matplotlib", "sklearn"):
+    sys.modules[name] = None  # an import fails
+from res2net import load
+from res2net.cli.main import main
+
+photo, out, *runs = sys.argv[1:]
+for run in runs:
+    (found,) = load(run).predict(photo)
+    found.as_dict(), found.line(), found.pictures()
+    name = run.rpartition("/")[2]
+    main(["predict", run, photo, *(() if "classify" in name else ("--out", f"{out}/found-{name}"))])
+    print("predicted:", name)
+"""
+
+
+def test_predicting_imports_nothing_that_trains_or_plots(before, tmp_path):
+    from res2net.models.weights import save_weights
+    from res2net.tasks.table import find_task
+
+    names = [*RUNS, *ARTIFACTS]
+    card = ModelCard.read(before / "saliency/model.json")
+    model = find_task("saliency").build(card, None)
+    shutil.copytree(before / "saliency", tmp_path / "saliency")
+    save_weights(model, tmp_path / "saliency/model.safetensors")
+    runs = [*(before / name for name in names), tmp_path / "saliency"]
+    words = [sys.executable, "-c", ALL_WITHOUT_TRAINING, before / "photo.png", tmp_path, *runs]
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    got = [line[11:] for line in done.stdout.splitlines() if line.startswith("predicted: ")]
+    assert got == [*names, "saliency"]
 
 
 @pytest.mark.parametrize("name", ["classify", "segment", "pose"])

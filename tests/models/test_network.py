@@ -222,6 +222,8 @@ def test_frozen_levels_stay_as_they_are(name: str, options: dict[str, Any], side
         ("inception_v3", {"norm_layer": nn.Identity}, "cannot take norm_layer"),
         ("densenet161", {"drop_path": 0.1}, "cannot take drop_path"),
         ("wideresnet28_10", {"first_block": "pool"}, "cannot take first_block"),
+        ("resnet50", {"first_block": "pool"}, "cannot take first_block: the rule is of blocks of"),
+        ("res2net50_26w_4s", {"first_block": "pool", "scale": 1}, "cannot take first_block"),
         ("resnet50", {"norm_layer": "group"}, "norm_layer is 'group'; it must be a class"),
         ("resnet50", {"act_layer": 3}, "act_layer is 3"),
         ("resnet50", {"pool": "avg"}, "Did you mean 'global_pool'"),

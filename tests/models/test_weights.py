@@ -96,6 +96,14 @@ def test_a_card_builds_what_it_describes(tiny_run, options):
     assert ("GroupNorm" in kinds) == ("norm" in options)
 
 
+def test_a_card_of_before_may_name_a_rule_that_its_network_has_no_use_for(tiny_run):
+    values = json.loads((tiny_run / "model.json").read_text())
+    options = {"first_block": "pool"}
+    card = ModelCard.from_dict({**values, "network": "resnet50", "options": options}, "x")
+    with torch.device("meta"):
+        assert build(card).first_block is None
+
+
 @pytest.mark.parametrize("name", ["inception_v3", "densenet161"])
 def test_networks_of_torchvision_are_built_from_cards(tiny_run, name):
     values = json.loads((tiny_run / "model.json").read_text())

@@ -7,8 +7,7 @@ import pytest
 
 from res2net.api import load
 from res2net.errors import UserError
-from res2net.serve.activation import seen_square
-from res2net.serve.networks import NO_GRADIENTS, open_networks
+from res2net.serve.networks import NO_GRADIENTS, open_networks, seen_square
 
 CHANCE = np.random.default_rng(0)
 PHOTO = CHANCE.integers(0, 255, (90, 120, 3), dtype=np.uint8)
@@ -25,7 +24,7 @@ def test_a_run_says_what_its_predictor_says_and_where_it_looked(tiny_run):
         "probability": expected.top[0][1],
     }
     assert answer.picture.shape[0] == answer.picture.shape[1] > 80
-    assert f"where it sees {expected.label} (Grad-CAM, c3)" == answer.shows
+    assert f"evidence for {expected.label} (Grad-CAM, c3)" == answer.shows
     assert first.predict(PHOTO, top=1, picture=False).picture is None
     described = first.describe()
     assert (described["engine"], described["pixels"], described["data"]) == (

@@ -94,6 +94,20 @@ def test_a_connection_outlives_the_wait_that_a_client_is_told(service):
     assert server.config.timeout_keep_alive > LONGEST_WAIT
 
 
+@pytest.mark.parametrize("ignored", [True, False])
+def test_ctrl_c_stays_ignored_in_the_background_of_a_script(service, ignored):
+    usual = signal.SIG_IGN if ignored else signal.default_int_handler
+    before = signal.signal(signal.SIGINT, usual)
+    try:
+        server = Server(lambda *_: None, service)
+        with server.capture_signals():
+            assert (signal.getsignal(signal.SIGINT) is signal.SIG_IGN) == ignored
+            assert signal.getsignal(signal.SIGTERM) == server.handle_exit
+        assert signal.getsignal(signal.SIGINT) is usual
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_the_process_ends_well(tiny_run, sign):

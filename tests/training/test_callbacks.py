@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -169,10 +171,36 @@ def test_why_training_stopped(errors, waited, line):
 
 def test_a_metric_that_is_not_finite_stops_and_is_named():
     callback = Patience(5, "val/ap_error")
-    callback._evaluate_stopping_criteria(torch.tensor(float("nan")))
+    callback._evaluate_stopping_criteria(torch.tensor(float("inf")))
     assert callback.why([{"epoch": 1.0}]) == (
         "early stopping after epoch 1: val AP error is not a finite number (--train.early-stop 5)"
     )
+
+
+def test_an_epoch_without_a_measurement_is_told_once_and_not_counted():
+    callback = Patience(2, "val/ap_error")
+    for epoch, error in enumerate([60.0, math.nan, math.nan, 61.0, math.nan]):
+        trainer = _trainer(
+            current_epoch=epoch,
+            callback_metrics={"val/ap_error": torch.tensor(error)},
+            fast_dev_run=False,
+            strategy=SimpleNamespace(reduce_boolean_decision=lambda stop, all: stop),
+            state=SimpleNamespace(fn="fit"),
+            sanity_checking=False,
+        )
+        callback._check_on_train_epoch_end = False
+        told = (
+            pytest.warns(UserWarning, match=r"^val AP error could not be measured in epoch 2; ")
+            if epoch == 1
+            else nullcontext()
+        )
+        with told:
+            callback.on_validation_end(trainer, None)
+        assert not trainer.should_stop
+    assert callback.wait_count == 1
+    rows = [{"epoch": 1.0, "val/ap_error": math.nan}, {"epoch": 2.0, "val/ap_error": 40.0}]
+    callback.wait_count = 2
+    assert "lowest: 40.00 % in epoch 2" in callback.why(rows)
 
 
 # ---- averages

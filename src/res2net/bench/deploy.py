@@ -14,18 +14,8 @@ from res2net.bench.engines import ENGINES, Case, has, runs_in
 from res2net.bench.makers import MAKERS
 from res2net.bench.options import ROUNDS, DeployOptions
 from res2net.bench.protocol import Measurement, Timing, Track, engine_versions
-from res2net.drawing.canvas import (
-    BLUE,
-    GREEN,
-    MARGIN,
-    ORANGE,
-    TOP,
-    WIDTH,
-    add_axes,
-    counted,
-    headed_figure,
-)
-from res2net.errors import UserError
+from res2net.drawing.canvas import BLUE, GREEN, MARGIN, ORANGE, TOP, WIDTH, add_axes, headed_figure
+from res2net.errors import UserError, counted
 from res2net.machine import note_slow_bf16
 from res2net.processor import threads
 

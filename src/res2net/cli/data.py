@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
-from res2net.config import TaskName
 from res2net.data.convert import WRITERS
 from res2net.errors import UserError, check_needs, printable
 from res2net.inspection.images import RANGED
 from res2net.inspection.inspect import Inspection, inspect_data
 from res2net.metrics.sizes import SIZES
+from res2net.paper.tasks import TaskName
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -18,7 +18,7 @@ from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.cli.targets import images_in, target_and_images, use_shipped
-from res2net.errors import UserError, check_needs
+from res2net.errors import UserError, check_needs, counted
 from res2net.files import alone_in, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ def main(argv: Sequence[str]) -> None:
     name_apart(subjects, names)
     for subject in subjects:
         subject.level_named(options.level)
-        if options["class"] is not None and subject.card.task == "saliency":
+        if options["class"] is not None and not subject.chooses:
             raise UserError(
-                f"--class means nothing for {subject.name}, a network of --task saliency; it is "
-                "for classifiers, detectors and segmenters"
+                f"--class means nothing for {subject.name}, a network of --task "
+                f"{subject.card.task}; it is for classifiers, detectors and segmenters"
             )
         if subject.structure_only:
             print(f"res2net: note: {subject.name}: {STRUCTURE_ONLY}", file=sys.stderr)
@@ -332,13 +332,13 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     summaries = summarise(rows)
     images = len({row.image for row in rows})
     how = (
-        f"each of {len(common)} classes that data and networks share, on its own objects"
+        f"each of {counted(len(common), 'class')} that data and networks share, on its own objects"
         if common and options["class"] is None
         else f"class {options['class']}"
         if options["class"]
         else "the class a network is surest of, on all that is annotated"
     )
-    subtitle = f"{scenes.name} {options.split}, {images} of {len(chosen)} images: {how}"
+    subtitle = f"{scenes.name} {options.split}, {images} of {counted(len(chosen), 'image')}: {how}"
     write_text(folder / "concentration.csv", as_csv(rows))
     facts = {
         "data": options.data,

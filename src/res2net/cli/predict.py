@@ -19,9 +19,9 @@ from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.cli.targets import add_capture_options, images_in, target_and_images
-from res2net.config import OTHER_TASKS
 from res2net.errors import UserError, check_meaning
 from res2net.files import alone_in, write_bytes, write_text
+from res2net.paper.tasks import TASKS, readers
 
 if TYPE_CHECKING:
     from res2net.prediction import Classification
@@ -37,14 +37,6 @@ EXAMPLES = (
     "res2net predict runs/photos a.jpg b.png --json --top 3",
     "res2net predict runs/cells slides/ --out found      # a detector: boxes drawn, and as JSON",
 )
-MEANS = {  # option → tasks whose networks read it
-    "top": ("classify",),
-    "csv": ("classify",),
-    "sheet": ("classify",),
-    "batch": ("classify",),
-    "out": OTHER_TASKS,
-    "boxes": ("pose",),
-}
 
 
 def make_parser() -> Parser:
@@ -121,10 +113,10 @@ def main(argv: Sequence[str]) -> None:
 
     opened = open_target(target, stream=True)
     predictor: Any = opened.predictor(capture=options.capture, compiled=options.compile)
-    check_meaning(parser.typed, MEANS, predictor.task, NETWORK)
+    check_meaning(parser.typed, readers("predict"), predictor.task, NETWORK)
     predictor.check_precision(options.precision)
     files = [file for path in places for file in images_in(path)]
-    if predictor.task != "classify":
+    if "out" in TASKS[predictor.task].predict:
         folder = options.out or Path("predictions")
         with alone_in(folder, "--out"):
             mark(predictor, files, folder, options)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from res2net.cli.parser import Parser, add_fields, exit_after_help, field_comments
@@ -21,7 +20,6 @@ from res2net.config import (
     InputOptions,
     NetOptions,
     RunConfig,
-    TaskName,
     TrainOptions,
     known_task,
 )
@@ -29,28 +27,19 @@ from res2net.data.augment import Augment
 from res2net.data.source import parse_source
 from res2net.errors import UserError, option
 from res2net.paper.recipes import find_recipe, recipe_for, recipes_of
+from res2net.paper.tasks import CLASSIFY, TASKS
 from res2net.training.configure import check_options, configure, saved_config
 
-WHAT: Mapping[str, str] = MappingProxyType(  # task → what is learned
-    {
-        "classify": "classify images",
-        "detect": "detect objects: boxes with classes",
-        "instances": "segment each object: masks with classes",
-        "segment": "predict the class of each pixel",
-        "saliency": "segment salient objects",
-        "pose": "locate key-points",
-    }
-)
 EXAMPLES = (
     "res2net train --model res2net50_26w_4s --data photos/ --out runs/photos",
     "res2net train --model res2next29_6c24w_4s --data cifar100:cifar-100-python.tar.gz",
     "res2net train --model dla60_res2net --data photos/ --recipe smoke",
     "res2net train --model res2net50_26w_4s --data photos/ --train.lr 0.01 --train.epochs 50",
-    "res2net train --task detect --model res2net50_26w_4s --data coco:cells/ --out runs/cells",
-    "res2net train --task instances --model res2net50_26w_4s --data coco:cells/ --recipe smoke",
-    "res2net train --task segment --model res2net50_26w_4s --data pairs:roads/ --out runs/roads",
-    "res2net train --task saliency --model res2net50_26w_4s --data pairs:shop/ --out runs/shop",
-    "res2net train --task pose --model res2net50_26w_4s --data coco:people/ --out runs/people",
+    *(
+        f"res2net train --task {name} --model res2net50_26w_4s {row.example}"
+        for name, row in TASKS.items()
+        if name != CLASSIFY
+    ),
     "res2net train --out runs/photos --resume        # resume after a stop or a crash",
 )
 
@@ -79,23 +68,23 @@ def make_help(argv: Sequence[str]) -> Parser:
     for name in ("--task", "--recipe", "--data"):
         asked.add_argument(name, nargs="?")
     words, _ = asked.parse_known_args(argv)
-    task = known_task(words.task or "classify")
+    task = known_task(words.task or CLASSIFY)
     found = ""
     if words.data:
         with suppress(UserError):
             found = parse_source(words.data, ANNOTATIONS[task]).format
     recipe = words.recipe or recipe_for(found, task)
     settings = find_recipe(recipe, task).settings
-    which = "" if task == "classify" else f"--task {task} "
+    which = "" if task == CLASSIFY else f"--task {task} "
     parser = Parser(
         f"train {which}--model NAME --data DATA [--recipe NAME] [--option value ...]",
-        f"Train a network of the model table to {WHAT[task]}. A recipe sets every option, and each "
-        "can be changed. The run folder holds the configuration, metrics, curves, checkpoints, the "
-        "weights of the best epoch and a report.",
+        f"Train a network of the model table to {TASKS[task].learns}. A recipe sets "
+        "every option, and each can be changed. The run folder holds the configuration, metrics, "
+        "curves, checkpoints, the weights of the best epoch and a report.",
         [line for line in EXAMPLES if (which or "train --model") in line] + [EXAMPLES[-1]],
     )
     lines = "\n".join(f"  {name:<12} {each.summary}" for name, each in recipes_of(task).items())
-    others = ", ".join(f"{name} ({what})" for name, what in WHAT.items() if name != task)
+    others = ", ".join(f"{name} ({row.learns})" for name, row in TASKS.items() if name != task)
     more = textwrap.fill(
         f"This is the help of --task {task}, with the defaults of recipe {recipe}; --recipe NAME "
         f"--help shows those of another. Other tasks: {others}; `res2net train --task TASK --help` "
@@ -126,8 +115,8 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
     parser.add_argument(
         "--task",
         type=str,
-        default="classify",
-        metavar=f"{{{','.join(WHAT)}}}",
+        default=CLASSIFY,
+        metavar=f"{{{','.join(TASKS)}}}",
         help="what the network learns",
     )
     parser.add_argument(
@@ -193,7 +182,7 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     return config, folder, resume
 
 
-def _check_meaning(file: Path, values: Mapping[str, Any], task: TaskName) -> None:
+def _check_meaning(file: Path, values: Mapping[str, Any], task: str) -> None:
     """Refuse options of a file that the task leaves without a meaning, but for their defaults.
 
     Raises:

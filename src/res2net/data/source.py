@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from res2net.data import cifar
 from res2net.errors import UserError, did_you_mean
 from res2net.files import at_home
 
@@ -84,6 +83,8 @@ def _given(name: str, rest: str) -> Source:
         return Source(format=name, path=None, guessed=False)
     if not rest:
         raise UserError(f"data format {name!r} needs a path: {name}:PATH")
+    from res2net.data import cifar  # and Pillow, which no help needs
+
     path = at_home(rest)
     braces = name == "shards" and "{" in rest  # of several files
     if not path.exists() and name not in cifar.LAYOUTS and not braces:
@@ -118,6 +119,8 @@ def _recognise(path: Path, holds: str | None) -> Source:
             f"{path}: holds no annotations of objects in a format that is read{told}; export them "
             "as COCO, YOLO or VOC"
         )
+    from res2net.data import cifar
+
     fitting = fitting or list(found)
     if len(fitting) > 1 and (holds is not None or fitting[0] in cifar.LAYOUTS):
         either = " or ".join(f"{name}:{path} ({found[name]})" for name in fitting)

@@ -158,11 +158,6 @@ def fit(text: str, width: float, size: float) -> str:
     return keep(max(wider - 1, 0))
 
 
-def counted(number: int, noun: str) -> str:
-    """``"1 image"``, ``"2 images"``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def letterbox(image: Picture, side: int) -> Picture:
     """(H, W, 3) to (side, side, 3): as large as fits, proportions kept, centred on a pale tile."""
     picture = Image.fromarray(image)

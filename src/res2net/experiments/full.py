@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from res2net.config import TaskName
 from res2net.errors import option
 from res2net.experiments.items import ITEMS, Item, TableRow, rows_of
 from res2net.experiments.sheets import GROWTH
 from res2net.experiments.study import Point, Study, run_folder, scores_of
+from res2net.paper.tasks import CLASSIFY, TaskName
 from res2net.weights.catalogue import CATALOGUE
 
 RATE = 10.0  # 10^12 multiply-adds a second that one recent GPU sustains in mixed precision
@@ -84,6 +84,7 @@ class Training:
     images: int  # of an epoch
     classes: int
     pixels: int  # side of a square of the area that is seen
+    tests: Mapping[str, Place] = field(default_factory=dict)  # sets that it is measured on too
 
 
 TRAININGS: Mapping[str, Training] = MappingProxyType(
@@ -97,7 +98,7 @@ TRAININGS: Mapping[str, Training] = MappingProxyType(
         "detect-coco": Training("detect", _COCO, "paper-coco", 117_266, 80, 693),
         "segment-voc12": Training("segment", _VOC12, "paper", 10_582, 21, 513),
         "instances-coco": Training("instances", _COCO, "paper", 117_266, 80, 924),  # 800 x 1066
-        "saliency-msra-b": Training("saliency", _MSRA_B, "paper", 2_500, 2, 352),
+        "saliency-msra-b": Training("saliency", _MSRA_B, "paper", 2_500, 2, 352, TESTS),
         "pose-coco": Training("pose", _COCO, "paper", 149_813, 1, 222),  # persons at 256 x 192
     }
 )
@@ -136,16 +137,18 @@ class Planned:
     rows: tuple[TableRow, ...]  # of the table, that it fills
 
     @property
+    def _training(self) -> Training:
+        return TRAININGS["classify-cifar100" if self.study.name == GROWTH else self.study.name]
+
+    @property
     def place(self) -> Place:
         """Where its data lie."""
-        return TRAININGS[
-            "classify-cifar100" if self.study.name == GROWTH else self.study.name
-        ].place
+        return self._training.place
 
     @property
     def tests(self) -> Mapping[str, Place]:
         """Further sets that it is measured on."""
-        return TESTS if self.study.task == "saliency" else {}
+        return self._training.tests
 
     def missing(self, root: Path) -> list[Place]:
         """Data that are not there."""
@@ -220,7 +223,7 @@ def readable(hours: float) -> str:
 
 def train_words(study: Study, point: Point, source: str, run: Path) -> list[str]:
     """What `res2net` is given to train a point: the recipe's name, and what differs from it."""
-    task = [] if study.task == "classify" else ["--task", study.task]
+    task = [] if study.task == CLASSIFY else ["--task", study.task]
     words = ["train", *task, "--model", point.network, "--data", source, "--recipe", study.recipe]
     for name, value in {**study.settings, **point.settings}.items():
         words += [option(name), value if isinstance(value, str) else json.dumps(value)]

@@ -8,11 +8,11 @@ from functools import cache
 from types import MappingProxyType
 from typing import Literal
 
-from res2net.config import TaskName
 from res2net.errors import UserError, did_you_mean
 from res2net.paper.networks import find_variant
 from res2net.paper.published import published
 from res2net.paper.structure import tally
+from res2net.paper.tasks import TaskName
 
 Figure = Literal["block", "activation", "growth", "segment", "saliency"]
 

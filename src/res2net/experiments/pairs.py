@@ -18,8 +18,8 @@ from res2net.data.labelled import ReadOptions
 from res2net.data.readers import read
 from res2net.data.source import parse_source
 from res2net.data.transforms import eval_transform, normalise
-from res2net.drawing.canvas import Picture, counted
-from res2net.errors import UserError
+from res2net.drawing.canvas import Picture
+from res2net.errors import UserError, counted
 from res2net.experiments.items import Item
 from res2net.explain.cam import class_activation_map
 from res2net.explain.overlay import heat_overlay

@@ -69,7 +69,7 @@ def write_report(
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Res2Net: the paper and here</title><style>{_STYLE}</style></head><body>"
         "<h1>Res2Net: what the paper prints, what is counted, what was measured</h1>"
-        "<p>A dash is a figure that the paper leaves out, or that nobody measured here yet.</p>"
+        "<p>A dash is a figure that the paper leaves out, or that is not measured here yet.</p>"
         f"<nav>{links}</nav>{''.join(parts)}</body></html>\n"
     )
     write_text(out / "report.html", page)

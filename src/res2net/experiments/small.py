@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from res2net.config import TaskName
 from res2net.errors import UserError
 from res2net.experiments.items import Item
 from res2net.experiments.study import Point, Settings, Study, scores_of
+from res2net.paper.tasks import TaskName
 
 SPEED = 1e10  # multiply-adds of forward passes a second of a training, on one core of 2026
 MINUTES = 10  # that an item may take at that speed

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from res2net.card import CARD_NAME
-from res2net.config import RunConfig, TaskName
+from res2net.config import RunConfig
 from res2net.data.source import PATHLESS, parse_source
 from res2net.errors import UserError, did_you_mean
 from res2net.paper.networks import find_variant
 from res2net.paper.recipes import find_recipe
 from res2net.paper.structure import Structure, tally
+from res2net.paper.tasks import TaskName
 from res2net.paper.variant import FirstBlock
 
 Settings = Mapping[str, Any]  # option of `res2net train` → value

@@ -61,7 +61,7 @@ def draw_fields(shown: Sequence[Fields], path: Path) -> None:
     effective = [each for each in shown if each.effective is not None]
     height = TOP + 40 + PLOT + GAP + (SQUARE + 100 if effective else 0) + MARGIN
     subtitle = "; ".join(
-        f"{each.network}: {scientific(each.paths.total)} paths to {each.level}, the widest sees "
+        f"{each.network}: {scientific(each.paths.total)} paths to {each.level}, the widest covers "
         f"{each.paths.largest} pixels"
         for each in shown
     )

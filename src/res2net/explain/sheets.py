@@ -24,12 +24,12 @@ from res2net.drawing.canvas import (
     Picture,
     add_axes,
     add_picture,
-    counted,
     fit,
     headed_figure,
     measure,
     write,
 )
+from res2net.errors import counted
 from res2net.explain.concentration import concentration
 from res2net.explain.overlay import heat_overlay, outlined
 from res2net.explain.study import Summary

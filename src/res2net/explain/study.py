@@ -147,8 +147,8 @@ def study(
                 shown = True
     if not rows:
         raise UserError(
-            f"{scenes.name}: none of {len(chosen)} images has a mark that the network sees and "
-            "that does not fill the image"
+            f"{scenes.name}: none of {len(chosen)} images has an annotation inside the "
+            "network's input that does not fill the image"
         )
     return rows
 

@@ -69,6 +69,8 @@ def reading_of(subjects: Sequence[Subject]) -> Reading:
 class Subject(ABC):
     """A network with its classes, ready to be asked about."""
 
+    chooses = True  # whether one of several classes can be asked for
+
     def __init__(self, name: str, card: ModelCard, levels: Sequence[str]) -> None:
         self.name = name  # for people
         self.card = card
@@ -234,6 +236,8 @@ class Segmenter(_OnBackbone):
 
 class Salience(_OnBackbone):
     """Score: the sum of the fused map."""
+
+    chooses = False
 
     def explain(
         self,

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from res2net.config import ANNOTATIONS, TaskName, known_task
+from res2net.config import ANNOTATIONS, known_task
 from res2net.data import levels
 from res2net.data.convert import convert
 from res2net.data.faults import check_scene, sentence
@@ -41,6 +41,7 @@ from res2net.errors import UserError, arguments_named
 from res2net.files import make_folder
 from res2net.inspection.images import Look, Track, facts, images_of, look_at_all, parts_of
 from res2net.metrics.sizes import SIZES, size_index
+from res2net.paper.tasks import TaskName
 
 T = TypeVar("T")
 

@@ -26,11 +26,10 @@ from res2net.drawing.canvas import (
     TOP,
     Line,
     add_axes,
-    counted,
     draw_tiles,
     headed_figure,
 )
-from res2net.errors import UserError
+from res2net.errors import UserError, counted
 from res2net.inspection.images import parts_of
 from res2net.metrics.sizes import LARGE, SMALL
 

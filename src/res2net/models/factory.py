@@ -99,11 +99,14 @@ def create_model(
         "norm_layer": norm_layer,
         "act_layer": act_layer,
     }
+    splits = getattr(row, "scale", 1) > 1
     takes = inspect.signature(builder).parameters
     options = {option: value for option, value in given.items() if value is not None}
     for option in options:
         if option not in takes:
             raise TypeError(f"{name} cannot take {option}: its architecture has no use for it")
+    if "first_block" in options and not splits:
+        raise TypeError(f"{name} cannot take first_block: the rule is of blocks of several splits")
     check_count("num_classes", num_classes, 0)
     check_count("in_channels", in_channels, 1)
     if zero_init not in (None, True, False):
@@ -112,7 +115,6 @@ def create_model(
         if layer is not None and not callable(layer):
             raise TypeError(f"{what} is {layer!r}; it must be a class or function that makes one")
     weights = None if pretrained is None else open_pretrained(pretrained, name)
-    splits = getattr(row, "scale", 1) > 1  # else there is no first-block rule
     if weights is not None and weights.first_block is not None and splits:
         options.setdefault("first_block", weights.first_block)
     model = builder(

@@ -19,7 +19,7 @@ from res2net.errors import UserError, did_you_mean, one_line
 from res2net.files import write_bytes
 from res2net.models.factory import create_model, norm_by_name
 from res2net.models.network import Network
-from res2net.paper.networks import NETWORKS
+from res2net.paper.networks import NETWORKS, find_variant
 from res2net.weights.fit import check_fits, check_values
 from res2net.weights.pretrained import open_pretrained
 from res2net.weights.read import RUN_FILES, card_inside, find_weights, read_content, unwrap
@@ -44,13 +44,16 @@ LARGEST = 2_000_000_000  # parameters of a network that is built by a descriptio
 _PREFIX = "model."  # of the network inside a training checkpoint
 
 
-def build(card: ModelCard) -> Network:
-    """The network that a card describes, with fresh weights."""
+def build(card: ModelCard, pretrained: str | None = None) -> Network:
+    """The classifier that a card describes, with fresh weights or those named."""
     options = dict(card.options)
+    if options.get("scale", getattr(find_variant(card.network), "scale", 1)) == 1:
+        options.pop("first_block", None)  # runs of before may name one, to no effect
     norm = options.pop("norm", None)
     return create_model(
         card.network,
         num_classes=len(card.classes),
+        pretrained=pretrained,
         norm_layer=norm and norm_by_name(norm),
         **options,
     )

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from res2net.errors import UserError, did_you_mean
+from res2net.paper.tasks import CLASSIFY
 
 Settings = Mapping[str, Any]
 
@@ -110,6 +111,26 @@ _FEW_OBJECTS = Recipe(
         "head.regions": 64,
         "augment.crop_scale": 0.5,
     },
+)
+_SMOKE = Recipe(
+    summary="does it run? any network, any data, 8 steps on tiny images, under a minute",
+    source="this project",
+    promise="",
+    settings={
+        "train.epochs": 1,
+        "train.max_steps": 8,
+        "train.val_batches": 4,
+        "train.batch": 4,
+        "train.optimizer": "sgd",
+        "train.lr": 0.01,
+        "train.schedule": "constant",
+        "input.size": 96,
+        "input.workers": 0,
+        "augment.hflip": 0.5,
+    },
+)
+_SMOKE_OBJECTS = replace(  # what the heads do with each region is most of the work
+    _SMOKE, settings={**_SMOKE.settings, "head.regions": 16}
 )
 
 # ---------------------------------------------------------------- the recipes of each task
@@ -214,23 +235,6 @@ _CLASSIFY: dict[str, Recipe] = {
             "augment.hflip": 0.5,
         },
     ),
-    "smoke": Recipe(
-        summary="does it run? any network, any data, 8 steps on tiny images, under a minute",
-        source="this project",
-        promise="",
-        settings={
-            "train.epochs": 1,
-            "train.max_steps": 8,
-            "train.val_batches": 4,
-            "train.batch": 4,
-            "train.optimizer": "sgd",
-            "train.lr": 0.01,
-            "train.schedule": "constant",
-            "input.size": 96,
-            "input.workers": 0,
-            "augment.hflip": 0.5,
-        },
-    ),
 }
 
 RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
@@ -266,6 +270,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 settings={**_FPN, "train.epochs": 12, "train.milestones": [8, 11]},
             ),
             "scratch": _FEW_OBJECTS,
+            "smoke": _SMOKE_OBJECTS,
         },
         "instances": {
             "paper": Recipe(
@@ -275,6 +280,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 settings={**_FPN, "train.epochs": 24, "train.milestones": [16, 22]},
             ),
             "scratch": _FEW_OBJECTS,
+            "smoke": _SMOKE_OBJECTS,
         },
         "segment": {
             "paper": Recipe(
@@ -384,27 +390,30 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
     }
 )
 
-_PAPERS = {("segment", "voc"): "paper", ("saliency", "msra-b"): "paper"}
-_BY_FORMAT = {
-    "cifar10": "cifar",
-    "cifar100": "cifar",
-    "imagenet": "imagenet",
-    "digits": "digits",
-    "scenes": "scenes",
-}
+# task → data format → the recipe where none is named; "" stands for the other formats
+_USUAL: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "classify": {
+            "cifar10": "cifar",
+            "cifar100": "cifar",
+            "imagenet": "imagenet",
+            "digits": "digits",
+            "scenes": "scenes",
+            "": "finetune",
+        },
+        "segment": {"voc": "paper"},
+        "saliency": {"msra-b": "paper"},
+    }
+)
 
 
 def recipes_of(task: str) -> Mapping[str, Recipe]:
     """What a run of a task can start from, by name."""
-    if task == "classify":
-        return _CLASSIFY
-    smoke = _CLASSIFY["smoke"]
-    if task in ("detect", "instances"):  # what the heads do with each region is most of the work
-        smoke = replace(smoke, settings={**smoke.settings, "head.regions": 16})
-    return {**RECIPES[task], "smoke": smoke}
+    own = RECIPES[task]
+    return {**own, "smoke": own.get("smoke", _SMOKE)}
 
 
-def find_recipe(name: str, task: str = "classify") -> Recipe:
+def find_recipe(name: str, task: str = CLASSIFY) -> Recipe:
     """The recipe of that name for a task.
 
     Raises:
@@ -419,8 +428,7 @@ def find_recipe(name: str, task: str = "classify") -> Recipe:
     return known[name]
 
 
-def recipe_for(data_format: str, task: str = "classify") -> str:
+def recipe_for(data_format: str, task: str = CLASSIFY) -> str:
     """The recipe that data of this format get when none is named."""
-    if task != "classify":
-        return _PAPERS.get((task, data_format), "scratch")
-    return _BY_FORMAT.get(data_format, "finetune")
+    usual = _USUAL.get(task, {})
+    return usual.get(data_format, usual.get("", "scratch"))

@@ -30,12 +30,11 @@ from res2net.drawing.canvas import (
     WIDTH,
     Picture,
     add_axes,
-    counted,
     fit,
     headed_figure,
 )
 from res2net.drawing.marks import draw_legend
-from res2net.errors import UserError
+from res2net.errors import UserError, counted
 from res2net.files import alone_in
 from res2net.tasks import pictures
 from res2net.tasks.evaluate import Evaluation, evaluate

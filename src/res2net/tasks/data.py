@@ -21,7 +21,7 @@ from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.readers import check_trainable, read_scenes
 from res2net.data.source import parse_source
 from res2net.data.split import Holdout
-from res2net.errors import UserError
+from res2net.errors import UserError, counted
 
 Images = LabelledImages | Scenes
 SKIP_BAD = "--input.skip-bad true"
@@ -188,7 +188,7 @@ def data_section(images: Images) -> str:
         ]
         blocks.append(_table(("class", *(f"{what} {name}" for name in counts)), rows))
     if len(images.classes) > MOST_ROWS:
-        blocks.append(f"... and {len(images.classes) - MOST_ROWS:,} classes more.")
+        blocks.append(f"... and {counted(len(images.classes) - MOST_ROWS, 'class')} more.")
     if images.notes:
         blocks.append("Noted before the first step:")
         blocks.append("\n".join(f"- {note}" for note in images.notes))

@@ -69,7 +69,9 @@ def square_of(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size
     side = card.preprocess.size if size is None else size
     if isinstance(side, tuple):
         if side[0] != side[1]:
-            raise UserError(f"--size {shown(side)}: {card.task} sees a square; give one number")
+            raise UserError(
+                f"--size {shown(side)}: {card.task} networks take square images; give one number"
+            )
         side = side[0]
     check_side(side)
     return replace(card, preprocess=of_size(card.preprocess, side)), (side, side)

@@ -16,10 +16,11 @@ from res2net.data.labelled import LabelledImages, Split
 from res2net.data.packed import File
 from res2net.data.scenes.options import Marks
 from res2net.data.source import parse_source
-from res2net.errors import UserError, check_meaning
+from res2net.errors import UserError, check_meaning, counted
 from res2net.files import alone_in
 from res2net.models.factory import create_model
 from res2net.models.network import Network
+from res2net.paper.tasks import readers
 from res2net.tasks.finish import write_scores
 from res2net.tasks.open import open_target
 from res2net.tasks.predictor import NETWORK, Predictor
@@ -31,14 +32,6 @@ from res2net.weights.pretrained import IN1K
 
 BATCH = Measuring().batch
 IMAGENET_CLASSES = 1000
-READS = {  # option → tasks whose networks read it
-    "batch": ("classify",),
-    "size": ("classify",),
-    "workers": ("classify",),
-    "scales": ("segment",),
-    "flip": ("segment",),
-    "boxes": ("pose",),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +116,7 @@ def evaluate(
         "boxes": boxes,
     }
     given = {name: value for name, value in own.items() if value is not None}
-    check_meaning(given, READS, opened.task, NETWORK)
+    check_meaning(given, readers("evaluate"), opened.task, NETWORK)
     for name, least in (("batch", 1), ("workers", 0)):
         if given.get(name, least) < least:
             raise UserError(f"--{name} is {given[name]}; it must be at least {least}")
@@ -172,7 +165,7 @@ def evaluate(
     if card.preprocess.range is None:
         held: Any = part.images if isinstance(part, Split) else [scene.image for scene in part]
         warn_rescaled(data, [image for image in spread(held, 64) if isinstance(image, File)])
-    say(f"measuring {words}: {len(part)} images")
+    say(f"measuring {words}: {counted(len(part), 'image')}")
     how = Measuring(precision=precision, skip_bad=skip_bad, track=track, **given)
     scores = task.measure()(network, card, images, part, how)
     usual = opened.home / "evaluation" if opened.trained else Path(f"runs/{target}-published")
@@ -195,12 +188,12 @@ def published_network(name: str, images: LabelledImages) -> tuple[Network, Model
     """A network with its published ImageNet weights, to be measured on ImageNet.
 
     Raises:
-        UserError: nobody published any, they cannot be had, or the data are not ImageNet.
+        UserError: none are published, they are not available, or the data are not ImageNet.
     """
     row = published_for(name)
     if len(images.classes) != IMAGENET_CLASSES:
         raise UserError(
-            f"{name}: its published weights tell ImageNet's {IMAGENET_CLASSES:,} classes apart, "
+            f"{name}: its published weights predict ImageNet's {IMAGENET_CLASSES:,} classes, "
             f"{images.name} has {len(images.classes)}; give the run folder of a network of yours"
         )
     model = create_model(name, pretrained=IN1K)

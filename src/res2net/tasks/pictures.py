@@ -22,13 +22,13 @@ from res2net.drawing.canvas import (
     Picture,
     add_axes,
     add_picture,
-    counted,
     fit,
     headed_figure,
     measure,
     write,
 )
 from res2net.drawing.marks import Colour
+from res2net.errors import counted
 from res2net.metrics.sizes import SIZES
 from res2net.tasks.selection import History, epochs, lowest, series
 from res2net.tasks.task import Curve

@@ -17,6 +17,7 @@ from res2net.data.decode import as_pixels
 from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError, arguments_named, check_meaning
 from res2net.machine import best_device
+from res2net.paper.tasks import readers
 from res2net.prediction import Prediction
 from res2net.runtime.session import Runtime
 from res2net.tasks.network import Deployed
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from res2net.tasks.task import Task
 
 NETWORK = "a network of --task {}"  # how messages name one
-READS = {"top": ("classify",), "batch": ("classify",), "boxes": ("pose",)}  # option → tasks
 Picture = str | Path | Image.Image | np.ndarray[Any, Any] | Tensor
 
 
@@ -143,7 +143,7 @@ class Predictor:
         """As ``predict_each``, with errors that name options of the command line."""
         own = {"top": top, "boxes": boxes, "batch": batch}
         given = [name for name, value in own.items() if value is not None]
-        check_meaning(given, READS, self.task, NETWORK)
+        check_meaning(given, readers("predict"), self.task, NETWORK)
         for name, count in (("top", top), ("batch", batch)):
             if count is not None and count < 1:
                 raise UserError(f"--{name} is {count}; it must be at least 1")

@@ -1,25 +1,12 @@
-"""The tasks, a row each."""
+"""The tasks as rows with their code (``paper/tasks.py`` has what needs none)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
-from types import MappingProxyType
 
-from res2net.config import TaskName
 from res2net.errors import UserError
+from res2net.paper.tasks import TASKS
 from res2net.tasks.task import Task
-
-TABLE: Mapping[TaskName, tuple[str, str]] = MappingProxyType(
-    {  # name → file of the room, the row in it
-        "classify": ("res2net.tasks.classify.task", "CLASSIFY"),
-        "detect": ("res2net.tasks.detect.task", "DETECT"),
-        "instances": ("res2net.tasks.detect.task", "INSTANCES"),
-        "segment": ("res2net.tasks.segment.task", "SEGMENT"),
-        "saliency": ("res2net.tasks.saliency.task", "SALIENCY"),
-        "pose": ("res2net.tasks.pose.task", "POSE"),
-    }
-)
 
 
 def find_task(name: str) -> Task:
@@ -28,8 +15,8 @@ def find_task(name: str) -> Task:
     Raises:
         UserError: no such task, as a file of a later version may name one.
     """
-    for known, (file, row) in TABLE.items():
-        if known == name:
-            task: Task = getattr(import_module(file), row)
-            return task
-    raise UserError(f"unknown task {name!r}; this version has {', '.join(TABLE)}")
+    if name not in TASKS:
+        raise UserError(f"unknown task {name!r}; this version has {', '.join(TASKS)}")
+    room = import_module(f"res2net.tasks.{TASKS[name].room or name}.task")
+    task: Task = getattr(room, name.upper())
+    return task

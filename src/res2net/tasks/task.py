@@ -10,11 +10,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from res2net.card import ModelCard
-from res2net.config import RunConfig, TaskName
+from res2net.config import RunConfig
 from res2net.data.preprocess import Preprocess
 from res2net.data.sampler import KeyedDataset
 from res2net.data.scene import Pixels
 from res2net.metrics.detections import DetectionArrays
+from res2net.paper.tasks import TaskName
 from res2net.prediction import Prediction
 from res2net.tasks.data import Annotated, Images, Labelled
 from res2net.tasks.deployed import Deployment

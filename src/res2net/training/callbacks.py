@@ -8,6 +8,7 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ class Patience(EarlyStopping):
 
     def __init__(self, epochs: int, monitor: str) -> None:
         super().__init__(monitor, patience=epochs)
+        self._told = False
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict({**state_dict, "patience": self.patience})
@@ -108,6 +110,29 @@ class Patience(EarlyStopping):
         del pl_module
         if self.exhausted:
             trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._is_measured(trainer):
+            super().on_train_epoch_end(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._is_measured(trainer):
+            super().on_validation_end(trainer, pl_module)
+
+    def _is_measured(self, trainer: pl.Trainer) -> bool:
+        """False for NaN, as where no validated image holds an object; the first time it is told."""
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is None or not value.isnan():
+            return True
+        if not self._told:
+            name = SHOWN.get(self.monitor, (self.monitor, ""))[0]
+            warnings.warn(
+                f"{name} could not be measured in epoch {trainer.current_epoch + 1}; "
+                "--train.early-stop does not count such epochs",
+                stacklevel=2,
+            )
+        self._told = True
+        return False
 
     def why(self, rows: Sequence[Mapping[str, float]]) -> str:
         """What stopped the training, for people; empty where it was something else.
@@ -121,7 +146,8 @@ class Patience(EarlyStopping):
             return f"{after}: {name} is not a finite number (--train.early-stop {self.patience})"
         if not self.exhausted or not rows:
             return ""
-        best = min(rows, key=lambda row: row.get(self.monitor, math.inf))
+        measured = [row for row in rows if not math.isnan(row.get(self.monitor, math.nan))]
+        best = min(measured, key=lambda row: row[self.monitor])
         unit = SHOWN.get(self.monitor, ("", ""))[1]
         return (
             f"{after}: {name} has not improved for {self.wait_count} epochs (lowest: "

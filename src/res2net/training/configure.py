@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from res2net.config import ANNOTATIONS, READ_BY, RunConfig, known_task
-from res2net.data.source import Source, parse_source
+from res2net.data.source import LABELS, Source, parse_source
 from res2net.errors import UserError, check_meaning, check_needs
 from res2net.optionfile import flat
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.paper.recipes import find_recipe, recipe_for
+from res2net.paper.tasks import CLASSIFY
 
 SMALL_IMAGES = {
     "cifar10": 32,
@@ -31,7 +32,7 @@ NEEDS: Mapping[str, tuple[str, Callable[[RunConfig], bool]]] = {
     ),
     "augment.crop": (
         "random_resized or none with boxes",
-        lambda run: run.task == "classify" or run.augment.crop != "pad",
+        lambda run: run.task in READ_BY["augment.pad"] or run.augment.crop != "pad",
     ),
     "augment.crop_scale": (
         "--augment.crop random_resized",
@@ -78,7 +79,7 @@ def configure(
             raise UserError(f"--resume: {out} holds no run; give --model and --data")
         if not {**values, **given}.get(needed):
             raise UserError(f"--{needed} is missing; `res2net train --help` explains it")
-    task = known_task({**values, **given}.get("task", "classify"))
+    task = known_task({**values, **given}.get("task", CLASSIFY))
     source = parse_source(str(given.get("data", values.get("data"))), ANNOTATIONS[task])
     if saved is None:
         name = str(given.get("recipe") or recipe_for(source.format, task))
@@ -106,7 +107,7 @@ def saved_config(run: Path | None) -> Path | None:
 def usual_size(model: str, source: Source, task: str) -> int:
     """Pixels that a network sees of data where nobody says otherwise."""
     size = find_variant(model).size
-    return min(size, SMALL_IMAGES.get(source.format, size)) if task == "classify" else size
+    return min(size, SMALL_IMAGES.get(source.format, size)) if ANNOTATIONS[task] == LABELS else size
 
 
 def check_options(given: Iterable[str], run: RunConfig) -> None:
@@ -134,7 +135,7 @@ def recipe_defaults(name: str, given: dict[str, Any], *, usual_size: int) -> dic
         given: options set by hand.
         usual_size: pixels, what this network sees of these data by default.
     """
-    settings = dict(find_recipe(name, str(given.get("task", "classify"))).settings)
+    settings = dict(find_recipe(name, str(given.get("task", CLASSIFY))).settings)
     milestones = settings.get("train.milestones")
     if milestones and "train.epochs" in given:
         try:

@@ -257,7 +257,7 @@ def test_no_images() -> None:
 
 
 def test_other_classes_than_the_network_has() -> None:
-    with pytest.raises(UserError, match="tells 3 classes apart, the data has 2"):
+    with pytest.raises(UserError, match="predicts 3 classes, the data have 2"):
         score(torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64), list("ab"))
 
 

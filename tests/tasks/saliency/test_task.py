@@ -26,7 +26,7 @@ def test_any_image_becomes_the_square() -> None:
         96,
         3,
     )
-    with pytest.raises(UserError, match="--size 64x96: saliency sees a square"):
+    with pytest.raises(UserError, match="--size 64x96: saliency networks take square images"):
         SALIENCY.deployment.resized(CARD, (64, 96))
 
 

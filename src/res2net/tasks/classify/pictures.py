@@ -36,7 +36,6 @@ from res2net.drawing.canvas import (
     Line,
     Picture,
     add_axes,
-    counted,
     draw_tiles,
     fit,
     headed_figure,
@@ -44,6 +43,7 @@ from res2net.drawing.canvas import (
     plain,
     write,
 )
+from res2net.errors import counted
 
 if TYPE_CHECKING:
     from res2net.tasks.classify.scores import ClassifyScores, Mistake
@@ -62,7 +62,7 @@ def draw_confusion(scores: ClassifyScores, path: Path) -> None:
     classes = len(scores.classes)
     absent = sum(each.support == 0 for each in scores.per_class)
     subtitle = (
-        f"{scores.images:,} images of {classes:,} classes, "
+        f"{counted(scores.images, 'image')} of {counted(classes, 'class')}, "
         f"{scores.top1_accuracy:.1f} % of them on the diagonal"
     )
     if absent:
@@ -232,7 +232,8 @@ def draw_mistakes(
     mistakes = scores.mistakes()
     worst = mistakes[:count]
     subtitle = (
-        f"{len(worst)} of {len(mistakes):,} mistakes in {scores.images:,} images, surest first:"
+        f"{len(worst)} of {counted(len(mistakes), 'mistake')} in "
+        f"{counted(scores.images, 'image')}, surest first:"
         "   ✓ true class   ✗ predicted class and its probability"
     )
     if not worst:

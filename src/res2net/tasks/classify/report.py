@@ -14,6 +14,7 @@ from urllib.parse import quote
 from rich.markup import escape
 from rich.table import Table
 
+from res2net.errors import counted
 from res2net.files import write_text
 from res2net.tasks.scores import Ended
 from res2net.tasks.selection import History, epochs, lowest, part_of, series
@@ -34,7 +35,7 @@ def report(scores: ClassifyScores, end: Ended) -> str:
         "network": f"{card.network} {card.options or ''}".strip(),
         "parameters": f"{end.parameters:,}",
         "data": f"{card.data}: {len(images.train)} training, {len(images.val)} validation images "
-        f"({scores.images} measured), {len(images.classes)} classes",
+        f"({scores.images} measured), {counted(len(images.classes), 'class')}",
         "validated on": part_of(images.validation),
         "weights": end.weights,
         "input": f"{side}x{side} pixels",
@@ -76,7 +77,7 @@ def page(
     parts = [
         f"# {_inline(title)}",
         f"**Top-1 error {_percent(scores.top1_error)}** "
-        f"on {scores.images:,} images of {len(scores.classes):,} classes.",
+        f"on {counted(scores.images, 'image')} of {counted(len(scores.classes), 'class')}.",
         _section("Run", _markdown_table(("", ""), described + _training(history))),
         _section("Result", _result(scores)),
         _section("Classes", _class_table(scores)),
@@ -121,7 +122,9 @@ def evaluation_table(scores: ClassifyScores) -> tuple[Table, Table, Table]:
 
 
 def _summary(scores: ClassifyScores) -> Table:
-    table = Table("", title=f"{scores.images:,} images, {len(scores.classes):,} classes")
+    table = Table(
+        "", title=f"{counted(scores.images, 'image')}, {counted(len(scores.classes), 'class')}"
+    )
     table.add_column("error", justify="right")
     table.add_column("accuracy", justify="right")
     for name, *values in accuracies(scores):

@@ -30,7 +30,7 @@ from res2net.data.photo import shown
 from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import eval_transform
 from res2net.drawing.canvas import Picture
-from res2net.errors import UserError
+from res2net.errors import UserError, counted
 from res2net.models.network import Network
 from res2net.tasks.classify.pictures import draw_calibration, draw_confusion, draw_mistakes
 from res2net.tasks.classify.report import (
@@ -315,7 +315,8 @@ def score(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> ClassifySc
         raise UserError(_NOTHING)
     if logits.shape[1] != len(classes):
         raise UserError(
-            f"the network tells {logits.shape[1]} classes apart, the data has {len(classes)}; "
+            f"the network predicts {counted(logits.shape[1], 'class')}, the data have "
+            f"{len(classes)}; "
             "evaluate on data with the classes it was trained on"
         )
     return scored(per_image(logits, targets), classes)

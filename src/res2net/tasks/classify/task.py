@@ -26,8 +26,7 @@ from res2net.data.photo import Pixels as Bytes
 from res2net.data.preprocess import SMALL, Preprocess, Reading, default_preprocess
 from res2net.data.transforms import eval_transform, mix, train_transform
 from res2net.errors import UserError
-from res2net.models.factory import create_model, norm_by_name
-from res2net.models.network import Network
+from res2net.models.weights import build
 from res2net.paper.networks import find_variant
 from res2net.prediction import Classification, Pixels
 from res2net.tasks.data import Labelled
@@ -76,19 +75,6 @@ def check_size(size: int, network: str, option: str) -> None:
     smallest = SMALLEST.get(network, 32)
     if size < smallest:
         raise UserError(f"{option} is {size}; {network} needs images of at least {smallest} pixels")
-
-
-def build(card: ModelCard, pretrained: str | None) -> Network:
-    """The network that a card describes."""
-    options = dict(card.options)
-    norm = options.pop("norm", None)
-    return create_model(
-        card.network,
-        num_classes=len(card.classes),
-        pretrained=pretrained,
-        norm_layer=norm and norm_by_name(norm),
-        **options,
-    )
 
 
 def datasets(config: RunConfig, card: ModelCard, images: LabelledImages) -> Datasets:
@@ -206,7 +192,7 @@ def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
         UserError: two different sides, or too few pixels.
     """
     if isinstance(size, tuple):
-        raise UserError(f"--size {shown(size)}: classifiers see a square; give one number")
+        raise UserError(f"--size {shown(size)}: classifiers take square images; give one number")
     old = card.preprocess
     if size is not None:
         check_size(size, card.network, "--size")

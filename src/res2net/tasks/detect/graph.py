@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,9 @@ from torchvision.ops.poolers import LevelMapper
 from res2net.card import ModelCard
 from res2net.data.preprocess import Preprocess
 from res2net.data.scene import Objects
+from res2net.data.scenes.options import Marks
 from res2net.metrics.detections import box_iou
+from res2net.paper.tasks import TASKS
 from res2net.tasks.deployed import (
     Compared,
     Outputs,
@@ -97,9 +99,14 @@ class Detector(nn.Module):
         return found["boxes"], found["scores"], (found["labels"] - 1).float(), *masks
 
 
+def marks_of(card: ModelCard) -> Marks:
+    """What a detector finds of an object, as its task learns it."""
+    return cast(Marks, TASKS[card.task].annotations)
+
+
 def outputs(card: ModelCard) -> tuple[dict[str, Any], ...]:
     """Names, in the order of ``Detector``."""
-    masks = ("masks",) if card.task == "instances" else ()
+    masks = ("masks",) if marks_of(card) == "masks" else ()
     return tuple({"name": name} for name in ("boxes", "scores", "labels", *masks))
 
 

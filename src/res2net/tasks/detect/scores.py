@@ -15,15 +15,14 @@ from res2net.card import ModelCard
 from res2net.data.pictures import draw_objects
 from res2net.data.scene import Objects, Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset
-from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is
-from res2net.drawing.canvas import counted
-from res2net.errors import UserError
+from res2net.errors import UserError, counted
 from res2net.metrics.coco import CocoScores, Kind, coco_scores, resampled
 from res2net.metrics.detections import DetectionArrays
 from res2net.metrics.sizes import SIZES
 from res2net.metrics.voc import VocScores, voc_scores
 from res2net.tasks import pictures
+from res2net.tasks.detect.graph import marks_of
 from res2net.tasks.detect.task import SURE, detect, draw_detections
 from res2net.tasks.network import Deployed, in_colours, ready
 from res2net.tasks.scores import (
@@ -168,7 +167,7 @@ def measure(
         UserError: a file that cannot be read (unless left out), or nothing to measure.
     """
     ready(model)
-    marks: Marks = "masks" if card.task == "instances" else "boxes"
+    marks = marks_of(card)
     shown = SceneDataset(
         *(part, marks, len(images.classes), as_it_is),
         skip_bad=how.skip_bad,

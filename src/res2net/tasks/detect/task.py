@@ -27,7 +27,6 @@ from res2net.data.pictures import draw_objects
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import RLE, Objects, Pixels, Scenes
 from res2net.data.scenes.dataset import Sample, SceneDataset, listed
-from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import as_it_is, chain, crop_with_boxes, flip
 from res2net.drawing.marks import colour_of, draw_boxes, tint
 from res2net.errors import UserError
@@ -43,6 +42,7 @@ from res2net.tasks.detect.graph import (
     compare,
     detect_deployed,
     inputs,
+    marks_of,
     outputs,
     resized,
 )
@@ -87,7 +87,7 @@ def build(card: ModelCard, pretrained: str | None) -> FasterRCNN:
     detector = make_detector(
         card.network,
         len(card.classes),
-        masks=card.task == "instances",
+        masks=marks_of(card) == "masks",
         short_side=card.preprocess.size,
         anchors=anchors and tuple(anchors),
         as_base=options.pop("as_base", False),  # runs of before do not name it
@@ -102,7 +102,7 @@ def build(card: ModelCard, pretrained: str | None) -> FasterRCNN:
 
 def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     """Images of their own sizes: the network resizes them."""
-    marks: Marks = "masks" if card.task == "instances" else "boxes"
+    marks = marks_of(card)
     vary = flip(config.augment.hflip)
     if config.augment.crop == "random_resized":
         vary = chain(crop_with_boxes(config.augment.crop_scale), vary)

@@ -15,8 +15,7 @@ from res2net.data.scene import Objects, Scene, Scenes, Skeleton
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.skeletons import numbered
 from res2net.data.scenes.transforms import as_it_is
-from res2net.drawing.canvas import counted
-from res2net.errors import UserError
+from res2net.errors import UserError, counted
 from res2net.heads.pose import PoseNet
 from res2net.metrics.coco import CocoScores, coco_scores, resampled
 from res2net.metrics.detections import DetectionArrays

@@ -17,17 +17,8 @@ from res2net.data.scene import Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.mapfile import salient_map
 from res2net.data.scenes.transforms import as_it_is
-from res2net.drawing.canvas import (
-    BLUE,
-    GREEN,
-    MARGIN,
-    ORANGE,
-    TOP,
-    add_axes,
-    counted,
-    headed_figure,
-)
-from res2net.errors import UserError
+from res2net.drawing.canvas import BLUE, GREEN, MARGIN, ORANGE, TOP, add_axes, headed_figure
+from res2net.errors import UserError, counted
 from res2net.heads.dss import SaliencyNet
 from res2net.metrics.saliency import SaliencyMetric, SaliencyScores, f_measure
 from res2net.metrics.sizes import SIZES, size_index

@@ -14,9 +14,8 @@ from torch import Tensor
 from res2net.card import ModelCard
 from res2net.data.scene import IGNORED, Scene, Scenes
 from res2net.data.scenes.transforms import as_it_is
-from res2net.drawing.canvas import counted
 from res2net.drawing.marks import Colour
-from res2net.errors import UserError
+from res2net.errors import UserError, counted
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.metrics.segmentation import SegmentationMetric, SegmentationScores
 from res2net.tasks import pictures

@@ -1,0 +1,95 @@
+"""The tasks as the commands know them before a network is imported: names, words, options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+TaskName = Literal["classify", "detect", "instances", "segment", "saliency", "pose"]
+CLASSIFY: TaskName = "classify"  # the task where none is named
+
+_CROPS = ("augment.crop", "augment.crop_scale")
+_REGIONS = ("head.anchors", "head.regions")
+_HEAD = ("head.channels", "head.lr_factor")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRow:
+    """What stands in the help of a task, and the options that it reads and others do not.
+
+    Its code is the row called ``NAME`` in ``tasks/ROOM/task.py``.
+    """
+
+    learns: str  # what a network is trained to do
+    annotations: str  # that it learns from, as ``data.source.HOLDS`` names them
+    example: str  # data and run folder of the example in the help
+    room: str = ""  # of ``tasks``, where it is not called like the task
+    train: tuple[str, ...] = _HEAD
+    predict: tuple[str, ...] = ("out",)  # with "out", the results of an image are drawn there
+    evaluate: tuple[str, ...] = ()
+
+
+TASKS: Mapping[str, TaskRow] = MappingProxyType(
+    {
+        "classify": TaskRow(
+            learns="classify images",
+            annotations="labels",
+            example="--data photos/ --out runs/photos",
+            train=(
+                "net.global_pool",
+                *("input.interpolation", "input.download"),
+                *(*_CROPS, "augment.pad", "augment.color_jitter"),
+                *("augment.randaugment", "augment.randaugment_magnitude"),
+                *("augment.random_erasing", "augment.mixup", "augment.cutmix"),
+                *("train.label_smoothing", "train.class_weights"),
+            ),
+            predict=("top", "csv", "sheet", "batch"),
+            evaluate=("batch", "size", "workers"),
+        ),
+        "detect": TaskRow(
+            learns="detect objects: boxes with classes",
+            annotations="boxes",
+            example="--data coco:cells/ --out runs/cells",
+            train=("head.form", *_REGIONS, "head.as_base", *_HEAD, *_CROPS),
+        ),
+        "instances": TaskRow(
+            learns="segment each object: masks with classes",
+            annotations="masks",
+            example="--data coco:cells/ --recipe smoke",
+            room="detect",
+            train=(*_REGIONS, *_HEAD, *_CROPS),
+        ),
+        "segment": TaskRow(
+            learns="predict the class of each pixel",
+            annotations="classes",
+            example="--data pairs:roads/ --out runs/roads",
+            train=("head.output_stride", "head.as_base", *_HEAD),
+            evaluate=("scales", "flip"),
+        ),
+        "saliency": TaskRow(
+            learns="segment salient objects",
+            annotations="salient",
+            example="--data pairs:shop/ --out runs/shop",
+            train=("head.as_base", *_HEAD),
+        ),
+        "pose": TaskRow(
+            learns="locate key-points",
+            annotations="keypoints",
+            example="--data coco:people/ --out runs/people",
+            train=("input.partners", *_HEAD),
+            predict=("out", "boxes"),
+            evaluate=("boxes",),
+        ),
+    }
+)
+
+
+def readers(command: Literal["train", "predict", "evaluate"]) -> Mapping[str, tuple[str, ...]]:
+    """Option → the tasks that read it, for the options of a command that not all tasks read."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, row in TASKS.items():
+        for option in getattr(row, command):
+            found[option] = (*found.get(option, ()), name)
+    return found
