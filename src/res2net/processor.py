@@ -110,7 +110,7 @@ def bytes_saturate() -> bool:
     Raises:
         UserError: ``RES2NET_CPU`` names no level.
     """
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    x86 = _machine().lower() in ("x86_64", "amd64")
     hidden = not allows("avx512_vnni")
     return x86 and bool(here := flags()) and (hidden or VNNI.isdisjoint(here))
 

@@ -12,8 +12,9 @@ from res2net.experiments.sheets import paper_sheet, runtime_sheet, small_sheet
 from res2net.paper.claims import CLAIMS
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.paper.published import PUBLISHED, published, tables_of
-from res2net.paper.recipes import RECIPES
+from res2net.paper.recipes import RECIPES, recipes_of
 from res2net.paper.structure import tally
+from res2net.paper.tasks import CLASSIFY
 from res2net.paper.widths import choose_width
 from res2net.weights.catalogue import CATALOGUE
 
@@ -44,9 +45,10 @@ def networks() -> str:
 def recipes() -> str:
     """Every recipe with where it comes from."""
     rows = [
-        (task, f"`{name}`", r.summary, r.source, r.promise or "–")
-        for task, known in RECIPES.items()
-        for name, r in known.items()
+        ("all" if name == "smoke" else task, f"`{name}`", r.summary, r.source, r.promise or "–")
+        for task in RECIPES
+        for name, r in recipes_of(task).items()
+        if name != "smoke" or task == CLASSIFY  # one of a kind: every task has it
     ]
     head = ("task", "recipe", "what", "source", "said to reach")
     return re.sub(r"---:", "---", markdown(head, rows))
