@@ -179,7 +179,7 @@ def test_published_weights_by_a_networks_name(cli, photos, tmp_path, monkeypatch
     [
         (
             "res2net50_26w_4s",
-            "res2net50_26w_4s: its published weights tell ImageNet's 1,000",
+            "res2net50_26w_4s: its published weights predict ImageNet's 1,000",
         ),
         ("blresnet50", "nobody published ImageNet weights of blresnet50"),
     ],
