@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from doc_tables.markup import RESULTS, markdown, read_results
+from doc_tables.of_results import beside
 from res2net.experiments.items import ITEMS
 from res2net.experiments.results import read_results as read_measured
 from res2net.experiments.sheets import markdown as as_markdown
@@ -137,21 +138,23 @@ def extra_runtime() -> str:
     measured: list[float] = []
     for file in ("reproduce_runtime.csv", "native_networks.csv", "gpu_deploy.csv"):
         cases: dict[str, dict[str, float]] = {}
-        for row in read_results(file):
-            if row["maker"] == "ours" and row["to_resnet50"]:
+        timed = read_results(file)
+        over_resnet50 = beside("to_resnet50", timed)
+        for row in timed:
+            if row["maker"] == "ours" and (ratio := over_resnet50(row)):
                 device = row.get("gpu") or f"{row['cores']} cores of {row['cpu']}"
                 case = (
                     f"{row['engine']} {row['precision']}, batch {row['batch']}, {device} ({file})"
                 )
-                cases.setdefault(case, {})[row["network"]] = float(row["to_resnet50"])
+                cases.setdefault(case, {})[row["network"]] = ratio
         for case, ratios in cases.items():
             found = [ratios.get(network) for network in PRESERVED.values()]
             measured += [ratio for ratio in found[1:2] if ratio]
             rows.append((case, *("–" if ratio is None else _times(ratio) for ratio in found)))
     return (
         f"{markdown(('over ResNet-50', *PRESERVED), rows)}\nMeasured, 26w×4s takes "
-        f"{_times(min(measured))} to {_times(max(measured))} ResNet-50's time; ratios are medians "
-        "of per-round ratios; the files are in results/.\n"
+        f"{_times(min(measured))} to {_times(max(measured))} ResNet-50's time; ratios of medians; "
+        "the files are in results/.\n"
     )
 
 
