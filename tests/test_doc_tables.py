@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))  # where the scripts that write the docs lie
-from doc_tables import markup  # noqa: E402
+from doc_tables import markup, measures  # noqa: E402
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 TEXT = "\n".join(page.read_text() for page in PAGES)
@@ -177,7 +180,15 @@ def test_every_table_with_a_ratio_is_divided() -> None:
             assert name in known, (name, head)
 
 
-ABOUT = {"date": "2026-01-02", "commit": "abc", "cores": "2", "cpu": "A", "torch": "2", "n": "5"}
+ABOUT = {
+    "file": "x.csv",
+    "date": "2026-01-02",
+    "commit": "abc",
+    "cores": "2",
+    "cpu": "A",
+    "torch": "2",
+    "n": "5",
+}
 
 
 def timed(ratio: str = "", low: str = "", high: str = "", **more: str) -> dict[str, str]:
@@ -204,3 +215,69 @@ def test_versions_come_from_the_rows_and_a_missing_one_is_a_dash() -> None:
     line = markup.about([timed(timm="1.0.2"), timed(timm="", command="y")], ["timm"])
     assert "timm 1.0.2, n = 5 rounds in turns, 2026-01-02, commit abc: `x`; " in line
     assert line.endswith("timm –, n = 5 rounds in turns, 2026-01-02, commit abc: `y`\n")
+
+
+TRAININGS = {"reproduce.csv", "trainings.csv"}  # each row has its seed and commit, and no times
+
+
+def days(earlier: str, later: str) -> int:
+    return (date.fromisoformat(later) - date.fromisoformat(earlier)).days
+
+
+def wrong_with(file: str, found: measures.Measures, rows: Sequence[Row]) -> str | None:
+    """Why a file of results breaks the rule of docs/benchmarks.md; None where it does not."""
+    old = [row["date"] for row in rows if row["date"] < found.changed]
+    if old and days(min(old), found.changed) > measures.MARKED_DAYS:
+        return f"{file}: rows of {min(old)} are too old: measure them again or remove them"
+    for name in found.tables if old else ():
+        if measures.OLDER not in BLOCKS[name]:
+            return f"{file}: table {name} does not tell that its rows are {measures.OLDER}"
+    return None
+
+
+def test_every_file_of_results_names_the_code_that_it_measures() -> None:
+    files = {path.name for path in markup.RESULTS.glob("*.csv")}
+    assert files == {*measures.MEASURES, *TRAININGS}
+    for file, found in measures.MEASURES.items():
+        assert found.changed <= found.reviewed, file
+        for source in found.sources:
+            assert (ROOT / source).exists(), (file, source)
+        for name in found.tables:
+            assert name in BLOCKS, (file, name)
+
+
+@pytest.mark.parametrize("file", measures.MEASURES)
+def test_rows_that_are_older_than_the_code_are_marked(file: str) -> None:
+    assert wrong_with(file, measures.MEASURES[file], markup.read_results(file)) is None
+
+
+def test_rows_that_are_older_than_the_code_and_not_marked_are_found() -> None:
+    found, rows = measures.MEASURES["native_sizes.csv"], markup.read_results("native_sizes.csv")
+    later = replace(found, changed="2026-11-27", why="kernels are faster")
+    assert "deploy-sizes does not tell" in str(wrong_with("native_sizes.csv", later, rows))
+    late = replace(found, changed="2027-03-01")
+    assert "measure them again" in str(wrong_with("native_sizes.csv", late, rows))
+
+
+def test_a_row_of_before_the_change_is_told_below_its_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of_file = replace(measures.MEASURES["parity.csv"], changed="2026-01-03", why="it is faster")
+    monkeypatch.setattr(measures, "MEASURES", {"x.csv": of_file})
+    told = "Rows of 2026-01-02 are older than the code: since 2026-01-03 it is faster."
+    assert told in markup.about([timed()])
+    assert "older" not in markup.about([timed(date="2026-01-03")])
+
+
+def git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def test_the_history_of_measured_code_was_read_lately() -> None:
+    if not (ROOT / ".git").exists() or git("rev-parse", "--is-shallow-repository") != "false":
+        pytest.skip("no checkout with its history")
+    for file, found in measures.MEASURES.items():
+        last = git("log", "-1", "--format=%cs", "--", *found.sources) or found.reviewed
+        late = days(found.reviewed, last) > measures.REVIEW_DAYS
+        assert not late, f"{file}: read git log of {found.sources} since {found.reviewed}"

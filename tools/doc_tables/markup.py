@@ -6,6 +6,8 @@ import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from doc_tables.measures import older
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "results"
 BLANK = "–"
@@ -20,9 +22,9 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def read_results(name: str) -> list[dict[str, str]]:
-    """Rows of a results file."""
+    """Rows of a results file, with its name in ``file``."""
     with (RESULTS / name).open(newline="") as file:
-        return list(csv.DictReader(file))
+        return [{**row, "file": name} for row in csv.DictReader(file)]
 
 
 def run_of(row: Mapping[str, str]) -> tuple[str, ...]:
@@ -67,7 +69,14 @@ def about(rows: Sequence[Mapping[str, str]], libraries: Sequence[str] = ()) -> s
         if (command := f"`{row['command']}`") not in known:
             known.append(command)
     made = "; ".join(f"{where}: {', '.join(known)}" for where, known in commands.items())
-    return f"\nMeasured on {made}\n"
+    return f"\nMeasured on {made}\n{older_rows(rows)}"
+
+
+def older_rows(rows: Sequence[Mapping[str, str]]) -> str:
+    """A paragraph on the rows that are older than the code that they measure, by file."""
+    files = dict.fromkeys(row["file"] for row in rows)
+    found = [older(file, [row for row in rows if row["file"] == file]) for file in files]
+    return "".join(f"\n**{line}**\n" for line in found if line)
 
 
 def machine(row: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from doc_tables.markup import (
     read_results,
     run_of,
 )
+from doc_tables.measures import MEASURES, OLDER
 from res2net.bench import evaluators as evaluators_bench
 from res2net.bench import tasks as tasks_bench
 from res2net.bench import train_step as train_step_bench
@@ -326,6 +327,20 @@ def serve() -> str:
         *("one alone, ms", "p50, ms", "p95, ms", "p95 with retries, ms"),
     )
     return f"{markdown(head, cells)}{about(rows, LIBRARIES)}\nQueue of {rows[-1]['queue']}.\n"
+
+
+def measures() -> str:
+    """Every question with its file, and whether its rows are older than the code."""
+    cells = []
+    for file, found in MEASURES.items():
+        dates = sorted({row["date"] for row in read_results(file)})
+        state = OLDER if dates[0] < found.changed else "current"
+        measured = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+        cells.append(
+            (found.question, f"[{file}](../results/{file})", measured, found.changed, state)
+        )
+    head = ("question", "rows", "measured", "last change that alters it", "state")
+    return markdown(head, cells)
 
 
 def trainings() -> str:
