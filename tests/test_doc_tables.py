@@ -217,6 +217,13 @@ def test_versions_come_from_the_rows_and_a_missing_one_is_a_dash() -> None:
     assert line.endswith("timm –, n = 5 rounds in turns, 2026-01-02, commit abc: `y`\n")
 
 
+def test_the_processors_instructions_are_told_and_what_was_hidden_of_them() -> None:
+    assert markup.machine(timed()) == "2 cores of A"
+    known = timed(instructions="avx2 fma", level="full")
+    assert markup.machine(known) == "2 cores of A (avx2 fma)"
+    assert markup.machine({**known, "level": "avx2"}) == "2 cores of A (avx2 fma, up to avx2)"
+
+
 TRAININGS = {"reproduce.csv", "trainings.csv"}  # each row has its seed and commit, and no times
 
 

@@ -65,4 +65,4 @@ def test_results_are_appended_with_what_they_depend_on(tmp_path: Path) -> None:
     assert (first["case"], first["ms"], first["new"]) == ("a", "3", "")
     assert (second["case"], second["new"]) == ("b", "1")
     assert second["command"] == "res2net bench x"
-    assert {"date", "commit", "torch", "cpu", "cores"} <= set(first)
+    assert {"date", "commit", "torch", "cpu", "instructions", "level", "cores"} <= set(first)

@@ -82,4 +82,7 @@ def older_rows(rows: Sequence[Mapping[str, str]]) -> str:
 def machine(row: Mapping[str, str]) -> str:
     """What a row was measured on."""
     gpu = f"an {row['gpu']} beside " if row.get("gpu") else ""
-    return f"{gpu}{row['cores']} cores of {row['cpu']}"
+    level = row.get("level", "full")
+    hidden = "" if level in ("", "full") else f", up to {level}"
+    known = f" ({row['instructions']}{hidden})" if row.get("instructions") else ""
+    return f"{gpu}{row['cores']} cores of {row['cpu']}{known}"

@@ -21,12 +21,15 @@ import numpy as np
 from res2net import machine
 from res2net.bench.options import ROUNDS
 from res2net.files import WAIT, locked, remove_leftovers, write_text
-from res2net.processor import threads
+from res2net.processor import flags, level, threads
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
 QUARTILES = ("q1", "q3")  # what the columns of a ratio's quartiles end with
 RATIOS = "Ratios: median of ratios, round by round (first to third quartile)."
+# Instructions that a time depends on, as the system names them: of x86, of ARM.
+X86 = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+VECTORS = frozenset((*X86, "asimd", "i8mm", "bf16", "sve"))
 LIBRARIES = ("timm", "openvino", "onnxruntime", "nncf")  # packages
 
 
@@ -135,6 +138,8 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, object]], command: str) 
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "commit": machine.commit(),
         **machine.versions(),
+        "instructions": " ".join(sorted(VECTORS & flags())),
+        "level": level(),  # of them that is used
         "cores": threads(),  # that are used
         "command": command,
     }
