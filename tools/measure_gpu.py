@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from res2net import machine
-from res2net.bench.protocol import append_rows
+from res2net.bench.protocol import append_rows, versions_of
 from res2net.capture import (
     COMPILED,
     Captured,
@@ -90,7 +90,7 @@ class Rows:
         except Exception as error:
             row = of | {"failed": " ".join(repr(error).split())[:160]}
         print(subject, *(f"{name}={value}" for name, value in row.items()), flush=True)
-        append_rows(self.out / f"gpu_{subject}.csv", [row], self.command)
+        append_rows(self.out / f"gpu_{subject}.csv", [row | versions_of("timm")], self.command)
         if GPU:
             torch.cuda.empty_cache()
         torch.compiler.reset()

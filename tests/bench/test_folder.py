@@ -23,7 +23,8 @@ def test_both_rates_and_their_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert found.images == 5
     assert found.whole > 0
     assert found.alone > 0
-    assert found.share == pytest.approx(found.whole / found.alone, rel=0.9)
+    assert found.share.median == pytest.approx(found.whole / found.alone, rel=0.9)
+    assert found.share.low <= found.share.median <= found.share.high
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="no images in"):
         measure(tmp_path / "a", [str(tmp_path / "none")])

@@ -5,9 +5,18 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from res2net.bench.protocol import Timing, append_rows, interleave
+from res2net.bench.protocol import (
+    Ratio,
+    Timing,
+    append_rows,
+    interleave,
+    ratio_cells,
+    shown,
+    versions_of,
+)
 
 
 def test_cases_run_interleaved_and_the_order_rotates() -> None:
@@ -22,9 +31,29 @@ def test_a_ratio_is_the_median_of_the_rounds() -> None:
     """A slow spell that meets both cases leaves the ratio as it is."""
     ours = Timing("ours", (1.0, 5.0, 1.1))
     theirs = Timing("theirs", (2.0, 10.0, 2.2))
-    assert ours.speed_over(theirs) == pytest.approx(2.0)
-    assert theirs.speed_over(ours) == pytest.approx(0.5)
+    assert ours.speed_over(theirs).median == pytest.approx(2.0)
+    assert theirs.speed_over(ours).median == pytest.approx(0.5)
     assert (ours.median, ours.least) == (1.1, 1.0)
+
+
+def test_a_ratio_comes_with_its_quartiles() -> None:
+    ratio = Timing("ours", (1.0, 1.0, 1.0, 1.0, 1.0)).speed_over(
+        Timing("theirs", (5.0, 1.0, 2.0, 4.0, 3.0))
+    )
+    assert ratio == Ratio(median=3.0, low=2.0, high=4.0)
+    cells = ratio_cells("over", ratio)
+    assert cells == {"over": 3.0, "over_q1": 2.0, "over_q3": 4.0}
+    assert shown(cells, "over") == "3.0 (2.0 to 4.0)"
+    assert ratio_cells("over", None) == {"over": "", "over_q1": "", "over_q3": ""}
+    assert shown({"case": "a", **ratio_cells("over", None)}, "over") == ""
+    assert Timing("a", (1.0,)).speed_over(Timing("b", (2.0,))) == Ratio(2.0, 2.0, 2.0)
+
+
+def test_versions_are_of_what_is_installed() -> None:
+    assert versions_of("numpy", "no-such-package") == {
+        "numpy": np.__version__,
+        "no-such-package": "",
+    }
 
 
 def test_results_are_appended_with_what_they_depend_on(tmp_path: Path) -> None:
@@ -36,4 +65,4 @@ def test_results_are_appended_with_what_they_depend_on(tmp_path: Path) -> None:
     assert (first["case"], first["ms"], first["new"]) == ("a", "3", "")
     assert (second["case"], second["new"]) == ("b", "1")
     assert second["command"] == "res2net bench x"
-    assert {"date", "commit", "torch", "cpu", "cores"} <= set(first)
+    assert {"date", "commit", "torch", "cpu", "instructions", "level", "cores"} <= set(first)

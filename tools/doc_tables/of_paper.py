@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from doc_tables.markup import RESULTS, markdown, read_results
+from doc_tables.markup import RESULTS, markdown, older_rows, read_results
+from doc_tables.of_results import beside
 from res2net.experiments.items import ITEMS
 from res2net.experiments.results import read_results as read_measured
 from res2net.experiments.sheets import markdown as as_markdown
@@ -113,7 +114,9 @@ def runtimes() -> str:
     """Table 3's runtime on the machine of the results."""
     files = (RESULTS / "deploy_networks.csv", RESULTS / "reproduce_runtime.csv")
     sheet = runtime_sheet(ITEMS["table3"], read_measured(*files))
-    return as_markdown(sheet) if sheet else "Nothing was measured yet.\n"
+    if not sheet:
+        return "Nothing was measured yet.\n"
+    return as_markdown(sheet) + older_rows(read_results(files[-1].name))
 
 
 PRESERVED = {  # setting of Table 3 at ResNet-50's complexity → network
@@ -135,23 +138,27 @@ def extra_runtime() -> str:
         ("time, Table 3 (a GPU)", *(_times(printed[s] / printed["64w"]) for s in PRESERVED)),
     ]
     measured: list[float] = []
+    old = ""
     for file in ("reproduce_runtime.csv", "native_networks.csv", "gpu_deploy.csv"):
         cases: dict[str, dict[str, float]] = {}
-        for row in read_results(file):
-            if row["maker"] == "ours" and row["to_resnet50"]:
+        timed = read_results(file)
+        over_resnet50 = beside("to_resnet50", timed)
+        old += older_rows(timed).replace("**Rows", f"**{file}: rows")
+        for row in timed:
+            if row["maker"] == "ours" and (ratio := over_resnet50(row)):
                 device = row.get("gpu") or f"{row['cores']} cores of {row['cpu']}"
                 case = (
                     f"{row['engine']} {row['precision']}, batch {row['batch']}, {device} ({file})"
                 )
-                cases.setdefault(case, {})[row["network"]] = float(row["to_resnet50"])
+                cases.setdefault(case, {})[row["network"]] = ratio
         for case, ratios in cases.items():
             found = [ratios.get(network) for network in PRESERVED.values()]
             measured += [ratio for ratio in found[1:2] if ratio]
             rows.append((case, *("–" if ratio is None else _times(ratio) for ratio in found)))
     return (
         f"{markdown(('over ResNet-50', *PRESERVED), rows)}\nMeasured, 26w×4s takes "
-        f"{_times(min(measured))} to {_times(max(measured))} ResNet-50's time; ratios are medians "
-        "of per-round ratios; the files are in results/.\n"
+        f"{_times(min(measured))} to {_times(max(measured))} ResNet-50's time; ratios of medians; "
+        f"the files are in results/.\n{old}"
     )
 
 

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 
-from doc_tables.markup import RESULTS, about, machine, markdown, pinned, read_results
+from doc_tables.markup import (
+    BLANK,
+    RESULTS,
+    about,
+    machine,
+    markdown,
+    ratio_column,
+    read_results,
+    run_of,
+)
+from doc_tables.measures import MEASURES, OLDER
+from res2net.bench import evaluators as evaluators_bench
+from res2net.bench import tasks as tasks_bench
+from res2net.bench import train_step as train_step_bench
+from res2net.bench.deploy import OVER, compared
+from res2net.bench.engines import Case
+from res2net.bench.protocol import LIBRARIES
 from res2net.experiments.results import difference, read_rows, spread
 from res2net.experiments.studies import PREFIX, find_study
 
@@ -14,7 +30,8 @@ def deploy_short() -> str:
     """Res2Net-50 in the engines people deploy with, ours and timm's."""
     rows = read_results("deploy.csv")
     named = [row for row in rows if row["network"] == "res2net50_26w_4s"]
-    return _speeds([row for row in named if row["engine"] not in ("eager-nchw", "onnxruntime")])
+    shown = [row for row in named if row["engine"] not in ("eager-nchw", "onnxruntime")]
+    return _speeds(shown, rows)
 
 
 def sizes() -> str:
@@ -25,19 +42,21 @@ def sizes() -> str:
     rows += [row for row in read_results("native_networks.csv") if how_of(row) in hows]
     pixels = sorted({row["size"] for row in rows}, key=int)
     found = {(*how_of(row), row["size"]): row for row in rows}
+    title, ratios = ratio_column("", rows, "to_resnet50", beside("to_resnet50", rows))
+    shown = dict(zip(map(id, rows), ratios, strict=True))
     cells = [
         (
             f"`{how[0]}`",
             f"{how[1]} {how[2]}",
             *(
-                f"{row['median_ms']}" + (f" ({row['to_resnet50']})" if row["to_resnet50"] else "")
+                row["median_ms"] + (f" ({ratio})" if (ratio := shown[id(row)]) != BLANK else "")
                 for row in (found[*how, size] for size in pixels)
             ),
         )
         for how in hows
     ]
-    head = ("network", "how", *(f"{size} px" for size in pixels))
-    return markdown(head, cells) + about(rows[0])
+    head = ("network", "how", *(f"{size} px, ms{title}" for size in pixels))
+    return markdown(head, cells) + about(rows, LIBRARIES)
 
 
 def roofline() -> str:
@@ -59,9 +78,7 @@ def roofline() -> str:
     peaks: dict[str, str] = {row["precision"]: row["peak_gflops"] for row in rows}
     said = ", ".join(f"{precision} {peak}" for precision, peak in peaks.items())
     head = ("precision", "part", "ms", "GFLOP/s", "of the peak, %", "ms at the peak")
-    last = rows[-1]
-    made = f"on {machine(last)}, median of {last['n']} rounds, {last['date']}: `{last['command']}`"
-    return f"{markdown(head, cells)}\nMeasured {made}. Peaks, GFLOP/s: {said}.\n"
+    return f"{markdown(head, cells)}{about(rows)}\nPeaks, GFLOP/s: {said}.\n"
 
 
 def speeds(file: str) -> str:
@@ -69,73 +86,129 @@ def speeds(file: str) -> str:
     return _speeds(read_results(file))
 
 
-def _speeds(rows: Sequence[Mapping[str, str]]) -> str:
-    columns = ("over_timm", "to_resnet50", "to_best_resnet50", "over_timm_eager")
+RATIOS = {
+    "over_timm": "× timm, same engine",
+    "to_resnet50": "time / ResNet-50",
+    "to_best_resnet50": "/ ResNet-50 in its fastest engine",
+    "over_timm_eager": "× timm eager fp32",
+}
+
+
+def _speeds(rows: Sequence[Mapping[str, str]], among: Sequence[Mapping[str, str]] = ()) -> str:
+    """Args: among: rows that the ratios are to; default: those that are shown."""
     cells = [
         (
             f"`{row['network']}`",
             f"{row['maker']}, {row['engine']} {row['precision']}",
             row["batch"],
             row["median_ms"],
-            *(row.get(name) or "–" for name in columns),
         )
         for row in rows
     ]
-    head = (
-        *("network", "how", "batch", "ms", "× timm, same engine"),
-        *("time / ResNet-50", "/ ResNet-50 in its fastest engine", "× timm eager fp32"),
-    )
-    return markdown(head, cells) + about(rows[-1])
+    columns = [
+        ratio_column(title, rows, name, beside(name, among or rows))
+        for name, title in RATIOS.items()
+    ]
+    head = ("network", "how", "batch", "ms", *(title for title, _ in columns))
+    ratios = zip(*(found for _, found in columns), strict=True)
+    lines = [(*cell, *found) for cell, found in zip(cells, ratios, strict=True)]
+    return markdown(head, lines) + about(rows, LIBRARIES)
+
+
+def beside(
+    name: str, rows: Sequence[Mapping[str, str]]
+) -> Callable[[Mapping[str, str]], float | None]:
+    """(row) → a ratio of ``bench deploy``, of the medians of rows that were timed in turns."""
+
+    def case_of(row: Mapping[str, str]) -> Case:
+        how = (row[column] for column in ("network", "maker", "engine", "precision"))
+        return Case(*how, batch=int(row["batch"]))
+
+    medians: dict[tuple[str, ...], dict[Case, float]] = {}
+    for row in rows:
+        of_run = medians.setdefault((*run_of(row), row["size"]), {})
+        of_run[case_of(row)] = float(row["median_ms"])
+
+    def ratio(row: Mapping[str, str]) -> float | None:
+        timed, case = medians[*run_of(row), row["size"]], case_of(row)
+        other = compared(case, timed).get(name)
+        if other is None:
+            return None
+        times = timed[case] / timed[other]
+        return 1 / times if name in OVER else times
+
+    return ratio
 
 
 def folder() -> str:
     """Folders of files through an artifact."""
     rows = read_results("folder.csv")
+
+    def of_medians(row: Mapping[str, str]) -> float:
+        return float(row["whole_per_second"]) / float(row["alone_per_second"])
+
+    def percent(share: float) -> str:
+        return f"{100 * share:.1f}"
+
+    title, shares = ratio_column("share, %", rows, "share", of_medians, percent)
+    columns = ("images", "alone_per_second", "whole_per_second")
     cells = [
         (
             f"`{row['network']}`",
             f"{row['engine']} {row['precision']}",
-            row["images"],
-            row["alone_per_second"],
-            row["whole_per_second"],
-            f"{100 * float(row['share']):.0f}",
+            *(row[name] for name in columns),
+            share,
         )
-        for row in rows
+        for row, share in zip(rows, shares, strict=True)
     ]
-    head = (
-        "network",
-        "how",
-        "files",
-        "network alone, images/s",
-        "from files, images/s",
-        "share, %",
-    )
-    return markdown(head, cells) + about(rows[-1])
+    head = ("network", "how", "files", "network alone, images/s", "from files, images/s", title)
+    return markdown(head, cells) + about(rows, LIBRARIES)
 
 
 def train_step(file: str) -> str:
     """Training steps, ours and timm's."""
     rows = read_results(file)
+    titles = ("× timm's default", "× timm, same precision and layout")
+    columns = [
+        ratio_column(title, rows, name, _over(rows, train_step_bench.OVER[name]))
+        for title, name in zip(titles, train_step_bench.OVER, strict=True)
+    ]
     cells = [
-        (
-            row["case"],
-            row["images_per_second"],
-            row["speed_over_timm_default"] or "",
-            row["speed_over_timm_equal"] or "",
-            row["peak_mib"],
-            row["saved_mib"],
+        (row["case"], row["median_ms"], row["images_per_second"], *ratios, *memory)
+        for row, *ratios, memory in zip(
+            rows,
+            *(found for _, found in columns),
+            [(row["peak_mib"], row["saved_mib"]) for row in rows],
+            strict=True,
         )
-        for row in rows
     ]
     head = (
-        "case",
-        "img/s",
-        "× timm's default",
-        "× timm, same precision and layout",
-        "peak memory, MiB",
-        "kept for backward, MiB",
+        *("case", "ms", "img/s", *(title for title, _ in columns)),
+        *("peak memory, MiB", "kept for backward, MiB"),
     )
-    return markdown(head, cells) + about(rows[0])
+    return markdown(head, cells) + about(rows, ["timm"])
+
+
+def _over(
+    rows: Sequence[Mapping[str, str]], pairs: Mapping[str, str], *same: str
+) -> Callable[[Mapping[str, str]], float | None]:
+    """(row) → how many times faster it is than the case that it is paired with, of the medians.
+
+    Args:
+        pairs: case → the case that its speed is over.
+        same: columns in which the two must be equal.
+    """
+
+    def key(row: Mapping[str, str], case: str) -> tuple[str, ...]:
+        return (case, *run_of(row), *(row[name] for name in same))
+
+    medians = {key(row, row["case"]): float(row["median_ms"]) for row in rows}
+
+    def ratio(row: Mapping[str, str]) -> float | None:
+        other = medians.get(key(row, pairs.get(row["case"], "")))
+        return other / float(row["median_ms"]) if other else None
+
+    return ratio
 
 
 # To this day `bench dense` took the peak of the process that measured for that of a case.
@@ -145,7 +218,20 @@ PEAKS_OF_THE_PARENT = "2026-11-28"
 def tasks_speed() -> str:
     """Training step and inference of each other task, ours and other libraries'."""
     files = [name for name in ("dense.csv", "tasks.csv") if (RESULTS / name).is_file()]  # once so
-    rows = [row for name in files for row in read_results(name)]
+    cases = ("task", "kind", "case", "batch", "size")
+    newest = {
+        tuple(row[name] for name in cases): row for file in files for row in read_results(file)
+    }
+    rows = list(newest.values())
+    others = {case for all_of in tasks_bench.CASES.values() for case in all_of}
+    pairs = dict.fromkeys(others.difference(tasks_bench.OURS), tasks_bench.EQUAL)
+    slower = _over(rows, pairs, "task", "kind")
+    title, ratios = ratio_column(
+        "× of ours fp32 nchw over it",
+        rows,
+        "speed_of_ours",
+        lambda row: 1 / over if (over := slower(row)) else None,
+    )
     cells = [
         (
             row["task"],
@@ -154,23 +240,33 @@ def tasks_speed() -> str:
             f"{row['batch']} of {row['size']}",
             row["n"],
             row["median_ms"],
-            row["speed_of_ours"] or "–",
-            row["peak_mib"] if row["date"] > PEAKS_OF_THE_PARENT else "–",
+            ratio,
+            row["peak_mib"] if row["date"] > PEAKS_OF_THE_PARENT else BLANK,
         )
-        for row in rows
+        for row, ratio in zip(rows, ratios, strict=True)
     ]
     head = (
         *("task", "what", "case", "images, pixels", "rounds", "ms"),
-        *("× of ours fp32 nchw over it", "peak memory, MiB"),
+        *(title, "peak memory, MiB"),
     )
-    return markdown(head, cells) + about(rows[-1])
+    return markdown(head, cells) + about(rows, ["torchvision", "segmentation-models-pytorch"])
 
 
 def evaluators() -> str:
     """Evaluators and decoders, ours and the plain way."""
     rows = read_results("evaluators.csv")
-    cells = [(row["case"], row["median_ms"], row["speed_of_ours"] or "–") for row in rows]
-    return markdown(("case", "ms", "× of ours over it"), cells) + about(rows[-1])
+    slower = _over(rows, evaluators_bench.OURS)
+    title, ratios = ratio_column(
+        "× of ours over it",
+        rows,
+        "speed_of_ours",
+        lambda row: 1 / over if (over := slower(row)) else None,
+    )
+    cells = [
+        (row["case"], row["median_ms"], ratio) for row, ratio in zip(rows, ratios, strict=True)
+    ]
+    compared_with = ["faster-coco-eval", "torchmetrics"]
+    return markdown(("case", "ms", title), cells) + about(rows, compared_with)
 
 
 def demo() -> str:
@@ -191,9 +287,7 @@ def parity() -> str:
         for row in rows
     ]
     head = ("network", *columns, "levels compared")
-    last = rows[-1]
-    made = f"\ntorch {last['torch']}, torchvision {last['torchvision']}, timm {pinned('timm')}, "
-    return markdown(head, cells) + made + f"{last['date']}: `{last['command']}`\n"
+    return markdown(head, cells) + about(rows, ["torchvision", "timm"])
 
 
 def loading() -> str:
@@ -211,9 +305,7 @@ def loading() -> str:
         for row in rows
     ]
     head = ("images", "network", "number", "epoch, s", "epoch without reading, s", "share, %")
-    last = rows[-1]
-    made = f"\nMeasured on {last['cores']} cores of {last['cpu']}, torch {last['torch']}, "
-    return markdown(head, cells) + made + f"{last['date']}: `{last['command']}`\n"
+    return markdown(head, cells) + about(rows)
 
 
 def serve() -> str:
@@ -226,20 +318,29 @@ def serve() -> str:
     cells = [
         (
             f"`{row['network']}`, {row['pixels']} pixels, {row['engine']}",
-            *(row[name] for name in (*columns, *times, "commit")),
+            *(row[name] for name in (*columns, *times)),
         )
         for row in rows
     ]
     head = (
         *("network", "clients", "requests", "answered", "came back", "lost or hung", "per second"),
-        *("one alone, ms", "p50, ms", "p95, ms", "p95 with retries, ms", "commit"),
+        *("one alone, ms", "p50, ms", "p95, ms", "p95 with retries, ms"),
     )
-    last = rows[-1]
-    made = (
-        f"\nQueue of {last['queue']}; {last['cores']} cores of {last['cpu']}, "
-        f"torch {last['torch']}, openvino {last['openvino']}, {last['date']}: `{last['command']}`\n"
-    )
-    return markdown(head, cells) + made
+    return f"{markdown(head, cells)}{about(rows, LIBRARIES)}\nQueue of {rows[-1]['queue']}.\n"
+
+
+def measures() -> str:
+    """Every question with its file, and whether its rows are older than the code."""
+    cells = []
+    for file, found in MEASURES.items():
+        dates = sorted({row["date"] for row in read_results(file)})
+        state = OLDER if dates[0] < found.changed else "current"
+        measured = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+        cells.append(
+            (found.question, f"[{file}](../results/{file})", measured, found.changed, state)
+        )
+    head = ("question", "rows", "measured", "last change that alters it", "state")
+    return markdown(head, cells)
 
 
 def trainings() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,15 @@ from res2net.bench.apart import LIVES, time_apart
 from res2net.bench.engines import ENGINES, Case, has, runs_in
 from res2net.bench.makers import MAKERS
 from res2net.bench.options import ROUNDS, DeployOptions
-from res2net.bench.protocol import Measurement, Timing, Track, engine_versions
+from res2net.bench.protocol import (
+    LIBRARIES,
+    Measurement,
+    Ratio,
+    Timing,
+    Track,
+    ratio_cells,
+    versions_of,
+)
 from res2net.drawing.canvas import BLUE, GREEN, MARGIN, ORANGE, TOP, WIDTH, add_axes, headed_figure
 from res2net.errors import UserError, counted
 from res2net.machine import note_slow_bf16
@@ -21,7 +29,8 @@ from res2net.processor import threads
 
 REFERENCE = "resnet50"  # what a network's time is compared with
 PEER = {"native": "openvino"}  # where other makers' networks run that cannot run in an engine
-RATIOS = ("over_timm", "to_resnet50", "to_best_resnet50", "over_timm_eager")  # to others
+OVER = ("over_timm", "over_timm_eager")  # speed over another case's; other ratios are times
+RATIOS = ("over_timm", "to_resnet50", "to_best_resnet50", "over_timm_eager")
 COLUMNS = {n: n for n in ("network", "maker", "engine", "precision", "median_ms", *RATIOS)}
 BAR, GAP, NAME = 20, 90, 190  # pixels: a bar, between panels, a network's name
 COLOURS = dict(zip(MAKERS, (BLUE, ORANGE, GREEN), strict=True))
@@ -57,10 +66,7 @@ class Speed:
     case: Case
     size: int  # pixels
     timing: Timing
-    over_timm: float | None  # speed over timm's network in the same precision and engine or PEER
-    to_resnet50: float | None  # time over that of the same maker's ResNet-50 in the same engine
-    to_best_resnet50: float | None  # and in its fastest engine, same maker and precision
-    over_timm_eager: float | None  # speed over timm in eager fp32, torch's default layout
+    ratios: Mapping[str, Ratio]  # RATIOS that there are
 
 
 def cases(
@@ -119,7 +125,7 @@ def measure(
 
 def as_row(speed: Speed) -> dict[str, object]:
     """A speed as a row of results."""
-    case, ratios = speed.case, {name: getattr(speed, name) for name in RATIOS}
+    case = speed.case
     return {
         **{name: getattr(case, name) for name in ("network", "maker", "engine", "precision")},
         "batch": case.batch,
@@ -127,27 +133,44 @@ def as_row(speed: Speed) -> dict[str, object]:
         "median_ms": round(1000 * speed.timing.median, 2),
         "least_ms": round(1000 * speed.timing.least, 2),
         "n": len(speed.timing.seconds),
-        **{name: "" if value is None else round(value, 3) for name, value in ratios.items()},
-        **engine_versions(),
+        **{k: v for name in RATIOS for k, v in ratio_cells(name, speed.ratios.get(name)).items()},
+        **versions_of(*LIBRARIES),
     }
+
+
+def references(case: Case) -> dict[str, list[Case]]:
+    """Ratio of RATIOS → the cases that it may be to; it is to the fastest of them.
+
+    ``over_timm`` is to timm's network in the same precision and engine or PEER, ``to_resnet50`` to
+    the same maker's ResNet-50 in the same engine, ``to_best_resnet50`` in any engine,
+    ``over_timm_eager`` to timm in eager fp32, torch's default layout.
+    """
+    timm = replace(case, maker="timm", engine=PEER.get(case.engine, case.engine))
+    eager = replace(case, maker="timm", engine="eager-nchw", precision="fp32")
+    resnet = replace(case, network=REFERENCE)
+    found = {
+        "over_timm": [timm] if case.maker != "timm" else [],
+        "to_resnet50": [resnet],
+        "to_best_resnet50": [replace(resnet, engine=engine) for engine in ENGINES],
+        "over_timm_eager": [eager] if eager != case else [],
+    }
+    return {k: v for k, v in found.items() if k in OVER or case.network != REFERENCE}
+
+
+def compared(case: Case, seconds: Mapping[Case, float]) -> dict[str, Case]:
+    """Ratio → the case that it is to, of those that were timed."""
+    timed = {k: [c for c in v if c in seconds] for k, v in references(case).items()}
+    return {k: min(v, key=lambda c: seconds[c]) for k, v in timed.items() if v}
 
 
 def _speed(case: Case, size: int, timings: dict[Case, Timing]) -> Speed:
     own = timings[case]
-    timm = timings.get(replace(case, maker="timm", engine=PEER.get(case.engine, case.engine)))
-    resnet = timings.get(replace(case, network=REFERENCE))
-    alike = [timings.get(replace(case, network=REFERENCE, engine=engine)) for engine in ENGINES]
-    best = min((t for t in alike if t), key=lambda timing: timing.median, default=None)
-    eager = timings.get(replace(case, maker="timm", engine="eager-nchw", precision="fp32"))
-    return Speed(
-        case=case,
-        size=size,
-        timing=own,
-        over_timm=own.speed_over(timm) if timm and case.maker != "timm" else None,
-        to_resnet50=resnet.speed_over(own) if resnet and case.network != REFERENCE else None,
-        to_best_resnet50=best.speed_over(own) if best and case.network != REFERENCE else None,
-        over_timm_eager=own.speed_over(eager) if eager and eager is not own else None,
-    )
+    others = compared(case, {each: timing.median for each, timing in timings.items()})
+    ratios = {
+        name: own.speed_over(timings[other]) if name in OVER else timings[other].speed_over(own)
+        for name, other in others.items()
+    }
+    return Speed(case=case, size=size, timing=own, ratios=ratios)
 
 
 def draw_speeds(speeds: Sequence[Speed], path: Path) -> None:

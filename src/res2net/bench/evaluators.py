@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from res2net.bench.options import EvaluatorsOptions
-from res2net.bench.protocol import Measurement, Track, interleave
+from res2net.bench.protocol import Measurement, Track, interleave, ratio_cells, versions_of
 from res2net.data.scene import COCO_PERSON, Scene
 from res2net.data.scenes.generated import CLASSES, SceneRules, generate
 from res2net.metrics.coco import coco_scores, ground_truth, results
@@ -45,8 +45,9 @@ def run(options: EvaluatorsOptions, track: Track) -> Measurement:
                 "case": case,
                 "median_ms": round(1000 * timing.median, 2),
                 "least_ms": round(1000 * timing.least, 2),
-                "speed_of_ours": round(ours.speed_over(timing), 3) if ours else "",
+                **ratio_cells("speed_of_ours", ours.speed_over(timing) if ours else None),
                 "n": len(timing.seconds),
+                **versions_of("faster-coco-eval", "torchmetrics"),
             }
         )
     return Measurement(rows=rows, columns=COLUMNS)

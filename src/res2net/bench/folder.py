@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from res2net.bench.options import FolderOptions
-from res2net.bench.protocol import Measurement, Track, engine_versions
+from res2net.bench.protocol import LIBRARIES, Measurement, Ratio, Track, ratio_cells, versions_of
 from res2net.errors import UserError
 from res2net.runtime.artifact import Artifact
 from res2net.runtime.session import load
@@ -30,7 +30,8 @@ def run(options: FolderOptions, track: Track) -> Measurement:  # noqa: ARG001  r
     line = (
         f"{artifact.card.network} {artifact.engine} {artifact.precision}: {found.images} files at "
         f"{found.whole:.1f} images/s, the network alone at {found.alone:.1f}: "
-        f"{100 * found.share:.0f} %"
+        f"{100 * found.share.median:.0f} % ({100 * found.share.low:.0f} to "
+        f"{100 * found.share.high:.0f}), median of ratios, round by round (quartiles)"
     )
     row: dict[str, object] = {
         "network": artifact.card.network,
@@ -39,9 +40,9 @@ def run(options: FolderOptions, track: Track) -> Measurement:  # noqa: ARG001  r
         "images": found.images,
         "alone_per_second": round(found.alone, 2),
         "whole_per_second": round(found.whole, 2),
-        "share": round(found.share, 3),
+        **ratio_cells("share", found.share),
         "n": ROUNDS,
-        **engine_versions(),
+        **versions_of(*LIBRARIES),
     }
     return Measurement(rows=[row], lines=[line])
 
@@ -53,7 +54,7 @@ class Throughput:
     images: int
     alone: float  # shaped images that lie in memory
     whole: float  # files: read, decoded, shaped, classified
-    share: float  # median of whole / alone, round by round
+    share: Ratio  # whole / alone
 
 
 def measure(artifact: str | Path, images: Sequence[str], *, rounds: int = ROUNDS) -> Throughput:
@@ -76,5 +77,5 @@ def measure(artifact: str | Path, images: Sequence[str], *, rounds: int = ROUNDS
         end = time.perf_counter()
         pairs.append((len(files) / (middle - start), done / (end - middle)))
     alone, whole = (statistics.median(column) for column in zip(*pairs, strict=True))
-    share = statistics.median(whole / alone for alone, whole in pairs)
+    share = Ratio.of([done / ready for ready, done in pairs])
     return Throughput(images=len(files), alone=alone, whole=whole, share=share)

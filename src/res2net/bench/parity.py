@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from res2net.bench.makers import builder
 from res2net.bench.options import ParityOptions
-from res2net.bench.protocol import Measurement, Track
+from res2net.bench.protocol import Measurement, Track, versions_of
 from res2net.errors import UserError
 from res2net.models.factory import create_model
 
@@ -69,6 +69,7 @@ def run(options: ParityOptions, track: Track) -> Measurement:
                 "gradients": f"{found.gradients:.1e}",
                 "statistics": f"{found.statistics:.1e}",
                 "holds": found.holds,
+                **versions_of("timm"),
             }
         )
     return Measurement(rows=rows, columns=COLUMNS)

@@ -16,13 +16,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from res2net import machine
 from res2net.bench.options import ROUNDS
 from res2net.files import WAIT, locked, remove_leftovers, write_text
-from res2net.processor import threads
+from res2net.processor import flags, level, threads
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
+QUARTILES = ("q1", "q3")  # what the columns of a ratio's quartiles end with
+RATIOS = "Ratios: median of ratios, round by round (first to third quartile)."
+# Instructions that a time depends on, as the system names them: of x86, of ARM.
+X86 = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+VECTORS = frozenset((*X86, "asimd", "i8mm", "bf16", "sve"))
+LIBRARIES = ("timm", "openvino", "onnxruntime", "nncf")  # packages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +40,36 @@ class Measurement:
     rows: list[dict[str, object]]  # of a file of results
     columns: Mapping[str, str] = field(default_factory=dict)  # shown on a terminal → their heads
     lines: Sequence[str] = ()  # for people, below
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The ratios of two cases in the same rounds. It is not the ratio of their medians."""
+
+    median: float
+    low: float  # first quartile
+    high: float  # third quartile
+
+    @classmethod
+    def of(cls, ratios: Sequence[float]) -> Ratio:
+        """Median and quartiles of one ratio a round."""
+        low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75)).tolist()
+        return cls(median, low, high)
+
+
+def ratio_cells(name: str, ratio: Ratio | None) -> dict[str, object]:
+    """The three cells of a ratio in a row of results; blank where there is none."""
+    found = dict.fromkeys((name, *(f"{name}_{quartile}" for quartile in QUARTILES)), "")
+    if ratio is None:
+        return {**found}
+    values = (ratio.median, ratio.low, ratio.high)
+    return {name: round(value, 3) for name, value in zip(found, values, strict=True)}
+
+
+def shown(row: Mapping[str, object], name: str) -> str:
+    """A cell of a row for people: a ratio with its quartiles in brackets."""
+    low, high = (row.get(f"{name}_{quartile}", "") for quartile in QUARTILES)
+    return f"{row[name]} ({low} to {high})" if low != "" else str(row[name])
 
 
 @dataclass(frozen=True)
@@ -51,10 +89,10 @@ class Timing:
         """Seconds."""
         return min(self.seconds)
 
-    def speed_over(self, other: Timing) -> float:
-        """How many times faster this case is: the median of the rounds' ratios."""
+    def speed_over(self, other: Timing) -> Ratio:
+        """How many times faster this case is, round by round."""
         pairs = zip(other.seconds, self.seconds, strict=True)
-        return statistics.median(theirs / ours for theirs, ours in pairs)
+        return Ratio.of([theirs / ours for theirs, ours in pairs])
 
 
 def rotated(items: Sequence[Item], number: int) -> list[Item]:
@@ -100,6 +138,8 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, object]], command: str) 
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "commit": machine.commit(),
         **machine.versions(),
+        "instructions": " ".join(sorted(VECTORS & flags())),
+        "level": level(),  # of them that is used
         "cores": threads(),  # that are used
         "command": command,
     }
@@ -120,12 +160,13 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, object]], command: str) 
         write_text(path, text.getvalue())
 
 
-def engine_versions() -> dict[str, str]:
-    """Versions of what networks are compared in and with; "" where it is missing."""
-    found = {}
-    for package in ("timm", "openvino", "onnxruntime", "nncf"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = ""
-    return found
+def versions_of(*packages: str) -> dict[str, str]:
+    """Versions of what a row compares with, beside those of every row; "" where it is missing."""
+    return {package: _version(package) or _version(f"{package}-gpu") for package in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -22,7 +22,7 @@ import httpx
 import numpy as np
 
 from res2net.bench.options import ServeOptions
-from res2net.bench.protocol import Measurement, Track, engine_versions
+from res2net.bench.protocol import LIBRARIES, Measurement, Track, versions_of
 from res2net.errors import UserError
 from res2net.serve.examples import example_photos
 
@@ -112,7 +112,7 @@ def figures(model: Mapping[str, Any], crowd: Crowd, options: ServeOptions) -> di
         "p50_ms": round(1000 * crowd.percentile(50, _last), 1),
         "p95_ms": round(1000 * crowd.percentile(95, _last), 1),
         "p95_with_retries_ms": round(1000 * crowd.percentile(95, _whole), 1),
-        **engine_versions(),
+        **versions_of(*LIBRARIES),
     }
 
 

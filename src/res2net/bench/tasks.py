@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from res2net.bench.memory import peak_memory
 from res2net.bench.options import TasksOptions
-from res2net.bench.protocol import Measurement, Track, interleave
+from res2net.bench.protocol import Measurement, Track, interleave, ratio_cells, versions_of
 from res2net.card import ModelCard
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import COCO_PERSON
@@ -73,9 +73,10 @@ def run(options: TasksOptions, track: Track) -> Measurement:
                         "case": case,
                         "median_ms": round(1000 * timing.median, 1),
                         "least_ms": round(1000 * timing.least, 1),
-                        "speed_of_ours": "" if case in OURS else round(ratio, 3),
+                        **ratio_cells("speed_of_ours", None if case in OURS else ratio),
                         "peak_mib": round(peak / 2**20),
                         "n": len(timing.seconds),
+                        **versions_of("segmentation-models-pytorch"),
                     }
                 )
     return Measurement(rows=rows, columns=COLUMNS)

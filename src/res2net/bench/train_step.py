@@ -19,7 +19,16 @@ from res2net import machine
 from res2net.bench.makers import builder
 from res2net.bench.memory import bytes_kept, peak_memory
 from res2net.bench.options import TrainStepOptions
-from res2net.bench.protocol import Measurement, Timing, Track, interleave
+from res2net.bench.protocol import (
+    RATIOS,
+    Measurement,
+    Timing,
+    Track,
+    interleave,
+    ratio_cells,
+    shown,
+    versions_of,
+)
 from res2net.processor import threads
 
 DEFAULTS = ("ours bf16 nhwc", "timm fp32 nchw")
@@ -31,6 +40,8 @@ CASES = (
 EQUAL = tuple(
     (case, " ".join(["timm", *case.split()[1:3]])) for case in CASES if case.startswith("ours")
 )
+# ratio → case → what its speed is over
+OVER = {"speed_over_timm_default": dict([DEFAULTS]), "speed_over_timm_equal": dict(EQUAL)}
 COLUMNS = {
     "case": "case",
     "images_per_second": "img/s (median)",
@@ -65,27 +76,26 @@ def run(options: TrainStepOptions, track: Track) -> Measurement:
             "saved_mib": round(saved[case] / 2**20),
             "n": len(timing.seconds),
             **speed_ratios(case, timings),
+            **versions_of("timm"),
         }
         for case, timing in timings.items()
     ]
     lines = [
-        f"{row['case']}: {name.replace('_', ' ')} {row[name]}x"
+        f"{row['case']}: {name.replace('_', ' ')} {shown(row, name)}x"
         for row in rows
-        for name in ("speed_over_timm_default", "speed_over_timm_equal")
+        for name in OVER
         if row[name] != ""
     ]
-    return Measurement(rows=rows, columns=COLUMNS, lines=lines)
+    return Measurement(rows=rows, columns=COLUMNS, lines=[*lines, RATIOS])
 
 
 def speed_ratios(case: str, timings: dict[str, Timing]) -> dict[str, object]:
     """How many times faster than timm's default and than timm at equal precision and layout."""
-
-    def over(pairs: dict[str, str]) -> object:
+    found: dict[str, object] = {}
+    for name, pairs in OVER.items():
         other = timings.get(pairs.get(case, ""))
-        return round(timings[case].speed_over(other), 3) if other else ""
-
-    default = dict([DEFAULTS])
-    return {"speed_over_timm_default": over(default), "speed_over_timm_equal": over(dict(EQUAL))}
+        found |= ratio_cells(name, timings[case].speed_over(other) if other else None)
+    return found
 
 
 @dataclass(frozen=True)

@@ -95,10 +95,14 @@ def measure(subject: str, options: Any) -> list[dict[str, object]]:
     module = importlib.import_module(f"res2net.bench.{subject.replace('-', '_')}")
     found = module.run(given, track)
     if found.columns:
+        from res2net.bench.protocol import RATIOS, shown
+
         table = new_table(*found.columns.values())
         for row in found.rows:
-            table.add_row(*(escape(str(row[name])) for name in found.columns))
+            table.add_row(*(escape(shown(row, name)) for name in found.columns))
         show(table)
+        if any(f"{name}_q1" in row for row in found.rows for name in found.columns):
+            print(RATIOS)
     for line in found.lines:
         print(line)
     return list(found.rows)

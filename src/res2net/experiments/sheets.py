@@ -170,15 +170,17 @@ def runtime_sheet(item: Item, timed: Measured) -> Sheet | None:
             if own is None:
                 cells.append(BLANK)
                 continue
-            ratio = f" ({float(own['to_resnet50']):.2f}×)" if own["to_resnet50"] else ""
-            cells.append(f"{float(own['median_ms']):.1f}{ratio if other else ''}")
+            ratio = ""
+            if other and network != base:
+                ratio = f" ({float(own['median_ms']) / float(other['median_ms']):.2f}×)"
+            cells.append(f"{float(own['median_ms']):.1f}{ratio}")
         value = published[network]
         paper = f" ({value / published[base]:.2f}×)" if value and network != base else ""  # type: ignore[operator]
         lines.append((network, f"{shown('runtime', value)}{paper}" if value else BLANK, *cells))
     row = next(reversed(last.values()))
     note = (
-        "Median milliseconds of an image of 224 pixels, batch 1, and in brackets the ratio to "
-        f"ResNet-50 round by round; n = {row['n']} rounds. The paper's column is of a GPU. "
+        "Median milliseconds of an image of 224 pixels, batch 1, and in brackets the ratio of "
+        f"medians to ResNet-50; n = {row['n']} rounds. The paper's column is of a GPU. "
         f"{_about(row)}"
     )
     head = ("network", "paper, ms", *(f"{e} {p}, ms" for e, p in kinds))
