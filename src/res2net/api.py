@@ -419,7 +419,7 @@ def export(
         target: run folder, checkpoint, or a row of the model table for its structure.
         out: folder to write; it must not exist.
         to: "openvino", "onnx", "torch-export", "aoti" or "native".
-        precision: "fp32", "bf16" or "int8".
+        precision: "fp32", "bf16", "fp16" or "int8".
         size: pixels of the square image; of segmenters and detectors also (height, width).
         dynamic_batch: take any number of images at once; else one.
         features: levels whose maps come out, instead of classes.

@@ -23,7 +23,7 @@ def test_help_names_every_engine_and_precision(cli, capsys):
     with pytest.raises(SystemExit):
         cli("export", "--help")
     text = capsys.readouterr().out
-    for word in ("openvino", "onnx", "torch-export", "fp32", "bf16", "int8", "--max-drop"):
+    for word in ("openvino", "onnx", "torch-export", "fp32", "bf16", "fp16", "int8", "--max-drop"):
         assert word in text
 
 
@@ -35,7 +35,7 @@ def test_help_names_every_engine_and_precision(cli, capsys):
         (("res2net29_small", "--to", "onnx"), "--out is missing"),
         ((*EXPORT[1:3], "tensorrt"), "--to tensorrt: no such engine."),
         ((*EXPORT[1:3], "openvin"), "--to openvin: no such engine. Did you mean 'openvino'?"),
-        ((*EXPORT[1:], "--precision", "bf16"), "--precision bf16: --to onnx takes fp32, int8"),
+        ((*EXPORT[1:], "--precision", "bf16"), "--precision bf16: --to onnx takes fp32, fp16"),
         ((*EXPORT[1:], "--precision", "int8"), "--precision int8 needs images to calibrate with"),
         ((*EXPORT[1:], "--size", "10"), "--size is 10; res2net29_small needs images of at least"),
         (

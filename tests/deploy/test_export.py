@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import onnxruntime
 import openvino as ov
 import pytest
+import torch
 
 from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
@@ -64,6 +67,8 @@ def _slow_to_compile(engine):
 )
 def test_a_trained_run(trained_run, tmp_path, monkeypatch, engine, precision):
     target = TARGETS[engine, precision]
+    if (engine, precision) == ("aoti", "fp16") and not torch.cuda.is_available():
+        pytest.skip("fp16 machine code needs a GPU")
     if precision == "int8":  # tests/deploy/test_quantise.py holds what a stricter one takes
         monkeypatch.setitem(TARGETS, (engine, precision), replace(target, agreement=0.9))
     out = tmp_path / "out"
@@ -98,8 +103,8 @@ def test_a_trained_run(trained_run, tmp_path, monkeypatch, engine, precision):
     assert found.agreement is not None
     assert found.eager_top1 is not None
     assert found.eager_top1 > 70  # a network that has learnt something
-    most = {"fp32": 1e-5, "bf16": 2e-2, "int8": 0.3}[precision]
-    least = {"fp32": 0, "bf16": 1e-4, "int8": 1e-3}[precision]  # it did change precision
+    most = {"fp32": 1e-5, "bf16": 2e-2, "fp16": 5e-3, "int8": 0.3}[precision]
+    least = {"fp32": 0, "bf16": 1e-4, "fp16": 1e-5, "int8": 1e-3}[precision]  # it did change
     if (engine, precision) == ("openvino", "bf16") and not openvino_has_bf16():
         least = 0
         assert "OpenVINO runs it in float32 here" in "".join(done.notes)
@@ -168,6 +173,36 @@ def test_a_checkpoint_is_a_target_and_an_artifact_is_none(trained_run, tmp_path)
     assert done.verification.agreement == 1
     with pytest.raises(UserError, match="o is exported already; export the run"):
         export(str(tmp_path / "o"), tmp_path / "two", engine="onnx")
+
+
+def test_fp16_of_onnx_is_in_the_file_between_uint8_and_float32(tmp_path):
+    out = tmp_path / "out"
+    done = export("res2net29_small", out, engine="onnx", precision="fp16", size=33)
+    graph = onnx.load(out / "model.onnx").graph
+    kind = onnx.TensorProto.DataType.Name
+    held = [kind(each.data_type) for each in graph.initializer]
+    assert set(held) == {"FLOAT16", "FLOAT", "INT64"}  # weights, normalisation, shapes
+    assert held.count("FLOAT") == 2  # its scale and shift
+    ports = [*graph.input, *graph.output]
+    assert [kind(port.type.tensor_type.elem_type) for port in ports] == ["UINT8", "FLOAT"]
+    (note,) = done.notes
+    assert re.fullmatch(
+        r"ONNX Runtime .*: the largest value is [\d,]+, float16 ends at 65,504", note
+    )
+    assert f"- {note}" in (out / "report.md").read_text()
+    images = next(of_samples(default_preprocess(33)).batches())[0]
+    first, second = (load(out, threads=1, engine=name)(images) for name in ("onnx", "openvino"))
+    assert first.dtype == second.dtype == np.float32
+    assert 0 < np.linalg.norm(second - first) < 5e-3 * np.linalg.norm(first)
+
+
+def test_values_beyond_float16_are_refused(tmp_path, monkeypatch):
+    """ONNX Runtime computes in float32 here, so what it gives would not show them."""
+    monkeypatch.setattr("res2net.deploy.export.FLOAT16_MOST", 2.0)
+    line = r"res2net29_small is not exported: it computes values of [\d.]+, and float16 ends at 2; "
+    with pytest.raises(UserError, match=line + "use --precision fp32"):
+        export("res2net29_small", tmp_path / "out", engine="onnx", precision="fp16", size=33)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_failing_artifact_is_deleted(trained_run, tmp_path, monkeypatch):

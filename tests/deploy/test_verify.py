@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from res2net.data.labelled import Split
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy.pictures import Pictures
 from res2net.deploy.targets import find_target
-from res2net.deploy.verify import Difference, Verification, compare, faults
+from res2net.deploy.verify import Difference, Verification, compare, faults, largest
 from res2net.tasks.deployed import Compared, Comparison
 
 WANTED = np.array([[3.0, 4.0], [0.0, 2.0], [6.0, 0.0]], np.float32)  # classes 1, 1, 0
@@ -138,3 +140,22 @@ def test_gates(engine, precision, found, trained, words):
     assert bool(wrong) == bool(words)
     for word in words:
         assert word in "; ".join(wrong)
+
+
+class _Between(nn.Module):
+    """Large inside, small outside."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x = images[:, 0, 0, :1].float()
+        return ((x * -self.factor) + x).relu(), x
+
+
+@pytest.mark.parametrize("factor", [100.0, float("nan"), float("inf")])
+def test_the_largest_value_is_found_inside_of_a_network_and_in_any_image(factor):
+    found = largest(_Between(factor), _pictures(6))  # whose first pixels are 0 to 5
+    wanted = 5 * factor if math.isfinite(factor) else float("nan")  # 0 times infinity
+    assert found == pytest.approx(wanted, nan_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from res2net import machine
 from res2net.api import load
 from res2net.errors import UserError
 from res2net.serve.networks import NO_GRADIENTS, open_networks, seen_square
@@ -46,6 +47,34 @@ def test_an_artifact_has_no_map_and_says_so(tmp_path, tiny_run, monkeypatch):
     assert (answer.picture, answer.shows) == (None, NO_GRADIENTS)
     assert len(answer.probabilities) == 2
     assert served.describe()["engine"] == "openvino fp32"
+
+
+def test_a_run_is_served_in_the_precision_asked_for(tiny_run, monkeypatch):
+    """fp16 needs a GPU: what reaches autocast is looked at where there is none."""
+    monkeypatch.setattr(machine, "known_precision", lambda name: name)
+    (plain,) = open_networks([str(tiny_run)], precision="fp32")
+    (half,) = open_networks([str(tiny_run)], precision="fp16")
+    expected, found = (
+        dict(served.predict(PHOTO, top=10, picture=False).probabilities) for served in (plain, half)
+    )
+    assert expected != found
+    assert found == pytest.approx(expected, abs=1e-2)
+    (wanted,) = load(tiny_run).predict(PHOTO, top=10, precision="fp16")
+    assert found == dict(wanted.top)
+
+
+def test_a_precision_that_cannot_be_served_is_refused(tmp_path, tiny_run, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match="^precision fp16 needs a GPU; use bf16, fp32 or auto"):
+        open_networks([str(tiny_run)], precision="fp16")
+    pytest.importorskip("openvino")
+    from res2net.deploy.export import export
+
+    monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
+    export(str(tiny_run), tmp_path / "fast", engine="openvino", val_images=4)
+    line = f"--precision fp32: {tmp_path}/fast has its own; export another artifact"
+    with pytest.raises(UserError, match=line):
+        open_networks([str(tiny_run), str(tmp_path / "fast")], precision="fp32")
 
 
 @pytest.mark.slow

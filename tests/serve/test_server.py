@@ -51,6 +51,10 @@ def test_addresses():
         (("--token", " "), "the token is empty"),
         (("--allowed-hosts", "a.example,http://b"), "--allowed-hosts: 'http://b' is no host name"),
         (("--hosts", "x"), "unknown option '--hosts'. Did you mean '--host'?"),
+        (
+            ("--precision", "fp8"),
+            "--precision: must be one of 'auto', 'fp32', 'bf16', 'fp16', not 'fp8'",
+        ),
         (("nowhere", "--port", "0"), "nowhere: no such run, checkpoint or network."),
         (("res2net50_26w_4s", "--port", "0"), "res2net50_26w_4s is a network without weights"),
     ],

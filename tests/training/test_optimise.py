@@ -9,6 +9,7 @@ import torch
 from torch import nn, optim
 
 from res2net.config import TrainOptions
+from res2net.training import optimise
 from res2net.training.optimise import is_fused, make_optimiser, parameter_groups
 
 
@@ -93,3 +94,30 @@ def test_a_step_follows_the_gradient():
 def test_one_kernel_updates_all_parameters_on_a_gpu(places, values, fused):
     groups = [{"params": [SimpleNamespace(is_cuda=place == "g")]} for place in places]
     assert is_fused(groups, TrainOptions(**values)) is fused
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_first_fp16_step_that_overflows_leaves_nothing_in_a_fused_optimiser(
+    monkeypatch, optimizer
+):
+    """What was not computed must not be what the memory held."""
+    allocate = torch.empty_like
+    monkeypatch.setattr(torch, "empty_like", lambda *a, **k: allocate(*a, **k).fill_(7.0))
+    options = TrainOptions(precision="fp16", optimizer=optimizer, lr=0.5, schedule="constant")
+    found = []
+    for fused in (None, True):
+        monkeypatch.setattr(optimise, "is_fused", lambda *_, fused=fused: fused)
+        weight = nn.Parameter(torch.ones(3, 2))
+        network = nn.Module()
+        network.weight = weight
+        made = make_optimiser(network, options, 1)["optimizer"]
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+        for factor in (float("inf"), 0.25, 0.5):
+            made.zero_grad()
+            scaler.scale((weight * factor).sum()).backward()
+            scaler.step(made)
+            scaler.update()
+        assert scaler.get_scale() == 2.0**9
+        found.append(weight.detach())
+    assert not torch.equal(found[0], torch.ones(3, 2))
+    torch.testing.assert_close(found[1], found[0])

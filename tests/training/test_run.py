@@ -11,9 +11,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 import yaml
 from PIL import Image
+from pytorch_lightning.plugins.precision import MixedPrecision
 
 from res2net import machine
 from res2net.card import ModelCard
@@ -104,6 +106,39 @@ def test_stopped_and_resumed_ends_in_the_same_weights(photos, tmp_path, options)
         "epoch 2/3",
         "epoch 3/3",
     ]
+    _assert_same(whole, broken)
+
+
+@pytest.fixture
+def with_scaler(monkeypatch):
+    """fp16 as on a GPU, where there may be none; its first step overflows."""
+    place = machine.best_device().type
+    trainer = pl.Trainer
+
+    def make(**options):
+        assert options.pop("precision") == "16-mixed"
+        scaler = torch.amp.GradScaler(
+            place, init_scale=2.0**40, backoff_factor=2.0**-24, growth_interval=3
+        )
+        options["plugins"].append(MixedPrecision("16-mixed", place, scaler))
+        return trainer(**options)
+
+    monkeypatch.setattr(machine, "known_precision", lambda name: name)
+    monkeypatch.setattr(pl, "Trainer", make)
+
+
+@pytest.mark.usefixtures("with_scaler")
+def test_fp16_resumed_has_the_scale_of_its_gradients_and_the_same_weights(photos, tmp_path):
+    config = _config(f"folder:{photos}", precision="fp16", clip=1.0, epochs=2)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    fit(config, whole, resume=False, say=Listener())
+    with pytest.raises(Stopped):
+        fit(config, broken, resume=False, say=Listener("epoch 2/2"))
+    assert (
+        0 < _state(broken)["MixedPrecision"]["scale"] < 2.0**40
+    )  # lost, steps would overflow again
+    fit(config, broken, resume=True, say=Listener())
+    assert _state(broken)["MixedPrecision"] == _state(whole)["MixedPrecision"]
     _assert_same(whole, broken)
 
 

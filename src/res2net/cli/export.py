@@ -49,8 +49,8 @@ def make_parser() -> Parser:
         "--precision",
         type=str,
         default="fp32",
-        help="fp32 (same numbers), bf16 (not onnx), int8 (not torch-export or aoti; calibrates on "
-        "images)",
+        help="fp32 (same numbers), bf16 (not onnx), fp16 (onnx; aoti on a GPU), int8 (not "
+        "torch-export or aoti; calibrates on images)",
     )
     parser.add_argument(
         "--size",

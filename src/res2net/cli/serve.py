@@ -63,6 +63,13 @@ def make_parser() -> Parser:
         default=50,
         help="maximum size of an uploaded image; larger ones get HTTP 413",
     )
+    parser.add_argument(
+        "--precision",
+        type=str,
+        default="auto",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        help="auto: bf16 where the hardware supports it, else fp32",
+    )
     add_capture_options(parser)
     return parser
 
@@ -117,7 +124,10 @@ def serve(options: Namespace, token: str | None, uploads: Path) -> None:
         from res2net.weights.catalogue import shipped
 
         networks = open_networks(
-            options.targets or [str(shipped())], capture=options.capture, compiled=options.compile
+            options.targets or [str(shipped())],
+            precision=options.precision,
+            capture=options.capture,
+            compiled=options.compile,
         )
 
         from res2net.serve.api import make_app

@@ -23,7 +23,7 @@ from res2net.deploy.quantise import MIXING, Sensitivity, quantise_with_control, 
 from res2net.deploy.report import as_csv, report
 from res2net.deploy.subject import Subject, open_subject
 from res2net.deploy.targets import Target, check_installed, find_target
-from res2net.deploy.verify import Track, Verification, compare, eager, faults
+from res2net.deploy.verify import Track, Verification, compare, eager, faults, largest
 from res2net.errors import UserError, printable_lines
 from res2net.files import check_new, new_folder, write_error, write_text
 from res2net.machine import hardware_bf16
@@ -32,6 +32,7 @@ from res2net.runtime.engines import openvino_has_bf16
 from res2net.tasks.network import Size
 
 MAX_DROP = 0.5  # points of top-1 accuracy that int8 may lose
+FLOAT16_MOST = torch.finfo(torch.float16).max
 VAL_IMAGES, VAL_IMAGES_ANNOTATED = 1000, 100  # to verify with, at most
 PACKAGES = ("res2net", "torch", "openvino", "nncf", "onnx", "onnxruntime")
 
@@ -112,6 +113,8 @@ def export(
         if calibration is None:
             found = work.save_and_compare(model)
             work.refuse(work.faults(found, max_drop))
+            if (target.engine, precision) == ("onnx", "fp16"):
+                notes.append(work.check_range())
         else:
             plain = model
             model, found, notes = work.quantise(model, calibration, max_drop, overflow_safe)
@@ -140,16 +143,23 @@ class _Work:
         self.reference, self.checked, self.track = reference, checked, track
         self.engine: Engine = find_engine(target.engine)
         dtype = torch.float32
+        if target.precision == "fp16":
+            dtype = torch.float16
         if target.engine in ("torch-export", "aoti") and target.precision == "bf16":
             dtype = torch.bfloat16  # the others are told when they load
-        self.program = Program(
+        self.program = self.folded(dtype)
+        self.files: tuple[str, ...] = ()
+
+    def folded(self, dtype: torch.dtype) -> Program:
+        """What is exported, computing in ``dtype``."""
+        subject = self.subject
+        return Program(
             fold_batchnorm(subject.net, subject.task.deployment.folded if subject.task else ""),
             subject.card.preprocess,
             outputs=[each["name"] for each in subject.outputs],
             rows_vary=_rows_vary(subject),
             dtype=dtype,
         )
-        self.files: tuple[str, ...] = ()
 
     @property
     def quantisable(self) -> Quantisable:
@@ -222,6 +232,23 @@ class _Work:
             comparison=self.subject.comparison,
         )
 
+    def check_range(self) -> str:
+        """A sentence on the largest value; ONNX Runtime hides those that float16 cannot hold.
+
+        Raises:
+            UserError: it is beyond float16.
+        """
+        found = largest(self.folded(torch.float32), self.checked, track=self.track)
+        if not found <= FLOAT16_MOST:
+            self.refuse(
+                [f"it computes values of {found:.3g}, and float16 ends at {FLOAT16_MOST:,.0f}"]
+            )
+        return (
+            "ONNX Runtime computes float16 in float32 on most processors, so the range was "
+            f"measured apart: the largest value is {found:,.0f}, float16 ends at "
+            f"{FLOAT16_MOST:,.0f}"
+        )
+
     def refuse(self, wrong: Sequence[str]) -> None:
         """Raise if anything is wrong."""
         if not wrong:
@@ -229,6 +256,7 @@ class _Work:
         advice = {
             "int8": "use --precision fp32 or bf16, more calibration images, or a larger --max-drop",
             "bf16": "use --precision fp32",
+            "fp16": "use --precision fp32",
             "fp32": "use another --to, and report this",
         }[self.target.precision]
         raise UserError(f"{self.subject.target} is not exported: {'; '.join(wrong)}; {advice}")

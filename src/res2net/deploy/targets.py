@@ -1,7 +1,7 @@
 """Which engine can have which precision: one row each. No engine is imported here.
 
 fp32 is the default everywhere: an artifact then gives the numbers of training on any machine it is
-copied to. bf16 and int8 trade numbers for speed, so somebody must ask for them.
+copied to. bf16, fp16 and int8 trade numbers for speed, so somebody must ask for them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+
+import torch
 
 from res2net.errors import UserError, did_you_mean
 from res2net.native.binding import unsupported_reason
@@ -30,17 +32,20 @@ _OPENVINO = ("model.xml", ("openvino",))
 _ONNX = ("model.onnx", ("onnx", "onnxscript", "onnxruntime"))
 _TORCH = ("model.pt2", ())
 _NATIVE = ("model.r2n", ("openvino",))  # it runs where our engine cannot
-# engine, precision → (file, packages), tolerance, agreement (the contract, "Parity, in numbers")
+# engine, precision → (file, packages), tolerance, agreement (the contract, "Parity, in numbers");
+# fp16's tolerance is our own: it rounds eight times as finely as bf16, whose gate is 2e-2
 _ROWS: tuple[tuple[str, str, tuple[str, tuple[str, ...]], float | None, float | None], ...] = (
     ("openvino", "fp32", _OPENVINO, 1e-5, None),
     ("openvino", "bf16", _OPENVINO, 2e-2, 0.99),
     ("openvino", "int8", ("model.xml", ("openvino", "nncf")), None, 0.99),
     ("onnx", "fp32", _ONNX, 1e-5, None),
+    ("onnx", "fp16", _ONNX, 5e-3, 0.99),
     ("onnx", "int8", ("model.onnx", ("onnx", "onnxscript", "onnxruntime", "nncf")), None, 0.99),
     ("torch-export", "fp32", _TORCH, 1e-5, None),
     ("torch-export", "bf16", _TORCH, 2e-2, 0.99),
     ("aoti", "fp32", _TORCH, 1e-5, None),
     ("aoti", "bf16", _TORCH, 2e-2, 0.99),
+    ("aoti", "fp16", _TORCH, 5e-3, 0.99),
     ("native", "fp32", _NATIVE, 1e-5, None),
     ("native", "bf16", _NATIVE, 2e-2, 0.99),
     ("native", "int8", ("model.r2n", ("openvino", "nncf")), None, 0.99),
@@ -97,13 +102,15 @@ def check_offered(
 
 
 def check_installed(target: Target) -> None:
-    """Refuse before any work where a package is missing, or what the processor needs to verify.
+    """Refuse before any work where a package is missing, or what this machine needs to verify.
 
     Raises:
         UserError: names the package and the extra that brings it, or what else is missing.
     """
     if target.engine == "native" and (reason := unsupported_reason(target.precision)) is not None:
         raise UserError(f"--to native: {reason}; use --to openvino")
+    if (target.engine, target.precision) == ("aoti", "fp16") and not torch.cuda.is_available():
+        raise UserError("--to aoti: precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
     for package in target.needs:
         if find_spec(package) is None:
             raise UserError(

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from res2net.data.preprocess import Preprocess
 from res2net.data.transforms import normalise
@@ -122,6 +123,37 @@ def compare(
     for images, labels in batches:
         tally.add(reference(images), exported(images), labels)
     return tally.result(pictures)
+
+
+class _Largest(TorchDispatchMode):
+    """The largest magnitude that any operation gives."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's
+        self.value = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for each in found if isinstance(found, tuple | list) else (found,):
+            if isinstance(each, Tensor) and each.is_floating_point() and each.numel():
+                magnitude = float(each.abs().max())
+                self.value = magnitude if math.isnan(magnitude) else max(self.value, magnitude)
+        return found
+
+
+def largest(program: nn.Module, pictures: Images, *, track: Track | None = None) -> float:
+    """The largest magnitude of all that a program computes of the pictures, in its own precision.
+
+    Args:
+        track: wraps the batches in a progress bar.
+    """
+    batches: Iterable[Any] = pictures.batches()
+    if track:
+        batches = track(batches, pictures.steps, "measuring its range")
+    with torch.no_grad(), _Largest() as found:
+        for images, _ in batches:
+            program(torch.from_numpy(images))
+    return found.value
 
 
 @dataclass

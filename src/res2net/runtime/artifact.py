@@ -11,7 +11,7 @@ from res2net.card import CARD_NAME, LARGEST_SIDE, ModelCard
 from res2net.data.foreign import check_file, is_count, is_texts, read_json
 from res2net.errors import UserError
 
-PRECISIONS = ("fp32", "bf16", "int8")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 LARGEST_BATCH = 4096  # images that a graph takes at once
 
 
@@ -22,7 +22,7 @@ class Artifact:
     folder: Path
     card: ModelCard
     engine: str  # openvino, onnx, torch-export, native
-    precision: str  # fp32, bf16, int8
+    precision: str  # fp32, bf16, fp16, int8
     file: str  # of the model
     files: dict[str, str]  # name → SHA-256
     batch: int | None  # images the graph takes at once; None: any number

@@ -33,9 +33,10 @@ NO_GRADIENTS = "no activation map: an exported network has no gradients; serve t
 class Network:
     """A network of any task, in PyTorch or exported."""
 
-    def __init__(self, name: str, predictor: Predictor) -> None:
+    def __init__(self, name: str, predictor: Predictor, precision: str = "auto") -> None:
         self.name = name
         self.predictor = predictor
+        self.precision = precision
         self.task = predictor.task
         card = predictor.card
         how = "PyTorch" if predictor.runtime is None else predictor.engine
@@ -65,7 +66,7 @@ class Network:
         predictor: Any = self.predictor
         if isinstance(predictor, Classifier):
             return self._classes(predictor, pixels, start, top=top, picture=picture)
-        (found,) = predictor.predict(pixels)
+        (found,) = predictor.predict(pixels, precision=self.precision)
         milliseconds = 1000 * (time.perf_counter() - start)
         return Answer(
             found=found.as_dict(),
@@ -80,7 +81,7 @@ class Network:
         self, predictor: Classifier, pixels: Pixels, start: float, *, top: int, picture: bool
     ) -> Answer:
         shaped: Any = predictor.shaped(pixels)
-        (found,) = predictor.classify([shaped], top=top)
+        (found,) = predictor.classify([shaped], top=top, precision=self.precision)
         milliseconds = 1000 * (time.perf_counter() - start)
         drawn, shows = None, ""
         if picture and predictor.runtime is not None:
@@ -98,20 +99,27 @@ class Network:
 
 
 def open_networks(
-    targets: Sequence[str], *, capture: str = "auto", compiled: str | None = None
+    targets: Sequence[str],
+    *,
+    precision: str = "auto",
+    capture: str = "auto",
+    compiled: str | None = None,
 ) -> list[Served]:
     """Every target, loaded and tried on a grey image.
 
     Args:
+        precision: "auto", "fp32", "bf16" or "fp16", of networks in PyTorch.
         capture, compiled: of those in PyTorch (see ``res2net.capture.capture``).
 
     Raises:
-        UserError: one that cannot be loaded, or that cannot say what is in an image.
+        UserError: one that cannot be loaded, that cannot say what is in an image, or that does not
+            compute in this precision here.
     """
-    opened: list[Served] = [
-        Network(name, open_target(target).predictor(capture=capture, compiled=compiled))
-        for target, name in zip(targets, _names(targets), strict=True)
-    ]
+    opened: list[Served] = []
+    for target, name in zip(targets, _names(targets), strict=True):
+        predictor = open_target(target).predictor(capture=capture, compiled=compiled)
+        predictor.check_precision(precision)
+        opened.append(Network(name, predictor, precision))
     for served in opened:
         grey = np.full((64, 64, served.reading.channels), 127, np.uint8)
         served.predict(grey, top=1, picture=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn, optim
 
 from res2net.config import TrainOptions
@@ -53,6 +54,18 @@ def is_fused(groups: list[dict[str, Any]], options: TrainOptions) -> bool | None
     return True if on_gpu and not (options.clip and options.precision == "fp16") else None
 
 
+def start_momentum(optimiser: optim.SGD) -> None:
+    """Zeros as the momentum before the first step.
+
+    A fused SGD (torch 2.14) allocates it without filling it, for its kernel to do so; where the
+    gradients of the first fp16 step overflow, the kernel does nothing, and what the memory held
+    became the momentum.
+    """
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
 def make_optimiser(
     module: nn.Module, options: TrainOptions, steps_per_epoch: int, head_factor: float = 1.0
 ) -> dict[str, Any]:
@@ -64,6 +77,8 @@ def make_optimiser(
     if options.optimizer == "sgd":
         momentum, nesterov = options.momentum, options.nesterov
         optimiser = optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=fused)
+        if fused and momentum and options.precision == "fp16":
+            start_momentum(optimiser)
     else:
         optimiser = optim.AdamW(groups, lr=lr, fused=fused)
 

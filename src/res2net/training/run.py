@@ -428,6 +428,7 @@ def quiet_libraries() -> None:
         (r".*number of training batches .* is smaller than the logging interval.*", "small data"),
         (r".*Checkpoint directory .* exists and is not empty.*", "--resume means that"),
         (r".*You're resuming from a checkpoint that ended before the epoch ended.*", "epochs only"),
+        (r"Detected call of `lr_scheduler.step\(\)` before.*", "fp16 skips steps that overflow"),
         (r".*isinstance\(treespec, LeafSpec\).*", "Lightning 2.6 on torch 2.14"),
         (r".*experiment logs directory .* exists and is not empty.*", "--resume means that"),
         (r"GPU available but not used.*", "Apple's is left out on purpose"),
