@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
-from res2net.data.scenes.checks import Tally, check_objects, shown, sound, split
+from res2net.data.scenes.checks import Tally, check_objects, check_sizes, shown, sound, split
 from res2net.data.scenes.options import SceneOptions
 from res2net.errors import UserError
 
@@ -44,6 +44,31 @@ def test_nothing_to_learn_or_to_validate_on_is_refused(
     with warnings.catch_warnings(), pytest.raises(UserError, match=message):
         warnings.simplefilter("ignore")  # a class that is absent from a part
         check_objects("pets", data(train, val), "boxes")
+
+
+@pytest.mark.parametrize(
+    ("turned", "stated", "message"),
+    [
+        (False, (20, 30), ""),
+        (True, (30, 20), ""),  # as it is shown
+        (False, None, ""),
+        (True, (20, 30), "is 20x30 pixels .* are for 30x20 .the image is turned by its EXIF tag"),
+        (False, (30, 20), "its width and height are exchanged"),
+        (False, (40, 60), "p.jpg is 30x20 pixels .width x height., its annotations are for 60x40;"),
+    ],
+)
+def test_annotations_of_another_size_are_refused(
+    tmp_path: Path, turned: bool, stated: tuple[int, int] | None, message: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1  # orientation: turned by 90 degrees
+    Image.new("RGB", (30, 20)).save(tmp_path / "p.jpg", exif=exif)
+    part = [Scene(name="p.jpg", image=tmp_path / "p.jpg", size=stated)]
+    if not message:
+        check_sizes("pets", part)
+        return
+    with pytest.raises(UserError, match=message):
+        check_sizes("pets", part)
 
 
 def test_key_points_need_one_that_is_annotated() -> None:
