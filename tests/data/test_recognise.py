@@ -61,6 +61,16 @@ def test_each_layout_fits_its_own_format_alone(make, name, tmp_path):
     assert source.why
 
 
+@pytest.mark.parametrize(("holds", "name"), [("boxes", "voc"), ("classes", "pairs"), (None, "voc")])
+def test_boxes_and_maps_of_one_set_are_for_their_own_tasks(tmp_path, holds, name):
+    for stem in "abc":
+        _image(tmp_path / "images" / f"{stem}.jpg")
+        _image(tmp_path / "annotations" / "trimaps" / f"{stem}.png")
+        (tmp_path / "annotations" / "xmls").mkdir(exist_ok=True)
+        (tmp_path / "annotations" / "xmls" / f"{stem}.xml").write_text("<annotation/>")
+    assert parse_source(str(tmp_path), holds).format == name
+
+
 def test_class_folders_with_a_json_beside_them_are_classes_for_classification(tmp_path):
     _classes(tmp_path)
     (tmp_path / "export.json").write_text('{"images": [{"file_name": "cat/0.png"}]}')

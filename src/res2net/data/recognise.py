@@ -24,6 +24,7 @@ _LABEL = re.compile(r"\d+(\.0+)?([\s,]+-?[\d.]+(e-?\d+)?){4,}")  # a line of YOL
 _FEW = 50  # entries of a folder that are looked at
 _FOLDERS, _DEEP = 200, 4  # folders that are looked at, and how far below
 _EVALUATED = ("ground_truth_mask", "pixelwisegt", "dut-omron")  # sets that nothing is trained on
+BOXES_ALONE = "annotates an image"  # an XML file: VOC's layout without its lists and maps
 SCENE_JSON = ("coco", "labelme", "labelstudio", "via", "createml")  # formats of JSON files
 
 
@@ -39,7 +40,7 @@ def candidates(path: Path) -> dict[str, str]:
     found |= _lists(path)
     checks = {"yolo": _yolo, "voc": _voc, "camvid": _camvid}
     found |= {name: why for name, check in checks.items() if (why := check(path))}
-    if not {"voc", "camvid"} & found.keys():
+    if "camvid" not in found and found.get("voc", BOXES_ALONE).endswith(BOXES_ALONE):
         found |= _pairs(path)
     if shard := shards.first_shard(path):
         found["shards"] = f"{shard.relative_to(path)} holds images and their labels"
@@ -113,7 +114,7 @@ def _voc(path: Path) -> str:
         return "VOCdevkit"
     for file in islice(files_with(path, ".xml"), _SNIFFED):
         if is_voc(file):
-            return f"{file.relative_to(path)} annotates an image"
+            return f"{file.relative_to(path)} {BOXES_ALONE}"
     return ""
 
 

@@ -101,11 +101,13 @@ def _missing(path: Path) -> UserError:
 
 def _recognise(path: Path, holds: str | None) -> Source:
     """The source of an existing path, by its content."""
-    from res2net.data.recognise import candidates
+    from res2net.data.recognise import BOXES_ALONE, candidates
     from res2net.data.scenes.forms import other_tool
 
     found = candidates(path)
     fitting = [name for name in found if holds is None or holds in HOLDS[name]]
+    if holds == "classes" and found.get("voc", "").endswith(BOXES_ALONE):
+        fitting.remove("voc")
     if not fitting and path.is_dir() and holds in HOLDS["pairs"]:
         fitting = ["pairs"]  # whose reader says what is missing
     objects = holds in ("boxes", "masks", "keypoints")

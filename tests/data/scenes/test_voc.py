@@ -137,6 +137,21 @@ def test_xml_beside_the_images(
     assert boxes((*data.train, *data.val)) == [[(0, BOX)]] * 4
 
 
+@pytest.mark.parametrize("maps", ["annotations/trimaps", "masks", "SegmentationClass"])
+def test_maps_beside_xml_are_no_images(
+    tmp_path: Path, reads: Reads, draw: Made, xml: Made, boxes: Made, maps: str
+) -> None:
+    (tmp_path / "annotations/xmls").mkdir(parents=True)
+    for name in "abcde":
+        draw(tmp_path / "images" / f"{name}.jpg")
+        draw(tmp_path / maps / f"{name}.png")
+        (tmp_path / f"annotations/xmls/{name}.xml").write_text(xml(CAT))
+    with pytest.warns(UserWarning, match="5 maps of images are no images and are left out"):
+        data = reads("voc", tmp_path)
+    assert {Path(each.name).suffix for each in data.everything} == {".jpg"}
+    assert boxes(data.everything) == [[(0, BOX)]] * 5
+
+
 def test_images_beside_no_xml_are_counted(
     tmp_path: Path, reads: Reads, draw: Made, xml: Made
 ) -> None:

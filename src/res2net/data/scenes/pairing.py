@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from res2net.data.files import PARTS
@@ -124,6 +124,19 @@ def pairs_of(images: Sequence[str], maps: Sequence[str], tally: Tally) -> list[t
         return [File(name, "", path.parent.parts, path.stem) for name, path in paths]
 
     return _match(files(images), files(maps), tally).get("", [])
+
+
+def photos(root: Path, images: Sequence[Path], tally: Tally) -> list[Path]:
+    """The images without those in folders of maps that have the name of another."""
+    mapped = [of_folder(str(each.parent.relative_to(root))).role == "map" for each in images]
+    stems = {each.stem for each, is_map in zip(images, mapped, strict=True) if not is_map}
+    kept = []
+    for each, is_map in zip(images, mapped, strict=True):
+        if is_map and each.stem in stems:
+            tally.add("maps of images are no images and are left out", str(each.relative_to(root)))
+        else:
+            kept.append(each)
+    return kept
 
 
 @functools.lru_cache(maxsize=4096)

@@ -29,6 +29,7 @@ from res2net.data.scenes.legend import Classes, find_classes
 from res2net.data.scenes.lookup import by_part, find_path, images_below, part_of
 from res2net.data.scenes.mapfile import choose_legend
 from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.pairing import photos
 from res2net.errors import UserError
 
 CLASSES = (
@@ -137,7 +138,7 @@ def _classes(home: Path, names: set[str], known: Sequence[str]) -> tuple[str, ..
     if file is None:
         found = tuple(known) if names <= set(known) else tuple(sorted(names))
     else:  # a line of a label map is name:colour:parts:actions
-        lines = [line.partition(":")[0].strip() for line in _lines(file) if line[0] != "#"]
+        lines = [line.partition(":")[0].strip() for line in read_list(file) if line[0] != "#"]
         found = tuple(line for line in lines if line.strip("_").lower() != "background")
         if strange := sorted(names - set(found)):
             raise UserError(f"{file}: lacks classes that are annotated: {some(strange)}")
@@ -196,7 +197,7 @@ def _image_folder(home: Path) -> Path:
 def _rows(home: Path, listed: Path, images: Mapping[str, Path], tally: Tally) -> list[_Row]:
     rows = []
     folder = find_path(home, "Annotations") or home / "Annotations"
-    for line in _lines(listed):
+    for line in read_list(listed):
         name = next((name for name in _names_in(line) if name in images), None)
         if name is None:
             tally.add("listed images are not there", f"JPEGImages/{line}")
@@ -228,7 +229,7 @@ def _images(folder: Path, tally: Tally) -> dict[str, Path]:
 
 def _unlisted(root: Path, tally: Tally, options: SceneOptions) -> dict[str, list[_Row]]:
     """Part → its images with the XML file of each, parts by the folders."""
-    images = by_part(root, list(_images(root, tally).values()), tally)
+    images = by_part(root, photos(root, [*_images(root, tally).values()], tally), tally)
     needed = {part: images[part] for part in options.needed(images)}
     files = files_below(root, ".xml")
     if len(needed) < len(images):
@@ -297,21 +298,17 @@ def _by_content(images: Sequence[Path], files: Sequence[Path], tally: Tally) -> 
     return own
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: the list cannot be read ({error})") from None
-    return [line.strip() for line in lines if line.strip()]
-
-
 def read_list(path: Path) -> list[str]:
     """The lines of a list of images.
 
     Raises:
         UserError: the list cannot be read.
     """
-    return _lines(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: the list cannot be read ({error})") from None
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
@@ -477,7 +474,7 @@ def _maps_of(
     home: Path, folder: Path, listed: Path, images: Mapping[str, Path], tally: Tally
 ) -> list[Scene]:
     scenes = []
-    for line in _lines(listed):
+    for line in read_list(listed):
         name = next((name for name in _names_in(line) if name in images), None)
         classes = folder / f"{name}.png"
         if name is None or not classes.is_file():
