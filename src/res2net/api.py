@@ -354,6 +354,7 @@ def compare(
     precision: str = "auto",
     val_fraction: float | None = None,
     seed: int | None = None,
+    group_by: str | None = None,
     skip_bad: bool = False,
     rounds: int = 1000,
     say: Callable[[str], None] = print,
@@ -365,7 +366,7 @@ def compare(
 
     Args:
         first, second: networks of one task, as ``evaluate`` takes them.
-        data, split, precision, val_fraction, seed, skip_bad: as ``evaluate`` takes them.
+        data, split, precision, val_fraction, seed, group_by, skip_bad: as ``evaluate`` takes them.
         out: folder of tables and pictures; ``comparison`` where it is None.
         rounds: drawings of images with replacement, at least 100.
         say: takes the lines that name the parts that are measured.
@@ -393,6 +394,7 @@ def compare(
             precision=precision,
             val_fraction=val_fraction,
             seed=seed,
+            group_by=group_by,
             skip_bad=skip_bad,
             rounds=rounds,
             say=say,

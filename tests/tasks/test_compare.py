@@ -40,7 +40,8 @@ def evaluated(right: Any, *, task: str = "classify", rows: Any = None) -> Evalua
 
 
 def compared(one: Evaluation, other: Evaluation, rounds: int = 400) -> Comparison:
-    found = differences(one, other, rounds=rounds)
+    pair = (one.scores.resampled(), other.scores.resampled())
+    found = differences(pair, one.images, rounds=rounds)
     return Comparison(
         first=one, second=other, differences=found, counts="top1_error", rounds=rounds,
         folder=Path(),

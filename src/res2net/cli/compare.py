@@ -12,6 +12,7 @@ from rich.table import Table
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
+from res2net.cli.targets import add_part_options, add_precision
 from res2net.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,34 +41,14 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--data", type=str, help="FORMAT:PATH, or a path whose format is recognised; required"
     )
-    parser.add_argument(
-        "--split",
-        type=str | None,
-        choices=("val", "train", "test", "all"),
-        help="part of the data; default: as in `res2net evaluate`",
-    )
+    add_part_options(parser)
     parser.add_argument(
         "--out", type=Path | None, help="folder of tables and pictures; default: comparison"
     )
     parser.add_argument(
         "--rounds", type=int, default=1000, help="drawings of images that the intervals rest on"
     )
-    parser.add_argument(
-        "--precision",
-        type=str,
-        default="auto",
-        choices=("auto", "fp32", "bf16", "fp16"),
-        help="auto: bf16 where the hardware supports it, else fp32",
-    )
-    parser.add_argument(
-        "--val-fraction",
-        type=float | None,
-        help="validation share of data without parts; default: as in the run",
-    )
-    parser.add_argument(
-        "--seed", type=int | None, help="random seed of that split; default: as in the run"
-    )
-    parser.add_argument("--skip-bad", action="store_true", help="leave out unreadable images")
+    add_precision(parser)
     return parser
 
 
@@ -79,7 +60,10 @@ def main(argv: Sequence[str]) -> None:
 
     from res2net.tasks.compare import compare
 
-    names = ("split", "out", "precision", "val_fraction", "seed", "skip_bad", "rounds")
+    names = (
+        *("split", "out", "precision", "val_fraction", "seed", "group_by", "skip_bad"),
+        "rounds",
+    )
     found = compare(
         *(options.first, options.second, options.data),
         **{name: options[name] for name in names},

@@ -11,7 +11,7 @@ from rich.table import Table
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
-from res2net.cli.targets import add_capture_options
+from res2net.cli.targets import add_capture_options, add_part_options, add_precision
 from res2net.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,13 +46,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--data", type=str, help="FORMAT:PATH, or a path whose format is recognised; required"
     )
-    parser.add_argument(
-        "--split",
-        type=str | None,
-        choices=("val", "train", "test", "all"),
-        help="part of the data; default: val, or all images if the data have no parts and the "
-        "network was not trained on them",
-    )
+    add_part_options(parser)
     parser.add_argument(
         "--out", type=Path | None, help="folder of tables and pictures; default: RUN/evaluation"
     )
@@ -67,28 +61,7 @@ def make_parser() -> Parser:
         type=int | None,
         help="classifiers: processes that read images; default: chosen for the machine",
     )
-    parser.add_argument(
-        "--precision",
-        type=str,
-        default="auto",
-        choices=("auto", "fp32", "bf16", "fp16"),
-        help="auto: bf16 where the hardware supports it, else fp32",
-    )
-    parser.add_argument(
-        "--val-fraction",
-        type=float | None,
-        help="validation share of data without parts; default: as in the run",
-    )
-    parser.add_argument(
-        "--seed", type=int | None, help="random seed of that split; default: as in the run"
-    )
-    parser.add_argument(
-        "--group-by",
-        type=str | None,
-        help="keep images together in that split: folder, column:NAME or pattern:REGEX; default: "
-        "as in the run",
-    )
-    parser.add_argument("--skip-bad", action="store_true", help="leave out unreadable images")
+    add_precision(parser)
     parser.add_argument(
         "--scales",
         type=tuple[float, ...] | None,

@@ -18,7 +18,12 @@ from rich.table import Table
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
-from res2net.cli.targets import add_capture_options, images_in, target_and_images
+from res2net.cli.targets import (
+    add_capture_options,
+    add_precision,
+    images_in,
+    target_and_images,
+)
 from res2net.errors import UserError, check_meaning
 from res2net.files import alone_in, write_bytes, write_text
 from res2net.paper.tasks import TASKS, readers
@@ -83,13 +88,7 @@ def make_parser() -> Parser:
         help="pose: predictions.json of a detector; default: the whole image",
     )
     parser.add_argument("--batch", type=int, default=32, help="classifiers: images per batch")
-    parser.add_argument(
-        "--precision",
-        type=str,
-        default="auto",
-        choices=("auto", "fp32", "bf16", "fp16"),
-        help="auto: bf16 where the hardware supports it, else fp32",
-    )
+    add_precision(parser)
     add_capture_options(parser)
     return parser
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from res2net.cli.parser import Parser, read_options
-from res2net.cli.targets import add_capture_options
+from res2net.cli.targets import add_capture_options, add_precision
 from res2net.errors import UserError, option
 
 EXAMPLES = (
@@ -63,13 +63,7 @@ def make_parser() -> Parser:
         default=50,
         help="maximum size of an uploaded image; larger ones get HTTP 413",
     )
-    parser.add_argument(
-        "--precision",
-        type=str,
-        default="auto",
-        choices=("auto", "fp32", "bf16", "fp16"),
-        help="auto: bf16 where the hardware supports it, else fp32",
-    )
+    add_precision(parser)
     add_capture_options(parser)
     return parser
 

@@ -18,6 +18,43 @@ _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 _WEIGHTS = (".ckpt", ".pth", ".pt", ".safetensors", ".pdparams", ".bin", ".pkl")
 
 
+def add_part_options(parser: Parser) -> None:
+    """Which images of the data are measured."""
+    parser.add_argument(
+        "--split",
+        type=str | None,
+        choices=("val", "train", "test", "all"),
+        help="part of the data; default: val, or all images if the data have no parts and the "
+        "network was not trained on them",
+    )
+    parser.add_argument(
+        "--val-fraction",
+        type=float | None,
+        help="validation share of data without parts; default: as in the run",
+    )
+    parser.add_argument(
+        "--seed", type=int | None, help="random seed of that split; default: as in the run"
+    )
+    parser.add_argument(
+        "--group-by",
+        type=str | None,
+        help="keep images together in that split: folder, column:NAME or pattern:REGEX; default: "
+        "as in the run",
+    )
+    parser.add_argument("--skip-bad", action="store_true", help="leave out unreadable images")
+
+
+def add_precision(parser: Parser) -> None:
+    """Numbers that a network in PyTorch computes in."""
+    parser.add_argument(
+        "--precision",
+        type=str,
+        default="auto",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        help="auto: bf16 where the hardware supports it, else fp32",
+    )
+
+
 def add_capture_options(parser: Parser) -> None:
     """How a network in PyTorch runs."""
     parser.add_argument(

@@ -42,7 +42,7 @@ from res2net.tasks.scores import Resampled, Track, write_table
 from res2net.tasks.table import find_task
 
 Verdict = Literal["better", "worse", "open"]  # of the second network
-Floats = npt.NDArray[np.float64]
+Pair = tuple[Resampled, Resampled]
 ROUNDS = 1000
 LEAST_IMAGES = 10  # of fewer no interval means anything
 LEVEL = 95  # percent of the rounds that lie within an interval
@@ -126,6 +126,7 @@ def compare(
     precision: str = "auto",
     val_fraction: float | None = None,
     seed: int | None = None,
+    group_by: str | None = None,
     skip_bad: bool = False,
     rounds: int = ROUNDS,
     track: Track | None = None,
@@ -135,7 +136,7 @@ def compare(
 
     Args:
         first, second: targets of one task, as ``evaluate`` takes them.
-        data, split, precision, val_fraction, seed, skip_bad: as ``evaluate`` takes them.
+        data, split, precision, val_fraction, seed, group_by, skip_bad: as ``evaluate`` takes them.
         out: folder to write; ``comparison`` where it is None.
         rounds: drawings of images with replacement, on which the intervals rest.
         track: wraps what takes time in a progress bar.
@@ -158,6 +159,7 @@ def compare(
                 precision=precision,
                 val_fraction=val_fraction,
                 seed=seed,
+                group_by=group_by,
                 skip_bad=skip_bad,
                 track=track,
                 say=say,
@@ -165,15 +167,16 @@ def compare(
             for target, name in ((first, "first"), (second, "second"))
         ]
         check_pair(str(first), str(second), *both)
+        pair = (both[0].scores.resampled(), both[1].scores.resampled())
         found = Comparison(
             first=both[0],
             second=both[1],
-            differences=differences(*both, rounds=rounds, track=track),
+            differences=differences(pair, len(both[0].scores.rows), rounds=rounds, track=track),
             counts=both[0].scores.counts,
             rounds=rounds,
             folder=folder,
         )
-        write(found, str(first), str(second))
+        write(found, pair, str(first), str(second), precision)
     return found
 
 
@@ -191,8 +194,8 @@ def check_pair(first: str, second: str, one: Evaluation, other: Evaluation) -> N
         raise UserError(
             f"{first} was measured on {counted(len(names[0]), 'image')} and {second} on "
             f"{len(names[1])}, which are not the same: they were trained on different parts of the "
-            "data. Give data that neither was trained on, or --val-fraction and --seed of one of "
-            "them if the other was not trained on these data"
+            "data. Give data that neither was trained on, or --val-fraction, --seed and --group-by "
+            "of one of them if the other was not trained on these data"
         )
     if len(names[0]) < LEAST_IMAGES:
         raise UserError(
@@ -202,11 +205,13 @@ def check_pair(first: str, second: str, one: Evaluation, other: Evaluation) -> N
 
 
 def differences(
-    one: Evaluation, other: Evaluation, *, rounds: int, track: Track | None = None
+    pair: Pair, count: int, *, rounds: int, track: Track | None = None
 ) -> tuple[Difference, ...]:
-    """Every figure that both have, with the interval of its difference; the draws are fixed."""
-    pair = (one.scores.resampled(), other.scores.resampled())
-    count = len(one.scores.rows)
+    """Every figure that both have, with the interval of its difference; the draws are fixed.
+
+    Args:
+        count: of images.
+    """
     whole = _figures(pair, np.arange(count))
     drawn: dict[tuple[bool, str], list[float]] = {key: [] for key in whole}
     draw = np.random.default_rng(0)
@@ -238,7 +243,7 @@ def differences(
 
 
 def _figures(
-    pair: tuple[Resampled, Resampled], chosen: npt.NDArray[np.int64]
+    pair: Pair, chosen: npt.NDArray[np.int64]
 ) -> dict[tuple[bool, str], tuple[float, float]]:
     """(of a class, name) → the figure of both networks, where both have it."""
     one, other = (each(chosen) for each in pair)
@@ -251,7 +256,7 @@ def _figures(
     return shared
 
 
-def write(found: Comparison, first: str, second: str) -> None:
+def write(found: Comparison, pair: Pair, first: str, second: str, precision: str) -> None:
     """``comparison.csv`` and pictures."""
     write_table(
         found.folder / "comparison.csv",
@@ -266,7 +271,8 @@ def write(found: Comparison, first: str, second: str) -> None:
     )
     draw_differences(found, first, second, found.folder / "comparison.png")
     if found.first.predictor is not None and found.second.predictor is not None:
-        draw_pictures(found, first, second, found.folder / "differences.png")
+        path = found.folder / "differences.png"
+        draw_pictures(found, pair, first, second, precision, path)
 
 
 def draw_differences(found: Comparison, first: str, second: str, path: Path) -> None:
@@ -302,9 +308,10 @@ def _draw_rows(axes: Any, title: str, rows: Sequence[Difference]) -> None:
     axes.margins(x=0.1)
 
 
-def draw_pictures(found: Comparison, first: str, second: str, path: Path) -> None:
+def draw_pictures(
+    found: Comparison, pair: Pair, first: str, second: str, precision: str, path: Path
+) -> None:
     """The images on which the predictions differ most in quality, both drawn side by side."""
-    pair = (found.first.scores.resampled(), found.second.scores.resampled())
     name = found.first.scores.by_image
     single = [_figures(pair, np.array([i])) for i in range(found.first.images)]
     apart = [abs(np.subtract(*each.get((False, name), (0.0, 0.0)))) for each in single]
@@ -314,13 +321,13 @@ def draw_pictures(found: Comparison, first: str, second: str, path: Path) -> Non
         row = found.first.scores.rows[i]
         a, b = single[i][False, name]
         caption = f"{name_of(found.first.part, row)}: {name} {a:.4g} and {b:.4g}"
-        rows.append((_drawn(found, row), caption))
+        rows.append((_drawn(found, row, precision), caption))
     subtitle = f"by {name} of the image: as annotated, {first}, {second}"
     fitted = fit(subtitle, WIDTH - 2 * MARGIN, 8)
     pictures.draw_sheet(rows, "Where the networks differ most", fitted, path)
 
 
-def _drawn(found: Comparison, row: int) -> list[Picture]:
+def _drawn(found: Comparison, row: int, precision: str) -> list[Picture]:
     """An image with its annotations, and with the predictions of both networks."""
     one = found.first
     split = isinstance(one.part, Split)
@@ -335,7 +342,7 @@ def _drawn(found: Comparison, row: int) -> list[Picture]:
             else decode(given, reading=reading)
         )
         (result,) = each.predictor.results(
-            [pixels], top=None, boxes=None, batch=None, precision="auto"
+            [pixels], top=None, boxes=None, batch=None, precision=precision
         )
         drawn.append(np.asarray(result.plot()))
         if not drawn[1:]:
