@@ -8,7 +8,7 @@ from PIL import Image
 
 from res2net.data.scenes.single import LENGTHS
 from res2net.experiments.charts import Dots, draw, draw_dots, draw_growth
-from res2net.experiments.studies import STUDIES, column_of
+from res2net.experiments.studies import MAPS, STUDIES, column_of
 
 
 def _rows(study, seeds, points):
@@ -20,14 +20,18 @@ def _rows(study, seeds, points):
             "seed": str(seed),
             "params": str(study.count(point).params),
             "last_error": str(chance.uniform(30, 50)),
-            **{column_of(length): str(chance.uniform(30, 50)) for length in LENGTHS},
+            **{
+                column_of(length, f"{name}_"): str(chance.uniform(30, 50))
+                for length in LENGTHS
+                for name in ("error", "area", *MAPS)
+            },
         }
         for seed in range(seeds)
         for point in study.points[:points]
     ]
 
 
-@pytest.mark.parametrize("name", ["cifar-twins", "figure5", "scenes-scale"])
+@pytest.mark.parametrize("name", ["cifar-twins", "figure5", "scenes-scale", "figure4"])
 def test_it_is_drawn_as_rows_come(name, tmp_path):
     study, path = STUDIES[name], tmp_path / "picture.png"
     draw(study, [], path)

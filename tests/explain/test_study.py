@@ -21,6 +21,7 @@ from res2net.explain.study import (
     as_csv,
     known_by_all,
     marks_of,
+    on_single_objects,
     study,
     summarise,
     together,
@@ -156,3 +157,60 @@ def test_sums_by_size_and_a_plot(tmp_path: Path) -> None:
     assert len(as_csv(rows).splitlines()) == 7
     draw_concentration(summarise(rows), tmp_path / "plot.png", subtitle="two")
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+class Lit(Subject):
+    """Gives the map that it is told to give."""
+
+    def __init__(self, heat: Any) -> None:
+        classes = ("disc", "kite", "arrow", "bar")
+        card = ModelCard(network="lit", classes=classes, preprocess=default_preprocess(64))
+        super().__init__(name="lit", card=card, levels=("c1",))
+        self.heat, self.wanted = heat, []
+
+    def explain(
+        self,
+        image: Tensor,
+        *,
+        wanted: int | None = None,
+        level: str | None = None,  # noqa: ARG002
+    ) -> Explained:
+        heat = self.heat(len(self.wanted), image)
+        self.wanted.append(wanted)
+        if not heat.any():
+            raise UnexplainedError("zero")
+        return Explained(heat=heat, seen=(0, 0, 64, 64), label="", score=1.0, level="c1")
+
+
+def test_maps_of_generated_images_by_the_length_of_the_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from res2net.config import RunConfig
+    from res2net.data.scenes.single import LENGTHS, TRAIN, scene_of
+
+    config = RunConfig(model="resnet29_small", data="scenes", recipe="scenes", seed=3)
+    (tmp_path / "config.yaml").write_text(config.as_text())
+    scenes = [scene_of(TRAIN + index, 3) for index in range(2 * len(LENGTHS))]
+
+    def measured(heat: Any) -> dict[float, dict[str, float]]:
+        subject = Lit(heat)
+        monkeypatch.setattr("res2net.explain.study.open_subject", lambda _: subject)
+        found = on_single_objects(tmp_path, per_length=2)
+        assert subject.wanted == [int(scene.objects.labels[0]) for scene in scenes]
+        assert tuple(found) == LENGTHS
+        return found
+
+    objects = [np.asarray(scene.objects.segments[0]).astype(np.float32) for scene in scenes]
+    exact = measured(lambda index, _: objects[index])
+    shares = [(objects[i].mean() + objects[i + len(LENGTHS)].mean()) / 2 for i in range(7)]
+    for share, each in zip(shares, exact.values(), strict=True):
+        assert each["area"] == pytest.approx(100 * share)
+        assert [each[n] for n in ("energy", "pointing", "covered", "iou")] == [100] * 4
+    # half as warm around the object: covered as before, and the whole image is above the threshold
+    around = measured(lambda index, _: 0.5 + 0.5 * objects[index])
+    for share, each in zip(shares, around.values(), strict=True):
+        assert each["iou"] == pytest.approx(100 * share)
+        assert each["covered"] == 100
+        assert each["area"] < each["energy"] < 100
+    nothing = measured(lambda index, _: 0 * objects[index])
+    assert nothing[64.0]["energy"] == nothing[64.0]["covered"] == 0

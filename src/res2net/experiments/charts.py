@@ -26,7 +26,7 @@ from res2net.drawing.canvas import (
     headed_figure,
 )
 from res2net.experiments.results import Row, Spread, spread
-from res2net.experiments.studies import column_of
+from res2net.experiments.studies import MAPS, column_of
 from res2net.experiments.study import Drawing, Point, Study
 
 COLOURS = (BLUE, ORANGE, GREEN, RED)  # of lines
@@ -49,6 +49,12 @@ def draw(study: Study, rows: Sequence[Row], path: Path) -> None:
     with headed_figure(
         path, TOP + height + 110, study.question, _subtitle(study, rows, shown)
     ) as figure:
+        if study.drawing == "maps":
+            room = (WIDTH - 2 * MARGIN) / len(MAPS)
+            for place, name in enumerate(MAPS):
+                axes = add_axes(figure, MARGIN + 50 + place * room, TOP + 16, room - 60, height)
+                _maps(axes, rows, shown, name)
+            return
         axes = add_axes(figure, left, TOP + 16, WIDTH - left - MARGIN, height)
         _DRAWINGS[study.drawing](axes, rows, shown, study.score)
 
@@ -118,12 +124,25 @@ def _lines(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) 
 
 def _sizes(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -> None:
     """Accuracy against the length of the object, a line a point."""
+    _by_length(axes, shown, lambda point, length: _accuracy(spread(rows, point, column_of(length))))
+    axes.set_ylabel(f"{score} of the best epoch, %")
+
+
+def _maps(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], name: str) -> None:
+    """A figure of the class activation maps against the length of the object, a line a point."""
+    _by_length(
+        axes, shown, lambda point, length: spread(rows, point, column_of(length, f"{name}_"))
+    )
+    if name == "energy":
+        even = [spread(rows, shown[0], column_of(length, "area_")).mean for length in LENGTHS]
+        axes.plot(LENGTHS, even, "--", color=GREY, label="an even map")
+        axes.legend(loc="best")
+    axes.set_title(MAPS[name], fontsize=7)
+
+
+def _by_length(axes: Axes, shown: Sequence[Point], of: Callable[[Point, float], Spread]) -> None:
     for number, point in enumerate(shown):
-        measured = [
-            (length, _accuracy(values))
-            for length in LENGTHS
-            if (values := spread(rows, point, column_of(length))).values
-        ]
+        measured = [(length, each) for length in LENGTHS if (each := of(point, length)).values]
         nudge = 2 ** (0.025 * (number - (len(shown) - 1) / 2))  # bars side by side
         axes.errorbar(
             [length * nudge for length, _ in measured],
@@ -139,7 +158,6 @@ def _sizes(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) 
     axes.minorticks_off()
     axes.legend(loc="best")
     axes.set_xlabel("length of the object, pixels")
-    axes.set_ylabel(f"{score} of the best epoch, %")
 
 
 def _accuracy(errors: Spread) -> Spread:

@@ -126,9 +126,9 @@ PREFIX = "error_"  # columns of the error at each length: error_8, error_11.3, .
 WIDTHS = {1: 48, 2: 33, 4: 18, 8: 10}
 
 
-def column_of(length: float) -> str:
-    """The column that holds the error for objects of a length in pixels."""
-    return f"{PREFIX}{length:.1f}".removesuffix(".0")
+def column_of(length: float, prefix: str = PREFIX) -> str:
+    """The column that holds a figure, the error by default, for objects of a length in pixels."""
+    return f"{prefix}{length:.1f}".removesuffix(".0")
 
 
 def by_size(run: Path) -> dict[str, float]:
@@ -145,27 +145,63 @@ def by_size(run: Path) -> dict[str, float]:
     return {**scores, **errors}
 
 
-SCENES = Study(
-    name="scenes-scale",
-    question="At equal cost, objects of which size does scale help?",
-    points=tuple(
-        Point(
-            label=f"{width}w_{scale}s" if scale > 1 else f"{width}w",
-            network="res2net29_small" if scale > 1 else "resnet29_small",
-            group=f"s = {scale}" if scale > 1 else "ResNet",
-            settings={"net.width": width, **({"net.scale": scale} if scale > 1 else {})},
-        )
-        for scale, width in WIDTHS.items()
-    ),
-    seeds=2,
+_on_scenes = partial(
+    Study,
     data="scenes",
     images=TRAIN + VAL // 3,  # an image that is only measured costs a third
     classes=4,
     pixels=SIDE,
     recipe="scenes",
+)
+_OF_EQUAL_COST = {
+    scale: Point(
+        label=f"{width}w_{scale}s" if scale > 1 else f"{width}w",
+        network="res2net29_small" if scale > 1 else "resnet29_small",
+        group=f"s = {scale}" if scale > 1 else "ResNet",
+        settings={"net.width": width, **({"net.scale": scale} if scale > 1 else {})},
+    )
+    for scale, width in WIDTHS.items()
+}
+
+SCENES = _on_scenes(
+    name="scenes-scale",
+    question="At equal cost, objects of which size does scale help?",
+    points=tuple(_OF_EQUAL_COST.values()),
+    seeds=2,
     settings={"train.precision": "bf16"},
     measure=by_size,
     drawing="sizes",
+)
+
+# what is measured of a map (``explain.study.on_single_objects``) → its words
+MAPS = {
+    "energy": "heat on the object, %",
+    "covered": "object covered, %",
+    "pointing": "hottest pixel on it, % of maps",
+    "iou": "IoU of map and object, %",
+}
+
+
+def maps_by_length(run: Path) -> dict[str, float]:
+    """``by_size``, and how the class activation maps lie on the object, for each length."""
+    from res2net.explain.study import on_single_objects
+
+    found = on_single_objects(run, per_length=200)
+    return by_size(run) | {
+        column_of(length, f"{name}_"): round(value, 4)
+        for length, means in found.items()
+        for name, value in means.items()
+    }
+
+
+FIGURE4 = _on_scenes(
+    name="figure4",
+    question="Do the maps of Res2Net lie tighter on small and fuller on large objects?",
+    points=(_OF_EQUAL_COST[1], _OF_EQUAL_COST[4]),
+    seeds=3,
+    settings={"train.precision": "fp32", "train.epochs": 4},
+    measure=maps_by_length,
+    drawing="maps",
 )
 
 # A small Res2Net against its ResNet twin on annotated images, from scratch. Both have 26 layers and
@@ -234,7 +270,8 @@ ANNOTATED_TWINS = (
 )
 
 STUDIES: Mapping[str, Study] = {
-    study.name: study for study in (TWINS, SHIPPED, FIGURE5, SCENES, ABLATIONS, *ANNOTATED_TWINS)
+    study.name: study
+    for study in (TWINS, SHIPPED, FIGURE4, FIGURE5, SCENES, ABLATIONS, *ANNOTATED_TWINS)
 }
 
 

@@ -24,7 +24,7 @@ from res2net.paper.tasks import TaskName
 from res2net.paper.variant import FirstBlock
 
 Settings = Mapping[str, Any]  # option of `res2net train` → value
-Drawing = Literal["bars", "lines", "sizes"]
+Drawing = Literal["bars", "lines", "sizes", "maps"]
 SCORES = ("top1_error", "top5_error", "loss", "calibration_error")
 Found = TypeVar("Found")
 

@@ -11,19 +11,29 @@ import statistics
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
+from res2net.config import RunConfig
 from res2net.data.scene import IGNORED, Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.options import Marks
+from res2net.data.scenes.single import LENGTHS, TRAIN, length_of, scene_of
 from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError
 from res2net.explain.concentration import box_mask, concentration, half_area
-from res2net.explain.subject import Explained, Subject, UnexplainedError, reading_of
+from res2net.explain.subject import (
+    Explained,
+    Subject,
+    UnexplainedError,
+    open_subject,
+    reading_of,
+)
 from res2net.metrics.sizes import SIZES, size_index
 from res2net.tasks.network import in_colours
 
@@ -274,3 +284,61 @@ def as_csv(rows: Sequence[Row]) -> str:
         values = asdict(row).items()
         writer.writerow({k: round(v, 6) if isinstance(v, float) else v for k, v in values})
     return text.getvalue()
+
+
+COVERED = 0.2  # share of a map's highest value from which a pixel counts (Zhou et al. 2016)
+
+
+def on_single_objects(run: Path, per_length: int) -> dict[float, dict[str, float]]:
+    """The maps of a classifier trained on generated images of one object, by its length.
+
+    Each map is of the true class, at the network's last level, whether the network predicts that
+    class or not: a map of a wrong class would be measured on another question.
+
+    Args:
+        run: run folder of ``--data scenes``.
+        per_length: number of validation images of each length.
+
+    Returns:
+        Length in pixels → means in percent: ``area`` (of the image that the object covers, the
+        value of an even map), ``energy`` (of the heat that lies on the object), ``pointing`` (of
+        maps whose hottest pixel is on it), ``covered`` (of the object where the map has at least
+        a fifth of its highest value) and ``iou`` (of those pixels with the object).
+
+    Raises:
+        UserError: a damaged run.
+    """
+    subject = open_subject(str(run))
+    seed = RunConfig.read(run / "config.yaml").seed
+    rows: dict[float, list[tuple[float, ...]]] = {}
+    for index in range(per_length * len(LENGTHS)):
+        scene = scene_of(TRAIN + index, seed)
+        assert scene.objects is not None
+        assert scene.objects.segments is not None
+        image = torch.from_numpy(np.asarray(scene.image)).permute(2, 0, 1).contiguous()
+        inside = np.asarray(scene.objects.segments[0])
+        try:
+            found = subject.explain(image, wanted=int(scene.objects.labels[0]))
+        except UnexplainedError:  # a map of zeros lies nowhere
+            rows.setdefault(length_of(index), []).append((float(inside.mean()), 0, 0, 0, 0))
+            continue
+        measured = concentration(found.heat, inside, found.seen)
+        assert measured is not None  # the object neither fills the image nor is left out
+        hot = found.heat >= COVERED
+        rows.setdefault(length_of(index), []).append(
+            (
+                measured.area,
+                measured.energy,
+                float(measured.hit),
+                float(hot[inside].mean()),
+                float((hot & inside).sum() / (hot | inside).sum()),
+            )
+        )
+    names = ("area", "energy", "pointing", "covered", "iou")
+    return {
+        length: {
+            name: 100 * statistics.fmean(values)
+            for name, values in zip(names, zip(*found, strict=True), strict=True)
+        }
+        for length, found in rows.items()
+    }

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from res2net.data.labelled import LabelledImages, ReadOptions, Split
+from res2net.data.scene import Scene
 from res2net.data.scenes.generated import CLASSES, SMALLEST, SceneRules, generate
 
 SIDE = 64  # pixels
@@ -21,15 +22,10 @@ LENGTHS = tuple(SMALLEST * 2 ** (half / 2) for half in range(7))  # pixels, 8 to
 
 def read(_: Path, options: ReadOptions) -> LabelledImages:
     """16,384 training and 2,800 validation images of 64x64 pixels, four kinds of object."""
-    ranges = [(float(SMALLEST), float(SIDE))] * TRAIN
-    ranges += [(length, length) for length in map(length_of, range(VAL))]
     images = np.empty((TRAIN + VAL, SIDE, SIDE, 3), np.uint8)
     labels = np.empty(TRAIN + VAL, np.int64)
-    for index, (smallest, largest) in enumerate(ranges):
-        rules = SceneRules(side=SIDE, most=1, smallest=smallest, largest=largest)
-        # an object that hardly shows is left out of its scene: then the next scene is taken
-        scenes = (generate(index, options.seed + (turn << 32), rules) for turn in count())
-        scene = next(each for each in scenes if each.objects)
+    for index in range(TRAIN + VAL):
+        scene = scene_of(index, options.seed)
         assert scene.objects is not None
         images[index] = np.asarray(scene.image)
         labels[index] = scene.objects.labels[0]
@@ -40,6 +36,17 @@ def read(_: Path, options: ReadOptions) -> LabelledImages:
         val=Split(images=images[TRAIN:], labels=labels[TRAIN:]),
         native_size=SIDE,
     )
+
+
+def scene_of(index: int, seed: int) -> Scene:
+    """Image ``index`` of a seed, training first, with the outline of its object."""
+    smallest, largest = float(SMALLEST), float(SIDE)
+    if index >= TRAIN:
+        smallest = largest = length_of(index - TRAIN)
+    rules = SceneRules(side=SIDE, most=1, smallest=smallest, largest=largest)
+    # an object that hardly shows is left out of its scene: then the next scene is taken
+    scenes = (generate(index, seed + (turn << 32), rules) for turn in count())
+    return next(each for each in scenes if each.objects)
 
 
 def length_of(index: int) -> float:
