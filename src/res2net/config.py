@@ -22,13 +22,14 @@ from res2net.optionfile import END, FORMAT, HEAD, check_number, read_yaml
 from res2net.paper.tasks import CLASSIFY, TASKS, TaskName, readers
 
 Optimizer = Literal["sgd", "adamw"]
-Schedule = Literal["step", "cosine", "poly", "constant"]
+Schedule = Literal["step", "cosine", "poly", "linear", "constant"]
 Precision = Literal["auto", "fp64", "fp32", "bf16", "fp16"]
 Norm = Literal["batch", "group", "frozen"]
 Strategy = Literal["auto", "ddp", "fsdp"]
 Checkpointing = Literal["none", "cheap", "full"]
 Compile = bool | Literal["default", "reduce-overhead", "max-autotune"]
 Capture = Literal["auto", "on", "off"]
+Decode = Literal["cpu", "gpu"]
 Select = Literal["auto", "best", "last"]
 AUTO = "auto"  # of --net.pretrained: published weights if they can be reached, else none
 FirstBlockName = Literal[
@@ -72,6 +73,7 @@ class NetOptions:
     zero_init: bool | None = None  # start residual branches at zero; default: the model's
     norm: Norm = "batch"  # normalisation: batch, group (no batch statistics) or frozen
     global_pool: Literal["avg", "max", "avgmax"] = "avg"  # pooling before the classifier
+    whiten: bool = False  # fix the first convolution to filters that whiten training patches
 
     def variant(self) -> dict[str, Any]:
         """The row's own fields that are set."""
@@ -116,6 +118,7 @@ class InputOptions:
     group_by: str = ""  # keep images together: folder, column:NAME or pattern:REGEX; default: none
     split_rule: SplitRule = "v2"  # v1: as runs that were saved before there was a choice
     workers: int | None = None  # processes that read images; default: chosen for the machine
+    decode: Decode = "cpu"  # where JPEG files are decoded; gpu: by nvJPEG, or cpu where it lacks
     skip_bad: bool = False  # leave out unreadable images, counted and named, instead of stopping
     range: tuple[float, ...] = ()  # LO,HI of >8-bit images, to 0..255; default: of training images
     channels: int | None = None  # image channels; default: 3, or those of multi-band TIFF and .npy
@@ -152,7 +155,8 @@ class TrainOptions:
     nesterov: bool = False  # Nesterov momentum, for SGD
     weight_decay: float = 1e-4  # weight decay: L2 (sgd) or decoupled (adamw)
     decay_norms: bool = True  # decay norms and biases too, as the paper's code does
-    schedule: Schedule = "cosine"  # step (at milestones), cosine or poly (both to 0), constant
+    norm_bias_factor: float = 1.0  # learning rate of the norms' biases relative to the others'
+    schedule: Schedule = "cosine"  # step (at milestones), constant; to 0: cosine, poly, linear
     milestones: tuple[float, ...] = ()  # epochs after which lr is times gamma; default: none
     gamma: float = 0.1  # factor at each milestone
     warmup: float = 0.0  # epochs of linear warm-up from 0
@@ -179,7 +183,7 @@ class TrainOptions:
             self._must(name, value is None or value >= 1, "at least 1, or left out")
         unlimited = self.max_steps == -1
         self._must("max_steps", self.max_steps >= 1 or unlimited, "at least 1, or -1 for no limit")
-        for name in ("lr", "gamma"):
+        for name in ("lr", "gamma", "norm_bias_factor"):
             self._must(name, 0 < getattr(self, name) < math.inf, "above 0")
         for name in ("weight_decay", "warmup", "clip", "early_stop", "lr_batch", "frozen_levels"):
             self._must(name, 0 <= getattr(self, name) < math.inf, "0 or more")
@@ -218,6 +222,14 @@ class RunConfig:
         for each in fields(HeadOptions):
             if getattr(self.head, each.name) != each.default:
                 check_meaning([f"head.{each.name}"], READ_BY, self.task)
+        _check(
+            self.net.whiten and self.net.pretrained is not None,
+            "--net.whiten replaces the first convolution; set it to false with --net.pretrained",
+        )
+        _check(
+            self.input.decode == "gpu" and self.augment.where == "workers",
+            "--input.decode gpu augments on the device; leave out --augment.where workers",
+        )
         pyramid = self.task in READ_BY["head.form"] and self.head.form == "fpn"
         _check(
             pyramid and self.head.as_base,

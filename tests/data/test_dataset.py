@@ -82,3 +82,14 @@ def test_broken_files_may_be_left_out(split: Split) -> None:
     assert [index for _, _, index in samples] == [0, 3]
     with pytest.warns(UserWarning, match="skipped"):
         assert isinstance(dataset.__getitems__([2]), UserError)
+
+
+def test_flips_that_alternate_show_the_image_and_its_mirror_image_in_turn() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), dtype=np.uint8)
+    split = Split(images=pixels, labels=np.array([3, 4]))
+    dataset = ImageDataset(split, unchanged, min_side=None, alternate=True)
+    image = dataset[SampleKey(1, 9, turned=False)][0]
+    assert torch.equal(image, dataset[1][0])
+    assert torch.equal(dataset[SampleKey(1, 9, turned=True)][0], image.flip(-1))
+    usual = ImageDataset(split, unchanged, min_side=None)
+    assert torch.equal(usual[SampleKey(1, 9, turned=True)][0], image)

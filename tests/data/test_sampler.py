@@ -89,3 +89,15 @@ def test_faults() -> None:
         EpochSampler(2, shuffle=True, seed=0, world=3)
     with pytest.raises(ValueError, match=r"rank is 2; it must lie in 0\.\.1"):
         EpochSampler(9, shuffle=True, seed=0, rank=2, world=2)
+
+
+def test_what_alternates_turns_every_epoch_and_half_of_the_images_at_first() -> None:
+    epochs = [
+        {key.index: key.turned for key in keys(200, epoch=epoch, shuffle=True, seed=4)}
+        for epoch in range(3)
+    ]
+    assert all(epochs[0][i] != epochs[1][i] for i in range(200))
+    assert epochs[0] == epochs[2]
+    assert 70 < sum(epochs[0].values()) < 130
+    other = {key.index: key.turned for key in keys(200, shuffle=True, seed=5)}
+    assert other != epochs[0]

@@ -140,3 +140,16 @@ def test_mixup_or_cutmix_at_random() -> None:
             mixed = mix(images, torch.arange(4), both, 4)[0]
         kinds.add(bool((mixed == mixed.round()).all()))  # CutMix keeps every pixel's value
     assert kinds == {True, False}
+
+
+def test_a_reflected_border_brings_no_black() -> None:
+    image = torch.full((3, 32, 32), 200, dtype=torch.uint8)
+    reflected = Augment(crop="pad", pad=8, border="reflect", hflip=0)
+    transform = train_transform(reflected, default_preprocess(32))
+    assert all(bool((transform(image) == 200).all()) for _ in range(20))
+
+
+def test_flips_that_alternate_are_not_drawn_too() -> None:
+    image = picture(32, 32)
+    still = Augment(crop="none", flip="alternate", hflip=1.0)
+    assert torch.equal(train_transform(still, default_preprocess(32))(image), image)

@@ -121,3 +121,30 @@ def test_a_first_fp16_step_that_overflows_leaves_nothing_in_a_fused_optimiser(
         found.append(weight.detach())
     assert not torch.equal(found[0], torch.ones(3, 2))
     torch.testing.assert_close(found[1], found[0])
+
+
+@pytest.mark.parametrize("head_factor", [1.0, 10.0])
+@pytest.mark.parametrize("decay_norms", [True, False])
+def test_biases_of_norms_have_a_rate_of_their_own(decay_norms, head_factor):
+    """Rate times decay stays; biases of other layers are no norms'."""
+    both = nn.ModuleDict({"body": _network(), "head": _network()})
+    network = nn.ModuleDict({"model": both})
+    options = TrainOptions(lr=0.1, norm_bias_factor=4.0, weight_decay=0.2, decay_norms=decay_norms)
+    made = make_optimiser(network, options, 10, head_factor)["optimizer"]
+    found = {
+        id(p): (group["initial_lr"], group["weight_decay"])
+        for group in made.param_groups
+        for p in group["params"]
+    }
+    assert all(group["params"] for group in made.param_groups)
+    assert len(found) == len(list(network.parameters()))
+    for name, parameter in network.named_parameters():
+        rate = 0.1 * (head_factor if ".head." in name else 1)
+        decay = 0.2 if decay_norms or parameter.ndim > 1 else 0.0
+        if name.endswith("1.bias"):
+            rate, decay = rate * 4, decay / 4
+        assert found[id(parameter)] == pytest.approx((rate, decay)), name
+
+
+def test_without_a_factor_nothing_is_apart():
+    assert len(make_optimiser(_network(), TrainOptions(), 10)["optimizer"].param_groups) == 1

@@ -79,3 +79,9 @@ def test_the_papers_schedule():
     rates = [peak_lr(options) * lr_factor(epoch, options) for epoch in range(100)]
     expected = [0.1] * 30 + [0.01] * 30 + [0.001] * 30 + [0.0001] * 10
     assert rates == pytest.approx(expected)
+
+
+def test_a_linear_schedule_after_its_warm_up_is_a_triangle():
+    options = TrainOptions(epochs=10, warmup=2.0, schedule="linear")
+    rates = [lr_factor(epoch, options) for epoch in (0, 1, 2, 4, 6, 10)]
+    assert rates == pytest.approx([0, 0.5, 1, 0.75, 0.5, 0])

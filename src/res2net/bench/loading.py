@@ -7,7 +7,7 @@ share is how much longer the first take.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,8 @@ class LoadingShare:
 
 
 def loading_share(config: RunConfig, *, epochs: int = 2) -> LoadingShare:
-    """Train whole epochs with and without loading, in turn."""
+    """Train whole epochs with and without loading, in turn; images are augmented by workers."""
+    config = replace(config, augment=replace(config.augment, where="workers"))
     processes = machine.processes(1)
     machine.set_threads(config.train.threads, processes)
     job = build_job(

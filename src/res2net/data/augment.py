@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Crop = Literal["random_resized", "pad", "none"]
+Border = Literal["black", "reflect"]
+Flip = Literal["random", "alternate"]
+Where = Literal["auto", "workers", "device"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,18 +17,23 @@ class Augment:
 
     crop: Crop = "random_resized"  # random_resized (photos), pad (CIFAR) or none (centre crop)
     crop_scale: float = 0.08  # crop random_resized: smallest share of the image's area, 0..1
-    pad: int = 4  # crop pad: black border in pixels before the random crop
-    hflip: float = 0.5  # probability of a left-right flip, 0..1
+    pad: int = 4  # crop pad: border in pixels before the random crop
+    border: Border = "black"  # crop pad: black, or the image reflected at its edges
+    flip: Flip = "random"  # left-right flips: random, or alternate: each image every second epoch
+    hflip: float = 0.5  # flip random: probability of a left-right flip, 0..1
     color_jitter: float = 0.0  # strength for brightness, contrast and saturation; 0.4 is usual
     randaugment: int = 0  # RandAugment operations per image; 0: off
     randaugment_magnitude: int = 9  # RandAugment strength, 0..30
     random_erasing: float = 0.0  # probability of erasing a rectangle, 0..1
     mixup: float = 0.0  # mixup alpha; 0: off, 0.2 is usual
     cutmix: float = 0.0  # CutMix alpha; 0: off, 1.0 is usual
+    where: Where = "auto"  # by the loader's workers or on the device; auto: see docs/training.md
 
     def __post_init__(self) -> None:
-        if self.crop not in get_args(Crop):
-            raise ValueError(f"crop is {self.crop!r}; choose from {', '.join(get_args(Crop))}")
+        for name, kind in (("crop", Crop), ("border", Border), ("flip", Flip), ("where", Where)):
+            value = getattr(self, name)
+            if value not in get_args(kind):
+                raise ValueError(f"{name} is {value!r}; choose from {', '.join(get_args(kind))}")
         if not 0 < self.crop_scale <= 1:
             raise ValueError(f"crop_scale is {self.crop_scale}; it must be above 0, at most 1")
         for name in ("hflip", "random_erasing"):

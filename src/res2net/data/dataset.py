@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from res2net.data.decode import as_pixels, decode
+from res2net.data.decode import as_pixels, decode, whole_jpeg
 from res2net.data.labelled import Split
 from res2net.data.packed import File
 from res2net.data.preprocess import AS_RGB, Reading
-from res2net.data.sampler import KeyedDataset
+from res2net.data.sampler import Key, KeyedDataset, SampleKey, seeded
 
 Sample = tuple[Tensor, int, int]  # uint8 (C, S, S), label, index
 Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, C, S, S), labels int64 (B,), indices int64 (B,)
@@ -27,6 +28,7 @@ class ImageDataset(KeyedDataset[Sample]):
         min_side: pixels of the short side that files need to be decoded at; None: whole.
         skip_bad: leave files that cannot be decoded out of their batch, with a warning.
         reading: channels C and range of values.
+        alternate: flip each image, left to right, in every second epoch.
     """
 
     def __init__(
@@ -37,24 +39,49 @@ class ImageDataset(KeyedDataset[Sample]):
         min_side: int | None,
         skip_bad: bool = False,
         reading: Reading = AS_RGB,
+        alternate: bool = False,
     ) -> None:
         super().__init__(skip_bad=skip_bad)
         self.split = split
         self.transform = transform
         self.min_side = min_side
         self.reading = reading
+        self.alternate = alternate
 
     def __len__(self) -> int:
         return len(self.split)
 
+    def __getitem__(self, key: Key) -> Sample:
+        image, label, index = super().__getitem__(key)
+        return self._turned(image, key), label, index
+
     def sample(self, index: int) -> Sample:
         """Image, label and index."""
-        return self.transform(self._image(index)), int(self.split.labels[index]), index
+        return self.transform(self.stored(index)), int(self.split.labels[index]), index
 
-    def _image(self, index: int) -> Tensor:
-        """Image ``index``: uint8 (C, H, W)."""
+    def varied(self, image: Tensor, key: Key) -> Tensor:
+        """An image of ``stored``, on any device, as the data set gives it for a key."""
+        with seeded(key.seed) if isinstance(key, SampleKey) else nullcontext():
+            return self._turned(self.transform(image), key)
+
+    def _turned(self, image: Tensor, key: Key) -> Tensor:
+        turned = self.alternate and isinstance(key, SampleKey) and key.turned
+        return image.flip(-1) if turned else image
+
+    def stored(self, index: int, *, coded: bool = False) -> Tensor:
+        """Image ``index`` before the transform: uint8 (C, H, W).
+
+        Args:
+            coded: a JPEG file that ``decode.whole_jpeg`` takes stays as it is: its bytes, (n,).
+
+        Raises:
+            UserError: as ``decode``.
+        """
         image = self.split.images[index]
         if isinstance(image, File):
+            data = whole_jpeg(image, self.min_side, self.reading) if coded else None
+            if data is not None:
+                return data
             return decode(image, min_side=self.min_side, reading=self.reading)
         return as_pixels(np.array(image), self.reading)
 

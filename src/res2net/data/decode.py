@@ -6,6 +6,7 @@ Legend: H, W pixels · C channels of ``Reading``, 3 where nothing else is asked 
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,9 +21,11 @@ from torch import Tensor
 from res2net.data import levels, photo
 from res2net.data.packed import File, as_file
 from res2net.data.preprocess import AS_RGB, Reading
+from res2net.errors import one_line
 
 _RGB_MODE = 3  # torchvision's ImageReadMode.RGB
 _JPEG_START = b"\xff\xd8"
+JpegDecoder = Callable[[list[Tensor]], list[Tensor]]  # bytes (n,) of files → uint8 (3, H, W)
 _DRAFT_FROM = 2  # JPEG's reduced scales are 1/2, 1/4, 1/8
 
 
@@ -58,6 +61,51 @@ def decode(path: str | File, *, min_side: int | None = None, reading: Reading = 
                 photo.opened_to_pixels(image, min_side=min_side, reading=reading)
             )
         return _channels_first(photo.decoded(data, min_side=min_side, reading=reading))
+
+
+def whole_jpeg(path: str | File, min_side: int | None, reading: Reading) -> Tensor | None:
+    """The bytes of an RGB JPEG file that ``decode`` decodes whole and does not turn: uint8 (n,).
+
+    None for any other file.
+
+    Raises:
+        UserError: missing, empty, too large, or not an image.
+    """
+    path = as_file(path)
+    data = photo.read_bytes(path)
+    if bytes(data[:2]) != _JPEG_START or reading != AS_RGB:
+        return None
+    with photo.faults_named(path):
+        image = photo.open_image(data)
+        whole = image.format == "JPEG" and image.mode == "RGB" and not _can_reduce(image, min_side)
+        return torch.from_numpy(data) if whole and photo.turn_of(image) is None else None
+
+
+def gpu_jpeg_decoder() -> tuple[JpegDecoder | None, str]:
+    """nvJPEG on the current GPU, by torchvision; else None and why."""
+    import torchvision  # noqa: F401  registers the operators
+
+    operator = getattr(torch.ops.image, "decode_jpegs_cuda", None)
+    if not torch.cuda.is_available():
+        return None, "there is no GPU"
+    if operator is None:
+        return None, "this torchvision does not decode on GPUs"
+
+    def decode_all(files: list[Tensor]) -> list[Tensor]:
+        found: list[Tensor] = operator(files, _RGB_MODE, torch.device("cuda"))
+        return found
+
+    try:
+        decode_all([_smallest_jpeg()])
+    except RuntimeError as error:
+        return None, one_line(error)
+    return decode_all, ""
+
+
+def _smallest_jpeg() -> Tensor:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG")
+    return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
 
 
 def as_pixels(

@@ -361,17 +361,18 @@ def _deep_values(image: Image.Image, file: Any, stored: str) -> npt.NDArray[np.u
 
 def upright(image: Image.Image) -> Image.Image:
     """The image turned as its EXIF orientation says; a damaged EXIF block turns nothing."""
-    turn = _turn(image)
+    turn = turn_of(image)
     return image if turn is None else image.transpose(turn)
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     """H, W of the image as ``upright`` turns it."""
-    swapped = _turn(image) in _SWAPPING
+    swapped = turn_of(image) in _SWAPPING
     return image.size if swapped else (image.height, image.width)
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
+def turn_of(image: Image.Image) -> Image.Transpose | None:
+    """What the EXIF orientation asks for; None where nothing, or where it is damaged."""
     try:
         return _TURNS.get(image.getexif().get(_ORIENTATION))
     except _FAULTS:

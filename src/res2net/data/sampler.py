@@ -30,6 +30,7 @@ class SampleKey(NamedTuple):
 
     index: int  # type: ignore[assignment]  # of the image in its split
     seed: int  # of its augmentation
+    turned: bool = False  # alternates from epoch to epoch; a half of the images begins with either
 
 
 def derive_seed(*parts: int) -> int:
@@ -93,7 +94,11 @@ class EpochSampler(Sampler[SampleKey]):
         else:
             order = torch.arange(self.count)
         own = order[self.rank :: self.world][: len(self)].tolist()
-        return (SampleKey(index, derive_seed(self.seed, epoch, index)) for index in own)
+        return (self._key(epoch, index) for index in own)
+
+    def _key(self, epoch: int, index: int) -> SampleKey:
+        first = derive_seed(self.seed, -1, index)
+        return SampleKey(index, derive_seed(self.seed, epoch, index), bool((first + epoch) % 2))
 
 
 Key = int | SampleKey

@@ -20,9 +20,12 @@ LONGEST = 8  # long side over short side; what is beyond is cut away before resi
 
 
 def train_transform(augment: Augment, preprocess: Preprocess) -> v2.Transform:
-    """Random crop, flip and whatever else ``augment`` asks for, drawn from torch's generator."""
+    """Random crop, flip and whatever else ``augment`` asks for, drawn from torch's generator.
+
+    Flips that alternate are the data set's: they follow from the epoch.
+    """
     steps = _crop(augment, preprocess)
-    if augment.hflip:
+    if augment.hflip and augment.flip == "random":
         steps.append(v2.RandomHorizontalFlip(augment.hflip))
     if augment.randaugment:
         steps.append(v2.RandAugment(augment.randaugment, augment.randaugment_magnitude))
@@ -84,7 +87,8 @@ def _crop(augment: Augment, preprocess: Preprocess) -> list[Any]:
         )
         return [crop]
     if augment.crop == "pad":
-        pad = v2.RandomCrop(preprocess.size, padding=augment.pad)
+        mode = "reflect" if augment.border == "reflect" else "constant"
+        pad = v2.RandomCrop(preprocess.size, padding=augment.pad, padding_mode=mode)
         return [*_short_side(preprocess.size, preprocess), pad]
     return _centre(preprocess.resize, preprocess)
 

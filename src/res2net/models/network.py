@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from res2net.errors import UserError
 from res2net.models.checkpointing import RECOMPUTE, TOGETHER
 from res2net.paper.variant import FirstBlock
 
@@ -294,3 +295,42 @@ def zero_residual_branches(model: nn.Module) -> None:
         norm = getattr(module, "last_norm", None)
         if norm is not None:
             nn.init.zeros_(norm.weight)
+
+
+def whiten(model: nn.Module, images: Tensor, seed: int) -> None:
+    """Fix the first convolution to filters of uncorrelated outputs of variance 1 on these images.
+
+    First the principal directions of its patches, that of the largest variance first, and their
+    negatives (a ReLU keeps one side of each); filters beyond those are random mixtures of all.
+
+    Args:
+        images: (B, C, S, S), normalised.
+        seed: of the mixtures.
+
+    Raises:
+        UserError: a network that does not begin with a plain convolution of the images.
+    """
+    first = next(each for each in model.modules() if isinstance(each, nn.Conv2d))
+    if first.in_channels != images.shape[1] or first.groups > 1:
+        raise UserError(
+            "--net.whiten: this network has no plain first convolution; set it to false"
+        )
+    size = first.weight[0].numel()
+    count, total = 0, torch.zeros(size, dtype=torch.float64)
+    products = torch.zeros(size, size, dtype=torch.float64)
+    for image in images:
+        patches = F.unfold(image[None], first.kernel_size, stride=first.stride)[0].double()
+        count, total = count + patches.shape[1], total + patches.sum(1)
+        products += patches @ patches.T
+    mean = total / count
+    variances, directions = torch.linalg.eigh(products / count - mean.outer(mean))
+    directions *= directions.gather(0, directions.abs().argmax(0)[None]).sign()  # else arbitrary
+    least = 1e-3 * variances.mean()  # as much noise keeps flat directions finite
+    rows = (directions / (variances + least).sqrt()).T.flip(0)
+    half = min(size, first.out_channels // 2)
+    chance = torch.Generator().manual_seed(seed)
+    more = torch.randn(first.out_channels - 2 * half, size, generator=chance, dtype=torch.float64)
+    filters = torch.cat([rows[:half], -rows[:half], F.normalize(more, dim=1) @ rows])
+    with torch.no_grad():
+        first.weight.copy_(filters.view_as(first.weight))
+    first.weight.requires_grad_(False)

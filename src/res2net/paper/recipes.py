@@ -191,6 +191,34 @@ _CLASSIFY: dict[str, Recipe] = {
             "train.warmup": 1.0,
         },
     ),
+    "cifar-fast": Recipe(
+        summary="CIFAR in a few epochs: whitened first convolution, linear schedule, batch 512",
+        source=(
+            "this project, with ideas of KellerJordan/cifar10-airbench; not the paper's training "
+            "(docs/training.md)"
+        ),
+        promise="",
+        settings={
+            "train.epochs": 16,
+            "train.batch": 512,
+            "train.optimizer": "sgd",
+            "train.lr": 0.4,
+            "train.lr_batch": 512,
+            "train.momentum": 0.9,
+            "train.nesterov": True,
+            "train.weight_decay": 5e-4,
+            "train.decay_norms": True,
+            "train.norm_bias_factor": 8.0,
+            "train.schedule": "linear",
+            "train.warmup": 3.0,
+            "train.label_smoothing": 0.1,
+            "net.whiten": True,
+            "augment.crop": "pad",
+            "augment.pad": 2,
+            "augment.border": "reflect",
+            "augment.flip": "alternate",
+        },
+    ),
     "finetune": Recipe(
         summary="your own images: from published weights if reached; AdamW, cosine, warm-up",
         source="this project",

@@ -68,9 +68,10 @@ def build_job(
         "rank": processes.rank,
         "world": processes.world,
     }
+    feed = datasets.feed
     train_loader = make_loader(
-        datasets.train,
-        datasets.collate_train,
+        feed.dataset if feed else datasets.train,
+        feed.collate if feed else datasets.collate_train,
         batch=batch,
         shuffle=True,
         drop_last=len(datasets.train) // processes.world > batch,
@@ -96,6 +97,7 @@ def build_job(
         config=config,
         optimiser=lambda module: make_optimiser(module, steps),
     )
+    module.finish = feed and feed.finish
     return Job(
         task=task,
         module=module,

@@ -49,6 +49,7 @@ class TaskModule(pl.LightningModule):
         self.config = config
         self.preprocess = card.preprocess
         self.optimiser = optimiser
+        self.finish: Callable[[Any, torch.device], Any] | None = None  # of a ``data.feed.Feed``
         self._arriving: Arriving | None = None
         self.whole_step: Any = None  # a ``training.whole_step.WholeStep`` where steps are recorded
         self._batch: Any = None
@@ -78,6 +79,13 @@ class TaskModule(pl.LightningModule):
         if step is None or not step.recording:
             self.note(batch, *found)
         return found[0]
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        if self.finish is None or isinstance(batch, tuple | list):
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return self.finish(batch, device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         self._batch = batch

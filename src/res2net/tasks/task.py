@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from res2net.card import ModelCard
 from res2net.config import RunConfig
+from res2net.data.feed import Feed
 from res2net.data.preprocess import Preprocess
 from res2net.data.sampler import KeyedDataset
 from res2net.data.scene import Pixels
@@ -44,6 +45,7 @@ class Datasets:
     collate_train: Callable[[list[Any]], Any]
     collate_val: Callable[[list[Any]], Any]
     val_batch: int | None = 1  # None: as many as in training
+    feed: Feed | None = None  # what trains in place of ``train``: finished on the device
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,10 @@ NEEDS: Mapping[str, tuple[str, Callable[[RunConfig], bool]]] = {
         "cifar10 or cifar100 data",
         lambda run: run.data.partition(":")[0] in ("cifar10", "cifar100"),
     ),
+    "input.decode": (
+        "data of image files",
+        lambda run: run.data.partition(":")[0] not in SMALL_IMAGES,
+    ),
     "augment.crop": (
         "random_resized or none with boxes",
         lambda run: run.task in READ_BY["augment.pad"] or run.augment.crop != "pad",
@@ -42,6 +46,12 @@ NEEDS: Mapping[str, tuple[str, Callable[[RunConfig], bool]]] = {
     "augment.randaugment_magnitude": (
         "--augment.randaugment 1 or more",
         lambda run: run.augment.randaugment > 0,
+    ),
+    "augment.hflip": ("--augment.flip random", lambda run: run.augment.flip == "random"),
+    "augment.border": ("--augment.crop pad", lambda run: run.augment.crop == "pad"),
+    "train.norm_bias_factor": (
+        "norms that learn, --net.norm batch or group",
+        lambda run: run.net.norm != "frozen",
     ),
     "train.momentum": ("--train.optimizer sgd", lambda run: run.train.optimizer == "sgd"),
     "train.nesterov": ("--train.optimizer sgd", lambda run: run.train.optimizer == "sgd"),
@@ -129,20 +139,23 @@ def _is_split(run: RunConfig) -> bool:
 def recipe_defaults(name: str, given: dict[str, Any], *, usual_size: int) -> dict[str, Any]:
     """A recipe's settings, adapted to what was set by hand.
 
-    Milestones move with the number of epochs, and a learning rate set by hand is taken as it is.
+    Milestones and the peak of a linear schedule move with the number of epochs, and a learning rate
+    set by hand is taken as it is.
 
     Args:
         given: options set by hand.
         usual_size: pixels, what this network sees of these data by default.
     """
     settings = dict(find_recipe(name, str(given.get("task", CLASSIFY))).settings)
-    milestones = settings.get("train.milestones")
-    if milestones and "train.epochs" in given:
+    if "train.epochs" in given:
         try:
             share = float(given["train.epochs"]) / settings["train.epochs"]
         except (TypeError, ValueError):
             share = 1.0  # the parser will complain in its own words
-        settings["train.milestones"] = [round(m * share, 3) for m in milestones]
+        if milestones := settings.get("train.milestones"):
+            settings["train.milestones"] = [round(m * share, 3) for m in milestones]
+        if settings["train.schedule"] == "linear":
+            settings["train.warmup"] = round(settings["train.warmup"] * share, 3)
     if "train.lr" in given:
         settings["train.lr_batch"] = 0
     if name == "smoke" and usual_size <= settings["input.size"]:

@@ -45,6 +45,30 @@ def _by_decay(
     ]
 
 
+def norm_biases_apart(
+    groups: list[dict[str, Any]], module: nn.Module, options: TrainOptions
+) -> list[dict[str, Any]]:
+    """Biases of norms in groups with a learning rate of their own (``norm_bias_factor``).
+
+    Rate times weight decay stays what it was.
+    """
+    factor = options.norm_bias_factor
+    if factor == 1:
+        return groups
+    norms = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
+    biases = {id(each.bias) for each in module.modules() if isinstance(each, norms)}
+    made: list[dict[str, Any]] = []
+    for group in groups:
+        rates = {
+            "lr": group.get("lr", peak_lr(options)) * factor,
+            "weight_decay": group["weight_decay"] / factor,
+        }
+        for of_norms, own in ((False, {}), (True, rates)):
+            chosen = [p for p in group["params"] if (id(p) in biases) == of_norms]
+            made += [{**group, **own, "params": chosen}] if chosen else []
+    return made
+
+
 def is_fused(groups: list[dict[str, Any]], options: TrainOptions) -> bool | None:
     """Whether one kernel updates all parameters: on GPUs; None leaves the choice to PyTorch.
 
@@ -70,7 +94,7 @@ def make_optimiser(
     module: nn.Module, options: TrainOptions, steps_per_epoch: int, head_factor: float = 1.0
 ) -> dict[str, Any]:
     """Optimiser and per-step schedule, as Lightning's ``configure_optimizers`` returns them."""
-    groups = parameter_groups(module, options, head_factor)
+    groups = norm_biases_apart(parameter_groups(module, options, head_factor), module, options)
     lr = peak_lr(options)
     fused = is_fused(groups, options)
     optimiser: optim.Optimizer

@@ -20,17 +20,19 @@ def lr_factor(epoch: float, options: TrainOptions) -> float:
     """Share of the highest learning rate after ``epoch`` epochs (fractions count).
 
     Linear growth over ``warmup`` epochs, then the schedule: constant; ``gamma`` for each milestone
-    passed; (1 - share of the training done) to the power 0.9; or half a cosine, which like the
-    power goes from 1 at the end of the warm-up to 0 at the end of training.
+    passed; 1 - share of the training done (linear), or that to the power 0.9 (poly); or half a
+    cosine, which like these goes from 1 at the end of the warm-up to 0 at the end of training.
     """
     if epoch < options.warmup:
         return epoch / options.warmup
     if options.schedule == "step":
         return options.gamma ** sum(epoch >= milestone for milestone in options.milestones)
-    if options.schedule in ("cosine", "poly"):
+    if options.schedule in ("cosine", "poly", "linear"):
         length = max(options.epochs - options.warmup, 1e-9)
         progress = min(1.0, (epoch - options.warmup) / length)
         if options.schedule == "poly":
             return (1 - progress) ** POLY_POWER
+        if options.schedule == "linear":
+            return 1 - progress
         return 0.5 * (1 + math.cos(math.pi * progress))
     return 1.0

@@ -15,10 +15,11 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from res2net.data.dataset import ImageDataset, batched
 from res2net.data.labelled import LabelledImages
-from res2net.data.transforms import mix
+from res2net.data.transforms import eval_transform, mix
 from res2net.errors import UserError
-from res2net.models.network import Network
+from res2net.models.network import Network, whiten
 from res2net.tasks.module import TaskModule
 
 Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, 3, S, S), class (B,), index (B,)
@@ -60,11 +61,32 @@ class ClassifierModule(TaskModule):
         self.register_buffer(
             "class_weights", balanced_weights(self.images) if balanced else None, persistent=False
         )
+        if self.config.net.whiten:
+            whiten(model, self.whitening_images(), self.config.seed)
         self.mixes = self.augment.mixup > 0 or self.augment.cutmix > 0
         self.val_loss = MeanMetric()
         self.train_error = TopError(self._classes, 1)
         self.val_top1 = TopError(self._classes, 1)
         self.val_top5 = TopError(self._classes, 5)
+
+    def whitening_images(self) -> Tensor:
+        """Training images, evenly spaced, as the network takes them: (B, C, S, S).
+
+        Raises:
+            UserError: a damaged file.
+        """
+        split, preprocess = self.images.train, self.preprocess
+        common: dict[str, Any] = {
+            "min_side": preprocess.decode_side,
+            "skip_bad": self.config.input.skip_bad,
+            "reading": preprocess.reading,
+        }
+        images = ImageDataset(split, eval_transform(preprocess), **common)
+        count = min(len(split), max(WHITENED // preprocess.size**2, 64))
+        chosen = images.__getitems__([len(split) * k // count for k in range(count)])
+        if isinstance(chosen, UserError):
+            raise chosen
+        return self.prepare(batched(chosen)[0])
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         images, targets, _ = batch
@@ -107,6 +129,9 @@ class ClassifierModule(TaskModule):
             weight=self.class_weights,
             label_smoothing=self.label_smoothing,
         )
+
+
+WHITENED = 1 << 19  # pixels of training images whose patches are looked at
 
 
 def balanced_weights(images: LabelledImages) -> Tensor:

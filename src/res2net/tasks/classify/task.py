@@ -5,6 +5,7 @@ Legend: B batch · S side in pixels · N classes
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -17,10 +18,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from res2net import machine
 from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.dataset import ImageDataset, batched
-from res2net.data.decode import as_pixels, channels_last, decode
+from res2net.data.decode import as_pixels, channels_last, decode, gpu_jpeg_decoder
+from res2net.data.feed import MOST_BYTES, Feed, gathered, moves_pixels, sent
 from res2net.data.labelled import LabelledImages
 from res2net.data.photo import Pixels as Bytes
 from res2net.data.preprocess import SMALL, Preprocess, Reading, default_preprocess
@@ -81,7 +84,8 @@ def datasets(config: RunConfig, card: ModelCard, images: LabelledImages) -> Data
     """Images of one size, augmented for training.
 
     Raises:
-        UserError: an augmentation of colours for images of other channels than one or three.
+        UserError: an augmentation of colours for images of other channels than one or three, or a
+            reflected border that is wider than the image.
     """
     channels, augment = card.preprocess.channels, config.augment
     if channels not in (1, 3) and (augment.color_jitter or augment.randaugment):
@@ -89,20 +93,54 @@ def datasets(config: RunConfig, card: ModelCard, images: LabelledImages) -> Data
             "--augment.color-jitter and --augment.randaugment need images of 1 or 3 channels, "
             f"these have {channels}; set both to 0"
         )
+    reflected, size = augment.crop == "pad" and augment.border == "reflect", card.preprocess.size
+    if reflected and augment.pad >= size:
+        raise UserError(
+            f"--augment.pad {augment.pad}: a reflected border of images of {size} pixels can have "
+            f"{size - 1} pixels at most"
+        )
     common: dict[str, Any] = {
         "min_side": card.preprocess.decode_side,
         "skip_bad": config.input.skip_bad,
         "reading": card.preprocess.reading,
     }
+    train = ImageDataset(
+        images.train,
+        train_transform(augment, card.preprocess),
+        alternate=augment.flip == "alternate",
+        **common,
+    )
     return Datasets(
-        train=ImageDataset(
-            images.train, train_transform(config.augment, card.preprocess), **common
-        ),
+        train=train,
+        feed=find_feed(config, train, card.preprocess),
         val=ImageDataset(images.val, eval_transform(card.preprocess), **common),
         collate_train=batched,
         collate_val=batched,
         val_batch=None,
     )
+
+
+def find_feed(config: RunConfig, train: ImageDataset, preprocess: Preprocess) -> Feed | None:
+    """What the options and this machine finish on the device; None where workers do it all.
+
+    Raises:
+        UserError: JPEG files are asked for on the GPU, and images have other channels than three.
+    """
+    jpeg = None
+    if config.input.decode == "gpu":
+        if preprocess.channels != 3:
+            raise UserError(
+                f"--input.decode gpu gives three channels, these images have {preprocess.channels}"
+            )
+        jpeg, reason = gpu_jpeg_decoder()
+        if jpeg is None:
+            warnings.warn(f"JPEG files are decoded by the CPU: {reason}", stacklevel=2)
+    given, images = config.augment, train.split.images
+    if moves_pixels(train, given, preprocess):
+        asked = given.where == "device"
+        fits = machine.best_device().type == "cuda" and images.nbytes <= MOST_BYTES  # type: ignore[union-attr]
+        return gathered(train, given) if asked or (given.where == "auto" and fits) else None
+    return sent(train, jpeg) if jpeg or given.where == "device" else None
 
 
 def seen(
