@@ -30,7 +30,7 @@ def test_every_part_leaves_rows(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "were left" in done.stdout
     rows = {}
-    for name in ("right", "inference", "training", "table3"):
+    for name in ("right", "inference", "training", "table3", "cifar_fast"):
         with (tmp_path / f"gpu_{name}.csv").open(newline="") as file:
             rows[name] = list(csv.DictReader(file))
     for name, found in rows.items():

@@ -1,12 +1,13 @@
 """Measure networks on this machine's GPU in one command of under eight minutes.
 
-    python tools/measure_gpu.py [--out results] [--seconds 450] [--tiny]
+    python tools/measure_gpu.py [--out results] [--seconds 450] [--cifar PATH] [--tiny]
 
 In the order of their use: whether what is captured gives the right numbers; inference of ResNet-50
 and Res2Net-50 by every way of running them; a training step; the networks of Table 3; memory of a
-step. Each row is written when it is measured, a way that fails leaves its reason, and when the time
-is over the rest is left out. It needs torch, torchvision and the light core; timm is compared with
-where it is there. ``--tiny`` runs everything once, small, on a processor too.
+step; with ``--cifar``, the networks of Fig. 5 trained by the recipe cifar-fast. Each row is written
+when it is measured, a way that fails leaves its reason, and when the time is over the rest is left
+out. It needs torch, torchvision and the light core; timm is compared with where it is there.
+``--tiny`` runs everything once, small, on a processor too.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -36,9 +40,21 @@ from res2net.capture import (
     record_cuda,
     with_epilogues,
 )
+from res2net.data.cifar import read_cifar100
+from res2net.data.dataset import ImageDataset
+from res2net.data.feed import gathered
+from res2net.data.labelled import LabelledImages, ReadOptions, Split
+from res2net.data.loader import default_workers, make_loader
+from res2net.data.preprocess import default_preprocess
+from res2net.data.transforms import normalise, train_transform
+from res2net.experiments.studies import FIGURE5
+from res2net.experiments.study import Point
 from res2net.models.factory import create_model
+from res2net.models.network import whiten
 from res2net.nn.layers import count_on_host
 from res2net.paper.published import published
+from res2net.training.configure import configure
+from res2net.training.optimise import make_optimiser
 from res2net.training.whole_step import WholeStep
 
 PAIR = ("resnet50", "res2net50_26w_4s")
@@ -47,8 +63,10 @@ HALF = torch.bfloat16 if machine.hardware_bf16() else torch.float32  # emulated,
 MIXED = torch.float32 != HALF
 LEAST = 5 if GPU else 1  # calls
 DEVICE = machine.best_device()
-PRECISION = {torch.float32: "fp32", torch.bfloat16: "bf16"}[HALF]
+KINDS = dict.fromkeys((HALF, torch.float16) if GPU else (HALF,))
+PRECISION = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 Call = Callable[[], Any]
+Row = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -62,12 +80,15 @@ class Sizes:
     others: tuple[str, ...]  # families that are only checked
     rivals: tuple[str, ...]
     options: dict[str, Any]  # of the networks
+    train: dict[str, Any]  # of cifar-fast
 
 
 OTHERS = ("res2next50", "seres2net50_26w_4s", "dla60_res2net", "blres2net50")
 RIVALS = ("timm res2net50_26w_4s",) if find_spec("timm") else ()
-WHOLE = Sizes(224, (1, 8, 64, 256), (64, 256), COMPILED, OTHERS, RIVALS, {})
-TINY = Sizes(32, (1, 2), (2,), (), OTHERS[:2], (), {"depth": 26, "width": 6})
+WHOLE = Sizes(224, (1, 8, 64, 256), (64, 256), COMPILED, OTHERS, RIVALS, {}, {})
+TINY = Sizes(
+    32, (1, 2), (2,), (), OTHERS[:2], (), {"depth": 26, "width": 6}, {"epochs": 2, "batch": 16}
+)
 
 
 class Rows:
@@ -138,13 +159,15 @@ def images(batch: int, side: int, kind: torch.dtype = torch.float32) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def quiet(run: Callable[[Tensor], Any], x: Tensor, *, autocast: bool = False) -> Call:
+def quiet(
+    run: Callable[[Tensor], Any], x: Tensor, *, autocast: torch.dtype = torch.float32
+) -> Call:
     """A call without gradients."""
 
     def call() -> Any:
         with (
             torch.inference_mode(),
-            torch.autocast(DEVICE.type, HALF, enabled=autocast and MIXED),
+            torch.autocast(DEVICE.type, autocast, enabled=autocast != torch.float32),
         ):
             return run(x)
 
@@ -165,34 +188,39 @@ def recorded(run: Callable[[Tensor], Any], x: Tensor) -> Call:
     return call
 
 
-def rewritten(net: nn.Module, *, pad: bool, fuse: bool) -> nn.Module:
+def rewritten(net: nn.Module, kind: torch.dtype, *, pad: bool, fuse: bool) -> nn.Module:
     """Folded, and what else is asked for, in 16 bits."""
     net = fold_batchnorm(net)
     if pad:
         pad_splits(net)
-    return lowered(with_epilogues(net) if fuse else net, HALF)
+    return lowered(with_epilogues(net) if fuse else net, kind)
 
 
-WAYS: dict[str, Callable[[nn.Module, Tensor], Call]] = {
-    "as trained": lambda net, x: quiet(net, x, autocast=True),
-    "folded": lambda net, x: quiet(rewritten(net, pad=False, fuse=False), x.to(HALF)),
-    "folded, recorded": lambda net, x: recorded(rewritten(net, pad=False, fuse=False), x.to(HALF)),
-    "epilogues, recorded": lambda net, x: recorded(
-        rewritten(net, pad=False, fuse=True), x.to(HALF)
-    ),
-    "padded, epilogues, recorded": lambda net, x: recorded(
-        rewritten(net, pad=True, fuse=True), x.to(HALF)
-    ),
-    "captured": lambda net, x: quiet(Captured(net), x, autocast=True),
+Way = Callable[[nn.Module, Tensor, torch.dtype], Call]
+
+
+def replayed(net: nn.Module, x: Tensor, kind: torch.dtype, *, pad: bool, fuse: bool) -> Call:
+    """A network rewritten and recorded."""
+    return recorded(rewritten(net, kind, pad=pad, fuse=fuse), x.to(kind))
+
+
+WAYS: dict[str, Way] = {
+    "as trained": lambda net, x, kind: quiet(net, x, autocast=kind),
+    "folded": lambda net, x, kind: quiet(rewritten(net, kind, pad=False, fuse=False), x.to(kind)),
+    "folded, recorded": partial(replayed, pad=False, fuse=False),
+    "epilogues, recorded": partial(replayed, pad=False, fuse=True),
+    "padded, epilogues, recorded": partial(replayed, pad=True, fuse=True),
+    "captured": lambda net, x, kind: quiet(Captured(net), x, autocast=kind),
 }
+IN_FP16 = ("as trained", "padded, epilogues, recorded", "captured")  # there is no time for all
 
 
-def compiled(mode: str, *, pad: bool) -> Callable[[nn.Module, Tensor], Call]:
+def compiled(mode: str, *, pad: bool) -> Way:
     """torch.compile of what is folded."""
 
-    def way(net: nn.Module, x: Tensor) -> Call:
-        run = torch.compile(rewritten(net, pad=pad, fuse=False), mode=mode, dynamic=False)
-        return quiet(run, x.to(HALF))
+    def way(net: nn.Module, x: Tensor, kind: torch.dtype) -> Call:
+        run = torch.compile(rewritten(net, kind, pad=pad, fuse=False), mode=mode, dynamic=False)
+        return quiet(run, x.to(kind))
 
     return way
 
@@ -200,17 +228,17 @@ def compiled(mode: str, *, pad: bool) -> Callable[[nn.Module, Tensor], Call]:
 def right(rows: Rows, sizes: Sizes) -> None:
     """Whether every rewriting on this device gives the numbers of fp32 on a processor."""
     for name in (*PAIR, *sizes.others):
-        for kind in dict.fromkeys((torch.float32, HALF)):
+        for kind in dict.fromkeys((torch.float32, *KINDS)):
 
             def measure(name: str = name, kind: torch.dtype = kind) -> dict[str, object]:
                 net, x = network(name, sizes.options), images(3, sizes.side)
                 wanted = quiet(network(name, sizes.options).cpu(), x.cpu())().double()
-                call = quiet(Captured(net), x, autocast=kind != torch.float32)
+                call = quiet(Captured(net), x, autocast=kind)
                 found = [call() for _ in range(3)][-1].double().cpu()  # the third is replayed
                 error = float((found - wanted).norm() / wanted.norm())
                 return {
                     "relative_l2": f"{error:.1e}",
-                    "right": error < (0.1 if kind == HALF else 0.01),
+                    "right": error < (0.01 if kind == torch.float32 else 0.1),
                 }
 
             rows.add("right", measure, network=name, precision=str(kind).removeprefix("torch."))
@@ -224,56 +252,61 @@ def inference(rows: Rows, sizes: Sizes) -> None:
     if sizes.compiled:
         ways["padded, compile reduce-overhead"] = compiled("reduce-overhead", pad=True)
     names = [*PAIR, *sizes.rivals]
-    for way, make in ways.items():
-        for batch in sizes.batches:
-            if "max-autotune" in way and batch != 64:  # minutes each
+    for (way, make), batch, kind in product(ways.items(), sizes.batches, KINDS):
+        if "max-autotune" in way and batch != 64:  # minutes each
+            continue
+        if kind != HALF and way not in IN_FP16:
+            continue
+        for name in names:
+            if name.startswith("timm") and way not in ("as trained", "compile reduce-overhead"):
                 continue
-            for name in names:
-                if name.startswith("timm") and way not in ("as trained", "compile reduce-overhead"):
-                    continue
-                if name == PAIR[0] and "padded" in way:
-                    continue
+            if name == PAIR[0] and "padded" in way:
+                continue
 
-                def measure(
-                    name: str = name, make: Any = make, batch: int = batch
-                ) -> dict[str, object]:
-                    begun = time.monotonic()
-                    call = make(network(name, sizes.options), images(batch, sizes.side))
-                    assert call().isfinite().all()
-                    ready = time.monotonic() - begun
-                    return {"ready_s": f"{ready:.1f}", **timed(call)}
+            def measure(
+                name: str = name, make: Way = make, batch: int = batch, kind: torch.dtype = kind
+            ) -> dict[str, object]:
+                begun = time.monotonic()
+                call = make(network(name, sizes.options), images(batch, sizes.side), kind)
+                assert call().isfinite().all()
+                ready = time.monotonic() - begun
+                return {"ready_s": f"{ready:.1f}", **timed(call)}
 
-                rows.add(
-                    "inference", measure, network=name, way=way, batch=batch, precision=PRECISION
-                )
+            of = {"network": name, "way": way, "batch": batch, "precision": PRECISION[kind]}
+            rows.add("inference", measure, **of)
+
+
+def learner(
+    net: nn.Module, optimiser: torch.optim.Optimizer, *, whole: bool, smoothing: float = 0.0
+) -> Callable[[Tensor, Tensor], object]:
+    """Steps of training in 16 bits, recorded where ``whole``: forward, backward, update."""
+    recorded_step = WholeStep() if GPU else WholeStep(lambda run: run)
+
+    def learn(x: Tensor, y: Tensor) -> object:
+        def eager() -> tuple[Tensor, ...]:
+            images, targets = recorded_step.inputs if whole else (x, y)
+            optimiser.zero_grad(set_to_none=True)
+            with torch.autocast(DEVICE.type, HALF, enabled=MIXED, cache_enabled=False):
+                logits = net(images)
+                loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+            loss.backward()
+            optimiser.step()
+            return (loss.detach(),)
+
+        return recorded_step.step(net, optimiser, (x, y), eager) if whole else eager()
+
+    return learn
 
 
 def step_of(net: nn.Module, batch: int, side: int, *, whole: bool = False) -> Call:
-    """One step of training in 16 bits: forward, backward, update by one kernel."""
+    """One step, its update by one kernel."""
     x = images(batch, side)
     y = torch.zeros(batch, dtype=torch.int64, device=DEVICE)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, fused=GPU or None)
-    recorded_step = WholeStep() if GPU else WholeStep(lambda run: run)
-
-    def eager() -> tuple[Tensor, ...]:
-        images, targets = recorded_step.inputs if whole else (x, y)
-        optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(DEVICE.type, HALF, enabled=MIXED, cache_enabled=False):
-            loss = F.cross_entropy(net(images).float(), targets)
-        loss.backward()
-        optimiser.step()
-        return (loss.detach(),)
-
-    if not whole:
-        return eager
-
-    def step() -> Tensor:
-        recorded_step.step(net, optimiser, (x, y), eager)
-        return recorded_step.found[0] if recorded_step.found else y
-
-    for _ in range(WholeStep.WARM):
-        step()
-    return step
+    learn = learner(net, optimiser, whole=whole)
+    for _ in range(WholeStep.WARM if whole else 0):
+        learn(x, y)
+    return partial(learn, x, y)
 
 
 def launches(call: Call) -> int | str:
@@ -341,19 +374,101 @@ def table3(rows: Rows, sizes: Sizes) -> None:
             rows.add("table3", measure, network=name, batch=batch, precision="fp32")
 
 
+def trained(point: Point, data: LabelledImages, seed: int, rows: Rows, sizes: Sizes) -> Row:
+    """A network of Fig. 5 by the recipe cifar-fast, steps recorded, images on the device."""
+    begun = time.monotonic()
+    groups: dict[str, dict[str, Any]] = {"net": {}, "train": dict(sizes.train)}
+    for option, value in point.settings.items():
+        if option.startswith("net."):
+            groups["net"][option.removeprefix("net.")] = value
+    given = {"model": point.network, "data": f"{data.name}:.", "recipe": "cifar-fast", **groups}
+    config = configure(given, out=Path("none"), resume=False)[0]
+    torch.manual_seed(seed)
+    net = create_model(point.network, num_classes=len(data.classes), **config.net.variant())
+    preprocess = default_preprocess(32, cifar=True)
+
+    def prepared(pixels: Tensor) -> Tensor:
+        return normalise(pixels, preprocess).contiguous(memory_format=torch.channels_last)
+
+    whiten(net, prepared(as_batch(data.train.images, slice(None, None, 97))), seed)
+    net.to(DEVICE).to(memory_format=torch.channels_last).train()
+    count_on_host(net)
+    plain = ImageDataset(data.train, train_transform(config.augment, preprocess), min_side=None)
+    feed = gathered(plain, config.augment)
+    loader = make_loader(
+        feed.dataset,
+        feed.collate,
+        batch=config.train.batch,
+        shuffle=True,
+        seed=seed,
+        workers=default_workers() if GPU else 0,
+        drop_last=True,
+    )
+    made = make_optimiser(nn.ModuleDict({"model": net}), config.train, len(loader))
+    smoothing = config.train.label_smoothing
+    learn = learner(net, made["optimizer"], whole=True, smoothing=smoothing)
+    for epoch in range(config.train.epochs):
+        assert rows.left() > 15, f"the time was over after {epoch} epochs"
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        for drawn in loader:
+            pixels, labels, _ = feed.finish(drawn, DEVICE)
+            learn(prepared(pixels), labels)
+            made["lr_scheduler"]["scheduler"].step()
+    machine.wait()
+    seconds, wrong, whole = time.monotonic() - begun, 0, as_batch(data.val.images)
+    for x, y in zip(whole.split(500), torch.from_numpy(data.val.labels).split(500), strict=True):
+        logits = quiet(net.eval(), prepared(x.to(DEVICE)), autocast=HALF)()
+        wrong += int((logits.argmax(1).cpu() != y).sum())
+    return {"top1_error": f"{100 * wrong / len(whole):.2f}", "seconds": f"{seconds:.1f}"}
+
+
+def as_batch(pixels: Any, chosen: slice = slice(None)) -> Tensor:
+    """An array (N, S, S, C), or some of it, as uint8 (B, C, S, S)."""
+    return torch.from_numpy(np.array(pixels[chosen])).permute(0, 3, 1, 2)
+
+
+def figure5(rows: Rows, sizes: Sizes, path: Path | None) -> None:
+    """The networks of Fig. 5, in small, on CIFAR-100; tiny: on noise."""
+    if path is not None:
+        data = read_cifar100(path, ReadOptions())
+    elif sizes.train:
+        noise = np.random.default_rng(0).integers(0, 256, (96, 32, 32, 3), dtype=np.uint8)
+        part = Split(images=noise, labels=np.arange(96) % 2)
+        data = LabelledImages(
+            name="cifar100", classes=("a", "b"), train=part, val=part, native_size=32
+        )
+    else:
+        print("cifar-fast is left out: give --cifar PATH of CIFAR-100")
+        return
+    for seed, point in product(range(2), FIGURE5.points):
+        measure = partial(trained, point, data, seed, rows, sizes)
+        of = {
+            "point": point.label,
+            "network": point.network,
+            "seed": seed,
+            "precision": PRECISION[HALF],
+        }
+        rows.add("cifar_fast", measure, **of)
+        if sizes.train:
+            return
+
+
 def main() -> int:
     """Measure until all is measured or the time is over."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the rows")
     parser.add_argument("--seconds", type=float, default=450, help="when to stop")
+    parser.add_argument("--cifar", type=Path, help="CIFAR-100, to train the networks of Fig. 5 on")
     parser.add_argument("--tiny", action="store_true", help="run everything once, small")
     options = parser.parse_args()
     if not GPU and not options.tiny:
         parser.error("this machine has no GPU; --tiny tries the script without one")
     torch.backends.cudnn.benchmark = True
     rows = Rows(options.out, options.seconds)
+    sizes = TINY if options.tiny else WHOLE
     for part in (right, inference, training, table3):
-        part(rows, TINY if options.tiny else WHOLE)
+        part(rows, sizes)
+    figure5(rows, sizes, options.cifar)
     print(f"{max(0, rows.left()):.0f} s were left" if rows.left() > 25 else "the time was over")
     return 0
 

@@ -118,7 +118,7 @@ class InputOptions:
     group_by: str = ""  # keep images together: folder, column:NAME or pattern:REGEX; default: none
     split_rule: SplitRule = "v2"  # v1: as runs that were saved before there was a choice
     workers: int | None = None  # processes that read images; default: chosen for the machine
-    decode: Decode = "cpu"  # where JPEG files are decoded; gpu: by nvJPEG, or cpu where it lacks
+    decode: Decode = "cpu"  # decoder of JPEG files: cpu, or gpu (nvJPEG; cpu where it is absent)
     skip_bad: bool = False  # leave out unreadable images, counted and named, instead of stopping
     range: tuple[float, ...] = ()  # LO,HI of >8-bit images, to 0..255; default: of training images
     channels: int | None = None  # image channels; default: 3, or those of multi-band TIFF and .npy

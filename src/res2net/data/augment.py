@@ -27,7 +27,7 @@ class Augment:
     random_erasing: float = 0.0  # probability of erasing a rectangle, 0..1
     mixup: float = 0.0  # mixup alpha; 0: off, 0.2 is usual
     cutmix: float = 0.0  # CutMix alpha; 0: off, 1.0 is usual
-    where: Where = "auto"  # by the loader's workers or on the device; auto: see docs/training.md
+    where: Where = "auto"  # who augments: workers or device; auto: device for arrays on a GPU
 
     def __post_init__(self) -> None:
         for name, kind in (("crop", Crop), ("border", Border), ("flip", Flip), ("where", Where)):
