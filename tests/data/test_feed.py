@@ -139,7 +139,7 @@ def files(tmp_path: Path) -> Split:
         shape = (1100, 1060, 3) if name == "large.jpg" else (40 + i, 60, 3)
         image = Image.fromarray(chance.integers(0, 256, shape, dtype=np.uint8))
         image = image.convert("L") if name == "grey.jpg" else image
-        image.save(tmp_path / name, **({"exif": exif} if name == "turned.jpg" else {}))
+        image.save(tmp_path / name, exif=exif if name == "turned.jpg" else Image.Exif())
     return Split(
         images=[as_file(str(tmp_path / name)) for name in names], labels=np.arange(len(names)) % 3
     )

@@ -173,7 +173,7 @@ class StoredImages(KeyedDataset[tuple[Tensor, Key, int]]):
 
 def _sent(samples: Sequence[tuple[Tensor, Key, int]]) -> Sent:
     images, keys, labels = map(list, zip(*samples, strict=True))
-    return Sent(images, keys, labels)  # type: ignore[arg-type]
+    return Sent(images, keys, labels)
 
 
 class Augmenter:

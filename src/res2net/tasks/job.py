@@ -97,7 +97,7 @@ def build_job(
         config=config,
         optimiser=lambda module: make_optimiser(module, steps),
     )
-    module.finish = feed and feed.finish
+    module.finish = feed.finish if feed else None
     return Job(
         task=task,
         module=module,
