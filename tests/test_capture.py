@@ -22,6 +22,7 @@ from res2net.capture import (
 from res2net.errors import UserError
 from res2net.models.factory import norm_by_name
 from res2net.nn.block import Res2NetBasicBlock, Res2NetBottleneck
+from res2net.nn.fused import FusedUnit
 from res2net.paper.variant import FirstBlock
 
 # one row a family and form: name, options, batch norms that stay
@@ -312,12 +313,59 @@ def test_a_processor_runs_networks_as_they_are(small, tape):
     assert capture(small, how="off", recorder=tape) is small
     for values, line in (
         ({"how": "on"}, "--capture on records the launches of a GPU; here is none, leave it out"),
-        ({"how": "yes"}, "--capture is 'yes'; choose from auto, on, off"),
+        ({"how": "yes"}, "--capture is 'yes'; choose from auto, on, off, triton"),
         ({"compiled": "fast"}, "--compile is 'fast'; choose from default, reduce-overhead, max-"),
         ({"how": "off", "compiled": "default"}, "--capture off leaves the network as it is; leave"),
+        ({"how": "triton", "compiled": "default"}, "--capture triton has kernels of its own; lea"),
     ):
         with pytest.raises(UserError, match=line):
             capture(small, **values)
+
+
+def test_without_a_gpu_the_fused_unit_is_left_out_and_told(small, tape):
+    with pytest.warns(UserWarning, match="--capture triton runs as --capture auto: "):
+        assert capture(small, how="triton") is small
+    with pytest.warns(UserWarning, match="--capture triton runs as --capture auto: "):
+        captured = capture(small, how="triton", recorder=tape)
+    with torch.inference_mode():
+        images = _images(2)
+        torch.testing.assert_close(captured(images), small(images), rtol=1e-4, atol=1e-4)
+
+
+def test_fused_units_are_calls_of_the_graph_in_its_precision(monkeypatch, tape):
+    """The kernel's place is taken by the convolutions that it stands for."""
+    net = _lively(create_model("res2net26_26w_4s", num_classes=3)).float()
+    widths = [width for width in (104, 208, 416, 832) for _ in range(2)]
+    called = []
+
+    def eager(unit, x):
+        called.append((x.dtype, unit.w.dtype, unit.b.dtype, x.shape[1]))
+        how = unit.how
+        taps = unit.w.unflatten(0, (how["CONVS"], 3, 3, how["GROUP"])).permute(0, 4, 3, 1, 2)
+        splits, ys, y = x.split(how["CHANNELS"], 1), [], 0
+        last = splits[-1]
+        if how["POOLED"]:
+            last = nn.functional.avg_pool2d(
+                last, 3, how["STRIDE"], 1, count_include_pad=how["COUNTS_PAD"]
+            )
+        for i in range(how["CONVS"]):
+            z = splits[i] + y if how["CHAINED"] else splits[i]
+            y = nn.functional.conv2d(z, taps[i], unit.b[i], how["STRIDE"], 1).relu()
+            ys.append(y)
+        return torch.cat([*ys, last], 1)
+
+    monkeypatch.setattr(FusedUnit, "forward", eager)
+    images = _images(2, 33)
+    captured = Captured(net, recorder=tape, fused=True)
+    with torch.inference_mode():
+        torch.testing.assert_close(captured(images), net(images), rtol=1e-4, atol=1e-4)
+        assert called == [(torch.float32,) * 3 + (width,) for width in widths]
+        called.clear()
+        with torch.autocast("cpu", torch.bfloat16):
+            found = captured(images)
+    padded = [(torch.bfloat16,) * 3 + (-(-width // 32) * 32,) for width in widths]
+    assert called == padded
+    assert _relative(found.double(), net(images).double()) < 0.05
 
 
 @pytest.mark.slow

@@ -83,8 +83,8 @@ def load(
             ``res2net export``, or a repository of the hub (``hf-hub:OWNER/NAME``).
         device: where a network in PyTorch computes; the best of this machine where it is None.
         capture: on a GPU "auto" and "on" fold the norms, compute in the weights' own precision
-            and replay the launches of a batch size (``res2net.capture``); "off" runs the network
-            as it was trained.
+            and replay the launches of a batch size (``res2net.capture``); "triton" also makes each
+            Res2Net unit one kernel (speed not measured); "off" runs the network as it was trained.
         compile: "default", "reduce-overhead" or "max-autotune" of ``torch.compile``, on any device.
 
     Returns:

@@ -28,9 +28,11 @@ from torchvision.ops import FrozenBatchNorm2d, StochasticDepth
 
 from res2net.errors import UserError, one_line
 from res2net.nn.block import Res2NetBottleneck
+from res2net.nn.fused import FusedUnit, fuse_units, missing
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
-CHOICES = ("auto", "on", "off")
+CHOICES = ("auto", "on", "off", "triton")
+ALONE = {"off": "leaves the network as it is", "triton": "has kernels of its own"}
 COMPILED = ("default", "reduce-overhead", "max-autotune")  # modes of torch.compile
 ALIGNED = 8  # channels of 16 bits that a matrix unit loads at once
 
@@ -82,12 +84,11 @@ def _pairs(net: nn.Module) -> list[tuple[str, str]]:
 
 
 class _Tracer(fx.Tracer):
-    """Takes a frozen norm and any convolution as one call, not as their arithmetic."""
+    """Takes a frozen norm, any convolution and a fused unit as one call each."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, FrozenBatchNorm2d | nn.Conv2d) or super().is_leaf_module(
-            m, module_qualified_name
-        )
+        leaf = isinstance(m, FrozenBatchNorm2d | nn.Conv2d | FusedUnit)
+        return leaf or super().is_leaf_module(m, module_qualified_name)
 
 
 def _folds(module: nn.Module) -> bool:
@@ -318,16 +319,21 @@ class Captured(nn.Module):
         net: any network. One that ``torch.fx`` cannot trace runs as it is, and a warning says so.
         compiled: a mode of ``torch.compile``, in place of the recording.
         recorder: what records a call; elsewhere than on a GPU nothing is recorded where None.
+        fused: whether a Res2Net unit is one kernel of Triton (``res2net.nn.fused``).
     """
 
     SIZES = 12  # batch sizes of all sizes of images; each keeps the memory of its maps
 
     def __init__(
-        self, net: nn.Module, *, compiled: str | None = None, recorder: Recorder | None = None
+        self,
+        net: nn.Module,
+        *,
+        compiled: str | None = None,
+        recorder: Recorder | None = None,
+        fused: bool = False,
     ) -> None:
         super().__init__()
-        self.net = net
-        self.compiled = compiled
+        self.net, self.compiled, self.fused = net, compiled, fused
         self.recorder = record_cuda if recorder is None else recorder
         self.records_anywhere = recorder is not None
         self._lock = threading.Lock()
@@ -378,6 +384,8 @@ class Captured(nn.Module):
                 net = fold_batchnorm(self.net)
                 if kind.itemsize == 2:
                     pad_splits(net)
+                if self.fused:
+                    fuse_units(net)
                 if self.compiled:
                     return torch.compile(lowered(net, kind), mode=self.compiled)
                 return lowered(with_epilogues(net), kind)
@@ -430,12 +438,14 @@ def capture(
 
     Args:
         within: the part that can be traced; "" is the whole.
-        how: "auto", "on" (needs a GPU) or "off".
+        how: "auto", "on" (needs a GPU), "off", or "triton": as "auto", each Res2Net unit one kernel
+            where Triton and a GPU are there; a warning says where they are not.
         compiled: a mode of ``torch.compile``, on any device.
         recorder: see ``Captured``.
 
     Raises:
-        UserError: a value that there is not, or "on" without a GPU.
+        UserError: a value that there is not, "on" without a GPU, or "off" or "triton" with
+            ``compiled``.
     """
     if how not in CHOICES:
         raise UserError(f"--capture is {how!r}; choose from {', '.join(CHOICES)}")
@@ -444,11 +454,15 @@ def capture(
     on_gpu = recorder is not None or any(each.is_cuda for each in model.parameters())
     if how == "on" and not on_gpu:
         raise UserError("--capture on records the launches of a GPU; here is none, leave it out")
-    if how == "off" and compiled is not None:
-        raise UserError("--capture off leaves the network as it is; leave out --compile")
+    if how in ALONE and compiled is not None:
+        raise UserError(f"--capture {how} {ALONE[how]}; leave out --compile")
+    reason = missing(next(model.parameters()).device) if how == "triton" else None
+    if reason is not None:
+        warnings.warn(f"--capture triton runs as --capture auto: {reason}", stacklevel=2)
     if how == "off" or not (on_gpu or compiled):
         return model
-    part = Captured(model.get_submodule(within), compiled=compiled, recorder=recorder)
+    fused = how == "triton" and reason is None
+    part = Captured(model.get_submodule(within), compiled=compiled, recorder=recorder, fused=fused)
     if not within:
         return part
     whole = copy.copy(model)  # with modules of its own, which are the same but one
@@ -463,12 +477,10 @@ def lowered(net: ModuleT, kind: torch.dtype) -> ModuleT:
     """
     for module in net.modules():
         if not getattr(module, "keeps_type", False):
-            module._apply(lambda each: _to(each, kind), recurse=False)
+            module._apply(
+                lambda each: each.to(kind) if each.is_floating_point() else each, recurse=False
+            )
     return net.to(memory_format=torch.channels_last)
-
-
-def _to(tensor: Tensor, kind: torch.dtype) -> Tensor:
-    return tensor.to(kind) if tensor.is_floating_point() else tensor
 
 
 def _stamp(weights: list[Tensor]) -> tuple[int, int] | None:

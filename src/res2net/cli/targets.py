@@ -61,8 +61,9 @@ def add_capture_options(parser: Parser) -> None:
         "--capture",
         type=str,
         default="auto",
-        choices=("auto", "on", "off"),
-        help="replay recorded launches of a GPU; auto: on a GPU; off: as in training",
+        choices=("auto", "on", "off", "triton"),
+        help="replay recorded launches of a GPU; auto: on a GPU; off: as in training; triton: as "
+        "auto, and each Res2Net unit is one Triton kernel (speed not measured)",
     )
     parser.add_argument(
         "--compile",

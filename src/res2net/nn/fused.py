@@ -1,0 +1,159 @@
+"""Folded Res2Net units, each in one launch of ``res2net.nn.unit_kernel``. Not measured on a GPU.
+
+Legend: B batch · s splits · w channels of one split · H, W space (H', W' after the stride)
+"""
+
+from __future__ import annotations
+
+import warnings
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from res2net.nn.block import Res2NetBottleneck, SplitUnit
+from res2net.nn.layers import DilatedAvgPool2d
+
+TILE = 8  # pixels of a side
+PLACES = 64  # pixels that are multiplied at once
+LEAST = 16  # channels that are multiplied at once
+
+
+def missing(device: torch.device) -> str | None:
+    """Why the kernel does not run on a device; None where it does.
+
+    On a processor it runs in Triton's interpreter alone (``TRITON_INTERPRET=1``), for tests.
+    """
+    if find_spec("triton") is None:
+        return "Triton is not installed"
+    if device.type != "cuda" and not _interpreted():
+        return "here is no GPU"
+    return None
+
+
+def _interpreted() -> bool:
+    import triton
+
+    return bool(triton.knobs.runtime.interpret)
+
+
+class FusedUnit(nn.Module):
+    """``SplitUnit.forward_unit`` of folded norms and ReLUs in one launch, without gradients.
+
+    (B, s·w, H, W) → (B, s·w, H', W'), both laid out by pixels.
+
+    Args:
+        unit: its weights are copied.
+
+    Raises:
+        ValueError: norms that are not folded, or another activation than ReLU.
+    """
+
+    w: Tensor
+    b: Tensor
+
+    def __init__(self, unit: SplitUnit) -> None:
+        super().__init__()
+        if not fuses(unit):
+            raise ValueError("one kernel needs folded norms and ReLUs")
+        convs: list[Any] = list(unit.convs)
+        first, pool = convs[0], unit.pool
+        taps = [conv.weight.detach().permute(2, 3, 1, 0).flatten(0, 1) for conv in convs]
+        self.register_buffer("w", torch.cat(taps).contiguous())
+        self.register_buffer("b", torch.stack([conv.bias.detach() for conv in convs]))
+        self.channels = unit.width * unit.scale
+        self.stride = first.stride[0]
+        self.how = {
+            "ALL": self.channels,
+            "CHANNELS": first.out_channels,
+            "GROUP": first.out_channels // first.groups,
+            "CONVS": len(convs),
+            "STRIDE": self.stride,
+            "DILATION": first.dilation[0],
+            "CHAINED": unit.hierarchical,
+            "POOLED": 0 if pool is None else getattr(pool, "dilation", 1),
+            "COUNTS_PAD": bool(getattr(pool, "count_include_pad", False)),
+        }
+
+    def forward(self, x: Tensor) -> Tensor:
+        from res2net.nn.unit_kernel import res2net_unit
+
+        x = x.contiguous(memory_format=torch.channels_last)
+        batch, _, height, width = x.shape
+        shape = [(side - 1) // self.stride + 1 for side in (height, width)]
+        y = x.new_empty(batch, *shape, self.channels).permute(0, 3, 1, 2)
+        down, across = (-(-side // TILE) for side in shape)
+        with torch.cuda.device_of(x):
+            res2net_unit[down * across, batch](
+                *(x, self.w, self.b, y, height, width, *shape, across),
+                **self.how,
+                **blocks(self.how["GROUP"], x.dtype),
+            )
+        return y
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name.lower()}={value}" for name, value in self.how.items())
+
+
+def blocks(group: int, kind: torch.dtype) -> dict[str, Any]:
+    """What else the kernel is compiled for: how much is multiplied at once, and in which types.
+
+    Args:
+        group: channels that an output reads of one split.
+        kind: type of the maps and weights.
+    """
+    import triton
+    from triton import language as tl
+
+    side = max(LEAST, triton.next_power_of_2(group))
+    # products of 32 bits and more are unrolled
+    inputs, outputs = (64, 128) if kind.itemsize == 2 else (32, 32)
+    sums = tl.float64 if kind == torch.float64 else tl.float32
+    halves = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
+    # the interpreter multiplies bfloat16 wrongly
+    factor = sums if _interpreted() else halves.get(kind, sums)
+    channels = {"INPUTS": min(inputs, side), "OUTPUTS": min(outputs, side)}
+    return {"TILE": TILE, "PLACES": PLACES, **channels, "SUM": sums, "FACTOR": factor}
+
+
+def fuses(unit: SplitUnit) -> bool:
+    """Whether a unit is what the kernel computes: plain 3×3 with biases, ReLUs, a 3×3 mean."""
+    return (
+        isinstance(unit.act, nn.ReLU)
+        and all(isinstance(norm, nn.Identity) for norm in unit.bns)
+        and all(type(conv) is nn.Conv2d and conv.bias is not None for conv in unit.convs)
+        and (unit.pool is None or isinstance(unit.pool, nn.AvgPool2d | DilatedAvgPool2d))
+    )
+
+
+class _FusedBottleneck(Res2NetBottleneck):
+    """A bottleneck whose unit was fused after it was built."""
+
+    unit: FusedUnit
+
+    def forward_unit(self, x: Tensor) -> Tensor:
+        y: Tensor = self.unit(x)
+        return y
+
+
+def fuse_units(net: nn.Module) -> None:
+    """Give every folded bottleneck one kernel for its splits, in place.
+
+    A unit of one convolution (grouped) is one kernel already. A warning counts the units whose
+    norms or activations the kernel does not have.
+    """
+    units = [
+        block
+        for block in net.modules()
+        if isinstance(block, Res2NetBottleneck) and block.scale > 1 and not block.grouped
+    ]
+    fused = [block for block in units if fuses(block)]
+    if len(fused) < len(units) or not units:
+        what = f"{len(units) - len(fused)} of {len(units)} Res2Net units stay as they are"
+        if not units:
+            what = "the network has no Res2Net unit"
+        warnings.warn(f"--capture triton: {what}", stacklevel=2)
+    for block in fused:
+        block.unit = FusedUnit(block)
+        block.__class__ = _FusedBottleneck
