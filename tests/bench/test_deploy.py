@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from res2net.bench import engines
 from res2net.bench.deploy import as_row, cases, draw_speeds, measure
 from res2net.bench.engines import ENGINES, Case, has, prepare, runs_in
 from res2net.errors import UserError
@@ -91,3 +92,19 @@ def test_ratios_are_to_what_their_names_say(tmp_path: Path) -> None:
     assert row["timm"] == version("timm")
     draw_speeds(list(found.values()), tmp_path / "speed.png")
     assert (tmp_path / "speed.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("saturates", [True, False])
+@pytest.mark.parametrize("maker", ["ours", "timm"])
+def test_int8_has_the_form_that_export_gives_it_on_this_processor(monkeypatch, saturates, maker):
+    given = []
+
+    def quantise_on(model, items, *, overflow_safe):
+        given.append((model, len(items), overflow_safe))
+        return "in int8"
+
+    monkeypatch.setattr(engines, "quantise_on", quantise_on)
+    monkeypatch.setattr(engines, "bytes_saturate", lambda: saturates)
+    case = Case("resnet18", maker, "openvino", "int8", 8)
+    assert engines._quantised("in float", case, 32) == "in int8"
+    assert given == [("in float", 2, saturates)]

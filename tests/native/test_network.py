@@ -65,6 +65,15 @@ def test_maps_of_a_backbone(folded, name):
     _check(folded(create_backbone(name, out_levels=levels)), "fp32", (2, 65, 49), (1, 40, 40))
 
 
+@pytest.mark.parametrize("stride", [16, 8])
+@pytest.mark.parametrize("name", ["res2net26_small", "resnet26_small", "res2net18"])
+def test_maps_of_a_dilated_backbone(folded, name, stride):
+    torch.manual_seed(0)
+    program = folded(create_backbone(name, out_levels=("c2", "c5"), output_stride=stride))
+    assert max(op.get("dilation", 1) for op in walk(program).ops) == 32 // stride
+    _check(program, "fp32", (2, 65, 49))
+
+
 def test_a_large_batch_goes_in_pieces(folded, monkeypatch):
     torch.manual_seed(0)
     program = folded(create_backbone("res2net26_small", out_levels=("c3", "c2")))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from res2net.deploy.native_plain import PlainNetwork
 from res2net.deploy.native_walk import walk
 from res2net.errors import UserError
 from res2net.models.backbone import create_backbone
 from res2net.models.factory import create_model
+from res2net.native.program import NativeProgram
 
 from .conftest import eager, random_images, relative
 
@@ -60,7 +62,27 @@ def test_what_it_does_not_offer(folded, name, options, said):
         walk(folded(create_model(name, **options)))
 
 
-def test_dilation_is_not_offered(folded):
-    program = folded(create_backbone("res2net26_small", output_stride=16))
+def test_dilated_maps(folded):
+    torch.manual_seed(0)
+    program = folded(create_backbone("res2net26_small", output_stride=8))
+    images = random_images(1, 49, 33)
+    for found, wanted in zip(
+        PlainNetwork(walk(program))(images), eager(program, images), strict=True
+    ):
+        assert relative(found, wanted) < 1e-5
+
+
+def test_dilated_pools_are_not_offered(folded):
+    program = folded(create_backbone("res2net50d", depth=26, output_stride=16))
     with pytest.raises(UserError, match="dilated"):
         walk(program)
+
+
+def test_a_file_with_dilations_is_of_a_version_of_its_own(folded, tmp_path):
+    """Readers that know no dilation refuse it: they would compute something else."""
+    for stride, version in ((32, "1"), (16, "2")):
+        program = walk(folded(create_backbone("res2net26_small", output_stride=stride)))
+        (tmp_path / "model.r2n").write_bytes(program.to_bytes())
+        with safe_open(tmp_path / "model.r2n", "np") as file:
+            assert file.metadata()["r2n"] == version
+        assert NativeProgram.read(tmp_path / "model.r2n").ops == program.ops

@@ -108,7 +108,9 @@ class PlainNetwork:
             assert self._pad is not None
             x = x - _across(self._pad)
             bias = bias + (weights.sum((2, 3)) * self._pad).sum(1)
-        sums = F.conv2d(x, weights, bias, op["stride"], op["kernel"] // 2, 1, op["groups"])
+        dilation = op.get("dilation", 1)
+        around = (op["stride"], op["kernel"] // 2 * dilation, dilation)  # stride, pad, dilation
+        sums = F.conv2d(x, weights, bias, *around, op["groups"])
         if op.get("second", -1) >= 0:
             if self._whole:
                 sums = (sums * _across(self._tensor(op["scale_second"]))).round()

@@ -130,7 +130,7 @@ class _Walk:
         assert isinstance(convolution, nn.Conv2d)
         kernel = convolution.kernel_size[0]
         if convolution.dilation[0] > 1:
-            raise _refusal("no dilated convolutions (output_stride)")
+            what["dilation"] = convolution.dilation[0]
         bias = _bias(convolution)
         if shortcut is not None:
             second, layer = shortcut
@@ -205,8 +205,9 @@ class _Walk:
 
     @property
     def border(self) -> int:
-        """Of what blocks read: basic blocks begin with a 3×3."""
-        return int(self.net.variant.basic)
+        """Of what blocks read: basic blocks begin with a 3×3, which may be dilated."""
+        blocks = (m for m in self.net.modules() if isinstance(m, BasicBlock | Res2NetBottleneck))
+        return max((_reach(block.conv1) for block in blocks), default=0)
 
     def max_pool(self, x: _Map, pool: nn.MaxPool2d, kept: Iterable[int]) -> _Map:
         y = self.make(x.channels, 0, self.border)
@@ -231,7 +232,8 @@ class _Walk:
         elif isinstance(block, Bottleneck):
             y, last = self.inner(name, x, block), block.conv3
         else:
-            y = self.make(block.conv1.out_channels, _level(x, block.conv1), 1)
+            border = _reach(block.conv2)
+            y = self.make(block.conv1.out_channels, _level(x, block.conv1), border)
             self.conv(f"{name}.conv1", block.conv1, x, y, relu=1)
             last = block.conv2
         _check_plain(block.last_norm)
@@ -242,7 +244,7 @@ class _Walk:
     def inner(self, name: str, x: _Map, block: Bottleneck) -> _Map:
         """The first two convolutions of a plain bottleneck."""
         _check_plain(block.bn2)
-        t = self.make(block.conv1.out_channels, x.level, 1)
+        t = self.make(block.conv1.out_channels, x.level, _reach(block.conv2))
         y = self.make(block.conv2.out_channels, _level(x, block.conv2))
         self.conv(f"{name}.conv1", block.conv1, x, t, relu=1)
         self.conv(f"{name}.conv2", block.conv2, t, y, relu=1)
@@ -254,7 +256,7 @@ class _Walk:
         _check_plain(*block.bns)
         w, s = block.width, block.scale
         first = block.convs[0]
-        t = self.make(s * w, _level(x, block.conv1), 1)
+        t = self.make(s * w, _level(x, block.conv1), _reach(first))
         y = self.make(s * w, _level(t, first))
         if block.grouped or not block.hierarchical:
             self.conv(f"{name}.conv1", block.conv1, x, t, relu=1)
@@ -374,6 +376,12 @@ def _bias(layer: nn.Linear | nn.Conv2d) -> Tensor:
     if layer.bias is None:
         return torch.zeros(len(layer.weight))
     return layer.bias.detach().float()
+
+
+def _reach(convolution: nn.Module) -> int:
+    """Pixels around a map that a convolution reads."""
+    assert isinstance(convolution, nn.Conv2d)
+    return convolution.kernel_size[0] // 2 * convolution.dilation[0]
 
 
 def _level(x: _Map, convolution: nn.Module) -> int:

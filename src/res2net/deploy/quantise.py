@@ -35,10 +35,15 @@ def quantise(model: Any, calibration: Images, *, overflow_safe: bool = False) ->
     Args:
         overflow_safe: keep weights within 7 bits, so that two products fit into 16.
     """
+    items = [item for item, _ in _items(calibration)]
+    return quantise_on(model, items, overflow_safe=overflow_safe)
+
+
+def quantise_on(model: Any, items: Sequence[Any], *, overflow_safe: bool) -> Any:
+    """As ``quantise``, with ranges of what the model itself takes."""
     with quietly(), _one_core():
         import nncf
 
-        items = [item for item, _ in _items(calibration)]
         return nncf.quantize(
             model,
             nncf.Dataset(items),

@@ -35,7 +35,7 @@ class ConvSpec(ctypes.Structure):
             (name, c_int32)
             for name in (
                 *("input", "input_channel", "channels"),
-                *("outputs", "groups", "kernel", "stride", "rows", "pairs"),
+                *("outputs", "groups", "kernel", "stride", "dilation", "rows", "pairs"),
                 *("second", "second_channels", "second_stride"),
                 *("output", "output_channel"),
                 *("split", "output2", "output2_channel"),

@@ -26,7 +26,10 @@ Conv::Conv(Network& net, const ConvSpec& spec) : spec_(spec) {
   check(spec.kernel >= 1 && spec.kernel <= kMaxKernel && spec.kernel % 2 == 1 && spec.stride >= 1 &&
             spec.stride <= 16,
         "a convolution's kernel or stride is out of range");
-  check(in.border >= spec.kernel / 2, "a convolution's input has too narrow a border");
+  check(spec.dilation == 1 || (spec.dilation > 1 && spec.dilation < 16 && !spec.rows && !spec.pairs),
+        "a convolution's dilation is out of range");
+  check(in.border >= spec.kernel / 2 * spec.dilation,
+        "a convolution's input has too narrow a border");
   check(!spec.rows || (spec.groups == 1 && in.packed && spec.channels == in.channels),
         "a convolution by rows needs whole packed pixels");
   check(!spec.pairs || (spec.kernel == 3 && spec.stride == 1 && !spec.rows && spec.second < 0 &&
@@ -182,16 +185,16 @@ int Conv::segments(const Network& net, const Tile& tile, Segment* into) const {
     }
     return count;
   }
-  const int k = spec_.kernel, pad = k / 2, s = spec_.stride;
+  const int k = spec_.kernel, d = spec_.dilation, pad = k / 2 * d, s = spec_.stride;
   for (int ky = 0; ky < k; ++ky) {
-    const int y = tile.y * s + ky - pad;
+    const int y = tile.y * s + ky * d - pad;
     const bool outside = y < 0 || y >= in.height;
     if (outside && in.pad_row < 0) continue;
     const int64_t left = outside ? in.pad_row + in.border + tile.x * s - pad
                                  : in.place(tile.image, y, tile.x * s - pad);
     for (int kx = 0; kx < (spec_.rows ? 1 : k); ++kx) {
       const int tap = spec_.rows ? ky : ky * k + kx;
-      into[count++] = {in.at(left + kx, spec_.input_channel), s * in.step,
+      into[count++] = {in.at(left + kx * d, spec_.input_channel), s * in.step,
                        64 * (int64_t)tap * units_, units_};
     }
   }

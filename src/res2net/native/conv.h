@@ -8,7 +8,7 @@ namespace r2n {
 // What Python says of a convolution; the fields' order is that of `binding.py`.
 struct ConvSpec {
   int32_t input, input_channel, channels;  // channels of the input that are read
-  int32_t outputs, groups, kernel, stride, rows;
+  int32_t outputs, groups, kernel, stride, dilation, rows;
   int32_t pairs;                   // of pixels: weights come as planes (see kernels.h)
   int32_t second, second_channels, second_stride;  // a 1×1 of another buffer in the same sum, or -1
   int32_t output, output_channel;

@@ -41,7 +41,8 @@ PLANES = np.array([[1, 0.5, 0.5, 0], [0, 0.5, -0.5, 0], [0, 0.5, 0.5, 1]], np.fl
 def by_pairs(op: dict[str, Any]) -> bool:
     """Whether a convolution in float takes two pixels by four products a row instead of six."""
     one_source = op.get("second", -1) < 0 and not op.get("rows")
-    return bool(op["kernel"] == 3 and op["stride"] == 1 and one_source)
+    side_by_side = op["stride"] == 1 and op.get("dilation", 1) == 1
+    return bool(op["kernel"] == 3 and side_by_side and one_source)
 
 
 def products(precision: str, rounds: int) -> int:
@@ -200,7 +201,8 @@ class NativeNetwork:
         for name in ("weights", "weights2"):
             if name in arrays:
                 arrays[name] = self._rounded(arrays[name], self._type)
-        given = {"split": op["outputs"], "barrier": 1, "relu": 0, "rows": 0} | op | {"pairs": pairs}
+        absent = {"split": op["outputs"], "barrier": 1, "relu": 0, "rows": 0, "dilation": 1}
+        given = absent | op | {"pairs": pairs}
         spec = ConvSpec()
         for name, kind_of, *_ in ConvSpec._fields_:
             if name in arrays:

@@ -23,6 +23,7 @@ from safetensors.numpy import save
 from res2net.errors import UserError
 
 VERSION = "1"
+DILATED = "2"  # of a file with dilated convolutions, which earlier readers would take for plain
 Array = npt.NDArray[Any]
 
 
@@ -52,7 +53,9 @@ class NativeProgram:
         """The file."""
         plan = {name: getattr(self, name) for name in (*_PLAN, "exported_on")}
         arrays = {name: np.ascontiguousarray(array) for name, array in self.tensors.items()}
-        return save(arrays, metadata={"r2n": VERSION, "program": json.dumps(plan)})
+        dilated = any(op.get("dilation", 1) > 1 for op in self.ops)
+        about = {"r2n": DILATED if dilated else VERSION, "program": json.dumps(plan)}
+        return save(arrays, metadata=about)
 
     @classmethod
     def read(cls, path: Path) -> NativeProgram:
@@ -65,7 +68,7 @@ class NativeProgram:
             with safe_open(path, "np") as file:
                 about = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if about.get("r2n") != VERSION:
+            if about.get("r2n") not in (VERSION, DILATED):
                 raise UserError(f"{path}: not a program of this version; export it again")
             plan = json.loads(about["program"])
             _check_kinds(plan)
