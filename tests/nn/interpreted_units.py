@@ -33,6 +33,7 @@ def error_of(options: dict[str, Any], shape: tuple[int, int, int], kind: str) ->
     images = torch.randn(batch, unit.width * unit.scale, height, width).to(dtype)
     wanted = unit(images.double())
     folded = fold_batchnorm(nn.Sequential(unit))[0]
+    assert isinstance(folded, Res2NetUnit)
     found = fused.FusedUnit(folded).to(dtype)(images).double()
     assert found.shape == wanted.shape
     assert found.is_contiguous(memory_format=torch.channels_last)
