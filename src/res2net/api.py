@@ -147,6 +147,7 @@ def train(
     recipe: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    init: str | Path | None = None,
     seed: int | None = None,
     compile: Compile | None = None,
     capture: Capture | None = None,
@@ -166,6 +167,8 @@ def train(
         recipe: the starting point; None chooses by the data.
         out: run folder; ``runs/MODEL-FORMAT`` where it is None.
         resume: resume the run in ``out``, with its own configuration.
+        init: run folder, checkpoint or weights of the same task and network to start from, head
+            included: the rows of classes of the same name are kept. None starts without.
         seed: of weights, order and augmentation; 0 where it is None.
         compile: ``torch.compile`` the network; a mode of it, or True for its default.
         capture: replay whole training steps on a GPU: "on", "auto" (where that is possible) or,
@@ -191,6 +194,7 @@ def train(
         "data": None if data is None else str(data),
         "task": task,
         "recipe": recipe,
+        "init": None if init is None else str(init),
         "seed": seed,
         "compile": compile,
         "capture": capture,

@@ -21,7 +21,7 @@ from res2net.errors import UserError, check_meaning, did_you_mean, option
 from res2net.optionfile import END, FORMAT, HEAD, check_number, read_yaml
 from res2net.paper.tasks import CLASSIFY, TASKS, TaskName, readers
 
-Optimizer = Literal["sgd", "adamw"]
+Optimizer = Literal["sgd", "adam", "adamw", "lamb"]
 Schedule = Literal["step", "cosine", "poly", "linear", "constant"]
 Precision = Literal["auto", "fp64", "fp32", "bf16", "fp16"]
 Norm = Literal["batch", "group", "frozen"]
@@ -83,7 +83,7 @@ class NetOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeadOptions:
-    """What stands on the backbone, for the tasks beyond classification."""
+    """What stands on the backbone."""
 
     form: Literal["fpn", "c4"] = "fpn"  # FPN (a feature pyramid) or the paper's C4 (one map)
     anchors: tuple[int, ...] = ()  # anchor sides in pixels; default: the form's own
@@ -148,12 +148,12 @@ class TrainOptions:
     epochs: int = 20  # passes over the training images
     batch: int = 32  # images per step, over all devices
     accumulate: int = 1  # steps whose gradients are added before each update
-    optimizer: Optimizer = "sgd"  # optimiser
+    optimizer: Optimizer = "sgd"  # optimiser; lamb needs timm
     lr: float = 0.1  # peak learning rate
     lr_batch: int = 0  # batch size that lr is meant for (then scaled linearly); 0: lr as it is
     momentum: float = 0.9  # SGD momentum
     nesterov: bool = False  # Nesterov momentum, for SGD
-    weight_decay: float = 1e-4  # weight decay: L2 (sgd) or decoupled (adamw)
+    weight_decay: float = 1e-4  # weight decay: L2 (sgd, adam) or decoupled
     decay_norms: bool = True  # decay norms and biases too, as the paper's code does
     norm_bias_factor: float = 1.0  # learning rate of the norms' biases relative to the others'
     schedule: Schedule = "cosine"  # step (at milestones), constant; to 0: cosine, poly, linear
@@ -166,7 +166,10 @@ class TrainOptions:
     ema: float = 0.0  # decay of averaged weights (EMA), which are then evaluated; 0: off
     select: Select = "auto"  # epoch whose weights are kept; auto: best; last if validated on test
     early_stop: int = 0  # stop after so many epochs without improvement; 0: never
-    frozen_levels: int = 0  # levels that are not trained: 1 the stem, 2 also the first stage, ...
+    layer_decay: float = 1.0  # factor on lr for each level below the head (c5, c4, ...); 1: none
+    frozen_levels: int | Literal["all"] = 0  # untrained levels from the stem on; all: linear probe
+    unfreeze_every: float = 0.0  # epochs until the next level, from the last one, trains; 0: all do
+    dropout: float = 0.0  # share of features dropped before the classifier
     precision: Precision = "auto"  # auto: bf16 where the hardware supports it, else fp32
     gradient_checkpointing: Checkpointing = "none"  # recompute: cheap (norms), full (blocks)
     max_steps: int = -1  # stop after so many steps; -1: no limit
@@ -185,10 +188,17 @@ class TrainOptions:
         self._must("max_steps", self.max_steps >= 1 or unlimited, "at least 1, or -1 for no limit")
         for name in ("lr", "gamma", "norm_bias_factor"):
             self._must(name, 0 < getattr(self, name) < math.inf, "above 0")
-        for name in ("weight_decay", "warmup", "clip", "early_stop", "lr_batch", "frozen_levels"):
+        for name in ("weight_decay", "warmup", "clip", "early_stop", "lr_batch", "unfreeze_every"):
             self._must(name, 0 <= getattr(self, name) < math.inf, "0 or more")
-        for name in ("momentum", "label_smoothing", "ema"):
+        frozen = self.frozen_levels
+        self._must("frozen_levels", isinstance(frozen, str) or frozen >= 0, "0 or more, or all")
+        self._must("layer_decay", 0 < self.layer_decay <= 1, "above 0 and at most 1")
+        for name in ("momentum", "label_smoothing", "ema", "dropout"):
             self._must(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
+        _check(
+            bool(self.unfreeze_every) and frozen == "all",
+            "--train.unfreeze-every means nothing for --train.frozen-levels all; give one of them",
+        )
         _check(self.nesterov and not self.momentum, "--train.nesterov needs --train.momentum")
         _check(
             list(self.milestones) != sorted(self.milestones),
@@ -208,6 +218,7 @@ class RunConfig:
     data: str  # FORMAT:PATH
     recipe: str  # the recipe whose settings were the starting point
     task: TaskName = CLASSIFY  # what the network learns
+    init: str | None = None  # start from a run, checkpoint or weights, head included; default: none
     seed: int = 0  # random seed for weights, data order and augmentation
     compile: Compile = False  # torch.compile the network; alone or true: in its default mode
     capture: Capture = "off"  # replay whole training steps on a GPU; auto: where that is possible
@@ -223,12 +234,17 @@ class RunConfig:
             if getattr(self.head, each.name) != each.default:
                 check_meaning([f"head.{each.name}"], READ_BY, self.task)
         _check(
-            self.net.whiten and self.net.pretrained is not None,
-            "--net.whiten replaces the first convolution; set it to false with --net.pretrained",
+            self.net.whiten and (self.net.pretrained is not None or self.init is not None),
+            "--net.whiten replaces the first convolution; set it to false with --net.pretrained "
+            "or --init",
         )
         _check(
             self.input.decode == "gpu" and self.augment.where == "workers",
             "--input.decode gpu augments on the device; leave out --augment.where workers",
+        )
+        _check(
+            self.init is not None and self.net.pretrained is not None,
+            "--init and --net.pretrained both name the weights to start from; give one of them",
         )
         pyramid = self.task in READ_BY["head.form"] and self.head.form == "fpn"
         _check(

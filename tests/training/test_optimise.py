@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn, optim
 
+import res2net
 from res2net.config import TrainOptions
+from res2net.errors import UserError
 from res2net.training import optimise
 from res2net.training.optimise import is_fused, make_optimiser, parameter_groups
+
+HALVED = (("c5", 0.4), ("c4", 0.2), ("c3", 0.1), ("c2", 0.05), ("c1", 0.025))
 
 
 def _network():
@@ -35,6 +40,57 @@ def test_frozen_parameters_are_left_out():
 
 
 @pytest.mark.parametrize(
+    ("factor", "decay", "rates"),
+    [  # train.lr is 0.8; the network has five levels, c1 to c5
+        (1.0, 1.0, [("all", 0.8)]),
+        (10.0, 1.0, [("c1 c2 c3 c4 c5", 0.8), ("fc", 8.0)]),
+        (1.0, 0.5, [("fc", 0.8), *HALVED]),
+        (2.0, 0.5, [("fc", 1.6), *HALVED]),
+    ],
+)
+def test_the_rate_of_the_head_and_of_every_level(factor, decay, rates):
+    model = res2net.create_model("res2net18", width=2, scale=2, num_classes=3)
+    inside = {"c1": ("conv1", "bn1"), "fc": ("fc",)}
+    inside |= {f"c{i + 1}": (f"layer{i}",) for i in (1, 2, 3, 4)}
+    inside["all"] = sum(inside.values(), ())
+    options = TrainOptions(lr=0.8, layer_decay=decay, schedule="constant")
+    groups = make_optimiser(model, options, 1, factor, model)["optimizer"].param_groups
+    assert [group["lr"] for group in groups] == pytest.approx([rate for _, rate in rates])
+    for group, (places, _) in zip(groups, rates, strict=True):
+        tops = [top for place in places.split() for top in inside[place]]
+        own = {p for name, p in model.named_parameters() if name.split(".")[0] in tops}
+        assert set(group["params"]) == own
+
+
+def test_levels_that_stay_frozen_have_no_rate():
+    model = res2net.create_model("res2net18", width=2, scale=2, num_classes=3)
+    model.freeze(model.count_levels())
+    (group,) = parameter_groups(model, TrainOptions(layer_decay=0.5), 1.0, model)
+    assert group["params"] == list(model.fc.parameters())
+
+
+def test_lamb_without_timm_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm.optim.lamb", None)
+    with pytest.raises(UserError, match="lamb needs timm: pip install 'res2net\\[lamb\\]'"):
+        make_optimiser(_network(), TrainOptions(optimizer="lamb"), 1)
+
+
+def test_a_step_of_lamb_is_as_long_as_the_weights_times_the_rate():
+    """Its first: Adam's direction (the sign), by the norm of the weights over its own."""
+    pytest.importorskip("timm")
+    network = nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        network.weight.copy_(torch.tensor([[3.0, 4.0]]))
+    options = TrainOptions(optimizer="lamb", lr=0.1, weight_decay=0.1, schedule="constant")
+    optimiser = make_optimiser(network, options, 1)["optimizer"]
+    network(torch.tensor([[50.0, -2.0]])).sum().backward()
+    optimiser.step()
+    direction = torch.tensor([[1.0 + 0.3, -1.0 + 0.4]])
+    wanted = torch.tensor([[3.0, 4.0]]) - 0.1 * 5 * direction / direction.norm()
+    torch.testing.assert_close(network.weight.detach(), wanted)
+
+
+@pytest.mark.parametrize(
     ("values", "kind", "settings"),
     [
         (
@@ -42,6 +98,7 @@ def test_frozen_parameters_are_left_out():
             optim.SGD,
             {"lr": 0.1, "momentum": 0.8, "nesterov": True},
         ),
+        ({"optimizer": "adam", "weight_decay": 0.05}, optim.Adam, {"lr": 0.1}),
         ({"optimizer": "adamw", "weight_decay": 0.05}, optim.AdamW, {"lr": 0.1}),
     ],
 )

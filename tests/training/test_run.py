@@ -21,13 +21,14 @@ from res2net import machine
 from res2net.card import ModelCard
 from res2net.config import AUTO, RunConfig
 from res2net.data import levels
-from res2net.data.preprocess import default_preprocess
+from res2net.data.preprocess import Preprocess, default_preprocess
 from res2net.errors import Stopped, TakenError, UserError
 from res2net.machine import Processes
+from res2net.models.weights import read_weights
 from res2net.training.callbacks import History
 from res2net.training.folder import write_config
 from res2net.training.run import (
-    _preprocess_of,
+    _card_of,
     fit,
     make_trainer,
     memory_advice,
@@ -291,6 +292,48 @@ def test_frozen_levels_stay(photos, tmp_path):
     assert not torch.allclose(moved["model.fc.weight"], still["model.fc.weight"])
 
 
+def _weights(run):
+    return {name.removeprefix("model."): v for name, v in _state(run)["state_dict"].items()}
+
+
+def test_a_linear_probe_moves_the_classifier_alone(photos, tmp_path):
+    first, probe = tmp_path / "first", tmp_path / "probe"
+    fit(_config(f"folder:{photos}", epochs=1), first, resume=False, say=Listener())
+    config = _config(f"folder:{photos}", epochs=2, frozen_levels="all", dropout=0.5)
+    fit(replace(config, init=str(first)), probe, resume=False, say=Listener())
+    before, after = _kept(first), _weights(probe)
+    moved = {name for name in after if not torch.equal(before[name], after[name])}
+    assert moved == {"fc.weight", "fc.bias"}
+
+
+def _kept(run):
+    return read_weights(run / "model.safetensors")[0]
+
+
+def test_a_run_begun_from_another_is_resumed_without_it(photos, tmp_path):
+    """Also in the midst of gradual unfreezing, and with the notes on where it began."""
+    first, whole, broken = (tmp_path / name for name in ("first", "whole", "broken"))
+    fit(_config(f"folder:{photos}", epochs=1), first, resume=False, say=Listener())
+    config = _config(f"folder:{photos}", unfreeze_every=1.0, dropout=0.2, layer_decay=0.5)
+    config = replace(config, init=str(first))
+    listener = Listener()
+    fit(config, whole, resume=False, say=listener)
+    assert f"--init {first}: the head's rows of all 3 classes are kept" in listener.lines
+    with pytest.raises(Stopped):
+        fit(config, broken, resume=False, say=Listener("epoch 2/3"))
+    before, after = _kept(first), _weights(broken)  # an epoch of the head alone
+    moved = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
+    assert moved == {"fc"}
+    first.rename(tmp_path / "gone")
+    fit(config, broken, resume=True, say=Listener())
+    _assert_same(whole, broken)
+    after = _weights(broken)  # the second trained the last level too, the third two
+    moved = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
+    assert moved == {"fc", "layer3", "layer2"}
+    for run in (whole, broken):
+        assert ModelCard.read(run / "model.json").notes == "started from first"
+
+
 def test_memory_advice_names_the_values():
     config = _config(batch=77)
     assert "--train.batch (it is 77;" in memory_advice(config)
@@ -351,9 +394,9 @@ def test_a_run_says_its_range_of_values_and_keeps_it_when_it_is_resumed(tmp_path
 def test_a_run_of_before_is_resumed_with_the_range_of_each_file():
     card = {"preprocess": default_preprocess(32).as_dict()}
     assert "range" not in card["preprocess"]
-    kept = _preprocess_of((Path("last.ckpt"), {"hyper_parameters": {"card": card}}))
-    assert kept == default_preprocess(32)
-    assert _preprocess_of(None) is None
+    kept = _card_of((Path("last.ckpt"), {"hyper_parameters": {"card": card}}))
+    assert Preprocess.from_dict(kept["preprocess"]) == default_preprocess(32)
+    assert _card_of((Path("last.ckpt"), {})) == {}
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -216,10 +216,12 @@ def _plain_type_error(text: str) -> str:
         return "is too large"
     value = re.search(r"(?:Got|Given) value: (.+?)(?: - Expected .*| Given value.*)?$", text)
     got = f", not {value.group(1)!r}" if value else ""
-    if found := re.search(r"Literal\[(.+?)\]", text):
-        return f"must be one of {found.group(1)}{got}"
     expected = re.findall(r"Expected a <class '(\w+)'>", text)
-    if kind := next((each for each in expected if each != "NoneType"), None):
+    kind = next((each for each in expected if each != "NoneType"), None)
+    if found := re.search(r"Literal\[(.+?)\]", text):
+        number = f"{_TYPES[kind]} or " if kind in ("int", "float") else ""
+        return f"must be {number}{'' if number else 'one of '}{found.group(1)}{got}"
+    if kind:
         return f"must be {_TYPES.get(kind, kind)}{got}"
     return text
 
@@ -248,9 +250,11 @@ def add_fields(
             default=None if each.default is dataclasses.MISSING else each.default,
             help=comments.get(each.name, "").replace("%", "%%"),
         )
-        for part in typing.get_args(hints[each.name]):  # jsonargparse shows them where no None is
+        parts = typing.get_args(hints[each.name])
+        for part in parts:  # jsonargparse shows them where no None is
             if typing.get_origin(part) is typing.Literal:
-                action.metavar = f"{{{','.join(map(str, typing.get_args(part)))}}}"
+                words = [*("N" for _ in {int, float} & {*parts}), *typing.get_args(part)]
+                action.metavar = f"{{{','.join(map(str, words))}}}"
 
 
 @cache  # reading the source takes as long as all other work on a parser

@@ -131,6 +131,7 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
         "default: none",
     )
     comments = field_comments(RunConfig)
+    parser.add_argument("--init", type=str | None, help=comments["init"])
     parser.add_argument("--seed", type=int, default=0, help=comments["seed"])
     parser.add_argument(
         "--compile",

@@ -78,18 +78,6 @@ class Backbone(Interface):
         steps: tuple[Step, ...] = super().steps()  # type: ignore[safe-super]
         return steps_up_to(steps, self._reached[-1].name)
 
-    def freeze(self, levels: int) -> None:
-        """Freeze the first ``levels`` levels from the stem on, given out or not (see ``Network``).
-
-        Raises:
-            ValueError: more levels than the backbone has, or a negative number.
-        """
-        given, self.levels = self.levels, self._reached
-        try:
-            super().freeze(levels)
-        finally:
-            self.levels = given
-
     def reset_classifier(self, num_classes: int) -> None:  # noqa: ARG002
         """Refused: a backbone has no classifier.
 

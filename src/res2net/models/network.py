@@ -175,9 +175,9 @@ class Network(nn.Module, ABC):
         Raises:
             ValueError: more levels than the network has, or a negative number.
         """
-        if levels not in range(len(self.levels) + 1):
+        if levels not in range(self.count_levels() + 1):
             raise ValueError(
-                f"cannot freeze {levels!r} levels; this network has {len(self.levels)}"
+                f"cannot freeze {levels!r} levels; this network has {self.count_levels()}"
             )
         self.frozen_levels = levels
         self.requires_grad_(True)
@@ -185,15 +185,20 @@ class Network(nn.Module, ABC):
             module.requires_grad_(False)
         self.train(self.training)
 
-    def _frozen_modules(self) -> list[nn.Module]:
-        frozen: list[nn.Module] = []
+    def count_levels(self) -> int:
+        """Levels from the stem on, given out or not, as freezing counts them."""
+        return sum(step.level is not None for step in self.steps())
+
+    def depths(self) -> Iterator[tuple[int, Step]]:
+        """Each step with the number of levels that end before it: 0 in the stem."""
         reached = 0
         for step in self.steps():
-            if reached == self.frozen_levels:
-                break
-            frozen.extend(step.modules)
+            yield reached, step
             reached += step.level is not None
-        return frozen
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        below = (step for depth, step in self.depths() if depth < self.frozen_levels)
+        return [module for step in below for module in step.modules]
 
     def train(self, mode: bool = True) -> Network:
         super().train(mode)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from res2net.data.scene import Scenes
 from res2net.data.values import fit_to_values, training_images
 from res2net.errors import UserError, option
 from res2net.tasks.data import Images
+from res2net.tasks.start import following, open_start
 from res2net.tasks.table import find_task
 from res2net.tasks.task import Job, Task
 
@@ -31,7 +32,7 @@ def build_job(
     processes: machine.Processes,
     make_optimiser: Callable[[Any, int], dict[str, Any]],
     say: Callable[[str], None] | None = None,
-    kept: Preprocess | None = None,
+    kept: Mapping[str, Any] | None = None,
 ) -> Job:
     """Read the data, build the network, and put loaders around both.
 
@@ -39,24 +40,37 @@ def build_job(
         processes: the processes that share each batch.
         make_optimiser: (module, steps an epoch) → optimiser and schedule for Lightning.
         say: takes lines of progress.
-        kept: preprocessing of the run that is resumed.
+        kept: the card in the checkpoint that is resumed; its weights take the place of ``--init``.
 
     Raises:
         UserError: data, network or option that cannot work; says which.
     """
     batch = machine.share_of_batch(config.train.batch, processes)
     images: Any = task.data.of_run(config, say)
-    card = describe(task, config, images, kept)
+    known = Preprocess.from_dict(kept["preprocess"]) if kept and "preprocess" in kept else None
+    card = describe(task, config, images, known)
+    start = open_start(config.init) if config.init and kept is None else None
+    if start:
+        card = start.settle(card)
+    elif config.init and kept:
+        card = following(card, kept.get("options", {}), str(kept.get("notes", "")))
     torch.manual_seed(config.seed)  # the weights
     model = build(task, card, config.net.pretrained)
+    for line in start.load_into(task, model, card) if start else ():
+        if say:
+            say(line)
     body = task.body(model)
     if body.weights_notice:  # the weights may have brought their rule for first blocks
         rule = {"first_block": str(body.first_block)} if body.first_block else {}
         card = replace(card, options={**card.options, **rule}, notes=body.weights_notice)
     try:
-        body.freeze(config.train.frozen_levels)
+        frozen = config.train.frozen_levels
+        body.freeze(body.count_levels() if frozen == "all" else frozen)
     except ValueError as error:
         raise UserError(f"--train.frozen-levels: {error}") from None
+    fresh = config.init is None and config.net.pretrained is None
+    if say and fresh and (body.frozen_levels or config.train.unfreeze_every):
+        say("frozen levels keep random weights here: --init or --net.pretrained names others")
     body.gradient_checkpointing = config.train.gradient_checkpointing
     if config.compile:
         mode = "default" if config.compile is True else config.compile

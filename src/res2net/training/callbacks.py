@@ -27,6 +27,7 @@ from torch import Tensor
 
 from res2net.errors import UserError
 from res2net.files import write_text
+from res2net.models.network import Network
 from res2net.nn.layers import count_on_host
 from res2net.tasks.module import counts_on_host
 
@@ -68,6 +69,26 @@ class EpochSeed(Callback):
         del pl_module
         mixed = (self.seed * 1_000_003 + trainer.current_epoch) * 1_000_003 + trainer.global_rank
         torch.manual_seed(mixed % 2**63)
+
+
+class Unfreezing(Callback):
+    """Trains the head first, then one level of the backbone more at a time, from the last one on.
+
+    What is trained follows from the epoch alone, so a resumed run continues as it would have.
+
+    Args:
+        body: the backbone; the optimiser holds every parameter that is trained at some time.
+        every: epochs between two levels.
+        frozen: levels that stay as they are.
+    """
+
+    def __init__(self, body: Network, every: float, frozen: int) -> None:
+        self.body, self.every, self.frozen = body, every, frozen
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        del pl_module
+        trained = int(trainer.current_epoch / self.every)
+        self.body.freeze(max(self.frozen, self.body.count_levels() - trained))
 
 
 class StopAfter(Callback):

@@ -53,6 +53,10 @@ NEEDS: Mapping[str, tuple[str, Callable[[RunConfig], bool]]] = {
         "norms that learn, --net.norm batch or group",
         lambda run: run.net.norm != "frozen",
     ),
+    "train.dropout": (
+        "a network without dropout of its own; inception_v3 has 0.5",
+        lambda run: run.model != "inception_v3",
+    ),
     "train.momentum": ("--train.optimizer sgd", lambda run: run.train.optimizer == "sgd"),
     "train.nesterov": ("--train.optimizer sgd", lambda run: run.train.optimizer == "sgd"),
     "train.milestones": ("--train.schedule step", lambda run: run.train.schedule == "step"),
@@ -98,6 +102,8 @@ def configure(
         for option, value in recipe_defaults(name, flat(given), usual_size=size).items():
             group, _, own = option.partition(".")
             values.setdefault(group, {})[own] = value
+        if given.get("init"):  # all weights are named
+            values.get("net", {}).pop("pretrained", None)
     for name, value in given.items():
         grouped = isinstance(value, Mapping)
         values[name] = {**values.get(name, {}), **value} if grouped else value

@@ -8,26 +8,45 @@ import torch
 from torch import nn, optim
 
 from res2net.config import TrainOptions
+from res2net.errors import UserError
+from res2net.models.network import Network
 from res2net.training.schedule import lr_factor, peak_lr
-
-BODY = ("model.body.", "model.backbone.body.")  # begin the names of a backbone's parameters
 
 
 def parameter_groups(
-    module: nn.Module, options: TrainOptions, head_factor: float = 1.0
+    module: nn.Module,
+    options: TrainOptions,
+    head_factor: float = 1.0,
+    body: Network | None = None,
 ) -> list[dict[str, Any]]:
     """Trainable parameters; norms and biases apart, without decay, unless ``decay_norms``.
 
+    The learning rate of the head is times ``head_factor``; that of the backbone's levels, from the
+    deepest one, times ``layer_decay`` once more for each.
+
     Args:
-        head_factor: on the learning rate of what is not the backbone; then that is apart too.
+        body: the backbone inside; what belongs to none of its levels is the head.
     """
-    trainable = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    if head_factor == 1:
-        return _by_decay([p for _, p in trainable], options, {})
-    body = [p for name, p in trainable if name.startswith(BODY)]
-    head = [p for name, p in trainable if not name.startswith(BODY)]
-    faster = {"lr": peak_lr(options) * head_factor}
-    return _by_decay(body, options, {}) + _by_decay(head, options, faster)
+    trainable = [p for p in module.parameters() if p.requires_grad]
+    if body is None or head_factor == options.layer_decay == 1:
+        return _by_decay(trainable, options, {})
+    levels = body.count_levels()
+    rates = {
+        p: options.layer_decay ** (levels - depth)
+        for depth, step in body.depths()
+        for part in step.modules
+        for p in part.parameters()
+    }
+    peak = peak_lr(options)
+    inside: list[dict[str, Any]] = []
+    for rate in sorted(set(rates.values()), reverse=True):
+        own = [p for p in trainable if rates.get(p) == rate]
+        inside += _by_decay(own, options, {"lr": peak * rate} if rate != 1 else {})
+    rest = [p for p in trainable if p not in rates]
+    head = _by_decay(rest, options, {"lr": peak * head_factor})
+    if options.layer_decay == 1:
+        return inside + head
+    return [group for group in head + inside if group["params"]]
 
 
 def _by_decay(
@@ -90,11 +109,31 @@ def start_momentum(optimiser: optim.SGD) -> None:
             optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
+def _lamb() -> Any:
+    try:
+        from timm.optim.lamb import Lamb
+    except ModuleNotFoundError:
+        raise UserError("--train.optimizer lamb needs timm: pip install 'res2net[lamb]'") from None
+    return Lamb
+
+
 def make_optimiser(
-    module: nn.Module, options: TrainOptions, steps_per_epoch: int, head_factor: float = 1.0
+    module: nn.Module,
+    options: TrainOptions,
+    steps_per_epoch: int,
+    head_factor: float = 1.0,
+    body: Network | None = None,
 ) -> dict[str, Any]:
-    """Optimiser and per-step schedule, as Lightning's ``configure_optimizers`` returns them."""
-    groups = norm_biases_apart(parameter_groups(module, options, head_factor), module, options)
+    """Optimiser and per-step schedule, as Lightning's ``configure_optimizers`` returns them.
+
+    Args:
+        head_factor, body: see ``parameter_groups``.
+
+    Raises:
+        UserError: an optimiser whose package is missing.
+    """
+    apart = parameter_groups(module, options, head_factor, body)
+    groups = norm_biases_apart(apart, module, options)
     lr = peak_lr(options)
     fused = is_fused(groups, options)
     optimiser: optim.Optimizer
@@ -103,8 +142,11 @@ def make_optimiser(
         optimiser = optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=fused)
         if fused and momentum and options.precision == "fp16":
             start_momentum(optimiser)
+    elif options.optimizer == "lamb":
+        optimiser = _lamb()(groups, lr=lr, max_grad_norm=None)  # --train.clip clips
     else:
-        optimiser = optim.AdamW(groups, lr=lr, fused=fused)
+        kind = optim.Adam if options.optimizer == "adam" else optim.AdamW
+        optimiser = kind(groups, lr=lr, fused=fused)
 
     def factor(step: int) -> float:
         epoch = step / steps_per_epoch

@@ -21,7 +21,6 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from res2net import machine
 from res2net.config import AUTO, RunConfig
-from res2net.data.preprocess import Preprocess
 from res2net.data.values import LOOKED
 from res2net.errors import UserError
 from res2net.files import write_text
@@ -38,6 +37,7 @@ from res2net.training.callbacks import (
     Pace,
     Patience,
     StopAfter,
+    Unfreezing,
     above_bar,
     shows_progress,
     speak,
@@ -107,11 +107,9 @@ def _fit(
             find_task(config.task),
             config,
             processes,
-            lambda module, steps: make_optimiser(
-                module, config.train, steps, config.head.lr_factor
-            ),
+            partial(_optimiser, config),
             say,
-            _preprocess_of(found),
+            None if found is None else _card_of(found),
         )
     job.module.whole_step = make_whole_step(config, job.task, processes)
     saved = RunConfig.read(run / CONFIG) if resume and (run / CONFIG).is_file() else None
@@ -176,10 +174,15 @@ class Start:
     best_lost: bool  # there is no whole best checkpoint
 
 
-def _preprocess_of(found: Newest | None) -> Preprocess | None:
-    """What the images went through before a checkpoint; None where that is not known."""
-    card = {} if found is None else found[1].get("hyper_parameters", {}).get("card", {})
-    return Preprocess.from_dict(card["preprocess"]) if "preprocess" in card else None
+def _card_of(found: Newest) -> dict[str, Any]:
+    """What a checkpoint says of its network and its images; empty where that is not known."""
+    card: dict[str, Any] = found[1].get("hyper_parameters", {}).get("card", {})
+    return card
+
+
+def _optimiser(config: RunConfig, module: Any, steps: int) -> dict[str, Any]:
+    body = find_task(config.task).body(module.model)
+    return make_optimiser(module, config.train, steps, config.head.lr_factor, body)
 
 
 def find_start(
@@ -295,6 +298,11 @@ def make_trainer(
     ]
     if options.ema:
         callbacks.append(Averaging(options.ema))
+    if options.unfreeze_every:
+        if processes.world > 1:
+            raise UserError("--train.unfreeze-every is for one process; leave it out")
+        body = job.task.body(job.module.model)
+        callbacks.append(Unfreezing(body, options.unfreeze_every, body.frozen_levels))
     if options.early_stop:
         callbacks.append(Patience(options.early_stop, job.task.monitor))
     if options.max_steps > 0:

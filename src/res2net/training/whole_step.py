@@ -184,6 +184,8 @@ def make_whole_step(
         "is for one process": processes.world > 1,
         "and --compile exclude each other": bool(config.compile),
         "needs --train.accumulate 1": options.accumulate > 1,
+        "needs --train.unfreeze-every 0": options.unfreeze_every > 0,
+        "cannot record --train.optimizer lamb": options.optimizer == "lamb",
         "needs --train.gradient-checkpointing none or cheap": options.gradient_checkpointing
         == "full",
         "cannot clip gradients in fp16; set --train.clip 0 or --train.precision bf16": bool(

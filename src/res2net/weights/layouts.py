@@ -116,6 +116,15 @@ _RENAMES: dict[Layout, Renames] = {
         (r"\.shortcut\.shortcut_bn\.", ".downsample.1."),
     ),
 }
+# torchvision's detectors, whose published files are older than its code
+_OLD_DETECTORS = _renames(
+    (r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)$", r"\1.0.\2"),
+    (r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1"),
+    (
+        r"^(roi_heads\.mask_head)\.mask_fcn(\d)\.",
+        lambda found: f"{found[1]}.{int(found[2]) - 1}.0.",
+    ),
+)
 # The official DLA files hold three projections that its forward pass computes and throws away.
 DEAD = ("level3.project.", "level4.project.", "level4.tree1.project.")
 _DETECTORS = ("neck", "rpn_head", "roi_head", "bbox_head", "mask_head")
@@ -235,6 +244,11 @@ def _rename(name: str, renames: Renames) -> str:
     for pattern, replacement in renames:
         name = pattern.sub(replacement, name)
     return name
+
+
+def detector_of_now(state: State) -> State:
+    """A state dict, that of a detector under the names that torchvision has today."""
+    return {_rename(name, _OLD_DETECTORS): value for name, value in state.items()}
 
 
 # ---------------------------------------------------------------- the way back

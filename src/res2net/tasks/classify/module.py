@@ -57,6 +57,11 @@ class ClassifierModule(TaskModule):
         self.augment = self.config.augment
         self.label_smoothing = self.config.train.label_smoothing
         balanced = self.config.train.class_weights == "balanced"
+        if dropout := self.config.train.dropout:
+            classifier = getattr(model, model.HEAD)
+            classifier.register_forward_pre_hook(
+                lambda layer, features: F.dropout(features[0], dropout, layer.training)
+            )
         self.class_weights: Tensor | None
         self.register_buffer(
             "class_weights", balanced_weights(self.images) if balanced else None, persistent=False
