@@ -244,7 +244,7 @@ def test_a_newer_format_is_refused(tmp_path):
         ("train", "batch", True, "a whole number, not True"),
         ("train", "batch", 2.5, "a whole number, not 2.5"),
         ("train", "batch", [1], "a whole number, not a list"),
-        ("train", "optimizer", "adam", "'sgd' or 'adamw', not 'adam'"),
+        ("train", "optimizer", "rmsprop", "'sgd' or 'adam' or 'adamw' or 'lamb', not"),
         ("train", "milestones", 3, "a list, not 3"),
         ("train", "milestones", ["a"], "a number, not 'a'"),
         ("net", "se", "yes", "true or false or null, not 'yes'"),

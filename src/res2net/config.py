@@ -169,7 +169,7 @@ class TrainOptions:
     layer_decay: float = 1.0  # factor on lr for each level below the head (c5, c4, ...); 1: none
     frozen_levels: int | Literal["all"] = 0  # untrained levels from the stem on; all: linear probe
     unfreeze_every: float = 0.0  # epochs until the next level, from the last one, trains; 0: all do
-    dropout: float = 0.0  # share of features dropped before the classifier
+    dropout: float = 0.0  # share of features dropped before the classifier; 0: none
     precision: Precision = "auto"  # auto: bf16 where the hardware supports it, else fp32
     gradient_checkpointing: Checkpointing = "none"  # recompute: cheap (norms), full (blocks)
     max_steps: int = -1  # stop after so many steps; -1: no limit
