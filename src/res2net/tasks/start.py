@@ -97,10 +97,8 @@ class Start:
             said.append(kept(old, labels_of(card)))
         said += self._differences(card)
         if self.card and self.card.preprocess.range != card.preprocess.range:
-            before, now = self.card.preprocess.range, card.preprocess.range
-            said.append(
-                f"trained on values of {before or '8 bits'}, these are of {now or '8 bits'}"
-            )
+            was, now = (each.preprocess.range or "8 bits" for each in (self.card, card))
+            said.append(f"trained on values of {was}, these are of {now}")
         return [f"--init {self.given}: {line}" for line in said]
 
     def _labels(
