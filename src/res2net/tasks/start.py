@@ -19,10 +19,11 @@ from res2net.models.weights import read_weights
 from res2net.paper.networks import find_variant
 from res2net.tasks.open import open_target
 from res2net.tasks.task import Task
+from res2net.weights.catalogue import names
 from res2net.weights.fetch import PREFIX
 from res2net.weights.fit import fit
 from res2net.weights.layouts import detector_of_now
-from res2net.weights.pretrained import IN1K, names
+from res2net.weights.pretrained import IN1K
 from res2net.weights.read import card_of, read_content
 
 State = dict[str, Tensor]
