@@ -19,6 +19,7 @@ import torch
 from res2net import processor
 from res2net.errors import UserError
 
+CHANGES = "+changes"  # behind a commit: the sources differ from it
 FREE_TO_TAKE = 0.85  # share of the free memory; the rest is for loader processes and for others
 PACKAGES = ("res2net", "torch", "torchvision", "pytorch-lightning", "numpy", "pillow")
 _NO_MEMORY = re.compile(
@@ -226,4 +227,4 @@ def commit() -> str:
         changed = subprocess.run(["git", "status", "--porcelain", "--", str(here)], **git)
     except OSError:
         return ""
-    return head.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
+    return head.stdout.strip() + (CHANGES if changed.stdout.strip() else "")

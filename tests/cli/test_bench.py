@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from res2net import machine
 from res2net.bench import options
 from res2net.bench.options import SUBJECTS
 from res2net.bench.protocol import Measurement
@@ -17,6 +18,11 @@ from res2net.errors import UserError
 
 ROOM = Path(options.__file__).parent
 ALL = sorted({option for subject in SUBJECTS for option in make_parser(subject).names()})
+
+
+@pytest.fixture(autouse=True)
+def _committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "commit", lambda: "abc")
 
 
 def given(subject: str) -> list[str]:
@@ -106,3 +112,29 @@ def test_the_recorded_command_names_no_folder_of_one_machine(
     assert "folder:sets/photos" in text
     assert "/home" not in text
     assert str(tmp_path) not in text
+
+
+def test_sources_with_changes_are_refused_before_anything_is_measured(
+    cli, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(machine, "commit", lambda: "abc+changes")
+    measured: list[object] = []
+    monkeypatch.setattr(bench, "measure", lambda *given: measured.append(given) or [])
+    out = tmp_path / "rows.csv"
+    done = cli("bench", "evaluators", "--rounds", "3", "--out", out)
+    assert done.code == 2
+    assert done.line.startswith(f"--out {out}: the sources differ from commit abc, and ")
+    assert "leave out --out" in done.line
+    assert not measured
+    assert not out.exists()
+    assert cli("bench", "evaluators", "--rounds", "3").code == 0  # tried out, not recorded
+    assert len(measured) == 1
+
+
+def test_a_commit_that_changes_meanwhile_is_not_recorded(cli, tmp_path, monkeypatch) -> None:
+    commits = iter(["abc", "def"])
+    monkeypatch.setattr(machine, "commit", lambda: next(commits))
+    monkeypatch.setattr(bench, "measure", lambda *_: [{"case": "one"}])
+    done = cli("bench", "evaluators", "--out", tmp_path / "rows.csv")
+    assert "the commit changed meanwhile" in done.line
+    assert not (tmp_path / "rows.csv").exists()

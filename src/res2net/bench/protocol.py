@@ -20,6 +20,7 @@ import numpy as np
 
 from res2net import machine
 from res2net.bench.options import ROUNDS
+from res2net.errors import UserError
 from res2net.files import WAIT, locked, remove_leftovers, write_text
 from res2net.processor import flags, level, threads
 
@@ -126,6 +127,22 @@ def interleave(
             if number >= warmup:
                 seconds[name].append(elapsed)
     return {name: Timing(name, tuple(values)) for name, values in seconds.items()}
+
+
+def commit_to_record(out: Path) -> str:
+    """The commit that rows of ``out`` will name; "" of an installed package.
+
+    Raises:
+        UserError: the checkout has changes, so that no commit is what would be measured.
+    """
+    found = machine.commit()
+    if found.endswith(machine.CHANGES):
+        raise UserError(
+            f"--out {out}: the sources differ from commit {found.removesuffix(machine.CHANGES)}, "
+            "and a recorded row names the commit that was measured; commit the changes, or leave "
+            "out --out, which prints and writes nothing"
+        )
+    return found
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, object]], command: str) -> None:

@@ -49,7 +49,8 @@ def make_parser(subject: str | None = None) -> Parser:
     parser = Parser(usage, f"{summary(subject)}. {HOW}", examples)
     add_fields(parser, "", SUBJECTS[subject], f"options of {subject}")
     parser.add_argument(
-        "--out", type=Path | None, help="CSV file to append results to; default: none"
+        "--out", type=Path | None, help="CSV file to append results to, from sources without "
+        "uncommitted changes; default: none"
     )
     return parser
 
@@ -80,12 +81,17 @@ def main(argv: Sequence[str]) -> None:
     for name in COUNTS:
         if name in options and options[name] < 1:
             raise UserError(f"--{name} is {options[name]}; it must be at least 1")
-    rows = measure(subject, options)
-    if options.out:
-        from res2net.bench.protocol import append_rows
+    if not options.out:
+        measure(subject, options)
+        return
+    from res2net.bench.protocol import append_rows, commit_to_record
 
-        append_rows(options.out, rows, shlex.join(["res2net", "bench", subject, *portable(words)]))
-        print(f"appended to {options.out}")
+    commit = commit_to_record(options.out)
+    rows = measure(subject, options)
+    if commit_to_record(options.out) != commit:
+        raise UserError(f"--out {options.out}: the commit changed meanwhile; nothing is recorded")
+    append_rows(options.out, rows, shlex.join(["res2net", "bench", subject, *portable(words)]))
+    print(f"appended to {options.out}")
 
 
 def measure(subject: str, options: Any) -> list[dict[str, object]]:
