@@ -61,8 +61,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serve": {"card", "models", "tasks", "runtime", "explain", "data", "config", *GROUND},
     "bench": {
         *("card", "capture"),
-        *("paper", "models", "data", "metrics", "tasks", "training", "deploy", "runtime", "config"),
-        *("serve", "native", *GROUND),
+        *("paper", "models", "heads", "data", "metrics", "tasks", "training", "deploy", "runtime"),
+        *("config", "serve", "native", *GROUND),
     },
     "experiments": {
         "card",

@@ -1,4 +1,4 @@
-"""Write the generated tables into README.md and docs/*.md; ``--check`` only compares.
+"""Write the generated tables and charts of README.md and docs/*.md; ``--check`` compares tables.
 
 A table stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. Numbers come from the
 paper room (published, counted) and from results/ (measured), never from a keyboard.
@@ -74,6 +74,8 @@ def main() -> int:
             stale.append(page.name)
             if not check:
                 page.write_text(new)
+    if not check:
+        of_results.draw_charts(ROOT / "docs" / "pictures")
     if stale:
         print(f"{'out of date' if check else 'written'}: {', '.join(stale)}")
     return 1 if check and stale else 0

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from res2net.bench import tasks
 from res2net.bench.options import OtherTask
@@ -27,6 +28,20 @@ def test_detectors_have_the_same_weights() -> None:
     own = ours.state_dict()
     for name, value in theirs.state_dict().items():
         assert torch.equal(value, own[name]), name
+
+
+@pytest.mark.parametrize("maker", ["torchvision", "smp"])
+def test_segmenters_of_all_makers_have_equal_parameters_and_multiply_adds(maker: str) -> None:
+    if maker == "smp":
+        pytest.importorskip("segmentation_models_pytorch")
+
+    def counts(net: torch.nn.Module) -> tuple[int, int]:
+        with torch.no_grad(), FlopCounterMode(display=False) as flops:
+            found = net.eval()(torch.zeros(1, 3, 64, 64))
+        assert found.shape == (1, tasks.CLASSES["segment"], 64, 64)
+        return sum(each.numel() for each in net.parameters()), flops.get_total_flops()
+
+    assert counts(getattr(tasks, f"_{maker}")("segment", 64)) == counts(tasks._ours("segment", 64))
 
 
 def test_a_task_without_a_loss_is_told() -> None:

@@ -11,6 +11,7 @@ from doc_tables.measures import older
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "results"
 BLANK = "–"
+APART = ("trainings.csv", "reproduce.csv")  # whose rows are trainings, each its own case
 PAIRED = "median of ratios, round by round (quartiles)"  # other ratios are of the medians
 
 
@@ -21,10 +22,30 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+# Columns that tell what a row measures; the others, what was found and on what.
+CASE = (
+    *("task", "kind", "network", "maker", "library", "engine", "precision", "case", "part", "data"),
+    *("batch", "size", "clients", "requests", "what", "number"),
+)
+
+
 def read_results(name: str) -> list[dict[str, str]]:
-    """Rows of a results file, with its name in ``file``."""
+    """The newest row of each case of a results file, with its name in ``file``.
+
+    Commands append: a case that is measured again takes the place of its older row, and what a
+    machine cannot measure (bf16 without its instructions) stays as it was.
+    """
     with (RESULTS / name).open(newline="") as file:
-        return [{**row, "file": name} for row in csv.DictReader(file)]
+        rows = [{**row, "file": name} for row in csv.DictReader(file)]
+    if name in APART:
+        return rows
+    return list({tuple(row.get(column) for column in CASE): row for row in rows}.values())
+
+
+def newest_run(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """The rows that the last command measured in turns."""
+    last = max(rows, key=lambda row: row["date"])
+    return [row for row in rows if run_of(row) == run_of(last)]
 
 
 def run_of(row: Mapping[str, str]) -> tuple[str, ...]:
@@ -60,6 +81,7 @@ def ratio_column(
 def about(rows: Sequence[Mapping[str, str]], libraries: Sequence[str] = ()) -> str:
     """What a measured table depends on: machine, versions as they were recorded, all commands."""
     commands: dict[str, list[str]] = {}
+    held: dict[str, dict[str, None]] = {}  # precisions of each measurement
     for row in rows:
         named = ", ".join(f"{each} {row.get(each) or BLANK}" for each in ("torch", *libraries))
         rounds = f"n = {row['n']} rounds in turns, " if row.get("n") else ""
@@ -68,7 +90,12 @@ def about(rows: Sequence[Mapping[str, str]], libraries: Sequence[str] = ()) -> s
         known = commands.setdefault(where, [])
         if (command := f"`{row['command']}`") not in known:
             known.append(command)
-    made = "; ".join(f"{where}: {', '.join(known)}" for where, known in commands.items())
+        held.setdefault(where, {})[row.get("precision") or ""] = None
+    apart = len({tuple(each) for each in held.values()}) > 1  # such as bf16 on another processor
+    made = "; ".join(
+        f"{where}{' (' + ', '.join(held[where]) + ')' if apart else ''}: {', '.join(known)}"
+        for where, known in commands.items()
+    )
     return f"\nMeasured on {made}\n{older_rows(rows)}"
 
 

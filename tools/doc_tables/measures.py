@@ -31,15 +31,15 @@ class Measures:
 BENCH, NATIVE = "src/res2net/bench/", "src/res2net/native"
 ENGINES = (f"{BENCH}apart.py", f"{BENCH}deploy.py", f"{BENCH}engines.py", "src/res2net/deploy")
 APART = "each engine has a process of its own and the second call of a round is timed"
+FOLDED = "norms are folded in the networks of every maker, or of none"
 DECODED = "photos are decoded to twice the size that is needed, and 512 pixels"
 CHEAP = "cheap checkpointing recomputes in one function"
 
 
-def _engines(question: str, *tables: str, native: bool = True) -> Measures:
+def _engines(question: str, *tables: str, native: bool = True, eager: bool = True) -> Measures:
     sources = (*ENGINES, NATIVE) if native else ENGINES
-    return Measures(
-        question=question, tables=tables, sources=sources, changed="2026-11-26", why=APART
-    )
+    changed, why = ("2026-11-29", FOLDED) if eager else ("2026-11-26", APART)
+    return Measures(question=question, tables=tables, sources=sources, changed=changed, why=why)
 
 
 def _steps(question: str, table: str) -> Measures:
@@ -52,17 +52,22 @@ def _steps(question: str, table: str) -> Measures:
 MEASURES: Mapping[str, Measures] = {
     "deploy.csv": _engines("Which engine is the fastest for one image?", "deploy", "deploy-short"),
     "native_networks.csv": _engines(
-        "What does each network take, beside ResNet-50?", "deploy-native", "extra-runtime"
+        "What does each network take, beside ResNet-50?",
+        "deploy-native",
+        "extra-runtime",
+        eager=False,
     ),
     "deploy_networks.csv": _engines(
         "The same in PyTorch, DLA and bL among them", "deploy-networks", native=False
     ),
     "deploy_networks_int8.csv": _engines(
-        "The same in int8, DLA and bL among them", "deploy-networks-int8", native=False
+        "The same in int8, DLA and bL among them", "deploy-networks-int8", native=False, eager=False
     ),
-    "native_batch8.csv": _engines("What do eight images at a time take?", "deploy-native-batch8"),
+    "native_batch8.csv": _engines(
+        "What do eight images at a time take?", "deploy-native-batch8", eager=False
+    ),
     "deploy_batch8.csv": _engines("The same in all other engines", "deploy-batch8", native=False),
-    "native_sizes.csv": _engines("What do larger images take?", "deploy-sizes"),
+    "native_sizes.csv": _engines("What do larger images take?", "deploy-sizes", eager=False),
     "deploy_compiled.csv": _engines(
         "What does torch.compile bring?", "deploy-compiled", native=False
     ),
@@ -110,8 +115,8 @@ MEASURES: Mapping[str, Measures] = {
         question="What do the other tasks take, beside other libraries' models?",
         tables=("tasks-speed",),
         sources=(f"{BENCH}tasks.py", "src/res2net/heads", "src/res2net/tasks"),
-        changed="2026-11-28",
-        why="boxes and maps are placed in float32 at every precision",
+        changed="2026-11-29",
+        why="segmenters of equal parameters are compared",
     ),
     "evaluators.csv": Measures(
         question="What do evaluators take, beside other libraries'?",

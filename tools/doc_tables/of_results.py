@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
+from pathlib import Path
 
 from doc_tables.markup import (
     BLANK,
@@ -11,6 +12,7 @@ from doc_tables.markup import (
     about,
     machine,
     markdown,
+    newest_run,
     ratio_column,
     read_results,
     run_of,
@@ -19,8 +21,9 @@ from doc_tables.measures import MEASURES, OLDER
 from res2net.bench import evaluators as evaluators_bench
 from res2net.bench import tasks as tasks_bench
 from res2net.bench import train_step as train_step_bench
-from res2net.bench.deploy import OVER, compared
+from res2net.bench.deploy import OVER, compared, draw_speeds
 from res2net.bench.engines import Case
+from res2net.bench.options import NETWORK
 from res2net.bench.protocol import LIBRARIES
 from res2net.experiments.results import difference, read_rows, spread
 from res2net.experiments.studies import PREFIX, find_study
@@ -29,9 +32,17 @@ from res2net.experiments.studies import PREFIX, find_study
 def deploy_short() -> str:
     """Res2Net-50 in the engines people deploy with, ours and timm's."""
     rows = read_results("deploy.csv")
-    named = [row for row in rows if row["network"] == "res2net50_26w_4s"]
+    named = [row for row in rows if row["network"] == NETWORK]
     shown = [row for row in named if row["engine"] not in ("eager-nchw", "onnxruntime")]
     return _speeds(shown, rows)
+
+
+def draw_charts(folder: Path) -> None:
+    """The pictures of measured speed: Res2Net-50 in each engine, in the newest run."""
+    named = [row for row in read_results("deploy.csv") if row["network"] == NETWORK]
+    rows = newest_run(named)
+    measured = f"; {machine(rows[0])}, {rows[0]['date']}"
+    draw_speeds(rows, folder / "speed.png", measured=measured)
 
 
 def sizes() -> str:

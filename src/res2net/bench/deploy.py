@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from matplotlib.patches import Patch
 
 from res2net.bench.apart import LIVES, time_apart
 from res2net.bench.engines import ENGINES, Case, has, runs_in
@@ -22,7 +22,18 @@ from res2net.bench.protocol import (
     ratio_cells,
     versions_of,
 )
-from res2net.drawing.canvas import BLUE, GREEN, MARGIN, ORANGE, TOP, WIDTH, add_axes, headed_figure
+from res2net.drawing.canvas import (
+    BLUE,
+    GREEN,
+    MARGIN,
+    ORANGE,
+    TOP,
+    WIDTH,
+    add_axes,
+    fit,
+    headed_figure,
+)
+from res2net.drawing.canvas import measure as measure_text
 from res2net.errors import UserError, counted
 from res2net.machine import note_slow_bf16
 from res2net.processor import threads
@@ -32,7 +43,7 @@ PEER = {"native": "openvino"}  # where other makers' networks run that cannot ru
 OVER = ("over_timm", "over_timm_eager")  # speed over another case's; other ratios are times
 RATIOS = ("over_timm", "to_resnet50", "to_best_resnet50", "over_timm_eager")
 COLUMNS = {n: n for n in ("network", "maker", "engine", "precision", "median_ms", *RATIOS)}
-BAR, GAP, NAME = 20, 90, 190  # pixels: a bar, between panels, a network's name
+BAR = 20  # pixels of a bar
 COLOURS = dict(zip(MAKERS, (BLUE, ORANGE, GREEN), strict=True))
 
 
@@ -43,20 +54,24 @@ def run(options: DeployOptions, track: Track) -> Measurement:
         UserError: a name that does not exist, nothing to time, or a chart that cannot be written.
     """
     torch.set_num_threads(threads())
+    engines = options.engines.split(",")
+    if "captured" in engines and not torch.cuda.is_available():
+        raise UserError("--engines captured: it records the launches of a GPU, and here is none")
     precisions = options.precisions.split(",")
     if "bf16" in precisions:
         note_slow_bf16("bf16")
     wanted = cases(
         options.model.split(","),
         makers=options.makers.split(","),
-        engines=options.engines.split(","),
+        engines=engines,
         precisions=precisions,
         batches=[options.batch],
     )
     found = measure(wanted, size=options.size, rounds=options.rounds, track=track)
+    rows = [as_row(speed) for speed in found]
     if options.chart:
-        draw_speeds(found, options.chart)
-    return Measurement(rows=[as_row(speed) for speed in found], columns=COLUMNS)
+        draw_speeds(rows, options.chart)
+    return Measurement(rows=rows, columns=COLUMNS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,45 +188,57 @@ def _speed(case: Case, size: int, timings: dict[Case, Timing]) -> Speed:
     return Speed(case=case, size=size, timing=own, ratios=ratios)
 
 
-def draw_speeds(speeds: Sequence[Speed], path: Path) -> None:
-    """Draw the median time of every case, in milliseconds, and write a PNG.
+def draw_speeds(rows: Sequence[Mapping[str, Any]], path: Path, *, measured: str = "") -> None:
+    """Draw the time of each network in each engine, the fastest first, and write a PNG.
+
+    Where other makers' networks cannot run in an engine, those in its PEER stand beside.
+
+    Args:
+        rows: of ``as_row``, or of a file of results; of one batch and one size of images.
+        measured: where and when, for the subtitle.
 
     Raises:
         UserError: ``path`` cannot be written.
     """
-    kinds = list(dict.fromkeys((s.case.engine, s.case.precision) for s in speeds))
-    networks = list(dict.fromkeys(s.case.network for s in speeds))
-    makers = [maker for maker in MAKERS if any(s.case.maker == maker for s in speeds)]
-    panel = len(networks) * (len(makers) + 1) * BAR
-    rows = -(-len(kinds) // 2)
-    one = speeds[0]
+    times = {
+        (row["maker"], row["network"], row["engine"], row["precision"]): float(row["median_ms"])
+        for row in rows
+    }
+    networks = dict.fromkeys(row["network"] for row in rows)
+    makers = [maker for maker in MAKERS if any(key[0] == maker for key in times)]
+    found: dict[tuple[str, str, str], dict[str, tuple[float, str]]] = {}
+    for maker, *how in times:
+        network, engine, precision = how
+        found.setdefault((network, engine, precision), {})[maker] = times[maker, *how], ""
+    for (network, engine, precision), bars in found.items():
+        for maker in makers:
+            peer = PEER.get(engine, engine)
+            if maker not in bars and (maker, network, peer, precision) in times:
+                bars[maker] = times[maker, network, peer, precision], f"in {peer}"
+    ranked = sorted(found, key=lambda how: min(time for time, _ in found[how].values()))
+    one, pitch = rows[0], len(makers) + 1
+    named = [" ".join(how if len(networks) > 1 else how[1:]) for how in ranked]
+    images = counted(int(one["batch"]), "image")
     subtitle = (
-        f"milliseconds for {counted(one.case.batch, 'image')} of {one.size}x{one.size} pixels, "
-        f"median of {len(one.timing.seconds)} rounds; shorter is faster"
+        f"{', '.join(networks)}, {images} of {one['size']}x{one['size']} pixels, "
+        f"median of {one['n']} rounds in turns{measured}"
     )
-    height = TOP + rows * (panel + GAP) + MARGIN
-    width = (WIDTH - 2 * MARGIN) / 2 - NAME - 30
-    with headed_figure(path, height, "Networks in engines", subtitle) as figure:
-        keys = [Patch(color=COLOURS[maker], label=maker) for maker in makers]
-        figure.legend(handles=keys, loc="upper right", ncols=len(keys))
-        for i, kind in enumerate(kinds):
-            left = MARGIN + NAME + (i % 2) * (WIDTH - 2 * MARGIN) / 2
-            axes = add_axes(figure, left, TOP + 20 + (i // 2) * (panel + GAP), width, panel)
-            for m, maker in enumerate(makers):
-                shown = [
-                    s
-                    for s in speeds
-                    if (s.case.engine, s.case.precision) == kind and s.case.maker == maker
-                ]
-                places = [networks.index(s.case.network) * (len(makers) + 1) + m for s in shown]
-                times = [1000 * s.timing.median for s in shown]
-                bars = axes.barh(places, times, 0.9, color=COLOURS[maker], label=maker)
-                axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=6)
-            axes.set_yticks(
-                [n * (len(makers) + 1) + (len(makers) - 1) / 2 for n in range(len(networks))],
-                networks,
+    left = max(measure_text(name, 7) for name in named) + 16
+    tall = len(ranked) * pitch * BAR
+    subtitle = fit(subtitle, WIDTH - 2 * MARGIN, 8)
+    with headed_figure(path, TOP + tall + 120, "Networks in engines", subtitle) as figure:
+        axes = add_axes(figure, MARGIN + left, TOP + 20, WIDTH - 2 * MARGIN - left, tall)
+        for m, maker in enumerate(makers):
+            kept = [(i, *found[how][maker]) for i, how in enumerate(ranked) if maker in found[how]]
+            places = [i * pitch + m for i, _, _ in kept]
+            bars_drawn = axes.barh(
+                places, [time for _, time, _ in kept], 0.9, color=COLOURS[maker], label=maker
             )
-            axes.invert_yaxis()
-            axes.set_title(" ".join(kind))
-            axes.margins(x=0.15)
-            axes.grid(axis="y", visible=False)
+            labels = [f"{time:.1f} {where}".rstrip() for _, time, where in kept]
+            axes.bar_label(bars_drawn, labels, padding=4, fontsize=7)
+        axes.set_yticks([i * pitch + (len(makers) - 1) / 2 for i in range(len(ranked))], named)
+        axes.invert_yaxis()
+        axes.margins(x=0.1, y=0.01)
+        axes.set_xlabel("ms, shorter is faster")
+        axes.grid(axis="y", visible=False)
+        figure.legend(*axes.get_legend_handles_labels(), loc="upper right", ncols=len(makers))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from res2net import machine
 from res2net.bench.makers import builder
-from res2net.capture import fold_batchnorm
+from res2net.capture import Captured, fold_batchnorm
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy.engine import find_engine
 from res2net.deploy.native_int8 import in_int8
@@ -38,11 +38,13 @@ from res2net.processor import bytes_saturate
 from res2net.runtime.engines import openvino_core, openvino_has_bf16
 
 Call = Callable[[], object]
-# engine → its precisions; eager (channels-last), eager-nchw (torch's default layout) and compiled
-# (torch.compile) are torch itself, on the GPU where there is one
+# engine → its precisions; torch itself, on the GPU where there is one, the same for every maker:
+# eager-nchw (the network as it comes), eager (norms folded, channels-last), captured (as
+# `res2net.load` runs it on a GPU), compiled (torch.compile)
 ENGINES = {
     "eager": ("fp32", "bf16"),
     "eager-nchw": ("fp32",),
+    "captured": ("fp32", "bf16"),
     "compiled": ("fp32", "bf16"),
     "onnxruntime": ("fp32", "int8"),
     "openvino": ("fp32", "bf16", "int8"),
@@ -75,7 +77,8 @@ def prepare(case: Case, size: int) -> Call:
     net = _network(case)
     build: dict[str, Callable[[Case, nn.Module, int], Call]] = {
         "eager": _eager,
-        "eager-nchw": _eager,
+        "eager-nchw": _in_torch,
+        "captured": _captured,
         "compiled": _compiled,
         "onnxruntime": _onnxruntime,
         "openvino": _openvino,
@@ -95,6 +98,8 @@ def has(network: str, maker: str) -> bool:
 
 def runs_in(network: str, maker: str, engine: str, precision: str) -> bool:
     """Whether an engine takes a maker's network and computes in this precision, on this machine."""
+    if engine == "captured":
+        return torch.cuda.is_available()
     if engine == "openvino" and precision == "bf16":
         return openvino_has_bf16()  # else it would be float32 that is timed
     if engine != "native":
@@ -115,10 +120,13 @@ def _images(case: Case, size: int) -> Tensor:
 
 
 def _eager(case: Case, net: nn.Module, size: int) -> Call:
-    """Ours with its norms folded, as in every export."""
-    if case.maker == "ours":
-        net = fold_batchnorm(net)
-    return _in_torch(case, net, size)
+    """Norms folded, as in every export."""
+    return _in_torch(case, fold_batchnorm(net), size)
+
+
+def _captured(case: Case, net: nn.Module, size: int) -> Call:
+    """Rewritten and, on a GPU, its launches recorded."""
+    return _in_torch(case, Captured(net), size)
 
 
 def _compiled(case: Case, net: nn.Module, size: int) -> Call:

@@ -3,7 +3,9 @@
 A case names its maker, its precision and its memory layout. ``ours bf16 nhwc`` is what ``res2net
 train`` and ``predict`` do on a processor with bfloat16; ``ours fp32 nchw`` is set up as the others
 are. All stand on ResNet-50, which they share; detectors have the same weights, so that they find
-the same number of things. Salient objects and key-points have no model in those libraries.
+the same number of things. Segmenters have equal parameters and multiply-adds: another library's
+dilated ResNet-50 and ASPP stand under our decoder, as its own segmenters are larger or smaller
+ones. Salient objects and key-points have no model in those libraries.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from res2net.card import ModelCard
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import COCO_PERSON
 from res2net.errors import UserError
+from res2net.heads.deeplab import RATES
 from res2net.machine import note_slow_bf16
 from res2net.processor import threads
 from res2net.tasks.pose.crops import STRIDE, input_size
@@ -43,6 +46,7 @@ EQUAL = OURS[1]  # what a ratio at equal precision and layout is of
 KINDS = ("train", "infer")
 CLASSES = {"detect": 90, "instances": 90, "segment": 21, "saliency": 2, "pose": 1}
 BOXES = 4  # in an image
+DEEP, WIDE = 2048, 256  # channels of ResNet-50's last map, of DeepLab's pyramid
 COLUMNS = {n: n for n in ("task", "kind", "case", "median_ms", "speed_of_ours", "peak_mib")}
 
 
@@ -196,12 +200,13 @@ def _ours(task: str, size: int) -> nn.Module:
 
 def _torchvision(task: str, size: int) -> nn.Module:
     if task == "segment":
-        from torchvision.models.segmentation import deeplabv3_resnet50
+        from torchvision.models import resnet50
+        from torchvision.models._utils import IntermediateLayerGetter
+        from torchvision.models.segmentation.deeplabv3 import ASPP
 
-        net: nn.Module = deeplabv3_resnet50(
-            weights=None, weights_backbone=None, num_classes=CLASSES[task]
-        )
-        return net
+        whole = resnet50(weights=None, replace_stride_with_dilation=[False, False, True])
+        body = IntermediateLayerGetter(whole, {"layer1": "c2", "layer4": "c5"})
+        return _segmenter(size, body, ASPP(DEEP, list(RATES[16]), WIDE))
     from torchvision.models import detection
 
     kinds = {"detect": "fasterrcnn_resnet50_fpn", "instances": "maskrcnn_resnet50_fpn"}
@@ -220,10 +225,31 @@ def _torchvision(task: str, size: int) -> nn.Module:
 
 def _smp(task: str, size: int) -> nn.Module:  # noqa: ARG001  every maker is given it
     try:
-        import segmentation_models_pytorch as smp
+        from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPP
+        from segmentation_models_pytorch.encoders import get_encoder
     except ModuleNotFoundError:
         raise UserError(
             "segmentation_models_pytorch is not installed: pip install segmentation-models-pytorch"
         ) from None
-    net: nn.Module = smp.DeepLabV3Plus(NETWORK, encoder_weights=None, classes=CLASSES[task])
+    encoder = get_encoder(NETWORK, weights=None, output_stride=16)
+    pyramid = ASPP(DEEP, WIDE, RATES[16], separable=False, dropout=0.5)
+    return _segmenter(size, _Levels(encoder), pyramid)
+
+
+class _Levels(nn.Module):
+    """The maps of smp's encoder that DeepLab v3+ takes, by name."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        maps = self.encoder(x)
+        return {"c2": maps[2], "c5": maps[-1]}
+
+
+def _segmenter(size: int, body: nn.Module, pyramid: nn.Module) -> nn.Module:
+    """Our decoder on another library's backbone and pyramid."""
+    net = _ours("segment", size)
+    net.body, net.pyramid = body, pyramid
     return net

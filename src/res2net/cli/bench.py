@@ -49,8 +49,10 @@ def make_parser(subject: str | None = None) -> Parser:
     parser = Parser(usage, f"{summary(subject)}. {HOW}", examples)
     add_fields(parser, "", SUBJECTS[subject], f"options of {subject}")
     parser.add_argument(
-        "--out", type=Path | None, help="CSV file to append results to, from sources without "
-        "uncommitted changes; default: none"
+        "--out",
+        type=Path | None,
+        help="CSV file to append results to, from sources without "
+        "uncommitted changes; default: none",
     )
     return parser
 
