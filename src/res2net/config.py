@@ -119,6 +119,7 @@ class InputOptions:
     split_rule: SplitRule = "v2"  # v1: as runs that were saved before there was a choice
     workers: int | None = None  # processes that read images; default: chosen for the machine
     decode: Decode = "cpu"  # decoder of JPEG files: cpu, or gpu (nvJPEG; cpu where it is absent)
+    index: str = ""  # file that keeps the list of a huge folder or table; default: none
     skip_bad: bool = False  # leave out unreadable images, counted and named, instead of stopping
     range: tuple[float, ...] = ()  # LO,HI of >8-bit images, to 0..255; default: of training images
     channels: int | None = None  # image channels; default: 3, or those of multi-band TIFF and .npy

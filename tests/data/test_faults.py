@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from res2net.config import RunConfig
-from res2net.data import looked
+from res2net.config import InputOptions, RunConfig
+from res2net.data import looked, photo
 from res2net.data.faults import usable_images, usable_part
 from res2net.data.folder import read
 from res2net.data.labelled import ReadOptions
@@ -81,6 +81,19 @@ def test_a_training_stops_before_its_first_step(photos):
     bad = replace(config, input=replace(config.input, skip_bad=True))
     with pytest.warns(UserWarning, match="unreadable"):
         assert len(Labelled().of_run(bad).train) == 19
+
+
+def test_each_file_is_looked_at_once_where_faulty_ones_are_left_out(photos, monkeypatch):
+    looked, probe = [], photo.probe
+    monkeypatch.setattr(photo, "probe", lambda file: (looked.append(file), probe(file))[1])
+    given = InputOptions(skip_bad=True)
+    config = RunConfig(
+        data=f"folder:{photos}", model="res2net29_small", recipe="smoke", input=given
+    )
+    with pytest.warns(UserWarning, match="unreadable"):
+        found = Labelled().of_run(config)
+    assert len(looked) == len(set(looked)) == 34
+    assert (len(found.train), len(found.val)) == (19, 3)
 
 
 def _pairs(root: Path) -> Path:

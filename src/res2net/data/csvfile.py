@@ -92,7 +92,7 @@ def _groups(
 
 def _rows(path: Path, column: str) -> list[Row]:
     """The rows of a table, or of those that lie in a folder, each once, with their files found."""
-    tables = _tables(path)
+    tables = tables_of(path)
     home = path if path.is_dir() else path.parent
     finder = Finder(home)
     rows: list[Row] = []
@@ -106,7 +106,7 @@ def _rows(path: Path, column: str) -> list[Row]:
     return _once(path, rows)
 
 
-def _tables(path: Path) -> dict[Path, str]:
+def tables_of(path: Path) -> dict[Path, str]:
     """Tables → the part that each lists; "" where it does not tell.
 
     Raises:

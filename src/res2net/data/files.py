@@ -39,19 +39,26 @@ class Texts:
 
     def __init__(self, texts: Iterable[str]) -> None:
         encoded = [os.fsencode(text) for text in texts]
-        self._bytes = np.frombuffer(b"".join(encoded), np.uint8)
-        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)  # (N + 1,)
+        self.bytes = np.frombuffer(b"".join(encoded), np.uint8)
+        self.ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)  # (N + 1,)
+
+    @classmethod
+    def of(cls, bytes_: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]) -> Texts:
+        """The texts of two arrays, those of another."""
+        found = cls(())
+        found.bytes, found.ends = bytes_, ends
+        return found
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return len(self.ends) - 1
 
     def __getitem__(self, i: int) -> str:
         count = len(self)
         if not -count <= i < count:
             raise IndexError(i)
         i %= count
-        start, end = self._ends[i : i + 2].tolist()
-        return os.fsdecode(self._bytes[start:end].tobytes())
+        start, end = self.ends[i : i + 2].tolist()
+        return os.fsdecode(self.bytes[start:end].tobytes())
 
 
 class Files(Sequence[Path]):
@@ -61,16 +68,16 @@ class Files(Sequence[Path]):
     copy it as reference counts change. This takes the bytes of the names.
     """
 
-    def __init__(self, root: Path, names: Iterable[str]) -> None:
+    def __init__(self, root: Path, names: Iterable[str] | Texts) -> None:
         self.root = root
-        self._names = Texts(names)
+        self.names = names if isinstance(names, Texts) else Texts(names)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.names)
 
     def name(self, i: int) -> str:
         """Path ``i`` relative to the root."""
-        return self._names[i]
+        return self.names[i]
 
     @overload
     def __getitem__(self, i: int) -> Path: ...
@@ -107,6 +114,11 @@ def subfolders(folder: Path) -> list[str]:
     with _opened(folder) as entries:
         above = _ancestors(folder)
         return sorted(e.name for e in entries if _is_folder(e) and _identity(e.path) not in above)
+
+
+def folders_below(folder: Path) -> list[Path]:
+    """A folder and all visible ones below it."""
+    return [folder, *(each for name in subfolders(folder) for each in folders_below(folder / name))]
 
 
 def list_images(root: Path, folder: str, listing: Listing, *, find_empty: bool) -> int:

@@ -28,6 +28,7 @@ READERS: dict[str, Reader] = {
     "digits": digits.read,
     "scenes": single.read,
 }
+LOOKED_AT = ("folder", "csv")  # whose readers look at each file where faulty ones may be left out
 
 
 def read(source: Source, options: ReadOptions | None = None) -> LabelledImages:

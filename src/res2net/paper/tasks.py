@@ -39,7 +39,7 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
             example="--data photos/ --out runs/photos",
             train=(
                 *("net.global_pool", "net.whiten"),
-                *("input.interpolation", "input.download", "input.decode"),
+                *("input.interpolation", "input.download", "input.decode", "input.index"),
                 *(*_CROPS, "augment.pad", "augment.border"),
                 *("augment.flip", "augment.color_jitter"),
                 *("augment.randaugment", "augment.randaugment_magnitude"),

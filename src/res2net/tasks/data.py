@@ -13,15 +13,17 @@ import numpy.typing as npt
 from res2net.config import RunConfig
 from res2net.data.faults import usable_images
 from res2net.data.files import some
+from res2net.data.index import indexed
 from res2net.data.labelled import LabelledImages, ReadOptions, Split, check_labelled
 from res2net.data.looked import Say
-from res2net.data.readers import read
+from res2net.data.readers import LOOKED_AT, read
 from res2net.data.scene import Scene, Scenes
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.readers import check_trainable, read_scenes
 from res2net.data.source import parse_source
 from res2net.data.split import Holdout
 from res2net.errors import UserError, counted
+from res2net.files import at_home
 
 Images = LabelledImages | Scenes
 SKIP_BAD = "--input.skip-bad true"
@@ -60,15 +62,23 @@ class Labelled:
             **vars(config.holdout), skip_bad=given.skip_bad, download=given.download
         )
         source = parse_source(config.data)
-        with noted() as notes:
-            images = usable_images(
+
+        def listed() -> LabelledImages:
+            images = read(source, options)
+            if given.skip_bad and source.format in LOOKED_AT:
+                return images
+            return usable_images(
                 config.data,
-                read(source, options),
+                images,
                 None,
                 skip_bad=given.skip_bad,
                 option=SKIP_BAD,
                 say=say,
             )
+
+        with noted() as notes:
+            index = at_home(given.index)
+            images = indexed(index, source, options, listed) if given.index else listed()
             weighted = config.train.class_weights != "none"
             check_labelled(str(source), images, weighted=weighted)
         return replace(images, notes=tuple(notes))

@@ -14,6 +14,7 @@ from res2net.data.faults import usable_part
 from res2net.data.files import spread, warn_rescaled
 from res2net.data.labelled import LabelledImages, Split
 from res2net.data.packed import File
+from res2net.data.readers import LOOKED_AT
 from res2net.data.scenes.options import Marks
 from res2net.data.source import parse_source
 from res2net.errors import UserError, check_meaning, counted
@@ -153,15 +154,16 @@ def evaluate(
     if images.classes != card.classes:
         images = task.data.in_order_of(images, card.classes, opened.given, data)
     part, words = measured_part(images, split, data)
-    part = usable_part(
-        data,
-        part,
-        images,
-        None if isinstance(images, LabelledImages) else cast(Marks, ANNOTATIONS[task.name]),
-        skip_bad=skip_bad,
-        option="--skip-bad",
-        say=say,
-    )
+    if not (skip_bad and source.format in LOOKED_AT and isinstance(images, LabelledImages)):
+        part = usable_part(
+            data,
+            part,
+            images,
+            None if isinstance(images, LabelledImages) else cast(Marks, ANNOTATIONS[task.name]),
+            skip_bad=skip_bad,
+            option="--skip-bad",
+            say=say,
+        )
     if card.preprocess.range is None:
         held: Any = part.images if isinstance(part, Split) else [scene.image for scene in part]
         warn_rescaled(data, [image for image in spread(held, 64) if isinstance(image, File)])

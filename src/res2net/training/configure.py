@@ -34,6 +34,10 @@ NEEDS: Mapping[str, tuple[str, Callable[[RunConfig], bool]]] = {
         "data of image files",
         lambda run: run.data.partition(":")[0] not in SMALL_IMAGES,
     ),
+    "input.index": (
+        "folder or csv data",
+        lambda run: run.data.partition(":")[0] in ("folder", "csv"),
+    ),
     "augment.crop": (
         "random_resized or none with boxes",
         lambda run: run.task in READ_BY["augment.pad"] or run.augment.crop != "pad",

@@ -19,6 +19,7 @@ CONFIG = "config.yaml"
 # May differ between a run and its continuation: they do not change what an epoch computes.
 MAY_CHANGE = (
     "capture",
+    "input.index",
     "input.workers",
     "train.devices",
     "train.early_stop",
