@@ -120,10 +120,10 @@ def run_alone(module: str, case: str, steps: int = 3) -> None:
     step = importlib.import_module(module).step_of(**json.loads(case))
     for _ in range(steps):
         step()
-    print(torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else _resident())
+    print(torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else resident())
 
 
-def _resident() -> int:
+def resident() -> int:
     """Peak resident bytes of this process.
 
     Linux's ``ru_maxrss`` would be that of the process that started it, where that is larger.

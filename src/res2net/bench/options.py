@@ -11,6 +11,7 @@ from typing import Literal
 ROUNDS = 45  # enough that the median of a ratio moves by about 0.02 at most
 NETWORK = "res2net50_26w_4s"
 OtherTask = Literal["detect", "instances", "segment", "saliency", "pose"]  # than classify
+Grown = Literal["folder", "index", "annotations", "classes", "checkpoint"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,16 @@ class ParityOptions:
     model: str = NETWORK  # network; all: every one that another library has
 
 
+@dataclass(frozen=True, kw_only=True)
+class GrowthOptions:
+    """Time and memory against the size of folders, annotations, classes, weights."""
+
+    what: Grown | None = None  # kind of data; default: all, one after the other
+    sizes: str = ""  # numbers of it, separated by commas; default: three from small to huge
+    rounds: int = 3  # measurements of a size, each in a process of its own
+    chart: Path | None = None  # also draw the results to this PNG file; default: none
+
+
 # subject → its options, whose docstring is its help; what measures it is in its own file
 SUBJECTS: Mapping[str, type] = MappingProxyType(
     {
@@ -115,5 +126,6 @@ SUBJECTS: Mapping[str, type] = MappingProxyType(
         "evaluators": EvaluatorsOptions,
         "serve": ServeOptions,
         "parity": ParityOptions,
+        "growth": GrowthOptions,
     }
 )

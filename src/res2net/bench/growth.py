@@ -1,0 +1,245 @@
+"""Time and memory against size: what grows with the data, a process for each measurement.
+
+Each case is made in a temporary folder, then read or scored by a fresh process. Its seconds do not
+hold imports, its memory is what the process took beyond that of before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from res2net.bench.memory import resident
+from res2net.bench.options import GrowthOptions
+from res2net.bench.protocol import Measurement, Track
+from res2net.config import InputOptions, RunConfig
+from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.readers import read_scenes
+from res2net.data.source import parse_source
+from res2net.drawing.canvas import BLUE, MARGIN, ORANGE, TOP, WIDTH, add_axes, headed_figure
+from res2net.errors import UserError, one_line
+from res2net.tasks.classify.scores import PerImage, per_image, scored
+from res2net.tasks.data import Labelled
+from res2net.weights.read import read_content
+
+MIB = 2**20
+CLASSES, OBJECTS, CORNERS, BATCH = 10, 20, 40, 64  # of the made data; objects of an image
+UNITS = {  # what → its unit, and the sizes that are measured
+    "folder": ("files of a folder, first start", (1_000, 10_000, 100_000)),
+    "index": ("files of a folder, next start with an index", (1_000, 10_000, 100_000)),
+    "annotations": ("outlines of a COCO file", (1_000, 10_000, 100_000)),
+    "classes": ("classes that are scored", (100, 1_000, 21_000)),
+    "checkpoint": ("MiB of a file of weights", (10, 100, 1_000)),
+}
+COLUMNS = {"what": "what", "number": "number", "seconds": "seconds", "mib": "MiB"}
+
+
+def run(options: GrowthOptions, track: Track) -> Measurement:
+    """Time and memory of each kind of data in several sizes.
+
+    Raises:
+        UserError: sizes that are no numbers, or a chart that cannot be written.
+    """
+    named = [options.what] if options.what else list(UNITS)
+    if options.sizes and not options.what:
+        raise UserError("--sizes is for one kind of data; name it: --what " + "|".join(UNITS))
+    sizes = {what: _sizes(options.sizes) or UNITS[what][1] for what in named}
+    cases = [(what, number) for what in named for number in sizes[what]]
+    rows = []
+    for what, number in track(cases, len(cases), "sizes"):
+        with tempfile.TemporaryDirectory() as folder:
+            MAKERS[what](Path(folder), number)
+            found = [_alone(what, Path(folder), k) for k in range(options.rounds)]
+        seconds, taken = zip(*found, strict=True)
+        rows.append(
+            {
+                "what": what,
+                "number": number,
+                "seconds": round(statistics.median(seconds), 4),
+                "least_seconds": round(min(seconds), 4),
+                "mib": round(statistics.median(taken) / MIB, 1),
+                "n": len(found),
+            }
+        )
+    if options.chart:
+        draw_growth(rows, options.chart)
+    return Measurement(rows=rows, columns=COLUMNS)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    words = text.split(",") if text else []
+    if wrong := [word for word in words if not word.isdecimal() or not int(word)]:
+        raise UserError(f"--sizes {wrong[0]}: whole numbers of 1 or more, separated by commas")
+    return tuple(map(int, words))
+
+
+def _make_folder(home: Path, number: int) -> None:
+    Image.new("RGB", (8, 8)).save(home / "one.png")
+    image = (home / "one.png").read_bytes()
+    (home / "one.png").unlink()
+    for k in range(CLASSES):
+        (home / "data" / f"class{k}").mkdir(parents=True)
+    for i in range(max(number, 2 * CLASSES)):
+        (home / "data" / f"class{i % CLASSES}" / f"{i:08}.png").write_bytes(image)
+
+
+def _make_index(home: Path, number: int) -> None:
+    _make_folder(home, number)
+    _alone("index", home, 0)  # which writes it
+
+
+def _make_annotations(home: Path, number: int) -> None:
+    (home / "images").mkdir()
+    photo = home / "images" / "0.png"
+    Image.new("RGB", (64, 64)).save(photo)
+    count = -(-number // OBJECTS)
+    for i in range(1, count):
+        (home / "images" / f"{i}.png").hardlink_to(photo)
+    around = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
+    outline = (32 + 20 * np.stack([np.cos(around), np.sin(around)], 1)).ravel().round(2).tolist()
+    box = [12, 12, 40, 40]
+    content = {
+        "images": [
+            {"id": i, "file_name": f"images/{i}.png", "height": 64, "width": 64}
+            for i in range(count)
+        ],
+        "categories": [{"id": k + 1, "name": f"class{k}"} for k in range(CLASSES)],
+        "annotations": [
+            {
+                "id": i,
+                "image_id": i // OBJECTS,
+                "category_id": 1 + i % CLASSES,
+                "bbox": box,
+                "area": 1250.0,
+                "iscrowd": 0,
+                "segmentation": [outline],
+            }
+            for i in range(number)
+        ],
+    }
+    (home / "data.json").write_text(json.dumps(content))
+
+
+def _make_classes(home: Path, number: int) -> None:
+    (home / "classes").write_text(str(number))
+
+
+def _make_checkpoint(home: Path, number: int) -> None:
+    rows = MIB // 4 // 1024
+    state = {f"layer{i}.weight": torch.zeros(rows, 1024) for i in range(number)}
+    save_file(state, home / "model.safetensors")
+
+
+def _start(home: Path, *, index: str = "") -> object:
+    config = RunConfig(
+        task="classify",
+        recipe="scratch",
+        model="res2net50_26w_4s",
+        data=f"folder:{home / 'data'}",
+        input=InputOptions(index=index),
+    )
+    return Labelled().of_run(config)
+
+
+def _read_annotations(home: Path) -> object:
+    return read_scenes(parse_source(f"coco:{home / 'data.json'}"), SceneOptions(marks="masks"))
+
+
+def _score(home: Path) -> object:
+    """One image of each class, as an evaluation scores them: batch by batch."""
+    classes = int((home / "classes").read_text())
+    chance = torch.Generator().manual_seed(0)
+    kept = [
+        per_image(torch.rand(len(part), classes, generator=chance), part)
+        for part in torch.arange(classes).split(BATCH)
+    ]
+    found = scored(
+        PerImage(*map(np.concatenate, zip(*kept, strict=True))), [*map(str, range(classes))]
+    )
+    return found.summary(), found.confused_pairs()
+
+
+def _read_checkpoint(home: Path) -> object:
+    return read_content(home / "model.safetensors")
+
+
+MAKERS: Mapping[str, Callable[[Path, int], None]] = {
+    "folder": _make_folder,
+    "index": _make_index,
+    "annotations": _make_annotations,
+    "classes": _make_classes,
+    "checkpoint": _make_checkpoint,
+}
+READERS: Mapping[str, Callable[[Path], object]] = {
+    "folder": _start,
+    "index": lambda home: _start(home, index=str(home / "data.index")),
+    "annotations": _read_annotations,
+    "classes": _score,
+    "checkpoint": _read_checkpoint,
+}
+
+
+def _alone(what: str, home: Path, number: int) -> tuple[float, int]:
+    """Seconds and bytes of a reader in a process that has looked at nothing before.
+
+    Raises:
+        UserError: it ended with a fault.
+    """
+    code = f"import sys; from {__name__} import run_alone; run_alone(*sys.argv[1:])"
+    command = [sys.executable, "-W", "ignore", "-c", code, what, str(home)]
+    own = {**os.environ, "RES2NET_CACHE": str(home / f"cache{number}")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
+    if done.returncode:
+        last = one_line(RuntimeError(done.stderr.strip().rpartition("\n")[2]))
+        raise UserError(f"{what} in {home}: the process that measured it failed ({last})")
+    seconds, taken = done.stdout.split()[-2:]
+    return float(seconds), int(taken)
+
+
+def run_alone(what: str, home: str) -> None:
+    """Read once; print seconds, and the bytes that it took at most beyond those of before."""
+    before, start = resident(), time.perf_counter()
+    found = READERS[what](Path(home))
+    seconds = time.perf_counter() - start
+    del found
+    print(seconds, max(0, resident() - before))
+
+
+def draw_growth(
+    rows: Sequence[Mapping[str, Any]], path: Path, *, measured: str = "double logarithmic"
+) -> None:
+    """A row for each kind of data: seconds and MiB against its size, and write a PNG.
+
+    Raises:
+        UserError: ``path`` cannot be written.
+    """
+    named = dict.fromkeys(row["what"] for row in rows)
+    tall, between = 150, 100
+    width = (WIDTH - 2 * MARGIN - 160) / 2
+    height = TOP + 40 + len(named) * (tall + between)
+    with headed_figure(path, height, "Time and memory against size", measured) as figure:
+        for i, what in enumerate(named):
+            own = sorted((r for r in rows if r["what"] == what), key=lambda r: int(r["number"]))
+            numbers = [int(row["number"]) for row in own]
+            for k, (column, label, colour) in enumerate(
+                (("seconds", "seconds", BLUE), ("mib", "MiB", ORANGE))
+            ):
+                left = MARGIN + 60 + k * (width + 100)
+                axes = add_axes(figure, left, TOP + 40 + i * (tall + between), width, tall)
+                axes.loglog(numbers, [max(float(r[column]), 1e-3) for r in own], "o-", color=colour)
+                axes.set_xlabel(UNITS[what][0])
+                axes.set_ylabel(label)
+                axes.set_title(what)
