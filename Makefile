@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 NATIVE := setup.py $(wildcard src/res2net/native/*.cpp src/res2net/native/*.h)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-slow check format docs dist clean
+.PHONY: help demo test test-slow check format docs measure dist clean
 
 help:
 	@echo "make demo       train a small Res2Net on scanned digits, show scores and pictures"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow  the slow tests"
 	@echo "make check      ruff and mypy"
 	@echo "make format     ruff format and the safe fixes"
+	@echo "make measure    the benchmarks that this processor can run, and their tables"
 	@echo "make docs       the API reference, in site/"
 	@echo "make dist       sdist and wheel, and the native engine's wheel, in dist/"
 
@@ -52,6 +53,11 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python tools/make_docs.py
+
+# About two hours; run it while nothing else runs. `python tools/measure.py --list` shows what it does.
+measure: $(VENV)/.dev
+	$(BIN)/python tools/measure.py
+	$(BIN)/python tools/render_docs.py
 
 # The sdist first, then the wheel from it: what is not in the one is not in the other.
 # Pure Python; the native engine is a wheel of its own, of this platform.

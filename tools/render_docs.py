@@ -40,6 +40,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "tasks-speed": of_results.tasks_speed,
     "evaluators": of_results.evaluators,
     "loading": of_results.loading,
+    "growth": of_results.growth,
     "measures": of_results.measures,
     "parity": of_results.parity,
     "serve": of_results.serve,

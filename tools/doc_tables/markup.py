@@ -35,6 +35,8 @@ def read_results(name: str) -> list[dict[str, str]]:
     Commands append: a case that is measured again takes the place of its older row, and what a
     machine cannot measure (bf16 without its instructions) stays as it was.
     """
+    if not (RESULTS / name).is_file():
+        return []
     with (RESULTS / name).open(newline="") as file:
         rows = [{**row, "file": name} for row in csv.DictReader(file)]
     if name in APART:
@@ -43,9 +45,13 @@ def read_results(name: str) -> list[dict[str, str]]:
 
 
 def newest_run(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The rows that the last command measured in turns."""
+    """The rows that were measured last: of one day, commit and processor."""
+
+    def when(row: Mapping[str, str]) -> tuple[str, ...]:
+        return row["date"], row["commit"], machine(row)
+
     last = max(rows, key=lambda row: row["date"])
-    return [row for row in rows if run_of(row) == run_of(last)]
+    return [row for row in rows if when(row) == when(last)]
 
 
 def run_of(row: Mapping[str, str]) -> tuple[str, ...]:

@@ -132,6 +132,13 @@ MEASURES: Mapping[str, Measures] = {
         changed="2026-11-24",
         why="gradients and statistics are compared in float64",
     ),
+    "growth.csv": Measures(
+        question="How do time and memory grow with data, classes and weights?",
+        tables=("growth",),
+        sources=(f"{BENCH}growth.py", "src/res2net/data", "src/res2net/weights/read.py"),
+        changed="2026-11-29",
+        why="an index keeps the list of a folder",
+    ),
 }
 
 

@@ -19,10 +19,12 @@ from doc_tables.markup import (
 )
 from doc_tables.measures import MEASURES, OLDER
 from res2net.bench import evaluators as evaluators_bench
+from res2net.bench import growth as growth_bench
 from res2net.bench import tasks as tasks_bench
 from res2net.bench import train_step as train_step_bench
 from res2net.bench.deploy import OVER, compared, draw_speeds
 from res2net.bench.engines import Case
+from res2net.bench.growth import draw_growth
 from res2net.bench.options import NETWORK
 from res2net.bench.protocol import LIBRARIES
 from res2net.experiments.results import difference, read_rows, spread
@@ -43,6 +45,9 @@ def draw_charts(folder: Path) -> None:
     rows = newest_run(named)
     measured = f"; {machine(rows[0])}, {rows[0]['date']}"
     draw_speeds(rows, folder / "speed.png", measured=measured)
+    if grown := read_results("growth.csv"):
+        where = " and ".join({f"{machine(row)}, {row['date']}": None for row in grown})
+        draw_growth(grown, folder / "growth.png", measured=where)
 
 
 def sizes() -> str:
@@ -340,11 +345,26 @@ def serve() -> str:
     return f"{markdown(head, cells)}{about(rows, LIBRARIES)}\nQueue of {rows[-1]['queue']}.\n"
 
 
+def growth() -> str:
+    """Time and memory against size."""
+    rows = read_results("growth.csv")
+    if not rows:
+        return "Not measured yet.\n"
+    columns = ("number", "seconds", "mib", "n")
+    cells = [(growth_bench.UNITS[row["what"]][0], *(row[name] for name in columns)) for row in rows]
+    head = ("what grows", "number", "seconds", "memory, MiB", "measurements")
+    picture = "![Time and memory against size](pictures/growth.png)"
+    return f"{markdown(head, cells)}{about(rows)}\n{picture}\n"
+
+
 def measures() -> str:
     """Every question with its file, and whether its rows are older than the code."""
     cells = []
     for file, found in MEASURES.items():
         dates = sorted({row["date"] for row in read_results(file)})
+        if not dates:
+            cells.append((found.question, file, "not yet", found.changed, BLANK))
+            continue
         state = OLDER if dates[0] < found.changed else "current"
         measured = " to ".join(dict.fromkeys((dates[0], dates[-1])))
         cells.append(

@@ -7,7 +7,9 @@ not hold for the seed of the trainings: networks trained again differ too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -150,22 +152,23 @@ def compare(
         raise UserError(f"--rounds is {rounds}; an interval needs at least 100")
     folder = out or Path("comparison")
     with alone_in(folder, "--out"):
-        both = [
-            evaluate(
-                target,
-                data,
-                split=split,
-                out=folder / name,
-                precision=precision,
-                val_fraction=val_fraction,
-                seed=seed,
-                group_by=group_by,
-                skip_bad=skip_bad,
-                track=track,
-                say=say,
-            )
-            for target, name in ((first, "first"), (second, "second"))
-        ]
+        with _told_once():  # both networks read the same data
+            both = [
+                evaluate(
+                    target,
+                    data,
+                    split=split,
+                    out=folder / name,
+                    precision=precision,
+                    val_fraction=val_fraction,
+                    seed=seed,
+                    group_by=group_by,
+                    skip_bad=skip_bad,
+                    track=track,
+                    say=say,
+                )
+                for target, name in ((first, "first"), (second, "second"))
+            ]
         check_pair(str(first), str(second), *both)
         pair = (both[0].scores.resampled(), both[1].scores.resampled())
         found = Comparison(
@@ -178,6 +181,21 @@ def compare(
         )
         write(found, pair, str(first), str(second), precision)
     return found
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Each warning is shown when it comes, and not again."""
+    with warnings.catch_warnings():
+        show, told = warnings.showwarning, set[str]()
+
+        def once(message: Warning | str, *about: Any) -> None:
+            if str(message) not in told:
+                told.add(str(message))
+                show(message, *about)
+
+        warnings.showwarning = once
+        yield
 
 
 def check_pair(first: str, second: str, one: Evaluation, other: Evaluation) -> None:
