@@ -289,3 +289,23 @@ def test_the_history_of_measured_code_was_read_lately() -> None:
         last = git("log", "-1", "--format=%cs", "--", *found.sources) or found.reviewed
         late = days(found.reviewed, last) > measures.REVIEW_DAYS
         assert not late, f"{file}: read git log of {found.sources} since {found.reviewed}"
+
+
+def test_the_newest_row_of_a_case_is_shown_and_what_was_not_measured_again_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(markup, "RESULTS", tmp_path)
+    head = "network,precision,median_ms,date,commit,command,cores,cpu,torch,n\n"
+    rows = [
+        "a,fp32,5,2026-01-01,old,x,2,A,2,9",
+        "a,bf16,3,2026-01-01,old,x,2,A,2,9",
+        "a,fp32,4,2026-02-01,new,y,2,B,2,9",
+    ]
+    (tmp_path / "x.csv").write_text(head + "\n".join(rows) + "\n")
+    found = markup.read_results("x.csv")
+    assert [(row["precision"], row["median_ms"]) for row in found] == [("fp32", "4"), ("bf16", "3")]
+    assert [row["precision"] for row in markup.newest_run(found)] == ["fp32"]
+    line = markup.about(found)
+    assert "cores of B, torch 2, n = 9 rounds in turns, 2026-02-01, commit new (fp32): `y`" in line
+    assert "cores of A, torch 2, n = 9 rounds in turns, 2026-01-01, commit old (bf16): `x`" in line
+    assert markup.read_results("absent.csv") == []

@@ -149,8 +149,8 @@ def make_inputs(made: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         photo.save(file, quality=90)
     words = ["export", "src/res2net/shipped", "--to", "openvino", "--precision", "fp32"]
-    words += ["--out", str(made / "shipped-openvino")]
-    subprocess.run([sys.executable, "-m", "res2net", *words], cwd=ROOT, check=True)
+    words += ["--images", str(made / "photos"), "--out", str(made / "shipped-openvino")]
+    subprocess.run([sys.executable, "-m", "res2net", *words], cwd=ROOT, check=False)
 
 
 def chosen(options: argparse.Namespace) -> list[Command]:

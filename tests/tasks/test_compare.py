@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 
 from res2net.data.labelled import Split
 from res2net.errors import UserError
+from res2net.tasks import compare as compare_module
 from res2net.tasks.classify.scores import score
 from res2net.tasks.compare import Comparison, check_pair, differences
 from res2net.tasks.evaluate import Evaluation
@@ -117,3 +119,21 @@ def test_a_user_compares_two_networks(cli: Any, tmp_path: Path) -> None:
             assert drawn.width == 1200
     assert "at least 100" in cli("compare", *pair, "--data", "digits", "--rounds", "9").line
     assert "--data is missing" in cli("compare", *pair).line
+
+
+def test_a_note_on_the_data_of_both_networks_is_shown_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = evaluated([True, False] * 10)
+
+    def read_and_measure(target: str, *_: Any, **__: Any) -> Evaluation:
+        warnings.warn("photos: 3 files ignored", stacklevel=2)
+        warnings.warn(f"note on {target}", stacklevel=2)
+        return one
+
+    monkeypatch.setattr(compare_module, "evaluate", read_and_measure)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        compare_module.compare("a", "b", "photos", out=tmp_path / "out", rounds=100)
+    told = [str(each.message) for each in caught]
+    assert told == ["photos: 3 files ignored", "note on a", "note on b"]
