@@ -62,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench": {
         *("card", "capture"),
         *("paper", "models", "heads", "data", "metrics", "tasks", "training", "deploy", "runtime"),
-        *("config", "serve", "native", *GROUND),
+        *("config", "serve", "native", "weights", *GROUND),
     },
     "experiments": {
         "card",
