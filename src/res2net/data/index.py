@@ -136,7 +136,7 @@ def _write(file: Path, home: Path, images: LabelledImages, about: dict[str, Any]
         names = _files(part).names
         arrays |= {f"{name}_bytes": names.bytes, f"{name}_ends": names.ends}
         arrays[f"{name}_labels"] = part.labels
-        sampled += spread(part.images, SAMPLED // len(parts))
+        sampled += spread(_files(part), SAMPLED // len(parts))
     about |= {
         "form": _FORM,
         "home": str(home.resolve()),

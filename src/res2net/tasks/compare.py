@@ -194,7 +194,7 @@ def _told_once() -> Iterator[None]:
                 told.add(str(message))
                 show(message, *about)
 
-        warnings.showwarning = once
+        warnings.showwarning = once  # type: ignore[assignment]
         yield
 
 
