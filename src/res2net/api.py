@@ -9,7 +9,7 @@ import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from res2net.card import CARD_NAME, ModelCard
 from res2net.config import Capture, Compile, RunConfig
@@ -80,7 +80,8 @@ def load(
 
     Args:
         target: run folder, checkpoint, ``.safetensors`` file with its ``model.json``, artifact of
-            ``res2net export``, or a repository of the hub (``hf-hub:OWNER/NAME``).
+            ``res2net export``, a repository of the hub (``hf-hub:OWNER/NAME``), or "shipped", the
+            small network that comes with the package.
         device: where a network in PyTorch computes; the best of this machine where it is None.
         capture: on a GPU "auto" and "on" fold the norms, compute in the weights' own precision
             and replay the launches of a batch size (``res2net.capture``); "triton" also makes each
@@ -111,6 +112,12 @@ def predict(
     boxes: Any = None,
     batch: int | None = None,
     precision: str = "auto",
+    score: float | None = None,
+    iou: float | None = None,
+    max_detections: int | None = None,
+    class_agnostic: bool = False,
+    tiles: int | Literal["auto"] | None = None,
+    overlap: float | None = None,
     capture: str = "auto",
     compile: str | None = None,
 ) -> list[Any]:
@@ -120,7 +127,8 @@ def predict(
         target: as ``load`` takes it.
         images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of
             uint8, a tensor (3, H, W) of uint8.
-        top, boxes, batch, precision: see ``Predictor.predict``.
+        top, boxes, batch, precision, score, iou, max_detections, class_agnostic, tiles, overlap:
+            see ``Predictor.predict``.
         capture, compile: as ``load`` takes them.
 
     Returns:
@@ -136,7 +144,19 @@ def predict(
         (('3', 0.97), ('5', 0.01), ('8', 0.01))
     """
     network = load(target, capture=capture, compile=compile)
-    return network.predict(images, top=top, boxes=boxes, batch=batch, precision=precision)
+    return network.predict(
+        images,
+        top=top,
+        boxes=boxes,
+        batch=batch,
+        precision=precision,
+        score=score,
+        iou=iou,
+        max_detections=max_detections,
+        class_agnostic=class_agnostic,
+        tiles=tiles,
+        overlap=overlap,
+    )
 
 
 def train(
@@ -289,6 +309,12 @@ def evaluate(
     scales: Sequence[float] | None = None,
     flip: bool = False,
     boxes: str | Path | None = None,
+    score: float | None = None,
+    iou: float | None = None,
+    max_detections: int | None = None,
+    class_agnostic: bool = False,
+    tiles: int | Literal["auto"] | None = None,
+    overlap: float | None = None,
     capture: str = "auto",
     compile: str | None = None,
     say: Callable[[str], None] = print,
@@ -309,6 +335,8 @@ def evaluate(
         batch, size, workers: classify only.
         scales, flip: segment only: sizes at which each image is seen, and its mirror too.
         boxes: pose only: a detector's predictions instead of annotated boxes.
+        score, iou, max_detections, class_agnostic, tiles, overlap: detect and instances only, as
+            ``predict`` takes them.
         capture, compile: as ``load`` takes them.
         say: takes the line that names the part that is measured.
 
@@ -342,6 +370,12 @@ def evaluate(
             scales=scales,
             flip=flip,
             boxes=None if boxes is None else Path(boxes),
+            score=score,
+            iou=iou,
+            max_detections=max_detections,
+            class_agnostic=class_agnostic,
+            tiles=tiles,
+            overlap=overlap,
             capture=capture,
             compile=compile,
             say=say,

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import errno
 import glob
+import json
 import os
 import platform
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from res2net.errors import TakenError, UserError
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 LOCK = ".lock"  # in a folder that a process writes to
+# in JSON: ends of control, of text's direction and of lines; bytes of names that are not UTF-8
+_ESCAPED = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # of a killed ``write_bytes``
 _HOLDER = re.compile(r"process (\d+) on (\S+)")
 WAIT = 60.0  # seconds for a process that appends a row
@@ -51,6 +54,79 @@ def write_text(path: Path, text: str) -> None:
         UserError: the disk is full, the folder is missing or may not be written to.
     """
     write_bytes(path, text.encode("utf-8", "surrogateescape"))  # file names may be any bytes
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON whose names stand in their own letters.
+
+    What a terminal could take for a command and bytes of names that are not UTF-8 stay escapes.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class Journal:
+    """The rows of a work that may be killed, a line of JSON each, until its result is written.
+
+    Attributes:
+        rows: what an interrupted work left; none where it is not resumed.
+    """
+
+    def __init__(self, path: Path, about: Mapping[str, Any], *, resume: bool) -> None:
+        """Read what is there; nothing is written yet.
+
+        Args:
+            about: what the rows depend on; plain types.
+
+        Raises:
+            UserError: the rows are of another network or of other options.
+        """
+        self.path, self._about, self._begun = path, dict(about), False
+        self.rows: list[Any] = []
+        before, *rows = _lines(path) or [None]
+        if not isinstance(before, dict):
+            return
+        if not resume:
+            what = f"{path}: an interrupted work is started again; --resume continues it"
+            warnings.warn(what, stacklevel=2)
+        elif before != self._about:
+            names = {**self._about, **before}
+            other = [name for name in names if before.get(name) != self._about.get(name)]
+            raise UserError(
+                f"--resume: {path} was begun with another {other[0]}; run with the same, or "
+                "without --resume to start again"
+            )
+        else:
+            self.rows = rows
+
+    def add(self, rows: Sequence[Any]) -> None:
+        """Rows that are done; before the first ones, half a row that was left goes.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        if not self._begun:
+            lines = [json.dumps(each) + "\n" for each in (self._about, *self.rows)]
+            write_bytes(self.path, "".join(lines).encode())
+            self._begun = True
+        try:
+            with self.path.open("a", encoding="ascii") as file:
+                file.write("".join(json.dumps(row) + "\n" for row in rows))
+        except OSError as error:
+            raise write_error(error, self.path) from error
+
+    def end(self) -> None:
+        """The result is written, or nothing of it is worth keeping."""
+        self.path.unlink(missing_ok=True)
+
+
+def _lines(path: Path) -> list[Any]:
+    """The whole rows of a journal; what follows a damaged one is done again."""
+    rows: list[Any] = []
+    with suppress(OSError, ValueError, RecursionError):
+        for line in path.read_bytes().split(b"\n")[:-1]:
+            rows.append(json.loads(line))  # a damaged one ends them
+    return rows
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -11,8 +11,14 @@ from rich.table import Table
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
-from res2net.cli.targets import add_capture_options, add_part_options, add_precision
+from res2net.cli.targets import (
+    add_capture_options,
+    add_finding_options,
+    add_part_options,
+    add_precision,
+)
 from res2net.errors import UserError
+from res2net.paper.tasks import FINDING
 
 if TYPE_CHECKING:
     from res2net.tasks.scores import Scores
@@ -26,6 +32,7 @@ EXAMPLES = (
 OPTIONS = (  # that `tasks.evaluate` takes under the same names
     *("split", "out", "precision", "val_fraction", "seed", "group_by", "skip_bad"),
     *("batch", "size", "workers", "scales", "flip", "boxes", "capture", "compile"),
+    *FINDING,
 )
 
 
@@ -75,6 +82,7 @@ def make_parser() -> Parser:
         type=Path | None,
         help="pose: predictions.json of a detector; default: the annotated boxes",
     )
+    add_finding_options(parser, "detectors")
     add_capture_options(parser)
     return parser
 

@@ -19,7 +19,7 @@ from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.cli.targets import images_in, target_and_images, use_shipped
 from res2net.errors import UserError, check_needs, counted
-from res2net.files import alone_in, write_bytes, write_text
+from res2net.files import alone_in, json_text, write_bytes, write_text
 
 if TYPE_CHECKING:
     from res2net.explain.sheets import Sheet
@@ -220,7 +220,7 @@ def explain_images(
         images=done,
         note=_note(subjects),
     )
-    write_text(options.out / "explanations.json", json.dumps(records, indent=2) + "\n")
+    write_text(options.out / "explanations.json", json_text(records, indent=2) + "\n")
     show(_table(records))
     print(f"overlays, sheet.png and explanations.json: {options.out}")
 

@@ -7,9 +7,11 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jsonargparse import Namespace
 from rich.markup import escape
@@ -20,27 +22,41 @@ from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.cli.targets import (
     add_capture_options,
+    add_finding_options,
     add_precision,
     images_in,
     target_and_images,
 )
-from res2net.errors import UserError, check_meaning
-from res2net.files import alone_in, write_bytes, write_text
-from res2net.paper.tasks import TASKS, readers
+from res2net.errors import Stopped, UserError, check_meaning, printable
+from res2net.files import (
+    Journal,
+    alone_in,
+    json_text,
+    locked,
+    make_folder,
+    write_bytes,
+    write_text,
+)
+from res2net.paper.tasks import FINDING, TASKS, readers
 
 if TYPE_CHECKING:
     from res2net.prediction import Classification
     from res2net.tasks.classify.task import Classifier
+    from res2net.tasks.finding import Finding
     from res2net.tasks.predictor import Predictor
 
     Found = tuple[Path, Classification]
 
 ON_A_SHEET = 48
+JOURNAL = ".predictions.partial"  # in --out, until predictions.json is written
+_RESULT = ("top", "csv", "boxes", "precision", "coco", "yolo", *FINDING)  # what results depend on
 EXAMPLES = (
     "res2net predict runs/photos holiday.jpg",
     "res2net predict runs/photos holiday/ --csv holiday.csv",
     "res2net predict runs/photos a.jpg b.png --json --top 3",
     "res2net predict runs/cells slides/ --out found      # a detector: boxes drawn, and as JSON",
+    "res2net predict runs/cells slides/ --out found --score 0.4 --tiles auto   # large photos",
+    "res2net predict runs/cells slides/ --out found --resume   # after a stop",
 )
 
 
@@ -69,13 +85,13 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--csv",
         type=Path | None,
-        help="classifiers: also write a table to this file; default: none",
+        help="classifiers, detectors: also write a table to this file; default: none",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, one line per image")
     parser.add_argument(
         "--sheet",
         type=Path | None,
-        help=f"classifiers: also draw the first {ON_A_SHEET}; default: no",
+        help=f"also draw the first {ON_A_SHEET} with their file names on a PNG; default: no",
     )
     parser.add_argument(
         "--out",
@@ -83,9 +99,27 @@ def make_parser() -> Parser:
         help="other tasks: folder of pictures and predictions.json; default: predictions",
     )
     parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue an interrupted prediction in --out (classifiers: --csv); without it, all "
+        "images are predicted again",
+    )
+    parser.add_argument(
         "--boxes",
         type=Path | None,
         help="pose: predictions.json of a detector; default: the whole image",
+    )
+    add_finding_options(parser, "detectors, pose")
+    parser.add_argument(
+        "--coco",
+        type=Path | None,
+        help="detectors, pose: also write OUT/coco.json, results for a server, with the ids of "
+        "this annotation file; default: no",
+    )
+    parser.add_argument(
+        "--yolo",
+        action="store_true",
+        help="boxes: also write OUT/labels, YOLO's text with confidence; default: no",
     )
     parser.add_argument("--batch", type=int, default=32, help="classifiers: images per batch")
     add_precision(parser)
@@ -114,16 +148,35 @@ def main(argv: Sequence[str]) -> None:
     predictor: Any = opened.predictor(capture=options.capture, compiled=options.compile)
     check_meaning(parser.typed, readers("predict"), predictor.task, NETWORK)
     predictor.check_precision(options.precision)
-    files = [file for path in places for file in images_in(path)]
+    finding = predictor.finding({n: options[n] for n in FINDING if n in parser.typed})
+    files = [
+        (file, file.relative_to(place) if place.is_dir() else Path(file.name))
+        for place in places
+        for file in images_in(place)
+    ]
+    about = {name: str(options[name]) for name in _RESULT if name in parser.typed}
+    exported = opened.runtime and opened.runtime.artifact.files
+    about["network"] = str(sorted(exported.items())) if exported else opened.sha256
     if "out" in TASKS[predictor.task].predict:
         folder = options.out or Path("predictions")
-        with alone_in(folder, "--out"):
-            mark(predictor, files, folder, options)
+        kinds = formats(predictor, files, folder, options)
+        with alone_in(folder, "--out"), resumable():
+            journal = Journal(folder / JOURNAL, about, resume=options.resume)
+            mark(predictor, [file for file, _ in files], folder, options, finding, kinds, journal)
         return
-    with memory_mended_by(f"lower --batch (it is {options.batch})"):
-        found = classify(predictor, files, options)
-    if options.csv:
-        write_text(options.csv, as_csv(found))
+    if options.resume and not options.csv:
+        raise UserError("--resume needs --csv, the file whose rows are kept")
+    beside = options.csv and options.csv.with_name(f".{options.csv.name}.partial")
+    with memory_mended_by(f"lower --batch (it is {options.batch})"), ExitStack() as stack:
+        if beside:
+            stack.enter_context(locked(beside.with_suffix(".lock"), f"--csv {options.csv}"))
+            stack.enter_context(resumable())
+        kept = Journal(beside, about, resume=options.resume) if beside else None
+        found = classify(predictor, [file for file, _ in files], options, kept)
+        if options.csv:
+            write_text(options.csv, as_csv(found))
+        if kept:
+            kept.end()
     if options.sheet:
         draw_sheet(found, predictor, options.sheet)
     if not options.json:
@@ -133,7 +186,67 @@ def main(argv: Sequence[str]) -> None:
             print(f"written: {path}", file=sys.stderr)
 
 
-def mark(predictor: Predictor, files: Sequence[Path], folder: Path, options: Namespace) -> None:
+@contextmanager
+def resumable() -> Iterator[None]:
+    """A stop says how to resume."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Stopped("stopped; the same command with --resume resumes") from error
+
+
+class Format(NamedTuple):
+    """A file for other programs, beside predictions.json."""
+
+    rows: Callable[[int, Any], list[Any]]  # of an image: its number among all, what was found
+    write: Callable[[list[list[Any]]], None]  # all rows, image by image
+
+
+def formats(
+    predictor: Predictor, files: Sequence[tuple[Path, Path]], folder: Path, options: Namespace
+) -> dict[str, Format]:
+    """The files that are asked for, by option.
+
+    Raises:
+        UserError: an annotation file that does not fit, or two images with one label file.
+    """
+    from res2net.tasks.formats import COLUMNS, CocoResults, label_files, table_rows, yolo_text
+
+    kinds: dict[str, Format] = {}
+    if options.coco:
+        results = CocoResults(options.coco, predictor.classes, [file for file, _ in files])
+        kinds["coco"] = Format(
+            results.rows,
+            lambda rows: write_text(folder / "coco.json", json_text(list(chain(*rows))) + "\n"),
+        )
+    if options.csv:
+        kinds["csv"] = Format(
+            lambda number, found: table_rows(str(files[number][0]), found),
+            lambda rows: write_text(options.csv, _csv_text([COLUMNS, *chain(*rows)])),
+        )
+    if options.yolo:
+        names = label_files(files)
+
+        def labels(number: int, found: Any) -> list[Any]:
+            path = folder / "labels" / names[number]
+            make_folder(path.parent, "--out")
+            write_text(path, yolo_text(found))
+            return []
+
+        lines = "".join(f"{name}\n" for name in predictor.classes)
+        kinds["yolo"] = Format(labels, lambda _: write_text(folder / "classes.txt", lines))
+    return kinds
+
+
+def mark(
+    predictor: Predictor,
+    files: Sequence[Path],
+    folder: Path,
+    options: Namespace,
+    finding: Finding | None,
+    kinds: Mapping[str, Format],
+    journal: Journal,
+) -> None:
     """A picture of each image with what was found, and all of it as JSON.
 
     Raises:
@@ -145,35 +258,75 @@ def mark(predictor: Predictor, files: Sequence[Path], folder: Path, options: Nam
 
         boxes = read_boxes(options.boxes)
     done: list[dict[str, Any]] = []
-    lines: list[tuple[str, str]] = []
-    for file in track(files, len(files), "predicting"):
-        try:
-            (found,) = predictor.results(
-                file, top=None, boxes=boxes, batch=None, precision=options.precision
-            )
-        except UserError as error:
-            if len(files) == 1:
-                raise
-            warnings.warn(f"left out: {error}", stacklevel=1)
+    how = {"top": None, "batch": None, "precision": options.precision, "finding": finding}
+    check_begun([each["image"] for each in journal.rows], files, journal)
+    for number, file in enumerate(track(files, len(files), "predicting")):
+        if number < len(journal.rows):
+            entry = journal.rows[number]
+        else:
+            entry = {"image": str(file)}
+            try:
+                (found,) = predictor.results(file, boxes=boxes, **how)
+            except UserError as error:
+                if len(files) == 1:
+                    raise
+                entry["left_out"] = str(error)
+            else:
+                stem = f"{len(done):05d}-{file.stem}" if len(files) > 1 else file.stem
+                entry["row"] = drawn(found, file, folder, stem)
+                entry["line"] = found.line()
+                entry["other"] = {name: each.rows(number, found) for name, each in kinds.items()}
+            journal.add([entry])
+        if "left_out" in entry:
+            warnings.warn(f"left out: {entry['left_out']}", stacklevel=1)
             continue
-        stem = f"{len(done):05d}-{file.stem}" if len(files) > 1 else file.stem
-        row: dict[str, Any] = {"image": str(file)}
-        for suffix, picture in found.pictures().items():
-            write_bytes(folder / f"{stem}{suffix}.png", _png(picture))
-            row[suffix.removeprefix("-") or "picture"] = f"{stem}{suffix}.png"
-        done.append({**row, **found.as_dict()})
-        lines.append((str(file), found.line()))
+        done.append(entry)
         if options.json:
-            print(json.dumps(done[-1]), flush=True)
+            print_json(entry["row"])
     if not done:
+        journal.end()
         raise UserError(f"none of the {len(files)} images could be read")
-    write_text(folder / "predictions.json", json.dumps(done, indent=2) + "\n")
+    rows = [entry["row"] for entry in done]
+    write_text(folder / "predictions.json", json_text(rows, indent=2) + "\n")
+    for name, kind in kinds.items():
+        kind.write([entry["other"][name] for entry in done])
+    if options.sheet:
+        draw_marked(done, folder, options.sheet)
+    journal.end()
     if not options.json:
         shown = new_table(wrapped=("Image", "Found"))
-        for image, line in lines:
-            shown.add_row(escape(image), escape(line))
+        for entry in done:
+            shown.add_row(escape(entry["image"]), escape(entry["line"]))
         show(shown)
         print(f"pictures and predictions.json: {folder}")
+
+
+def drawn(found: Any, file: Path, folder: Path, stem: str) -> dict[str, Any]:
+    """The row of an image in predictions.json, its pictures written."""
+    row: dict[str, Any] = {"image": str(file)}
+    for suffix, picture in found.pictures().items():
+        write_bytes(folder / f"{stem}{suffix}.png", _png(picture))
+        row[suffix.removeprefix("-") or "picture"] = f"{stem}{suffix}.png"
+    return {**row, **found.as_dict()}
+
+
+def check_begun(begun: Sequence[str], files: Sequence[Path], journal: Journal) -> None:
+    """Refuse to resume with other images.
+
+    Raises:
+        UserError: those that are done do not come first, in their order.
+    """
+    if begun != [str(file) for file in files[: len(begun)]]:
+        raise UserError(
+            f"--resume: {journal.path} was begun with other images; run with the same, or without "
+            "--resume to start again"
+        )
+
+
+def print_json(value: Any) -> None:
+    """A line; escapes where the output takes ASCII alone."""
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json_text(value) if utf8 else json.dumps(value), flush=True)
 
 
 def _png(picture: Any) -> bytes:
@@ -184,7 +337,9 @@ def _png(picture: Any) -> bytes:
     return data.getvalue()
 
 
-def classify(predictor: Classifier, files: Sequence[Path], options: Namespace) -> list[Found]:
+def classify(
+    predictor: Classifier, files: Sequence[Path], options: Namespace, journal: Journal | None
+) -> list[Found]:
     """Classify batch by batch; a file that cannot be read is left out with a note.
 
     With ``--json`` every batch is printed as soon as it is done.
@@ -192,41 +347,78 @@ def classify(predictor: Classifier, files: Sequence[Path], options: Namespace) -
     Raises:
         UserError: the only file, or every file, cannot be read.
     """
+    from res2net.prediction import Classification
+
     found: list[Found] = []
-    batches = [files[i : i + options.batch] for i in range(0, len(files), options.batch)]
-    for batch in track(batches, len(batches), "predicting"):
-        good: list[Path] = []
-        shaped: list[Any] = []
-        for file in batch:
-            try:
-                shaped.append(predictor.shaped(file))
-                good.append(file)
-            except UserError as error:
-                if len(files) == 1:
-                    raise
-                warnings.warn(f"left out: {error}", stacklevel=1)
-        if not good:
-            continue
-        predictions = predictor.classify(shaped, top=options.top, precision=options.precision)
-        found.extend(zip(good, predictions, strict=True))
-        if options.json:
-            for file, prediction in found[-len(good) :]:
-                print(json.dumps({"image": str(file), "top": dict(prediction.top)}), flush=True)
+    begun: list[Any] = []
+    if journal:
+        whole = len(journal.rows) // options.batch * options.batch
+        journal.rows = begun = journal.rows[
+            : len(files) if len(journal.rows) == len(files) else whole
+        ]
+        check_begun([row["image"] for row in begun], files, journal)
+    starts = range(0, len(files), options.batch)
+    for start in track(starts, len(starts), "predicting"):
+        batch = slice(start, start + options.batch)
+        rows = begun[batch]
+        if not rows:
+            rows = classified(predictor, files[batch], options, alone=len(files) == 1)
+            if journal:
+                journal.add(rows)
+        for row in rows:
+            if "left_out" in row:
+                warnings.warn(f"left out: {row['left_out']}", stacklevel=1)
+                continue
+            found.append((Path(row["image"]), Classification(tuple(map(tuple, row["top"])))))
+            if options.json:
+                print_json({"image": row["image"], "top": dict(row["top"])})
     if not found:
+        if journal:
+            journal.end()
         raise UserError(f"none of the {len(files)} images could be read")
     return found
 
 
+def classified(
+    predictor: Classifier, files: Sequence[Path], options: Namespace, *, alone: bool
+) -> list[dict[str, Any]]:
+    """The rows of a batch: image and (class, probability), or why it is left out.
+
+    Raises:
+        UserError: the only file cannot be read.
+    """
+    rows: list[dict[str, Any]] = []
+    shaped: list[Any] = []
+    for file in files:
+        rows.append({"image": str(file)})
+        try:
+            shaped.append(predictor.shaped(file))
+        except UserError as error:
+            if alone:
+                raise
+            rows[-1]["left_out"] = str(error)
+    good = [row for row in rows if "left_out" not in row]
+    if good:
+        found = predictor.classify(shaped, top=options.top, precision=options.precision)
+        for row, each in zip(good, found, strict=True):
+            row["top"] = list(each.top)
+    return rows
+
+
 def as_csv(found: Sequence[Found]) -> str:
     """image, class_1, probability_1, class_2, ... as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     numbers = range(1, len(found[0][1].top) + 1)
     names = [f"{what}_{k}" for k in numbers for what in ("class", "probability")]
-    writer.writerow(["image", *names])
-    for file, prediction in found:
-        cells = [cell for name, p in prediction.top for cell in (name, f"{p:.6f}")]
-        writer.writerow([str(file), *cells])
+    rows = [
+        [str(file), *(cell for name, p in each.top for cell in (name, f"{p:.6f}"))]
+        for file, each in found
+    ]
+    return _csv_text([["image", *names], *rows])
+
+
+def _csv_text(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
@@ -242,7 +434,7 @@ def as_table(found: Sequence[Found]) -> Table:
 
 
 def draw_sheet(found: Sequence[Found], predictor: Classifier, path: Path) -> None:
-    """The contact sheet of predictions: the first images at most."""
+    """The contact sheet of predictions: the first images at most, each with its file's name."""
     import numpy as np
 
     from res2net.tasks.classify.pictures import draw_predictions
@@ -250,5 +442,22 @@ def draw_sheet(found: Sequence[Found], predictor: Classifier, path: Path) -> Non
     shown = found[:ON_A_SHEET]
     shaped = [predictor.shaped(file) for file, _ in shown]
     images = [x if isinstance(x, np.ndarray) else x.permute(1, 2, 0).numpy() for x in shaped]
-    labels = [f"{p.label} {100 * p.probability:.0f} %" for _, p in shown]
+    labels = [
+        f"{p.label}\t{100 * p.probability:.0f} %\n{printable(file.name)}" for file, p in shown
+    ]
     draw_predictions(images, labels, path)
+
+
+def draw_marked(done: Sequence[Mapping[str, Any]], folder: Path, path: Path) -> None:
+    """The same of pictures that are written already, with what was found in a line."""
+    import numpy as np
+    from PIL import Image
+
+    from res2net.tasks.classify.pictures import draw_predictions
+
+    images = []
+    for entry in done[:ON_A_SHEET]:
+        with Image.open(folder / entry["row"]["picture"]) as picture:
+            images.append(np.asarray(picture.convert("RGB")))
+    names = [f"{each['line']}\n{printable(Path(each['image']).name)}" for each in done[:ON_A_SHEET]]
+    draw_predictions(images, names, path)

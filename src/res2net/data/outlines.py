@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,35 @@ def pack(mask: npt.NDArray[Any]) -> RLE:
     return {"size": list(rle["size"]), "counts": _text(rle["counts"])}
 
 
+def placed(mask: RLE, corner: tuple[int, int], size: tuple[int, int]) -> RLE:
+    """The mask of a part of an image, whose upper left corner is (left, top), in the whole."""
+    (left, top), (height, width) = corner, size
+    filled = np.pad(to_mask(mask, *mask["size"]).T.astype(np.int8), ((0, 0), (1, 1)))
+    column, row = np.nonzero(np.diff(filled, axis=1))  # where runs begin and end, in turn
+    ends = (left + column) * height + top + row
+    counts = np.diff(ends, prepend=0, append=height * width).tolist()
+    rle = _rle({"size": size, "counts": counts}, height, width)
+    return {"size": list(size), "counts": _text(rle["counts"])}
+
+
 def area(rle: RLE) -> float:
     """Pixels of a packed mask."""
     return float(_library().area(rle))
+
+
+def overlaps(
+    found: Sequence[Any], objects: Sequence[Any], crowds: Sequence[int], size: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """Intersection over union (N, M) of boxes (left, top, width, height) or outlines.
+
+    With a crowd it is over the area of ``found`` alone, as COCO has it.
+    """
+    if not found or not objects:
+        return np.zeros((len(found), len(objects)))
+    if isinstance(found[0], dict):
+        found, objects = ([_rle(each, *size) for each in both] for both in (found, objects))
+    values = _library().iou(found, objects, crowds)
+    return np.asarray(values, np.float64).reshape(len(found), len(objects))
 
 
 def parts_of(outline: object, *, deepest: int = 3) -> list[Any]:

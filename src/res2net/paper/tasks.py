@@ -12,6 +12,9 @@ CLASSIFY: TaskName = "classify"  # the task where none is named
 
 _CROPS = ("augment.crop", "augment.crop_scale")
 _REGIONS = ("head.anchors", "head.regions")
+# which detections are kept: `tasks.finding` has their meaning
+_SUPPRESSION = ("iou", "class_agnostic", "tiles", "overlap")
+FINDING = ("score", "max_detections", *_SUPPRESSION)
 _HEAD = ("head.channels", "head.lr_factor")
 
 
@@ -48,7 +51,7 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
                 *("train.label_smoothing", "train.class_weights", "train.dropout"),
                 "head.lr_factor",
             ),
-            predict=("top", "csv", "sheet", "batch"),
+            predict=("top", "csv", "batch"),
             evaluate=("batch", "size", "workers"),
         ),
         "detect": TaskRow(
@@ -56,6 +59,8 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
             annotations="boxes",
             example="--data coco:cells/ --out runs/cells",
             train=("head.form", *_REGIONS, "head.as_base", *_HEAD, *_CROPS),
+            predict=("out", "csv", "coco", "yolo", *FINDING),
+            evaluate=FINDING,
         ),
         "instances": TaskRow(
             learns="segment each object: masks with classes",
@@ -63,6 +68,8 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
             example="--data coco:cells/ --recipe smoke",
             room="detect",
             train=(*_REGIONS, *_HEAD, *_CROPS),
+            predict=("out", "csv", "coco", *FINDING),
+            evaluate=FINDING,
         ),
         "segment": TaskRow(
             learns="predict the class of each pixel",
@@ -82,7 +89,7 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
             annotations="keypoints",
             example="--data coco:people/ --out runs/people",
             train=("input.partners", *_HEAD),
-            predict=("out", "boxes"),
+            predict=("out", "boxes", "coco", "score", "max_detections"),
             evaluate=("boxes",),
         ),
     }

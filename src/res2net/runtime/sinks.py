@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Protocol, TextIO
 
 from res2net.data.foreign import check_file
 from res2net.errors import UserError
-from res2net.files import write_error
+from res2net.files import json_text, write_error
 from res2net.prediction import Classification
 
 FLUSH_EVERY = 64  # rows
@@ -222,7 +222,7 @@ class _Jsonl(_Text):
             if isinstance(found, str)
             else {"top": {label: round(p, 6) for label, p in found.top}}
         )
-        return json.dumps({"image": name, **what}) + "\n"
+        return json_text({"image": name, **what}) + "\n"
 
 
 class _Parquet:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from res2net.card import ModelCard
 from res2net.config import ANNOTATIONS
@@ -21,7 +21,8 @@ from res2net.errors import UserError, check_meaning, counted
 from res2net.files import alone_in
 from res2net.models.factory import create_model
 from res2net.models.network import Network
-from res2net.paper.tasks import readers
+from res2net.paper.tasks import FINDING, readers
+from res2net.tasks.finding import Finding
 from res2net.tasks.finish import write_scores
 from res2net.tasks.open import open_target
 from res2net.tasks.predictor import NETWORK, Predictor
@@ -77,6 +78,12 @@ def evaluate(
     scales: Sequence[float] | None = None,
     flip: bool | None = None,
     boxes: Path | None = None,
+    score: float | None = None,
+    iou: float | None = None,
+    max_detections: int | None = None,
+    class_agnostic: bool = False,
+    tiles: int | Literal["auto"] | None = None,
+    overlap: float | None = None,
     capture: str = "auto",
     compile: str | None = None,
     track: Track | None = None,
@@ -99,6 +106,8 @@ def evaluate(
             training), processes that read images.
         scales, flip: segment: sizes at which each image is seen (1 is its own), and its mirror too.
         boxes: pose: a detector's predictions, instead of annotated boxes.
+        score, iou, max_detections, class_agnostic, tiles, overlap: detect, instances: which
+            detections are measured; see ``Predictor.predict``.
         capture, compile: how a network in PyTorch runs; see ``res2net.capture.capture``.
         track: wraps the images in a progress bar.
         say: takes the line that names the part that is measured.
@@ -115,6 +124,12 @@ def evaluate(
         "scales": scales,
         "flip": flip or None,
         "boxes": boxes,
+        "score": score,
+        "iou": iou,
+        "max_detections": max_detections,
+        "class_agnostic": class_agnostic or None,
+        "tiles": tiles,
+        "overlap": overlap,
     }
     given = {name: value for name, value in own.items() if value is not None}
     check_meaning(given, readers("evaluate"), opened.task, NETWORK)
@@ -125,6 +140,9 @@ def evaluate(
         raise UserError(f"--scales holds {wrong[0]:g}; a size must be above 0")
     if opened.runtime is not None and size is not None:
         raise UserError(f"{target}: an artifact has its size and precision; export another")
+    exported = None if opened.runtime is None else str(target)
+    finding = Finding.of(given, exported=exported)
+    given = {name: value for name, value in given.items() if name not in FINDING}
     network, card, predictor = None, opened.card, None
     if opened.trained:
         predictor = opened.predictor(capture=capture, compiled=compile)
@@ -168,7 +186,7 @@ def evaluate(
         held: Any = part.images if isinstance(part, Split) else [scene.image for scene in part]
         warn_rescaled(data, [image for image in spread(held, 64) if isinstance(image, File)])
     say(f"measuring {words}: {counted(len(part), 'image')}")
-    how = Measuring(precision=precision, skip_bad=skip_bad, track=track, **given)
+    how = Measuring(precision=precision, skip_bad=skip_bad, track=track, finding=finding, **given)
     scores = task.measure()(network, card, images, part, how)
     usual = opened.home / "evaluation" if opened.trained else Path(f"runs/{target}-published")
     folder = out or usual

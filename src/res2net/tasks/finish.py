@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from res2net.errors import printable_lines
-from res2net.files import write_text
+from res2net.files import json_text, write_text
 from res2net.models.weights import (
     CARD_NAME,
     WEIGHTS_NAME,
@@ -45,7 +44,7 @@ def finish(
     scores = job.task.measure()(model, job.card, job.images, job.images.val, how)
     card = replace(job.card, metrics=scores.summary())
     save_weights(model, run / WEIGHTS_NAME)
-    write_text(run / CARD_NAME, json.dumps(card.as_dict(), indent=2) + "\n")
+    write_text(run / CARD_NAME, json_text(card.as_dict(), indent=2) + "\n")
     pictures = write_scores(run, scores)
     draw_curves(history, job.task.curves, run / "curves.png")
     end = Ended(folder=run, job=job, card=card, history=history, pictures=pictures)
@@ -57,5 +56,5 @@ def finish(
 
 def write_scores(folder: Path, scores: Scores) -> tuple[str, ...]:
     """``metrics.json``, and the task's own tables and pictures; returns the pictures' names."""
-    write_text(folder / "metrics.json", json.dumps(scores.as_dict(), indent=2) + "\n")
+    write_text(folder / "metrics.json", json_text(scores.as_dict(), indent=2) + "\n")
     return scores.write(folder)

@@ -1,7 +1,8 @@
 """What a target is: the one answer for every command, for the page and for ``res2net.load``.
 
 A target is a run folder, a checkpoint, a ``.safetensors`` file with its ``model.json``, an artifact
-of ``res2net export``, a repository of the hub (``hf-hub:OWNER/NAME``) or the name of a network.
+of ``res2net export``, a repository of the hub (``hf-hub:OWNER/NAME``), "shipped" (the network that
+comes with the package) or the name of a network.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ from res2net.runtime.session import Runtime
 from res2net.runtime.session import load as load_artifact
 from res2net.tasks.predictor import Predictor
 from res2net.tasks.table import find_task
+from res2net.weights.catalogue import shipped
 from res2net.weights.fetch import PREFIX, fetch_from_hub, parse_address
 
 Kind = Literal["run", "checkpoint", "artifact", "name"]
 SEED = 0  # of the weights of a bare name
+SHIPPED = "shipped"  # the network of the package
 CLASSES = 1000  # of a bare name, as `create_model` builds it
 
 
@@ -141,6 +144,8 @@ def open_target(target: str | Path, *, stream: bool = False) -> Opened:
     if given.startswith(PREFIX):
         target = _fetched(given)
     path = Path(target)
+    if given == SHIPPED and not path.exists():
+        target = path = shipped()
     if given in NETWORKS and not path.exists():
         return Opened(given=given, kind="name", card=_structure(given), path=path)
     if is_artifact(path):

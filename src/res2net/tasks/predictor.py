@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from res2net.machine import best_device
 from res2net.paper.tasks import readers
 from res2net.prediction import Prediction
 from res2net.runtime.session import Runtime
+from res2net.tasks.finding import Finding
 from res2net.tasks.network import Deployed
 
 if TYPE_CHECKING:
@@ -93,6 +94,12 @@ class Predictor:
         boxes: Any = None,
         batch: int | None = None,
         precision: str = "auto",
+        score: float | None = None,
+        iou: float | None = None,
+        max_detections: int | None = None,
+        class_agnostic: bool = False,
+        tiles: int | Literal["auto"] | None = None,
+        overlap: float | None = None,
     ) -> list[Any]:
         """The result of each image, in order: ``Classification``, ``Detections``, ``Segmentation``,
         ``SaliencyMap`` or ``Poses``, by the task.
@@ -109,6 +116,14 @@ class Predictor:
             batch: classify: images at a time; 32 where it is None.
             precision: "auto" (bf16 where the hardware has it), "fp32", "bf16" or "fp16". An
                 artifact has its own.
+            score: detectors, pose: lowest score that is kept and drawn; where it is None, all that
+                the network gives are kept and a detector's from 0.5 on are drawn.
+            iou: detectors: overlap from which the less sure of two boxes goes; the network's own.
+            max_detections: detectors, pose: the surest of an image; 100 (of tiles: all) and all.
+            class_agnostic: detectors: boxes of different classes suppress each other too.
+            tiles: detectors: side in pixels of tiles that are predicted beside the whole image, or
+                "auto", the network's own short side; no tiles where it is None.
+            overlap: of tiles: share of the side that the next one covers too; 0.25.
 
         Raises:
             UserError: an image that cannot be read (names it), an argument that means nothing for
@@ -121,7 +136,19 @@ class Predictor:
             >>> found.save("slide-marked.png")
         """
         return list(
-            self.predict_each(images, top=top, boxes=boxes, batch=batch, precision=precision)
+            self.predict_each(
+                images,
+                top=top,
+                boxes=boxes,
+                batch=batch,
+                precision=precision,
+                score=score,
+                iou=iou,
+                max_detections=max_detections,
+                class_agnostic=class_agnostic,
+                tiles=tiles,
+                overlap=overlap,
+            )
         )
 
     def predict_each(
@@ -132,13 +159,40 @@ class Predictor:
         boxes: Any = None,
         batch: int | None = None,
         precision: str = "auto",
+        score: float | None = None,
+        iou: float | None = None,
+        max_detections: int | None = None,
+        class_agnostic: bool = False,
+        tiles: int | Literal["auto"] | None = None,
+        overlap: float | None = None,
     ) -> Iterator[Any]:
         """As ``predict``, one result at a time: nothing is kept of those that went before."""
+        wanted = {
+            "score": score,
+            "iou": iou,
+            "max_detections": max_detections,
+            "class_agnostic": class_agnostic or None,
+            "tiles": tiles,
+            "overlap": overlap,
+        }
         with arguments_named():
-            yield from self.results(images, top=top, boxes=boxes, batch=batch, precision=precision)
+            finding = self.finding({k: v for k, v in wanted.items() if v is not None})
+            yield from self.results(
+                *(images,), top=top, boxes=boxes, batch=batch, precision=precision, finding=finding
+            )
+
+    def finding(self, given: Mapping[str, Any]) -> Finding | None:
+        """Which detections are kept, by the options that were given; None where none was.
+
+        Raises:
+            UserError: one that means nothing for the network, or a value out of range.
+        """
+        check_meaning(given, readers("predict"), self.task, NETWORK)
+        folder = None if self.runtime is None else str(self.runtime.artifact.folder)
+        return Finding.of(given, exported=folder)
 
     def results(
-        self, images: Any, *, top: Any, boxes: Any, batch: Any, precision: str
+        self, images: Any, *, top: Any, boxes: Any, batch: Any, precision: str, finding: Any = None
     ) -> Iterator[Any]:
         """As ``predict_each``, with errors that name options of the command line."""
         own = {"top": top, "boxes": boxes, "batch": batch}
@@ -148,12 +202,18 @@ class Predictor:
             if count is not None and count < 1:
                 raise UserError(f"--{name} is {count}; it must be at least 1")
         self.check_precision(precision)
-        return self._results(
-            _listed(images), top=top, boxes=boxes, batch=batch, precision=precision
-        )
+        how: dict[str, Any] = {"precision": precision, "finding": finding}
+        return self._results(_listed(images), top=top, boxes=boxes, batch=batch, **how)
 
     def _results(
-        self, images: Iterable[Picture], *, top: Any, boxes: Any, batch: Any, precision: str
+        self,
+        images: Iterable[Picture],
+        *,
+        top: Any,
+        boxes: Any,
+        batch: Any,
+        precision: str,
+        finding: Finding | None,
     ) -> Iterator[Prediction]:
         """The results in order."""
         del top, batch
@@ -161,9 +221,11 @@ class Predictor:
         assert predict is not None, "a task without it has a predictor of its own"
         own = None if boxes is None or self.row.places is None else self.row.places(boxes)
         reading = self.preprocess.reading
+        kept = {} if finding is None else {"finding": finding}
         for number, image in enumerate(images):
             places = () if own is None else (own(number, image, self.classes),)
-            yield predict(self.network, self.card, as_pixels(image, reading), precision, *places)
+            pixels = as_pixels(image, reading)
+            yield predict(self.network, self.card, pixels, precision, *places, **kept)
 
     def check_precision(self, precision: str) -> None:
         """Refuse a precision for an artifact.

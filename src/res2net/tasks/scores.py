@@ -18,6 +18,7 @@ from res2net.card import ModelCard
 from res2net.data.sampler import KeyedDataset
 from res2net.errors import UserError
 from res2net.files import write_text
+from res2net.tasks.finding import Finding
 from res2net.tasks.selection import History, described, part_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Measuring:
     workers: int | None = None  # classify: processes that read images
     scales: Sequence[float] = (1.0,)  # segment: sizes at which an image is seen
     flip: bool | None = None  # segment, pose: also see the mirror image; pose does unless False
+    finding: Finding | None = None  # detect: which detections are kept
     boxes: Any = None  # pose: those of a detector; None takes the annotated ones
 
 

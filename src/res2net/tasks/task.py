@@ -68,7 +68,7 @@ class Task:
     seen: Callable[[Any, Any, RunConfig], Iterator[tuple[Pixels, str]]]
     module: Callable[[], type[TaskModule]]  # imports what trains
     measure: Callable[[], Measure]  # imports what measures and draws
-    # (model, card, image, precision), and places if it has them; None: the predictor's own way
+    # (model, card, image, precision), places and finding if it has them; None: the predictor's own
     predict: Callable[..., Prediction] | None = None
     deployment: Deployment
     predictor: type[Predictor] = Predictor

@@ -178,9 +178,16 @@ class Classifier(Predictor):
         return eval_transform(self.preprocess)
 
     def _results(
-        self, images: Iterable[Picture], *, top: Any, boxes: Any, batch: Any, precision: str
+        self,
+        images: Iterable[Picture],
+        *,
+        top: Any,
+        boxes: Any,
+        batch: Any,
+        precision: str,
+        finding: Any,
     ) -> Iterator[Classification]:
-        del boxes
+        del boxes, finding
         rest, reading = iter(images), self.preprocess.reading
         while chunk := list(islice(rest, batch or BATCH)):
             shaped = [self.shaped(image) for image in chunk]

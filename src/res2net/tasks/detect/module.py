@@ -10,8 +10,8 @@ from torchvision.models.detection import FasterRCNN, MaskRCNN
 
 from res2net.data.scenes.dataset import Sample
 from res2net.metrics.detections import DetectionArrays
+from res2net.tasks.detect.find import as_detections, padded, within
 from res2net.tasks.detect.scores import scores_of
-from res2net.tasks.detect.task import as_detections, padded, within
 from res2net.tasks.module import TaskModule, gathered
 
 

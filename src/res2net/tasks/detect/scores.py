@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +21,15 @@ from res2net.data.scenes.transforms import as_it_is
 from res2net.errors import UserError, counted
 from res2net.metrics.coco import CocoScores, Kind, coco_scores, resampled
 from res2net.metrics.detections import DetectionArrays
+from res2net.metrics.mistakes import KINDS, Mistakes, mistakes
 from res2net.metrics.sizes import SIZES
 from res2net.metrics.voc import VocScores, voc_scores
 from res2net.tasks import pictures
+from res2net.tasks.detect.errors import draw_errors, draw_thresholds
+from res2net.tasks.detect.find import find
 from res2net.tasks.detect.graph import marks_of
-from res2net.tasks.detect.task import SURE, detect, draw_detections
+from res2net.tasks.detect.task import SURE, draw_detections
+from res2net.tasks.finding import Finding
 from res2net.tasks.network import Deployed, in_colours, ready
 from res2net.tasks.scores import (
     Figures,
@@ -65,6 +71,11 @@ class DetectScores(Scores):
     voc: VocScores | None  # where the data are VOC's
     classes: tuple[str, ...]
     seen: list[Seen]
+
+    @cached_property
+    def mistakes(self) -> Mistakes:
+        """Precision and recall by score, confusions and kinds of errors, of ``main``'s kind."""
+        return mistakes(self.scenes, self.found, self.classes, kind=self.main.kind)
 
     @property
     def main(self) -> CocoScores:
@@ -116,10 +127,26 @@ class DetectScores(Scores):
             self.classes, self.main.per_class, self.main.objects, strict=True
         ):
             rows.append((f"AP of {name} ({count:,})", percent(value)))
+        score, f1 = self.mistakes.threshold
+        rows.append(("best score threshold (mean F1, IoU 0.5)", f"{score:.3f} ({f1:.3f})"))
+        counts, gains = self.mistakes.counts(score), self.mistakes.gains()
+        rows += [
+            (f"errors there: {name} (AP50 that it costs)", f"{counts[name]:,} ({gains[name]:.2f})")
+            for name in KINDS
+        ]
         return rows
 
+    def as_dict(self) -> dict[str, Any]:
+        """Also the best score, its F1 and the errors that detections from it on make."""
+        score, f1 = self.mistakes.threshold
+        errors = {
+            name: {"count": count, "ap50_points": self.mistakes.gains()[name]}
+            for name, count in self.mistakes.counts(score).items()
+        }
+        return {**self.summary(), "best_score": score, "f1": f1, "errors": errors}
+
     def write(self, folder: Path) -> tuple[str, ...]:
-        """``per_class.csv``, ``by_size.csv`` and pictures."""
+        """``per_class.csv``, ``by_size.csv``, those of ``write_mistakes``, and pictures."""
         rows: list[tuple[object, ...]] = []
         sizes: list[tuple[object, ...]] = []
         for kind, scores in self.kinds.items():
@@ -142,7 +169,35 @@ class DetectScores(Scores):
         )  # fmt: skip
         title = "Instances" if masks else "Detections"
         draw_sheet(self.seen, self.classes, title, SURE, folder / "sheet.png")
-        return "scores.png", "sheet.png"
+        write_mistakes(self.mistakes, folder)
+        return "scores.png", "sheet.png", "thresholds.png", "errors.png"
+
+
+def write_mistakes(found: Mistakes, folder: Path) -> None:
+    """``thresholds.csv``, ``curves.csv``, ``confusion.csv``, ``errors.csv`` and two pictures."""
+    least, _ = found.threshold
+    best, curves = [], []
+    for label, name in enumerate(found.classes):
+        own = found.best(label)
+        figures = (own.score, own.f1, own.precision, own.recall) if own else (None,) * 4
+        best.append((name, int(found.objects[label]), *figures))
+        scores, precision, recall = found.curve(label)
+        for score in np.arange(101) / 100:
+            at = int(np.searchsorted(-scores, -score, side="right")) - 1
+            values = (float(precision[at]), float(recall[at])) if at >= 0 else (None, 0.0)
+            curves.append((name, float(score), *values))
+    head = ("class", "objects", "best_score", "f1", "precision", "recall")
+    write_table(folder / "thresholds.csv", head, best)
+    write_table(folder / "curves.csv", ("class", "score", "precision", "recall"), curves)
+    names = (*found.classes, "background")
+    cells = found.confusion(least).tolist()
+    rows = [(name, *row) for name, row in zip(names, cells, strict=True)]
+    write_table(folder / "confusion.csv", ("true, by predicted", *names), rows)
+    gains = found.gains()
+    errors = [(name, count, gains[name]) for name, count in found.counts(least).items()]
+    write_table(folder / "errors.csv", ("error", "count", "ap50_points"), errors)
+    draw_thresholds(found, folder / "thresholds.png")
+    draw_errors(found, folder / "errors.png")
 
 
 def _summary(kinds: Mapping[Kind, Mapping[str, float | None]]) -> dict[str, float]:
@@ -178,7 +233,7 @@ def measure(
     seen: list[Seen] = []
     for image, _, index in each_sample(shown, how):
         rows.append(index)
-        found.append(detect(model, image, precision=how.precision))
+        found.append(find(model, card, image, how.finding or Finding(), how.precision))
         objects = part[index].objects
         if len(seen) < SHOWN and objects is not None:
             seen.append((in_colours(image), objects, found[-1], part[index].name))

@@ -5,7 +5,6 @@ Legend: N detections · H, W of an image
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,15 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torchvision.models.detection import FasterRCNN
 
-from res2net import machine
 from res2net.card import ModelCard
 from res2net.config import RunConfig
-from res2net.data.outlines import pack, to_mask
+from res2net.data.outlines import to_mask
 from res2net.data.pictures import draw_objects
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import RLE, Objects, Pixels, Scenes
@@ -35,17 +31,18 @@ from res2net.metrics.detections import DetectionArrays
 from res2net.models.factory import norm_by_name
 from res2net.tasks.data import Annotated
 from res2net.tasks.deployed import Comparison, Deployment
+from res2net.tasks.detect.find import find
 from res2net.tasks.detect.graph import (
     LEAST,
     TOLERANCE,
     Detector,
     compare,
-    detect_deployed,
     inputs,
     marks_of,
     outputs,
     resized,
 )
+from res2net.tasks.finding import Finding
 from res2net.tasks.network import Deployed, FoundObjects, in_colours
 from res2net.tasks.task import Curve, Datasets, Task
 
@@ -138,71 +135,19 @@ def seen(batch: list[Sample], images: Scenes, config: RunConfig) -> Iterator[tup
 
 
 def predict(
-    model: FasterRCNN | Deployed, card: ModelCard, image: Tensor, precision: str
+    model: FasterRCNN | Deployed,
+    card: ModelCard,
+    image: Tensor,
+    precision: str,
+    finding: Finding | None = None,
 ) -> Detections:
     """The objects of an image."""
-    found = detect(model, image, precision=precision)
-    return Detections(image=in_colours(image), detections=found, names=card.classes)
+    found = find(model, card, image, finding or Finding(), precision)
+    least = SURE if finding is None or finding.score is None else finding.score
+    return Detections(image=in_colours(image), detections=found, names=card.classes, least=least)
 
 
-SURE = 0.5  # score from which a detection is shown
-MASK = 0.5  # probability from which a pixel belongs to a mask
-
-
-@torch.inference_mode()
-def detect(
-    model: FasterRCNN | Deployed, image: Tensor, *, precision: str = "auto"
-) -> DetectionArrays:
-    """All detections in uint8 (3, H, W), in its own pixels, surest first."""
-    if isinstance(model, Deployed):
-        return as_detections(detect_deployed(model, image))
-    weight = next(model.parameters())
-    pixels = padded(image, model)
-    with machine.autocast(weight.device, precision):
-        (found,) = model([pixels.to(weight.device, weight.dtype) / 255])
-    return as_detections(within(found, image.shape[-2:]))
-
-
-def padded(pixels: Tensor, model: FasterRCNN) -> Tensor:
-    """An image (3, H, W), or its masks, with zeros below or beside it where it is a strip.
-
-    The network shrinks an image until its long side fits: 2000 x 8 pixels would become none.
-    """
-    height, width = pixels.shape[-2:]
-    shrink = min(
-        model.transform.min_size[-1] / min(height, width),
-        model.transform.max_size / max(height, width),
-    )
-    least = math.floor(1 / shrink) + 1  # pixels that become one
-    if min(height, width) >= least:
-        return pixels
-    return F.pad(pixels, (0, max(0, least - width), 0, max(0, least - height)))
-
-
-def within(found: dict[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
-    """The detections in an image of (height, width), without those in what was padded."""
-    height, width = size
-    boxes = found["boxes"].clone()
-    boxes[:, 0::2] = boxes[:, 0::2].clamp(max=width)
-    boxes[:, 1::2] = boxes[:, 1::2].clamp(max=height)
-    inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
-    kept = {name: value[inside] for name, value in {**found, "boxes": boxes}.items()}
-    if "masks" in kept:
-        kept["masks"] = kept["masks"][..., :height, :width]
-    return kept
-
-
-def as_detections(found: Mapping[str, Tensor]) -> DetectionArrays:
-    """What torchvision's detectors return of an image; their class 0 is the background."""
-    masks = found.get("masks")  # (N, 1, H, W) probabilities
-    return DetectionArrays(
-        boxes=found["boxes"].double().cpu().numpy(),
-        scores=found["scores"].double().cpu().numpy(),
-        labels=found["labels"].cpu().numpy() - 1,
-        masks=None
-        if masks is None
-        else tuple(pack(mask) for mask in (masks[:, 0] > MASK).cpu().numpy()),
-    )
+SURE = 0.5  # score from which a detection is drawn, unless another one is given
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -213,6 +158,7 @@ class Detections(FoundObjects):
         image: uint8 (3, H, W).
         detections: N boxes, scores, classes and, of Mask R-CNN, masks.
         names: of the classes.
+        least: score from which ``line`` counts and ``plot`` draws them.
 
     Example:
         >>> (found,) = res2net.load("runs/cells").predict("slide.png")
@@ -220,6 +166,7 @@ class Detections(FoundObjects):
     """
 
     names: tuple[str, ...]
+    least: float = SURE
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -292,14 +239,14 @@ class Detections(FoundObjects):
         return {"objects": rows}
 
     def line(self) -> str:
-        sure = self.detections.scores >= SURE
+        sure = self.detections.scores >= self.least
         counts = Counter(self.names[label] for label in self.detections.labels[sure])
         return "  ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
 
     def pictures(self) -> Mapping[str, Any]:
-        """The image with the surest detections (score 0.5 or more)."""
+        """The image with its detections of a score of ``least`` or more."""
         pixels = np.ascontiguousarray(self.image.permute(1, 2, 0).numpy())
-        return {"": draw_detections(pixels, self.detections, self.names, least=SURE)}
+        return {"": draw_detections(pixels, self.detections, self.names, least=self.least)}
 
 
 def _as_text(rle: RLE) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from res2net.tasks.deployed import (
     of_size,
     shown,
 )
+from res2net.tasks.finding import Finding
 from res2net.tasks.network import Deployed, FoundObjects, Size, in_colours, in_use
 from res2net.tasks.pose.crops import (
     STRIDE,
@@ -127,6 +128,7 @@ def predict(
     image: Tensor,
     precision: str,
     places: DetectionArrays | None = None,
+    finding: Finding | None = None,
 ) -> Poses:
     """The poses in the boxes of an image; without boxes, the one pose of the whole image."""
     if places is None:
@@ -134,6 +136,9 @@ def predict(
         places = certain_boxes([[0.0, 0.0, width, height]])
     skeleton = skeleton_of(card.marks)
     found = poses_of(model, image, places, card.preprocess, skeleton, precision=precision)
+    if finding is not None:
+        found = found.of(found.scores >= (finding.score or 0.0))
+        found = found.of(np.argsort(-found.scores, kind="stable")[: finding.max_detections])
     return Poses(
         image=in_colours(image), detections=found, names=skeleton.names, bones=skeleton.bones
     )
@@ -237,6 +242,23 @@ class Poses(FoundObjects):
         """(N, K, 3): x and y in pixels of the image, and a score 0..1."""
         assert self.detections.keypoints is not None
         return self.detections.keypoints
+
+    def to_coco(
+        self, image_id: int | str, category_ids: Sequence[int] = ()
+    ) -> list[dict[str, Any]]:
+        """Rows of COCO's result format: x, y, score of every key-point in a row."""
+        numbers = category_ids or range(1, int(self.detections.labels.max(initial=0)) + 2)
+        return [
+            {
+                "image_id": image_id,
+                "category_id": numbers[label],
+                "keypoints": points.ravel().tolist(),
+                "score": float(score),
+            }
+            for label, score, points in zip(
+                self.detections.labels, self.scores, self.keypoints, strict=True
+            )
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Each pose: score, box, and x, y, score of every key-point."""

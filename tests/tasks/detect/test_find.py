@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from res2net.heads.detector import make_detector
-from res2net.tasks.detect.task import detect, padded, within
+from res2net.tasks.detect.find import detect, padded, within
 
 
 @pytest.mark.parametrize("masks", [False, True])
