@@ -24,11 +24,11 @@ FOUND, NEAR = 0.5, 0.1  # overlaps from which an object counts as found, as aime
 MOST = 100  # detections of a class in an image, as COCO counts them
 KINDS = {  # of detections that match no object, in the order in which they are tried
     "double": "second detection of an object",
-    "class": "object of another class",
+    "class": "on an object of another class",
     "localisation": "overlap below 0.5",
     "both": "another class and an overlap below 0.5",
     "background": "no object there",
-    "missed": "objects that nothing aims at",
+    "missed": "object that no detection finds or aims at",
 }
 DOUBLE, CLASS, PLACE, BOTH, BACKGROUND = range(5)
 _STEPS = np.linspace(0, 1, 101)  # recalls of COCO's average

@@ -48,7 +48,8 @@ def draw_thresholds(found: Mistakes, path: Path) -> None:
                 "zorder": 2 if shown else 1,
             }
             left.plot([0, *recall], [1, *precision], **look)
-            right.step(scores, f1(precision, recall), where="pre", **look)
+            each = f1(precision, recall)
+            right.step([*scores, 0], [*each, *each[-1:], *[0.0] * (not len(each))], "post", **look)
         right.axvline(score, color=GREY, linestyle="--", linewidth=1)
         left.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
         right.set(xlabel="score threshold", ylabel="F1", xlim=(0, 1.01), ylim=(0, 1.02))
@@ -86,8 +87,12 @@ def draw_errors(found: Mistakes, path: Path) -> None:
             text = f"{counts[name]:,} (AP50 {gains[name]:+.1f})"
             bars.text(0.02 * most + counts[name], i, text, va="center", size=7, color=INK)
         bars.set_yticks(range(len(KINDS)), list(KINDS))
-        bars.set(xlim=(0, 1.75 * most), ylim=(len(KINDS) - 0.5, -0.5), xlabel="how often")
-        bars.set_title("Kinds, and AP50 without them")
+        bars.set(
+            xlim=(0, 1.75 * most),
+            ylim=(len(KINDS) - 0.5, -0.5),
+            xlabel="how often (AP50 gained without them)",
+        )
+        bars.set_title("Kinds of errors")
         for i, (name, what) in enumerate(KINDS.items()):
             y = TOP + 390 + 24 * i
             write(figure, f"{name}: {what}", MARGIN + 700, y, size=7, color=GREY)
