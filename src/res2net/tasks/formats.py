@@ -65,13 +65,14 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _id(file: Path, named: Sequence[tuple[tuple[str, ...], Any]], path: Path) -> Any:
-    """The id of the image whose name shares most folders with the file's."""
+    """The id of the image whose name ends the file's; else the one that shares most folders."""
     own = file.absolute().parts[::-1]
-    shared = []
+    shared: list[tuple[bool, int]] = []
     for parts, _ in named:
         same = (a == b for a, b in zip(own, parts[::-1], strict=False))
-        shared.append(sum(1 for _ in takewhile(bool, same)))
-    best = [i for i, count in enumerate(shared) if count == max(shared)]
+        count = sum(1 for _ in takewhile(bool, same))
+        shared.append((count == len(parts), count))
+    best = [i for i, each in enumerate(shared) if each == max(shared)]
     if len(best) != 1:
         wrong = "several images have this name" if best else "no image has this name"
         raise UserError(f"--coco {path}: {wrong}: {file.name}")

@@ -57,7 +57,8 @@ def thresholds(model: FasterRCNN | Deployed, finding: Finding) -> Iterator[None]
         return
     heads = model.roi_heads
     before = heads.score_thresh, heads.nms_thresh, heads.detections_per_img
-    wanted = finding.score, finding.iou, finding.max_detections
+    score = None if finding.score is None else finding.score - 1e-6  # torchvision's is exclusive
+    wanted = score, finding.iou, finding.max_detections
     own = [old if new is None else new for old, new in zip(before, wanted, strict=True)]
     if finding.class_agnostic or finding.tiles is not None:  # the count is of what is left then
         own[2] = max(own[2], before[2])
