@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import platform
 import signal
@@ -14,7 +15,15 @@ import pytest
 from filelock import FileLock
 
 from res2net.errors import TakenError, UserError
-from res2net.files import alone_in, locked, remove_leftovers, write_bytes, write_text
+from res2net.files import (
+    Journal,
+    alone_in,
+    json_text,
+    locked,
+    remove_leftovers,
+    write_bytes,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -25,6 +34,35 @@ def test_new_file(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "größer\n")
     assert (tmp_path / "a.txt").read_bytes() == "größer\n".encode()
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_json_has_names_in_their_own_letters_and_no_command_of_a_terminal() -> None:
+    value = {"größer 猫": ["a\x1b[2J\x9b\u202e\udcff\n\x7f"]}
+    text = json_text(value, indent=1)
+    assert "größer 猫" in text
+    assert text.encode()
+    assert not set("\x1b\x9b\u202e\udcff\x7f") & set(text)
+    assert json.loads(text) == value
+
+
+def test_a_journal_keeps_whole_rows_of_the_same_work(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    begun = Journal(path, {"a": "1"}, resume=True)
+    assert not path.exists()
+    begun.add([{"x": 0.1}, {"x": 2}])
+    with path.open("a") as file:
+        file.write('{"x": 3}\n{"x": 4')
+    again = Journal(path, {"a": "1"}, resume=True)
+    assert again.rows == [{"x": 0.1}, {"x": 2}, {"x": 3}]
+    again.add([5])
+    assert Journal(path, {"a": "1"}, resume=True).rows[-1] == 5
+    with pytest.raises(UserError, match="--resume: .*j was begun with another a; run with the"):
+        Journal(path, {"a": "2"}, resume=True)
+    with pytest.warns(UserWarning, match="--resume continues it"):
+        assert Journal(path, {"a": "2"}, resume=False).rows == []
+    again.end()
+    path.write_bytes(b"\xff\n[]\n")
+    assert Journal(path, {}, resume=True).rows == []
 
 
 def test_old_file_is_replaced(tmp_path: Path) -> None:

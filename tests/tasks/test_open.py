@@ -9,12 +9,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import res2net
 from res2net.config import RunConfig
 from res2net.errors import UserError
 from res2net.models import weights
 from res2net.tasks import open as opening
 from res2net.tasks.evaluate import evaluate
 from res2net.tasks.open import Opened, open_target
+from res2net.weights.catalogue import shipped
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,16 @@ def test_runs_and_their_files(tiny_run, file, kind):
     assert found.home == (tiny_run / file if kind == "run" else (tiny_run / file).parent)
     assert not found.network.training
     assert found.network is found.network
+
+
+def test_the_shipped_network_has_a_name(monkeypatch, tmp_path):
+    by_name = res2net.load("shipped", device="cpu")
+    assert by_name.card == open_target(shipped()).card
+    assert next(by_name.model.parameters()).device.type == "cpu"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shipped").mkdir()  # what is there goes first
+    with pytest.raises(UserError):
+        res2net.load("shipped")
 
 
 def test_a_name_is_its_structure_with_the_same_random_weights_each_time():
