@@ -49,7 +49,8 @@ def draw_thresholds(found: Mistakes, path: Path) -> None:
             }
             left.plot([0, *recall], [1, *precision], **look)
             each = f1(precision, recall)
-            right.step([*scores, 0], [*each, *each[-1:], *[0.0] * (not len(each))], "post", **look)
+            each = np.append(each, each[-1] if len(each) else 0.0)
+            right.step([*scores, 0], each, where="post", **look)
         right.axvline(score, color=GREY, linestyle="--", linewidth=1)
         left.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
         right.set(xlabel="score threshold", ylabel="F1", xlim=(0, 1.01), ylim=(0, 1.02))
