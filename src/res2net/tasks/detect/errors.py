@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from res2net.drawing.canvas import (
@@ -42,7 +44,7 @@ def draw_thresholds(found: Mistakes, path: Path) -> None:
             scores, precision, recall = found.curve(int(label))
             shown = place < MOST_CURVES
             red, green, blue = colour_of(place)
-            look = {
+            look: dict[str, Any] = {
                 "color": (red / 255, green / 255, blue / 255) if shown else "#cccccc",
                 "label": plain(fit(found.classes[label], 200, 7)) if shown else None,
                 "zorder": 2 if shown else 1,
@@ -99,7 +101,7 @@ def draw_errors(found: Mistakes, path: Path) -> None:
             write(figure, f"{name}: {what}", MARGIN + 700, y, size=7, color=GREY)
 
 
-def _draw_matrix(axes: Axes, cells: np.ndarray, names: list[str]) -> None:
+def _draw_matrix(axes: Axes, cells: npt.NDArray[np.int64], names: list[str]) -> None:
     rows = cells.sum(axis=1, keepdims=True)
     shares = cells / np.maximum(rows, 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
