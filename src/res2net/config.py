@@ -31,6 +31,13 @@ Compile = bool | Literal["default", "reduce-overhead", "max-autotune"]
 Capture = Literal["auto", "on", "off"]
 Decode = Literal["cpu", "gpu"]
 Select = Literal["auto", "best", "last"]
+Loss = Literal["cross_entropy", "focal", "asymmetric", "dice", "lovasz", "ohem"]
+LOSSES: dict[str, tuple[Loss, ...]] = {  # task → the losses that it has
+    "classify": ("cross_entropy", "focal", "asymmetric"),
+    "segment": ("cross_entropy", "dice", "lovasz", "ohem"),
+    "saliency": ("cross_entropy", "dice", "lovasz", "ohem"),
+}
+NO_WEIGHTS = "none"  # of --train.class-weights
 AUTO = "auto"  # of --net.pretrained: published weights if they can be reached, else none
 FirstBlockName = Literal[
     "pool", "pool_exclude_pad", "strided_only", "strided_exclude_pad", "group", "paper"
@@ -162,7 +169,8 @@ class TrainOptions:
     gamma: float = 0.1  # factor at each milestone
     warmup: float = 0.0  # epochs of linear warm-up from 0
     label_smoothing: float = 0.0  # label smoothing: share of the target spread over all classes
-    class_weights: Literal["none", "balanced"] = "none"  # balanced: rare classes count more
+    loss: Loss = "cross_entropy"  # classify: also focal, asymmetric; maps: dice, lovasz, ohem
+    class_weights: str = NO_WEIGHTS  # balanced (rare classes count more) or car:2,road:0.5; or none
     clip: float = 0.0  # largest gradient norm; 0: no clipping
     ema: float = 0.0  # decay of averaged weights (EMA), which are then evaluated; 0: off
     select: Select = "auto"  # epoch whose weights are kept; auto: best; last if validated on test
@@ -199,6 +207,9 @@ class TrainOptions:
         _check(
             bool(self.unfreeze_every) and frozen == "all",
             "--train.unfreeze-every means nothing for --train.frozen-levels all; give one of them",
+        )
+        weights_by_name(
+            "" if self.class_weights in (NO_WEIGHTS, "balanced") else self.class_weights
         )
         _check(self.nesterov and not self.momentum, "--train.nesterov needs --train.momentum")
         _check(
@@ -246,6 +257,12 @@ class RunConfig:
         _check(
             self.init is not None and self.net.pretrained is not None,
             "--init and --net.pretrained both name the weights to start from; give one of them",
+        )
+        losses = LOSSES.get(self.task, ("cross_entropy",))
+        _check(
+            self.train.loss not in losses,
+            f"--train.loss {self.train.loss} is not for --task {self.task}, which has "
+            f"{', '.join(losses)}",
         )
         pyramid = self.task in READ_BY["head.form"] and self.head.form == "fpn"
         _check(
@@ -314,6 +331,29 @@ class RunConfig:
         if "threads" not in (values.get("train") or {}):  # the last line before there were marks
             raise UserError(f"{path}: cut off, --train.threads is missing; copy the file again")
         return config
+
+
+def weights_by_name(text: str) -> dict[str, float]:
+    """The numbers in ``car:2,road:0.5`` by name.
+
+    Raises:
+        UserError: no names with numbers above 0, or a name twice.
+    """
+    found: dict[str, float] = {}
+    for word in text.split(",") if text else ():
+        name, _, number = (part.strip() for part in word.rpartition(":"))
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = -1.0
+        _check(
+            not name or not 0 < weight < math.inf,
+            f"--train.class-weights has {word!r}; give none, balanced, or names of classes with "
+            "numbers above 0, such as car:2,road:0.5",
+        )
+        _check(name in found, f"--train.class-weights names {name!r} twice")
+        found[name] = weight
+    return found
 
 
 def run_of(target: Path) -> RunConfig | None:

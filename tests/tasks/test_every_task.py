@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import res2net
 from res2net.capture import capture
@@ -275,3 +277,48 @@ def test_a_preview_shows_what_is_trained_on_and_trains_nothing(
     first = sheet.read_bytes()
     cli("train", *words, "--out", run, "--preview", sheet)
     assert sheet.read_bytes() == first, "the images of the first epoch, as the seed has them"
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("segment", "--train.loss lovasz --train.class-weights kite:4"),
+        ("segment", "--train.loss dice --augment.scale 0.75,1.5 --augment.color-jitter 0.4"),
+        ("saliency", "--train.loss ohem --train.class-weights balanced"),
+        ("saliency", "--train.loss lovasz --augment.scale 0.5,1 --augment.color-jitter 0.4"),
+    ],
+)
+def test_losses_weights_and_jitter_resume_in_the_same_weights(
+    task: str, words: str, cli: Any, tmp_path: Path
+) -> None:
+    common = (*tiny(task), *words.split(), "--train.val-batches", "1", "--seed", "3")
+    assert cli(*common, "--train.max-steps", "4", "--out", tmp_path / "whole").code == 0
+    assert cli(*common, "--out", tmp_path / "part").code == 0  # 2 steps
+    again = ("--out", tmp_path / "part", "--resume", "--train.max-steps", "4")
+    assert cli(*common, *again).code == 0
+    one, other = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "part"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    plain = (*tiny(task), "--train.val-batches", "1", "--seed", "3", "--train.max-steps", "4")
+    assert cli(*plain, "--out", tmp_path / "plain").code == 0
+    plainly = load_file(tmp_path / "plain" / "model.safetensors")
+    assert any(not torch.equal(one[name], plainly[name]) for name in one)
+    assert "boundary F-measure" in (tmp_path / "whole" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("task", "words", "message"),
+    [
+        ("segment", "--train.class-weights kit:2", "names 'kit', which is no class of the data. D"),
+        ("saliency", "--train.class-weights kite:2", "names 'kite', which is no class of the dat"),
+        ("pose", "--train.class-weights balanced", "it is for --task classify, segment, saliency"),
+        ("detect", "--train.loss dice", "--train.loss means nothing for --task detect; it is for"),
+        ("segment", "--train.loss focal", "--train.loss focal is not for --task segment, which h"),
+        ("segment", "--augment.scale 2,1", "--augment.scale is [2.0, 1.0]; give LO,HI within 0.0"),
+    ],
+)
+def test_losses_and_weights_that_mean_nothing(
+    task: str, words: str, message: str, cli: Any, tmp_path: Path
+) -> None:
+    done = cli(*tiny(task), *words.split(), "--out", tmp_path / "run")
+    assert message in done.line
+    assert not (tmp_path / "run").exists()

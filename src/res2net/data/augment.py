@@ -21,6 +21,7 @@ class Augment:
     border: Border = "black"  # crop pad: black, or the image reflected at its edges
     flip: Flip = "random"  # left-right flips: random, or alternate: each image every second epoch
     hflip: float = 0.5  # flip random: probability of a left-right flip, 0..1
+    scale: tuple[float, ...] = ()  # LO,HI of a random size; default: 0.5,2 (segment) or none
     color_jitter: float = 0.0  # strength for brightness, contrast and saturation; 0.4 is usual
     randaugment: int = 0  # RandAugment operations per image; 0: off
     randaugment_magnitude: int = 9  # RandAugment strength, 0..30
@@ -44,6 +45,11 @@ class Augment:
             value = getattr(self, name)
             if not value >= 0:
                 raise ValueError(f"{name} is {value}; it must be 0 or more")
+        rising = len(self.scale) in (0, 2) and list(self.scale) == sorted(self.scale)
+        if not rising or not all(0.05 <= factor <= 20 for factor in self.scale):
+            raise ValueError(
+                f"scale is {list(self.scale)}; give LO,HI within 0.05..20, such as 0.5,2"
+            )
         if not 0 <= self.randaugment_magnitude <= 30:
             raise ValueError(
                 f"randaugment_magnitude is {self.randaugment_magnitude}; it must lie in 0..30"

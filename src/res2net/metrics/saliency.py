@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.errors import UserError
+from res2net.metrics.boundary import boundary_f
 
 BETA2 = 0.3
 EPSILON = 1e-4
@@ -34,6 +35,7 @@ class SaliencyScores:
     recall: Floats  # (256,)
     s_measure: float | None = None
     e_measure: float | None = None  # at its best threshold
+    boundary_f: float | None = None  # 0..1 of the outline at 128, mean over the images with one
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Measured:
 
 @dataclass(kw_only=True, eq=False)
 class SaliencyMetric:
-    """Takes images one by one; holds two curves an image, no pixels.
+    """Takes images one by one; holds two curves and a figure an image, no pixels.
 
     Args:
         structure: also S- and E-measure, which pysodmetrics computes (much the slower part).
@@ -57,6 +59,7 @@ class SaliencyMetric:
     _precision: list[Floats] = field(default_factory=list)
     _recall: list[Floats] = field(default_factory=list)
     _mae: list[float] = field(default_factory=list)
+    _boundary: dict[int, float] = field(default_factory=dict)  # image → F of its outline
 
     def __post_init__(self) -> None:
         if self.structure:
@@ -82,8 +85,11 @@ class SaliencyMetric:
             raise ValueError(f"saliency is {saliency.shape}, truth {truth.shape}")
         if saliency.dtype != np.uint8:
             raise ValueError(f"saliency is {saliency.dtype}; it must be uint8, 0..255")
-        self.add(measured(saliency, truth))
         wanted = truth > FOREGROUND
+        outline = boundary_f(saliency >= FOREGROUND, wanted, np.ones(wanted.shape, np.bool_))
+        if outline:
+            self._boundary[len(self._mae)] = outline[1]
+        self.add(measured(saliency, truth))
         if self.structure:
             self._s.step(saliency / 255.0, wanted, normalize=False)
             self._e.step(saliency / 255.0, wanted, normalize=False)
@@ -112,6 +118,7 @@ class SaliencyMetric:
         structure = self.structure and chosen is None
         scores = f_measure(precision, recall)
         best = int(scores.argmax())
+        outlines = [self._boundary[i] for i in taken if i in self._boundary]
         return SaliencyScores(
             max_f=float(scores[best]),
             threshold=best,
@@ -119,6 +126,7 @@ class SaliencyMetric:
             precision=precision,
             recall=recall,
             s_measure=float(self._s.get_results()["sm"]) if structure else None,
+            boundary_f=float(np.mean(outlines)) if outlines else None,
             e_measure=float(self._e.get_results()["em"]["curve"].max()) if structure else None,
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.data.scene import IGNORED
+from res2net.metrics.boundary import boundary_f
 from res2net.metrics.sizes import SIZES, size_index
 
 Counts = npt.NDArray[np.int64]
@@ -26,6 +27,8 @@ class SegmentationScores:
     confusion: Counts  # (C, C) pixels, rows true
     region_recall: dict[str, float | None]  # size → mean share of a region's pixels found
     regions: dict[str, int]  # size → number
+    boundary_f: float | None = None  # mean over the classes
+    boundary_per_class: tuple[float | None, ...] = ()  # mean over the images
 
 
 class _Image(NamedTuple):
@@ -35,6 +38,7 @@ class _Image(NamedTuple):
     pixels: Counts  # (n,) in each of them
     shares: npt.NDArray[np.float64]  # (sizes,) sum of the regions' shares found
     regions: Counts  # (sizes,)
+    boundary: dict[int, float]  # class → F of its outline, 0..1
 
 
 class SegmentationMetric:
@@ -42,7 +46,7 @@ class SegmentationMetric:
 
     Args:
         classes: how many.
-        by_size: also follow connected regions of the truth, by their area.
+        by_size: also follow connected regions of the truth, by their area, and outlines.
     """
 
     def __init__(self, classes: int, *, by_size: bool = True) -> None:
@@ -67,7 +71,8 @@ class SegmentationMetric:
         shares, regions = np.zeros(len(SIZES)), np.zeros(len(SIZES), np.int64)
         if self.by_size:
             _follow_regions(predicted, true, shares, regions)
-        self._images.append(_Image(cells, pairs[cells], shares, regions))
+        outlines = boundary_f(predicted, true, known) if self.by_size else {}
+        self._images.append(_Image(cells, pairs[cells], shares, regions, outlines))
 
     def compute(self, chosen: Sequence[int] | Counts | None = None) -> SegmentationScores:
         """The scores over everything added.
@@ -89,7 +94,11 @@ class SegmentationMetric:
         known = [each for each in per_class if each is not None]
         shares = np.sum([each.shares for each in images], axis=0)
         regions = np.sum([each.regions for each in images], axis=0)
+        outlines = _mean_by_class([each.boundary for each in images], self.classes)
+        there = [each for each in outlines if each is not None]
         return SegmentationScores(
+            boundary_f=float(np.mean(there)) if there else None,
+            boundary_per_class=outlines,
             mean_iou=float(np.mean(known)),
             pixel_accuracy=100 * float(hits.sum() / total),
             per_class=tuple(per_class),
@@ -106,6 +115,17 @@ class SegmentationMetric:
         for each in images:
             total[each.cells] += each.pixels
         return total.reshape(self.classes, self.classes)
+
+
+def _mean_by_class(images: Sequence[dict[int, float]], classes: int) -> tuple[float | None, ...]:
+    """In percent; None of a class that no image has."""
+    total, count = np.zeros(classes), np.zeros(classes)
+    for each in images:
+        keys = list(each)
+        total[keys] += list(each.values())
+        count[keys] += 1
+    pairs = zip(total.tolist(), count.tolist(), strict=True)
+    return tuple(100 * t / n if n else None for t, n in pairs)
 
 
 def _follow_regions(

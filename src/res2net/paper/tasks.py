@@ -16,6 +16,8 @@ _REGIONS = ("head.anchors", "head.regions")
 _SUPPRESSION = ("iou", "class_agnostic", "tiles", "overlap")
 FINDING = ("score", "max_detections", *_SUPPRESSION)
 _HEAD = ("head.channels", "head.lr_factor")
+_LOSS = ("train.loss", "train.class_weights")
+_MAPS = (*_LOSS, "augment.scale", "augment.color_jitter")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +50,7 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
                 *("augment.randaugment", "augment.randaugment_magnitude"),
                 *("augment.random_erasing", "augment.mixup", "augment.cutmix"),
                 "augment.where",
-                *("train.label_smoothing", "train.class_weights", "train.dropout"),
+                *("train.label_smoothing", *_LOSS, "train.dropout"),
                 "head.lr_factor",
             ),
             predict=("top", "csv", "batch"),
@@ -75,14 +77,14 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
             learns="predict the class of each pixel",
             annotations="classes",
             example="--data pairs:roads/ --out runs/roads",
-            train=("head.output_stride", "head.as_base", *_HEAD),
+            train=("head.output_stride", "head.as_base", *_HEAD, *_MAPS),
             evaluate=("scales", "flip"),
         ),
         "saliency": TaskRow(
             learns="segment salient objects",
             annotations="salient",
             example="--data pairs:shop/ --out runs/shop",
-            train=("head.as_base", *_HEAD),
+            train=("head.as_base", *_HEAD, *_MAPS),
         ),
         "pose": TaskRow(
             learns="locate key-points",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from res2net.config import RunConfig
+from res2net.config import NO_WEIGHTS, RunConfig
 from res2net.data.faults import usable_images
 from res2net.data.files import some
 from res2net.data.index import indexed
@@ -26,6 +26,7 @@ from res2net.errors import UserError, counted
 from res2net.files import at_home
 
 Images = LabelledImages | Scenes
+WEIGHTED = ("classes", "salient")  # marks whose classes may have weights
 SKIP_BAD = "--input.skip-bad true"
 
 
@@ -79,7 +80,7 @@ class Labelled:
         with noted() as notes:
             index = at_home(given.index)
             images = indexed(index, source, options, listed) if given.index else listed()
-            weighted = config.train.class_weights != "none"
+            weighted = config.train.class_weights != NO_WEIGHTS
             check_labelled(str(source), images, weighted=weighted)
         return replace(images, notes=tuple(notes))
 
@@ -140,9 +141,11 @@ class Annotated:
             UserError: none to train on or to validate on, annotations without use, or all faulty
                 files at once.
         """
-        if config.train.class_weights != "none" or config.train.label_smoothing:
+        weighted = config.train.class_weights != NO_WEIGHTS and self.marks not in WEIGHTED
+        if weighted or config.train.label_smoothing:
             raise UserError(
-                "--train.class-weights and --train.label-smoothing are for --task classify"
+                "--train.label-smoothing is for --task classify, --train.class-weights for it and "
+                "--task segment, saliency"
             )
         given = config.input
         source = parse_source(config.data)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -14,6 +20,7 @@ from res2net.drawing.canvas import (
     BLUE,
     GREEN,
     GREY,
+    INK,
     MARGIN,
     ORANGE,
     PAIR,
@@ -25,6 +32,7 @@ from res2net.drawing.canvas import (
     fit,
     headed_figure,
     measure,
+    plain,
     write,
 )
 from res2net.drawing.marks import Colour
@@ -132,6 +140,82 @@ def _flowed(names: Sequence[str]) -> list[list[tuple[int, str]]]:
         lines[-1].append((left, name))
         left += wide + 24
     return lines
+
+
+FEW = 20  # classes up to which each cell of a confusion matrix has its text
+
+
+def draw_named_matrix(
+    figure: Figure,
+    counts: npt.NDArray[np.int64],
+    classes: Sequence[str],
+    things: str,
+    texts: Sequence[Sequence[str]],
+) -> None:
+    """A confusion matrix (C, C) with names of classes and, where there are any, texts of cells."""
+    few = len(classes) <= FEW
+    size, rotation = (8, 45) if len(classes) <= 25 else (6, 90)
+    names = [fit(name, 280, size) for name in classes]
+    room = max(measure(name, size) for name in names)
+    below = 70 + room * math.sin(math.radians(rotation))
+    left = MARGIN + 50 + room
+    side = min(WIDTH - left - 130, figure.bbox.height - TOP - below)
+    cell = side / len(classes)
+    gamma = 1 if few else 0.5
+    axes = draw_matrix(figure, counts, len(classes), things, left=left, side=side, gamma=gamma)
+    axes.set_yticks(range(len(classes)), [plain(name) for name in names], size=size)
+    axes.set_xticks(range(len(classes)), [plain(name) for name in names], size=size)
+    if room > 0.95 * cell:
+        axes.tick_params(axis="x", rotation=rotation)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", va="center_baseline", rotation_mode="anchor")
+    longest = max((len(text) for row in texts for text in row), default=1)
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            dark = counts[row, column] > 0.55 * counts[row].sum()
+            axes.text(
+                column,
+                row,
+                text,
+                color="white" if dark else INK,
+                ha="center",
+                va="center",
+                size=min(8, 0.65 * cell / max(longest, 1)),
+            )
+
+
+def draw_matrix(
+    figure: Figure,
+    counts: npt.NDArray[np.int64],
+    classes: int,
+    things: str,
+    *,
+    left: float,
+    side: float,
+    gamma: float,
+) -> Axes:
+    """Shares of each row of counts as an image; ``gamma`` below 1 brings out rare confusions.
+
+    Args:
+        counts: (cells, cells), rows true.
+        classes: how many the cells stand for.
+        things: what is counted, for the label.
+    """
+    support = counts.sum(axis=1, keepdims=True)  # (cells, 1)
+    shares = np.ma.masked_invalid(counts / np.where(support, support, np.nan))
+    colors = mpl.colormaps["Blues"].with_extremes(bad="#cccccc")
+    axes = add_axes(figure, left, TOP, side, side)
+    sides = (-0.5, classes - 0.5, classes - 0.5, -0.5)
+    image = axes.imshow(shares, cmap=colors, norm=PowerNorm(gamma, vmin=0, vmax=1), extent=sides)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(True)
+    bar = figure.colorbar(image, cax=add_axes(figure, left + side + 20, TOP, 18, side))
+    bar.set_label(f"share of the true class's {things}")
+    bar.set_ticks([0, 0.2, 0.4, 0.6, 0.8, 1] if gamma == 1 else [0, 0.01, 0.05, 0.2, 0.5, 1])
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
+    bar.outline.set_visible(False)
+    return axes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision import tv_tensors
 
 from res2net.data.sampler import SampleKey
 from res2net.data.scene import IGNORED, Legend, Scene
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.generated import CLASSES, KEYPOINTS, SceneRules, generate
-from res2net.data.scenes.transforms import as_it_is, chain, flip, scale_and_crop, square
+from res2net.data.scenes.transforms import (
+    as_it_is,
+    chain,
+    colours,
+    flip,
+    scale_and_crop,
+    square,
+)
 from res2net.errors import UserError
 
 SCENES = [generate(i, 0, SceneRules(side=64)) for i in range(12)]
@@ -124,3 +132,32 @@ def test_real_camvid_maps_know_their_void(shared_data: Path) -> None:
     values = {int(v) for i in range(3) for v in shown[i][1]["map"].unique()}
     assert IGNORED in values
     assert max(values - {IGNORED}) <= 10
+
+
+def test_colours_change_the_image_alone():
+    torch.manual_seed(0)
+    image = torch.randint(0, 256, (3, 20, 30), dtype=torch.uint8)
+    values = torch.randint(0, 3, (20, 30), dtype=torch.uint8)
+    values[:5] = 255
+    target = {"map": tv_tensors.Mask(values.clone())}
+    changed, kept = colours(0.4, 3)(tv_tensors.Image(image), target)
+    assert (changed != image).any()
+    assert torch.equal(kept["map"], values)
+    assert colours(0.0, 4) is as_it_is
+    with pytest.raises(UserError, match="need.* 1 or 3 channels, these have 4; set it to 0"):
+        colours(0.4, 4)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.7])
+def test_maps_of_another_size_hold_their_classes_alone(factor):
+    """Nearest neighbours: no class between two others, and what does not count stays."""
+    values = torch.zeros(40, 40, dtype=torch.uint8)
+    values[10:30, 10:30], values[:, 30:] = 7, 255
+    image = tv_tensors.Image(torch.zeros(3, 40, 40, dtype=torch.uint8))
+    target = {"map": tv_tensors.Mask(values)}
+    _, found = scale_and_crop(100, factor, factor, (0, 0, 0))(image, target)
+    counts = {int(k): int((found["map"] == k).sum()) for k in found["map"].unique()}
+    side = round(40 * factor)
+    assert set(counts) == {0, 7, 255}
+    assert counts[7] == pytest.approx((side / 2) ** 2, rel=0.1)
+    assert counts[255] == pytest.approx(side**2 / 4 + 100**2 - side**2, rel=0.02)

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from res2net.data.scene import Legend
-from res2net.data.scenes.mapfile import choose_legend, class_map, salient_map
+from res2net.data.scene import Legend, Scene
+from res2net.data.scenes.mapfile import choose_legend, class_map, pixel_counts, salient_map
 from res2net.errors import UserError
 
 PLAIN = Legend()
@@ -262,3 +262,16 @@ def test_damaged_maps_give_a_map_or_a_user_error(
             else:
                 fault = "" if (found.dtype, found.ndim) == (np.uint8, 2) else "\n"
             assert "\n" not in fault
+
+
+def test_pixels_of_each_class(tmp_path: Path) -> None:
+    maps = [np.array([[0, 1, 1, 255]], np.uint8), np.array([[2, 2, 2, 1]], np.uint8)]
+    image = np.zeros((1, 4, 3), np.uint8)
+    scenes = [
+        Scene(name=f"{i}", image=image, classes=saved(tmp_path / f"{i}.png", each))
+        for i, each in enumerate(maps)
+    ]
+    assert pixel_counts(scenes, "classes", 4, PLAIN).tolist() == [1, 3, 3, 0]
+    grey = saved(tmp_path / "grey.png", np.array([[0, 100, 200, 255]], np.uint8))
+    salient = [Scene(name="a", image=image, salient=grey)]
+    assert pixel_counts(salient, "salient", 2, PLAIN).tolist() == [2, 2]

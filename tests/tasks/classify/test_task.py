@@ -14,10 +14,11 @@ from res2net.data.labelled import LabelledImages, Split
 from res2net.data.preprocess import CIFAR_MEAN, IMAGENET_MEAN
 from res2net.errors import UserError
 from res2net.machine import Processes
-from res2net.tasks.classify.module import balanced_weights
+from res2net.tasks.classify.module import counts_of
 from res2net.tasks.classify.task import CLASSIFY, check_size, describe
 from res2net.tasks.job import build, build_job
 from res2net.tasks.job import describe as card_of
+from res2net.tasks.losses import class_weights
 
 ONE = Processes(devices=1, nodes=1, rank=0)
 
@@ -117,7 +118,8 @@ def test_least_size(size, network, message):
     ],
 )
 def test_balanced_weights(labels, weights):
-    found = balanced_weights(_images(8, labels=tuple(labels)))
+    images = _images(8, labels=tuple(labels))
+    found = class_weights("balanced", images.classes, lambda: counts_of(images))
     assert found.tolist() == pytest.approx(weights)
     per_class = found * torch.bincount(torch.tensor(labels))
     assert per_class.tolist() == pytest.approx([len(labels) / len(weights)] * len(weights))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,10 @@ def test_evaluate_shows_classes_and_sizes(run: Path, cli: Any, tmp_path: Path) -
     assert done.code == 0
     assert "IoU of kite" in done.out
     assert "small regions found" in done.out
+    names, *rows = csv.reader((tmp_path / "e" / "confusion.csv").read_text().splitlines())
+    assert names == ["true \\ predicted", "ground", "disc", "kite", "arrow", "bar"]
+    assert sum(int(n) for _, *row in rows for n in row) == 4 * 160 * 160
+    assert (tmp_path / "e" / "confusion.png").is_file()
     assert (tmp_path / "e" / "by_size.csv").read_text().startswith("size,regions,found_percent")
 
 

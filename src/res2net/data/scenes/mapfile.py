@@ -195,6 +195,27 @@ def held_values(path: Path) -> frozenset[int]:
     return frozenset(present.tolist()) if len(present) <= IGNORED + 1 else frozenset()
 
 
+def pixel_counts(
+    scenes: Sequence[Scene], marks: Marks, classes: int, legend: Legend
+) -> npt.NDArray[np.int64]:
+    """Pixels of each class in all maps of a part: (classes,); of salience, of 0 and 1.
+
+    Raises:
+        UserError: a map that cannot be read.
+    """
+
+    def count(scene: Scene) -> npt.NDArray[np.int64]:
+        if marks == "classes":
+            assert scene.classes is not None
+            values = class_map(scene.classes, classes, legend)
+        else:
+            assert scene.salient is not None
+            values = (salient_map(scene.salient) > FOREGROUND).astype(np.uint8)
+        return np.bincount(values.ravel(), minlength=IGNORED + 1)[:classes]
+
+    return np.sum(at_once(count, scenes), axis=0, dtype=np.int64)
+
+
 def at_once(function: Any, things: Sequence[Any]) -> list[Any]:
     """``map`` in a few threads: decoders work outside Python's lock."""
     with ThreadPoolExecutor(4) as pool:

@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional as F
 
 from res2net.data.scene import IGNORED
 from res2net.data.scenes.dataset import Target, Transform
+from res2net.errors import UserError
 
 
 def chain(*steps: Transform) -> Transform:
@@ -92,6 +93,23 @@ def crop_with_boxes(least: float) -> Transform:
         return image, target
 
     return run
+
+
+def colours(strength: float, channels: int) -> Transform:
+    """Random brightness, contrast and saturation; nothing at a strength of 0.
+
+    Raises:
+        UserError: images of other channels than one or three.
+    """
+    if not strength:
+        return as_it_is
+    if channels not in (1, 3):
+        raise UserError(
+            f"--augment.color-jitter needs images of 1 or 3 channels, these have {channels}; set "
+            "it to 0"
+        )
+    jitter = v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength)
+    return lambda image, target: (jitter(image), target)
 
 
 def square(side: int) -> Transform:

@@ -20,6 +20,7 @@ from res2net.data.labelled import LabelledImages
 from res2net.data.transforms import eval_transform, mix
 from res2net.errors import UserError
 from res2net.models.network import Network, whiten
+from res2net.tasks.losses import class_weights, focal
 from res2net.tasks.module import TaskModule
 
 Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, 3, S, S), class (B,), index (B,)
@@ -56,7 +57,6 @@ class ClassifierModule(TaskModule):
         super().__init__(model, **of_run)
         self.augment = self.config.augment
         self.label_smoothing = self.config.train.label_smoothing
-        balanced = self.config.train.class_weights == "balanced"
         if dropout := self.config.train.dropout:
             classifier = getattr(model, model.HEAD)
             classifier.register_forward_pre_hook(
@@ -64,7 +64,13 @@ class ClassifierModule(TaskModule):
             )
         self.class_weights: Tensor | None
         self.register_buffer(
-            "class_weights", balanced_weights(self.images) if balanced else None, persistent=False
+            "class_weights",
+            class_weights(
+                self.config.train.class_weights,
+                self.images.classes,
+                lambda: counts_of(self.images),
+            ),
+            persistent=False,
         )
         if self.config.net.whiten:
             whiten(model, self.whitening_images(), self.config.seed)
@@ -128,6 +134,12 @@ class ClassifierModule(TaskModule):
         return len(self.hparams["card"]["classes"])
 
     def loss(self, logits: Tensor, goal: Tensor) -> Tensor:
+        if self.config.train.loss == "focal":
+            if goal.ndim == 1:
+                goal = F.one_hot(goal, logits.shape[1])
+            smooth = self.label_smoothing
+            goal = (1 - smooth) * goal + smooth / logits.shape[1]
+            return focal(logits.float(), goal, self.class_weights)
         return F.cross_entropy(
             logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits,
             goal,
@@ -139,7 +151,6 @@ class ClassifierModule(TaskModule):
 WHITENED = 1 << 19  # pixels of training images whose patches are looked at
 
 
-def balanced_weights(images: LabelledImages) -> Tensor:
-    """Loss factors that give every class the same weight in all: n / (N·count), (N,)."""
-    counts = torch.bincount(torch.from_numpy(images.train.labels), minlength=len(images.classes))
-    return counts.sum() / (len(counts) * counts.clamp(min=1))
+def counts_of(images: LabelledImages) -> Tensor:
+    """Training images of each class: int64 (N,)."""
+    return torch.bincount(torch.from_numpy(images.train.labels), minlength=len(images.classes))

@@ -8,16 +8,14 @@ be written.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -40,10 +38,10 @@ from res2net.drawing.canvas import (
     fit,
     headed_figure,
     measure,
-    plain,
     write,
 )
 from res2net.errors import counted
+from res2net.tasks.pictures import FEW, draw_matrix, draw_named_matrix
 
 if TYPE_CHECKING:
     from res2net.tasks.classify.scores import ClassifyScores, Mistake
@@ -69,71 +67,21 @@ def draw_confusion(scores: ClassifyScores, path: Path) -> None:
         subtitle += f"; grey rows: classes without images ({absent:,})"
     with headed_figure(path, 1100, "Confusion matrix", subtitle) as figure:
         if classes <= 50:
-            _draw_named_matrix(figure, scores)
+            counts = scores.confusion
+            texts = [[f"{n or ''}" for n in row] for row in counts] if classes <= FEW else []
+            draw_named_matrix(figure, counts, scores.classes, "images", texts)
         else:
-            _draw_matrix(figure, scores, left=MARGIN + 70, side=620, gamma=0.5)
+            at = {"left": MARGIN + 70, "side": 620.0, "gamma": 0.5}
+            draw_matrix(figure, _cells(scores), classes, "images", **at)
             _list_pairs(figure, scores, left=MARGIN + 70 + 620 + 155)
 
 
-def _draw_named_matrix(figure: Figure, scores: ClassifyScores) -> None:
-    classes = len(scores.classes)
-    size, rotation = (8, 45) if classes <= 25 else (6, 90)
-    names = [fit(name, 280, size) for name in scores.classes]
-    room = max(measure(name, size) for name in names)
-    below = 70 + room * math.sin(math.radians(rotation))
-    left = MARGIN + 50 + room
-    side = min(WIDTH - left - 130, figure.bbox.height - TOP - below)
-    cell = side / classes
-    axes = _draw_matrix(figure, scores, left=left, side=side, gamma=1 if classes <= 20 else 0.5)
-    axes.set_yticks(range(classes), [plain(name) for name in names], size=size)
-    axes.set_xticks(range(classes), [plain(name) for name in names], size=size)
-    if room > 0.95 * cell:
-        axes.tick_params(axis="x", rotation=rotation)
-        for label in axes.get_xticklabels():
-            label.set(ha="right", va="center_baseline", rotation_mode="anchor")
-    if classes <= 20:
-        confusion = scores.confusion
-        digits = len(str(confusion.max()))
-        for (row, column), count in np.ndenumerate(confusion):
-            if count:
-                dark = count > 0.55 * confusion[row].sum()
-                axes.text(
-                    column,
-                    row,
-                    f"{count}",
-                    color="white" if dark else INK,
-                    ha="center",
-                    va="center",
-                    size=min(8, 0.65 * cell / digits),
-                )
-
-
-def _draw_matrix(
-    figure: Figure, scores: ClassifyScores, *, left: float, side: float, gamma: float
-) -> Axes:
-    """The matrix as an image; ``gamma`` below 1 brings out rare confusions.
-
-    Above ``_CELLS`` classes a cell is the block of several: a screen shows no more.
-    """
+def _cells(scores: ClassifyScores) -> npt.NDArray[np.int64]:
+    """The matrix; above ``_CELLS`` classes a cell is the block of several: a screen has no more."""
     classes = len(scores.classes)
     cells = min(classes, _CELLS)
     rows, columns = (each * cells // classes for each in (scores.targets, scores.predicted))
-    counts = np.bincount(rows * cells + columns, minlength=cells**2).reshape(cells, cells)
-    support = counts.sum(axis=1, keepdims=True)  # (cells, 1)
-    shares = np.ma.masked_invalid(counts / np.where(support, support, np.nan))
-    colors = mpl.colormaps["Blues"].with_extremes(bad="#cccccc")
-    axes = add_axes(figure, left, TOP, side, side)
-    sides = (-0.5, classes - 0.5, classes - 0.5, -0.5)
-    image = axes.imshow(shares, cmap=colors, norm=PowerNorm(gamma, vmin=0, vmax=1), extent=sides)
-    axes.set(xlabel="predicted class", ylabel="true class")
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(True)
-    bar = figure.colorbar(image, cax=add_axes(figure, left + side + 20, TOP, 18, side))
-    bar.set_label("share of the true class's images")
-    bar.set_ticks([0, 0.2, 0.4, 0.6, 0.8, 1] if gamma == 1 else [0, 0.01, 0.05, 0.2, 0.5, 1])
-    _in_percent(bar.ax.yaxis)
-    bar.outline.set_visible(False)
-    return axes
+    return np.bincount(rows * cells + columns, minlength=cells**2).reshape(cells, cells)
 
 
 def _list_pairs(figure: Figure, scores: ClassifyScores, *, left: float) -> None:

@@ -12,9 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
 
+from res2net.config import RunConfig
+from res2net.data.scene import Scenes
 from res2net.data.scenes.dataset import Sample
+from res2net.data.scenes.mapfile import pixel_counts
 from res2net.heads.dss import SaliencyNet
 from res2net.metrics.saliency import Measured, SaliencyMetric, measured
+from res2net.tasks.losses import class_weights, of_pixels
 from res2net.tasks.module import TaskModule, gathered
 from res2net.tasks.saliency.task import squared
 
@@ -28,11 +32,21 @@ class SaliencyModule(TaskModule):
         super().__init__(model, **of_run)
         self.val_loss = MeanMetric()
         self.found: dict[int, Measured] = {}  # by index of the scene
+        self.weights: Tensor | None
+        self.register_buffer("weights", weights_of(self.config, self.images), persistent=False)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         images, maps = batch
-        loss = deep_loss(self.model(self.prepare(images)), maps)
-        return self.log_loss(loss)
+        return self.log_loss(self.loss(self.model(self.prepare(images)), maps))
+
+    def loss(self, sides: list[Tensor], maps: Tensor) -> Tensor:
+        """The loss that is asked for, of every side and the fused map, as two classes."""
+        options = self.config.train
+        if options.loss == "cross_entropy" and self.weights is None:
+            return deep_loss(sides, maps)
+        both = [torch.cat([torch.zeros_like(side), side], 1).float() for side in sides]
+        each = [of_pixels(two, maps.long(), options, self.weights) for two in both]
+        return torch.stack(each).sum()
 
     def validation_step(self, batch: list[Sample], batch_idx: int) -> None:  # noqa: ARG002
         for image, target, index in batch:
@@ -59,6 +73,15 @@ class SaliencyModule(TaskModule):
     def prepare(self, images: Tensor) -> Tensor:
         """uint8 (B, 3, H, W) to what the network takes."""
         return squared(images, self.preprocess, next(self.model.parameters()).dtype)
+
+
+def weights_of(config: RunConfig, images: Scenes) -> Tensor | None:
+    """Of pixels that are not salient and of those that are: (2,); None where they count alike."""
+    return class_weights(
+        config.train.class_weights,
+        ("background", "salient"),
+        lambda: torch.from_numpy(pixel_counts(images.train, "salient", 2, images.legend)),
+    )
 
 
 def deep_loss(sides: list[Tensor], maps: Tensor) -> Tensor:

@@ -78,6 +78,8 @@ class DssScores(Scores):
         if self.by_size and scores.s_measure is not None and scores.e_measure is not None:
             rows.append(("S-measure", f"{scores.s_measure:.4f}"))
             rows.append(("E-measure, at its best", f"{scores.e_measure:.4f}"))
+        if self.by_size and scores.boundary_f is not None:
+            rows.append(("boundary F-measure", f"{scores.boundary_f:.4f}"))
         for size, (count, each) in self.by_size.items():
             rows.append(
                 (f"max F-measure of {size} regions ({count:,} images)", f"{each.max_f:.4f}")
@@ -177,6 +179,7 @@ def _summary(
         "mae": scores.mae,
         "s_measure": scores.s_measure if by_size else None,
         "e_measure": scores.e_measure if by_size else None,
+        "boundary_f": scores.boundary_f if by_size else None,
         **{f"max_f_{size}": each.max_f for size, (_, each) in by_size.items()},
     }
     return {name: value for name, value in figures.items() if value is not None}

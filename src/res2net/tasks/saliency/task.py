@@ -20,7 +20,7 @@ from res2net.config import RunConfig
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import Objects, Scenes
 from res2net.data.scenes.dataset import SceneDataset, listed, stacked
-from res2net.data.scenes.transforms import as_it_is, chain, flip, square
+from res2net.data.scenes.transforms import as_it_is, chain, colours, flip, scale_and_crop, square
 from res2net.data.transforms import normalise
 from res2net.drawing.marks import colour_of, draw_boxes, tint
 from res2net.errors import UserError
@@ -80,7 +80,12 @@ def build(card: ModelCard, pretrained: str | None) -> SaliencyNet:
 
 def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     """Squares for training, whole images one by one for validation."""
-    vary = chain(square(card.preprocess.size), flip(config.augment.hflip))
+    augment, side = config.augment, card.preprocess.size
+    steps = [square(side), flip(augment.hflip)]
+    if augment.scale:  # what the image does not cover is not salient
+        fill = [255 * value for value in card.preprocess.mean]
+        steps.insert(1, scale_and_crop(side, *augment.scale, fill, void=0))
+    vary = chain(*steps, colours(augment.color_jitter, card.preprocess.channels))
     common: dict[str, Any] = {
         "skip_bad": config.input.skip_bad,
         "reading": card.preprocess.reading,

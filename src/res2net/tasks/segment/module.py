@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from res2net.data.scene import IGNORED
+from res2net.config import RunConfig
+from res2net.data.scene import IGNORED, Scenes
+from res2net.data.scenes.mapfile import pixel_counts
 from res2net.heads.deeplab import DeepLabV3Plus
+from res2net.tasks.losses import class_weights, of_pixels
 from res2net.tasks.module import TaskModule
 
 Batch = tuple[Tensor, Tensor]  # uint8 (B, 3, S, S), classes uint8 (B, S, S)
@@ -26,12 +30,16 @@ class SegmenterModule(TaskModule):
     def __init__(self, model: DeepLabV3Plus, **of_run: Any) -> None:
         super().__init__(model, **of_run)
         self.val_loss = MeanMetric()
+        self.weights: Tensor | None
+        self.register_buffer("weights", weights_of(self.config, self.images), persistent=False)
         self.confusion = MulticlassConfusionMatrix(len(self.images.classes), ignore_index=IGNORED)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         images, maps = batch
-        loss = self.loss(self.model(self.prepare(images)), maps)
-        return self.log_loss(loss)
+        logits, options = self.model(self.prepare(images)), self.config.train
+        if options.loss == "cross_entropy" and self.weights is None:
+            return self.log_loss(self.loss(logits, maps))
+        return self.log_loss(of_pixels(logits.float(), maps.long(), options, self.weights))
 
     def validation_step(self, batch: Whole, batch_idx: int) -> None:  # noqa: ARG002
         for image, target, _ in batch:
@@ -52,6 +60,18 @@ class SegmenterModule(TaskModule):
         """Mean cross entropy of the pixels that count; 0 where none does."""
         total = F.cross_entropy(logits.float(), maps.long(), ignore_index=IGNORED, reduction="sum")
         return total / (maps != IGNORED).sum().clamp(min=1)
+
+
+def weights_of(config: RunConfig, images: Scenes) -> Tensor | None:
+    """Of the classes of pixels: (N,); None where they count alike."""
+    classes = images.classes
+    return class_weights(
+        config.train.class_weights,
+        classes,
+        lambda: torch.from_numpy(
+            pixel_counts(images.train, "classes", len(classes), images.legend)
+        ),
+    )
 
 
 def mean_iou(confusion: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from res2net.card import ModelCard
 from res2net.data.scene import IGNORED, Scene, Scenes
 from res2net.data.scenes.transforms import as_it_is
+from res2net.drawing.canvas import headed_figure
 from res2net.drawing.marks import Colour
 from res2net.errors import UserError, counted
 from res2net.heads.deeplab import DeepLabV3Plus
@@ -78,6 +79,8 @@ class SegmentScores(Scores):
             ("mean IoU", _percent(self.mean_iou)),
             ("pixels right", f"{scores.pixel_accuracy:.2f} %"),
         ]
+        if scores.boundary_f is not None:
+            rows.append(("boundary F-measure", f"{scores.boundary_f:.2f} %"))
         for size, share in scores.region_recall.items():
             if share is not None:
                 rows.append((f"{size} regions found ({scores.regions[size]:,})", f"{share:.2f} %"))
@@ -86,18 +89,28 @@ class SegmentScores(Scores):
         return rows
 
     def write(self, folder: Path) -> tuple[str, ...]:
-        """``per_class.csv``, ``by_size.csv`` and pictures."""
+        """``per_class.csv``, ``confusion.csv`` (pixels), ``by_size.csv`` and pictures."""
         scores = self.scores
         write_table(
             folder / "per_class.csv",
-            ("class", "pixels", "iou_percent"),
+            ("class", "pixels", "iou_percent", "boundary_f_percent"),
+            zip(
+                self.classes,
+                scores.confusion.sum(1).tolist(),
+                scores.per_class,
+                scores.boundary_per_class,
+                strict=True,
+            ),
+        )
+        write_table(
+            folder / "confusion.csv",
+            ("true \\ predicted", *self.classes),
             [
-                (name, int(count), iou)
-                for name, count, iou in zip(
-                    self.classes, scores.confusion.sum(1), scores.per_class, strict=True
-                )
+                (name, *row)
+                for name, row in zip(self.classes, scores.confusion.tolist(), strict=True)
             ],
         )
+        draw_confusion(scores.confusion, self.classes, folder / "confusion.png")
         write_table(
             folder / "by_size.csv",
             ("size", "regions", "found_percent"),
@@ -105,7 +118,7 @@ class SegmentScores(Scores):
         )
         draw_scores(scores, self.classes, folder / "scores.png")
         draw_sheet(self.seen, self.classes, self.palette, folder / "sheet.png")
-        return "scores.png", "sheet.png"
+        return "scores.png", "confusion.png", "sheet.png"
 
 
 def measure(
@@ -168,7 +181,8 @@ def _mean_iou(scores: SegmentationScores) -> float | None:
 
 def _summary(scores: SegmentationScores) -> dict[str, float]:
     sizes = {f"region_recall_{size}": share for size, share in scores.region_recall.items()}
-    figures = {"mean_iou": _mean_iou(scores), "pixel_accuracy": scores.pixel_accuracy, **sizes}
+    figures = {"mean_iou": _mean_iou(scores), "pixel_accuracy": scores.pixel_accuracy}
+    figures |= {"boundary_f": scores.boundary_f, **sizes}
     return {name: value for name, value in figures.items() if value is not None}
 
 
@@ -203,6 +217,17 @@ def draw_sheet(
         legend.append(("does not count", VOID))
     subtitle = f"{counted(len(seen), 'image')}: as it is, as annotated, as it was predicted"
     pictures.draw_sheet(rows, "Segmentation", subtitle, path, legend)
+
+
+def draw_confusion(confusion: npt.NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
+    """The share of each true class's pixels that is predicted as each class."""
+    right = confusion.diagonal().sum() / confusion.sum()
+    subtitle = f"{confusion.sum():,} pixels, {100 * right:.1f} % of them on the diagonal"
+    with headed_figure(path, 1100, "Confusion matrix", subtitle) as figure:
+        few = len(classes) <= pictures.FEW
+        shares = 100 * confusion / confusion.sum(1, keepdims=True).clip(min=1)
+        texts = [[f"{s:.0f}" if s >= 0.5 else "" for s in row] for row in shares] if few else []
+        pictures.draw_named_matrix(figure, confusion, classes, "pixels", texts)
 
 
 def draw_scores(scores: SegmentationScores, classes: Sequence[str], path: Path) -> None:

@@ -21,7 +21,7 @@ from res2net.config import RunConfig
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, Reading
 from res2net.data.scene import IGNORED, Objects, Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset, Transform, listed, stacked
-from res2net.data.scenes.transforms import as_it_is, chain, flip, scale_and_crop
+from res2net.data.scenes.transforms import as_it_is, chain, colours, flip, scale_and_crop
 from res2net.drawing.marks import Colour, draw_legend
 from res2net.errors import UserError
 from res2net.heads.deeplab import DeepLabV3Plus
@@ -84,7 +84,12 @@ def build(card: ModelCard, pretrained: str | None) -> DeepLabV3Plus:
 def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     """Random crops for training, whole images one by one for validation."""
     fill = [255 * value for value in card.preprocess.mean]
-    crop = chain(scale_and_crop(card.preprocess.size, *SCALES, fill), flip(config.augment.hflip))
+    augment = config.augment
+    crop = chain(
+        scale_and_crop(card.preprocess.size, *(augment.scale or SCALES), fill),
+        flip(augment.hflip),
+        colours(augment.color_jitter, card.preprocess.channels),
+    )
     common: dict[str, Any] = {
         "skip_bad": config.input.skip_bad,
         "reading": card.preprocess.reading,
