@@ -47,6 +47,16 @@ class ModelCard:
     holdout: dict[str, Any] = field(default_factory=dict)  # how validation images were held out
     notes: str = ""  # licence of the starting weights, and the like
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image has any number of the classes."""
+        return "thresholds" in self.marks
+
+    @property
+    def thresholds(self) -> list[float]:
+        """Of a multi-label network: the probability from which each class counts as there."""
+        return list(self.marks["thresholds"]) or [0.5] * len(self.classes)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain types, for JSON and for checkpoints."""
         values = asdict(self)
@@ -162,12 +172,17 @@ def _check_holdout(
 
 
 def _check_marks(marks: Mapping[str, Any], classes: int) -> None:
-    """Colours of the classes, key-points with bones and mirror partners."""
+    """Colours and thresholds of the classes, key-points with bones and mirror partners."""
     palette = marks.get("palette", [[0, 0, 0]] * classes)
     if not isinstance(palette, list | tuple) or len(palette) < classes:
         raise ValueError("marks.palette must have a colour for each class")
     if not all(_is_row(row, 3, 256) for row in palette):
         raise ValueError("marks.palette must hold colours (red, green, blue) of 0..255")
+    thresholds = marks.get("thresholds", [])
+    if not isinstance(thresholds, list) or len(thresholds) not in (0, classes):
+        raise ValueError("marks.thresholds must have a number for each class")
+    if not all(is_number(value) and 0 <= value <= 1 for value in thresholds):
+        raise ValueError("marks.thresholds must hold probabilities")
     skeleton = marks.get("skeleton")
     if skeleton is None:
         return

@@ -130,6 +130,7 @@ class InputOptions:
     skip_bad: bool = False  # leave out unreadable images, counted and named, instead of stopping
     range: tuple[float, ...] = ()  # LO,HI of >8-bit images, to 0..255; default: of training images
     channels: int | None = None  # image channels; default: 3, or those of multi-band TIFF and .npy
+    multi_label: bool = False  # CSV: any number of labels per image, with ; or | or columns of 0, 1
     download: bool = False  # download cifar10 or cifar100 to the path if it is not there
     partners: str = ""  # mirror partners: left_eye:right_eye,a:b; default: by the data or the names
 
@@ -264,6 +265,17 @@ class RunConfig:
             f"--train.loss {self.train.loss} is not for --task {self.task}, which has "
             f"{', '.join(losses)}",
         )
+        several = self.input.multi_label
+        _check(
+            self.train.loss == "asymmetric" and not several,
+            "--train.loss asymmetric needs --input.multi-label true",
+        )
+        for name in ("augment.mixup", "augment.cutmix", "train.label_smoothing"):
+            group, _, own = name.partition(".")
+            _check(
+                several and getattr(getattr(self, group), own) > 0,
+                f"{option(name)} is not for --input.multi-label true; set it to 0",
+            )
         pyramid = self.task in READ_BY["head.form"] and self.head.form == "fpn"
         _check(
             pyramid and self.head.as_base,
@@ -279,6 +291,7 @@ class RunConfig:
             seed=self.seed,
             group_by=given.group_by,
             split_rule=given.split_rule,
+            multi_label=given.multi_label,
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -79,6 +79,11 @@ class Classification(Prediction):
         """Its probability."""
         return self.top[0][1]
 
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Of a multi-label network: the classes that count as there; else None."""
+        return None
+
     def as_dict(self) -> dict[str, Any]:
         return {"classes": [{"class": name, "probability": p} for name, p in self.top]}
 
@@ -98,3 +103,24 @@ class Classification(Prediction):
         lines = [f"{name} {100 * p:.1f} %" for name, p in self.top]
         colours = [colour_of(0), *[(90, 90, 90)] * (len(lines) - 1)]
         return {"": draw_legend(picture, lines, colours)}
+
+
+@dataclass(frozen=True)
+class Labels(Classification):
+    """The classes of one image, of a network whose images have any number of them.
+
+    Attributes:
+        above: the classes whose probability reaches their threshold, most likely first.
+    """
+
+    above: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.above
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"labels": list(self.above), **super().as_dict()}
+
+    def line(self) -> str:
+        return ", ".join(self.above) or "no class"

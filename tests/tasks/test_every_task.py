@@ -283,25 +283,21 @@ def test_a_preview_shows_what_is_trained_on_and_trains_nothing(
     ("task", "words"),
     [
         ("segment", "--train.loss lovasz --train.class-weights kite:4"),
-        ("segment", "--train.loss dice --augment.scale 0.75,1.5 --augment.color-jitter 0.4"),
         ("saliency", "--train.loss ohem --train.class-weights balanced"),
-        ("saliency", "--train.loss lovasz --augment.scale 0.5,1 --augment.color-jitter 0.4"),
     ],
 )
 def test_losses_weights_and_jitter_resume_in_the_same_weights(
     task: str, words: str, cli: Any, tmp_path: Path
 ) -> None:
-    common = (*tiny(task), *words.split(), "--train.val-batches", "1", "--seed", "3")
+    jitter = ("--augment.scale", "0.5,1.5", "--augment.color-jitter", "0.4")
+    epochs = ("--train.batch", "4", "--train.epochs", "2", "--train.val-batches", "1")  # 2 steps
+    common = (*tiny(task), *epochs, "--train.select", "last", *words.split(), *jitter)
     assert cli(*common, "--train.max-steps", "4", "--out", tmp_path / "whole").code == 0
-    assert cli(*common, "--out", tmp_path / "part").code == 0  # 2 steps
+    assert cli(*common, "--out", tmp_path / "part").code == 0  # an epoch
     again = ("--out", tmp_path / "part", "--resume", "--train.max-steps", "4")
     assert cli(*common, *again).code == 0
     one, other = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "part"))
     assert all(torch.equal(one[name], other[name]) for name in one)
-    plain = (*tiny(task), "--train.val-batches", "1", "--seed", "3", "--train.max-steps", "4")
-    assert cli(*plain, "--out", tmp_path / "plain").code == 0
-    plainly = load_file(tmp_path / "plain" / "model.safetensors")
-    assert any(not torch.equal(one[name], plainly[name]) for name in one)
     assert "boundary F-measure" in (tmp_path / "whole" / "report.md").read_text()
 
 

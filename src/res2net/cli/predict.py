@@ -347,7 +347,7 @@ def classify(
     Raises:
         UserError: the only file, or every file, cannot be read.
     """
-    from res2net.prediction import Classification
+    from res2net.prediction import Classification, Labels
 
     found: list[Found] = []
     begun: list[Any] = []
@@ -369,9 +369,12 @@ def classify(
             if "left_out" in row:
                 warnings.warn(f"left out: {row['left_out']}", stacklevel=1)
                 continue
-            found.append((Path(row["image"]), Classification(tuple(map(tuple, row["top"])))))
+            top = tuple(map(tuple, row["top"]))
+            labels = {"labels": row["labels"]} if "labels" in row else {}
+            each = Labels(top, above=tuple(row["labels"])) if labels else Classification(top)
+            found.append((Path(row["image"]), each))
             if options.json:
-                print_json({"image": row["image"], "top": dict(row["top"])})
+                print_json({"image": row["image"], "top": dict(row["top"]), **labels})
     if not found:
         if journal:
             journal.end()
@@ -402,6 +405,8 @@ def classified(
         found = predictor.classify(shaped, top=options.top, precision=options.precision)
         for row, each in zip(good, found, strict=True):
             row["top"] = list(each.top)
+            if each.labels is not None:
+                row["labels"] = list(each.labels)
     return rows
 
 
@@ -409,11 +414,16 @@ def as_csv(found: Sequence[Found]) -> str:
     """image, class_1, probability_1, class_2, ... as CSV."""
     numbers = range(1, len(found[0][1].top) + 1)
     names = [f"{what}_{k}" for k in numbers for what in ("class", "probability")]
+    several = found[0][1].labels is not None
     rows = [
-        [str(file), *(cell for name, p in each.top for cell in (name, f"{p:.6f}"))]
+        [
+            str(file),
+            *([";".join(each.labels or ())] if several else []),
+            *(cell for name, p in each.top for cell in (name, f"{p:.6f}")),
+        ]
         for file, each in found
     ]
-    return _csv_text([["image", *names], *rows])
+    return _csv_text([["image", *(["labels"] if several else []), *names], *rows])
 
 
 def _csv_text(rows: Iterable[Sequence[object]]) -> str:
@@ -425,10 +435,13 @@ def _csv_text(rows: Iterable[Sequence[object]]) -> str:
 def as_table(found: Sequence[Found]) -> Table:
     """A row an image."""
     numbers = range(1, len(found[0][1].top) + 1)
-    table = new_table(wrapped=("Image", *map(str, numbers)))
+    several = found[0][1].labels is not None
+    table = new_table(wrapped=("Image", *(["Labels"] if several else []), *map(str, numbers)))
     for file, prediction in found:
         table.add_row(
-            escape(str(file)), *(escape(f"{name} {100 * p:.1f} %") for name, p in prediction.top)
+            escape(str(file)),
+            *([escape(prediction.line())] if several else []),
+            *(escape(f"{name} {100 * p:.1f} %") for name, p in prediction.top),
         )
     return table
 
@@ -443,7 +456,9 @@ def draw_sheet(found: Sequence[Found], predictor: Classifier, path: Path) -> Non
     shaped = [predictor.shaped(file) for file, _ in shown]
     images = [x if isinstance(x, np.ndarray) else x.permute(1, 2, 0).numpy() for x in shaped]
     labels = [
-        f"{p.label}\t{100 * p.probability:.0f} %\n{printable(file.name)}" for file, p in shown
+        (p.line() if p.labels is not None else f"{p.label}\t{100 * p.probability:.0f} %")
+        + f"\n{printable(file.name)}"
+        for file, p in shown
     ]
     draw_predictions(images, labels, path)
 

@@ -116,6 +116,8 @@ def _parts(found: LabelledImages | Scenes) -> Iterator[tuple[str, list[_Image]]]
         if images is None or not len(images):
             continue
         if isinstance(images, Split):
+            if images.labels.ndim == 2:
+                raise UserError("--write holds one class an image; these have several")
             rows = [
                 _Image(
                     name=_free(images.names(i), images.images[i], taken),

@@ -18,6 +18,7 @@ from res2net.data.labelled import (
     ReadOptions,
     Split,
     check_classes,
+    counts_of,
     one_part,
     split_of,
     warn_shared,
@@ -41,20 +42,28 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     """
     root = path if path.is_dir() else path.parent
     column = column_of(options.group_by)
-    rows = _rows(path, column)
+    rows = _rows(path, column, options.multi_label)
     needed = options.needed(sorted({row.split or "train" for row in rows}))
     rows = [row for row in rows if (row.split or "train") in needed]
     present = _present(path, root, rows, options)
     rows = [row for row, kept in zip(rows, present, strict=True) if kept]
-    names = sorted({row.label for row in rows})
+    sets = [_labels_of(row, options.multi_label) for row in rows]
+    names = sorted({name for each in sets for name in each})
     numbers = all(name.isascii() and name.isdecimal() for name in names)
     classes = sorted(names, key=_in_order_of_numbers) if numbers else names
     alone = needed == [options.measured]
-    if not alone:
+    if options.multi_label and not names:
+        raise UserError(f"{path}: no image has a label")
+    if not alone and not options.multi_label:
         check_classes(path, classes, classes)
     label_of = {name: i for i, name in enumerate(classes)}
-    labels = np.array([label_of[row.label] for row in rows], dtype=np.int64)
-    _warn_two_labels(path, rows)
+    if options.multi_label:
+        labels = np.zeros((len(rows), len(classes)), np.int64)
+        for i, each in enumerate(sets):
+            labels[i, [label_of[name] for name in each]] = 1
+    else:
+        labels = np.array([label_of[row.label] for row in rows], dtype=np.int64)
+        _warn_two_labels(path, rows)
     name = path.name if path.is_dir() else path.stem
     whole = Split(images=Files(root, [row.path for row in rows]), labels=labels)
     if alone:
@@ -90,7 +99,31 @@ def _groups(
     return keys
 
 
-def _rows(path: Path, column: str) -> list[Row]:
+def _labels_of(row: Row, several: bool) -> list[str]:
+    return row.label.split("\n") if row.label and several else [row.label] * (not several)
+
+
+def _merged(path: Path, rows: Sequence[Row]) -> list[Row]:
+    """Each image once with the labels of all its rows, as in tables of a label a row.
+
+    Raises:
+        UserError: an image in two parts.
+    """
+    merged: dict[str, Row] = {}
+    for row in rows:
+        name = os.path.normpath(row.path)
+        first = merged.setdefault(name, row)
+        if first.split != row.split:
+            raise UserError(
+                f"{path}: lines {first.line} and {row.line} list {row.path} in two parts, "
+                f"{first.split or 'none'} and {row.split or 'none'}"
+            )
+        labels = {*_labels_of(first, True), *_labels_of(row, True)}
+        merged[name] = first._replace(label="\n".join(sorted(labels)))
+    return list(merged.values())
+
+
+def _rows(path: Path, column: str, several: bool) -> list[Row]:
     """The rows of a table, or of those that lie in a folder, each once, with their files found."""
     tables = tables_of(path)
     home = path if path.is_dir() else path.parent
@@ -99,11 +132,11 @@ def _rows(path: Path, column: str) -> list[Row]:
     for table, part in tables.items():
         own = Finder(table.parent) if table.parent != home else finder
         prefix = "" if own is finder else f"{table.parent.relative_to(home).as_posix()}/"
-        written = read_table(table, group=column)
+        written = read_table(table, group=column, several=several)
         found = [_found(table, row, own, prefix) for row in written]
         _check_one_file(table, written, found)
         rows += [row._replace(split=part or row.split) for row in found]
-    return _once(path, rows)
+    return _merged(path, rows) if several else _once(path, rows)
 
 
 def tables_of(path: Path) -> dict[Path, str]:
@@ -249,8 +282,9 @@ def _splits(
     """Indices of the training and the validation rows."""
     train, val = np.flatnonzero((side == "train") | (side == "")), np.flatnonzero(side == "val")
     labels = whole.labels
-    used = [[classes[label] for label in np.unique(labels[part])] for part in (train, val)]
-    if val.size:
+    counts = [counts_of(labels[part], len(classes)) for part in (train, val)]
+    used = [[classes[label] for label in np.flatnonzero(each)] for each in counts]
+    if val.size and not options.multi_label:
         check_classes(path, *used)
     if missing := sorted(set(classes) - set(used[0])):
         raise UserError(f"{path}: no training row of class {some(missing)}")

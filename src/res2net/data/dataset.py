@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
@@ -15,8 +16,9 @@ from res2net.data.packed import File
 from res2net.data.preprocess import AS_RGB, Reading
 from res2net.data.sampler import Key, KeyedDataset, SampleKey, seeded
 
-Sample = tuple[Tensor, int, int]  # uint8 (C, S, S), label, index
-Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, C, S, S), labels int64 (B,), indices int64 (B,)
+Sample = tuple[Tensor, int | Tensor, int]  # uint8 (C, S, S), label, index
+# uint8 (B, C, S, S); labels int64 (B,), of several an image float (B, classes); indices int64 (B,)
+Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class ImageDataset(KeyedDataset[Sample]):
@@ -57,7 +59,9 @@ class ImageDataset(KeyedDataset[Sample]):
 
     def sample(self, index: int) -> Sample:
         """Image, label and index."""
-        return self.transform(self.stored(index)), int(self.split.labels[index]), index
+        label = self.split.labels[index]
+        target = torch.from_numpy(label).float() if label.ndim else int(label)
+        return self.transform(self.stored(index)), target, index
 
     def varied(self, image: Tensor, key: Key) -> Tensor:
         """An image of ``stored``, on any device, as the data set gives it for a key."""

@@ -58,7 +58,7 @@ class Split:
     """N images and their classes."""
 
     images: Images
-    labels: Labels  # (N,), index into the classes
+    labels: Labels  # (N,), index into the classes; multi-label: (N, classes) of 0 and 1
 
     def __post_init__(self) -> None:
         assert len(self.images) == len(self.labels)
@@ -116,7 +116,20 @@ class LabelledImages:
 
     def class_counts(self) -> Labels:
         """Training images of each class: int64 (number of classes,)."""
-        return np.bincount(self.train.labels, minlength=len(self.classes)).astype(np.int64)
+        return counts_of(self.train.labels, len(self.classes))
+
+
+def counts_of(labels: Labels, classes: int) -> Labels:
+    """Images of each class: int64 (classes,)."""
+    found = labels.sum(0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+    return found.astype(np.int64)
+
+
+def named(label: Labels, classes: Sequence[str]) -> str:
+    """The class of an image, or all of its classes: of () or (classes,)."""
+    if label.ndim == 0:
+        return classes[int(label)]
+    return ", ".join(classes[k] for k in np.flatnonzero(label)) or "no class"
 
 
 def one_part(name: str, classes: Sequence[str], part: str, images: Split) -> LabelledImages:
@@ -160,13 +173,13 @@ def check_labelled(where: str, images: LabelledImages, *, weighted: bool = False
         UserError: no image to validate on, or fewer than two classes to learn.
     """
     counts = {
-        part: np.bincount(split.labels, minlength=len(images.classes))
+        part: counts_of(split.labels, len(images.classes))
         for part, split in (("training", images.train), ("validation", images.val))
     }
     if not counts["validation"].any():
         raise UserError(f"{where}: no images to validate on; add a val part")
     there = [name for name, n in zip(images.classes, counts["training"], strict=True) if n]
-    if len(there) < 2:
+    if len(there) < (1 if images.train.labels.ndim == 2 else 2):
         raise UserError(
             f"{where}: the {len(images.train)} training images are of one class only "
             f"({some(there) or 'none'}); a classifier needs at least two"
@@ -254,7 +267,7 @@ def group_keys(
         raise UserError(
             f"{where}: --input.group-by {by} means nothing here; the images have no file names"
         )
-    return keys_of(_names(part), by, [classes[label] for label in part.labels])
+    return keys_of(_names(part), by, [named(label, classes) for label in part.labels])
 
 
 def _names(part: Split) -> list[str]:
@@ -325,6 +338,11 @@ def stratified_split(
 
     if not options.fraction:
         return np.arange(len(labels)), np.arange(0)
+    if labels.ndim == 2:
+        chosen = hold_out([np.flatnonzero(row).tolist() for row in labels], options, keys)
+        if not chosen:
+            raise UserError(f"{where}: fewer than 2 images or groups, so no validation part")
+        return np.setdiff1d(np.arange(len(labels)), chosen), np.array(chosen, np.int64)
     if keys is not None:
         chosen = hold_out([[int(label)] for label in labels], options, keys)
         kept = np.setdiff1d(np.arange(len(labels)), chosen)

@@ -50,6 +50,10 @@ def read(source: Source, options: ReadOptions | None = None) -> LabelledImages:
             f"{source}: has marks inside images, for --task detect, instances, segment, saliency "
             f"or pose; classifying needs one of {', '.join(READERS)}"
         )
+    if options.multi_label and source.format != "csv":
+        raise UserError(
+            f"{source}: --input.multi-label true needs a table of images and labels, csv:FILE"
+        )
     if column_of(options.group_by) and source.format != "csv":
         raise no_columns(source, options.group_by)
     found = READERS[source.format](source.path or Path(), options)

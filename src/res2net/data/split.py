@@ -34,6 +34,7 @@ class Holdout:
     seed: int = 0
     group_by: str = ""  # see ``check_grouping``
     split_rule: SplitRule = "v2"  # v1: annotated images by chance alone, as runs of before
+    multi_label: bool = False  # whole images: each has any number of classes
     measured: str | None = None  # part that is evaluated ("val", "test"); None: all are needed
 
     def __post_init__(self) -> None:

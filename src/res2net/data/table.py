@@ -5,6 +5,7 @@ A table is a CSV file, JSON (a list of objects or an object a line), or a path a
 
 from __future__ import annotations
 
+import ast
 import codecs
 import csv
 import json
@@ -43,6 +44,7 @@ _SPLITS = frozenset(
 _FLAGS = {"isvalid": "val", "isval": "val", "isvalidation": "val", "istest": "test"}
 _YES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _JSON_LINES = (".jsonl", ".ndjson")
+SEVERAL = "--input.multi-label true reads several"
 _FEW = 1000  # rows that show what a column holds
 _PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # of files that were uploaded to Label Studio
 
@@ -72,17 +74,18 @@ class Columns:
 Cells = tuple[int, list[str]]  # number of the line, its values
 
 
-def read_table(path: Path, *, group: str = "") -> list[Row]:
+def read_table(path: Path, *, group: str = "", several: bool = False) -> list[Row]:
     """The rows of a table of any separator and encoding, with or without a header.
 
     Args:
         group: a column whose values are read as well; "" for none.
+        several: an image may have any number of labels; a row has them with line ends between.
 
     Raises:
         UserError: not a table, or it is open which column holds the image or the label.
     """
     try:
-        header, rows = _cells(path)
+        header, rows = _cells(path, several)
     except UnicodeError as error:
         reason = getattr(error, "reason", error)
         raise UserError(f"{path}: not UTF-8 text ({reason}); save it as UTF-8") from error
@@ -91,13 +94,13 @@ def read_table(path: Path, *, group: str = "") -> list[Row]:
     except OSError as error:
         raise UserError(f"{path}: cannot read it ({error.strerror})") from error
     columns = _columns(path, header, rows, group)
-    return [_row(path, line, values, header, columns) for line, values in rows]
+    return [_row(path, line, values, header, columns, several) for line, values in rows]
 
 
-def _cells(path: Path) -> tuple[list[str], list[Cells]]:
+def _cells(path: Path, several: bool = False) -> tuple[list[str], list[Cells]]:
     """The header, [] where there is none, and the other lines."""
     if path.suffix.lower() in (".json", *_JSON_LINES):
-        return _of_json(path)
+        return _of_json(path, several)
     if is_list(path):
         lines = path.read_text(encoding="utf-8-sig").splitlines()
         return [], [(k, line.rsplit(maxsplit=1)) for k, line in enumerate(lines, 1) if line.strip()]
@@ -140,7 +143,7 @@ def _head(path: Path) -> str:
     return ""
 
 
-def _of_json(path: Path) -> tuple[list[str], list[Cells]]:
+def _of_json(path: Path, several: bool) -> tuple[list[str], list[Cells]]:
     """The keys and the values of objects; those with several values are left out."""
     text = path.read_text(encoding="utf-8-sig")
     texts = {1: text}
@@ -156,12 +159,16 @@ def _of_json(path: Path) -> tuple[list[str], list[Cells]]:
         if not all(isinstance(row, dict) for row in held):
             raise UserError(f"{path}: line {line}: not an object with an image and its label")
         rows += [(line if len(held) == 1 else k, row) for k, row in enumerate(held, 1)]
+    for _, row in rows if several else ():
+        row.update({k: json.dumps(v) for k, v in row.items() if isinstance(v, list)})
     names = dict.fromkeys(key for _, row in rows for key in row)
     nested = {key for _, row in rows for key, value in row.items() if _cell(value) is None}
     for line, row in rows:
         for key in nested & row.keys():
             if _plain(key) in _LABELS and _cell(row[key]) is None:
-                fault = f"{key} has several values; a classifier needs one label an image"
+                fault = (
+                    f"{key} has several values; a classifier needs one label an image ({SEVERAL})"
+                )
                 raise UserError(f"{path}: line {line}: {fault}")
     header = [name for name in names if name not in nested]
     return header, [(k, [_cell(row.get(name)) or "" for name in header]) for k, row in rows]
@@ -318,7 +325,29 @@ def _all_flags(few: Sequence[Sequence[str]], i: int) -> bool:
     return all(_value(each, i) in ("0", "1", "0.0", "1.0") for each in few)
 
 
-def _row(path: Path, line: int, values: list[str], header: list[str], columns: Columns) -> Row:
+def _several(path: Path, line: int, value: str) -> list[str]:
+    """The names in ``a;b``, ``a|b``, ``["a", "b"]`` or ``['a', 'b']``, each once, sorted."""
+    names: Any = re.split(r"[;|]", value)
+    if value.startswith("["):
+        names = None
+        try:
+            names = json.loads(value)
+        except (ValueError, RecursionError):
+            with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+                names = ast.literal_eval(value)
+        if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
+            raise UserError(f"{path}: line {line}: {value[:50]!r} is no list of labels")
+    return sorted({text for name in names if (text := " ".join(str(name).split()))})
+
+
+def _row(
+    path: Path,
+    line: int,
+    values: list[str],
+    header: list[str],
+    columns: Columns,
+    several: bool,
+) -> Row:
     if header and any(values[len(header) :]):
         raise UserError(
             f"{path}: line {line} has more values than line 1 has columns; put quotes around a "
@@ -333,14 +362,16 @@ def _row(path: Path, line: int, values: list[str], header: list[str], columns: C
         label = _value(values, columns.label)
     else:
         on = [i for i in columns.one_hot if float(_number(path, line, _value(values, i)))]
-        if len(on) != 1:
+        if len(on) != 1 and not several:
             names = some([header[i] for i in on]) or "none"
             raise UserError(
                 f"{path}: line {line} has {len(on)} classes ({names}); a classifier needs one per "
-                "image"
+                f"image ({SEVERAL})"
             )
-        label = header[on[0]]
-    if not image or not label:
+        label = "\n".join(header[i] for i in on)
+    if several and columns.label is not None:
+        label = "\n".join(_several(path, line, label))
+    if not image or not (label or several):
         raise UserError(f"{path}: line {line} has no {'label' if image else 'path'}")
     group = "" if columns.group is None else _value(values, columns.group)
     if columns.split is None:

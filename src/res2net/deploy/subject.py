@@ -72,6 +72,11 @@ def open_subject(
         raise UserError(
             f"--features is for classifiers; {opened.given} was trained with --task {task.name}"
         )
+    if opened.card.multi_label and features is None:
+        raise UserError(
+            f"{opened.given} has any number of labels per image, and an artifact gives one; "
+            "predict and serve with the run itself"
+        )
     card, seen = deployment.resized(opened.card, size)
     net: Any = deployment.graph(opened.network.cpu().float())
     outputs = deployment.outputs(card)

@@ -328,6 +328,8 @@ def open_subject(target: str) -> Subject:
             f"{target}: an artifact computes no gradients, so it cannot be explained; give the run "
             "that it was exported from"
         )
+    if opened.card.multi_label:
+        raise UserError(f"{target}: networks with any number of labels per image are not explained")
     if opened.task not in _SUBJECTS:
         raise UserError(
             f"{target}: a network of {find_task(opened.task).title} has no class to explain "

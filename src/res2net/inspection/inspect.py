@@ -26,6 +26,7 @@ from res2net.data.labelled import (
     ReadOptions,
     Split,
     check_labelled,
+    counts_of,
 )
 from res2net.data.preprocess import SMALL, default_preprocess
 from res2net.data.readers import read
@@ -323,7 +324,7 @@ def _misfit(
 
 
 def _count_labels(name: str, images: Split, classes: Sequence[str]) -> Part:
-    counts = np.bincount(images.labels, minlength=len(classes)).tolist()
+    counts = counts_of(images.labels, len(classes)).tolist()
     rows = (ClassCount(name=each, images=n) for each, n in zip(classes, counts, strict=True))
     return Part(name=name, images=len(images), annotated=len(images), classes=tuple(rows))
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 TOLERANCE = 0.0075  # of the diagonal
 
-Classes = npt.NDArray[np.integer]
+Classes = npt.NDArray[np.integer] | npt.NDArray[np.bool_]
 Flags = npt.NDArray[np.bool_]
 
 

@@ -45,6 +45,7 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
             train=(
                 *("net.global_pool", "net.whiten"),
                 *("input.interpolation", "input.download", "input.decode", "input.index"),
+                "input.multi_label",
                 *(*_CROPS, "augment.pad", "augment.border"),
                 *("augment.flip", "augment.color_jitter"),
                 *("augment.randaugment", "augment.randaugment_magnitude"),

@@ -58,7 +58,8 @@ class Network:
             "notes": card.notes,
             "engine": self.predictor.engine,
             "activation_map": isinstance(self.predictor, Classifier)
-            and self.predictor.runtime is None,
+            and self.predictor.runtime is None
+            and not card.multi_label,
         }
 
     def predict(self, pixels: Pixels, *, top: int, picture: bool) -> Answer:
@@ -86,6 +87,8 @@ class Network:
         drawn, shows = None, ""
         if picture and predictor.runtime is not None:
             shows = NO_GRADIENTS
+        elif picture and predictor.card.multi_label:
+            shows = "networks with any number of labels per image have no activation map"
         elif picture:
             drawn, shows = draw_activation(predictor, shaped, pixels)
         return Answer(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from res2net.config import ANNOTATIONS
 from res2net.data.decode import as_pixels, decode
-from res2net.data.labelled import Split
+from res2net.data.labelled import Split, named
 from res2net.data.photo import shown
 from res2net.data.pictures import annotated
 from res2net.data.scenes.options import Marks
@@ -366,7 +366,7 @@ def _drawn(found: Comparison, row: int, precision: str) -> list[Picture]:
         if not drawn[1:]:
             plain = shown(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()))
     if split:
-        words = one.data.classes[one.part.labels[row]]
+        words = named(one.part.labels[row], one.data.classes)
         return [draw_legend(plain, [words], [(255, 255, 255)]), *drawn]
     marks = cast(Marks, ANNOTATIONS[find_task(one.task).name])
     return [annotated(plain, one.part[row], one.data, marks), *drawn]

@@ -14,7 +14,7 @@ from res2net.config import NO_WEIGHTS, RunConfig
 from res2net.data.faults import usable_images
 from res2net.data.files import some
 from res2net.data.index import indexed
-from res2net.data.labelled import LabelledImages, ReadOptions, Split, check_labelled
+from res2net.data.labelled import LabelledImages, ReadOptions, Split, check_labelled, counts_of
 from res2net.data.looked import Say
 from res2net.data.readers import LOOKED_AT, read
 from res2net.data.scene import Scene, Scenes
@@ -106,7 +106,11 @@ class Labelled:
         order = np.array([numbers[name] for name in images.classes], dtype=np.int64)
 
         def renumbered(part: Split) -> Split:
-            return replace(part, labels=order[part.labels])
+            if part.labels.ndim == 1:
+                return replace(part, labels=order[part.labels])
+            labels = np.zeros((len(part), len(classes)), np.int64)
+            labels[:, order] = part.labels
+            return replace(part, labels=labels)
 
         return replace(
             images,
@@ -216,7 +220,7 @@ def _counted(
     Class maps and salient objects are not counted.
     """
     if isinstance(part, Split):
-        return (len(part), 0, 0, 0), np.bincount(part.labels, minlength=classes)
+        return (len(part), 0, 0, 0), counts_of(part.labels, classes)
     objects = [scene.objects for scene in part if scene.objects is not None]
     labels = [each.labels[each.learnable()] for each in objects]
     held = np.bincount(np.concatenate([[], *labels]).astype(np.int64), minlength=classes)

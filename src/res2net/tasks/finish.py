@@ -40,9 +40,10 @@ def finish(
         limit=batches,
         batch=job.val_loader.batch_size or 1,
         workers=job.val_loader.num_workers,
+        thresholds=True,
     )
     scores = job.task.measure()(model, job.card, job.images, job.images.val, how)
-    card = replace(job.card, metrics=scores.summary())
+    card = replace(job.card, metrics=scores.summary(), marks={**job.card.marks, **scores.marks})
     save_weights(model, run / WEIGHTS_NAME)
     write_text(run / CARD_NAME, json_text(card.as_dict(), indent=2) + "\n")
     pictures = write_scores(run, scores)

@@ -17,7 +17,6 @@ from res2net.config import HeadOptions, NetOptions, RunConfig
 from res2net.data.labelled import LabelledImages
 from res2net.data.loader import default_workers, make_loader
 from res2net.data.preprocess import Preprocess
-from res2net.data.scene import Scenes
 from res2net.data.values import fit_to_values, training_images
 from res2net.errors import UserError, option
 from res2net.tasks.data import Images
@@ -47,6 +46,8 @@ def build_job(
     """
     batch = machine.share_of_batch(config.train.batch, processes)
     images: Any = task.data.of_run(config, say)
+    several = config.input.multi_label
+    task = task if task.for_run is None else task.for_run(config)
     known = Preprocess.from_dict(kept["preprocess"]) if kept and "preprocess" in kept else None
     card = describe(task, config, images, known)
     start = open_start(config.init) if config.init and kept is None else None
@@ -95,7 +96,7 @@ def build_job(
     val_loader = make_loader(
         datasets.val, datasets.collate_val, batch=val_batch, shuffle=False, **common
     )
-    if say and config.train.val_batches and isinstance(images, LabelledImages):
+    if say and config.train.val_batches and isinstance(images, LabelledImages) and not several:
         labels = images.val.labels
         seen = labels[: config.train.val_batches * val_batch * processes.world]
         if len(set(seen)) < len(set(labels)):
@@ -200,7 +201,7 @@ def describe(
         options={name: value for name, value in given.items() if value is not None},
         classes=images.classes,
         preprocess=preprocess,
-        marks=_marks(images) if isinstance(images, Scenes) else {},
+        marks=_marks(images, config),
         holdout=config.holdout.as_dict(),
         data=config.data,
         recipe=config.recipe,
@@ -209,8 +210,10 @@ def describe(
     )
 
 
-def _marks(images: Scenes) -> dict[str, Any]:
+def _marks(images: Images, config: RunConfig) -> dict[str, Any]:
     """How what is found is drawn, and what a mirror makes of it."""
+    if isinstance(images, LabelledImages):  # thresholds are found when the training ends
+        return {"thresholds": []} if config.input.multi_label else {}
     marks: dict[str, Any] = {}
     if images.palette:
         marks["palette"] = [list(colour) for colour in images.palette]

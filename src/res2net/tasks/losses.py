@@ -148,11 +148,9 @@ def of_labels(logits: Tensor, goal: Tensor, loss: str, weights: Tensor | None) -
 
     Args:
         logits: float (B, N).
-        goal: 1 of the classes of an image, else 0: float (B, N); NaN where it is not known.
+        goal: 1 of the classes of an image, else 0: float (B, N).
         weights: of the positives of each class, (N,).
     """
-    known = goal.isfinite()
-    goal = goal.where(known, 0)
     p = logits.sigmoid()
     right, wrong = -F.logsigmoid(logits), -F.logsigmoid(-logits)  # -log p, -log(1 - p)
     if loss == "focal":
@@ -161,4 +159,4 @@ def of_labels(logits: Tensor, goal: Tensor, loss: str, weights: Tensor | None) -
         shifted = (p - MARGIN).clamp(min=0)
         wrong = shifted**NEGATIVES * -torch.log1p(-shifted)
     each = goal * (right if weights is None else right * weights) + (1 - goal) * wrong
-    return (each * known).sum() / known.sum().clamp(min=1)
+    return each.mean()

@@ -40,6 +40,7 @@ class Measuring:
     scales: Sequence[float] = (1.0,)  # segment: sizes at which an image is seen
     flip: bool | None = None  # segment, pose: also see the mirror image; pose does unless False
     finding: Finding | None = None  # detect: which detections are kept
+    thresholds: bool = False  # classify, multi-label: find them, else they are the card's
     boxes: Any = None  # pose: those of a detector; None takes the annotated ones
 
 
@@ -109,6 +110,11 @@ class Scores(ABC):
     @abstractmethod
     def write(self, folder: Path) -> tuple[str, ...]:
         """Tables and pictures; returns the names of the pictures."""
+
+    @property
+    def marks(self) -> dict[str, Any]:
+        """What a card keeps of it beside the figures."""
+        return {}
 
     def as_dict(self) -> dict[str, Any]:
         """The content of ``metrics.json``."""

@@ -124,6 +124,7 @@ def held_out(
         seed=usual.seed if seed is None else seed,
         # which other data may not have
         group_by=(usual.group_by if same else "") if group_by is None else group_by,
+        multi_label=card.multi_label,
         measured={None: "val", "val": "val", "test": "test"}.get(split),
     )
 

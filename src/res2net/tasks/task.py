@@ -70,6 +70,7 @@ class Task:
     measure: Callable[[], Measure]  # imports what measures and draws
     # (model, card, image, precision), places and finding if it has them; None: the predictor's own
     predict: Callable[..., Prediction] | None = None
+    for_run: Callable[[RunConfig], Task] | None = None  # as the options of a run make it
     deployment: Deployment
     predictor: type[Predictor] = Predictor
     # boxes given to predict → (number, image, classes) → those of one image; None: it takes none

@@ -14,7 +14,6 @@ from res2net.data.labelled import LabelledImages, Split
 from res2net.data.preprocess import CIFAR_MEAN, IMAGENET_MEAN
 from res2net.errors import UserError
 from res2net.machine import Processes
-from res2net.tasks.classify.module import counts_of
 from res2net.tasks.classify.task import CLASSIFY, check_size, describe
 from res2net.tasks.job import build, build_job
 from res2net.tasks.job import describe as card_of
@@ -119,7 +118,9 @@ def test_least_size(size, network, message):
 )
 def test_balanced_weights(labels, weights):
     images = _images(8, labels=tuple(labels))
-    found = class_weights("balanced", images.classes, lambda: counts_of(images))
+    found = class_weights(
+        "balanced", images.classes, lambda: torch.from_numpy(images.class_counts())
+    )
     assert found.tolist() == pytest.approx(weights)
     per_class = found * torch.bincount(torch.tensor(labels))
     assert per_class.tolist() == pytest.approx([len(labels) / len(weights)] * len(weights))

@@ -15,13 +15,15 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from res2net.config import RunConfig
 from res2net.data.dataset import ImageDataset, batched
-from res2net.data.labelled import LabelledImages
+from res2net.data.labelled import LabelledImages, counts_of
 from res2net.data.transforms import eval_transform, mix
 from res2net.errors import UserError
 from res2net.models.network import Network, whiten
-from res2net.tasks.losses import class_weights, focal
-from res2net.tasks.module import TaskModule
+from res2net.tasks.classify.multilabel import average_precisions
+from res2net.tasks.losses import class_weights, focal, of_labels
+from res2net.tasks.module import TaskModule, gathered
 
 Batch = tuple[Tensor, Tensor, Tensor]  # uint8 (B, 3, S, S), class (B,), index (B,)
 
@@ -65,11 +67,7 @@ class ClassifierModule(TaskModule):
         self.class_weights: Tensor | None
         self.register_buffer(
             "class_weights",
-            class_weights(
-                self.config.train.class_weights,
-                self.images.classes,
-                lambda: counts_of(self.images),
-            ),
+            weights_of(self.config, self.images),
             persistent=False,
         )
         if self.config.net.whiten:
@@ -151,6 +149,44 @@ class ClassifierModule(TaskModule):
 WHITENED = 1 << 19  # pixels of training images whose patches are looked at
 
 
-def counts_of(images: LabelledImages) -> Tensor:
-    """Training images of each class: int64 (N,)."""
-    return torch.bincount(torch.from_numpy(images.train.labels), minlength=len(images.classes))
+class MultiLabelModule(ClassifierModule):
+    """The same where an image has any number of classes: a sigmoid each, mean average precision."""
+
+    def __init__(self, model: Network, **of_run: Any) -> None:
+        super().__init__(model, **of_run)
+        self.found: dict[int, tuple[Tensor, Tensor]] = {}  # index → probabilities, labels
+
+    def note(self, batch: Batch, loss: Tensor, *more: Tensor) -> None:  # noqa: ARG002
+        self.log_loss(loss)
+
+    def loss(self, logits: Tensor, goal: Tensor) -> Tensor:
+        return of_labels(logits.float(), goal, self.config.train.loss, self.class_weights)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        images, targets, indices = batch
+        logits = self.model(self.prepare(images)).float()
+        loss = of_labels(logits, targets, "cross_entropy", None)
+        self.check_finite(loss, "validation loss")
+        self.val_loss.update(loss, weight=len(targets))
+        self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
+        pairs = zip(logits.sigmoid().cpu(), targets.cpu(), strict=True)
+        self.found.update(zip(indices.tolist(), pairs, strict=True))
+
+    def on_validation_epoch_end(self) -> None:
+        found = gathered(self.found).values()
+        self.found = {}
+        p, true = (torch.stack(each).numpy() for each in zip(*found, strict=True))
+        each = [ap for ap in average_precisions(true, p) if ap is not None]
+        self.log("val/ap_error", 100 - sum(each) / len(each) if each else 100.0, prog_bar=True)
+
+
+def weights_of(config: RunConfig, images: LabelledImages) -> Tensor | None:
+    """Of the classes: (N,); of several labels an image, of the positives of each.
+
+    Balanced ones are n / (N · count), of several labels negatives / positives.
+    """
+    labels = images.train.labels
+    counts = torch.from_numpy(counts_of(labels, len(images.classes)))
+    if labels.ndim == 2 and config.train.class_weights == "balanced":
+        return (len(labels) - counts).clamp(min=1) / counts.clamp(min=1)
+    return class_weights(config.train.class_weights, images.classes, lambda: counts)

@@ -32,6 +32,8 @@ from res2net.data.transforms import eval_transform
 from res2net.drawing.canvas import Picture
 from res2net.errors import UserError, counted
 from res2net.models.network import Network
+from res2net.tasks.classify.multilabel import MultiLabelScores
+from res2net.tasks.classify.multilabel import measure as measure_labels
 from res2net.tasks.classify.pictures import draw_calibration, draw_confusion, draw_mistakes
 from res2net.tasks.classify.report import (
     accuracies,
@@ -223,12 +225,14 @@ def measure(
     images: LabelledImages,  # noqa: ARG001  every task is given them
     part: Split,
     how: Measuring,
-) -> ClassifyScores:
+) -> ClassifyScores | MultiLabelScores:
     """Scores over the images of a split.
 
     Raises:
         UserError: a file that cannot be read (unless left out), or nothing to measure.
     """
+    if card.multi_label:
+        return measure_labels(model, card, part, how)
     preprocess = card.preprocess
     found, seen = run_over(model, part, preprocess, how)
     dataset = _dataset(part, preprocess)

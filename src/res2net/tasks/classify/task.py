@@ -24,14 +24,14 @@ from res2net.config import RunConfig
 from res2net.data.dataset import ImageDataset, batched
 from res2net.data.decode import as_pixels, channels_last, decode, gpu_jpeg_decoder
 from res2net.data.feed import MOST_BYTES, Feed, gathered, moves_pixels, sent
-from res2net.data.labelled import LabelledImages
+from res2net.data.labelled import LabelledImages, named
 from res2net.data.photo import Pixels as Bytes
 from res2net.data.preprocess import SMALL, Preprocess, Reading, default_preprocess
 from res2net.data.transforms import eval_transform, mix, train_transform
 from res2net.errors import UserError
 from res2net.models.weights import build
 from res2net.paper.networks import find_variant
-from res2net.prediction import Classification, Pixels
+from res2net.prediction import Classification, Labels, Pixels
 from res2net.tasks.data import Labelled
 from res2net.tasks.deployed import Compared, Comparison, Deployment, Outputs, shown
 from res2net.tasks.network import LOGITS, Size, in_colours, in_use
@@ -148,6 +148,11 @@ def seen(
 ) -> Iterator[tuple[npt.NDArray[np.uint8], str]]:
     """The images of a training batch with their classes; mixed ones with their shares."""
     pixels, targets, _ = batch
+    if targets.ndim == 2:
+        for image, labels in zip(pixels, targets.numpy(), strict=True):
+            shown = in_colours(image).permute(1, 2, 0).contiguous().numpy()
+            yield shown, named(labels, images.classes)
+        return
     mixed, goals = mix(pixels.float(), targets, config.augment, len(images.classes))
     for image, goal in zip(mixed.round().to(torch.uint8), goals, strict=True):
         shares = [(float(goal[k]), images.classes[k]) for k in goal.argsort(descending=True)[:2]]
@@ -193,7 +198,7 @@ class Classifier(Predictor):
             shaped = [self.shaped(image) for image in chunk]
             found = self.classify(shaped, top=top or TOP, precision=precision)
             for image, each in zip(chunk, found, strict=True):
-                yield Classification(each.top, _without_torch(image, reading), reading)
+                yield replace(each, image=_without_torch(image, reading), reading=reading)
 
     def classify(
         self, shaped: Sequence[Any], *, top: int = TOP, precision: str = "auto"
@@ -202,6 +207,8 @@ class Classifier(Predictor):
         if self.runtime is not None:
             return self.runtime.classify(shaped, top=top)
         logits = in_use(self.network, self.preprocess, precision)(torch.stack(list(shaped)))
+        if self.card.multi_label:
+            return above(logits, self.card, top)
         return likeliest(logits, self.classes, top)
 
     def shaped(self, image: Picture) -> Tensor | Bytes:
@@ -224,6 +231,34 @@ def likeliest(logits: Tensor, classes: Sequence[str], top: int) -> list[Classifi
         Classification(tuple((classes[k], v) for k, v in zip(row, p, strict=True)))
         for row, p in zip(indices.tolist(), values.tolist(), strict=True)
     ]
+
+
+def above(logits: Tensor, card: ModelCard, top: int) -> list[Classification]:
+    """The classes of each image that reach their thresholds, and the likeliest: float32 (B, N)."""
+    found: list[Classification] = []
+    for row in logits.sigmoid().tolist():
+        order = sorted(range(len(row)), key=lambda k: -row[k])
+        there = tuple(card.classes[k] for k in order if row[k] >= card.thresholds[k])
+        best = tuple((card.classes[k], row[k]) for k in order[:top])
+        found.append(Labels(best, above=there))
+    return found
+
+
+def for_run(config: RunConfig) -> Task:
+    """The task as a run has it: of several labels an image with another module and measure."""
+    if not config.input.multi_label:
+        return CLASSIFY
+    loss, error = CLASSIFY.curves
+    lines = (("val/ap_error", "validation, 100 % - mAP"),)
+    curves = (loss, error._replace(lines=lines))
+    return replace(CLASSIFY, module=multi_label_module, monitor="val/ap_error", curves=curves)
+
+
+def multi_label_module() -> type[ClassifierModule]:
+    """What trains where an image has any number of classes."""
+    from res2net.tasks.classify.module import MultiLabelModule
+
+    return MultiLabelModule
 
 
 def _without_torch(image: Picture, reading: Reading) -> Pixels:
@@ -280,6 +315,7 @@ CLASSIFY = Task(
     seen=seen,
     module=module,
     measure=measure,
+    for_run=for_run,
     deployment=Deployment(
         graph=lambda model: model,
         outputs=lambda card: ({"name": LOGITS},),  # noqa: ARG005
