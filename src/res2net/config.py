@@ -259,6 +259,8 @@ class RunConfig:
             self.init is not None and self.net.pretrained is not None,
             "--init and --net.pretrained both name the weights to start from; give one of them",
         )
+        if self.train.loss != TrainOptions().loss:
+            check_meaning(["train.loss"], READ_BY, self.task)
         losses = LOSSES.get(self.task, ("cross_entropy",))
         _check(
             self.train.loss not in losses,

@@ -128,7 +128,7 @@ def test_numbers_that_cannot_be(text):
 def test_names_twice_and_losses_of_other_tasks():
     with pytest.raises(UserError, match="--train.class-weights names 'a' twice"):
         TrainOptions(class_weights="a:1,a:2")
-    for task, loss in (("classify", "dice"), ("segment", "focal"), ("detect", "focal")):
+    for task, loss in (("classify", "dice"), ("segment", "focal")):
         with pytest.raises(UserError, match=f"--train.loss {loss} is not for --task {task}"):
             RunConfig(
                 model="resnet50", data="x", recipe="y", task=task, train=TrainOptions(loss=loss)
