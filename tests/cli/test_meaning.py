@@ -136,6 +136,7 @@ def test_what_a_task_reads_is_read(task, tmp_path, monkeypatch):
     meant = {option for option in OPTIONS if task in READ_BY.get(option, TASKS)}
     assert meant - record.read == set()
     looked_at = {"train.label_smoothing", "train.class_weights"}  # to refuse them in old files
+    looked_at |= {"train.loss", "input.multi_label"}
     looked_at |= {"head.form", "head.lr_factor"}  # of every run, where they are what they must be
     refused = {option for option in OPTIONS if task not in READ_BY.get(option, TASKS)}
     assert record.read & refused <= looked_at

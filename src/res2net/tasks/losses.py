@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from res2net.config import NO_WEIGHTS, TrainOptions, weights_by_name
+from res2net.config import NO_WEIGHTS, weights_by_name
 from res2net.data.scene import IGNORED
 from res2net.errors import UserError, did_you_mean
 
@@ -49,9 +49,7 @@ def class_weights(
     return torch.tensor([by_name.get(name, 1.0) for name in classes])
 
 
-def of_pixels(
-    logits: Tensor, maps: Tensor, options: TrainOptions, weights: Tensor | None
-) -> Tensor:
+def of_pixels(logits: Tensor, maps: Tensor, loss: str, weights: Tensor | None) -> Tensor:
     """The loss of a batch of maps that the options of a run ask for.
 
     Cross entropy; plus the Dice or the Lovász loss; or of the hardest pixels alone (OHEM).
@@ -59,6 +57,7 @@ def of_pixels(
     Args:
         logits: float (B, N, H, W).
         maps: int64 (B, H, W); pixels of 255 do not count.
+        loss: as --train.loss names it.
         weights: of the classes in the cross entropy, (N,).
     """
     counting = maps != IGNORED
@@ -66,13 +65,13 @@ def of_pixels(
     factor = counting.float()
     if weights is not None:
         factor = factor * weights[maps.where(counting, 0)]
-    if options.loss == "ohem":
+    if loss == "ohem":
         factor = factor * hardest(each.detach(), counting)
-    loss = (factor * each).sum() / factor.sum().clamp(min=torch.finfo(factor.dtype).tiny)
-    if options.loss not in ("dice", "lovasz") or not bool(counting.any()):
-        return loss
+    mean = (factor * each).sum() / factor.sum().clamp(min=torch.finfo(factor.dtype).tiny)
+    if loss not in ("dice", "lovasz") or not bool(counting.any()):
+        return mean
     shares = logits.softmax(1).movedim(1, -1)[counting]  # (P, N)
-    return loss + {"dice": dice, "lovasz": lovasz}[options.loss](shares, maps[counting])
+    return mean + {"dice": dice, "lovasz": lovasz}[loss](shares, maps[counting])
 
 
 def hardest(loss: Tensor, counting: Tensor) -> Tensor:

@@ -59,6 +59,7 @@ class ClassifierModule(TaskModule):
         super().__init__(model, **of_run)
         self.augment = self.config.augment
         self.label_smoothing = self.config.train.label_smoothing
+        self.kind = self.config.train.loss
         if dropout := self.config.train.dropout:
             classifier = getattr(model, model.HEAD)
             classifier.register_forward_pre_hook(
@@ -132,7 +133,7 @@ class ClassifierModule(TaskModule):
         return len(self.hparams["card"]["classes"])
 
     def loss(self, logits: Tensor, goal: Tensor) -> Tensor:
-        if self.config.train.loss == "focal":
+        if self.kind == "focal":
             if goal.ndim == 1:
                 goal = F.one_hot(goal, logits.shape[1])
             smooth = self.label_smoothing
@@ -160,7 +161,7 @@ class MultiLabelModule(ClassifierModule):
         self.log_loss(loss)
 
     def loss(self, logits: Tensor, goal: Tensor) -> Tensor:
-        return of_labels(logits.float(), goal, self.config.train.loss, self.class_weights)
+        return of_labels(logits.float(), goal, self.kind, self.class_weights)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         images, targets, indices = batch

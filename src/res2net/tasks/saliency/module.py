@@ -32,6 +32,7 @@ class SaliencyModule(TaskModule):
         super().__init__(model, **of_run)
         self.val_loss = MeanMetric()
         self.found: dict[int, Measured] = {}  # by index of the scene
+        self.kind = self.config.train.loss
         self.weights: Tensor | None
         self.register_buffer("weights", weights_of(self.config, self.images), persistent=False)
 
@@ -41,11 +42,10 @@ class SaliencyModule(TaskModule):
 
     def loss(self, sides: list[Tensor], maps: Tensor) -> Tensor:
         """The loss that is asked for, of every side and the fused map, as two classes."""
-        options = self.config.train
-        if options.loss == "cross_entropy" and self.weights is None:
+        if self.kind == "cross_entropy" and self.weights is None:
             return deep_loss(sides, maps)
         both = [torch.cat([torch.zeros_like(side), side], 1).float() for side in sides]
-        each = [of_pixels(two, maps.long(), options, self.weights) for two in both]
+        each = [of_pixels(two, maps.long(), self.kind, self.weights) for two in both]
         return torch.stack(each).sum()
 
     def validation_step(self, batch: list[Sample], batch_idx: int) -> None:  # noqa: ARG002

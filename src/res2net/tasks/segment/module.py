@@ -30,16 +30,17 @@ class SegmenterModule(TaskModule):
     def __init__(self, model: DeepLabV3Plus, **of_run: Any) -> None:
         super().__init__(model, **of_run)
         self.val_loss = MeanMetric()
+        self.kind = self.config.train.loss
         self.weights: Tensor | None
         self.register_buffer("weights", weights_of(self.config, self.images), persistent=False)
         self.confusion = MulticlassConfusionMatrix(len(self.images.classes), ignore_index=IGNORED)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         images, maps = batch
-        logits, options = self.model(self.prepare(images)), self.config.train
-        if options.loss == "cross_entropy" and self.weights is None:
+        logits = self.model(self.prepare(images))
+        if self.kind == "cross_entropy" and self.weights is None:
             return self.log_loss(self.loss(logits, maps))
-        return self.log_loss(of_pixels(logits.float(), maps.long(), options, self.weights))
+        return self.log_loss(of_pixels(logits.float(), maps.long(), self.kind, self.weights))
 
     def validation_step(self, batch: Whole, batch_idx: int) -> None:  # noqa: ARG002
         for image, target, _ in batch:
