@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from matplotlib.patches import Patch
 
-from res2net.bench.deploy import BAR, GAP, NAME, cases
+from res2net.bench.deploy import BAR, cases
 from res2net.bench.engines import ENGINES, Case, native_program
 from res2net.bench.options import RooflineOptions
 from res2net.bench.protocol import Measurement, Track
@@ -38,6 +38,8 @@ from res2net.drawing.canvas import (
 )
 from res2net.errors import UserError
 from res2net.native.binding import unsupported_reason
+
+GAP, NAME = 90, 190  # pixels: between panels, a network's name
 from res2net.native.network import NativeNetwork, products
 from res2net.processor import threads
 
