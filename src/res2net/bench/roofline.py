@@ -38,11 +38,10 @@ from res2net.drawing.canvas import (
 )
 from res2net.errors import UserError
 from res2net.native.binding import unsupported_reason
-
-GAP, NAME = 90, 190  # pixels: between panels, a network's name
 from res2net.native.network import NativeNetwork, products
 from res2net.processor import threads
 
+GAP, NAME = 90, 190  # pixels: between panels, a network's name
 _IN_BLOCK = re.compile(r"(c\d)\.\d+\.(\w+)")
 COLUMNS = {
     n: n for n in ("network", "precision", "part", "ms", "ms_at_peak", "gflops", "share_of_peak")
