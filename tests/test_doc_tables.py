@@ -39,13 +39,12 @@ def column(rows: Sequence[Row], start: str) -> str:
 
 def deploy(name: str) -> Found:
     rows = table(name)
-    among = table("deploy") if name == "deploy-short" else rows
 
     def key(row: Row) -> tuple[str, ...]:
         maker, engine, precision = re.split(r",? ", row["how"])
         return row["network"], maker, engine, precision, row["batch"]
 
-    ms = {key(row): float(row["ms"]) for row in among}
+    ms = {key(row): float(row["ms"]) for row in rows}
     resnet = "`resnet50`"
     for row in rows:
         network, maker, engine, precision, batch = key(row)
@@ -138,7 +137,7 @@ def in_brackets(base: str, name: str) -> Found:
 
 
 DEPLOY = (
-    *("deploy", "deploy-short", "deploy-gpu", "deploy-native", "deploy-native-batch8"),
+    *("deploy", "deploy-gpu", "deploy-native", "deploy-native-batch8"),
     *("deploy-networks", "deploy-networks-int8", "deploy-batch8", "deploy-compiled"),
 )
 CHECKED: Mapping[str, Callable[[str], Found]] = {

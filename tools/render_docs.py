@@ -21,10 +21,10 @@ BLOCK = re.compile(r"(<!-- begin: ([\w-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTA
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "networks": of_paper.networks,
+    "networks-short": of_paper.networks_short,
     "recipes": of_paper.recipes,
     "demo": of_results.demo,
     "deploy": partial(of_results.speeds, "deploy.csv"),
-    "deploy-short": of_results.deploy_short,
     "deploy-gpu": partial(of_results.speeds, "gpu_deploy.csv"),
     "deploy-native": partial(of_results.speeds, "native_networks.csv"),
     "deploy-native-batch8": partial(of_results.speeds, "native_batch8.csv"),

@@ -50,7 +50,7 @@ def _steps(question: str, table: str) -> Measures:
 
 
 MEASURES: Mapping[str, Measures] = {
-    "deploy.csv": _engines("Which engine is the fastest for one image?", "deploy", "deploy-short"),
+    "deploy.csv": _engines("Which engine is the fastest for one image?", "deploy"),
     "native_networks.csv": _engines(
         "What does each network take, beside ResNet-50?",
         "deploy-native",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from doc_tables.markup import RESULTS, markdown, older_rows, read_results
+from doc_tables.markup import RESULTS, about, markdown, older_rows, read_results
 from doc_tables.of_results import beside
 from res2net.experiments.items import ITEMS
 from res2net.experiments.results import read_results as read_measured
@@ -41,6 +41,34 @@ def networks() -> str:
         )
     head = ("network", "parameters, M", "MACs, G", "pixels", "published top-1 error, %", "tables")
     return markdown(head, rows)
+
+
+SHORT = "deploy_networks.csv"  # whose networks are those of the short table
+
+
+def networks_short() -> str:
+    """The networks that were timed beside each other: counted, published, measured."""
+    rows = read_results(SHORT)
+    timed = {
+        row["network"]: row
+        for row in rows
+        if (row["maker"], row["engine"], row["precision"]) == ("ours", "openvino", "fp32")
+    }
+    cells = []
+    for name, row in timed.items():
+        structure = tally(NETWORKS[name])
+        errors = {p.value for p in published(network=name) if p.metric == "top1_error"}
+        cells.append(
+            (
+                f"`{name}`",
+                f"{structure.params / 1e6:.1f}",
+                f"{structure.macs / 1e9:.2f}",
+                " / ".join(f"{e:.2f}" for e in sorted(errors, reverse=True)) or "–",
+                f"{float(row['median_ms']):.1f}",
+            )
+        )
+    head = ("network", "parameters, M", "MACs, G", "published top-1 error, %", "latency, ms")
+    return markdown(head, cells) + about(list(timed.values()), ("openvino",))
 
 
 def recipes() -> str:

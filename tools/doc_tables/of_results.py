@@ -27,16 +27,10 @@ from res2net.bench.engines import Case
 from res2net.bench.growth import draw_growth
 from res2net.bench.options import NETWORK
 from res2net.bench.protocol import LIBRARIES
+from res2net.data.scenes.single import LENGTHS
 from res2net.experiments.results import difference, read_rows, spread
-from res2net.experiments.studies import PREFIX, find_study
-
-
-def deploy_short() -> str:
-    """Res2Net-50 in the engines people deploy with, ours and timm's."""
-    rows = read_results("deploy.csv")
-    named = [row for row in rows if row["network"] == NETWORK]
-    shown = [row for row in named if row["engine"] not in ("eager-nchw", "onnxruntime")]
-    return _speeds(shown, rows)
+from res2net.experiments.studies import MAPS, PREFIX, column_of, find_study
+from res2net.experiments.study import Study
 
 
 def draw_charts(folder: Path) -> None:
@@ -97,11 +91,6 @@ def roofline() -> str:
     return f"{markdown(head, cells)}{about(rows)}\nPeaks, GFLOP/s: {said}.\n"
 
 
-def speeds(file: str) -> str:
-    """Networks in engines, as ``res2net bench deploy`` timed them."""
-    return _speeds(read_results(file))
-
-
 RATIOS = {
     "over_timm": "× timm, same engine",
     "to_resnet50": "time / ResNet-50",
@@ -110,8 +99,9 @@ RATIOS = {
 }
 
 
-def _speeds(rows: Sequence[Mapping[str, str]], among: Sequence[Mapping[str, str]] = ()) -> str:
-    """Args: among: rows that the ratios are to; default: those that are shown."""
+def speeds(file: str) -> str:
+    """Networks in engines, as ``res2net bench deploy`` timed them."""
+    rows = read_results(file)
     cells = [
         (
             f"`{row['network']}`",
@@ -122,8 +112,7 @@ def _speeds(rows: Sequence[Mapping[str, str]], among: Sequence[Mapping[str, str]
         for row in rows
     ]
     columns = [
-        ratio_column(title, rows, name, beside(name, among or rows))
-        for name, title in RATIOS.items()
+        ratio_column(title, rows, name, beside(name, rows)) for name, title in RATIOS.items()
     ]
     head = ("network", "how", "batch", "ms", *(title for title, _ in columns))
     ratios = zip(*(found for _, found in columns), strict=True)
@@ -385,7 +374,7 @@ def trainings() -> str:
             row["epochs"],
             f"{float(row['top1_error']):.2f}",
             f"{float(row['top5_error']):.2f}",
-            f"[curves]({row['folder']}/curves.png)",
+            f"[curves](../{row['folder']}/curves.png)",
         )
         for row in rows
     ]
@@ -437,4 +426,20 @@ def study(name: str) -> str:
         f"\nMean ± standard deviation over seeds, differences seed by seed. {last['epochs']} "
         f"epochs, batch {last['batch']}, {last['val_images']} images measured. {made}\n"
     )
-    return f"{said}{about_rows}\n![{asked.question}](../results/studies/{name}.png)\n"
+    maps = _maps(asked, rows) if asked.drawing == "maps" else ""
+    return f"{said}{maps}{about_rows}\n![{asked.question}](../results/studies/{name}.png)\n"
+
+
+def _maps(asked: Study, rows: Sequence[Mapping[str, str]]) -> str:
+    """How the activation maps lie on objects of each length."""
+    cells = [
+        (
+            title,
+            f"`{point.label}`",
+            *(str(spread(rows, point, column_of(length, f"{name}_"))) for length in LENGTHS),
+        )
+        for name, title in {"area": "object's share of the image, %", **MAPS}.items()
+        for point in asked.points
+    ]
+    lengths = (f"{length:.3g} px" for length in LENGTHS)
+    return "\n" + markdown(("map of the true class", "point", *lengths), cells)

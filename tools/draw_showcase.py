@@ -1,0 +1,72 @@
+"""Draw the README's picture: predictions of trained runs, side by side.
+
+``python tools/draw_showcase.py TITLE=RUN=IMAGE ... --out docs/pictures/showcase.png``. An image is
+a file, or ``scene:N`` for scene N of the generated ones. ``TITLE=explain:RUN=IMAGE`` draws the
+class activation map of the predicted class instead of the prediction.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import res2net
+from res2net.data.decode import decode
+from res2net.data.scenes.generated import SceneRules, generate
+from res2net.drawing.canvas import (
+    MARGIN,
+    WIDTH,
+    Picture,
+    add_picture,
+    fit,
+    headed_figure,
+    write,
+)
+from res2net.explain.overlay import heat_overlay
+from res2net.explain.subject import open_subject
+
+ACROSS, GAP, LINE = 4, 16, 28  # panels in a row; pixels between them and of a title
+TITLE = "Predictions of Res2Nets that this project trained"
+
+
+def image_of(place: str) -> Picture:
+    """(H, W, 3)."""
+    if place.startswith("scene:"):
+        return np.asarray(generate(int(place.removeprefix("scene:")), 0, SceneRules()).image)
+    return decode(Path(place)).permute(1, 2, 0).numpy()
+
+
+def panel(run: str, image: Picture) -> Picture:
+    """What the run predicts of an image, drawn on it: (H, W, 3)."""
+    if run.startswith("explain:"):
+        subject = open_subject(run.removeprefix("explain:"))
+        found = subject.explain(torch.from_numpy(image.copy()).permute(2, 0, 1))
+        return heat_overlay(image, found.heat)
+    pictures = res2net.load(run).predict(image).pictures()
+    return np.asarray(next(iter(pictures.values())).convert("RGB"))
+
+
+def main() -> None:
+    """Draw a sheet of panels."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("panels", nargs="+", metavar="TITLE=RUN=IMAGE")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    side = (WIDTH - 2 * MARGIN - (ACROSS - 1) * GAP) // ACROSS
+    rows = -(-len(given.panels) // ACROSS)
+    with headed_figure(given.out, 100 + rows * (side + LINE + GAP) + MARGIN, TITLE, "") as figure:
+        for number, each in enumerate(given.panels):
+            title, run, place = each.split("=", 2)
+            row, column = divmod(number, ACROSS)
+            left, top = MARGIN + column * (side + GAP), 70 + row * (side + LINE + GAP)
+            write(figure, fit(title, side, 8), left, top + LINE / 2)
+            add_picture(
+                figure, letterbox(panel(run, image_of(place)), side), left, top + LINE, side
+            )
+
+
+if __name__ == "__main__":
+    main()
