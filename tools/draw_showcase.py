@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 
 import res2net
 from res2net.data.decode import decode
@@ -20,7 +21,6 @@ from res2net.drawing.canvas import (
     MARGIN,
     WIDTH,
     Picture,
-    add_picture,
     fit,
     headed_figure,
     write,
@@ -28,7 +28,7 @@ from res2net.drawing.canvas import (
 from res2net.explain.overlay import heat_overlay
 from res2net.explain.subject import open_subject
 
-ACROSS, GAP, LINE = 4, 16, 28  # panels in a row; pixels between them and of a title
+ACROSS, GAP, LINE = 3, 16, 28  # panels in a row; pixels between them and of a title
 TITLE = "Predictions of Res2Nets that this project trained"
 
 
@@ -45,8 +45,9 @@ def panel(run: str, image: Picture) -> Picture:
         subject = open_subject(run.removeprefix("explain:"))
         found = subject.explain(torch.from_numpy(image.copy()).permute(2, 0, 1))
         return heat_overlay(image, found.heat)
-    pictures = res2net.load(run).predict(image).pictures()
-    return np.asarray(next(iter(pictures.values())).convert("RGB"))
+    (found,) = res2net.load(run).predict(image)
+    pictures = found.pictures()
+    return np.asarray(next(iter(pictures.values())))[..., :3]
 
 
 def main() -> None:
@@ -55,17 +56,17 @@ def main() -> None:
     parser.add_argument("panels", nargs="+", metavar="TITLE=RUN=IMAGE")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    side = (WIDTH - 2 * MARGIN - (ACROSS - 1) * GAP) // ACROSS
+    wide = (WIDTH - 2 * MARGIN - (ACROSS - 1) * GAP) // ACROSS
+    tall = wide * 3 // 4
     rows = -(-len(given.panels) // ACROSS)
-    with headed_figure(given.out, 100 + rows * (side + LINE + GAP) + MARGIN, TITLE, "") as figure:
+    with headed_figure(given.out, 100 + rows * (tall + LINE + GAP) + MARGIN, TITLE, "") as figure:
         for number, each in enumerate(given.panels):
             title, run, place = each.split("=", 2)
             row, column = divmod(number, ACROSS)
-            left, top = MARGIN + column * (side + GAP), 70 + row * (side + LINE + GAP)
-            write(figure, fit(title, side, 8), left, top + LINE / 2)
-            add_picture(
-                figure, letterbox(panel(run, image_of(place)), side), left, top + LINE, side
-            )
+            left, top = MARGIN + column * (wide + GAP), 70 + row * (tall + LINE + GAP)
+            write(figure, fit(title, wide, 8), left, top + LINE / 2)
+            shown = ImageOps.fit(Image.fromarray(panel(run, image_of(place))), (wide, tall))
+            figure.figimage(np.asarray(shown), left, round(figure.bbox.height - top - LINE - tall))
 
 
 if __name__ == "__main__":
