@@ -20,8 +20,8 @@ RUN pip install --no-cache-dir --constraint /wheels/constraints.txt \
     --extra-index-url "$TORCH_WHEELS" "$(echo /wheels/res2net-*.whl)[serve,runtime]" \
     /wheels/res2net_native-*.whl
 
-RUN useradd --create-home res2net
-USER res2net
+RUN useradd --create-home --uid 1000 res2net
+USER 1000
 # Runs, photos and artifacts are mounted here.
 WORKDIR /home/res2net
 EXPOSE 7860

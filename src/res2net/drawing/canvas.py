@@ -1,4 +1,4 @@
-"""The house style of pictures: a headed figure, 1,200 pixels wide, written whole as PNG.
+"""The style of every picture: a headed figure, 1,200 pixels wide, written whole as PNG.
 
 Import this file late: it imports matplotlib. Only ``Figure`` objects, never pyplot: no display is
 needed and no global state stays changed.

@@ -67,7 +67,7 @@ class Ended:
 
 
 class Figures(NamedTuple):
-    """Figures of a measurement that can be had of any of its images."""
+    """Figures of a measurement, computed on all or some of its images."""
 
     values: dict[str, float]  # by their names in ``Scores.summary``
     per_class: Mapping[str, float]  # class → figure, where it has one

@@ -41,7 +41,7 @@ def fetch(row: WeightFile, *, patience: Patience | None = None) -> Fetched:
     """The file of a row, from the cache where it is there.
 
     Raises:
-        UserError: it cannot be had; says why and what to do.
+        UserError: it is not available; says why and what to do.
     """
     if row.hub:
         return fetch_from_hub(row.hub, files=(row.file,))
@@ -56,7 +56,7 @@ def fetch_url(url: str, *, patience: Patience | None = None) -> Fetched:
     A name that ends in the digits of its hash (``NAME-0123abcd.pth``) is held to it.
 
     Raises:
-        UserError: it cannot be had; says why and what to do.
+        UserError: it is not available; says why and what to do.
     """
     file = PurePosixPath(unquote(urlsplit(url).path)).name
     if not file:
