@@ -148,6 +148,13 @@ def test_sdist_and_wheel_hold_what_they_should(built: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_package_index_takes_them(built: Path, tmp_path: Path) -> None:
+    files = sorted(built.iterdir())
+    assert len(files) == 3
+    run(sys.executable, "-m", "twine", "check", "--strict", *files, cwd=tmp_path)
+
+
+@pytest.mark.slow
 def test_the_wheel_works_when_installed(built: Path, tmp_path: Path) -> None:
     (wheel,), (engine,) = built.glob("res2net-*.whl"), built.glob("res2net_native-*.whl")
     assert "-py3-none-" in engine.name
