@@ -33,10 +33,10 @@ PHRASES: dict[str, tuple[str, int]] = {
     "knows?": ("predicts, has, reads", 23),
     "sees": ("takes, covers", 62),
     "wants?": ("needs, takes", 9),
-    "says?": ("reports, states", 203),
-    "told": ("given, stated", 42),
-    "asked for": ("requested", 43),
-    "looked at": ("inspected, examined", 25),
+    "says?": ("reports, states", 209),
+    "told": ("given, stated", 43),
+    "asked for": ("requested", 50),
+    "looked at": ("inspected, examined", 29),
     "for ever": ("indefinitely", 0),
 }
 ANY = re.compile(

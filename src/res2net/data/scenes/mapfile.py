@@ -198,7 +198,7 @@ def held_values(path: Path) -> frozenset[int]:
 def pixel_counts(
     scenes: Sequence[Scene], marks: Marks, classes: int, legend: Legend
 ) -> npt.NDArray[np.int64]:
-    """Pixels of each class in all maps of a part: (classes,); of salience, of 0 and 1.
+    """Pixels of each class in all maps of a part: (classes,); of saliency, of 0 and 1.
 
     Raises:
         UserError: a map that cannot be read.
