@@ -25,7 +25,7 @@ help:
 	@echo "make check      ruff, mypy, spelling, phrases, the Dockerfile, the workflow"
 	@echo "make format     ruff format and the safe fixes"
 	@echo "make measure    the benchmarks that this processor can run, and their tables"
-	@echo "make docs       the API reference, in site/"
+	@echo "make docs       the documentation as a site, in site/"
 	@echo "make dist       sdist and wheel, and the native engine's wheel, in dist/"
 
 $(BIN)/python:
@@ -101,7 +101,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.dev
-	$(BIN)/python tools/make_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # About two hours; run it while nothing else runs. `python tools/measure.py --list` shows what it does.
 measure: $(VENV)/.dev

@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import res2net
 from res2net.bench.options import SUBJECTS
 from res2net.cli.bench import make_parser as bench_parser
 from res2net.cli.main import COMMANDS, main, module_of
@@ -54,7 +53,7 @@ def test_generated_tables_are_current() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_pictures_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-        if not target.startswith("http"):
+        if not target.startswith(("http", "reference/")):  # generated: tests/test_site.py
             assert (page.parent / target).exists(), target
 
 
@@ -90,29 +89,6 @@ def test_every_option_named_in_the_pages_exists() -> None:
     for page in PAGES:
         for option in re.findall(r"(?<![\w-])(--[a-z][\w.-]+)", page.read_text()):
             assert option in known, (page.name, option)
-
-
-def test_the_reference_has_every_module_that_the_pages_import() -> None:
-    modules = runpy.run_path(str(ROOT / "tools" / "make_docs.py"))["MODULES"]
-    assert list(modules) == sorted(modules)
-    for page in PAGES:
-        blocks = "".join(text for kind, text in FENCE.findall(page.read_text()) if kind == "python")
-        for module in re.findall(r"^(?:from|import) (res2net\S*)", blocks, re.MULTILINE):
-            assert module in {"res2net", "res2net.integrations", *modules}, (page.name, module)
-
-
-@pytest.mark.slow
-def test_the_reference_is_built_without_a_warning(tmp_path: Path) -> None:
-    command = [sys.executable, "tools/make_docs.py", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    front = (tmp_path / "res2net.html").read_text()
-    for name in res2net.__all__:
-        assert f'id="{name}"' in front or name.startswith("__"), name
-    links = re.findall(r'href="(?!http)([^"#]+\.html)', front)
-    assert len(set(links)) > 10
-    for link in links:
-        assert (tmp_path / link).is_file(), link
 
 
 NOTEBOOK = ROOT / "docs" / "notebook.ipynb"

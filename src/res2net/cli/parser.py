@@ -130,7 +130,7 @@ class Parser(jsonargparse.ArgumentParser):
 
     def _takes_list(self, name: str) -> bool:
         hint = getattr(self._option_string_actions.get(name), "_typehint", None)
-        return typing.get_origin(hint) is tuple
+        return any(typing.get_origin(each) is tuple for each in (hint, *typing.get_args(hint)))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the mistake as a ``UserError``."""
