@@ -176,3 +176,11 @@ def test_files_that_hold_no_options(tmp_path, monkeypatch, content, message):
         make_parser().read_file(Path("bad.yaml"))
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("words", [["--scales", "0.75,1"], ["--scales=0.75,1"]])
+def test_an_optional_list_is_given_without_brackets(words):
+    from res2net.cli.evaluate import make_parser as evaluate_parser
+
+    options = evaluate_parser().parse_args(["run", "--data", "digits", *words])
+    assert options.scales == (0.75, 1.0)
