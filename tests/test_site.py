@@ -193,6 +193,8 @@ def test_the_reference_has_every_recipe_with_its_settings(site: Path) -> None:
 
 
 def test_the_reference_has_every_public_name(site: Path) -> None:
+    card = (site / "reference" / "api" / "res2net.card.html").read_text()
+    assert ">preprocess</span>" in card  # a field of a dataclass
     ids = Html(site / "reference" / "api" / "index.html").ids
     for name in res2net.__all__:
         assert f"res2net.{name}" in ids or name.startswith("__"), name
