@@ -272,7 +272,7 @@ def test_arguments_are_the_options_of_the_command(command):
     options = {name.partition(".")[0].replace("-", "_").rstrip("+") for name in parser.names()}
     options -= {"help", "config", "model"} if command == "predict" else {"help", "config"}
     if command == "predict":  # what is printed and drawn is the caller's
-        options -= {"csv", "json", "sheet", "out"}
+        options -= {"csv", "json", "sheet", "out", "coco", "yolo", "resume"}
     if command == "train":
         options -= {"preview"}  # a picture, and no run
     arguments = set(inspect.signature(getattr(res2net, command)).parameters)
@@ -282,7 +282,7 @@ def test_arguments_are_the_options_of_the_command(command):
 
 def test_a_preview_takes_what_a_training_takes_and_trains_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ends = {"say", "out", "resume", "compile", "capture"}  # of a run
+    ends = {"say", "out", "resume", "compile", "capture", "init"}  # of a run
     of_train = set(inspect.signature(res2net.train).parameters) - ends
     assert set(inspect.signature(res2net.preview).parameters) - {"sheet"} == of_train
     small = {"recipe": "smoke", "input": {"workers": 0}}
