@@ -9,7 +9,7 @@ import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
 from res2net.card import CARD_NAME, ModelCard
 from res2net.config import Capture, Compile, RunConfig
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what only one of the functions needs takes seconds to impor
     from res2net.deploy.export import Exported
     from res2net.tasks.compare import Comparison
     from res2net.tasks.evaluate import Evaluation
+    from res2net.tasks.finding import FindingOptions
     from res2net.tasks.predictor import Picture, Predictor
 
 Options = Mapping[str, Any]
@@ -112,14 +113,9 @@ def predict(
     boxes: Any = None,
     batch: int | None = None,
     precision: str = "auto",
-    score: float | None = None,
-    iou: float | None = None,
-    max_detections: int | None = None,
-    class_agnostic: bool = False,
-    tiles: int | Literal["auto"] | None = None,
-    overlap: float | None = None,
     capture: str = "auto",
     compile: str | None = None,
+    **finding: Unpack[FindingOptions],
 ) -> list[Any]:
     """What a trained network predicts for each image, in order; ``load(target).predict(images)``.
 
@@ -127,9 +123,10 @@ def predict(
         target: as ``load`` takes it.
         images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of
             uint8, a tensor (3, H, W) of uint8.
-        top, boxes, batch, precision, score, iou, max_detections, class_agnostic, tiles, overlap:
-            see ``Predictor.predict``.
+        top, boxes, batch, precision: see ``Predictor.predict``.
         capture, compile: as ``load`` takes them.
+        finding: detectors, pose: ``score`` and whatever else ``Finding`` has, which detections are
+            kept.
 
     Returns:
         A ``Classification``, ``Detections``, ``Segmentation``, ``SaliencyMap`` or ``Poses`` for
@@ -145,17 +142,7 @@ def predict(
     """
     network = load(target, capture=capture, compile=compile)
     return network.predict(
-        images,
-        top=top,
-        boxes=boxes,
-        batch=batch,
-        precision=precision,
-        score=score,
-        iou=iou,
-        max_detections=max_detections,
-        class_agnostic=class_agnostic,
-        tiles=tiles,
-        overlap=overlap,
+        images, top=top, boxes=boxes, batch=batch, precision=precision, **finding
     )
 
 
@@ -309,15 +296,10 @@ def evaluate(
     scales: Sequence[float] | None = None,
     flip: bool = False,
     boxes: str | Path | None = None,
-    score: float | None = None,
-    iou: float | None = None,
-    max_detections: int | None = None,
-    class_agnostic: bool = False,
-    tiles: int | Literal["auto"] | None = None,
-    overlap: float | None = None,
     capture: str = "auto",
     compile: str | None = None,
     say: Callable[[str], None] = print,
+    **finding: Unpack[FindingOptions],
 ) -> Evaluation:
     """Measure a trained network on annotated images, as ``res2net evaluate`` does.
 
@@ -335,10 +317,9 @@ def evaluate(
         batch, size, workers: classify only.
         scales, flip: segment only: sizes at which each image is seen, and its mirror too.
         boxes: pose only: a detector's predictions instead of annotated boxes.
-        score, iou, max_detections, class_agnostic, tiles, overlap: detect and instances only, as
-            ``predict`` takes them.
         capture, compile: as ``load`` takes them.
         say: takes the line that names the part that is measured.
+        finding: detect and instances only: as ``predict`` takes it.
 
     Returns:
         The figures in ``metrics``, all that was measured in ``scores``, the pictures in ``folder``.
@@ -370,15 +351,10 @@ def evaluate(
             scales=scales,
             flip=flip,
             boxes=None if boxes is None else Path(boxes),
-            score=score,
-            iou=iou,
-            max_detections=max_detections,
-            class_agnostic=class_agnostic,
-            tiles=tiles,
-            overlap=overlap,
             capture=capture,
             compile=compile,
             say=say,
+            **finding,
         )
 
 

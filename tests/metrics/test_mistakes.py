@@ -98,22 +98,6 @@ def test_the_confusion_matrix_has_the_background() -> None:
     assert ours.confusion(0.95).tolist() == [[0, 0, 3], [0, 0, 2], [0, 0, 0]]
 
 
-def test_points_of_ap50_that_each_kind_costs() -> None:
-    """Cats: 3 objects; hit at rank 1 of 4: precision 1 up to recall 1/3: 34 of 101. Dogs: 0."""
-    ours = example()
-    before = 34 / 101 / 2
-    assert ours.ap50() == pytest.approx(100 * before)
-    gains = ours.gains()
-    assert gains["double"] == pytest.approx(0)  # nothing is found behind it
-    # the cat on the dog becomes a dog of 0.7, the first: precision 1 up to recall 1/2, 51 of 101
-    assert gains["class"] == pytest.approx(100 * 51 / 101 / 2)
-    # C is found at rank 4 of the cats: 33 recalls more (up to 2/3) at a precision of 1/2
-    assert gains["localisation"] == pytest.approx(100 * 33 / 101 / 2 / 2)
-    assert gains["both"] == gains["background"] == pytest.approx(0)
-    # one cat is not asked for: up to recall 1/2; one dog of two
-    assert gains["missed"] == pytest.approx(100 * (51 - 34) / 101 / 2)
-
-
 def test_curves_and_best_score_of_a_class() -> None:
     scenes = [scene((CAT, A), (CAT, B), (CAT, C), (CAT, D))]
     rows = (CAT, 0.9, A), (CAT, 0.8, NOWHERE), (CAT, 0.8, B), (CAT, 0.6, C), (CAT, 0.3, NOWHERE)
@@ -123,8 +107,7 @@ def test_curves_and_best_score_of_a_class() -> None:
     assert precision.tolist() == pytest.approx([1, 2 / 3, 3 / 4, 3 / 5])
     assert recall.tolist() == [0.25, 0.5, 0.75, 0.75]
     best = ours.best(CAT)
-    assert best is not None
-    assert (best.score, best.f1) == (0.6, pytest.approx(0.75))
+    assert best == pytest.approx((0.6, 0.75, 0.75, 0.75))
     assert ours.best(DOG) is None
     assert ours.threshold == (0.6, pytest.approx(0.75))
 
@@ -141,10 +124,19 @@ def test_what_takes_an_ignored_object_is_no_error() -> None:
 @pytest.mark.parametrize("guesses", [[], [found()], [found((CAT, 0.5, A))]])
 def test_nothing_annotated_or_found(guesses: list[DetectionArrays]) -> None:
     ours = mistakes([scene()][: len(guesses)], guesses, ("cat",))
-    assert ours.ap50() == 0
     assert ours.threshold == (0.0, 0.0)
     assert ours.counts(0)["background"] == sum(map(len, guesses))
-    assert set(ours.gains().values()) == {0.0}
+
+
+def ap50(ours: Mistakes) -> float:
+    """COCO's average over 101 recalls, of what was matched."""
+    each = []
+    for label in np.flatnonzero(ours.objects):
+        hits = np.cumsum(ours.matched[ours.labels == label] >= 0)
+        precision = np.maximum.accumulate((hits / np.arange(1, len(hits) + 1))[::-1])[::-1]
+        at = np.searchsorted(hits / ours.objects[label], np.linspace(0, 1, 101))
+        each.append(np.append(precision, 0.0)[at].mean())
+    return 100 * float(np.mean(each))
 
 
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
@@ -180,7 +172,7 @@ def test_the_same_matches_as_coco(kind: Any) -> None:
         )
     ours = mistakes(scenes, guesses, tuple(SHAPES), kind=kind)
     theirs = coco_scores(scenes, guesses, tuple(SHAPES), kind=kind)
-    assert ours.ap50() == pytest.approx(theirs.stats["ap50"], abs=1e-9)
+    assert ap50(ours) == pytest.approx(theirs.stats["ap50"], abs=1e-9)
     assert tuple(ours.objects.tolist()) == theirs.objects
-    assert 5 < ours.ap50() < 95
+    assert 5 < ap50(ours) < 95
     assert ours.counts(0)["class"] > 0

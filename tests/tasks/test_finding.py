@@ -36,4 +36,4 @@ def test_an_exported_network_has_its_own_suppression() -> None:
 
 
 def test_without_options_there_is_none() -> None:
-    assert Finding.of({"batch": 3}, exported=None) is None
+    assert Finding.of({}, exported=None) is None

@@ -82,7 +82,7 @@ def make_parser() -> Parser:
         type=Path | None,
         help="pose: predictions.json of a detector; default: the annotated boxes",
     )
-    add_finding_options(parser, "detectors")
+    add_finding_options(parser)
     add_capture_options(parser)
     return parser
 

@@ -109,7 +109,7 @@ def make_parser() -> Parser:
         type=Path | None,
         help="pose: predictions.json of a detector; default: the whole image",
     )
-    add_finding_options(parser, "detectors, pose")
+    add_finding_options(parser)
     parser.add_argument(
         "--coco",
         type=Path | None,

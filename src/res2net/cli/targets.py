@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from res2net.card import CARD_NAME, ModelCard
-from res2net.cli.parser import Parser
+from res2net.cli.parser import Parser, add_fields, field_comments
 from res2net.data.files import Listing, list_images
 from res2net.errors import UserError
 from res2net.paper.networks import NETWORKS
 from res2net.runtime.artifact import is_artifact
-from res2net.tasks.finding import OVERLAP
+from res2net.tasks.finding import Finding
 from res2net.weights.catalogue import shipped
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -57,41 +56,12 @@ def add_precision(parser: Parser) -> None:
     )
 
 
-def add_finding_options(parser: Parser, also: str) -> None:
-    """Which detections are kept; ``also`` names the tasks that read the first two."""
-    parser.add_argument(
-        "--score",
-        type=float | None,
-        help=f"{also}: lowest score that is kept; default: the network's own (0.05; C4 of the "
-        "paper's base 0), drawn from 0.5",
-    )
-    parser.add_argument(
-        "--max-detections",
-        type=int | None,
-        help=f"{also}: most per image, the surest; default: 100, all with --tiles",
-    )
-    parser.add_argument(
-        "--iou",
-        type=float | None,
-        help="detectors: overlap from which the less sure of two boxes is dropped; default: the "
-        "network's own (FPN 0.5, C4 0.3)",
-    )
-    parser.add_argument(
-        "--class-agnostic",
-        action="store_true",
-        help="detectors: drop overlapping boxes of different classes too; default: within a class",
-    )
-    parser.add_argument(
-        "--tiles",
-        type=int | Literal["auto"] | None,
-        help="detectors: also predict square tiles of this side in pixels, for large photos; auto: "
-        "the input size of the network; default: the whole image only",
-    )
-    parser.add_argument(
-        "--overlap",
-        type=float | None,
-        help=f"detectors: share of a tile's side that neighbours share; default: {OVERLAP}",
-    )
+def add_finding_options(parser: Parser) -> None:
+    """Which detections are kept."""
+    title = "which detections are kept: of detectors and, the first two of predict, of pose"
+    add_fields(parser, "", Finding, title, without=("class_agnostic",))
+    what = field_comments(Finding)["class_agnostic"]
+    parser.add_argument("--class-agnostic", action="store_true", help=what)
 
 
 def add_capture_options(parser: Parser) -> None:

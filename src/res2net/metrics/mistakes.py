@@ -31,17 +31,6 @@ KINDS = {  # of detections that match no object, in the order in which they are 
     "missed": "object that no detection finds or aims at",
 }
 DOUBLE, CLASS, PLACE, BOTH, BACKGROUND = range(5)
-_STEPS = np.linspace(0, 1, 101)  # recalls of COCO's average
-
-
-@dataclass(frozen=True, kw_only=True)
-class Best:
-    """The score from which the F1 of a class is highest; detections below it are left out."""
-
-    score: float
-    f1: float
-    precision: float
-    recall: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,8 +43,6 @@ class Mistakes:
         kinds: (D,) index into ``KINDS`` of those that found none; -1 of the others.
         aims: (D,) the object that a detection of kind "class" or "localisation" aims at, else -1.
         truth: (G,) classes of objects.
-        others: (P, 2) detection and object of another class that overlap by half or more, by
-            detection and then by overlap.
     """
 
     classes: tuple[str, ...]
@@ -65,7 +52,6 @@ class Mistakes:
     kinds: Ints
     aims: Ints
     truth: Ints
-    others: Ints
 
     @cached_property
     def objects(self) -> Ints:
@@ -80,15 +66,17 @@ class Mistakes:
         found = hits[last].astype(np.float64)
         return scores[last], found / (last + 1), found / max(int(self.objects[label]), 1)
 
-    def best(self, label: int) -> Best | None:
-        """None of a class without objects or without detections."""
+    def best(self, label: int) -> tuple[float, float, float, float] | None:
+        """The score with the highest F1 of a class, that F1, precision and recall.
+
+        None of a class without objects or without detections.
+        """
         scores, precision, recall = self.curve(label)
         if not len(scores) or not self.objects[label]:
             return None
         each = f1(precision, recall)
         i = int(each.argmax())
-        values = map(float, (scores[i], each[i], precision[i], recall[i]))
-        return Best(**dict(zip(("score", "f1", "precision", "recall"), values, strict=True)))
+        return float(scores[i]), float(each[i]), float(precision[i]), float(recall[i])
 
     @cached_property
     def threshold(self) -> tuple[float, float]:
@@ -111,16 +99,16 @@ class Mistakes:
         """Detections of a score of ``least`` or more: (C + 1, C + 1), truth by prediction.
 
         The last row and column are the background: what is no object, and objects not found. A
-        detection that matches no object of its class takes a free one of another, surest first.
+        detection of kind "class" takes the object that it aims at, if it is free, surest first.
         """
         sure = self.scores >= least
         background = len(self.classes)
         taken = np.zeros(len(self.truth), bool)
         taken[self.matched[sure & (self.matched >= 0)]] = True
         truth = np.where(self.matched >= 0, self.labels, background)
-        for detection, thing in self.others.tolist():
-            free = self.kinds[detection] >= 0 and truth[detection] == background
-            if sure[detection] and free and not taken[thing]:
+        for detection in np.flatnonzero(sure & (self.kinds == CLASS)):
+            thing = self.aims[detection]
+            if not taken[thing]:
                 taken[thing], truth[detection] = True, self.truth[thing]
         missed = self.truth[~taken]
         rows = np.concatenate([truth[sure], missed])
@@ -132,57 +120,9 @@ class Mistakes:
         """How often each kind of error is made by detections of a score of ``least`` or more."""
         sure = self.scores >= least
         wrong = np.bincount(self.kinds[sure & (self.kinds >= 0)], minlength=len(KINDS) - 1)
-        return dict(zip(KINDS, (*wrong.tolist(), len(self._missed(sure))), strict=True))
-
-    def _missed(self, sure: npt.NDArray[np.bool_]) -> Ints:
-        """Objects that no sure detection found or aimed at."""
         reached = np.concatenate([self.matched[sure], self.aims[sure]])
-        return np.setdiff1d(np.arange(len(self.truth)), reached)
-
-    def ap50(self) -> float:
-        """In percent, the mean over classes with objects; the same as COCO's."""
-        return self._ap(self.labels, self.matched >= 0, np.ones(len(self.labels), bool))
-
-    def gains(self) -> dict[str, float]:
-        """Points of AP50 that each kind of error costs, over all detections.
-
-        A detection of another class or place gets those of the object that it aims at, the surest
-        one of an object that was not found; other wrong ones go; missed objects are not asked for.
-        """
-        before, everything = self.ap50(), np.ones(len(self.labels), bool)
-        gains = {}
-        for kind, name in enumerate(list(KINDS)[:-1]):
-            labels, hits = self.labels.copy(), self.matched >= 0
-            own = np.flatnonzero(self.kinds == kind)
-            keep = everything.copy()
-            keep[own] = False
-            if kind in (CLASS, PLACE):
-                things, first = np.unique(self.aims[own], return_index=True)  # the surest
-                mended = own[first][~np.isin(things, self.matched)]
-                keep[mended] = hits[mended] = True
-                labels[mended] = self.truth[self.aims[mended]]
-            gains[name] = self._ap(labels, hits, keep) - before
-        missed = np.bincount(self.truth[self._missed(everything)], minlength=len(self.classes))
-        after = self._ap(self.labels, self.matched >= 0, everything, self.objects - missed)
-        return {**gains, "missed": after - before}
-
-    def _ap(
-        self,
-        labels: Ints,
-        hits: npt.NDArray[np.bool_],
-        keep: npt.NDArray[np.bool_],
-        objects: Ints | None = None,
-    ) -> float:
-        """Mean of COCO's average over 101 recalls, in percent, of detections that are kept."""
-        asked = self.objects if objects is None else objects
-        each = []
-        for label in np.flatnonzero(asked):
-            found = np.cumsum(hits[keep & (labels == label)])
-            precision = found / np.arange(1, len(found) + 1)
-            precision = np.maximum.accumulate(precision[::-1])[::-1]
-            at = np.searchsorted(found / asked[label], _STEPS)
-            each.append(np.append(precision, 0.0)[at.clip(max=len(found))].mean())
-        return 100 * float(np.mean(each)) if each else 0.0
+        missed = np.setdiff1d(np.arange(len(self.truth)), reached)
+        return dict(zip(KINDS, (*wrong.tolist(), len(missed)), strict=True))
 
 
 def f1(precision: Floats, recall: Floats) -> Floats:
@@ -202,10 +142,10 @@ def mistakes(
     Raises:
         UserError: faster-coco-eval is not installed.
     """
-    parts: list[tuple[npt.NDArray[np.float64], ...]] = []
+    parts: list[Ints] = [np.zeros((4, 0), np.int64)]
+    scores: list[Floats] = [np.zeros(0)]
     truth: list[Ints] = [np.zeros(0, np.int64)]
-    others: list[npt.NDArray[np.float64]] = [np.zeros((0, 3))]
-    detections = things = 0
+    things = 0
     for scene, guesses in zip(scenes, found, strict=True):
         assert scene.objects is not None, scene.name
         order = _counted(guesses)
@@ -214,37 +154,26 @@ def mistakes(
         overlap = _overlaps(scene, guesses.of(order), classes, kind)  # (d, g)
         same = labels[:, None] == own[None]
         matched = _matched(np.where(same, overlap, 0.0), ignored, scene.objects.crowds)
-        number = np.where(ignored, -1, things + np.cumsum(~ignored) - 1)  # of each object
+        number = np.append(np.where(ignored, -1, things + np.cumsum(~ignored) - 1), -1)
         counts = (matched < 0) | ~np.append(ignored, False)[matched]  # what an ignored one takes
         kinds, aims = _kinds(overlap * ~ignored, same)
         kinds[matched >= 0] = -1
         aims = np.where((kinds == CLASS) | (kinds == PLACE), aims, -1)
-        numbers = np.append(number, -1)
-        rows = (labels, guesses.scores[order], numbers[matched], kinds, numbers[aims])
-        parts.append(tuple(row[counts] for row in rows))
-        place = np.where(counts, detections + np.cumsum(counts) - 1, -1)
-        d, g = np.nonzero((overlap >= FOUND) & ~same & ~ignored & counts[:, None])
-        others.append(np.stack([place[d], number[g], -overlap[d, g]], 1))
+        parts.append(np.stack([labels, number[matched], kinds, number[aims]])[:, counts])
+        scores.append(guesses.scores[order][counts])
         truth.append(own[~ignored])
-        detections += int(counts.sum())
         things += len(truth[-1])
-    columns = [np.concatenate([*each]) for each in zip(*parts, strict=True)] or [np.zeros(0)] * 5
-    order = np.argsort(-columns[1], kind="stable")
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    pairs = np.concatenate(others)
-    first = rank[pairs[:, 0].astype(np.int64)]
-    sort = np.lexsort((pairs[:, 2], first))
-    labels, matched, kinds, aims = (columns[i][order].astype(np.int64) for i in (0, 2, 3, 4))
+    every = np.concatenate(scores)
+    order = np.argsort(-every, kind="stable")
+    labels, matched, kinds, aims = np.concatenate(parts, 1)[:, order]
     return Mistakes(
         classes=tuple(classes),
         labels=labels,
-        scores=columns[1][order],
+        scores=every[order],
         matched=matched,
         kinds=kinds,
         aims=aims,
         truth=np.concatenate(truth),
-        others=np.stack([first, pairs[:, 1].astype(np.int64)], 1)[sort],
     )
 
 

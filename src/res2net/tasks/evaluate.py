@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Unpack, cast
 
 from res2net.card import ModelCard
 from res2net.config import ANNOTATIONS
@@ -21,8 +21,8 @@ from res2net.errors import UserError, check_meaning, counted
 from res2net.files import alone_in
 from res2net.models.factory import create_model
 from res2net.models.network import Network
-from res2net.paper.tasks import FINDING, readers
-from res2net.tasks.finding import Finding
+from res2net.paper.tasks import readers
+from res2net.tasks.finding import Finding, FindingOptions, given
 from res2net.tasks.finish import write_scores
 from res2net.tasks.open import open_target
 from res2net.tasks.predictor import NETWORK, Predictor
@@ -78,16 +78,11 @@ def evaluate(
     scales: Sequence[float] | None = None,
     flip: bool | None = None,
     boxes: Path | None = None,
-    score: float | None = None,
-    iou: float | None = None,
-    max_detections: int | None = None,
-    class_agnostic: bool = False,
-    tiles: int | Literal["auto"] | None = None,
-    overlap: float | None = None,
     capture: str = "auto",
     compile: str | None = None,
     track: Track | None = None,
     say: Callable[[str], None] = print,
+    **finding: Unpack[FindingOptions],
 ) -> Evaluation:
     """Measure a trained network and write tables and pictures.
 
@@ -106,11 +101,10 @@ def evaluate(
             training), processes that read images.
         scales, flip: segment: sizes at which each image is seen (1 is its own), and its mirror too.
         boxes: pose: a detector's predictions, instead of annotated boxes.
-        score, iou, max_detections, class_agnostic, tiles, overlap: detect, instances: which
-            detections are measured; see ``Predictor.predict``.
         capture, compile: how a network in PyTorch runs; see ``res2net.capture.capture``.
         track: wraps the images in a progress bar.
         say: takes the line that names the part that is measured.
+        finding: detect, instances: options of ``Finding``, which detections are measured.
 
     Raises:
         UserError: target or data that cannot be read, whose classes differ, or an option that means
@@ -122,27 +116,20 @@ def evaluate(
         "size": size,
         "workers": workers,
         "scales": scales,
-        "flip": flip or None,
+        "flip": flip,
         "boxes": boxes,
-        "score": score,
-        "iou": iou,
-        "max_detections": max_detections,
-        "class_agnostic": class_agnostic or None,
-        "tiles": tiles,
-        "overlap": overlap,
     }
-    given = {name: value for name, value in own.items() if value is not None}
-    check_meaning(given, readers("evaluate"), opened.task, NETWORK)
+    own, wanted = given(own), given(finding)
+    check_meaning((*own, *wanted), readers("evaluate"), opened.task, NETWORK)
     for name, least in (("batch", 1), ("workers", 0)):
-        if given.get(name, least) < least:
-            raise UserError(f"--{name} is {given[name]}; it must be at least {least}")
+        if own.get(name, least) < least:
+            raise UserError(f"--{name} is {own[name]}; it must be at least {least}")
     if wrong := [scale for scale in scales or () if not 0 < scale < inf]:
         raise UserError(f"--scales holds {wrong[0]:g}; a size must be above 0")
     if opened.runtime is not None and size is not None:
         raise UserError(f"{target}: an artifact has its size and precision; export another")
     exported = None if opened.runtime is None else str(target)
-    finding = Finding.of(given, exported=exported)
-    given = {name: value for name, value in given.items() if name not in FINDING}
+    kept = Finding.of(wanted, exported=exported)
     network, card, predictor = None, opened.card, None
     if opened.trained:
         predictor = opened.predictor(capture=capture, compiled=compile)
@@ -156,7 +143,7 @@ def evaluate(
     if boxes is not None:
         from res2net.tasks.pose.crops import read_boxes
 
-        given["boxes"] = read_boxes(Path(boxes))
+        own["boxes"] = read_boxes(Path(boxes))
     holdout = held_out(
         *(opened.run, card, data),
         split=split,
@@ -167,7 +154,7 @@ def evaluate(
     images: Any = task.data.read(data, holdout, skip_bad=skip_bad)
     if network is None:
         network, card = published_network(opened.given, images)
-    if given.pop("size", None) is not None:
+    if own.pop("size", None) is not None:
         card, _ = task.deployment.resized(card, size)
     if images.classes != card.classes:
         images = task.data.in_order_of(images, card.classes, opened.given, data)
@@ -186,7 +173,7 @@ def evaluate(
         held: Any = part.images if isinstance(part, Split) else [scene.image for scene in part]
         warn_rescaled(data, [image for image in spread(held, 64) if isinstance(image, File)])
     say(f"measuring {words}: {counted(len(part), 'image')}")
-    how = Measuring(precision=precision, skip_bad=skip_bad, track=track, finding=finding, **given)
+    how = Measuring(precision=precision, skip_bad=skip_bad, track=track, finding=kept, **own)
     scores = task.measure()(network, card, images, part, how)
     usual = opened.home / "evaluation" if opened.trained else Path(f"runs/{target}-published")
     folder = out or usual

@@ -4,47 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypedDict
 
 from res2net.errors import UserError, check_needs
-from res2net.paper.tasks import FINDING
 
-OVERLAP = 0.25  # share of a tile's side
+OVERLAP = 0.25  # of tiles
 LEAST_TILE = 32  # pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """None of an option leaves what the network has.
+    """None of an option leaves what the network has."""
 
-    Attributes:
-        score: lowest that is kept, and drawn.
-        iou: overlap from which the less sure of two boxes goes.
-        max_detections: of an image, the surest.
-        class_agnostic: boxes of different classes suppress each other too.
-        tiles: side of tiles in pixels; "auto": the network's own short side.
-        overlap: share of a tile's side that the next one covers too, at least.
-    """
-
-    score: float | None = None
-    iou: float | None = None
-    max_detections: int | None = None
-    class_agnostic: bool = False
-    tiles: int | Literal["auto"] | None = None
-    overlap: float = OVERLAP
+    score: float | None = None  # lowest score that is kept; default: 0.05, C4's 0; drawn from 0.5
+    max_detections: int | None = None  # most per image, the surest; default: 100, all with --tiles
+    iou: float | None = None  # overlap that drops the less sure of two; default: FPN 0.5, C4 0.3
+    class_agnostic: bool = False  # drop overlapping boxes of different classes too
+    tiles: int | Literal["auto"] | None = None  # tiles of this side too; auto: input size
+    overlap: float | None = None  # share of a tile's side that neighbours share; default: 0.25
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], *, exported: str | None) -> Finding | None:
+    def of(cls, own: Mapping[str, Any], *, exported: str | None) -> Self | None:
         """The options of a command or call; None where none is given.
 
         Args:
-            given: every option that was given, by name.
+            own: every option that was given, by name.
             exported: folder of an artifact, whose suppression is part of its graph.
 
         Raises:
             UserError: a value out of range, or an option without what it needs.
+            TypeError: a name that is no option.
         """
-        own = {name: given[name] for name in FINDING if name in given}
+        found = cls(**own)
         for name, least, most in (("score", 0, 1), ("iou", 0, 1), ("overlap", 0, 0.9)):
             if not least <= own.get(name, least) <= most:
                 raise UserError(f"--{name} is {own[name]}; it must lie in {least}..{most}")
@@ -59,4 +50,20 @@ class Finding:
                 f"--iou means nothing for {exported}, whose graph suppresses boxes itself; give "
                 "the run that it came from"
             )
-        return cls(**own) if own else None
+        return found if own else None
+
+
+class FindingOptions(TypedDict, total=False):
+    """The same as arguments of a function."""
+
+    score: float | None
+    max_detections: int | None
+    iou: float | None
+    class_agnostic: bool
+    tiles: int | Literal["auto"] | None
+    overlap: float | None
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a call that are neither None nor False."""
+    return {name: each for name, each in options.items() if each is not None and each is not False}

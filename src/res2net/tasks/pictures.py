@@ -37,10 +37,12 @@ from res2net.drawing.canvas import (
 )
 from res2net.drawing.marks import Colour
 from res2net.errors import counted
+from res2net.metrics.mistakes import f1
 from res2net.metrics.sizes import SIZES
 from res2net.tasks.selection import History, epochs, lowest, series
 from res2net.tasks.task import Curve
 
+Floats = npt.NDArray[np.float64]
 GAP = 20  # pixels between pictures of a sheet
 ALWAYS = (("Learning rate", "lr"), ("Seconds per epoch", "seconds"))
 
@@ -216,6 +218,31 @@ def draw_matrix(
     bar.ax.yaxis.set_major_formatter(PercentFormatter(xmax=1, symbol=" %"))
     bar.outline.set_visible(False)
     return axes
+
+
+MOST_CURVES = 8  # classes in a picture of thresholds
+PerScore = tuple[str, Floats, Floats, Floats]  # class; scores from the highest, precision, recall
+
+
+def draw_thresholds(
+    curves: Sequence[PerScore], subtitle: str, path: Path, *, at: float | None = None
+) -> None:
+    """Precision by recall and F1 by score of each class; a dashed line at a score."""
+    with headed_figure(path, 820, "Precision, recall and F1", subtitle) as figure:
+        side = 470
+        left = add_axes(figure, MARGIN + 70, TOP + 40, side, side)
+        right = add_axes(figure, MARGIN + 70 + side + 110, TOP + 40, side, side)
+        for name, scores, precision, recall in curves:
+            left.plot([0, *recall], [1, *precision])
+            each = f1(precision, recall)
+            last = each[-1] if len(each) else 0.0
+            right.step([*scores, 0], [*each, last], where="post", label=plain(fit(name, 200, 7)))
+        if at is not None:
+            right.axvline(at, color=GREY, linestyle="--", linewidth=1)
+        left.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
+        right.set(xlabel="score threshold", ylabel="F1", xlim=(0, 1.01), ylim=(0, 1.02))
+        if curves:
+            right.legend(loc="upper center", bbox_to_anchor=(-0.12, -0.14), ncols=4)
 
 
 @dataclass(frozen=True, kw_only=True)

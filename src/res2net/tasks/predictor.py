@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from res2net.machine import best_device
 from res2net.paper.tasks import readers
 from res2net.prediction import Prediction
 from res2net.runtime.session import Runtime
-from res2net.tasks.finding import Finding
+from res2net.tasks.finding import Finding, FindingOptions, given
 from res2net.tasks.network import Deployed
 
 if TYPE_CHECKING:
@@ -94,12 +94,7 @@ class Predictor:
         boxes: Any = None,
         batch: int | None = None,
         precision: str = "auto",
-        score: float | None = None,
-        iou: float | None = None,
-        max_detections: int | None = None,
-        class_agnostic: bool = False,
-        tiles: int | Literal["auto"] | None = None,
-        overlap: float | None = None,
+        **finding: Unpack[FindingOptions],
     ) -> list[Any]:
         """The result of each image, in order: ``Classification``, ``Detections``, ``Segmentation``,
         ``SaliencyMap`` or ``Poses``, by the task.
@@ -116,14 +111,8 @@ class Predictor:
             batch: classify: images at a time; 32 where it is None.
             precision: "auto" (bf16 where the hardware has it), "fp32", "bf16" or "fp16". An
                 artifact has its own.
-            score: detectors, pose: lowest score that is kept and drawn; where it is None, all that
-                the network gives are kept and a detector's from 0.5 on are drawn.
-            iou: detectors: overlap from which the less sure of two boxes goes; the network's own.
-            max_detections: detectors, pose: the surest of an image; 100 (of tiles: all) and all.
-            class_agnostic: detectors: boxes of different classes suppress each other too.
-            tiles: detectors: side in pixels of tiles that are predicted beside the whole image, or
-                "auto", the network's own short side; no tiles where it is None.
-            overlap: of tiles: share of the side that the next one covers too; 0.25.
+            finding: detectors, pose: ``score`` and whatever else ``Finding`` has, which detections
+                are kept.
 
         Raises:
             UserError: an image that cannot be read (names it), an argument that means nothing for
@@ -137,17 +126,7 @@ class Predictor:
         """
         return list(
             self.predict_each(
-                images,
-                top=top,
-                boxes=boxes,
-                batch=batch,
-                precision=precision,
-                score=score,
-                iou=iou,
-                max_detections=max_detections,
-                class_agnostic=class_agnostic,
-                tiles=tiles,
-                overlap=overlap,
+                images, top=top, boxes=boxes, batch=batch, precision=precision, **finding
             )
         )
 
@@ -159,45 +138,32 @@ class Predictor:
         boxes: Any = None,
         batch: int | None = None,
         precision: str = "auto",
-        score: float | None = None,
-        iou: float | None = None,
-        max_detections: int | None = None,
-        class_agnostic: bool = False,
-        tiles: int | Literal["auto"] | None = None,
-        overlap: float | None = None,
+        **finding: Unpack[FindingOptions],
     ) -> Iterator[Any]:
         """As ``predict``, one result at a time: nothing is kept of those that went before."""
-        wanted = {
-            "score": score,
-            "iou": iou,
-            "max_detections": max_detections,
-            "class_agnostic": class_agnostic or None,
-            "tiles": tiles,
-            "overlap": overlap,
-        }
         with arguments_named():
-            finding = self.finding({k: v for k, v in wanted.items() if v is not None})
+            found = self.finding(finding)
             yield from self.results(
-                *(images,), top=top, boxes=boxes, batch=batch, precision=precision, finding=finding
+                *(images,), top=top, boxes=boxes, batch=batch, precision=precision, finding=found
             )
 
-    def finding(self, given: Mapping[str, Any]) -> Finding | None:
-        """Which detections are kept, by the options that were given; None where none was.
+    def finding(self, options: Mapping[str, Any]) -> Finding | None:
+        """Which detections are kept, by the options of ``Finding``; None where none is given.
 
         Raises:
             UserError: one that means nothing for the network, or a value out of range.
         """
-        check_meaning(given, readers("predict"), self.task, NETWORK)
+        own = given(options)
+        check_meaning(own, readers("predict"), self.task, NETWORK)
         folder = None if self.runtime is None else str(self.runtime.artifact.folder)
-        return Finding.of(given, exported=folder)
+        return Finding.of(own, exported=folder)
 
     def results(
         self, images: Any, *, top: Any, boxes: Any, batch: Any, precision: str, finding: Any = None
     ) -> Iterator[Any]:
         """As ``predict_each``, with errors that name options of the command line."""
         own = {"top": top, "boxes": boxes, "batch": batch}
-        given = [name for name, value in own.items() if value is not None]
-        check_meaning(given, readers("predict"), self.task, NETWORK)
+        check_meaning(given(own), readers("predict"), self.task, NETWORK)
         for name, count in (("top", top), ("batch", batch)):
             if count is not None and count < 1:
                 raise UserError(f"--{name} is {count}; it must be at least 1")
@@ -206,14 +172,7 @@ class Predictor:
         return self._results(_listed(images), top=top, boxes=boxes, batch=batch, **how)
 
     def _results(
-        self,
-        images: Iterable[Picture],
-        *,
-        top: Any,
-        boxes: Any,
-        batch: Any,
-        precision: str,
-        finding: Finding | None,
+        self, images: Any, *, top: Any, boxes: Any, batch: Any, precision: str, finding: Any
     ) -> Iterator[Prediction]:
         """The results in order."""
         del top, batch

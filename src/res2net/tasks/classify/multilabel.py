@@ -23,9 +23,9 @@ from res2net.data.dataset import ImageDataset, batched
 from res2net.data.labelled import Split
 from res2net.data.loader import default_workers, make_loader
 from res2net.data.transforms import eval_transform
-from res2net.drawing.canvas import MARGIN, TOP, add_axes, headed_figure
 from res2net.errors import UserError, counted
 from res2net.models.network import Network
+from res2net.tasks import pictures
 from res2net.tasks.losses import of_labels
 from res2net.tasks.network import Deployed, in_use, ready
 from res2net.tasks.scores import (
@@ -41,7 +41,6 @@ from res2net.tasks.scores import (
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 USUAL = 0.5  # threshold of a class without an image to find it on
-DRAWN = 8  # curves in a picture
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,16 +149,11 @@ class MultiLabelScores(Scores):
                 for t, p, r in zip(thresholds, precision, recall, strict=False)
             ],
         )
-        shown = sorted(curves, key=lambda curve: each[self.classes.index(curve[0])] or 0)[:DRAWN]
+        shown = sorted(curves, key=lambda curve: each[self.classes.index(curve[0])] or 0)
+        shown = shown[: pictures.MOST_CURVES]
         subtitle = f"{self.headline}; the {counted(len(shown), 'class')} of the lowest AP"
-        with headed_figure(
-            folder / "precision_recall.png", 700, "By threshold", subtitle
-        ) as figure:
-            axes = add_axes(figure, MARGIN + 75, TOP + 40, 700, 470)
-            for name, (precision, recall, _) in shown:
-                axes.step(recall, precision, where="post", label=name)
-            axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
-            axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+        drawn = [(name, t[::-1], p[-2::-1], r[-2::-1]) for name, (p, r, t) in shown]
+        pictures.draw_thresholds(drawn, subtitle, folder / "precision_recall.png")
         return ("precision_recall.png",)
 
 

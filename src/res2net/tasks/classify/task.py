@@ -6,7 +6,7 @@ Legend: B batch · S side in pixels · N classes
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -183,14 +183,7 @@ class Classifier(Predictor):
         return eval_transform(self.preprocess)
 
     def _results(
-        self,
-        images: Iterable[Picture],
-        *,
-        top: Any,
-        boxes: Any,
-        batch: Any,
-        precision: str,
-        finding: Any,
+        self, images: Any, *, top: Any, boxes: Any, batch: Any, precision: str, finding: Any
     ) -> Iterator[Classification]:
         del boxes, finding
         rest, reading = iter(images), self.preprocess.reading

@@ -24,7 +24,7 @@ from res2net.data.outlines import pack, placed
 from res2net.heads.c4 import SUPPRESSION
 from res2net.metrics.detections import DetectionArrays, box_iou
 from res2net.tasks.detect.graph import detect_deployed
-from res2net.tasks.finding import Finding
+from res2net.tasks.finding import OVERLAP, Finding
 from res2net.tasks.network import Deployed
 
 MASK = 0.5  # probability from which a pixel belongs to a mask
@@ -40,7 +40,8 @@ def find(
         iou = overlap_of(model, card, finding)
         if finding.tiles is not None:
             side = card.preprocess.size if finding.tiles == "auto" else finding.tiles
-            inner = in_tiles(model, image, side, finding.overlap, precision)
+            overlap = OVERLAP if finding.overlap is None else finding.overlap
+            inner = in_tiles(model, image, side, overlap, precision)
             found = with_tiles(found, inner, iou)
     if finding.class_agnostic:
         found = found.of(_surest(found, iou, agnostic=True))

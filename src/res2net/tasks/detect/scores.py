@@ -18,6 +18,7 @@ from res2net.data.pictures import draw_objects
 from res2net.data.scene import Objects, Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.transforms import as_it_is
+from res2net.drawing.canvas import MARGIN, headed_figure
 from res2net.errors import UserError, counted
 from res2net.metrics.coco import CocoScores, Kind, coco_scores, resampled
 from res2net.metrics.detections import DetectionArrays
@@ -25,7 +26,6 @@ from res2net.metrics.mistakes import KINDS, Mistakes, mistakes
 from res2net.metrics.sizes import SIZES
 from res2net.metrics.voc import VocScores, voc_scores
 from res2net.tasks import pictures
-from res2net.tasks.detect.errors import draw_errors, draw_thresholds
 from res2net.tasks.detect.find import find
 from res2net.tasks.detect.graph import marks_of
 from res2net.tasks.detect.task import SURE, draw_detections
@@ -43,6 +43,7 @@ from res2net.tasks.scores import (
 )
 
 SHOWN = 6  # images kept for the sheet
+MOST_NAMED = 100  # classes in a picture of confusions
 _NAMES = {
     "ap": "AP",
     "ap50": "AP50",
@@ -129,20 +130,13 @@ class DetectScores(Scores):
             rows.append((f"AP of {name} ({count:,})", percent(value)))
         score, f1 = self.mistakes.threshold
         rows.append(("best score threshold (mean F1, IoU 0.5)", f"{score:.3f} ({f1:.3f})"))
-        counts, gains = self.mistakes.counts(score), self.mistakes.gains()
-        rows += [
-            (f"errors there: {name} (AP50 that it costs)", f"{counts[name]:,} ({gains[name]:.2f})")
-            for name in KINDS
-        ]
-        return rows
+        counts = self.mistakes.counts(score)
+        return rows + [(f"errors there: {name}", f"{count:,}") for name, count in counts.items()]
 
     def as_dict(self) -> dict[str, Any]:
         """Also the best score, its F1 and the errors that detections from it on make."""
         score, f1 = self.mistakes.threshold
-        errors = {
-            name: {"count": count, "ap50_points": self.mistakes.gains()[name]}
-            for name, count in self.mistakes.counts(score).items()
-        }
+        errors = self.mistakes.counts(score)
         return {**self.summary(), "best_score": score, "f1": f1, "errors": errors}
 
     def write(self, folder: Path) -> tuple[str, ...]:
@@ -174,30 +168,35 @@ class DetectScores(Scores):
 
 
 def write_mistakes(found: Mistakes, folder: Path) -> None:
-    """``thresholds.csv``, ``curves.csv``, ``confusion.csv``, ``errors.csv`` and two pictures."""
-    least, _ = found.threshold
-    best, curves = [], []
-    for label, name in enumerate(found.classes):
-        own = found.best(label)
-        figures = (own.score, own.f1, own.precision, own.recall) if own else (None,) * 4
-        best.append((name, int(found.objects[label]), *figures))
-        scores, precision, recall = found.curve(label)
-        for score in np.arange(101) / 100:
-            at = int(np.searchsorted(-scores, -score, side="right")) - 1
-            values = (float(precision[at]), float(recall[at])) if at >= 0 else (None, 0.0)
-            curves.append((name, float(score), *values))
+    """``thresholds.csv``, ``confusion.csv``, ``errors.csv`` and two pictures."""
+    least, f1 = found.threshold
+    best = [
+        (name, int(found.objects[label]), *(found.best(label) or (None,) * 4))
+        for label, name in enumerate(found.classes)
+    ]
     head = ("class", "objects", "best_score", "f1", "precision", "recall")
     write_table(folder / "thresholds.csv", head, best)
-    write_table(folder / "curves.csv", ("class", "score", "precision", "recall"), curves)
-    names = (*found.classes, "background")
-    cells = found.confusion(least).tolist()
-    rows = [(name, *row) for name, row in zip(names, cells, strict=True)]
+    names, cells = (*found.classes, "background"), found.confusion(least)
+    rows = [(name, *row) for name, row in zip(names, cells.tolist(), strict=True)]
     write_table(folder / "confusion.csv", ("true, by predicted", *names), rows)
-    gains = found.gains()
-    errors = [(name, count, gains[name]) for name, count in found.counts(least).items()]
-    write_table(folder / "errors.csv", ("error", "count", "ap50_points"), errors)
-    draw_thresholds(found, folder / "thresholds.png")
-    draw_errors(found, folder / "errors.png")
+    counts = found.counts(least)
+    errors = [(name, count, KINDS[name]) for name, count in counts.items()]
+    write_table(folder / "errors.csv", ("error", "count", "meaning"), errors)
+    subtitle = f"at an IoU of 0.5; mean F1 is highest, {f1:.3f}, from a score of {least:.3f} on"
+    most = [k for k in np.argsort(-found.objects, kind="stable").tolist() if found.objects[k]]
+    curves = [(found.classes[k], *found.curve(k)) for k in most[: pictures.MOST_CURVES]]
+    pictures.draw_thresholds(curves, subtitle, folder / "thresholds.png", at=least)
+    subtitle = f"from a score of {least:.3f} on: " + ", ".join(
+        f"{v:,} {k}" for k, v in counts.items()
+    )
+    with headed_figure(folder / "errors.png", 1100, "Errors", subtitle) as figure:
+        if len(names) > MOST_NAMED:
+            at = {"left": MARGIN + 70, "side": 700.0, "gamma": 0.5}
+            pictures.draw_matrix(figure, cells, len(names), "objects", **at)
+            return
+        few = len(names) <= pictures.FEW
+        texts = [[f"{n or ''}" for n in row] for row in cells.tolist()] if few else []
+        pictures.draw_named_matrix(figure, cells, names, "objects", texts)
 
 
 def _summary(kinds: Mapping[Kind, Mapping[str, float | None]]) -> dict[str, float]:
