@@ -14,10 +14,10 @@ from res2net.errors import UserError
 
 
 def test_every_kind_that_can_be_asked_for_is_made_and_read() -> None:
-    assert set(get_args(Grown)) == set(growth.UNITS) == set(growth.MAKERS) == set(growth.READERS)
+    assert set(get_args(Grown)) == set(growth.KINDS)
 
 
-@pytest.mark.parametrize("what", growth.UNITS)
+@pytest.mark.parametrize("what", growth.KINDS)
 def test_a_kind_is_made_and_read(
     what: str,
     tmp_path: Path,
@@ -30,8 +30,8 @@ def test_a_kind_is_made_and_read(
         growth.run_alone(kind, str(home))
 
     monkeypatch.setattr(growth, "_alone", alone)
-    growth.MAKERS[what](tmp_path, 22)
-    found: Any = growth.READERS[what](tmp_path)
+    growth.KINDS[what].make(tmp_path, 22)
+    found: Any = growth.KINDS[what].read(tmp_path)
     if what in ("folder", "index"):
         assert len(found.train) + len(found.val) == 22
     if what == "index":

@@ -72,3 +72,23 @@ def test_mistakes_are_one_line(words, told, photos, capsys, tmp_path, monkeypatc
     assert len(lines) == 1
     assert told in lines[0]
     assert not (tmp_path / "x").exists()
+
+
+def test_a_table_of_several_labels_an_image_names_the_option_and_takes_it(
+    photos, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    files = sorted(photos.rglob("*.png"))
+    rows = [f"{each},{'cat;old' if i % 2 else 'dog'}\n" for i, each in enumerate(files)]
+    Path("tags.csv").write_text("path,labels\n" + "".join(rows))
+    assert main(["data", "tags.csv"]) == 0
+    assert "cat;old taken for one class each (several: train --input.multi-label true, data " in (
+        capsys.readouterr().out
+    )
+    assert main(["data", "tags.csv", "--multi-label", "--json", "--out", "out"]) == 0
+    held = json.loads(capsys.readouterr().out)
+    assert held["classes"] == ["cat", "dog", "old"]
+    assert main(["data", "tags.csv", "--multi-label", "--write", "w", "--format", "folder"]) == 2
+    assert "--write holds one class an image" in capsys.readouterr().err
+    assert main(["data", "scenes", "--task", "detect", "--multi-label"]) == 2
+    assert "--multi-label is for labels" in capsys.readouterr().err

@@ -157,6 +157,19 @@ def test_a_table_is_indexed_with_its_images(
     assert any("young changed since" in note for note in read(where)[1])
 
 
+def test_several_labels_an_image_are_kept(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "list.csv"
+    rows = [f"photos/cat/{i}.png,cat;{'old' if i % 2 else 'new'}\n" for i in range(6)]
+    table.write_text("path,labels\n" + "".join(rows))
+    first, _ = read(f"csv:{table}", multi_label=True)
+    monkeypatch.setattr(data, "read", refuse)
+    again, _ = read(f"csv:{table}", multi_label=True)
+    same(first, again)
+    assert again.train.labels.shape == (len(again.train), 3)
+
+
 def test_what_is_no_index_or_of_other_data_is_refused_and_kept(
     read: Read, photos: Path, tmp_path: Path
 ) -> None:

@@ -14,8 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,13 +38,6 @@ from res2net.weights.read import read_content
 
 MIB = 2**20
 CLASSES, OBJECTS, CORNERS, BATCH = 10, 20, 40, 64  # of the made data; objects of an image
-UNITS = {  # what → its unit, and the sizes that are measured
-    "folder": ("files of a folder, first start", (1_000, 10_000, 100_000)),
-    "index": ("files of a folder, next start with an index", (1_000, 10_000, 100_000)),
-    "annotations": ("outlines of a COCO file", (1_000, 10_000, 100_000)),
-    "classes": ("classes that are scored", (100, 1_000, 21_000)),
-    "checkpoint": ("MiB of a file of weights", (10, 100, 1_000)),
-}
 COLUMNS = {"what": "what", "number": "number", "seconds": "seconds", "mib": "MiB"}
 
 
@@ -53,15 +47,15 @@ def run(options: GrowthOptions, track: Track) -> Measurement:
     Raises:
         UserError: sizes that are no numbers, or a chart that cannot be written.
     """
-    named = [options.what] if options.what else list(UNITS)
+    named = [options.what] if options.what else list(KINDS)
     if options.sizes and not options.what:
-        raise UserError("--sizes is for one kind of data; name it: --what " + "|".join(UNITS))
-    sizes = {what: _sizes(options.sizes) or UNITS[what][1] for what in named}
-    cases = [(what, number) for what in named for number in sizes[what]]
+        raise UserError("--sizes is for one kind of data; name it: --what " + "|".join(KINDS))
+    own = _sizes(options.sizes)
+    cases = [(what, number) for what in named for number in own or KINDS[what].sizes]
     rows = []
     for what, number in track(cases, len(cases), "sizes"):
         with tempfile.TemporaryDirectory() as folder:
-            MAKERS[what](Path(folder), number)
+            KINDS[what].make(Path(folder), number)
             found = [_alone(what, Path(folder), k) for k in range(options.rounds)]
         seconds, taken = zip(*found, strict=True)
         rows.append(
@@ -87,13 +81,12 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 def _make_folder(home: Path, number: int) -> None:
-    Image.new("RGB", (8, 8)).save(home / "one.png")
-    image = (home / "one.png").read_bytes()
-    (home / "one.png").unlink()
+    data = BytesIO()
+    Image.new("RGB", (8, 8)).save(data, "PNG")
     for k in range(CLASSES):
         (home / "data" / f"class{k}").mkdir(parents=True)
     for i in range(max(number, 2 * CLASSES)):
-        (home / "data" / f"class{i % CLASSES}" / f"{i:08}.png").write_bytes(image)
+        (home / "data" / f"class{i % CLASSES}" / f"{i:08}.png").write_bytes(data.getvalue())
 
 
 def _make_index(home: Path, number: int) -> None:
@@ -110,7 +103,7 @@ def _make_annotations(home: Path, number: int) -> None:
         (home / "images" / f"{i}.png").hardlink_to(photo)
     around = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
     outline = (32 + 20 * np.stack([np.cos(around), np.sin(around)], 1)).ravel().round(2).tolist()
-    box = [12, 12, 40, 40]
+    shape = {"bbox": [12, 12, 40, 40], "area": 1250.0, "iscrowd": 0, "segmentation": [outline]}
     content = {
         "images": [
             {"id": i, "file_name": f"images/{i}.png", "height": 64, "width": 64}
@@ -118,15 +111,7 @@ def _make_annotations(home: Path, number: int) -> None:
         ],
         "categories": [{"id": k + 1, "name": f"class{k}"} for k in range(CLASSES)],
         "annotations": [
-            {
-                "id": i,
-                "image_id": i // OBJECTS,
-                "category_id": 1 + i % CLASSES,
-                "bbox": box,
-                "area": 1250.0,
-                "iscrowd": 0,
-                "segmentation": [outline],
-            }
+            {"id": i, "image_id": i // OBJECTS, "category_id": 1 + i % CLASSES, **shape}
             for i in range(number)
         ],
     }
@@ -172,23 +157,28 @@ def _score(home: Path) -> object:
     return found.summary(), found.confused_pairs()
 
 
-def _read_checkpoint(home: Path) -> object:
-    return read_content(home / "model.safetensors")
+class Kind(NamedTuple):
+    """Data of any size."""
+
+    unit: str
+    sizes: tuple[int, ...]  # that are measured
+    make: Callable[[Path, int], None]
+    read: Callable[[Path], object]
 
 
-MAKERS: Mapping[str, Callable[[Path, int], None]] = {
-    "folder": _make_folder,
-    "index": _make_index,
-    "annotations": _make_annotations,
-    "classes": _make_classes,
-    "checkpoint": _make_checkpoint,
-}
-READERS: Mapping[str, Callable[[Path], object]] = {
-    "folder": _start,
-    "index": lambda home: _start(home, index=str(home / "data.index")),
-    "annotations": _read_annotations,
-    "classes": _score,
-    "checkpoint": _read_checkpoint,
+SIZES = (1_000, 10_000, 100_000)
+KINDS = {
+    "folder": Kind("files of a folder, first start", SIZES, _make_folder, _start),
+    "index": Kind(
+        *("files of a folder, next start with an index", SIZES, _make_index),
+        lambda home: _start(home, index=str(home / "data.index")),
+    ),
+    "annotations": Kind("outlines of a COCO file", SIZES, _make_annotations, _read_annotations),
+    "classes": Kind("classes that are scored", (100, 1_000, 21_000), _make_classes, _score),
+    "checkpoint": Kind(
+        *("MiB of a file of weights", (10, 100, 1_000), _make_checkpoint),
+        lambda home: read_content(home / "model.safetensors"),
+    ),
 }
 
 
@@ -212,7 +202,7 @@ def _alone(what: str, home: Path, number: int) -> tuple[float, int]:
 def run_alone(what: str, home: str) -> None:
     """Read once; print seconds, and the bytes that it took at most beyond those of before."""
     before, start = resident(), time.perf_counter()
-    found = READERS[what](Path(home))
+    found = KINDS[what].read(Path(home))
     seconds = time.perf_counter() - start
     del found
     print(seconds, max(0, resident() - before))
@@ -240,6 +230,4 @@ def draw_growth(
                 left = MARGIN + 60 + k * (width + 100)
                 axes = add_axes(figure, left, TOP + 40 + i * (tall + between), width, tall)
                 axes.loglog(numbers, [max(float(r[column]), 1e-3) for r in own], "o-", color=colour)
-                axes.set_xlabel(UNITS[what][0])
-                axes.set_ylabel(label)
-                axes.set_title(what)
+                axes.set(xlabel=KINDS[what].unit, ylabel=label, title=what)

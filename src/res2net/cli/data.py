@@ -55,6 +55,11 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the validation part")
     parser.add_argument(
+        "--multi-label",
+        action="store_true",
+        help="CSV: any number of labels per image; without it, one",
+    )
+    parser.add_argument(
         "--out",
         type=Path | None,
         help="folder for pictures: annotations, counts by class, object sizes; default: none",
@@ -93,6 +98,7 @@ def main(argv: Sequence[str]) -> None:
         val_fraction=options.val_fraction,
         seed=options.seed,
         group_by=options.group_by,
+        multi_label=options.multi_label,
         track=track,
     )
     pictures = found.save(options.out) if options.out is not None else []

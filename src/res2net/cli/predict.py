@@ -8,10 +8,9 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from itertools import chain
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 from rich.markup import escape
@@ -40,13 +39,11 @@ from res2net.files import (
 from res2net.paper.tasks import FINDING, TASKS, readers
 
 if TYPE_CHECKING:
-    from res2net.prediction import Classification
     from res2net.tasks.classify.task import Classifier
     from res2net.tasks.finding import Finding
     from res2net.tasks.predictor import Predictor
 
-    Found = tuple[Path, Classification]
-
+Entry = dict[str, Any]  # of an image, as a journal keeps it
 ON_A_SHEET = 48
 JOURNAL = ".predictions.partial"  # in --out, until predictions.json is written
 _RESULT = ("top", "csv", "boxes", "precision", "coco", "yolo", *FINDING)  # what results depend on
@@ -158,29 +155,16 @@ def main(argv: Sequence[str]) -> None:
     exported = opened.runtime and opened.runtime.artifact.files
     about["network"] = str(sorted(exported.items())) if exported else opened.sha256
     if "out" in TASKS[predictor.task].predict:
-        folder = options.out or Path("predictions")
-        kinds = formats(predictor, files, folder, options)
-        with alone_in(folder, "--out"), resumable():
-            journal = Journal(folder / JOURNAL, about, resume=options.resume)
-            mark(predictor, [file for file, _ in files], folder, options, finding, kinds, journal)
+        mark(predictor, files, options, finding, about)
         return
     if options.resume and not options.csv:
         raise UserError("--resume needs --csv, the file whose rows are kept")
-    beside = options.csv and options.csv.with_name(f".{options.csv.name}.partial")
-    with memory_mended_by(f"lower --batch (it is {options.batch})"), ExitStack() as stack:
-        if beside:
-            stack.enter_context(locked(beside.with_suffix(".lock"), f"--csv {options.csv}"))
-            stack.enter_context(resumable())
-        kept = Journal(beside, about, resume=options.resume) if beside else None
-        found = classify(predictor, [file for file, _ in files], options, kept)
-        if options.csv:
-            write_text(options.csv, as_csv(found))
-        if kept:
-            kept.end()
+    with memory_mended_by(f"lower --batch (it is {options.batch})"):
+        done = classify(predictor, [file for file, _ in files], options, about)
     if options.sheet:
-        draw_sheet(found, predictor, options.sheet)
+        draw_sheet(done, lambda row: predictor.shaped(row["image"]), options.sheet)
     if not options.json:
-        show(as_table(found))
+        show(as_table(done))
     for path in (options.csv, options.sheet):
         if path:
             print(f"written: {path}", file=sys.stderr)
@@ -195,104 +179,117 @@ def resumable() -> Iterator[None]:
         raise Stopped("stopped; the same command with --resume resumes") from error
 
 
-class Format(NamedTuple):
-    """A file for other programs, beside predictions.json."""
+def each_entry(
+    files: Sequence[Path],
+    batch: int,
+    make: Callable[[int, Sequence[Path]], list[Entry]],
+    journal: Journal | None,
+    *,
+    as_json: bool,
+) -> Iterator[Entry]:
+    """The entries of a journal, then those that are made batch by batch, as they are done.
 
-    rows: Callable[[int, Any], list[Any]]  # of an image: its number among all, what was found
-    write: Callable[[list[list[Any]]], None]  # all rows, image by image
+    An entry holds "left_out", why a file cannot be read, which is noted, or else "row", which is
+    printed with ``as_json``.
 
-
-def formats(
-    predictor: Predictor, files: Sequence[tuple[Path, Path]], folder: Path, options: Namespace
-) -> dict[str, Format]:
-    """The files that are asked for, by option.
+    Args:
+        make: (number of the first file, files of a batch) → their entries.
 
     Raises:
-        UserError: an annotation file that does not fit, or two images with one label file.
+        UserError: every file is left out, or the journal was begun with other images.
     """
-    from res2net.tasks.formats import COLUMNS, CocoResults, label_files, table_rows, yolo_text
-
-    kinds: dict[str, Format] = {}
-    if options.coco:
-        results = CocoResults(options.coco, predictor.classes, [file for file, _ in files])
-        kinds["coco"] = Format(
-            results.rows,
-            lambda rows: write_text(folder / "coco.json", json_text(list(chain(*rows))) + "\n"),
+    begun: list[Entry] = journal.rows if journal else []
+    if len(begun) < len(files):
+        del begun[len(begun) // batch * batch :]
+    if journal and [entry["image"] for entry in begun] != [str(f) for f in files[: len(begun)]]:
+        raise UserError(
+            f"--resume: {journal.path} was begun with other images; run with the same, or without "
+            "--resume to start again"
         )
-    if options.csv:
-        kinds["csv"] = Format(
-            lambda number, found: table_rows(str(files[number][0]), found),
-            lambda rows: write_text(options.csv, _csv_text([COLUMNS, *chain(*rows)])),
-        )
-    if options.yolo:
-        names = label_files(files)
-
-        def labels(number: int, found: Any) -> list[Any]:
-            path = folder / "labels" / names[number]
-            make_folder(path.parent, "--out")
-            write_text(path, yolo_text(found))
-            return []
-
-        lines = "".join(f"{name}\n" for name in predictor.classes)
-        kinds["yolo"] = Format(labels, lambda _: write_text(folder / "classes.txt", lines))
-    return kinds
+    readable = False
+    starts = range(0, len(files), batch)
+    for start in track(starts, len(starts), "predicting"):
+        entries = begun[start : start + batch]
+        if not entries:
+            entries = make(start, files[start : start + batch])
+            if journal:
+                journal.add(entries)
+        for entry in entries:
+            if "left_out" in entry:
+                warnings.warn(f"left out: {entry['left_out']}", stacklevel=1)
+                continue
+            readable = True
+            if as_json:
+                print_json(entry["row"])
+            yield entry
+    if not readable:
+        if journal:
+            journal.end()
+        raise UserError(f"none of the {len(files)} images could be read")
 
 
 def mark(
     predictor: Predictor,
-    files: Sequence[Path],
-    folder: Path,
+    below: Sequence[tuple[Path, Path]],
     options: Namespace,
     finding: Finding | None,
-    kinds: Mapping[str, Format],
-    journal: Journal,
+    about: Mapping[str, str],
 ) -> None:
     """A picture of each image with what was found, and all of it as JSON.
+
+    Args:
+        below: images, and their paths below the folder that was given.
 
     Raises:
         UserError: no image can be read, or a file cannot be written.
     """
+    from res2net.tasks.formats import COLUMNS, coco_ids, label_files, table_rows, yolo_text
+
+    files, folder = [file for file, _ in below], options.out or Path("predictions")
+    ids, categories = coco_ids(options.coco, predictor.classes, files) if options.coco else ([], [])
+    labels = label_files(below) if options.yolo else []
     boxes = None
     if options.boxes:
         from res2net.tasks.pose.crops import read_boxes
 
         boxes = read_boxes(options.boxes)
-    done: list[dict[str, Any]] = []
     how = {"top": None, "batch": None, "precision": options.precision, "finding": finding}
-    check_begun([each["image"] for each in journal.rows], files, journal)
-    for number, file in enumerate(track(files, len(files), "predicting")):
-        if number < len(journal.rows):
-            entry = journal.rows[number]
-        else:
-            entry = {"image": str(file)}
-            try:
-                (found,) = predictor.results(file, boxes=boxes, **how)
-            except UserError as error:
-                if len(files) == 1:
-                    raise
-                entry["left_out"] = str(error)
-            else:
-                stem = f"{len(done):05d}-{file.stem}" if len(files) > 1 else file.stem
-                entry["row"] = drawn(found, file, folder, stem)
-                entry["line"] = found.line()
-                entry["other"] = {name: each.rows(number, found) for name, each in kinds.items()}
-            journal.add([entry])
-        if "left_out" in entry:
-            warnings.warn(f"left out: {entry['left_out']}", stacklevel=1)
-            continue
-        done.append(entry)
-        if options.json:
-            print_json(entry["row"])
-    if not done:
+    done: list[Entry] = []
+
+    def made(number: int, batch: Sequence[Path]) -> list[Entry]:
+        (file,) = batch
+        try:
+            (found,) = predictor.results(file, boxes=boxes, **how)
+        except UserError as error:
+            if len(files) == 1:
+                raise
+            return [{"image": str(file), "left_out": str(error)}]
+        stem = f"{len(done):05d}-{file.stem}" if len(files) > 1 else file.stem
+        row = drawn(found, file, folder, stem)
+        if options.yolo:
+            path = folder / "labels" / labels[number]
+            make_folder(path.parent, "--out")
+            write_text(path, yolo_text(found))
+        results = found.to_coco(ids[number], categories) if options.coco else []
+        return [{"image": str(file), "row": row, "line": found.line(), "coco": results}]
+
+    with alone_in(folder, "--out"), resumable():
+        journal = Journal(folder / JOURNAL, about, resume=options.resume)
+        for entry in each_entry(files, 1, made, journal, as_json=options.json):
+            done.append(entry)  # one by one: the next picture is named by their number
+        rows = [entry["row"] for entry in done]
+        write_text(folder / "predictions.json", json_text(rows, indent=2) + "\n")
+        if options.coco:
+            results = [result for entry in done for result in entry["coco"]]
+            write_text(folder / "coco.json", json_text(results) + "\n")
+        if options.csv:
+            write_text(options.csv, _csv_text([COLUMNS, *table_rows(rows)]))
+        if options.yolo:
+            names = "".join(f"{name}\n" for name in predictor.classes)
+            write_text(folder / "classes.txt", names)
+        if options.sheet:
+            draw_sheet(done, lambda row: _pixels(folder / row["picture"]), options.sheet)
         journal.end()
-        raise UserError(f"none of the {len(files)} images could be read")
-    rows = [entry["row"] for entry in done]
-    write_text(folder / "predictions.json", json_text(rows, indent=2) + "\n")
-    for name, kind in kinds.items():
-        kind.write([entry["other"][name] for entry in done])
-    if options.sheet:
-        draw_marked(done, folder, options.sheet)
-    journal.end()
     if not options.json:
         shown = new_table(wrapped=("Image", "Found"))
         for entry in done:
@@ -310,19 +307,6 @@ def drawn(found: Any, file: Path, folder: Path, stem: str) -> dict[str, Any]:
     return {**row, **found.as_dict()}
 
 
-def check_begun(begun: Sequence[str], files: Sequence[Path], journal: Journal) -> None:
-    """Refuse to resume with other images.
-
-    Raises:
-        UserError: those that are done do not come first, in their order.
-    """
-    if begun != [str(file) for file in files[: len(begun)]]:
-        raise UserError(
-            f"--resume: {journal.path} was begun with other images; run with the same, or without "
-            "--resume to start again"
-        )
-
-
 def print_json(value: Any) -> None:
     """A line; escapes where the output takes ASCII alone."""
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
@@ -337,93 +321,82 @@ def _png(picture: Any) -> bytes:
     return data.getvalue()
 
 
-def classify(
-    predictor: Classifier, files: Sequence[Path], options: Namespace, journal: Journal | None
-) -> list[Found]:
-    """Classify batch by batch; a file that cannot be read is left out with a note.
+def _pixels(path: Path) -> Any:
+    import numpy as np
+    from PIL import Image
 
-    With ``--json`` every batch is printed as soon as it is done.
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def classify(
+    predictor: Classifier, files: Sequence[Path], options: Namespace, about: Mapping[str, str]
+) -> list[Entry]:
+    """Classify batch by batch and write ``--csv``; a file that cannot be read is left out.
 
     Raises:
         UserError: the only file, or every file, cannot be read.
     """
-    from res2net.prediction import Classification, Labels
 
-    found: list[Found] = []
-    begun: list[Any] = []
-    if journal:
-        whole = len(journal.rows) // options.batch * options.batch
-        journal.rows = begun = journal.rows[
-            : len(files) if len(journal.rows) == len(files) else whole
-        ]
-        check_begun([row["image"] for row in begun], files, journal)
-    starts = range(0, len(files), options.batch)
-    for start in track(starts, len(starts), "predicting"):
-        batch = slice(start, start + options.batch)
-        rows = begun[batch]
-        if not rows:
-            rows = classified(predictor, files[batch], options, alone=len(files) == 1)
-            if journal:
-                journal.add(rows)
-        for row in rows:
-            if "left_out" in row:
-                warnings.warn(f"left out: {row['left_out']}", stacklevel=1)
-                continue
-            top = tuple(map(tuple, row["top"]))
-            labels = {"labels": row["labels"]} if "labels" in row else {}
-            each = Labels(top, above=tuple(row["labels"])) if labels else Classification(top)
-            found.append((Path(row["image"]), each))
-            if options.json:
-                print_json({"image": row["image"], "top": dict(row["top"]), **labels})
-    if not found:
-        if journal:
-            journal.end()
-        raise UserError(f"none of the {len(files)} images could be read")
-    return found
+    def made(_: int, batch: Sequence[Path]) -> list[Entry]:
+        return classified(predictor, batch, options, alone=len(files) == 1)
+
+    if not options.csv:
+        return list(each_entry(files, options.batch, made, None, as_json=options.json))
+    beside = options.csv.with_name(f".{options.csv.name}.partial")
+    with locked(beside.with_suffix(".lock"), f"--csv {options.csv}"), resumable():
+        journal = Journal(beside, about, resume=options.resume)
+        done = list(each_entry(files, options.batch, made, journal, as_json=options.json))
+        write_text(options.csv, as_csv([entry["row"] for entry in done]))
+        journal.end()
+    return done
 
 
 def classified(
     predictor: Classifier, files: Sequence[Path], options: Namespace, *, alone: bool
-) -> list[dict[str, Any]]:
-    """The rows of a batch: image and (class, probability), or why it is left out.
+) -> list[Entry]:
+    """The entries of a batch.
 
     Raises:
         UserError: the only file cannot be read.
     """
-    rows: list[dict[str, Any]] = []
+    entries: list[Entry] = []
     shaped: list[Any] = []
     for file in files:
-        rows.append({"image": str(file)})
+        entries.append({"image": str(file)})
         try:
             shaped.append(predictor.shaped(file))
         except UserError as error:
             if alone:
                 raise
-            rows[-1]["left_out"] = str(error)
-    good = [row for row in rows if "left_out" not in row]
+            entries[-1]["left_out"] = str(error)
+    good = [entry for entry in entries if "left_out" not in entry]
     if good:
         found = predictor.classify(shaped, top=options.top, precision=options.precision)
-        for row, each in zip(good, found, strict=True):
-            row["top"] = list(each.top)
+        for entry, each in zip(good, found, strict=True):
+            entry["row"] = {**entry, "top": dict(each.top)}
+            entry["line"] = f"{each.label}\t{100 * each.probability:.0f} %"
             if each.labels is not None:
-                row["labels"] = list(each.labels)
-    return rows
+                entry["row"]["labels"], entry["line"] = list(each.labels), each.line()
+    return entries
 
 
-def as_csv(found: Sequence[Found]) -> str:
-    """image, class_1, probability_1, class_2, ... as CSV."""
-    numbers = range(1, len(found[0][1].top) + 1)
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """image, class_1, probability_1, class_2, ... as CSV; of several labels also these."""
+    numbers = range(1, len(rows[0]["top"]) + 1)
     names = [f"{what}_{k}" for k in numbers for what in ("class", "probability")]
-    several = found[0][1].labels is not None
-    rows = [
-        [
-            str(file),
-            *([";".join(each.labels or ())] if several else []),
-            *(cell for name, p in each.top for cell in (name, f"{p:.6f}")),
+    head = ["image", "labels", *names] if "labels" in rows[0] else ["image", *names]
+    return _csv_text(
+        [head]
+        + [
+            [
+                row["image"],
+                *([";".join(row["labels"])] if "labels" in row else []),
+                *(cell for name, p in row["top"].items() for cell in (name, f"{p:.6f}")),
+            ]
+            for row in rows
         ]
-        for file, each in found
-    ]
-    return _csv_text([["image", *(["labels"] if several else []), *names], *rows])
+    )
 
 
 def _csv_text(rows: Iterable[Sequence[object]]) -> str:
@@ -432,47 +405,31 @@ def _csv_text(rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def as_table(found: Sequence[Found]) -> Table:
+def as_table(done: Sequence[Entry]) -> Table:
     """A row an image."""
-    numbers = range(1, len(found[0][1].top) + 1)
-    several = found[0][1].labels is not None
-    table = new_table(wrapped=("Image", *(["Labels"] if several else []), *map(str, numbers)))
-    for file, prediction in found:
+    numbers = range(1, len(done[0]["row"]["top"]) + 1)
+    labels = ["Labels"] if "labels" in done[0]["row"] else []
+    table = new_table(wrapped=("Image", *labels, *map(str, numbers)))
+    for entry in done:
         table.add_row(
-            escape(str(file)),
-            *([escape(prediction.line())] if several else []),
-            *(escape(f"{name} {100 * p:.1f} %") for name, p in prediction.top),
+            escape(entry["image"]),
+            *([escape(entry["line"])] if labels else []),
+            *(escape(f"{name} {100 * p:.1f} %") for name, p in entry["row"]["top"].items()),
         )
     return table
 
 
-def draw_sheet(found: Sequence[Found], predictor: Classifier, path: Path) -> None:
-    """The contact sheet of predictions: the first images at most, each with its file's name."""
+def draw_sheet(done: Sequence[Entry], pixels: Callable[[Any], Any], path: Path) -> None:
+    """The first images on one picture, each with what was predicted and its file's name.
+
+    Args:
+        pixels: gives the image of a row: (H, W, 3), or a tensor (3, H, W).
+    """
     import numpy as np
 
     from res2net.tasks.classify.pictures import draw_predictions
 
-    shown = found[:ON_A_SHEET]
-    shaped = [predictor.shaped(file) for file, _ in shown]
-    images = [x if isinstance(x, np.ndarray) else x.permute(1, 2, 0).numpy() for x in shaped]
-    labels = [
-        (p.line() if p.labels is not None else f"{p.label}\t{100 * p.probability:.0f} %")
-        + f"\n{printable(file.name)}"
-        for file, p in shown
-    ]
-    draw_predictions(images, labels, path)
-
-
-def draw_marked(done: Sequence[Mapping[str, Any]], folder: Path, path: Path) -> None:
-    """The same of pictures that are written already, with what was found in a line."""
-    import numpy as np
-    from PIL import Image
-
-    from res2net.tasks.classify.pictures import draw_predictions
-
-    images = []
-    for entry in done[:ON_A_SHEET]:
-        with Image.open(folder / entry["row"]["picture"]) as picture:
-            images.append(np.asarray(picture.convert("RGB")))
+    found = [pixels(entry["row"]) for entry in done[:ON_A_SHEET]]
+    images = [x if isinstance(x, np.ndarray) else x.permute(1, 2, 0).numpy() for x in found]
     names = [f"{each['line']}\n{printable(Path(each['image']).name)}" for each in done[:ON_A_SHEET]]
     draw_predictions(images, names, path)

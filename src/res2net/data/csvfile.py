@@ -24,7 +24,7 @@ from res2net.data.labelled import (
     warn_shared,
 )
 from res2net.data.split import check_keys, column_of, note_shared
-from res2net.data.table import Finder, Row, is_json_table, is_list, read_table
+from res2net.data.table import SEVERAL, Finder, Row, is_json_table, is_list, read_table
 from res2net.errors import UserError
 
 
@@ -52,6 +52,8 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     numbers = all(name.isascii() and name.isdecimal() for name in names)
     classes = sorted(names, key=_in_order_of_numbers) if numbers else names
     alone = needed == [options.measured]
+    if not options.multi_label and (joined := [name for name in names if set(";|") & set(name)]):
+        warnings.warn(f"{path}: {some(joined)} taken for one class each ({SEVERAL})", stacklevel=2)
     if options.multi_label and not names:
         raise UserError(f"{path}: no image has a label")
     if not alone and not options.multi_label:

@@ -27,7 +27,7 @@ from res2net.files import write_bytes
 
 SAMPLED = 256  # files whose size and time are compared at each start
 _FORM = 1  # of the file and of how lists are made
-_PARTS = ("train", "val", "test")
+_PARTS, _KEPT = ("train", "val", "test"), ("name", "classes", "validation")
 
 Stamps = dict[str, list[int]]  # path → size, 0 of a folder, and time; nothing where it is not there
 
@@ -76,7 +76,7 @@ def indexed(
     for note in notes:
         warnings.warn(note, stacklevel=3)
     if source.format == "csv":
-        holding = {each.parent for part in _parts(images).values() for each in _files(part)}
+        holding = {each.parent for part in _parts(images).values() for each in part.images}
         _check_beside(file, holding)
         watched = _stamps(holding) | watched
     _write(file, home, images, {"options": repr(options), "notes": notes, "watched": watched})
@@ -118,14 +118,9 @@ def _stamps(paths: Iterable[Path]) -> Stamps:
     return found
 
 
-def _parts(images: LabelledImages) -> dict[str, Split]:
+def _parts(images: LabelledImages) -> dict[str, Any]:
     parts = {name: getattr(images, name) for name in _PARTS}
     return {name: part for name, part in parts.items() if part is not None}
-
-
-def _files(part: Split) -> Files:
-    assert isinstance(part.images, Files)
-    return part.images
 
 
 def _write(file: Path, home: Path, images: LabelledImages, about: dict[str, Any]) -> None:
@@ -133,18 +128,12 @@ def _write(file: Path, home: Path, images: LabelledImages, about: dict[str, Any]
     arrays: dict[str, Any] = {}
     sampled: list[Path] = []
     for name, part in parts.items():
-        names = _files(part).names
+        names = part.images.names
         arrays |= {f"{name}_bytes": names.bytes, f"{name}_ends": names.ends}
         arrays[f"{name}_labels"] = part.labels
-        sampled += spread(_files(part), SAMPLED // len(parts))
-    about |= {
-        "form": _FORM,
-        "home": str(home.resolve()),
-        "name": images.name,
-        "classes": images.classes,
-        "validation": images.validation,
-        "sampled": _stamps(sampled),
-    }
+        sampled += spread(part.images, SAMPLED // len(parts))
+    about |= {"form": _FORM, "home": str(home.resolve()), "sampled": _stamps(sampled)}
+    about |= {name: getattr(images, name) for name in _KEPT}
     words = np.frombuffer(json.dumps(about).encode(), np.uint8)
     buffer = BytesIO()
     np.savez(buffer, res2net_index=words, **arrays)
@@ -178,17 +167,10 @@ def _read(file: Path, home: Path) -> tuple[dict[str, Any], dict[str, Any]] | Non
 
 def _images(home: Path, about: dict[str, Any], arrays: dict[str, Any]) -> LabelledImages:
     root = home if home.is_dir() else home.parent
-    parts = {}
+    parts: dict[str, Any] = {"test": None}
     for name in _PARTS:
         if f"{name}_labels" in arrays:
             names = Texts.of(arrays[f"{name}_bytes"], arrays[f"{name}_ends"])
             parts[name] = Split(images=Files(root, names), labels=arrays[f"{name}_labels"])
-    return LabelledImages(
-        name=about["name"],
-        classes=tuple(about["classes"]),
-        train=parts["train"],
-        val=parts["val"],
-        native_size=None,
-        validation=about["validation"],
-        test=parts.get("test"),
-    )
+    kept = {name: about[name] for name in _KEPT} | {"classes": tuple(about["classes"])}
+    return LabelledImages(**kept, **parts, native_size=None)

@@ -44,7 +44,7 @@ _SPLITS = frozenset(
 _FLAGS = {"isvalid": "val", "isval": "val", "isvalidation": "val", "istest": "test"}
 _YES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _JSON_LINES = (".jsonl", ".ndjson")
-SEVERAL = "--input.multi-label true reads several"
+SEVERAL = "several: train --input.multi-label true, data --multi-label"
 _FEW = 1000  # rows that show what a column holds
 _PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # of files that were uploaded to Label Studio
 

@@ -10,6 +10,7 @@ import io
 import statistics
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -310,35 +311,29 @@ def on_single_objects(run: Path, per_length: int) -> dict[float, dict[str, float
     """
     subject = open_subject(str(run))
     seed = RunConfig.read(run / "config.yaml").seed
-    rows: dict[float, list[tuple[float, ...]]] = {}
+    rows: dict[float, list[dict[str, float]]] = {}
     for index in range(per_length * len(LENGTHS)):
         scene = scene_of(TRAIN + index, seed)
         assert scene.objects is not None
         assert scene.objects.segments is not None
         image = torch.from_numpy(np.asarray(scene.image)).permute(2, 0, 1).contiguous()
         inside = np.asarray(scene.objects.segments[0])
-        try:
+        each = dict.fromkeys(("energy", "pointing", "covered", "iou"), 0.0)  # of a map of zeros
+        each["area"] = float(inside.mean())
+        with suppress(UnexplainedError):
             found = subject.explain(image, wanted=int(scene.objects.labels[0]))
-        except UnexplainedError:  # a map of zeros lies nowhere
-            rows.setdefault(length_of(index), []).append((float(inside.mean()), 0, 0, 0, 0))
-            continue
-        measured = concentration(found.heat, inside, found.seen)
-        assert measured is not None  # the object neither fills the image nor is left out
-        hot = found.heat >= COVERED
-        rows.setdefault(length_of(index), []).append(
-            (
-                measured.area,
-                measured.energy,
-                float(measured.hit),
-                float(hot[inside].mean()),
-                float((hot & inside).sum() / (hot | inside).sum()),
-            )
-        )
-    names = ("area", "energy", "pointing", "covered", "iou")
+            measured = concentration(found.heat, inside, found.seen)
+            assert measured is not None  # the object neither fills the image nor is left out
+            hot = found.heat >= COVERED
+            each |= {
+                "area": measured.area,
+                "energy": measured.energy,
+                "pointing": float(measured.hit),
+                "covered": float(hot[inside].mean()),
+                "iou": float((hot & inside).sum() / (hot | inside).sum()),
+            }
+        rows.setdefault(length_of(index), []).append(each)
     return {
-        length: {
-            name: 100 * statistics.fmean(values)
-            for name, values in zip(names, zip(*found, strict=True), strict=True)
-        }
-        for length, found in rows.items()
+        length: {name: 100 * statistics.fmean(row[name] for row in own) for name in own[0]}
+        for length, own in rows.items()
     }

@@ -167,6 +167,7 @@ def inspect_data(
     val_fraction: float | None = None,
     seed: int = 0,
     group_by: str = "",
+    multi_label: bool = False,
     track: Track | None = None,
 ) -> Inspection:
     """What a data set holds, read as a training would read it, as ``res2net data`` prints it.
@@ -176,6 +177,7 @@ def inspect_data(
         task: what would be trained on it; None takes the usual one of its format.
         val_fraction, seed, group_by: of the validation part, where the data have none; see
             ``input.group_by`` of ``train``.
+        multi_label: of tables: an image has any number of labels.
         track: wraps long loops, for progress: (things, their number, a label) to the things.
 
     Returns:
@@ -196,8 +198,13 @@ def inspect_data(
         if source.format == "pairs" and source.guessed and not _lists_classes(source):
             holds = holds or "salient"
         check_grouping(group_by)
-        holdout = Holdout(val_fraction=val_fraction, seed=seed, group_by=group_by)
-        return inspect(source, holds or HOLDS[source.format][0], holdout, track=track)
+        holds = holds or HOLDS[source.format][0]
+        if multi_label and holds != LABELS:
+            raise UserError(f"--multi-label is for labels, {source} is read for {holds}")
+        holdout = Holdout(
+            val_fraction=val_fraction, seed=seed, group_by=group_by, multi_label=multi_label
+        )
+        return inspect(source, holds, holdout, track=track)
 
 
 def inspect(

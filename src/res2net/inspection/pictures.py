@@ -13,7 +13,7 @@ import numpy as np
 
 from res2net.data import photo
 from res2net.data.files import spread
-from res2net.data.labelled import LabelledImages, Split
+from res2net.data.labelled import LabelledImages, Split, named
 from res2net.data.packed import File
 from res2net.data.pictures import annotated
 from res2net.data.scene import Pixels, Scene, Scenes
@@ -68,7 +68,7 @@ def _tile(
         if isinstance(images, Split):
             image = images.images[i]
             pixels = photo.read_rgb(image) if isinstance(image, File) else image
-            return pixels, (found.classes[images.labels[i]], images.names(i))
+            return pixels, (named(images.labels[i], found.classes), images.names(i))
         assert isinstance(found, Scenes)
         scene = images[i]
         pixels = photo.read_rgb(scene.image) if isinstance(scene.image, Path) else scene.image

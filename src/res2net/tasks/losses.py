@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from res2net.config import NO_WEIGHTS, weights_by_name
-from res2net.data.scene import IGNORED
+from res2net.config import NO_WEIGHTS, RunConfig, weights_by_name
+from res2net.data.scene import IGNORED, Scenes
+from res2net.data.scenes.mapfile import pixel_counts
+from res2net.data.scenes.options import Marks
 from res2net.errors import UserError, did_you_mean
 
 SURE = 0.7  # OHEM: pixels whose true class is less likely than this count
@@ -47,6 +49,17 @@ def class_weights(
                 f"{did_you_mean(name, classes)}"
             )
     return torch.tensor([by_name.get(name, 1.0) for name in classes])
+
+
+def pixel_weights(
+    config: RunConfig, images: Scenes, marks: Marks, classes: Sequence[str]
+) -> Tensor | None:
+    """``class_weights`` of the pixels of class maps, or of those that are not salient and are."""
+
+    def counts() -> Tensor:
+        return torch.from_numpy(pixel_counts(images.train, marks, len(classes), images.legend))
+
+    return class_weights(config.train.class_weights, classes, counts)
 
 
 def of_pixels(logits: Tensor, maps: Tensor, loss: str, weights: Tensor | None) -> Tensor:

@@ -92,7 +92,7 @@ def test_each_form_is_read_alike(form: str, tmp_path: Path) -> None:
 
 def test_without_the_option_several_labels_are_told_how_to_be_read(tmp_path: Path) -> None:
     for form in ("columns", "json"):
-        with pytest.raises(UserError, match="--input.multi-label true reads several"):
+        with pytest.raises(UserError, match="several: train --input.multi-label true"):
             read(parse_source(table(tmp_path, form)), ReadOptions())
 
 

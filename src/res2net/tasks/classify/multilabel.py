@@ -7,9 +7,8 @@ in every later use. Figures in percent. N images · C classes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.metrics import average_precision_score, precision_recall_curve
+from torch import Tensor
 
 from res2net.card import ModelCard
-from res2net.data.dataset import ImageDataset, batched
 from res2net.data.labelled import Split
-from res2net.data.loader import default_workers, make_loader
-from res2net.data.transforms import eval_transform
 from res2net.errors import UserError, counted
-from res2net.models.network import Network
 from res2net.tasks import pictures
 from res2net.tasks.losses import of_labels
-from res2net.tasks.network import Deployed, in_use, ready
 from res2net.tasks.scores import (
     Figures,
     Measuring,
@@ -158,39 +153,21 @@ class MultiLabelScores(Scores):
 
 
 def measure(
-    model: Network | Deployed, card: ModelCard, part: Split, how: Measuring
+    outputs: Iterable[tuple[Tensor, Tensor, Tensor]], card: ModelCard, part: Split, how: Measuring
 ) -> MultiLabelScores:
     """Scores over the images of a split, at the card's thresholds or at those found here.
 
+    Args:
+        outputs: logits (B, C), labels and indices (B,) of its images, batch by batch.
+
     Raises:
-        UserError: a file that cannot be read (unless left out), or nothing to measure.
+        UserError: a network that gives no numbers.
     """
-    ready(model)
-    net = in_use(model, card.preprocess, how.precision)
-    dataset = ImageDataset(
-        part,
-        eval_transform(card.preprocess),
-        min_side=card.preprocess.decode_side,
-        skip_bad=how.skip_bad,
-        reading=card.preprocess.reading,
-    )
-    loader = make_loader(
-        *(dataset, batched),
-        batch=how.batch,
-        shuffle=False,
-        workers=default_workers() if how.workers is None else how.workers,
-    )
-    count = len(loader) if how.limit is None else min(how.limit, len(loader))
-    batches: Any = islice(loader, how.limit)
-    if how.track:
-        batches = how.track(batches, count, "evaluating")
     rows: list[int] = []
     found: list[Floats] = []
-    for images, _, seen in batches:
-        found.append(net(images).double().sigmoid().cpu().numpy())
+    for logits, _, seen in outputs:
+        found.append(logits.double().sigmoid().cpu().numpy())
         rows += seen.tolist()
-    if not found:
-        raise UserError("there are no images to evaluate; check the folder given with --data")
     probabilities, targets = np.concatenate(found), part.labels[rows]
     if not np.isfinite(probabilities).all():
         raise UserError("the network gives NaN; use an earlier checkpoint, or --precision fp32")

@@ -8,7 +8,7 @@ as scikit-learn and torchmetrics give it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -232,7 +232,7 @@ def measure(
         UserError: a file that cannot be read (unless left out), or nothing to measure.
     """
     if card.multi_label:
-        return measure_labels(model, card, part, how)
+        return measure_labels(outputs(model, part, card.preprocess, how), card, part, how)
     preprocess = card.preprocess
     found, seen = run_over(model, part, preprocess, how)
     dataset = _dataset(part, preprocess)
@@ -252,6 +252,19 @@ def run_over(
 
     Where unreadable images are left out, they are missing.
     """
+    batches = outputs(model, split, preprocess, how)
+    kept, seen = zip(*((per_image(x, labels), seen) for x, labels, seen in batches), strict=True)
+    return PerImage(*map(np.concatenate, zip(*kept, strict=True))), torch.cat(seen)
+
+
+def outputs(
+    model: Network | Deployed, split: Split, preprocess: Preprocess, how: Measuring
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Logits (B, C), labels and indices (B,), batch by batch.
+
+    Raises:
+        UserError: a file that cannot be read (unless left out), or nothing to measure.
+    """
     ready(model)
     net = in_use(model, preprocess, how.precision)
     loader = make_loader(
@@ -263,13 +276,12 @@ def run_over(
     )
     batches: Any = islice(loader, how.limit)
     count = len(loader) if how.limit is None else min(how.limit, len(loader))
+    if not count:
+        raise UserError(_NOTHING)
     if how.track:
         batches = how.track(batches, count, "evaluating")
-    parts = [(per_image(net(images), labels), seen) for images, labels, seen in batches]
-    if not parts:
-        raise UserError(_NOTHING)
-    kept, seen = zip(*parts, strict=True)
-    return PerImage(*map(np.concatenate, zip(*kept, strict=True))), torch.cat(seen)
+    for images, labels, seen in batches:
+        yield net(images), labels, seen
 
 
 _NOTHING = "there are no images to evaluate; check the folder given with --data"

@@ -12,13 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
 
-from res2net.config import RunConfig
-from res2net.data.scene import Scenes
 from res2net.data.scenes.dataset import Sample
-from res2net.data.scenes.mapfile import pixel_counts
 from res2net.heads.dss import SaliencyNet
 from res2net.metrics.saliency import Measured, SaliencyMetric, measured
-from res2net.tasks.losses import class_weights, of_pixels
+from res2net.tasks.losses import of_pixels, pixel_weights
 from res2net.tasks.module import TaskModule, gathered
 from res2net.tasks.saliency.task import squared
 
@@ -34,7 +31,11 @@ class SaliencyModule(TaskModule):
         self.found: dict[int, Measured] = {}  # by index of the scene
         self.kind = self.config.train.loss
         self.weights: Tensor | None
-        self.register_buffer("weights", weights_of(self.config, self.images), persistent=False)
+        self.register_buffer(
+            "weights",
+            pixel_weights(self.config, self.images, "salient", ("background", "salient")),
+            persistent=False,
+        )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         images, maps = batch
@@ -73,15 +74,6 @@ class SaliencyModule(TaskModule):
     def prepare(self, images: Tensor) -> Tensor:
         """uint8 (B, 3, H, W) to what the network takes."""
         return squared(images, self.preprocess, next(self.model.parameters()).dtype)
-
-
-def weights_of(config: RunConfig, images: Scenes) -> Tensor | None:
-    """Of pixels that are not salient and of those that are: (2,); None where they count alike."""
-    return class_weights(
-        config.train.class_weights,
-        ("background", "salient"),
-        lambda: torch.from_numpy(pixel_counts(images.train, "salient", 2, images.legend)),
-    )
 
 
 def deep_loss(sides: list[Tensor], maps: Tensor) -> Tensor:

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from res2net.config import RunConfig
-from res2net.data.scene import IGNORED, Scenes
-from res2net.data.scenes.mapfile import pixel_counts
+from res2net.data.scene import IGNORED
 from res2net.heads.deeplab import DeepLabV3Plus
-from res2net.tasks.losses import class_weights, of_pixels
+from res2net.tasks.losses import of_pixels, pixel_weights
 from res2net.tasks.module import TaskModule
 
 Batch = tuple[Tensor, Tensor]  # uint8 (B, 3, S, S), classes uint8 (B, S, S)
@@ -32,7 +29,11 @@ class SegmenterModule(TaskModule):
         self.val_loss = MeanMetric()
         self.kind = self.config.train.loss
         self.weights: Tensor | None
-        self.register_buffer("weights", weights_of(self.config, self.images), persistent=False)
+        self.register_buffer(
+            "weights",
+            pixel_weights(self.config, self.images, "classes", self.images.classes),
+            persistent=False,
+        )
         self.confusion = MulticlassConfusionMatrix(len(self.images.classes), ignore_index=IGNORED)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
@@ -61,18 +62,6 @@ class SegmenterModule(TaskModule):
         """Mean cross entropy of the pixels that count; 0 where none does."""
         total = F.cross_entropy(logits.float(), maps.long(), ignore_index=IGNORED, reduction="sum")
         return total / (maps != IGNORED).sum().clamp(min=1)
-
-
-def weights_of(config: RunConfig, images: Scenes) -> Tensor | None:
-    """Of the classes of pixels: (N,); None where they count alike."""
-    classes = images.classes
-    return class_weights(
-        config.train.class_weights,
-        classes,
-        lambda: torch.from_numpy(
-            pixel_counts(images.train, "classes", len(classes), images.legend)
-        ),
-    )
 
 
 def mean_iou(confusion: Tensor) -> Tensor:
