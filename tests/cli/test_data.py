@@ -91,4 +91,4 @@ def test_a_table_of_several_labels_an_image_names_the_option_and_takes_it(
     assert main(["data", "tags.csv", "--multi-label", "--write", "w", "--format", "folder"]) == 2
     assert "--write holds one class an image" in capsys.readouterr().err
     assert main(["data", "scenes", "--task", "detect", "--multi-label"]) == 2
-    assert "--multi-label is for labels" in capsys.readouterr().err
+    assert "read for boxes; several labels are of whole images" in capsys.readouterr().err

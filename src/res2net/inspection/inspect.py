@@ -200,7 +200,7 @@ def inspect_data(
         check_grouping(group_by)
         holds = holds or HOLDS[source.format][0]
         if multi_label and holds != LABELS:
-            raise UserError(f"--multi-label is for labels, {source} is read for {holds}")
+            raise UserError(f"{source}: read for {holds}; several labels are of whole images")
         holdout = Holdout(
             val_fraction=val_fraction, seed=seed, group_by=group_by, multi_label=multi_label
         )

@@ -84,7 +84,8 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     steps = [square(side), flip(augment.hflip)]
     if augment.scale:  # what the image does not cover is not salient
         fill = [255 * value for value in card.preprocess.mean]
-        steps.insert(1, scale_and_crop(side, *augment.scale, fill, void=0))
+        least, most = augment.scale
+        steps.insert(1, scale_and_crop(side, least, most, fill, void=0))
     vary = chain(*steps, colours(augment.color_jitter, card.preprocess.channels))
     common: dict[str, Any] = {
         "skip_bad": config.input.skip_bad,

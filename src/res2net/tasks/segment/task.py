@@ -85,8 +85,9 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     """Random crops for training, whole images one by one for validation."""
     fill = [255 * value for value in card.preprocess.mean]
     augment = config.augment
+    least, most = augment.scale or SCALES
     crop = chain(
-        scale_and_crop(card.preprocess.size, *(augment.scale or SCALES), fill),
+        scale_and_crop(card.preprocess.size, least, most, fill),
         flip(augment.hflip),
         colours(augment.color_jitter, card.preprocess.channels),
     )
