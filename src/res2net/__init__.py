@@ -31,6 +31,7 @@ _HOMES = {
     "create_model": "res2net.models.factory",
     "list_models": "res2net.paper.networks",
     "compare": "res2net.api",
+    "embed": "res2net.tasks.embed",
     "evaluate": "res2net.api",
     "export": "res2net.api",
     "inspect_data": "res2net.inspection.inspect",
@@ -56,6 +57,7 @@ __all__ = [
     "convert",
     "create_backbone",
     "create_model",
+    "embed",
     "evaluate",
     "export",
     "inspect_data",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from res2net.paper.variant import FirstBlock
     from res2net.paper.widths import choose_width
     from res2net.plug.convert import convert
+    from res2net.tasks.embed import embed
 
 
 def __getattr__(name: str) -> Any:

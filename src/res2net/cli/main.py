@@ -24,6 +24,8 @@ COMMANDS = {
     "evaluate": "measure a trained network: error, scores per class, calibration, worst mistakes",
     "compare": "compare two networks on the same images: differences with intervals",
     "predict": "predict an image or a folder of images",
+    "embed": "write the pooled features of images to a file: Parquet or npz",
+    "similar": "find images like a photo, near-duplicates and outliers among embedded images",
     "explain": "show which pixels decide a prediction, and measure how many lie on the objects",
     "serve": "serve networks: a local page that predicts dropped photos, and JSON over HTTP",
     "export": "turn a trained network into a fast, verified artifact for OpenVINO or ONNX Runtime",

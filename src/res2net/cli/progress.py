@@ -9,8 +9,12 @@ from typing import TypeVar
 Thing = TypeVar("Thing")
 
 
-def track(things: Iterable[Thing], count: int, label: str) -> Iterator[Thing]:
-    """The same things, with a bar on the terminal (none where the output is piped)."""
+def track(things: Iterable[Thing], count: int | None, label: str) -> Iterator[Thing]:
+    """The same things, with a bar on the terminal (none where the output is piped).
+
+    Args:
+        count: None where it is not known.
+    """
     if sys.stderr is None or not sys.stderr.isatty():
         yield from things
         return

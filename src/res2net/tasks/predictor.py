@@ -169,7 +169,7 @@ class Predictor:
                 raise UserError(f"--{name} is {count}; it must be at least 1")
         self.check_precision(precision)
         how: dict[str, Any] = {"precision": precision, "finding": finding}
-        return self._results(_listed(images), top=top, boxes=boxes, batch=batch, **how)
+        return self._results(listed(images), top=top, boxes=boxes, batch=batch, **how)
 
     def _results(
         self, images: Any, *, top: Any, boxes: Any, batch: Any, precision: str, finding: Any
@@ -208,7 +208,7 @@ def _in_use(model: nn.Module, device: str | torch.device | None) -> nn.Module:
     return model.to(memory_format=torch.channels_last).eval()
 
 
-def _listed(images: Picture | Iterable[Picture]) -> Iterable[Picture]:
+def listed(images: Picture | Iterable[Picture]) -> Iterable[Picture]:
     """The images one by one; an array or tensor of four axes is several."""
     if isinstance(images, np.ndarray | Tensor):
         return images if images.ndim == 4 else [images]

@@ -1,0 +1,82 @@
+"""``res2net embed``."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from res2net.cli.parser import Parser, read_options
+from res2net.cli.predict import resumable
+from res2net.cli.progress import track
+from res2net.cli.targets import add_precision, target_and_images
+from res2net.data.embeddings import ENDINGS, parquet
+from res2net.errors import UserError, counted
+from res2net.files import locked
+
+EXAMPLES = (
+    "res2net embed runs/photos holiday/ --out holiday.npz",
+    "res2net embed res2net50_26w_4s photos.tar --out photos.parquet",
+    "res2net similar holiday.npz beach.jpg",
+)
+
+
+def make_parser() -> Parser:
+    """All options of embedding."""
+    parser = Parser(
+        "embed [RUN|CHECKPOINT|NAME|ARTIFACT] IMAGES ... --out FILE [--option value ...]",
+        "Write the pooled features of each image to a file: what the last layer of a classifier "
+        "reads; of the other tasks, the mean of the backbone's deepest map. A network's name uses "
+        "its published ImageNet weights, an artifact has to give maps (export --features). Any "
+        "number of images: folders, archives (zip, tar), lists (.txt) and files are read in a "
+        "stream. Unreadable images are counted and left out.",
+        EXAMPLES,
+    )
+    parser.add_argument("words", type=str, nargs="*", help="the network; then images")
+    parser.add_argument(
+        "--model",
+        type=str | None,
+        help="the network, so that all words are images; default: the first word, or the small "
+        "network of the package",
+    )
+    parser.add_argument(
+        "--out", type=Path | None, help=".npz or .parquet (needs pyarrow) to write; required"
+    )
+    parser.add_argument("--batch", type=int, default=32, help="images per batch")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue an interrupted work on --out; without it, all images are embedded again",
+    )
+    add_precision(parser)
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Embed and say what was written."""
+    options = read_options(make_parser(), argv)
+    out: Path | None = options.out
+    if not out or out.suffix.lower() not in ENDINGS or out.is_dir() or not out.parent.is_dir():
+        ends = " or ".join(ENDINGS)
+        raise UserError(f"--out is {out}; it has to be a file {ends} in a folder that exists")
+    if out.suffix.lower() == ".parquet":
+        parquet(out)
+    target, places = target_and_images(options.words, options.model)
+
+    from res2net.machine import memory_mended_by
+    from res2net.runtime.sources import sources
+    from res2net.tasks.embed import check_batch, embed_to_file, open_embedder
+
+    check_batch(options.batch)
+    embedder = open_embedder(target, options.precision)
+    images = track(sources(map(str, places)), None, "embedding")
+    lock = locked(out.with_name(f".{out.name}.lock"), f"--out {out}")
+    with memory_mended_by(f"lower --batch (it is {options.batch})"), lock, resumable():
+        done, faults = embed_to_file(
+            embedder, images, out, batch=options.batch, resume=options.resume
+        )
+    if faults:
+        many = counted(len(faults), "image")
+        warnings.warn(f"left out: {many} that cannot be read; the first: {faults[0]}", stacklevel=1)
+    print(f"written: {out}, {counted(done, 'image')}", file=sys.stderr)

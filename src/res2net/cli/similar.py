@@ -1,0 +1,171 @@
+"""``res2net similar``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from res2net.cli.parser import Parser, read_options
+from res2net.cli.tables import new_table, show
+from res2net.data.embeddings import (
+    Embeddings,
+    near_duplicates,
+    nearest,
+    plane,
+    read_embeddings,
+)
+from res2net.errors import UserError, counted, printable
+
+Tile = tuple[str, str]  # file, what stands below it
+GROUPS = 10  # folders that have a colour of their own on a map
+EXAMPLES = (
+    "res2net similar holiday.npz beach.jpg --sheet similar.png",
+    "res2net similar holiday.npz            # near-duplicates and outliers",
+    "res2net similar holiday.npz --map map.png",
+)
+
+
+def make_parser() -> Parser:
+    """All options of a search."""
+    parser = Parser(
+        "similar FILE [PHOTO] [--option value ...]",
+        "Search a file of `res2net embed`. With a photo: the images most similar to it, by the "
+        "cosine of their features. Without: near-duplicates, and outliers by the mean distance "
+        "to the 5 nearest images over the median of all.",
+        EXAMPLES,
+    )
+    parser.add_argument("file", type=Path, help=".npz or .parquet that `res2net embed` wrote")
+    parser.add_argument("photo", type=Path | None, nargs="?", help="image to look for")
+    parser.add_argument(
+        "--model",
+        type=str | None,
+        help="with a photo: the network of the file, if it was moved; default: as in the file",
+    )
+    parser.add_argument("--count", type=int, default=12, help="images or pairs in a list")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.98,
+        help="without a photo: cosine from which two images are near-duplicates",
+    )
+    parser.add_argument(
+        "--sheet", type=Path | None, help="also draw them with their names on a PNG; default: no"
+    )
+    parser.add_argument(
+        "--map",
+        type=Path | None,
+        help="also draw all images as points on a PNG, coloured by folder (t-SNE "
+        "of 20 to 5,000 images, else principal components); default: no",
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Search and print."""
+    parser = make_parser()
+    options = read_options(parser, argv)
+    unread = "threshold" if options.photo else "model"
+    if unread in parser.typed:
+        raise UserError(f"--{unread} means nothing with{'' if options.photo else 'out'} a photo")
+    if options.count < 1:
+        raise UserError(f"--count is {options.count}; it must be at least 1")
+    if not -1 <= options.threshold <= 1:
+        raise UserError(f"--threshold is {options.threshold:g}; a cosine is between -1 and 1")
+    pictures = [path for path in (options.sheet, options.map) if path]
+    for path in pictures:
+        if not path.parent.is_dir():
+            raise UserError(f"{path}: folder {path.parent} does not exist; make it and run again")
+    found = read_embeddings(options.file)
+    if options.photo:
+        tiles = like_photo(found, options.photo, options.model, options.count)
+    else:
+        tiles = of_set(found, options.threshold, options.count)
+    if options.sheet:
+        draw_sheet(tiles, options.sheet)
+    if options.map:
+        draw_map(found, options.map)
+    for path in pictures:
+        print(f"written: {path}", file=sys.stderr)
+
+
+def like_photo(found: Embeddings, photo: Path, model: str | None, count: int) -> list[Tile]:
+    """Print the neighbours of a photo.
+
+    Raises:
+        UserError: it cannot be read, or the network is not that of the file.
+    """
+    from res2net.tasks.embed import open_embedder
+
+    embedder = open_embedder(model or found.about["target"], found.about["precision"])
+    if embedder.about["sha256"] != found.about["sha256"]:
+        raise UserError(
+            f"{embedder.about['target']} is not the network that the file was embedded with; embed "
+            "again, or name that network by --model"
+        )
+    near = nearest(found.features, embedder.run([embedder.shaped(photo)])[0], count)
+    table = new_table(right=("cosine",), wrapped=("Image",))
+    for index, cosine in near:
+        table.add_row(f"{cosine:.4f}", escape(found.names[index]))
+    show(table)
+    return [(str(photo), "photo"), *((found.names[i], f"{cosine:.4f}") for i, cosine in near)]
+
+
+def of_set(found: Embeddings, threshold: float, count: int) -> list[Tile]:
+    """Print the near-duplicates and outliers of a set."""
+    names = found.names
+    pairs, ratios = near_duplicates(found.features, threshold)
+    print(f"{counted(len(pairs), 'pair')} with a cosine of at least {threshold:g}")
+    alike = new_table(right=("cosine",), wrapped=("First", "Second"))
+    far = new_table(right=("distance / median",), wrapped=("Farthest from its neighbours",))
+    tiles: list[Tile] = []
+    for i, j, cosine in pairs[:count]:
+        alike.add_row(f"{cosine:.4f}", escape(names[i]), escape(names[j]))
+        tiles += [(names[i], f"cosine {cosine:.4f}"), (names[j], f"to {Path(names[i]).name}")]
+    for index in (-ratios).argsort(kind="stable")[:count]:
+        far.add_row(f"{ratios[index]:.2f}", escape(names[index]))
+        tiles.append((names[index], f"outlier: {ratios[index]:.2f} × median"))
+    show(*([alike] if pairs else []), far)
+    return tiles
+
+
+def draw_sheet(tiles: Sequence[Tile], path: Path) -> None:
+    """The images with their names; grey where a file is gone or lies in an archive."""
+    import numpy as np
+
+    from res2net.data.photo import read_rgb
+    from res2net.drawing.canvas import Line, draw_tiles
+
+    def drawn() -> Iterator[tuple[Any, Sequence[Line]]]:
+        for name, words in tiles:
+            image = np.full((64, 64, 3), 200, np.uint8)
+            with suppress(UserError):
+                image = read_rgb(name)
+            yield image, (Line(text=printable(Path(name).name)), Line(text=words))
+
+    draw_tiles(path, "Similar images", "cosine of features", drawn(), len(tiles), lines=2)
+
+
+def draw_map(found: Embeddings, path: Path) -> None:
+    """Each image a point; its colour is its folder's, if there are few."""
+    import matplotlib as mpl
+    import numpy as np
+
+    from res2net.drawing.canvas import MARGIN, TOP, WIDTH, add_axes, headed_figure, plain
+
+    places, how = plane(found.features)
+    folders = np.array([printable(Path(name).parent.name) for name in found.names])
+    groups = sorted(set(folders)) if len(set(folders)) <= GROUPS else []
+    with headed_figure(path, 1100, f"Map of {counted(len(places), 'image')}", how) as figure:
+        axes = add_axes(figure, MARGIN, TOP + 20, WIDTH - 2 * MARGIN, 900)
+        for number, group in enumerate(groups or [""]):
+            own = places[folders == group] if groups else places
+            colour = mpl.colormaps["tab10"](number)
+            axes.scatter(own[:, 0], own[:, 1], s=8, color=colour, label=plain(group))
+        axes.set(xticks=[], yticks=[])
+        if groups:
+            axes.legend(loc="best")

@@ -1,0 +1,223 @@
+"""``res2net embed`` and ``res2net.embed``: pooled features of images.
+
+Legend: B batch · N images · C features
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from res2net.data.decode import as_pixels
+from res2net.data.embeddings import Embeddings, Floats
+from res2net.data.preprocess import Preprocess
+from res2net.errors import UserError, arguments_named
+from res2net.files import Journal, write_error
+from res2net.models.factory import create_model
+from res2net.processor import threads
+from res2net.runtime.sources import Source
+from res2net.tasks.network import in_use
+from res2net.tasks.open import open_target
+from res2net.tasks.predictor import Picture, Predictor, listed
+from res2net.weights.catalogue import published_for
+from res2net.weights.pretrained import IN1K
+
+
+class Embedder(NamedTuple):
+    """A network whose features are taken."""
+
+    shaped: Callable[[Any], Any]  # image → as ``run`` takes it
+    run: Callable[[Sequence[Any]], Floats]  # batch → (B, C)
+    preprocess: Preprocess
+    about: dict[str, str]  # target, sha256, precision
+
+    def read(self, image: Source) -> tuple[str, str, Any]:
+        """Name; why it cannot be read, or ""; the image as ``run`` takes it."""
+        try:
+            picture: Any = image.name
+            if image.data is not None or image.fault:
+                picture = image.read(self.preprocess.decode_side, self.preprocess.reading)
+            return image.name, "", self.shaped(picture)
+        except UserError as error:
+            return image.name, str(error), None
+
+
+def open_embedder(
+    target: str | Path, precision: str = "auto", device: str | torch.device | None = None
+) -> Embedder:
+    """A network as ``embed`` takes it.
+
+    Raises:
+        UserError: as ``open_target``; no published weights; an artifact that gives no maps.
+    """
+    opened = open_target(target)
+    if opened.kind == "name":
+        card = replace(opened.card, preprocess=published_for(opened.given).preprocess)
+        opened = replace(opened, kind="checkpoint", card=card)
+        opened.network = create_model(opened.given, pretrained=IN1K).eval()
+    about = {"target": str(target), "precision": precision}
+    how = opened.card.preprocess
+    if (runtime := opened.runtime) is not None:
+        if opened.task != "features" or precision != "auto" or device is not None:
+            raise UserError(
+                f"{target}: an artifact gives features where it was exported with --features, in "
+                "its own precision; else embed with the run that it came from"
+            )
+        about["sha256"] = str(sorted(runtime.artifact.files.items()))
+
+        def pooled(images: Sequence[Any]) -> Floats:
+            maps: Any = runtime(np.stack(images))
+            deepest: Floats = list(maps.values())[-1]
+            return deepest.mean((2, 3))
+
+        return Embedder(runtime.shaped, pooled, how, about)
+    about["sha256"] = opened.sha256
+    if opened.task == "classify":
+        opened.network.reset_classifier(0)
+        classifier: Any = opened.predictor(device)
+        net = in_use(classifier.network, how, precision)
+
+        def features(images: Sequence[Any]) -> Floats:
+            return net(torch.stack(list(images))).cpu().numpy()
+
+        return Embedder(classifier.shaped, features, how, about)
+    other = opened.predictor(device, capture="off")  # captured layers call no hooks
+    shaped = partial(as_pixels, reading=how.reading)
+    return Embedder(shaped, partial(_of_backbone, other, precision), how, about)
+
+
+def _of_backbone(predictor: Predictor, precision: str, images: Sequence[Tensor]) -> Floats:
+    """Means of the deepest maps while the images are predicted; windows of one count alike."""
+    body = predictor.row.body(predictor.model)
+    deepest = max(body.levels, key=lambda level: level.stride).name
+    found: list[Tensor] = []
+
+    def keep(_: object, __: object, maps: dict[str, Tensor]) -> None:
+        means.extend(maps[deepest].float().mean((2, 3)))
+
+    hook = body.register_forward_hook(keep)
+    try:
+        for image in images:
+            means: list[Tensor] = []
+            list(predictor.results(image, top=None, boxes=None, batch=None, precision=precision))
+            found.append(torch.stack(means).mean(0))
+    finally:
+        hook.remove()
+    return torch.stack(found).cpu().numpy()
+
+
+def embed(
+    target: str | Path,
+    images: Picture | Iterable[Picture],
+    *,
+    batch: int = 32,
+    precision: str = "auto",
+    device: str | torch.device | None = None,
+) -> Floats:
+    """The pooled features of images, in order, as ``res2net embed`` writes them.
+
+    Args:
+        target: as ``load`` takes it, an artifact of ``export(features=...)``, or the name of a
+            network, whose published ImageNet weights are used.
+        images: one or many, as ``predict`` takes them.
+        batch: images at a time.
+        precision: "auto", "fp32", "bf16" or "fp16".
+        device: where a network in PyTorch computes; the best of this machine where it is None.
+
+    Returns:
+        float32 (N, C). Of a classifier, what its last layer reads; of other tasks, the mean of the
+        backbone's deepest map while the whole image is predicted.
+
+    Raises:
+        UserError: a target or an image that cannot be read, no image, or a value out of range.
+
+    Example:
+        >>> res2net.embed("runs/digits", ["photo.png", "photo.png"]).shape
+        (2, 256)
+    """
+    with arguments_named():
+        check_batch(batch)
+        embedder = open_embedder(target, precision, device)
+        rest, found = iter(listed(images)), []
+        while chunk := list(islice(rest, batch)):
+            found.append(embedder.run([embedder.shaped(image) for image in chunk]))
+        if not found:
+            raise UserError("--images holds no image")
+        return np.concatenate(found)
+
+
+def check_batch(batch: int) -> None:
+    """Refuse batches without an image.
+
+    Raises:
+        UserError: below 1.
+    """
+    if batch < 1:
+        raise UserError(f"--batch is {batch}; it must be at least 1")
+
+
+def embed_to_file(
+    embedder: Embedder, images: Iterable[Source], out: Path, *, batch: int, resume: bool
+) -> tuple[int, list[str]]:
+    """Embed images as they come; in memory are their names and one batch.
+
+    Args:
+        out: .npz or .parquet; what is done is kept beside it until it is written.
+        resume: keep what an interrupted call with the same network and images did.
+
+    Returns:
+        How many were embedded; why the others were left out.
+
+    Raises:
+        UserError: ``out`` cannot be written, no image can be read, or others were begun with.
+    """
+    about = {**embedder.about, "batch": batch}
+    journal = Journal(out.with_name(f".{out.name}.partial"), about, resume=resume)
+    raw = out.with_name(f".{out.name}.rows")  # float32 (N, C)
+    rows: list[Any] = journal.rows[: len(journal.rows) // batch * batch]  # (name, C or the fault)
+    journal.rows = list(rows)
+    rest = iter(images)
+    if [name for name, _ in rows] != [image.name for image in islice(rest, len(rows))]:
+        raise UserError(f"--resume: {journal.path} was begun with other images; start without it")
+    widths = [what for _, what in rows if isinstance(what, int)]
+    size = 4 * sum(widths)
+    try:
+        with ThreadPoolExecutor(threads()) as pool, raw.open("ab") as file:
+            if file.tell() < size:
+                raise UserError(f"--resume: {raw} is damaged; start without --resume")
+            file.truncate(size)
+            while chunk := list(islice(rest, batch)):
+                read = list(pool.map(embedder.read, chunk))
+                shaped = [image for _, fault, image in read if not fault]
+                found = np.asarray(embedder.run(shaped) if shaped else [[]], "<f4")
+                file.write(found.tobytes())
+                file.flush()
+                new = [(name, fault or found.shape[1]) for name, fault, _ in read]
+                journal.add(new)
+                rows += new
+    except OSError as error:
+        raise write_error(error, raw) from error
+    finally:
+        if not journal.path.exists():
+            raw.unlink(missing_ok=True)
+    faults = [what for _, what in rows if isinstance(what, str)]
+    names = [name for name, what in rows if isinstance(what, int)]
+    good = len(names)
+    if good:
+        features: Any = np.memmap(raw, "<f4", "r").reshape(good, -1)
+        Embeddings(names, features, embedder.about).write(out)
+    journal.end()
+    raw.unlink(missing_ok=True)
+    if not good:
+        what = f"none of the {len(faults)} images could be read; the first: {faults[0]}"
+        raise UserError(what if faults else "there are no images in what was given")
+    return good, faults
