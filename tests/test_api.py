@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
@@ -19,7 +20,9 @@ import res2net
 from res2net import api
 from res2net.cli.main import module_of
 from res2net.config import RunConfig
+from res2net.data.decode import decode
 from res2net.data.scenes.generated import SceneRules, generate
+from res2net.data.transforms import normalise
 from res2net.errors import UserError
 from res2net.paper.tasks import TaskName
 from res2net.prediction import Classification, Prediction
@@ -264,6 +267,21 @@ def test_mistakes_name_arguments(call, message, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_network_of_every_task_embeds_by_its_deepest_map(run, photo):
+    first, second = res2net.embed(run.folder, [photo, photo], precision="fp32", device="cpu")
+    network = run.load(device="cpu")
+    body = network.row.body(network.model)
+    assert first.shape == (body.levels[-1].channels,)
+    assert np.isfinite(first).all()
+    assert first.any()
+    np.testing.assert_allclose(first, second, rtol=1e-5)
+    if network.task == "segment":
+        with torch.inference_mode():
+            maps = body(normalise(decode(photo)[None], network.preprocess))
+        wanted = maps[body.levels[-1].name].mean((0, 2, 3))
+        np.testing.assert_allclose(first, wanted, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("command", ["train", "evaluate", "compare", "export", "predict"])
 def test_arguments_are_the_options_of_the_command(command):
     """Whatever the command takes, the function takes, and the other way round."""
@@ -305,7 +323,7 @@ def test_a_preview_takes_what_a_training_takes_and_trains_nothing(tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "evaluate", "compare", "export", "predict", "load", "preview"]
+    "name", ["train", "evaluate", "compare", "export", "predict", "load", "preview", "embed"]
 )
 def test_every_function_has_an_example(name):
     text = inspect.getdoc(getattr(res2net, name))
@@ -332,8 +350,8 @@ def test_the_examples_run(tmp_path, monkeypatch, sample_photos):
             return real(model, data, out="runs/digits", net=net, train=options, say=str)
 
     names = {"res2net": Small()}
-    for name in ("train", "load", "predict", "evaluate", "compare", "export", "preview"):
-        text = inspect.getdoc(getattr(api, name))
+    for name in ("train", "load", "predict", "evaluate", "compare", "export", "preview", "embed"):
+        text = inspect.getdoc(getattr(res2net, name))
         found = doctest.DocTestParser().get_examples(text)
         assert found, name
         for example in found:

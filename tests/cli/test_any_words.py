@@ -67,6 +67,8 @@ WORDS: dict[str, tuple[str, ...]] = {  # what each command is given besides
     "evaluate": ("nowhere", "--data", "digits"),
     "predict": ("nowhere", "nothing.png"),
     "explain": ("nowhere", "nothing.png"),
+    "embed": ("nowhere", "nothing.png", "--out", "x.npz"),
+    "similar": ("x.npz",),
     "export": ("nowhere", "--to", "onnx", "--out", "artifact"),
     "info": ("res2net29_small",),
     "receptive-field": ("res2net29_small",),

@@ -63,6 +63,9 @@ def main(argv: Sequence[str]) -> None:
     if out.suffix.lower() == ".parquet":
         parquet(out)
     target, places = target_and_images(options.words, options.model)
+    for place in places:
+        if not place.exists():
+            raise UserError(f"{place}: no such file or folder")
 
     from res2net.machine import memory_mended_by
     from res2net.runtime.sources import sources

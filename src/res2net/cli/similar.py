@@ -128,7 +128,7 @@ def of_set(found: Embeddings, threshold: float, count: int) -> list[Tile]:
         tiles += [(names[i], f"cosine {cosine:.4f}"), (names[j], f"to {Path(names[i]).name}")]
     for index in (-ratios).argsort(kind="stable")[:count]:
         far.add_row(f"{ratios[index]:.2f}", escape(names[index]))
-        tiles.append((names[index], f"outlier: {ratios[index]:.2f} × median"))
+        tiles.append((names[index], f"outlier: {ratios[index]:.2f}×"))
     show(*([alike] if pairs else []), far)
     return tiles
 
@@ -147,7 +147,14 @@ def draw_sheet(tiles: Sequence[Tile], path: Path) -> None:
                 image = read_rgb(name)
             yield image, (Line(text=printable(Path(name).name)), Line(text=words))
 
-    draw_tiles(path, "Similar images", "cosine of features", drawn(), len(tiles), lines=2)
+    draw_tiles(
+        path,
+        "Similar images",
+        "cosine of features; outliers: distance over the median",
+        drawn(),
+        len(tiles),
+        lines=2,
+    )
 
 
 def draw_map(found: Embeddings, path: Path) -> None:

@@ -87,7 +87,7 @@ def read_embeddings(path: Path) -> Embeddings:
             features = values.reshape(len(names), -1)
             about = json.loads(table.schema.metadata[b"res2net"])
         else:
-            with np.load(path) as file:
+            with path.open("rb") as raw, np.load(raw) as file:
                 names, features = file["images"].tolist(), file["features"]
                 about = json.loads(str(file["about"]))
         found = Embeddings(

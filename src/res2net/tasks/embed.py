@@ -98,7 +98,7 @@ def open_embedder(
 def _of_backbone(predictor: Predictor, precision: str, images: Sequence[Tensor]) -> Floats:
     """Means of the deepest maps while the images are predicted; windows of one count alike."""
     body = predictor.row.body(predictor.model)
-    deepest = max(body.levels, key=lambda level: level.stride).name
+    deepest = body.levels[-1].name
     found: list[Tensor] = []
 
     def keep(_: object, __: object, maps: dict[str, Tensor]) -> None:
@@ -218,6 +218,7 @@ def embed_to_file(
     journal.end()
     raw.unlink(missing_ok=True)
     if not good:
-        what = f"none of the {len(faults)} images could be read; the first: {faults[0]}"
-        raise UserError(what if faults else "there are no images in what was given")
+        if not faults:
+            raise UserError("there are no images in what was given")
+        raise UserError(f"none of the {len(faults)} images could be read; the first: {faults[0]}")
     return good, faults
