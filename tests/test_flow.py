@@ -166,7 +166,7 @@ def test_every_way_of_training_together(tmp_path: Path) -> None:
         ([*SMALL, "--recipe", "imgenet"], ["unknown recipe", "imagenet"]),
         ([*SMALL, "--train.epochs", "many"], ["--train.epochs", "whole number"]),
         ([*SMALL, "--train.batch", "0"], ["--train.batch", "at least 1"]),
-        ([*SMALL, "--train.schedule", "linear"], ["--train.schedule", "cosine"]),
+        ([*SMALL, "--train.schedule", "linearly"], ["--train.schedule", "cosine"]),
         ([*SMALL, "--input.size", "8"], ["--input.size", "at least 32"]),
         ([*SMALL, "--config", "nowhere.yaml"], ["nowhere.yaml"]),
         (["train", "--model", "resnet18", "--data", "nowhere/"], ["nowhere"]),

@@ -245,7 +245,10 @@ def test_every_task_refuses_what_it_does_not_read(command, task, monkeypatch, tm
     means = readers(command)
     usual = ["net", "a.png"] if command == "predict" else ["net", "--data", "digits"]
     for option, tasks in means.items():
-        value = {"scales": "[1]", "flip": None}.get(option, "3")
+        option = option.replace("_", "-")
+        values = {"scales": "[1]", "flip": None, "class-agnostic": None, "yolo": None}
+        shares = dict.fromkeys(("score", "iou", "overlap"), "0.5")
+        value = (values | shares).get(option, "3")
         line = [*usual, f"--{option}", *([value] if value else [])]
         if task in tasks:
             with pytest.raises(Reached):

@@ -33,6 +33,7 @@ def test_an_upload_is_read_with_the_range_and_channels_of_the_network(channels: 
     assert np.abs(pixels - RAMP[..., None] / 4095 * 255).max() <= 0.51
 
 
+@pytest.mark.filterwarnings("ignore:images of more than 8 bits")
 def test_other_channels_and_too_many_pixels_are_refused() -> None:
     stack = _bytes(np.zeros((20, 30, 5), np.uint8), "npy")
     assert read_upload(stack, "a.npy", max_pixels=600, reading=Reading(5)).shape == (20, 30, 5)

@@ -99,7 +99,7 @@ def test_an_option_of_the_head_changes_the_head_alone(task: str) -> None:
 
 
 def test_every_option_of_the_network_is_tried() -> None:
-    elsewhere = {"pretrained", "global_pool"}  # weights; of a classifier
+    elsewhere = {"pretrained", "global_pool", "whiten"}  # weights; of a classifier
     assert NET.keys() == {f.name for f in fields(NetOptions)} - elsewhere
 
 

@@ -115,7 +115,8 @@ def test_jpeg_files_are_decoded_where_asked_for_or_a_note_says_why_not(
     [
         (
             ("--recipe", "cifar-fast", "--net.pretrained", "in1k"),
-            "--net.whiten replaces the first convolution; set it to false with --net.pretrained",
+            "--net.whiten replaces the first convolution; set it to false with --net.pretrained "
+            "or --init",
         ),
         (
             ("--input.decode", "gpu", "--augment.where", "workers"),

@@ -43,6 +43,7 @@ def test_a_continuation_computes_the_same(tmp_path, name, value):
 
 WORDS = {
     "capture": "auto",
+    "input.index": "photos.index",
     "train.gradient_checkpointing": "full",
     "train.select": "last",
 }  # others are numbers

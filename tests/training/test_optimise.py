@@ -187,7 +187,9 @@ def test_biases_of_norms_have_a_rate_of_their_own(decay_norms, head_factor):
     both = nn.ModuleDict({"body": _network(), "head": _network()})
     network = nn.ModuleDict({"model": both})
     options = TrainOptions(lr=0.1, norm_bias_factor=4.0, weight_decay=0.2, decay_norms=decay_norms)
-    made = make_optimiser(network, options, 10, head_factor)["optimizer"]
+    level = SimpleNamespace(modules=[both["body"]])
+    body = SimpleNamespace(count_levels=lambda: 1, depths=lambda: [(1, level)])
+    made = make_optimiser(network, options, 10, head_factor, body)["optimizer"]
     found = {
         id(p): (group["initial_lr"], group["weight_decay"])
         for group in made.param_groups
