@@ -34,11 +34,15 @@ Select = Literal["auto", "best", "last"]
 Loss = Literal["cross_entropy", "focal", "asymmetric", "dice", "lovasz", "ohem"]
 LOSSES: dict[str, tuple[Loss, ...]] = {  # task → the losses that it has
     "classify": ("cross_entropy", "focal", "asymmetric"),
+    "detect": ("cross_entropy", "focal"),
+    "instances": ("cross_entropy", "focal"),
     "segment": ("cross_entropy", "dice", "lovasz", "ohem"),
     "saliency": ("cross_entropy", "dice", "lovasz", "ohem"),
 }
 NO_WEIGHTS = "none"  # of --train.class-weights
-AUTO = "auto"  # of --net.pretrained: published weights if they can be reached, else none
+# of --net.pretrained: published weights if they can be reached, else none; of --head.anchors: from
+# the boxes of the training part
+AUTO = "auto"
 FirstBlockName = Literal[
     "pool", "pool_exclude_pad", "strided_only", "strided_exclude_pad", "group", "paper"
 ]
@@ -93,7 +97,9 @@ class HeadOptions:
     """What stands on the backbone."""
 
     form: Literal["fpn", "c4"] = "fpn"  # FPN (a feature pyramid) or the paper's C4 (one map)
-    anchors: tuple[int, ...] = ()  # anchor sides in pixels; default: the form's own
+    anchors: (
+        tuple[int, ...] | Literal["auto"]
+    ) = ()  # sides in pixels, or by the data; default: form's
     regions: int | None = None  # RoIs sampled per image for the head's loss; default: 512, c4 128
     output_stride: Literal[16, 8] = 16  # stride of the backbone's last feature map
     channels: int | None = None  # channels of the head's convolutions; default: the task's own
@@ -104,8 +110,9 @@ class HeadOptions:
         for name in ("channels", "regions"):
             few = getattr(self, name) is not None and getattr(self, name) < 1
             _check(few, f"--head.{name} is {getattr(self, name)}; it must be at least 1")
-        bad = [side for side in self.anchors if side < 1]
-        _check(bool(bad), f"--head.anchors is {list(self.anchors)}; sides are pixels, 1 or more")
+        sides = () if isinstance(self.anchors, str) else self.anchors
+        bad = [side for side in sides if side < 1]
+        _check(bool(bad), f"--head.anchors is {list(sides)}; sides are pixels, 1 or more")
         _check(
             not 0 < self.lr_factor < math.inf,
             f"--head.lr-factor is {self.lr_factor}; it must be above 0",
@@ -126,6 +133,7 @@ class InputOptions:
     split_rule: SplitRule = "v2"  # v1: as runs that were saved before there was a choice
     workers: int | None = None  # processes that read images; default: chosen for the machine
     decode: Decode = "cpu"  # decoder of JPEG files: cpu, or gpu (nvJPEG; cpu where it is absent)
+    balance: float = 0.0  # draw images by their rarest class: 1 evens classes, 0.5 by roots; 0: off
     index: str = ""  # file that keeps the list of a huge folder or table; default: none
     skip_bad: bool = False  # leave out unreadable images, counted and named, instead of stopping
     range: tuple[float, ...] = ()  # LO,HI of >8-bit images, to 0..255; default: of training images
@@ -140,6 +148,8 @@ class InputOptions:
             self.val_fraction is not None and not 0 < self.val_fraction < 1,
             f"--input.val-fraction is {self.val_fraction}; it must lie between 0 and 1",
         )
+        uneven = not 0 <= self.balance <= 1
+        _check(uneven, f"--input.balance is {self.balance}; it must lie in 0..1")
         check_grouping(self.group_by)
         pairs_of(self.partners)
         negative = self.workers is not None and self.workers < 0
@@ -170,7 +180,7 @@ class TrainOptions:
     gamma: float = 0.1  # factor at each milestone
     warmup: float = 0.0  # epochs of linear warm-up from 0
     label_smoothing: float = 0.0  # label smoothing: share of the target spread over all classes
-    loss: Loss = "cross_entropy"  # classify: also focal, asymmetric; maps: dice, lovasz, ohem
+    loss: Loss = "cross_entropy"  # focal; classify: asymmetric; maps: dice, lovasz, ohem
     class_weights: str = NO_WEIGHTS  # balanced (rare classes count more) or car:2,road:0.5; or none
     clip: float = 0.0  # largest gradient norm; 0: no clipping
     ema: float = 0.0  # decay of averaged weights (EMA), which are then evaluated; 0: off

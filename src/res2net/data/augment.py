@@ -22,6 +22,8 @@ class Augment:
     flip: Flip = "random"  # left-right flips: random, or alternate: each image every second epoch
     hflip: float = 0.5  # flip random: probability of a left-right flip, 0..1
     scale: tuple[float, ...] = ()  # LO,HI of a random size; default: 0.5,2 (segment) or none
+    sides: tuple[int, ...] = ()  # short sides in pixels that training draws from; default: one
+    mosaic: float = 0.0  # probability that three more images join the image in a square, 0..1
     color_jitter: float = 0.0  # strength for brightness, contrast and saturation; 0.4 is usual
     randaugment: int = 0  # RandAugment operations per image; 0: off
     randaugment_magnitude: int = 9  # RandAugment strength, 0..30
@@ -37,7 +39,7 @@ class Augment:
                 raise ValueError(f"{name} is {value!r}; choose from {', '.join(get_args(kind))}")
         if not 0 < self.crop_scale <= 1:
             raise ValueError(f"crop_scale is {self.crop_scale}; it must be above 0, at most 1")
-        for name in ("hflip", "random_erasing"):
+        for name in ("hflip", "random_erasing", "mosaic"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}; a probability lies in 0..1")
@@ -50,6 +52,10 @@ class Augment:
             raise ValueError(
                 f"scale is {list(self.scale)}; give LO,HI within 0.05..20, such as 0.5,2"
             )
+        if any(not 32 <= side <= 8192 for side in self.sides):
+            raise ValueError(f"sides is {list(self.sides)}; short sides lie in 32..8192 pixels")
+        if self.sides and self.scale:
+            raise ValueError("sides and --augment.scale both draw the size; give one of them")
         if not 0 <= self.randaugment_magnitude <= 30:
             raise ValueError(
                 f"randaugment_magnitude is {self.randaugment_magnitude}; it must lie in 0..30"

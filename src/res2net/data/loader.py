@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 
@@ -39,6 +41,7 @@ def make_loader(
     rank: int = 0,
     world: int = 1,
     drop_last: bool = False,
+    factors: npt.NDArray[np.float64] | None = None,
 ) -> DataLoader[Any]:
     """Batches of a data set, the same for every task.
 
@@ -52,12 +55,15 @@ def make_loader(
         rank: number of this process.
         world: processes that share the epoch (``EpochSampler``).
         drop_last: leave out a last batch that is not full.
+        factors: how often images are drawn (``EpochSampler``).
 
     Raises:
         UserError: when iterating, a file that cannot be decoded; at once, a batch larger than the
             data set with ``drop_last``.
     """
-    sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=seed, rank=rank, world=world)
+    sampler = EpochSampler(
+        len(dataset), shuffle=shuffle, seed=seed, rank=rank, world=world, factors=factors
+    )
     if drop_last and len(sampler) < batch:
         raise UserError(
             f"batch is {batch}, but there are {len(sampler)} images a process: lower the batch"

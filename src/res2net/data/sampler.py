@@ -14,10 +14,12 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing.context import get_spawning_popen
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
@@ -62,12 +64,23 @@ class EpochSampler(Sampler[SampleKey]):
     the order sit out this epoch. In order (evaluation), every image is dealt once: no padding, no
     duplicates, and ranks may differ by one.
 
+    Args:
+        factors: how often each image is drawn, shuffled, relative to the others: (count,). An image
+            comes as often as its share of the epoch, rounded down or up; None: once.
+
     Raises:
         UserError: shuffled, and fewer images than processes.
     """
 
     def __init__(
-        self, count: int, *, shuffle: bool, seed: int, rank: int = 0, world: int = 1
+        self,
+        count: int,
+        *,
+        shuffle: bool,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        factors: npt.NDArray[np.float64] | None = None,
     ) -> None:
         if not 0 <= rank < world:
             raise ValueError(f"rank is {rank}; it must lie in 0..{world - 1}")
@@ -75,6 +88,7 @@ class EpochSampler(Sampler[SampleKey]):
             raise UserError(f"{count} training image(s) cannot be shared by {world} processes")
         self.count, self.shuffle, self.seed = count, shuffle, seed
         self.rank, self.world = rank, world
+        self.factors = factors
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -91,14 +105,35 @@ class EpochSampler(Sampler[SampleKey]):
         if self.shuffle:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch))
             order = torch.randperm(self.count, generator=generator)
+            if self.factors is not None:
+                order = self._drawn(self.factors, float(torch.rand((), generator=generator)))[order]
         else:
             order = torch.arange(self.count)
-        own = order[self.rank :: self.world][: len(self)].tolist()
-        return (self._key(epoch, index) for index in own)
+        copies = _earlier(order) if self.factors is not None else torch.zeros_like(order)
+        own = slice(self.rank, None, self.world)
+        pairs = zip(order[own].tolist(), copies[own].tolist(), strict=True)
+        return (self._key(epoch, *each) for each in islice(pairs, len(self)))
 
-    def _key(self, epoch: int, index: int) -> SampleKey:
+    def _drawn(self, factors: npt.NDArray[np.float64], start: float) -> Tensor:
+        """Indices in rising order, at equal steps along the sum of the factors: (count,)."""
+        sums = factors.cumsum()
+        places = (np.arange(self.count) + start) * (sums[-1] / self.count)
+        return torch.from_numpy(np.searchsorted(sums, places, "right").clip(max=self.count - 1))
+
+    def _key(self, epoch: int, index: int, copy: int) -> SampleKey:
         first = derive_seed(self.seed, -1, index)
-        return SampleKey(index, derive_seed(self.seed, epoch, index), bool((first + epoch) % 2))
+        seed = derive_seed(self.seed, epoch, index, *([copy] if copy else []))
+        return SampleKey(index, seed, bool((first + epoch + copy) % 2))
+
+
+def _earlier(order: Tensor) -> Tensor:
+    """How often each index came before in the order: (N,)."""
+    rows = order.numpy()
+    by_index = np.argsort(rows, kind="stable")
+    first = np.searchsorted(rows[by_index], rows[by_index])
+    copies = np.empty_like(rows)
+    copies[by_index] = np.arange(len(rows)) - first
+    return torch.from_numpy(copies)
 
 
 Key = int | SampleKey

@@ -107,7 +107,7 @@ class RegionsOfBase(Regions):
         own = codes.unflatten(1, (-1, 4))[objects, labels[objects]]
         error = F.smooth_l1_loss(own, wanted[objects], beta=1.0, reduction="sum")
         return [], {
-            "loss_classifier": F.cross_entropy(logits, labels),
+            "loss_classifier": (self.loss or F.cross_entropy)(logits, labels),
             "loss_box_reg": error / len(labels),
         }
 

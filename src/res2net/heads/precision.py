@@ -6,6 +6,7 @@ takes anchors in the dtype of the maps and decodes boxes in the dtype of the cod
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -68,7 +69,28 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]  # torchvision is 
 
 
 class Regions(RoIHeads):  # type: ignore[misc]  # torchvision is untyped
-    """torchvision's box and mask heads, whose detections are scored and suppressed in float32."""
+    """torchvision's box and mask heads, whose detections are scored and suppressed in float32.
+
+    Attributes:
+        loss: (logits (R, N), classes (R,)) → (), in place of the cross entropy.
+    """
+
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def forward(self, *given: Any) -> Any:
+        if self.loss is None or not self.training:
+            return super().forward(*given)
+        logits: list[Tensor] = []
+        hook = self.box_predictor.register_forward_hook(lambda _, __, out: logits.append(out[0]))
+        with hook:
+            found, losses = super().forward(*given)
+        return found, {**losses, "loss_classifier": self.loss(logits[0], self._labels)}
+
+    def select_training_samples(self, proposals: list[Tensor], targets: Any) -> Any:
+        """As torchvision's; the classes of the regions are kept for ``loss``."""
+        found = super().select_training_samples(proposals, targets)
+        self._labels = torch.cat(found[2])
+        return found
 
     def postprocess_detections(
         self, class_logits: Tensor, codes: Tensor, proposals: list[Tensor], image_shapes: list[Size]

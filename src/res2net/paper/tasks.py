@@ -17,6 +17,8 @@ _SUPPRESSION = ("iou", "class_agnostic", "tiles", "overlap")
 FINDING = ("score", "max_detections", *_SUPPRESSION)
 _HEAD = ("head.channels", "head.lr_factor")
 _LOSS = ("train.loss", "train.class_weights")
+_VARIED = (*_CROPS, "augment.color_jitter", "augment.scale", "augment.sides", "augment.mosaic")
+_OBJECTS = (*_REGIONS, *_HEAD, *_VARIED, "train.loss", "input.balance")
 _MAPS = (*_LOSS, "augment.scale", "augment.color_jitter")
 
 
@@ -45,7 +47,7 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
             train=(
                 *("net.global_pool", "net.whiten"),
                 *("input.interpolation", "input.download", "input.decode", "input.index"),
-                "input.multi_label",
+                *("input.multi_label", "input.balance"),
                 *(*_CROPS, "augment.pad", "augment.border"),
                 *("augment.flip", "augment.color_jitter"),
                 *("augment.randaugment", "augment.randaugment_magnitude"),
@@ -61,7 +63,7 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
             learns="detect objects: boxes with classes",
             annotations="boxes",
             example="--data coco:cells/ --out runs/cells",
-            train=("head.form", *_REGIONS, "head.as_base", *_HEAD, *_CROPS),
+            train=("head.form", "head.as_base", *_OBJECTS),
             predict=("out", "csv", "coco", "yolo", *FINDING),
             evaluate=FINDING,
         ),
@@ -70,7 +72,7 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
             annotations="masks",
             example="--data coco:cells/ --recipe smoke",
             room="detect",
-            train=(*_REGIONS, *_HEAD, *_CROPS),
+            train=_OBJECTS,
             predict=("out", "csv", "coco", *FINDING),
             evaluate=FINDING,
         ),

@@ -184,6 +184,29 @@ class Annotated:
             raise UserError(f"{fault}: it has no {error}") from None
 
 
+def repeat_factors(
+    part: Split | Sequence[Scene], classes: int, power: float
+) -> npt.NDArray[np.float64] | None:
+    """How often each image of a part is drawn, 1 or more: (n,); None where all count alike.
+
+    Of an image, the largest of its classes' (most frequent class / class)^power, in images that
+    have the class: repeat factors of Gupta et al. 2019, whose power is a half.
+    """
+    if not power:
+        return None
+
+    def of(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        return np.asarray((counts.max() / counts.clip(min=1)) ** power)
+
+    if isinstance(part, Split):
+        factors, labels = of(counts_of(part.labels, classes)), part.labels
+        return factors[labels] if labels.ndim == 1 else np.where(labels, factors, 1.0).max(axis=1)
+    learnt = (scene.objects and scene.objects.of(scene.objects.learnable()) for scene in part)
+    held = [np.unique(each.labels if each else np.zeros(0, np.int64)) for each in learnt]
+    factors = of(np.bincount(np.concatenate(held), minlength=classes))
+    return np.array([factors[own].max(initial=1.0) for own in held])
+
+
 MOST_ROWS = 50  # classes in a report
 
 

@@ -95,7 +95,7 @@ def _fit(
     config: RunConfig, run: Path, processes: machine.Processes, *, resume: bool, say: Say
 ) -> None:
     first = processes.rank == 0
-    config = settle_pretrained(config, run, say)
+    config = settle_anchors(settle_pretrained(config, run, say), run)
     new = check_folder(config, run, resume=resume) if first else False
     quiet_libraries()
     machine.set_threads(config.train.threads, processes)
@@ -111,6 +111,10 @@ def _fit(
             say,
             None if found is None else _card_of(found),
         )
+    if config.head.anchors == AUTO:
+        sides = tuple(job.card.options["anchors"])
+        say(f"anchors from the boxes of the training images: {', '.join(map(str, sides))} pixels")
+        config = replace(config, head=replace(config.head, anchors=sides))
     job.module.whole_step = make_whole_step(config, job.task, processes)
     saved = RunConfig.read(run / CONFIG) if resume and (run / CONFIG).is_file() else None
     job = replace(job, select=settle(config.train.select, job.images.validation, saved))
@@ -155,6 +159,14 @@ def settle_pretrained(config: RunConfig, run: Path, say: Say) -> RunConfig:
         say(f"training from scratch: {error}")
         return _starting_from(config, None, say)
     return _starting_from(config, IN1K, say)
+
+
+def settle_anchors(config: RunConfig, run: Path) -> RunConfig:
+    """``--head.anchors auto`` of a resumed run: as it decided, whatever its data are now."""
+    if config.head.anchors != AUTO or not (run / CONFIG).is_file():
+        return config
+    decided = RunConfig.read(run / CONFIG).head.anchors
+    return replace(config, head=replace(config.head, anchors=decided))
 
 
 def _starting_from(config: RunConfig, pretrained: str | None, say: Say) -> RunConfig:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
-from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from res2net.data.scene import IGNORED
@@ -61,14 +63,61 @@ def scale_and_crop(
     def run(image: Tensor, target: Target) -> tuple[Tensor, Target]:
         factor = least + (most - least) * float(torch.rand(()))
         height, width = (max(1, round(n * factor)) for n in image.shape[-2:])
-        image, target = _resized(image, target, (height, width))
-        right, below = max(0, side - width), max(0, side - height)
-        top = int(torch.randint(height + below - side + 1, ()))
-        left = int(torch.randint(width + right - side + 1, ()))
-        whole = F.pad(image, [0, 0, right, below], fill=list(fill))
-        cut = F.crop(whole, top, left, side, side)
-        marks = F.pad(target["map"], [0, 0, right, below], fill=void)
-        return cut, {**target, "map": F.crop(marks, top, left, side, side)}
+        return _crop(*_resized(image, target, (height, width)), side, fill, void)
+
+    return run
+
+
+def large_scale(side: int, least: float, most: float, fill: Sequence[float]) -> Transform:
+    """A random size, ``least`` to ``most`` of what fits, in a square of ``side``, objects cut.
+
+    Large-scale jitter (Ghiasi et al. 2021). What the image does not cover is ``fill``.
+    """
+
+    def run(image: Tensor, target: Target) -> tuple[Tensor, Target]:
+        factor = least + (most - least) * float(torch.rand(()))
+        image, before = _fitted(image, target, factor * side)
+        image, after = _crop(image, before, side, fill)
+        return image, _left_over(after, before)
+
+    return run
+
+
+def short_side(sides: Sequence[int], longest: int) -> Transform:
+    """One of the short sides, each as likely, in pixels; the long side is ``longest`` at most."""
+
+    def run(image: Tensor, target: Target) -> tuple[Tensor, Target]:
+        side = sides[int(torch.randint(len(sides), ()))]
+        factor = min(side / min(image.shape[-2:]), longest / max(image.shape[-2:]))
+        return _fitted(image, target, factor * max(image.shape[-2:]))
+
+    return run
+
+
+Draw = Callable[[], tuple[Tensor, Target]]  # a random image of the data with its marks
+
+
+def mosaic(probability: float, draw: Draw, side: int, fill: Sequence[float]) -> Transform:
+    """The image and three others around a random point of a square of two ``side``s.
+
+    Each fits a square of ``side``. The point lies in the inner half; objects are cut at the edges.
+    """
+
+    def run(image: Tensor, target: Target) -> tuple[Tensor, Target]:
+        if torch.rand(()) >= probability:
+            return image, target
+        x, y = (int(side * (0.5 + value)) for value in torch.rand(2).tolist())
+        whole = torch.tensor(fill).to(torch.uint8)[:, None, None].repeat(1, 2 * side, 2 * side)
+        parts: list[Target] = []
+        for corner in range(4):  # upper left, upper right, lower left, lower right
+            image, own = _fitted(*((image, target) if corner == 0 else draw()), side)
+            height, width = image.shape[-2:]
+            left, top = x - width * (corner % 2 == 0), y - height * (corner < 2)
+            frame = {"top": -top, "left": -left, "height": 2 * side, "width": 2 * side}
+            inside = slice(max(top, 0), top + height), slice(max(left, 0), left + width)
+            whole[:, *inside] = F.crop(image, **frame)[:, *inside]
+            parts.append(_left_over(_moved(own, partial(F.crop, **frame)), own))
+        return tv_tensors.Image(whole), _joined(parts)
 
     return run
 
@@ -122,7 +171,68 @@ def as_it_is(image: Tensor, target: Target) -> tuple[Tensor, Target]:
     return image, target
 
 
+_PLACES = (tv_tensors.BoundingBoxes, tv_tensors.Mask)
+
+
+def _moved(target: Target, step: Callable[[Any], Any]) -> Target:
+    return {name: step(v) if isinstance(v, _PLACES) else v for name, v in target.items()}
+
+
 def _resized(image: Tensor, target: Target, size: tuple[int, int]) -> tuple[Tensor, Target]:
-    resized = F.resize(image, list(size), antialias=True)
-    marks = F.resize(target["map"], list(size), interpolation=InterpolationMode.NEAREST)
-    return resized, {**target, "map": marks}
+    """In another size; maps and masks by their nearest neighbours."""
+    marks = _moved(target, lambda value: F.resize(value, list(size)))
+    return F.resize(image, list(size), antialias=True), marks
+
+
+def _fitted(image: Tensor, target: Target, longest: float) -> tuple[Tensor, Target]:
+    """In the same proportions with a long side of so many pixels."""
+    factor = longest / max(image.shape[-2:])
+    height, width = (max(1, round(n * factor)) for n in image.shape[-2:])
+    return _resized(image, target, (height, width))
+
+
+def _crop(
+    image: Tensor, target: Target, side: int, fill: Sequence[float], void: int = 0
+) -> tuple[Tensor, Target]:
+    """A random square; the image fills the upper left corner where it is smaller."""
+    height, width = image.shape[-2:]
+    right, below = max(0, side - width), max(0, side - height)
+    top = int(torch.randint(height + below - side + 1, ()))
+    left = int(torch.randint(width + right - side + 1, ()))
+
+    def cut(value: Any, fill: Any) -> Any:
+        return F.crop(F.pad(value, [0, 0, right, below], fill=fill), top, left, side, side)
+
+    return cut(image, list(fill)), _moved(target, lambda value: cut(value, void))
+
+
+LEAST_SHARE, LEAST_SIDE = 0.1, 2  # of an object that is cut: of its area, and pixels of its box
+
+
+def _left_over(after: Target, before: Target) -> Target:
+    """Objects without those of which a cut left less than a tenth or under 2 pixels a side."""
+    sides = after["boxes"][:, 2:] - after["boxes"][:, :2]
+    left, whole = _areas(after), _areas(before)
+    return _chosen(after, (sides >= LEAST_SIDE).all(1) & (left > 0) & (left >= LEAST_SHARE * whole))
+
+
+def _areas(target: Target) -> Any:
+    """Of the masks, or where there are none of the boxes: (N,)."""
+    if "masks" in target:
+        return target["masks"].as_subclass(Tensor).flatten(1).sum(1, dtype=torch.float32)
+    return (target["boxes"][:, 2:] - target["boxes"][:, :2]).prod(1)
+
+
+def _chosen(target: Target, kept: Tensor) -> Target:
+    """Some of the objects, by a mask (N,)."""
+    return {name: _as(value, torch.as_tensor(value)[kept]) for name, value in target.items()}
+
+
+def _joined(parts: Sequence[Target]) -> Target:
+    """The objects of several images in one."""
+    joined = {name: [torch.as_tensor(part[name]) for part in parts] for name in parts[0]}
+    return {name: _as(parts[0][name], torch.cat(values)) for name, values in joined.items()}
+
+
+def _as(like: Any, value: Tensor) -> Any:
+    return tv_tensors.wrap(value, like=like) if isinstance(like, _PLACES) else value

@@ -6,12 +6,14 @@ import math
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 
 from res2net.data.scenes.dataset import Sample
 from res2net.metrics.detections import DetectionArrays
 from res2net.tasks.detect.find import as_detections, padded, within
 from res2net.tasks.detect.scores import scores_of
+from res2net.tasks.losses import focal
 from res2net.tasks.module import TaskModule, gathered
 
 
@@ -21,6 +23,10 @@ class DetectorModule(TaskModule):
     def __init__(self, model: FasterRCNN, **of_run: Any) -> None:
         super().__init__(model, **of_run)
         self.masks = isinstance(model, MaskRCNN)
+        if self.config.train.loss == "focal":
+            model.roi_heads.loss = focal_of_regions
+        # what the data set resizes, the network does not resize again in training
+        model.transform._skip_resize = bool(self.config.augment.sides)
         self.found: dict[int, DetectionArrays] = {}  # index of the scene → what was found
 
     def training_step(self, batch: list[Sample], batch_idx: int) -> Tensor:  # noqa: ARG002
@@ -60,3 +66,8 @@ class DetectorModule(TaskModule):
         if self.masks:
             chosen["masks"] = padded(chosen["masks"], self.model)
         return {**chosen, "labels": marks["labels"][wanted] + 1}
+
+
+def focal_of_regions(logits: Tensor, labels: Tensor) -> Tensor:
+    """The focal loss of R regions with N classes, the background among them: (R, N), (R,) → ()."""
+    return focal(logits, F.one_hot(labels, logits.shape[1]).to(logits.dtype), None)

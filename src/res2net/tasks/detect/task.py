@@ -13,20 +13,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
 from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.outlines import to_mask
+from res2net.data.photo import image_size
 from res2net.data.pictures import draw_objects
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
-from res2net.data.scene import RLE, Objects, Pixels, Scenes
-from res2net.data.scenes.dataset import Sample, SceneDataset, listed
-from res2net.data.scenes.transforms import as_it_is, chain, crop_with_boxes, flip
+from res2net.data.scene import RLE, Objects, Pixels, Scene, Scenes
+from res2net.data.scenes.dataset import Sample, SceneDataset, Target, listed
+from res2net.data.scenes.transforms import (
+    as_it_is,
+    chain,
+    colours,
+    crop_with_boxes,
+    flip,
+    large_scale,
+    mosaic,
+    short_side,
+)
 from res2net.drawing.marks import colour_of, draw_boxes, tint
 from res2net.errors import UserError
-from res2net.heads.detector import body_of, make_detector
+from res2net.heads.c4 import ANCHORS as C4_ANCHORS
+from res2net.heads.detector import FPN_ANCHORS, body_of, make_detector
 from res2net.metrics.detections import DetectionArrays
 from res2net.models.factory import norm_by_name
 from res2net.tasks.data import Annotated
@@ -55,7 +67,7 @@ SHORT_SIDE = {"fpn": 800, "c4": 600}  # pixels
 LONGEST = 5 / 3  # long side over short side, at most
 
 
-def describe(config: RunConfig, images: Scenes) -> tuple[dict[str, Any], Preprocess]:  # noqa: ARG001
+def describe(config: RunConfig, images: Scenes) -> tuple[dict[str, Any], Preprocess]:
     """The head's options and the short side of images.
 
     Raises:
@@ -65,15 +77,43 @@ def describe(config: RunConfig, images: Scenes) -> tuple[dict[str, Any], Preproc
     size = SHORT_SIDE[head.form] if config.input.size is None else config.input.size
     if size < 32:
         raise UserError(f"--input.size is {size}; the short side needs at least 32 pixels")
+    anchors = head.anchors
+    if anchors == "auto":
+        count = len(FPN_ANCHORS) if head.form == "fpn" else len(C4_ANCHORS)
+        anchors = anchors_of(images.train, size, count)
     options = {
         "form": head.form,
         "channels": (head.channels or 256) if head.form == "fpn" else None,
-        "anchors": list(head.anchors) or None,
+        "anchors": list(anchors) or None,
         "regions": head.regions,
         "long_side": round(size * LONGEST),
         "as_base": head.as_base if head.form == "c4" else None,
     }
     return options, Preprocess(size=size, resize=size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def anchors_of(scenes: Sequence[Scene], size: int, count: int) -> tuple[int, ...]:
+    """Sides of anchors for the training part's boxes, smallest first, in the network's pixels.
+
+    Of the sides of squares as large as the boxes, the quantiles in the middle of ``count`` equal
+    parts.
+
+    Args:
+        size: short side to which images are resized.
+    """
+    sides = []
+    for scene in scenes:
+        if scene.objects is None or not (learnt := scene.objects.learnable()).any():
+            continue
+        pixels = scene.image
+        height, width = scene.size or (
+            image_size(pixels) if isinstance(pixels, Path) else pixels.shape[:2]
+        )
+        factor = min(size / min(height, width), round(size * LONGEST) / max(height, width))
+        spans = scene.objects.boxes[learnt, 2:] - scene.objects.boxes[learnt, :2]
+        sides.append(factor * np.sqrt(spans.prod(axis=1)))
+    middles = (np.arange(count) + 0.5) / count
+    return tuple(max(1, round(side)) for side in np.quantile(np.concatenate(sides), middles))
 
 
 def build(card: ModelCard, pretrained: str | None) -> FasterRCNN:
@@ -99,17 +139,30 @@ def build(card: ModelCard, pretrained: str | None) -> FasterRCNN:
 
 def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     """Images of their own sizes: the network resizes them."""
-    marks = marks_of(card)
-    vary = flip(config.augment.hflip)
-    if config.augment.crop == "random_resized":
-        vary = chain(crop_with_boxes(config.augment.crop_scale), vary)
+    marks, augment, size = marks_of(card), config.augment, card.preprocess.size
+    fill = [255 * value for value in card.preprocess.mean]
     common: dict[str, Any] = {
         "skip_bad": config.input.skip_bad,
         "reading": card.preprocess.reading,
     }
     classes = len(images.classes)
+    plain = SceneDataset(images.train, marks, classes, as_it_is, **common)
+
+    def draw() -> tuple[Tensor, Target]:
+        return plain.load(int(torch.randint(len(plain), ())))
+
+    steps = [flip(augment.hflip), colours(augment.color_jitter, card.preprocess.channels)]
+    if augment.scale:
+        low, high = augment.scale
+        steps.insert(0, large_scale(size, low, high, fill))
+    if augment.sides:
+        steps.insert(0, short_side(augment.sides, round(max(augment.sides) * LONGEST)))
+    if augment.crop == "random_resized":
+        steps.insert(0, crop_with_boxes(augment.crop_scale))
+    if augment.mosaic:
+        steps.insert(0, mosaic(augment.mosaic, draw, size, fill))
     return Datasets(
-        train=SceneDataset(images.train, marks, classes, vary, **common),
+        train=SceneDataset(images.train, marks, classes, chain(*steps), **common),
         val=SceneDataset(images.val, marks, classes, as_it_is, **common),
         collate_train=listed,
         collate_val=listed,
