@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -101,3 +102,25 @@ def test_what_alternates_turns_every_epoch_and_half_of_the_images_at_first() -> 
     assert 70 < sum(epochs[0].values()) < 130
     other = {key.index: key.turned for key in keys(200, shuffle=True, seed=5)}
     assert other != epochs[0]
+
+
+def test_images_come_by_their_factors_each_copy_with_its_own_chance() -> None:
+    """Shares of 4 images by factors 1, 1, 2, 4: 0.5, 0.5, 1, 2."""
+    factors = np.array([1.0, 1, 2, 4])
+    for epoch in range(6):
+        drawn = keys(4, epoch=epoch, shuffle=True, seed=5, factors=factors)
+        counts = np.bincount([key.index for key in drawn], minlength=4)
+        assert counts[2:].tolist() == [1, 2]
+        assert counts[:2].tolist() in ([1, 0], [0, 1])
+        assert len({key.seed for key in drawn}) == 4
+        assert drawn == keys(4, epoch=epoch, shuffle=True, seed=5, factors=factors)
+        parts = [
+            keys(4, epoch=epoch, shuffle=True, seed=5, factors=factors, rank=r, world=2)
+            for r in (0, 1)
+        ]
+        assert [parts[i % 2][i // 2] for i in range(4)] == drawn
+
+
+def test_equal_factors_draw_every_image_once_with_the_seeds_of_a_plain_epoch() -> None:
+    plain = keys(9, epoch=2, shuffle=True, seed=1)
+    assert sorted(keys(9, epoch=2, shuffle=True, seed=1, factors=np.ones(9))) == sorted(plain)

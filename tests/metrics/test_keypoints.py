@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from res2net.data.scene import COCO_PERSON
-from res2net.metrics.keypoints import oks, oks_nms
+from res2net.metrics.keypoints import oks, oks_nms, pck
 
 SIGMAS = COCO_PERSON.sigmas
 
@@ -66,3 +66,11 @@ def test_each_pose_may_have_its_own_area() -> None:
     for i in range(5):
         (alone,) = oks(poses[i : i + 1], poses[0], float(areas[i]), SIGMAS[:4], visible=None)
         assert together[i] == pytest.approx(alone, rel=1e-12)
+
+
+def test_pck_and_its_area_by_hand() -> None:
+    """At 0.2 sides 3 of 5 are near; the area is the mean of 1, 0.5, 0, 0 and 0."""
+    far = np.array([[0.0, 0.1, np.nan], [0.2, 0.4, np.inf]])
+    assert pck(far) == (5, pytest.approx(60.0), pytest.approx(30.0))
+    assert pck(far[:, 0]) == (2, 100.0, pytest.approx(50.0))
+    assert pck(far[:1, 2]) == (0, None, None)

@@ -63,3 +63,23 @@ def oks_nms(
         alike = oks(poses[rest], poses[best], means, sigmas, visible=None)
         left = rest[alike <= threshold]
     return np.array(kept, np.int64)
+
+
+NEAR = 0.2  # of the longer side of an object's box (Yang and Ramanan 2013)
+
+
+def pck(distances: Floats) -> tuple[int, float | None, float | None]:
+    """How many key-points are annotated, their PCK at 0.2 and the area under its curve to there.
+
+    PCK is the share of the annotated key-points within the distance, in percent; the area is its
+    mean over all distances from 0 to 0.2. None where no key-point is annotated.
+
+    Args:
+        distances: of found from annotated key-points in longer sides of the box, of any shape; inf
+            where no pose was found, nan where nothing is annotated.
+    """
+    known = distances[~np.isnan(distances)]
+    if not known.size:
+        return 0, None, None
+    area = 100 * float((1 - known / NEAR).clip(min=0).mean())
+    return known.size, 100 * float((known <= NEAR).mean()), area

@@ -20,7 +20,10 @@ from res2net.data.scenes.transforms import (
     chain,
     colours,
     flip,
+    large_scale,
+    mosaic,
     scale_and_crop,
+    short_side,
     square,
 )
 from res2net.errors import UserError
@@ -161,3 +164,94 @@ def test_maps_of_another_size_hold_their_classes_alone(factor):
     assert set(counts) == {0, 7, 255}
     assert counts[7] == pytest.approx((side / 2) ** 2, rel=0.1)
     assert counts[255] == pytest.approx(side**2 / 4 + 100**2 - side**2, rel=0.02)
+
+
+def marked(
+    size: tuple[int, int], boxes: list[list[float]], value: int = 0, label: int = 0
+) -> tuple[torch.Tensor, dict[str, Any]]:
+    """An image of one value with boxes whose masks fill them."""
+    masks = torch.zeros(len(boxes), *size, dtype=torch.uint8)
+    for mask, (left, top, right, bottom) in zip(masks, boxes, strict=True):
+        mask[int(top) : int(bottom), int(left) : int(right)] = 1
+    return tv_tensors.Image(torch.full((3, *size), value, dtype=torch.uint8)), {
+        "boxes": tv_tensors.BoundingBoxes(
+            torch.tensor(boxes).reshape(-1, 4), format="XYXY", canvas_size=size
+        ),
+        "labels": torch.full((len(boxes),), label),
+        "ignored": torch.zeros(len(boxes), dtype=torch.bool),
+        "masks": tv_tensors.Mask(masks),
+    }
+
+
+@pytest.mark.parametrize("shift", [0.5, 0.0])
+def test_a_mosaic_puts_each_box_where_it_belongs(shift, monkeypatch):
+    """Four images of 20 x 40 in a square of 2 x 40, around (40, 40) or around (20, 20)."""
+    others = iter([marked((20, 40), [[4.0, 4, 12, 12]], 10 * k, k) for k in (2, 3, 4)])
+    first = marked((20, 40), [[30.0, 10, 40, 20], [0.0, 0, 21, 4]], 10, 1)
+    join = mosaic(1.0, lambda: next(others), 40, (7.0, 7.0, 7.0))
+    drawn = iter([torch.tensor(0.0), torch.tensor([shift, shift])])
+    monkeypatch.setattr(torch, "rand", lambda *_: next(drawn))
+    image, target = join(*first)
+    middle = 20 + int(40 * shift)
+    # of the first image, the second box is cut to one of 21 pixels where the point is (20, 20)
+    moved = {1: (middle - 40, middle - 20), 2: (middle, middle - 20), 3: (middle - 40, middle),
+             4: (middle, middle)}  # fmt: skip
+    boxes = {1: [[30, 10, 40, 20], [0, 0, 21, 4]], 2: [[4, 4, 12, 12]], 3: [[4, 4, 12, 12]],
+             4: [[4, 4, 12, 12]]}  # fmt: skip
+    wanted = [
+        (k, [box[0] + x, box[1] + y, box[2] + x, box[3] + y])
+        for k, (x, y) in moved.items()
+        for box in boxes[k]
+        if box[2] + x > 1
+    ]
+    assert target["labels"].tolist() == [k for k, _ in wanted]
+    assert target["boxes"].tolist() == [box for _, box in wanted]
+    assert image.shape == (3, 80, 80)
+    for (k, box), mask in zip(wanted, target["masks"], strict=True):
+        left, top, right, bottom = box
+        assert mask[top:bottom, left:right].all()
+        assert mask.sum() == (right - left) * (bottom - top)
+        assert (image[:, top:bottom, left:right] == 10 * k).all()
+    assert (image[:, 0, 79] == 7).all()
+    assert len(target["ignored"]) == len(wanted)
+
+
+def test_a_square_of_large_scale_keeps_what_is_large_enough(monkeypatch):
+    """20 x 40 pixels at twice what fits 40: boxes of 2 x, of which the left upper square stays."""
+    boxes = [[4.0, 4, 12, 12], [19.0, 0, 40, 4], [0.0, 0, 0.8, 5], [30.0, 0, 40, 5]]
+    monkeypatch.setattr(torch, "randint", lambda *_: torch.tensor(0))
+    image, target = large_scale(40, 2.0, 2.0, (7.0, 7.0, 7.0))(*marked((20, 40), boxes, 9))
+    assert image.shape == (3, 40, 40)
+    assert target["boxes"].tolist() == [[8, 8, 24, 24]]
+    assert target["masks"].sum(dtype=torch.int64) == 16 * 16
+    small, halved = large_scale(40, 0.5, 0.5, (7.0, 7.0, 7.0))(*marked((20, 40), boxes, 9))
+    assert (small[:, :10, :20] == 9).all()
+    assert (small[:, 10:] == 7).all()
+    assert halved["boxes"].tolist() == [[2, 2, 6, 6], [9.5, 0, 20, 2], [15, 0, 20, 2.5]]
+
+
+def test_short_sides_come_from_the_list_and_the_long_side_is_bounded():
+    torch.manual_seed(0)
+    vary, heights = short_side([30, 60], 100), set()
+    for _ in range(20):
+        image, target = vary(*marked((20, 40), [[4.0, 4, 12, 12]]))
+        heights.add(tuple(image.shape[1:]))
+        factor = image.shape[1] / 20
+        assert target["boxes"].tolist() == [[4 * factor, 4 * factor, 12 * factor, 12 * factor]]
+        assert target["masks"].shape[1:] == image.shape[1:]
+    assert heights == {(30, 60), (50, 100)}
+
+
+@pytest.mark.parametrize("kind", ["boxes", "masks"])
+def test_images_without_objects_are_varied_too(kind):
+    image, target = marked((20, 40), [])
+    if kind == "boxes":
+        del target["masks"]
+    steps = chain(
+        mosaic(1.0, lambda: (image, target), 40, (0.0, 0.0, 0.0)),
+        large_scale(32, 0.1, 2.0, (0.0, 0.0, 0.0)),
+        short_side([40], 80),
+    )
+    found, kept = steps(image, target)
+    assert found.shape == (3, 40, 40)
+    assert len(kept["boxes"]) == len(kept["labels"]) == 0

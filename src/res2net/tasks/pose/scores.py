@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from res2net.errors import UserError, counted
 from res2net.heads.pose import PoseNet
 from res2net.metrics.coco import CocoScores, coco_scores, resampled
 from res2net.metrics.detections import DetectionArrays
-from res2net.metrics.keypoints import oks
+from res2net.metrics.keypoints import NEAR, oks, pck
 from res2net.metrics.sizes import SIZES, size_index
 from res2net.tasks import pictures
 from res2net.tasks.network import Deployed, in_colours, ready
@@ -90,7 +91,7 @@ class PoseScores(Scores):
         def over(chosen: npt.NDArray[np.int64]) -> Figures:
             stats, per_class = matched(chosen)
             alike = [self.alike[i] for i in chosen]
-            values = [value for each in alike for _, value in each]
+            values = [near.oks for each in alike for near in each]
             mean = {"oks": 100 * float(np.mean(values))} if values else {}
             return Figures({**_summary(stats, alike), **mean}, known(self.classes, per_class))
 
@@ -102,13 +103,27 @@ class PoseScores(Scores):
         rows += [(_NAMES[name], percent(value)) for name, value in self.scores.stats.items()]
         for size, (value, count) in self.near.items():
             rows.append((f"mean OKS of {size} objects ({count:,})", f"{value:.2f} %"))
+        for name, (count, share, area) in self.per_keypoint.items():
+            if count:
+                what = f"{name} ({count:,})" if name else "key-points"
+                rows.append((f"PCK at {NEAR} and area of {what}", f"{share:.2f} %, {area:.2f} %"))
         return rows
 
+    @property
+    def per_keypoint(self) -> dict[str, tuple[int, float | None, float | None]]:
+        """Name, or "" of all → how many are annotated, PCK and the area under its curve."""
+        far = _distances(self.alike, len(self.skeleton.names))
+        own = {name: pck(far[:, k]) for k, name in enumerate(self.skeleton.names)}
+        return {"": pck(far), **own}
+
     def write(self, folder: Path) -> tuple[str, ...]:
-        """``by_size.csv`` and pictures."""
+        """``by_size.csv``, ``per_keypoint.csv`` and pictures."""
         blank = (None, 0)
         sizes = [(size, *reversed(self.near.get(size, blank))) for size in SIZES]
         write_table(folder / "by_size.csv", ("size", "objects", "mean_oks_percent"), sizes)
+        rows = [(name or "all", *own) for name, own in self.per_keypoint.items()]
+        heads = ("key_point", "annotated", "pck_percent", "area_percent")
+        write_table(folder / "per_keypoint.csv", heads, rows)
         draw_scores(self.scores, _NAMES, self.near, self.boxes, folder / "scores.png")
         draw_sheet(self.seen, self.skeleton, folder / "sheet.png")
         return "scores.png", "sheet.png"
@@ -200,11 +215,19 @@ def check_points(images: Scenes, skeleton: Skeleton) -> None:
         )
 
 
-Alike = list[tuple[str, float]]  # size of each object of an image, OKS of the best pose for it
+class Near(NamedTuple):
+    """How near the best pose is to an object."""
+
+    size: str  # of the object
+    oks: float  # 0..1
+    distances: npt.NDArray[np.float64]  # (K,) as ``metrics.keypoints.pck`` takes them
+
+
+Alike = list[Near]  # of the objects of an image
 
 
 def best_oks(scene: Scene, found: DetectionArrays, skeleton: Skeleton) -> Alike:
-    """How near the best pose is to each object that has key-points, 0..1."""
+    """How near the best pose, that of the highest OKS, is to each object that has key-points."""
     objects = scene.objects
     assert objects is not None
     if objects.keypoints is None:
@@ -218,19 +241,33 @@ def best_oks(scene: Scene, found: DetectionArrays, skeleton: Skeleton) -> Alike:
         area = float(objects.areas[i])
         near = oks(found.keypoints, points, area, skeleton.sigmas, visible=points[:, 2])
         size = list(SIZES)[int(size_index(np.array([area]))[0])]
-        best.append((size, float(near.max(initial=0.0))))
+        far = np.where(points[:, 2] > 0, np.inf, np.nan)
+        if len(near):
+            gap = found.keypoints[near.argmax(), :, :2] - points[:, :2]
+            side = float((objects.boxes[i, 2:] - objects.boxes[i, :2]).max())
+            far = np.where(np.isnan(far), np.nan, np.hypot(*gap.T) / max(side, 1e-9))
+        best.append(Near(size, float(near.max(initial=0.0)), far))
     return best
 
 
 def nearness(alike: Sequence[Alike]) -> dict[str, tuple[float, int]]:
     """Mean OKS in percent of the best pose for each object, by the object's size."""
-    values = {size: [v for each in alike for own, v in each if own == size] for size in SIZES}
+    every = [near for each in alike for near in each]
+    values = {size: [near.oks for near in every if near.size == size] for size in SIZES}
     return {size: (100 * float(np.mean(own)), len(own)) for size, own in values.items() if own}
 
 
 def _summary(stats: Mapping[str, float | None], alike: Sequence[Alike]) -> dict[str, float]:
-    found = {name: value for name, value in stats.items() if value is not None}
+    _, share, area = pck(_distances(alike))
+    figures = {**stats, "pck": share, "pck_area": area}
+    found = {name: value for name, value in figures.items() if value is not None}
     return {**found, **{f"oks_{size}": mean for size, (mean, _) in nearness(alike).items()}}
+
+
+def _distances(alike: Sequence[Alike], count: int = -1) -> npt.NDArray[np.float64]:
+    """Of all objects: (N, K)."""
+    rows = [near.distances for each in alike for near in each]
+    return np.array(rows) if rows else np.zeros((0, max(count, 0)))
 
 
 def annotated_boxes(scene: Scene) -> DetectionArrays:
