@@ -19,7 +19,7 @@ from res2net.data.loader import default_workers, make_loader
 from res2net.data.preprocess import Preprocess
 from res2net.data.values import fit_to_values, training_images
 from res2net.errors import UserError, option
-from res2net.tasks.data import Images, repeat_factors
+from res2net.tasks.data import Images
 from res2net.tasks.start import following, open_start
 from res2net.tasks.table import find_task
 from res2net.tasks.task import Job, Task
@@ -90,7 +90,7 @@ def build_job(
         batch=batch,
         shuffle=True,
         drop_last=len(datasets.train) // processes.world > batch,
-        factors=repeat_factors(images.train, len(images.classes), config.input.balance),
+        factors=datasets.factors,
         **common,
     )
     val_batch = datasets.val_batch or batch
@@ -154,7 +154,7 @@ def draw_preview(config: RunConfig, path: Path) -> None:
         batch=config.train.batch,
         shuffle=True,
         seed=config.seed,
-        factors=repeat_factors(images.train, len(images.classes), config.input.balance),
+        factors=datasets.factors,
     )
     torch.manual_seed(config.seed)  # mixup and CutMix
     views = (view for batch in loader for view in task.seen(batch, images, config))

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -45,6 +47,7 @@ class Datasets:
     collate_train: Callable[[list[Any]], Any]
     collate_val: Callable[[list[Any]], Any]
     val_batch: int | None = 1  # None: as many as in training
+    factors: npt.NDArray[np.float64] | None = None  # how often an image is drawn; None: once
     feed: Feed | None = None  # what trains in place of ``train``: finished on the device
 
 

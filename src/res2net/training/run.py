@@ -20,7 +20,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from res2net import machine
-from res2net.config import AUTO, RunConfig
+from res2net.config import AUTO, READ_BY, RunConfig
 from res2net.data.values import LOOKED
 from res2net.errors import UserError
 from res2net.files import write_text
@@ -111,7 +111,7 @@ def _fit(
             say,
             None if found is None else _card_of(found),
         )
-    if config.head.anchors == AUTO:
+    if job.card.options.get("anchors") and config.head.anchors == AUTO:
         sides = tuple(job.card.options["anchors"])
         say(f"anchors from the boxes of the training images: {', '.join(map(str, sides))} pixels")
         config = replace(config, head=replace(config.head, anchors=sides))
@@ -163,7 +163,8 @@ def settle_pretrained(config: RunConfig, run: Path, say: Say) -> RunConfig:
 
 def settle_anchors(config: RunConfig, run: Path) -> RunConfig:
     """``--head.anchors auto`` of a resumed run: as it decided, whatever its data are now."""
-    if config.head.anchors != AUTO or not (run / CONFIG).is_file():
+    saved = config.task in READ_BY["head.anchors"] and (run / CONFIG).is_file()
+    if not saved or config.head.anchors != AUTO:
         return config
     decided = RunConfig.read(run / CONFIG).head.anchors
     return replace(config, head=replace(config.head, anchors=decided))

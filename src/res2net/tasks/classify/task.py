@@ -32,7 +32,7 @@ from res2net.errors import UserError
 from res2net.models.weights import build
 from res2net.paper.networks import find_variant
 from res2net.prediction import Classification, Labels, Pixels
-from res2net.tasks.data import Labelled
+from res2net.tasks.data import Labelled, repeat_factors
 from res2net.tasks.deployed import Compared, Comparison, Deployment, Outputs, shown
 from res2net.tasks.network import LOGITS, Size, in_colours, in_use
 from res2net.tasks.predictor import Picture, Predictor
@@ -111,6 +111,7 @@ def datasets(config: RunConfig, card: ModelCard, images: LabelledImages) -> Data
         **common,
     )
     return Datasets(
+        factors=repeat_factors(images.train, len(images.classes), config.input.balance),
         train=train,
         feed=find_feed(config, train, card.preprocess),
         val=ImageDataset(images.val, eval_transform(card.preprocess), **common),

@@ -41,7 +41,7 @@ from res2net.heads.c4 import ANCHORS as C4_ANCHORS
 from res2net.heads.detector import FPN_ANCHORS, body_of, make_detector
 from res2net.metrics.detections import DetectionArrays
 from res2net.models.factory import norm_by_name
-from res2net.tasks.data import Annotated
+from res2net.tasks.data import Annotated, repeat_factors
 from res2net.tasks.deployed import Comparison, Deployment
 from res2net.tasks.detect.find import find
 from res2net.tasks.detect.graph import (
@@ -162,6 +162,7 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     if augment.mosaic:
         steps.insert(0, mosaic(augment.mosaic, draw, size, fill))
     return Datasets(
+        factors=repeat_factors(images.train, len(images.classes), config.input.balance),
         train=SceneDataset(images.train, marks, classes, chain(*steps), **common),
         val=SceneDataset(images.val, marks, classes, as_it_is, **common),
         collate_train=listed,
