@@ -441,7 +441,8 @@ def export(
         features: levels whose maps come out, instead of classes.
         images: folder of images to calibrate and verify with, instead of the run's data.
         max_drop: points of top-1 accuracy that int8 may lose; 0.5 where it is None.
-        val_images: images to verify with, at most; 1,000 (100 of other tasks) where it is None.
+        val_images: images to verify with, at most; None is all of ``images``, of a run's data 1,000
+            (100 of other tasks).
         overflow_safe: int8 weights of 7 bits, which are right on processors without VNNI too; where
             this one lacks it, if None.
 

@@ -179,13 +179,19 @@ def alone_in(folder: Path, option: str) -> Iterator[None]:
         TakenError: another process writes there.
         UserError: the folder cannot be made or written to.
     """
+    with _made(folder, option), locked(folder / LOCK, f"{option} {folder}"):
+        remove_leftovers(folder)
+        yield
+
+
+@contextmanager
+def _made(folder: Path, option: str) -> Iterator[None]:
+    """The folder and those above it; what was made for this and is empty at the end goes."""
     # (``Path.exists`` raises where a folder above may not be searched.)
     made = [each for each in (folder, *folder.parents) if not os.path.exists(each)]  # noqa: PTH110
-    make_folder(folder, option)
     try:
-        with locked(folder / LOCK, f"{option} {folder}"):
-            remove_leftovers(folder)
-            yield
+        make_folder(folder, option)
+        yield
     finally:
         for each in made:
             with suppress(OSError):  # what holds a file stays
@@ -193,18 +199,15 @@ def alone_in(folder: Path, option: str) -> Iterator[None]:
 
 
 def check_new(out: Path, option: str) -> None:
-    """Raise ``UserError`` unless ``out`` is a name that is free, in a folder that is there."""
+    """Raise ``UserError`` unless ``out`` is a name that is free."""
     if out.exists() or out.is_symlink():
         raise UserError(f"{option} {out} exists; name another folder, or remove it first")
-    if not out.absolute().parent.is_dir():
-        raise UserError(
-            f"{option} {out}: folder {out.parent} does not exist; make it and run again"
-        )
 
 
 @contextmanager
 def new_folder(out: Path, option: str) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its name if all goes well, else goes.
+    """A folder beside ``out`` that takes its name if all goes well, else goes, with all above it
+    that were made.
 
     No other process can write ``out`` meanwhile; what killed ones left beside it goes first.
 
@@ -213,7 +216,8 @@ def new_folder(out: Path, option: str) -> Iterator[Path]:
         UserError: ``out`` exists, or it cannot be made or written.
     """
     beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    with locked(out.with_name(f".{out.name}.lock"), f"{option} {out}"):
+    lock = out.with_name(f".{out.name}.lock")
+    with _made(out.parent, option), locked(lock, f"{option} {out}"):
         check_new(out, option)
         for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
             if left.name.removesuffix(".tmp").rpartition(".")[2].isdecimal():

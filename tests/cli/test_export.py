@@ -49,7 +49,8 @@ def test_help_names_every_engine_and_precision(cli, capsys):
         ((*EXPORT[1:], "--features", "c1,c9"), "--features c1,c9: give different levels out of"),
         ((*EXPORT[1:], "--features", "c1,c1"), "--features c1,c1: give different levels out of"),
         ((*EXPORT[1:], "--images", "nowhere"), "--images nowhere: no such folder"),
-        ((*EXPORT[1:], "--images", "one"), "--images one: 1 image(s) in it; at least 2"),
+        ((*EXPORT[1:], "--images", "none"), "--images none: 0 image(s) in it; at least 1"),
+        ((*EXPORT[1:], *INT8, "1"), "--images one: 1 image(s) in it; at least 2"),
         ((*EXPORT[1:], *INT8, "-1"), "--max-drop is -1; it is in points and must be"),
         ((*EXPORT[1:], *INT8, ".nan"), "--max-drop is nan; it is in points and must be"),
         (
@@ -74,10 +75,11 @@ def test_help_names_every_engine_and_precision(cli, capsys):
 def test_mistakes(cli, photos, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "one").mkdir()
+    (tmp_path / "none").mkdir()
     (photos / "val/ant/0.jpg").rename("one/a.jpg")
     (tmp_path / "broken.ckpt").write_bytes(b"PK\x03\x04 no checkpoint")
     before = sorted(tmp_path.rglob("*"))
-    out = () if message.startswith("--out") else ("--out", "out")
+    out = () if message.startswith("--out") else ("--out", "above/out")
     assert cli("export", *words, *out).line.startswith(message)
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -85,5 +87,13 @@ def test_mistakes(cli, photos, tmp_path, monkeypatch, words, message):
 def test_nothing_is_overwritten(cli, tmp_path):
     (tmp_path / "out").mkdir()
     assert "exists; name another folder" in cli(*EXPORT, "--out", tmp_path / "out").line
-    nested = tmp_path / "no" / "out"
-    assert f"folder {nested.parent} does not exist" in cli(*EXPORT, "--out", nested).line
+    below = tmp_path / "file" / "a" / "out"
+    below.parents[1].write_text("a file")
+    assert cli(*EXPORT, "--out", below).line.startswith(f"--out {below.parent}: ")
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file", tmp_path / "out"]
+
+
+def test_folders_above_are_made(cli, tmp_path):
+    out = tmp_path / "a" / "b" / "out"
+    assert cli(*EXPORT, "--size", "33", "--out", out).code == 0
+    assert [path.name for path in out.parent.iterdir()] == ["out"]

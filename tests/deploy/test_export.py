@@ -16,10 +16,11 @@ import pytest
 import torch
 
 from res2net.card import ModelCard
-from res2net.data.preprocess import default_preprocess
+from res2net.data.preprocess import Preprocess, default_preprocess
 from res2net.deploy.engine import find_engine
-from res2net.deploy.export import export
+from res2net.deploy.export import about, export
 from res2net.deploy.pictures import of_samples
+from res2net.deploy.subject import open_subject
 from res2net.deploy.targets import TARGETS
 from res2net.errors import UserError
 from res2net.native.binding import unsupported_reason
@@ -161,9 +162,62 @@ def test_images_of_ones_own(trained_run, photos, tmp_path):
     """Without labels the classes of eager are what counts."""
     out = tmp_path / "out"
     done = export(str(trained_run), out, engine="onnx", images=photos)
-    assert done.verification.images == 14
+    assert done.verification.images == 27  # all
     assert done.verification.eager_top1 is None
     assert done.verification.agreement == 1
+
+
+def _held(engine, out):
+    """The metadata in the file, as another program reads them."""
+    if engine == "openvino":
+        return openvino_core().read_model(out / "model.xml").get_rt_info("model_info").value
+    props = {each.key: each.value for each in onnx.load(out / "model.onnx").metadata_props}
+    assert all(key.startswith("model_info ") for key in props)
+    return {key.removeprefix("model_info "): value for key, value in props.items()}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_the_file_itself_names_classes_and_preprocessing(
+    trained_run, tmp_path, monkeypatch, engine, precision
+):
+    target = TARGETS[engine, precision]
+    monkeypatch.setitem(TARGETS, (engine, precision), replace(target, agreement=0.5))
+    monkeypatch.setattr("res2net.deploy.pictures.CALIBRATION", 20)
+    out, drop = tmp_path / "out", 90 if precision == "int8" else None
+    export(
+        *(str(trained_run), out), engine=engine, precision=precision, max_drop=drop, val_images=20
+    )
+    held = _held(engine, out)
+    card = ModelCard.read(trained_run / "model.json")
+    assert tuple(json.loads(held["classes"])) == card.classes
+    assert held["labels"].split() == list(card.classes)
+    assert Preprocess.from_dict(json.loads(held["preprocess"])) == card.preprocess
+    assert (held["model_type"], held["task"]) == ("Classification", "classify")
+    others = {"mean_values", "scale_values", "reverse_input_channels"}
+    assert not others & held.keys()  # the graph normalises RGB
+
+
+def test_maps_of_a_backbone_are_no_classes(tmp_path):
+    export("res2net18", tmp_path / "out", engine="openvino", size=33, features=("c2",))
+    held = _held("openvino", tmp_path / "out")
+    assert held["task"] == "features"
+    assert not {"classes", "labels", "model_type"} & held.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("red fox", "red_fox"), ("ein\N{NO-BREAK SPACE}Bär", "ein_Bär"), ("a\x01\n<&", "a__<&")],
+)
+def test_a_class_is_one_word_of_the_labels(tmp_path, name, word):
+    subject = open_subject("res2net29_small", size=33)
+    card = replace(subject.card, classes=("ant", name))
+    held = about(replace(subject, card=card))
+    assert json.loads(held["classes"]) == ["ant", name]
+    assert held["labels"].split() == ["ant", word]
+    model = ov.convert_model(torch.nn.Identity(), example_input=torch.zeros(1))
+    find_engine("openvino").save(model, tmp_path / "model.xml", held)
+    assert _held("openvino", tmp_path) == held
 
 
 def test_a_checkpoint_is_a_target_and_an_artifact_is_none(trained_run, tmp_path):

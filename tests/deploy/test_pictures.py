@@ -33,16 +33,21 @@ def test_a_run_calibrates_on_training_and_verifies_on_validation_images():
 
 
 def test_a_folder_is_shared_between_both(photos):
-    calibration, checked = of_folder(photos, PREPROCESS, most=1000)
+    calibration, checked = of_folder(photos, PREPROCESS, most=None, calibrate=True)
     assert len(calibration) + len(checked) == 27
     assert not set(calibration.split.images) & set(checked.split.images)
     assert not checked.labelled
     assert _seen(calibration)[0].shape == (13, 32, 32, 3)
 
 
+def test_a_folder_is_verified_whole_where_nothing_calibrates(photos):
+    calibration, checked = of_folder(photos, PREPROCESS, most=None, calibrate=False)
+    assert (len(calibration), len(checked)) == (0, 27)
+
+
 def test_unreadable_files_are_left_out(photos):
     (photos / "val/ant/0.jpg").write_bytes(b"no image")
-    calibration, checked = of_folder(photos / "val" / "ant", PREPROCESS, most=1000)
+    calibration, checked = of_folder(photos / "val" / "ant", PREPROCESS, most=1000, calibrate=True)
     with pytest.warns(UserWarning, match="0.jpg"):
         assert len(_seen(checked)[0]) == 1
     assert len(_seen(calibration)[0]) == 1
@@ -57,15 +62,16 @@ def test_the_samples_are_photographs_that_differ():
 
 @pytest.mark.parametrize("most", [1, 7, 27, 99])
 def test_so_many_at_most(photos, most):
-    _, checked = of_folder(photos, PREPROCESS, most=most)
+    _, checked = of_folder(photos, PREPROCESS, most=most, calibrate=True)
     assert len(checked) == min(most, 14)
 
 
 def test_mistakes(tmp_path):
     with pytest.raises(UserError, match="--images .*nowhere: no such folder"):
-        of_folder(tmp_path / "nowhere", PREPROCESS, most=9)
-    with pytest.raises(UserError, match=r"0 image\(s\) in it; at least 2"):
-        of_folder(tmp_path, PREPROCESS, most=9)
+        of_folder(tmp_path / "nowhere", PREPROCESS, most=9, calibrate=True)
+    for calibrate, least in ((True, 2), (False, 1)):
+        with pytest.raises(UserError, match=rf"0 image\(s\) in it; at least {least}"):
+            of_folder(tmp_path, PREPROCESS, most=9, calibrate=calibrate)
     config = RunConfig(model="res2net29_small", recipe="digits", data=f"folder:{tmp_path / 'gone'}")
     with pytest.raises(UserError, match="the run's data cannot be read .*gone.*--images DIR"):
         of_run(config, DIGITS, PREPROCESS, most=9)

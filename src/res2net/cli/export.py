@@ -43,7 +43,9 @@ def make_parser() -> Parser:
         "ResNet and Res2Net, with OpenVINO beside); required",
     )
     parser.add_argument(
-        "--out", type=Path | None, help="folder to write, which must not exist yet; required"
+        "--out",
+        type=Path | None,
+        help="folder to write, which must not exist yet; folders above it are made; required",
     )
     parser.add_argument(
         "--precision",
@@ -69,7 +71,8 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--images",
         type=Path | None,
-        help="folder of images for calibration and verification; default: the run's data",
+        help="folder of images to verify with (all of them; for int8 every second one calibrates "
+        "instead); default: the run's data",
     )
     parser.add_argument(
         "--max-drop",
@@ -79,8 +82,8 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--val-images",
         type=int | None,
-        help="largest number of validation images to verify with; default: 1000 for classifiers, "
-        "else 100",
+        help="largest number of images to verify with; default: all of --images, else 1000 "
+        "validation images for classifiers and 100 for other tasks",
     )
     parser.add_argument(
         "--overflow-safe",

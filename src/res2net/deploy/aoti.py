@@ -7,7 +7,7 @@ elsewhere: nothing loads one unasked (``--engine aoti``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +33,12 @@ def opset(model: ExportedProgram) -> str:  # noqa: ARG001  one set of operators 
     return f"torch {'.'.join(torch.__version__.split('.')[:2])}, {best_device().type}"
 
 
-def save(model: ExportedProgram, path: Path) -> tuple[str, ...]:
+def save(model: ExportedProgram, path: Path, about: Mapping[str, str]) -> tuple[str, ...]:
     """Compile into one file."""
     from torch._inductor import aoti_compile_and_package
 
-    about = {FREE: "1" if model.range_constraints else ""}
-    configs = {"freezing": True, "aot_inductor.metadata": about}
+    held = {**about, FREE: "1" if model.range_constraints else ""}
+    configs = {"freezing": True, "aot_inductor.metadata": held}
     with quietly(), torch.no_grad():
         aoti_compile_and_package(model, package_path=str(path), inductor_configs=configs)
     return (path.name,)

@@ -5,7 +5,7 @@ Legend: B batch · H, W of the images
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -49,8 +49,8 @@ class Engine(Protocol):
     def opset(self, model: Any) -> str:
         """The set of operations that the model is written in."""
 
-    def save(self, model: Any, path: Path) -> tuple[str, ...]:
-        """Write the model to ``path`` and say which files that made."""
+    def save(self, model: Any, path: Path, about: Mapping[str, str]) -> tuple[str, ...]:
+        """Write the model to ``path``, with metadata, and say which files that made."""
 
     def load(self, path: Path, precision: str) -> Run:
         """What ``save`` wrote, ready to run on this machine's CPU."""

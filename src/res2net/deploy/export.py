@@ -27,6 +27,7 @@ from res2net.deploy.verify import Track, Verification, compare, eager, faults, l
 from res2net.errors import UserError, printable_lines
 from res2net.files import check_new, new_folder, write_error, write_text
 from res2net.machine import hardware_bf16
+from res2net.paper.tasks import CLASSIFY
 from res2net.processor import bytes_saturate
 from res2net.runtime.engines import openvino_has_bf16
 from res2net.tasks.network import Size
@@ -72,9 +73,11 @@ def export(
             network's own.
         dynamic_batch: take any number of images at once; else one.
         features: levels to give as maps, instead of logits.
-        images: folder of images to calibrate and verify with, instead of the run's data.
+        images: folder of images to verify with, instead of the run's data: all of them; of int8
+            every second one calibrates instead.
         max_drop: points of top-1 accuracy that int8 of a classifier may lose; None is 0.5.
-        val_images: verify with so many images at most; None is 1,000, of annotated ones 100.
+        val_images: verify with so many images at most; None is all of ``images``, of a run's 1,000,
+            of annotated ones 100.
         overflow_safe: int8 weights of 7 bits, which are right on processors without VNNI too; None
             is whether this processor lacks it.
 
@@ -101,8 +104,6 @@ def export(
     max_drop = MAX_DROP if max_drop is None else max_drop
     if dynamic_batch and _rows_vary(subject):
         raise UserError("--dynamic-batch: a detector is exported for one image at a time")
-    if val_images is None:
-        val_images = VAL_IMAGES if subject.annotated is None else VAL_IMAGES_ANNOTATED
     calibration, checked = _pictures(subject, target, images, val_images)
     reference = eager(subject.net, subject.card.preprocess)
     with new_folder(out, "--out") as folder:
@@ -173,7 +174,7 @@ class _Work:
         """Write the model and measure what was written."""
         path = self.folder / self.target.file
         try:
-            self.files = self.engine.save(model, path)
+            self.files = self.engine.save(model, path, about(self.subject))
         except OSError as error:
             raise write_error(error, path) from error
         run = self.engine.load(path, self.target.precision)
@@ -263,20 +264,24 @@ class _Work:
 
 
 def _pictures(
-    subject: Subject, target: Target, images: Path | None, most: int
+    subject: Subject, target: Target, images: Path | None, most: int | None
 ) -> tuple[Images | None, Images]:
     """(calibration images if int8, images to verify with)."""
     card, preprocess = subject.card, subject.card.preprocess
     calibration: Images | None
     checked: Images
-    annotated = subject.annotated
+    annotated, size, int8 = subject.annotated, subject.size, target.precision == "int8"
     if images is not None and annotated is not None:
-        calibration, checked = views.of_folder(images, annotated, card, subject.size, most=most)
+        calibration, checked = views.of_folder(
+            images, annotated, card, size, most=most, calibrate=int8
+        )
     elif images is not None:
-        calibration, checked = of_folder(images, preprocess, most=most)
+        calibration, checked = of_folder(images, preprocess, most=most, calibrate=int8)
     elif subject.run is not None and annotated is not None:
-        calibration, checked = views.of_run(subject.run, annotated, card, subject.size, most=most)
+        most = most or VAL_IMAGES_ANNOTATED
+        calibration, checked = views.of_run(subject.run, annotated, card, size, most=most)
     elif subject.run is not None:
+        most = most or VAL_IMAGES
         calibration, checked = of_run(subject.run, card.classes, preprocess, most=most)
     elif subject.trained:
         raise UserError(
@@ -285,7 +290,7 @@ def _pictures(
         )
     else:
         calibration, checked = None, of_samples(preprocess)
-    if target.precision != "int8":
+    if not int8:
         return None, checked
     if calibration is None:
         raise UserError(
@@ -293,6 +298,30 @@ def _pictures(
             "give some hundred: --images DIR"
         )
     return calibration, checked
+
+
+def about(subject: Subject) -> dict[str, str]:
+    """The metadata in the file itself, under the names that OpenVINO's Model API reads.
+
+    It takes RGB images, and must find no mean and scale: the graph normalises.
+    """
+    card = subject.card
+    held = {
+        "task": card.task,
+        "network": card.network,
+        "preprocess": json.dumps(card.preprocess.as_dict()),
+    }
+    if subject.task is not None:
+        held["classes"] = json.dumps(card.classes)
+        held["labels"] = " ".join(map(_word, card.classes))
+    if subject.task is not None and card.task == CLASSIFY:
+        held |= {"model_type": "Classification", "resize_type": "crop"}
+    return held
+
+
+def _word(name: str) -> str:
+    """A class as Model API lists it: between spaces."""
+    return "".join("_" if c.isspace() or not c.isprintable() else c for c in name) or "_"
 
 
 def _rows_vary(subject: Subject) -> bool:

@@ -9,7 +9,7 @@ Legend: B batch · H, W of the images
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -109,10 +109,10 @@ def opset(model: NativeModel) -> str:
     return f"r2n {VERSION} and {openvino.opset(model.fallback)} (an image took here: {times})"
 
 
-def save(model: NativeModel, path: Path) -> tuple[str, ...]:
+def save(model: NativeModel, path: Path, about: Mapping[str, str]) -> tuple[str, ...]:
     """Write the program, and OpenVINO's two files beside it."""
     write_bytes(path, model.program.to_bytes())
-    return (path.name, *openvino.save(model.fallback, path.with_suffix(".xml")))
+    return (path.name, *openvino.save(model.fallback, path.with_suffix(".xml"), about))
 
 
 def load(path: Path, precision: str) -> Run:

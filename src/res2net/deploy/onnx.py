@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
 from onnx import ModelProto, helper
+from torch import Tensor
+from torchvision.ops import boxes
 
 from res2net.deploy.engine import Floats, Images, Pixels, Run, Size, traced
 from res2net.deploy.program import INPUT, Program
@@ -48,8 +51,9 @@ def _recorded(program: Program, size: Size) -> ModelProto:
     ``torch.export`` refuses loops over what is found (torch 2.14); the recorder before it does not.
     """
     file = BytesIO()
+    plain = mock.patch.object(boxes, "batched_nms", _suppressed)
     example = torch.zeros(1, *size, program.channels, dtype=torch.uint8)
-    with quietly(), torch.no_grad():
+    with quietly(), torch.no_grad(), plain:
         torch.onnx.export(
             program,
             (example,),
@@ -63,13 +67,22 @@ def _recorded(program: Program, size: Size) -> ModelProto:
     return onnx.load_from_string(file.getvalue())
 
 
+def _suppressed(places: Tensor, scores: Tensor, classes: Tensor, iou: float) -> Tensor:
+    """torchvision's ``batched_nms`` without its branch where there is no box: of that one OpenVINO
+    (2026.4) makes a box out of whatever the memory held.
+    """
+    apart = torch.cat([places.flatten(), places.new_zeros(1)]).max() + 1
+    return boxes.nms(places + (classes.to(places) * apart)[:, None], scores, iou)
+
+
 def opset(model: ModelProto) -> str:
     """The version of the standard operators, such as "18"."""
     return str(next(each.version for each in model.opset_import if not each.domain))
 
 
-def save(model: ModelProto, path: Path) -> tuple[str, ...]:
-    """Write one file."""
+def save(model: ModelProto, path: Path, about: Mapping[str, str]) -> tuple[str, ...]:
+    """Write one file; Model API reads the metadata under keys that begin with ``model_info``."""
+    helper.set_model_props(model, {f"model_info {key}": value for key, value in about.items()})
     write_bytes(path, model.SerializeToString())
     return (path.name,)
 

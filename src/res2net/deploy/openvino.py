@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,10 @@ HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 def convert(program: Program, size: Size, batch: int | None) -> ov.Model:
     """The program as an OpenVINO model; weights stay float32 (see ``Engine``)."""
+    if program.rows_vary:  # which only the recorder of ONNX takes
+        from res2net.deploy.onnx import convert as as_onnx
+
+        return openvino_core().read_model(as_onnx(program, size, batch).SerializeToString())
     graph = traced(program, size, batch)
     with quietly():
         model = ov.convert_model(graph)
@@ -40,8 +44,10 @@ def opset(model: ov.Model) -> str:
     return f"opset{max(map(int, numbers))}"
 
 
-def save(model: ov.Model, path: Path) -> tuple[str, ...]:
+def save(model: ov.Model, path: Path, about: Mapping[str, str]) -> tuple[str, ...]:
     """Write ``path`` and the ``.bin`` beside it."""
+    for key, value in about.items():
+        model.set_rt_info(value, ["model_info", key])
     ov.save_model(model, path, compress_to_fp16=False)
     return (path.name, path.with_suffix(".bin").name)
 

@@ -91,11 +91,13 @@ def of_run(
     return training, validation
 
 
-def of_folder(folder: Path, preprocess: Preprocess, *, most: int) -> tuple[Pictures, Pictures]:
-    """Every second image under a folder to calibrate with, the others to verify with.
+def of_folder(
+    folder: Path, preprocess: Preprocess, *, most: int | None, calibrate: bool
+) -> tuple[Pictures, Pictures]:
+    """The images under a folder, as ``parts`` divides them.
 
-    Raises:
-        UserError: no folder, or fewer than two images in it.
+    Args:
+        most: verify with so many; None is all.
     """
     calibration, verification = (
         Pictures(
@@ -105,28 +107,30 @@ def of_folder(folder: Path, preprocess: Preprocess, *, most: int) -> tuple[Pictu
             preprocess=preprocess,
             skip_bad=True,
         )
-        for part, count in zip(halves(folder), (CALIBRATION, most), strict=True)
+        for part, count in zip(parts(folder, calibrate), (CALIBRATION, most), strict=True)
     )
     return calibration, verification
 
 
-def halves(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The images under a folder: every second one to calibrate with, the others to verify with.
+def parts(folder: Path, calibrate: bool) -> tuple[list[Path], list[Path]]:
+    """The images under a folder to calibrate with and to verify with: all of them, or, where some
+    calibrate, every second one.
 
     Raises:
-        UserError: no folder, or fewer than two images in it.
+        UserError: no folder, or too few images in it.
     """
     if not folder.is_dir():
         raise UserError(f"--images {folder}: no such folder")
     listing = Listing()
     list_images(folder, "", listing, find_empty=False)
     paths = [folder / name for name in listing.names]
-    if len(paths) < 2:
+    least = 2 if calibrate else 1
+    if len(paths) < least:
         raise UserError(
-            f"--images {folder}: {len(paths)} image(s) in it; at least 2 are needed, some hundred "
-            "are better"
+            f"--images {folder}: {len(paths)} image(s) in it; at least {least} must be there, some "
+            "hundred are better"
         )
-    return paths[1::2], paths[::2]
+    return (paths[1::2], paths[::2]) if calibrate else ([], paths)
 
 
 def data_gone(error: UserError) -> UserError:
@@ -162,9 +166,9 @@ def of_samples(preprocess: Preprocess) -> Pictures:
     )
 
 
-def _spread(split: Split, most: int) -> Split:
+def _spread(split: Split, most: int | None) -> Split:
     """At most so many images of a split, at even distances (splits may be sorted by class)."""
-    if len(split) <= most:
+    if most is None or len(split) <= most:
         return split
     chosen = np.linspace(0, len(split) - 1, most).round().astype(np.int64)
     return split.of(chosen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,10 @@ def opset(model: ExportedProgram) -> str:  # noqa: ARG001  one set of operators 
     return f"torch {'.'.join(torch.__version__.split('.')[:2])}"
 
 
-def save(model: ExportedProgram, path: Path) -> tuple[str, ...]:
-    """Write one file."""
+def save(model: ExportedProgram, path: Path, about: Mapping[str, str]) -> tuple[str, ...]:
+    """Write one file; the metadata are its ``extra_files``."""
     with quietly():  # it wonders at weights that are not row by row
-        torch.export.save(model, path)
+        torch.export.save(model, path, extra_files=dict(about))
     return (path.name,)
 
 

@@ -21,7 +21,7 @@ from res2net.data.decode import as_pixels, decode
 from res2net.data.preprocess import Reading
 from res2net.data.scene import Scene
 from res2net.deploy.engine import Pixels
-from res2net.deploy.pictures import data_gone, halves, other_classes
+from res2net.deploy.pictures import data_gone, other_classes, parts
 from res2net.errors import UserError
 from res2net.tasks.network import Size
 from res2net.tasks.task import Task
@@ -107,13 +107,9 @@ def of_run(
 
 
 def of_folder(
-    folder: Path, task: Task, card: ModelCard, size: Size, *, most: int
+    folder: Path, task: Task, card: ModelCard, size: Size, *, most: int | None, calibrate: bool
 ) -> tuple[Views, Views]:
-    """Every second image under a folder to calibrate with, the others to verify with.
-
-    Raises:
-        UserError: no folder, or fewer than two images in it.
-    """
+    """The images under a folder, as ``parts`` divides them; ``most`` None verifies with all."""
     calibration, verification = (
         Views(
             origin=f"views of images in {folder}",
@@ -123,7 +119,7 @@ def of_folder(
             size=size,
             skip_bad=True,
         )
-        for part, count in zip(halves(folder), (CALIBRATION, most), strict=True)
+        for part, count in zip(parts(folder, calibrate), (CALIBRATION, most), strict=True)
     )
     return calibration, verification
 
@@ -135,8 +131,8 @@ def _pixels(scene: Scene, reading: Reading) -> Tensor:
     return as_pixels(scene.image.copy(), reading)
 
 
-def _spread(scenes: Sequence[Scene], most: int) -> Sequence[Scene]:
+def _spread(scenes: Sequence[Scene], most: int | None) -> Sequence[Scene]:
     """At most so many, at even distances."""
-    if len(scenes) <= most:
+    if most is None or len(scenes) <= most:
         return scenes
     return [scenes[i] for i in np.linspace(0, len(scenes) - 1, most).round().astype(int)]

@@ -152,6 +152,7 @@ def detect_deployed(net: Deployed, image: Tensor) -> dict[str, Tensor]:
     boxes[:, 0::2] = boxes[:, 0::2].clamp(max=inner[1]) * (width / inner[1])
     boxes[:, 1::2] = boxes[:, 1::2].clamp(max=inner[0]) * (height / inner[0])
     inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])  # not beyond the image
+    inside &= (found["scores"] > 0) & (found["labels"] >= 0)  # of older files in OpenVINO
     kept = {
         "boxes": boxes[inside],
         "scores": found["scores"][inside],

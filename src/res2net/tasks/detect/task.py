@@ -370,7 +370,7 @@ DETECT = Task(
         comparison=Comparison(
             what="detections, found again", least=LEAST, of=compare, tolerance=TOLERANCE
         ),
-        targets=(("onnx", "fp32"),),
+        targets=(("openvino", "fp32"), ("onnx", "fp32")),
         folded="backbone",
         rows_vary=True,
     ),
