@@ -46,6 +46,11 @@ def test_a_form_with_fields(ask, encoded):
     assert said["picture_shows"] == "the image itself"
 
 
+def test_a_field_that_no_form_has(ask, encoded):
+    response = ask("POST", PREDICT, files={"image": ("a.png", encoded())}, data={"tpo": "2"})
+    assert "no parameter 'tpo'. Did you mean 'top'?" in _error(response, 422)
+
+
 def test_the_query_does_what_fields_do(ask, encoded):
     url = f"{PREDICT}?model=other&top=1&picture=false"
     said = ask("POST", url, content=encoded(), headers={"Content-Type": "application/octet-stream"})
@@ -58,6 +63,8 @@ def test_the_query_does_what_fields_do(ask, encoded):
         (404, "no model 'stubb'. Did you mean 'stub'?", {"params": {"model": "stubb"}}),
         (422, "top is 0; it must be between 1 and 100", {"params": {"top": "0"}}),
         (422, "top is 'x'; it must be a whole number", {"params": {"top": "x"}}),
+        (422, "no parameter 'tpo'. Did you mean 'top'? There is mod", {"params": {"tpo": "2"}}),
+        (422, "no parameter 'x'. There is model, top, picture.", {"params": {"x": ""}}),
         (422, "picture is 'x'; it must be true or false", {"params": {"picture": "x"}}),
         (422, "the file is empty", {"content": b""}),
         (415, "not an image", {"content": b"%PDF-1.7 and so on"}),

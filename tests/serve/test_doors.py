@@ -46,12 +46,24 @@ def test_a_photo_is_uploaded_looked_at_and_its_picture_fetched(page, encoded):
         assert page.look(client, path).status_code == 200
         told = page.told(client)
         assert " ms." in told
+        (results,) = re.findall(r'"path":"([^"]*photo-shipped\.json)"', told)
+        response = client.get(f"/gradio_api/file={results}")
+        assert response.headers["content-disposition"].startswith("attachment")
+        assert response.json()["model"] == "shipped"
+        with page.browser() as other:
+            assert other.get(f"/gradio_api/file={results}").status_code == 404
         (picture,) = re.findall(r'"path":"([^"]*picture\.png)"', told)
         response = client.get(f"/gradio_api/file={picture}")
         assert (response.status_code, response.headers["content-type"]) == (200, "image/png")
         assert response.headers["x-content-type-options"] == "nosniff"
         assert client.get(f"/gradio_api/file={path}").content == encoded()
     assert page.log.read_text() == ""
+
+
+def test_without_a_photo_the_page_asks_for_one(page):
+    with page.browser() as client:
+        assert page.look(client, None).status_code == 200
+        assert "There is no photo yet" in page.told(client)
 
 
 def test_an_example_is_everybodys(page):

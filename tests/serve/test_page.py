@@ -28,6 +28,15 @@ def test_the_examples_are_photos_that_ship_in_libraries() -> None:
         Image.open(photo).load()
 
 
+def test_the_command_on_the_page_carries_the_token() -> None:
+    from res2net.serve.page import curl
+
+    plain = shlex.split(curl("http://localhost:1", token=False))
+    assert plain[-1] == "http://localhost:1/v1/predict"
+    words = shlex.split(curl("http://localhost:1", token=True))
+    assert [word for word in words if word not in plain] == ["Authorization: Bearer $RES2NET_TOKEN"]
+
+
 def test_the_docs_page_is_true(
     tiny_run: Path, served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

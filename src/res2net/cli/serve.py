@@ -139,7 +139,8 @@ def serve(options: Namespace, token: str | None, uploads: Path) -> None:
         address = address_of(held)
         app = make_app(service, hosts=hosts, token=token)
         kept = Kept(uploads, most_bytes=max(2**30, limits.max_bytes))
-        add_page(app, service, kept, address=address, examples=example_photos())
+        secret = token is not None
+        add_page(app, service, kept, address=address, token=secret, examples=example_photos())
         for served in networks:
             print(f"{served.name}: {served.title}")
         if token is None and options.host not in LOOPBACK:

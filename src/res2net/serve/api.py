@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 import res2net
 from res2net.data.photo import RGB
+from res2net.errors import did_you_mean
 from res2net.serve.answer import Answer
 from res2net.serve.gate import Gate
 from res2net.serve.hosts import Hosts
@@ -123,17 +124,32 @@ async def answer(service: Service, request: Request) -> dict[str, Any]:
     asked = dict(request.query_params)
     most = service.limits.max_bytes
     try:
+        _check_names(asked)
         service.worker(asked.get("model")).check_room()
     except Refusal as refusal:
         await refuse_read(request, most, refusal)
     with service.holding() as hold:
         data, name, fields = await receive_upload(request, field="image", most=most, hold=hold)
+        _check_names(fields)
         asked |= fields
         worker = service.worker(asked.get("model"))
         top = _number(asked.get("top", "5"))
         picture = _switch(asked.get("picture", "false"))
         said = await service.predict(data, name, model=worker.served.name, top=top, picture=picture)
     return as_json(worker, said, picture=picture)
+
+
+def _check_names(asked: Iterable[str]) -> None:
+    """Refuse what no request takes.
+
+    Raises:
+        Refusal: 422, with the nearest name.
+    """
+    known = list(_FIELDS)[1:]
+    for name in asked:
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise Refusal(422, f"no parameter {name!r}.{near} There is {', '.join(known)}.")
 
 
 def as_json(worker: Worker, said: Answer, *, picture: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.routing import Mount
 
-from res2net.serve.api import as_png
+from res2net.serve.api import as_json, as_png
 from res2net.serve.doors import JOIN, RUN, Check, Doors, check_photo, files_below
 from res2net.serve.kept import Kept
 from res2net.serve.refusal import Refusal, report
@@ -23,6 +24,7 @@ SENTENCE = (
     "and shows where it looked. Nothing leaves the machine that serves this page."
 )
 NOTHING = "nothing beside it"
+NO_PHOTO = "**There is no photo yet.** Drop one, or take one from below."
 TOP = 5  # classes with a bar
 SESSIONS = 500  # whose state Gradio holds in memory; the oldest goes
 GRADIO = Path(gr.__file__).parent / "templates" / "frontend"
@@ -46,14 +48,21 @@ def _path_of(payload: Any) -> str | None:
 
 
 def add_page(
-    app: FastAPI, service: Service, kept: Kept, *, address: str, examples: Sequence[Path] = ()
+    app: FastAPI,
+    service: Service,
+    kept: Kept,
+    *,
+    address: str,
+    token: bool = False,
+    examples: Sequence[Path] = (),
 ) -> FastAPI:
     """Mount the page at the root of the API's application, behind its doors.
 
     Args:
         kept: its folder is the one that ``GRADIO_TEMP_DIR`` named when Gradio was imported.
+        token: whether the API asks for one.
     """
-    page, events = make_page(service, kept, address, examples)
+    page, events = make_page(service, kept, curl(address, token=token), examples)
     page.state_session_capacity = SESSIONS
     page.queue(max_size=2 * (service.limits.waiting + 1))
     # Gradio checks which files it is given only once this says so, which mounting does not.
@@ -81,13 +90,20 @@ def add_page(
     return app
 
 
+def curl(address: str, *, token: bool) -> str:
+    """The command that asks the API what is in a photo."""
+    secret = ' -H "Authorization: Bearer $RES2NET_TOKEN"' if token else ""
+    kind = "-H 'Content-Type: image/jpeg'"
+    return f"curl --data-binary @photo.jpg {kind}{secret} {address}/v1/predict"
+
+
 def make_page(
-    service: Service, kept: Kept, address: str, examples: Sequence[Path]
+    service: Service, kept: Kept, command: str, examples: Sequence[Path]
 ) -> tuple[gr.Blocks, dict[tuple[str, int], Check]]:
     """The page, and what checks the values of its events.
 
     Args:
-        address: that of the server, for the line on the API.
+        command: what asks the API the same.
     """
     names = list(service.workers)
     several = len(names) > 1
@@ -154,15 +170,12 @@ def make_page(
             api_visibility="private",
         )
         events[JOIN, event["id"]] = check_look
-        gr.Markdown(
-            "The same as JSON: "
-            f"`curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' {address}/v1/predict`"
-        )
+        gr.Markdown(f"The same as JSON: `{command}`")
     return page, events
 
 
 def _empty_side(number: int) -> list[Any]:
-    """Components of an answer: heading, bars, picture, remark."""
+    """Components of an answer: heading, bars, picture, remark, results."""
     return [
         gr.Markdown("", elem_id=f"heading-{number}", elem_classes="heading"),
         gr.Label(
@@ -182,6 +195,7 @@ def _empty_side(number: int) -> list[Any]:
             elem_id=f"picture-{number}",
         ),
         gr.Markdown("", elem_id=f"remark-{number}"),
+        gr.DownloadButton("Results (JSON)", visible=False, size="sm", elem_id=f"results-{number}"),
     ]
 
 
@@ -191,8 +205,9 @@ async def _side(
     """What one network says, for the components of ``_empty_side``."""
     hidden = gr.update(value=None, visible=False)
     if name == NOTHING or path is None:
-        return ["", hidden, hidden, ""]
-    title = service.worker(name).served.title
+        return ["", hidden, hidden, "" if name == NOTHING else NO_PHOTO, hidden]
+    worker = service.worker(name)
+    title = worker.served.title
     try:
         read = kept.reader(path, visitor)
         said = await service.predict(read, Path(path).name, model=name, top=TOP, picture=True)
@@ -200,13 +215,16 @@ async def _side(
         if said.picture is not None:
             png = await asyncio.to_thread(as_png, said.picture)
             picture = gr.update(value=await kept.add(visitor, "picture.png", png), visible=True)
+        text = json.dumps(as_json(worker, said, picture=False), indent=2, ensure_ascii=False)
+        named = f"{Path(path).stem}-{name}.json"
+        results = gr.update(value=await kept.add(visitor, named, text.encode()), visible=True)
     except Refusal as refusal:
-        return [title, hidden, hidden, f"**No answer.** {refusal.sentence}"]
+        return [title, hidden, hidden, f"**No answer.** {refusal.sentence}", hidden]
     except Exception as error:
         report(f"{name} on the page", error)
-        return [title, hidden, hidden, "**No answer.** The server's log has the reason."]
+        return [title, hidden, hidden, "**No answer.** The server's log has the reason.", hidden]
     bars = hidden
     if said.probabilities:
         bars = gr.update(value=dict(said.probabilities), visible=True)
     remark = f"{said.shows[:1].upper()}{said.shows[1:]}. {said.milliseconds:.0f} ms."
-    return [f"{title}\n### {said.line}", bars, picture, remark]
+    return [f"{title}\n### {said.line}", bars, picture, remark, results]
