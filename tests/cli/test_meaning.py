@@ -236,6 +236,7 @@ def test_every_task_refuses_what_it_does_not_read(command, task, monkeypatch, tm
         card=None,
     )
     net.predictor = lambda **_: net
+    net.finding = lambda _: None
     for where in ("open", "evaluate"):
         monkeypatch.setattr(f"res2net.tasks.{where}.open_target", lambda *_, **__: net)
     for where in ("cli.predict.images_in", "tasks.evaluate.find_task",
@@ -246,10 +247,15 @@ def test_every_task_refuses_what_it_does_not_read(command, task, monkeypatch, tm
     usual = ["net", "a.png"] if command == "predict" else ["net", "--data", "digits"]
     for option, tasks in means.items():
         option = option.replace("_", "-")
-        values = {"scales": "[1]", "flip": None, "class-agnostic": None, "yolo": None}
+        values = {
+            "scales": "[1]",
+            "tiles": "64",
+            **dict.fromkeys(("flip", "class-agnostic", "yolo")),
+        }
         shares = dict.fromkeys(("score", "iou", "overlap"), "0.5")
         value = (values | shares).get(option, "3")
         line = [*usual, f"--{option}", *([value] if value else [])]
+        line += ["--tiles", "64"] if option == "overlap" and task in tasks else []
         if task in tasks:
             with pytest.raises(Reached):
                 module.main(line)

@@ -115,7 +115,7 @@ def open_networks(
         capture, compiled: of those in PyTorch (see ``res2net.capture.capture``).
 
     Raises:
-        UserError: one that cannot be loaded, that cannot say what is in an image, or that does not
+        UserError: one that cannot be loaded, that predicts nothing, or that does not
             compute in this precision here.
     """
     opened: list[Served] = []

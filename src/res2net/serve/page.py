@@ -20,8 +20,8 @@ from res2net.serve.service import Service
 
 TITLE = "What does Res2Net see?"
 SENTENCE = (
-    "Drop a photo, or take one from below: the network names what is in it, says how sure it is, "
-    "and shows where it looked. Nothing leaves the machine that serves this page."
+    "Drop a photo, or take one from below: the network predicts its classes with their "
+    "probabilities, and shows the activation map. Nothing leaves the machine that serves this page."
 )
 NOTHING = "nothing beside it"
 NO_PHOTO = "**There is no photo yet.** Drop one, or take one from below."
@@ -91,7 +91,7 @@ def add_page(
 
 
 def curl(address: str, *, token: bool) -> str:
-    """The command that asks the API what is in a photo."""
+    """The command that sends a photo to the API."""
     secret = ' -H "Authorization: Bearer $RES2NET_TOKEN"' if token else ""
     kind = "-H 'Content-Type: image/jpeg'"
     return f"curl --data-binary @photo.jpg {kind}{secret} {address}/v1/predict"

@@ -174,6 +174,8 @@ def draw_named_matrix(
     longest = max((len(text) for row in texts for text in row), default=1)
     for row, line in enumerate(texts):
         for column, text in enumerate(line):
+            if not text:
+                continue
             dark = counts[row, column] > 0.55 * counts[row].sum()
             axes.text(
                 column,
