@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from res2net.bench.growth import UNITS
+from res2net.bench.growth import KINDS
 from res2net.bench.options import NETWORK
 from res2net.bench.protocol import commit_to_record
 from res2net.errors import UserError
@@ -120,7 +120,7 @@ def _commands() -> list[Command]:
     found.append(("folder", words, "folder.csv", None))
     words = f"loading --data folder:{PHOTOS} --batch 8"
     found.append(("loading", words, "loading.csv", None))
-    for what in UNITS:
+    for what in KINDS:
         found.append((f"growth-{what}", f"growth --what {what}", "growth.csv", 3))
     for kind in ("fp32", BF16):
         words = f"deploy --model {TABLE3} --makers ours --engines eager --precisions {kind}"

@@ -340,7 +340,9 @@ def growth() -> str:
     if not rows:
         return "Not measured yet.\n"
     columns = ("number", "seconds", "mib", "n")
-    cells = [(growth_bench.UNITS[row["what"]][0], *(row[name] for name in columns)) for row in rows]
+    cells = [
+        (growth_bench.KINDS[row["what"]].unit, *(row[name] for name in columns)) for row in rows
+    ]
     head = ("what grows", "number", "seconds", "memory, MiB", "measurements")
     picture = "![Time and memory against size](pictures/growth.png)"
     return f"{markdown(head, cells)}{about(rows)}\n{picture}\n"
