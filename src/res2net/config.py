@@ -43,6 +43,7 @@ NO_WEIGHTS = "none"  # of --train.class-weights
 # of --net.pretrained: published weights if they can be reached, else none; of --head.anchors: from
 # the boxes of the training part
 AUTO = "auto"
+Anchors = tuple[int, ...] | Literal["auto"]
 FirstBlockName = Literal[
     "pool", "pool_exclude_pad", "strided_only", "strided_exclude_pad", "group", "paper"
 ]
@@ -97,9 +98,7 @@ class HeadOptions:
     """What stands on the backbone."""
 
     form: Literal["fpn", "c4"] = "fpn"  # FPN (a feature pyramid) or the paper's C4 (one map)
-    anchors: (
-        tuple[int, ...] | Literal["auto"]
-    ) = ()  # sides in pixels, or by the data; default: form's
+    anchors: Anchors = ()  # sides in pixels, or auto: from the training boxes; default: form's
     regions: int | None = None  # RoIs sampled per image for the head's loss; default: 512, c4 128
     output_stride: Literal[16, 8] = 16  # stride of the backbone's last feature map
     channels: int | None = None  # channels of the head's convolutions; default: the task's own

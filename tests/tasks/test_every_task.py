@@ -310,7 +310,7 @@ def test_losses_weights_and_jitter_resume_in_the_same_weights(
         ("segment", "--train.class-weights kit:2", "names 'kit', which is no class of the data. D"),
         ("saliency", "--train.class-weights kite:2", "names 'kite', which is no class of the dat"),
         ("pose", "--train.class-weights balanced", "it is for --task classify, segment, saliency"),
-        ("detect", "--train.loss dice", "--train.loss means nothing for --task detect; it is for"),
+        ("detect", "--train.loss dice", "--train.loss dice is not for --task detect, which has cr"),
         ("segment", "--train.loss focal", "--train.loss focal is not for --task segment, which h"),
         ("segment", "--augment.scale 2,1", "--augment.scale is [2.0, 1.0]; give LO,HI within 0.0"),
     ],

@@ -20,7 +20,7 @@ class Finding:
     max_detections: int | None = None  # most per image, the surest; default: 100, all with --tiles
     iou: float | None = None  # overlap that drops the less sure of two; default: FPN 0.5, C4 0.3
     class_agnostic: bool = False  # drop overlapping boxes of different classes too
-    tiles: int | Literal["auto"] | None = None  # tiles of this side too; auto: input size
+    tiles: int | Literal["auto"] | None = None  # also tiles: side, auto: input's; default: none
     overlap: float | None = None  # share of a tile's side that neighbours share; default: 0.25
 
     @classmethod
