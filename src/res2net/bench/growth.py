@@ -168,7 +168,7 @@ class Kind(NamedTuple):
 
 SIZES = (1_000, 10_000, 100_000)
 KINDS = {
-    "folder": Kind("files of a folder, first start", SIZES, _make_folder, _start),
+    "folder": Kind("files of a folder, first start, each checked", SIZES, _make_folder, _start),
     "index": Kind(
         *("files of a folder, next start with an index", SIZES, _make_index),
         lambda home: _start(home, index=str(home / "data.index")),
