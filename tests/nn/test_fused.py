@@ -87,7 +87,11 @@ def test_every_rule_of_the_first_block():
 def test_every_width_of_the_paper():
     """Of all rows, those of the splits in the four stages; 26w4s goes up to 208."""
     rows = [row for row in NETWORKS.values() if isinstance(row, ResNetVariant) and row.scale > 1]
-    widths = {(row.width * 2**stage, row.cardinality) for row in rows for stage in range(4)}
+    widths = {
+        (row.width * row.cardinality * 2**stage, row.cardinality)
+        for row in rows
+        for stage in range(4)
+    }
     cases = [
         ({"width": width, "scale": 2, "cardinality": groups}, (1, 3, 3), kind)
         for (width, groups), kind in zip(
