@@ -70,6 +70,11 @@ def test_a_photo_its_mirror_a_copy_and_an_outlier_are_found(cli, shots, tmp_path
 def test_another_network_than_that_of_the_file_is_refused(cli, shots, tiny_run, tmp_path):
     out, photo = tmp_path / "x.npz", shots / "noise.png"
     assert cli("embed", tiny_run, photo, "--out", out).code == 0
+    line = cli("similar", out, photo).line  # a file of a stranger may name anything
+    assert (
+        line == f"--model is missing: give the network of the file, which names {str(tiny_run)!r}"
+    )
+    assert cli("similar", out, photo, "--model", tiny_run).code == 0
     line = cli("similar", out, photo, "--model", "shipped").line
     assert line.startswith("shipped is not the network that the file was embedded with")
 

@@ -20,11 +20,12 @@ from res2net.data.embeddings import (
     read_embeddings,
 )
 from res2net.errors import UserError, counted, printable
+from res2net.weights.catalogue import shipped
 
 Tile = tuple[str, str]  # file, what stands below it
 GROUPS = 10  # folders that have a colour of their own on a map
 EXAMPLES = (
-    "res2net similar holiday.npz beach.jpg --sheet similar.png",
+    "res2net similar holiday.npz beach.jpg --model runs/photos --sheet similar.png",
     "res2net similar holiday.npz            # near-duplicates and outliers",
     "res2net similar holiday.npz --map map.png",
 )
@@ -44,7 +45,8 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--model",
         type=str | None,
-        help="with a photo: the network of the file, if it was moved; default: as in the file",
+        help="with a photo: the network that the file was embedded with; default: that of the "
+        "package, if it was",
     )
     parser.add_argument("--count", type=int, default=12, help="images or pairs in a list")
     parser.add_argument(
@@ -97,11 +99,16 @@ def like_photo(found: Embeddings, photo: Path, model: str | None, count: int) ->
     """Print the neighbours of a photo.
 
     Raises:
-        UserError: it cannot be read, or the network is not that of the file.
+        UserError: it cannot be read, or the network is not that of the file, or not given.
     """
     from res2net.tasks.embed import open_embedder
+    from res2net.tasks.open import SHIPPED
 
-    embedder = open_embedder(model or found.about["target"], found.about["precision"])
+    named = found.about["target"]
+    if model is None and named not in (SHIPPED, str(shipped())):
+        # what a file names is not opened: it may be a stranger's, and name any file or address
+        raise UserError(f"--model is missing: give the network of the file, which names {named!r}")
+    embedder = open_embedder(model or SHIPPED, found.about["precision"])
     if embedder.about["sha256"] != found.about["sha256"]:
         raise UserError(
             f"{embedder.about['target']} is not the network that the file was embedded with; embed "
