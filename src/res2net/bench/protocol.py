@@ -22,7 +22,7 @@ from res2net import machine
 from res2net.bench.options import ROUNDS
 from res2net.errors import UserError
 from res2net.files import WAIT, locked, remove_leftovers, write_text
-from res2net.processor import flags, level, threads
+from res2net.processor import flags, has_bf16, level, threads
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
@@ -127,6 +127,14 @@ def interleave(
             if number >= warmup:
                 seconds[name].append(elapsed)
     return {name: Timing(name, tuple(values)) for name, values in seconds.items()}
+
+
+def computed_here(cases: Sequence[str]) -> tuple[str, ...]:
+    """The cases without those in bf16 on a processor that would emulate it; a line says so."""
+    if machine.best_device().type != "cpu" or has_bf16():
+        return tuple(cases)
+    print("cases in bf16 are left out: this processor has no bfloat16 instructions")
+    return tuple(case for case in cases if "bf16" not in case)
 
 
 def commit_to_record(out: Path) -> str:

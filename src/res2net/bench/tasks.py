@@ -20,13 +20,19 @@ from torch.nn import functional as F
 
 from res2net.bench.memory import peak_memory
 from res2net.bench.options import TasksOptions
-from res2net.bench.protocol import Measurement, Track, interleave, ratio_cells, versions_of
+from res2net.bench.protocol import (
+    Measurement,
+    Track,
+    computed_here,
+    interleave,
+    ratio_cells,
+    versions_of,
+)
 from res2net.card import ModelCard
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import COCO_PERSON
 from res2net.errors import UserError
 from res2net.heads.deeplab import RATES
-from res2net.machine import note_slow_bf16
 from res2net.processor import threads
 from res2net.tasks.pose.crops import STRIDE, input_size
 from res2net.tasks.pose.module import heat_loss
@@ -57,11 +63,10 @@ def run(options: TasksOptions, track: Track) -> Measurement:
         UserError: a library that is not installed.
     """
     torch.set_num_threads(threads())
-    note_slow_bf16("bf16")  # of some cases
     given = {"batch": options.batch, "size": options.size}
     rows: list[dict[str, object]] = []
     for task in [options.task] if options.task else CASES:
-        running = {case: make(task, case, **given) for case in CASES[task]}
+        running = {case: make(task, case, **given) for case in computed_here(CASES[task])}
         for kind in KINDS:
             steps = {case: each[kind] for case, each in running.items()}
             timings = interleave(steps, rounds=options.rounds, track=track)

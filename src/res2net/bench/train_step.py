@@ -24,6 +24,7 @@ from res2net.bench.protocol import (
     Measurement,
     Timing,
     Track,
+    computed_here,
     interleave,
     ratio_cells,
     shown,
@@ -59,11 +60,11 @@ def run(options: TrainStepOptions, track: Track) -> Measurement:
         UserError: timm is not installed, or lacks the network.
     """
     torch.set_num_threads(threads())
-    machine.note_slow_bf16("bf16")  # of some cases
+    cases = computed_here(CASES)
     given: dict[str, Any] = {"network": options.model, "batch": options.batch, "size": options.size}
-    memory = {case: peak_memory(__name__, case=case, **given) for case in CASES}
-    saved = {case: bytes_kept(make_training(case, **given).forward) for case in CASES}
-    steps = {case: step_of(case, **given) for case in CASES}
+    memory = {case: peak_memory(__name__, case=case, **given) for case in cases}
+    saved = {case: bytes_kept(make_training(case, **given).forward) for case in cases}
+    steps = {case: step_of(case, **given) for case in cases}
     timings = interleave(steps, rounds=options.rounds, track=track)
     rows: list[dict[str, object]] = [
         {
