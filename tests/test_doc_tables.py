@@ -308,3 +308,29 @@ def test_the_newest_row_of_a_case_is_shown_and_what_was_not_measured_again_stays
     assert "cores of B, torch 2, n = 9 rounds in turns, 2026-02-01, commit new (fp32): `y`" in line
     assert "cores of A, torch 2, n = 9 rounds in turns, 2026-01-01, commit old (bf16): `x`" in line
     assert markup.read_results("absent.csv") == []
+
+
+def test_kinds_of_processors_have_tables_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(markup, "RESULTS", tmp_path)
+    rows = [
+        "a,fp32,5,,",
+        "a,bf16,3,,",
+        "a,fp32,9,avx2 fma,full",
+        "a,fp32,7,avx2 avx512f avx512_vnni,full",
+        "a,fp32,8,avx2 avx512_bf16 avx512f,avx2",  # hidden by a setting
+        "a,fp32,4,avx2 avx512_bf16 avx512f,full",
+    ]
+    head = "network,precision,median_ms,instructions,level\n"
+    (tmp_path / "x.csv").write_text(head + "\n".join(rows) + "\n")
+    found = markup.read_results("x.csv")
+    assert [row["median_ms"] for row in found] == ["4", "3", "8", "7"]
+    table = markup.by_processor(lambda own: ",".join(row["median_ms"] for row in own), found)
+    assert table.split("\n") == [
+        *("**AVX-512 with bf16**", "", "4,3"),
+        *("**AVX-512 without bf16**", "", "7"),
+        *("**AVX2**", "", "8"),
+    ]
+    assert [row["median_ms"] for row in markup.of_best_kind(found)] == ["4", "3"]
+    assert markup.by_processor(lambda own: str(len(own)), found[:2]) == "2"

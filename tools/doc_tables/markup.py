@@ -11,6 +11,7 @@ from doc_tables.measures import older
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "results"
 BLANK = "–"
+Table = Callable[[Sequence[dict[str, str]]], str]
 APART = ("trainings.csv", "reproduce.csv")  # whose rows are trainings, each its own case
 PAIRED = "median of ratios, round by round (quartiles)"  # other ratios are of the medians
 
@@ -32,8 +33,8 @@ CASE = (
 def read_results(name: str) -> list[dict[str, str]]:
     """The newest row of each case of a results file, with its name in ``file``.
 
-    Commands append: a case that is measured again takes the place of its older row, and what a
-    machine cannot measure (bf16 without its instructions) stays as it was.
+    Commands append: a case that is measured again takes the place of its older row. In a file with
+    rows in bf16 that holds for rows of one kind of processor, see ``kind_of_processor``.
     """
     if not (RESULTS / name).is_file():
         return []
@@ -41,7 +42,44 @@ def read_results(name: str) -> list[dict[str, str]]:
         rows = [{**row, "file": name} for row in csv.DictReader(file)]
     if name in APART:
         return rows
-    return list({tuple(row.get(column) for column in CASE): row for row in rows}.values())
+    kinds = any("bf16" in (row.get("precision") or row.get("case") or "") for row in rows)
+    newest = {
+        (kind_of_processor(row) if kinds else "", *(row.get(column) for column in CASE)): row
+        for row in rows
+    }
+    return list(newest.values())
+
+
+KINDS = ("AVX-512 with bf16", "AVX-512 without bf16", "AVX2")
+
+
+def kind_of_processor(row: Mapping[str, str]) -> str:
+    """Which vector instructions a row was measured with: one of ``KINDS``, the best first.
+
+    Rows of before instructions were recorded are of processors with bf16.
+    """
+    if row.get("gpu") or not row.get("instructions"):
+        return KINDS[0]
+    hidden = row.get("level", "full")
+    known = "" if hidden == "avx2" else row["instructions"]
+    if "avx512_bf16" in known and hidden in ("", "full"):
+        return KINDS[0]
+    return KINDS[1] if "avx512f" in known else KINDS[2]
+
+
+def of_best_kind(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """The rows of the best kind of processor that there is."""
+    best = min((kind_of_processor(row) for row in rows), key=KINDS.index, default=KINDS[0])
+    return [row for row in rows if kind_of_processor(row) == best]
+
+
+def by_processor(table: Table, rows: Sequence[dict[str, str]]) -> str:
+    """A table for each kind of processor, under its name where there are several."""
+    groups = {kind: [row for row in rows if kind_of_processor(row) == kind] for kind in KINDS}
+    found = {kind: table(own) for kind, own in groups.items() if own}
+    if len(found) < 2:
+        return "".join(found.values())
+    return "\n".join(f"**{kind}**\n\n{text}" for kind, text in found.items())
 
 
 def newest_run(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import re
 
-from doc_tables.markup import RESULTS, about, markdown, older_rows, read_results
+from doc_tables.markup import (
+    RESULTS,
+    about,
+    kind_of_processor,
+    markdown,
+    of_best_kind,
+    older_rows,
+    read_results,
+)
 from doc_tables.of_results import beside
 from res2net.experiments.items import ITEMS
 from res2net.experiments.results import read_results as read_measured
@@ -48,7 +56,7 @@ SHORT = "deploy_networks.csv"  # whose networks are those of the short table
 
 def networks_short() -> str:
     """The networks that were timed beside each other: counted, published, measured."""
-    rows = read_results(SHORT)
+    rows = of_best_kind(read_results(SHORT))
     timed = {
         row["network"]: row
         for row in rows
@@ -174,7 +182,8 @@ def extra_runtime() -> str:
         old += older_rows(timed).replace("**Rows", f"**{file}: rows")
         for row in timed:
             if row["maker"] == "ours" and (ratio := over_resnet50(row)):
-                device = row.get("gpu") or f"{row['cores']} cores of {row['cpu']}"
+                kind = f"{row['cpu']} ({kind_of_processor(row)})"
+                device = row.get("gpu") or f"{row['cores']} cores of {kind}"
                 case = (
                     f"{row['engine']} {row['precision']}, batch {row['batch']}, {device} ({file})"
                 )

@@ -10,9 +10,12 @@ from doc_tables.markup import (
     BLANK,
     RESULTS,
     about,
+    by_processor,
+    kind_of_processor,
     machine,
     markdown,
     newest_run,
+    of_best_kind,
     ratio_column,
     read_results,
     run_of,
@@ -36,7 +39,7 @@ from res2net.experiments.study import Study
 def draw_charts(folder: Path) -> None:
     """The pictures of measured speed: Res2Net-50 in each engine, in the newest run."""
     named = [row for row in read_results("deploy.csv") if row["network"] == NETWORK]
-    rows = newest_run(named)
+    rows = newest_run(of_best_kind(named))
     measured = f"; {machine(rows[0])}, {rows[0]['date']}"
     draw_speeds(rows, folder / "speed.png", measured=measured)
     if grown := read_results("growth.csv"):
@@ -46,10 +49,17 @@ def draw_charts(folder: Path) -> None:
 
 def sizes() -> str:
     """The cost of larger images in our own engine and in OpenVINO."""
+    how_of = itemgetter("network", "engine", "precision")
     rows = read_results("native_sizes.csv")
+    hows = {*map(how_of, rows)}
+    usual = [row for row in read_results("native_networks.csv") if how_of(row) in hows]
+    kinds = {*map(kind_of_processor, rows)}
+    return by_processor(_sizes, rows + [row for row in usual if kind_of_processor(row) in kinds])
+
+
+def _sizes(rows: Sequence[dict[str, str]]) -> str:
     how_of = itemgetter("network", "engine", "precision")
     hows = dict.fromkeys(map(how_of, rows))
-    rows += [row for row in read_results("native_networks.csv") if how_of(row) in hows]
     pixels = sorted({row["size"] for row in rows}, key=int)
     found = {(*how_of(row), row["size"]): row for row in rows}
     title, ratios = ratio_column("", rows, "to_resnet50", beside("to_resnet50", rows))
@@ -72,6 +82,10 @@ def sizes() -> str:
 def roofline() -> str:
     """What each stage of Res2Net-50 reaches of the measured peak."""
     rows = [r for r in read_results("roofline.csv") if r["network"] == "res2net50_26w_4s"]
+    return by_processor(_roofline, rows)
+
+
+def _roofline(rows: Sequence[dict[str, str]]) -> str:
     cells = [
         (
             row["precision"],
@@ -101,7 +115,10 @@ RATIOS = {
 
 def speeds(file: str) -> str:
     """Networks in engines, as ``res2net bench deploy`` timed them."""
-    rows = read_results(file)
+    return by_processor(_speeds, read_results(file))
+
+
+def _speeds(rows: Sequence[dict[str, str]]) -> str:
     cells = [
         (
             f"`{row['network']}`",
@@ -172,7 +189,10 @@ def folder() -> str:
 
 def train_step(file: str) -> str:
     """Training steps, ours and timm's."""
-    rows = read_results(file)
+    return by_processor(_train_step, read_results(file))
+
+
+def _train_step(rows: Sequence[dict[str, str]]) -> str:
     titles = ("× timm's default", "× timm, same precision and layout")
     columns = [
         ratio_column(title, rows, name, _over(rows, train_step_bench.OVER[name]))
@@ -225,9 +245,14 @@ def tasks_speed() -> str:
     files = [name for name in ("dense.csv", "tasks.csv") if (RESULTS / name).is_file()]  # once so
     cases = ("task", "kind", "case", "batch", "size")
     newest = {
-        tuple(row[name] for name in cases): row for file in files for row in read_results(file)
+        (kind_of_processor(row), *(row[name] for name in cases)): row
+        for file in files
+        for row in read_results(file)
     }
-    rows = list(newest.values())
+    return by_processor(_tasks_speed, list(newest.values()))
+
+
+def _tasks_speed(rows: Sequence[dict[str, str]]) -> str:
     others = {case for all_of in tasks_bench.CASES.values() for case in all_of}
     pairs = dict.fromkeys(others.difference(tasks_bench.OURS), tasks_bench.EQUAL)
     slower = _over(rows, pairs, "task", "kind")
