@@ -130,7 +130,7 @@ def test_arguments_that_mean_nothing_are_named_as_arguments(run, photo):
         with pytest.raises(UserError) as error:
             network.predict(photo, **{name: value})
         assert str(error.value) == (
-            f"{name} means nothing for a network of task {network.task}; it is for a network of "
+            f"{name} does not apply to a network of task {network.task}; it is for a network of "
             f"task {tasks}"
         )
 
@@ -232,7 +232,7 @@ def test_a_run_goes_on(run):
         ),
         (
             lambda: res2net.train("res2net18", "scenes", task="segment", augment={"mixup": 0.1}),
-            "augment.mixup means nothing for task segment; it is for task classify",
+            "augment.mixup does not apply to task segment; it is for task classify",
         ),
         (
             lambda: res2net.train("res2net18", "scenes", task="depth"),  # type: ignore[arg-type]
@@ -251,7 +251,7 @@ def test_a_run_goes_on(run):
         ),
         (
             lambda: res2net.export("res2net29_small", "x", to="onnx", max_drop=1),
-            "max_drop means nothing here; it needs precision int8 and a classifier",
+            "max_drop does not apply here; it needs precision int8 and a classifier",
         ),
         (
             lambda: res2net.evaluate("nowhere", "digits", out="x"),
@@ -314,7 +314,7 @@ def test_a_preview_takes_what_a_training_takes_and_trains_nothing(tmp_path, monk
     for options, message in (
         ({"sheet": "sheet.jpg"}, "preview sheet.jpg: it is written as PNG"),
         ({"augment": {"hflipp": 1}}, "unknown key 'augment.hflipp'. Did you mean 'hflip'?"),
-        ({"head": {"form": "c4"}}, "head.form means nothing for task classify"),
+        ({"head": {"form": "c4"}}, "head.form does not apply to task classify"),
     ):
         with pytest.raises(UserError) as error:
             res2net.preview("res2net18", "digits", **{"sheet": "x.png", **options})

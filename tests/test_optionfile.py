@@ -1,4 +1,4 @@
-"""What a file of options may hold."""
+"""What an options file may hold."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from res2net.optionfile import read_yaml
         ("a: !!set {b}", "'a' must be a value or a list of values, not a set"),
         ("a: \0", "not YAML"),
         ("a: 1\n---\nb: 2", "not YAML (line 2: "),
-        ("a: " + 200_000 * "x", "too long for a file of options"),
+        ("a: " + 200_000 * "x", "too long for an options file"),
     ],
 )
 def test_what_yaml_can_hold_besides_options(tmp_path, text, problem):

@@ -1,7 +1,7 @@
-"""The configuration of a run, as it is typed, saved and resumed. No torch in here.
+"""The configuration of a run: typed, saved and resumed. This module imports no torch.
 
 Every field is an option of ``res2net train``: ``--train.lr 0.1`` sets ``RunConfig.train.lr``. The
-comment behind a field is its help text (``res2net.cli.parser`` reads it).
+comment after a field is its help text (``res2net.cli.parser`` reads it).
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ Capture = Literal["auto", "on", "off"]
 Decode = Literal["cpu", "gpu"]
 Select = Literal["auto", "best", "last"]
 Loss = Literal["cross_entropy", "focal", "asymmetric", "dice", "lovasz", "ohem"]
-LOSSES: dict[str, tuple[Loss, ...]] = {  # task → the losses that it has
+LOSSES: dict[str, tuple[Loss, ...]] = {  # task → its losses
     "classify": ("cross_entropy", "focal", "asymmetric"),
     "detect": ("cross_entropy", "focal"),
     "instances": ("cross_entropy", "focal"),
     "segment": ("cross_entropy", "dice", "lovasz", "ohem"),
     "saliency": ("cross_entropy", "dice", "lovasz", "ohem"),
 }
-NO_WEIGHTS = "none"  # of --train.class-weights
-# of --net.pretrained: published weights if they can be reached, else none; of --head.anchors: from
-# the boxes of the training part
+NO_WEIGHTS = "none"  # value of --train.class-weights: no weighting
+# --net.pretrained auto: published weights if they can be reached, else random initialisation;
+# --head.anchors auto: derived from the boxes of the training part
 AUTO = "auto"
 Anchors = tuple[int, ...] | Literal["auto"]
 FirstBlockName = Literal[
@@ -49,7 +49,7 @@ FirstBlockName = Literal[
 ]
 
 
-# task → the annotations that it learns from, as ``data.source.HOLDS`` names them
+# task → the annotations that it is trained on, as ``data.source.HOLDS`` names them
 ANNOTATIONS: dict[str, str] = {name: row.annotations for name, row in TASKS.items()}
 
 
@@ -57,7 +57,7 @@ def known_task(task: str) -> TaskName:
     """The task of that name.
 
     Raises:
-        UserError: there is none; names the nearest.
+        UserError: no such task; the message suggests the nearest.
     """
     if task not in TASKS:
         near = did_you_mean(str(task), TASKS)
@@ -72,7 +72,7 @@ def _check(problem: bool, message: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetOptions:
-    """What may differ from the network's row."""
+    """Initial weights and changes to the model's structure."""
 
     pretrained: str | None = None  # initial weights: file, run, in1k or auto; default: random
     width: int | None = None  # channels per split at 64 planes (the paper's w); default: model's
@@ -81,24 +81,24 @@ class NetOptions:
     depth: int | None = None  # number of layers; default: the model's
     se: bool | None = None  # squeeze-and-excitation before the addition; default: the model's
     drop_path: float = 0.0  # probability of dropping the last block's residual branch
-    first_block: FirstBlockName | None = None  # rule of stages' first blocks; default: the model's
-    zero_init: bool | None = None  # start residual branches at zero; default: the model's
+    first_block: FirstBlockName | None = None  # rule for each stage's first block; default: model's
+    zero_init: bool | None = None  # zero-initialise residual branches; default: the model's
     norm: Norm = "batch"  # normalisation: batch, group (no batch statistics) or frozen
     global_pool: Literal["avg", "max", "avgmax"] = "avg"  # pooling before the classifier
     whiten: bool = False  # fix the first convolution to filters that whiten training patches
 
     def variant(self) -> dict[str, Any]:
-        """The row's own fields that are set."""
+        """The structural options that are set."""
         named = {f: getattr(self, f) for f in ("width", "scale", "cardinality", "depth", "se")}
         return {name: value for name, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeadOptions:
-    """What stands on the backbone."""
+    """The task's head on the backbone."""
 
     form: Literal["fpn", "c4"] = "fpn"  # FPN (a feature pyramid) or the paper's C4 (one map)
-    anchors: Anchors = ()  # sides in pixels, or auto: from the training boxes; default: form's
+    anchors: Anchors = ()  # anchor sides in pixels, or auto (from training boxes); default: form's
     regions: int | None = None  # RoIs sampled per image for the head's loss; default: 512, c4 128
     output_stride: Literal[16, 8] = 16  # stride of the backbone's last feature map
     channels: int | None = None  # channels of the head's convolutions; default: the task's own
@@ -118,28 +118,28 @@ class HeadOptions:
         )
 
 
-READ_BY = readers("train")  # all tasks read the others
+READ_BY = readers("train")  # options not listed apply to all tasks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputOptions:
-    """How images are found, read and shaped."""
+    """How images are found, decoded and resized."""
 
     size: int | None = None  # input size in pixels; default: the model's, less for small images
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # interpolation when resizing
     val_fraction: float | None = None  # share held out for validation; default: 0.2 where needed
     group_by: str = ""  # keep images together: folder, column:NAME or pattern:REGEX; default: none
-    split_rule: SplitRule = "v2"  # v1: as runs that were saved before there was a choice
+    split_rule: SplitRule = "v2"  # split rule; v1: the one of runs saved by older versions
     workers: int | None = None  # processes that read images; default: chosen for the machine
-    decode: Decode = "cpu"  # decoder of JPEG files: cpu, or gpu (nvJPEG; cpu where it is absent)
-    balance: float = 0.0  # draw images by their rarest class: 1 evens classes, 0.5 by roots; 0: off
-    index: str = ""  # file that keeps the list of a huge folder or table; default: none
-    skip_bad: bool = False  # leave out unreadable images, counted and named, instead of stopping
-    range: tuple[float, ...] = ()  # LO,HI of >8-bit images, to 0..255; default: of training images
+    decode: Decode = "cpu"  # JPEG decoder: cpu, or gpu (nvJPEG; falls back to cpu)
+    balance: float = 0.0  # oversample rare classes: 1 balances fully, 0.5 by square root; 0: off
+    index: str = ""  # file that caches the list of a large folder or table; default: none
+    skip_bad: bool = False  # skip unreadable images (counted and listed) instead of stopping
+    range: tuple[float, ...] = ()  # LO,HI mapped to 0..255 (>8 bits); default: from training images
     channels: int | None = None  # image channels; default: 3, or those of multi-band TIFF and .npy
-    multi_label: bool = False  # CSV: any number of labels per image, with ; or | or columns of 0, 1
+    multi_label: bool = False  # CSV: several labels per image, split by ; or |, or in 0/1 columns
     download: bool = False  # download cifar10 or cifar100 to the path if it is not there
-    partners: str = ""  # mirror partners: left_eye:right_eye,a:b; default: by the data or the names
+    partners: str = ""  # mirrored pairs: left_eye:right_eye,a:b; default: from the data or names
 
     def __post_init__(self) -> None:
         _check(self.size is not None and self.size < 1, f"--input.size is {self.size}; at least 1")
@@ -161,7 +161,7 @@ class InputOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainOptions:
-    """How long, how fast, with what."""
+    """Length, optimiser, loss and hardware of a training."""
 
     epochs: int = 20  # passes over the training images
     batch: int = 32  # images per step, over all devices
@@ -172,27 +172,27 @@ class TrainOptions:
     momentum: float = 0.9  # SGD momentum
     nesterov: bool = False  # Nesterov momentum, for SGD
     weight_decay: float = 1e-4  # weight decay: L2 (sgd, adam) or decoupled
-    decay_norms: bool = True  # decay norms and biases too, as the paper's code does
-    norm_bias_factor: float = 1.0  # learning rate of the norms' biases relative to the others'
-    schedule: Schedule = "cosine"  # step (at milestones), constant; to 0: cosine, poly, linear
-    milestones: tuple[float, ...] = ()  # epochs after which lr is times gamma; default: none
+    decay_norms: bool = True  # weight-decay norms and biases too, as the paper's code does
+    norm_bias_factor: float = 1.0  # learning-rate factor for the biases of norms
+    schedule: Schedule = "cosine"  # step (at milestones), constant; down to 0: cosine, poly, linear
+    milestones: tuple[float, ...] = ()  # epochs after which gamma multiplies lr; default: none
     gamma: float = 0.1  # factor at each milestone
     warmup: float = 0.0  # epochs of linear warm-up from 0
     label_smoothing: float = 0.0  # label smoothing: share of the target spread over all classes
     loss: Loss = "cross_entropy"  # focal; classify: asymmetric; maps: dice, lovasz, ohem
-    class_weights: str = NO_WEIGHTS  # balanced (rare classes count more) or car:2,road:0.5; or none
-    clip: float = 0.0  # largest gradient norm; 0: no clipping
-    ema: float = 0.0  # decay of averaged weights (EMA), which are then evaluated; 0: off
+    class_weights: str = NO_WEIGHTS  # none, balanced (rare classes weigh more) or car:2,road:0.5
+    clip: float = 0.0  # maximum gradient norm; 0: no clipping
+    ema: float = 0.0  # decay of the weights' moving average (EMA), used for evaluation; 0: off
     select: Select = "auto"  # epoch whose weights are kept; auto: best; last if validated on test
-    early_stop: int = 0  # stop after so many epochs without improvement; 0: never
-    layer_decay: float = 1.0  # factor on lr for each level below the head (c5, c4, ...); 1: none
-    frozen_levels: int | Literal["all"] = 0  # untrained levels from the stem on; all: linear probe
-    unfreeze_every: float = 0.0  # epochs until the next level, from the last one, trains; 0: all do
-    dropout: float = 0.0  # share of features dropped before the classifier; 0: none
+    early_stop: int = 0  # stop after this many epochs without improvement; 0: never
+    layer_decay: float = 1.0  # lr factor per level below the head (c5, c4, ...); 1: no decay
+    frozen_levels: int | Literal["all"] = 0  # levels to freeze, from the stem; all: linear probe
+    unfreeze_every: float = 0.0  # epochs between unfreezing levels, deepest first; 0: off
+    dropout: float = 0.0  # dropout rate before the classifier; 0: none
     precision: Precision = "auto"  # auto: bf16 where the hardware supports it, else fp32
     gradient_checkpointing: Checkpointing = "none"  # recompute: cheap (norms), full (blocks)
-    max_steps: int = -1  # stop after so many steps; -1: no limit
-    val_batches: int | None = None  # validate on so many batches only; default: all
+    max_steps: int = -1  # stop after this many steps; -1: no limit
+    val_batches: int | None = None  # number of validation batches; default: all
     devices: int | None = None  # accelerators (or CPU processes); default: all, or torchrun's
     strategy: Strategy = "auto"  # auto: ddp if several processes train; fsdp is untested
     threads: int | None = None  # CPU threads per process; default: chosen for the machine
@@ -216,7 +216,7 @@ class TrainOptions:
             self._must(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
         _check(
             bool(self.unfreeze_every) and frozen == "all",
-            "--train.unfreeze-every means nothing for --train.frozen-levels all; give one of them",
+            "--train.unfreeze-every does not apply to --train.frozen-levels all; give one of them",
         )
         weights_by_name(
             "" if self.class_weights in (NO_WEIGHTS, "balanced") else self.class_weights
@@ -224,7 +224,7 @@ class TrainOptions:
         _check(self.nesterov and not self.momentum, "--train.nesterov needs --train.momentum")
         _check(
             list(self.milestones) != sorted(self.milestones),
-            f"--train.milestones is {list(self.milestones)}; epochs must grow",
+            f"--train.milestones is {list(self.milestones)}; epochs must increase",
         )
 
     def _must(self, name: str, holds: bool, be: str) -> None:
@@ -236,14 +236,14 @@ class TrainOptions:
 class RunConfig:
     """Everything that decides the outcome of a run."""
 
-    model: str  # a row of the model table
+    model: str  # name of a model
     data: str  # FORMAT:PATH
-    recipe: str  # the recipe whose settings were the starting point
+    recipe: str  # recipe that the options start from
     task: TaskName = CLASSIFY  # what the network learns
     init: str | None = None  # start from a run, checkpoint or weights, head included; default: none
     seed: int = 0  # random seed for weights, data order and augmentation
-    compile: Compile = False  # torch.compile the network; alone or true: in its default mode
-    capture: Capture = "off"  # replay whole training steps on a GPU; auto: where that is possible
+    compile: Compile = False  # torch.compile the network; true or no value: default mode
+    capture: Capture = "off"  # replay training steps as CUDA graphs on a GPU; auto: if possible
     net: NetOptions = field(default_factory=NetOptions)
     head: HeadOptions = field(default_factory=HeadOptions)
     input: InputOptions = field(default_factory=InputOptions)
@@ -290,12 +290,12 @@ class RunConfig:
         pyramid = self.task in READ_BY["head.form"] and self.head.form == "fpn"
         _check(
             pyramid and self.head.as_base,
-            "--head.as-base means nothing for --head.form fpn; the paper's base has the form c4",
+            "--head.as-base does not apply to --head.form fpn; the paper's base is c4",
         )
 
     @property
     def holdout(self) -> Holdout:
-        """How the validation part is held out, where the data have none."""
+        """How validation images are held out of data without a validation part."""
         given = self.input
         return Holdout(
             val_fraction=given.val_fraction,
@@ -322,7 +322,7 @@ class RunConfig:
 
     @classmethod
     def from_saved(cls, values: dict[str, Any]) -> RunConfig:
-        """What a run saved; one that knew no rule of splits keeps the one that there was.
+        """Read what a run saved; without a split rule it gets v1, the only rule of its time.
 
         Raises:
             UserError: as ``from_dict``.
@@ -333,9 +333,9 @@ class RunConfig:
         return cls.from_dict(values)
 
     def as_text(self) -> str:
-        """``config.yaml``: a line with the number of its format, the options, an end mark.
+        """The text of ``config.yaml``: a line with its format number, the options, an end mark.
 
-        Both marks are comments, so any reader of YAML takes the file.
+        Both marks are comments, so any YAML reader accepts the file.
         """
         options = yaml.safe_dump(self.as_dict(), sort_keys=False)
         return f"{HEAD} {FORMAT}\n{options}{END}\n"
@@ -352,7 +352,7 @@ class RunConfig:
             config = cls.from_saved(values)
         except UserError as error:
             raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-        if "threads" not in (values.get("train") or {}):  # the last line before there were marks
+        if "threads" not in (values.get("train") or {}):  # last option, before end marks
             raise UserError(f"{path}: cut off, --train.threads is missing; copy the file again")
         return config
 
@@ -381,7 +381,7 @@ def weights_by_name(text: str) -> dict[str, float]:
 
 
 def run_of(target: Path) -> RunConfig | None:
-    """The configuration of the run that a target is, or is a file of; None for any other."""
+    """The configuration of the run that a target is, or lies in; None for any other target."""
     folder = target if target.is_dir() else target.parent
     for home in (folder, folder.parent):
         if (home / "config.yaml").is_file():
@@ -429,10 +429,10 @@ def _build(kind: type, values: dict[str, Any], prefix: str) -> Any:
 
 
 def _typed(value: Any, hint: Any, name: str) -> Any:
-    """The value as its option takes it: a list as a tuple.
+    """Convert a value to its option's type: a list to a tuple.
 
     Raises:
-        UserError: of another type, or a whole number beyond all use.
+        UserError: wrong type, or an integer that is too large.
     """
     if isinstance(value, list | tuple) and (of := _members(hint)):
         return tuple(_typed(item, of, name) for item in value)
@@ -452,7 +452,7 @@ def _kinds(hint: Any) -> list[Any]:
 
 
 def _members(hint: Any) -> Any:
-    """What the tuples that a hint allows consist of; None where it allows none."""
+    """The element types of the tuples that a hint allows; None where it allows none."""
     return next((get_args(kind)[0] for kind in _kinds(hint) if get_origin(kind) is tuple), None)
 
 
@@ -472,7 +472,7 @@ def _in_words(kind: Any) -> str:
 
 
 def option_error(error: Exception, group: str, kind: type) -> UserError:
-    """The mistake, with the name of its option in full where the message begins with one."""
+    """The error, with the full name of its option where the message begins with one."""
     name, _, rest = str(error).partition(" ")
     if name in [each.name for each in fields(kind)]:
         return UserError(f"{option(f'{group}.{name}')} {rest}")

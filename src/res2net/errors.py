@@ -1,4 +1,4 @@
-"""What ends a command early, each with one clear line: a mistake of the user's, or a stop."""
+"""Exceptions that end a command with one clear line: user errors and interruptions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 _CONTROLS = r"\x00-\x1f\x7f-\x9f"
-_TURNS = r"\u200e\u200f\u2028-\u202e\u2066-\u2069"  # of the direction of text; ends of lines
+_TURNS = r"\u200e\u200f\u2028-\u202e\u2066-\u2069"  # text direction; line ends
 _UNPRINTABLE = re.compile(rf"[{_CONTROLS}{_TURNS}\ud800-\udfff]")
 
 _OPTION = re.compile(r"(?<![\w-])--([a-z][\w.-]*)")
 
 
 class UserError(ValueError):
-    """A mistake the user can mend.
+    """An error that the user can fix.
 
     The message is one line: which file or option, what is wrong, what to do. The command line
     prints it and exits with code 2. It is a ``ValueError``, so callers of the Python API can treat
@@ -27,12 +27,12 @@ class TakenError(UserError):
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody stopped the work (Ctrl-C, SIGTERM); the message is one line on how to resume."""
+    """The user stopped the work (Ctrl-C, SIGTERM); the message is one line on how to resume."""
 
 
 @contextmanager
 def arguments_named() -> Iterator[None]:
-    """Errors of a call from Python name its arguments: ``batch`` for ``--batch``."""
+    """Make errors of a Python call name its arguments: ``batch`` for ``--batch``."""
     try:
         yield
     except UserError as error:
@@ -60,20 +60,20 @@ def counted(number: int, noun: str) -> str:
 def check_meaning(
     given: Iterable[str], reads: Mapping[str, Sequence[str]], subject: str, of: str = "--task {}"
 ) -> None:
-    """Refuse an option that means nothing for a subject.
+    """Refuse an option that does not apply to a subject.
 
     Args:
         given: names of options, such as ``train.max_steps``.
-        reads: option → subjects that read it; what is not in here means something for all.
-        of: how a subject is named to people.
+        reads: option → subjects that read it; options not listed apply to all.
+        of: format string that names a subject in messages.
 
     Raises:
-        UserError: the first such option, and what it is for.
+        UserError: the first such option, and what it applies to.
     """
     for name in given:
         if subject not in reads.get(name, (subject,)):
             raise UserError(
-                f"{option(name)} means nothing for {of.format(subject)}; it is for "
+                f"{option(name)} does not apply to {of.format(subject)}; it is for "
                 f"{of.format(', '.join(reads[name]))}"
             )
 
@@ -91,7 +91,7 @@ def check_needs(given: Iterable[str], needs: Mapping[str, tuple[str, bool]]) -> 
     for name in given:
         what, there = needs.get(name, ("", True))
         if not there:
-            raise UserError(f"{option(name)} means nothing here; it needs {what}")
+            raise UserError(f"{option(name)} does not apply here; it needs {what}")
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
@@ -102,32 +102,32 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     known = list(choices)
     near = [choice for choice in known if word and choice.startswith(word)][:3]
     if not near:
-        import difflib  # of milliseconds, and `res2net --help` compares no words
+        import difflib  # takes milliseconds, and `res2net --help` does not need it
 
         near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def one_line(message: object) -> str:
-    """A message as one line: white space becomes single blanks; an error without words, its name.
+    """A message as one line: white space becomes single spaces; an error without text, its name.
 
-    It may be printed (see :func:`printable`), and holds no more of a word than anybody reads.
+    The result is printable (see :func:`printable`), and very long words are shortened.
     """
     text = printable(" ".join(str(message).split())) or type(message).__name__
     return re.sub(r"\S{500,}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", text)
 
 
 def printable(text: object) -> str:
-    """A name or a text from a file so that a terminal takes none of it for a command.
+    """Escape a name or text from a file, so that a terminal takes none of it for a command.
 
-    Control characters, those that turn the direction of text and bytes of file names that are not
-    UTF-8 become escapes such as ``\\x1b``; ends of lines too, since names may hold them.
+    Control characters, text-direction marks, line ends (names may hold them) and bytes of file
+    names that are not UTF-8 become escapes such as ``\\x1b``.
     """
     return _UNPRINTABLE.sub(lambda found: _escaped(found[0]), str(text))
 
 
 def printable_lines(text: str) -> str:
-    """A report of many lines as :func:`printable` makes each."""
+    """:func:`printable` for each line of a report."""
     return "\n".join(map(printable, text.split("\n")))
 
 

@@ -1,4 +1,4 @@
-"""A file of options: YAML with options by name, and groups of options one level deep."""
+"""An options file: YAML with options by name, and groups of options one level deep."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import yaml
 
 from res2net.errors import UserError
 
-FORMAT = 1  # of config.yaml
+FORMAT = 1  # format number of config.yaml
 HEAD, END = "# res2net configuration, format", "# end of the configuration"
-LONGEST = 100_000  # bytes of a file of options; what a run saves has 1,500
-LARGEST = 2**32  # whole number; the seed may be one less
+LONGEST = 100_000  # bytes of an options file; a run's own has about 1,500
+LARGEST = 2**32  # largest integer; a seed is smaller
 
 
 class _Loader(yaml.SafeLoader):
@@ -42,15 +42,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The named values in a YAML file: options, and groups of options one level deep.
 
     Raises:
-        UserError: it cannot be read, is cut off or of a newer format, or holds something else.
+        UserError: unreadable, cut off, of a newer format, or not options by name.
     """
     text = _text_of(path)
     _check_whole(text, path)
     try:
         content = yaml.load(text, _Loader)
     except RecursionError:
-        raise UserError(f"{path}: nested too deeply for a file of options") from None
-    except Exception as error:  # a value under a tag that it does not fit can raise anything
+        raise UserError(f"{path}: nested too deeply for an options file") from None
+    except Exception as error:  # a value that does not fit its tag can raise anything
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
@@ -80,13 +80,13 @@ def flat(given: Mapping[str, Any]) -> dict[str, Any]:
 def _text_of(path: Path) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait
-            raise UserError(f"{path}: not a regular file; give a file of options")
+            raise UserError(f"{path}: not a regular file; give an options file")
         with path.open("rb") as file:
             data = file.read(LONGEST + 1)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     if len(data) > LONGEST:
-        raise UserError(f"{path}: too long for a file of options (more than {LONGEST:,} bytes)")
+        raise UserError(f"{path}: too long for an options file (more than {LONGEST:,} bytes)")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -96,7 +96,7 @@ def _text_of(path: Path) -> str:
 
 
 def _check_whole(text: str, path: Path) -> None:
-    """A file that a run saved has its last line; other files of options have no marks."""
+    """Check that a file saved by a run is complete; other options files have no marks."""
     lines = text.splitlines()
     if not lines or not lines[0].startswith(HEAD):
         return
@@ -111,7 +111,7 @@ def _check_whole(text: str, path: Path) -> None:
 
 
 def check_number(value: Any, name: str) -> None:
-    """Refuse a whole number beyond all use.
+    """Refuse an integer that is too large.
 
     Raises:
         UserError: names the option.
@@ -121,7 +121,7 @@ def check_number(value: Any, name: str) -> None:
 
 
 def _check_plain(key: Any, value: Any, where: str, *, of_group: bool = False) -> None:
-    """Options are texts, numbers and lists of those (an alias makes deep ones of little text)."""
+    """Allow strings, numbers and lists of them (aliases make deep structures of little text)."""
     if not isinstance(key, str) or len(key) > 100:
         raise UserError(f"{where}: a key is {str(key)[:50]!r}; keys are names of options")
     plain = (str, int, float, NoneType)

@@ -275,7 +275,7 @@ def test_a_folder_that_may_not_be_looked_into(cli, tmp_path, monkeypatch, words)
     monkeypatch.setattr(Path, "is_file", refuse)
     line = cli(*words, tmp_path).line
     assert line.startswith(f"{tmp_path}/")
-    assert line.endswith(": permission denied; check who may read it")
+    assert line.endswith(": permission denied; check its permissions")
 
 
 def test_resume_with_other_classes(cli, tiny, photos, tmp_path):

@@ -59,7 +59,7 @@ def test_pictures_and_another_layout(photos, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--format", "coco"], "--format means nothing here; it needs --write"),
+        (["--format", "coco"], "--format does not apply here; it needs --write"),
         (["--write", "x"], "--write needs --format"),
         (["--write", "x", "--format", "coco"], "cannot hold labels; it can be folder"),
         (["--task", "detect"], "holds"),

@@ -25,7 +25,7 @@ def test_the_demo_trains_measures_and_reads(cli, tmp_path, monkeypatch):
     assert (code, err) == (0, "")
     assert "epoch 1/1" in out
     assert "359 images, 10 classes" in out
-    assert "of 24 unseen digits it reads " in out
+    assert " of 24 held-out digits classified correctly" in out
     assert f"report with pictures: {run}/report.md" in out
     assert (run / "predictions.png").stat().st_size > 1000
     assert (run / "report.md").is_file()

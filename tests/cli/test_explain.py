@@ -59,7 +59,7 @@ def test_marked_images(cli: Cli, tiny_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, text, err = cli("explain", tiny_run, "--data", "scenes", "--limit", 4, "--out", out)
     assert (code, err) == (0, "")
-    assert "the class a network is surest of, on all that is annotated" in " ".join(text.split())
+    assert "each network's most confident class, on all annotated objects" in " ".join(text.split())
     facts = json.loads((out / "concentration.json").read_text())
     assert facts["marks"] == "masks"
     assert facts["summary"][0]["size"] == "all"
@@ -86,7 +86,7 @@ def test_images_alone_use_the_shipped_network(
     monkeypatch.setattr(room, "SHIPPED", folder)
     code, out, err = cli("predict", photos / "val")
     assert code == 0
-    assert "no model given, so this is the shipped res2net29_small: small, 10 classes" in err
+    assert "no model given, using the shipped res2net29_small: small, 10 classes" in err
     assert len(out.splitlines()) == 10
     assert cli("predict", photo, "--model", tiny_run).out == cli("predict", tiny_run, photo).out
     code, out, err = cli("explain", photo, "--out", tmp_path / "e")
@@ -105,8 +105,8 @@ def test_images_alone_use_the_shipped_network(
         (("RUN", "PHOTO", "--box", "1,2,3"), "it must be LEFT,TOP,RIGHT,BOTTOM"),
         (("RUN", "PHOTO", "--box", "5,5,5,9"), "must lie beyond"),
         (("RUN", "PHOTO", "--box", "900,900,990,990"), "lies outside the image of 36x40"),
-        (("RUN", "PHOTO", "--data", "scenes"), "--data brings the images"),
-        (("RUN", "--data", "digits"), "formats with boxes or masks are coco"),
+        (("RUN", "PHOTO", "--data", "scenes"), "--data provides the images"),
+        (("RUN", "--data", "digits"), "formats with them are coco"),
         (("RUN", "--data", "scenes", "--box", "1,1,2,2"), "for single images"),
         (("RUN", "--data", "scenes", "--limit", "0"), "--limit is 0"),
         (("RUN", "PHOTO", "--against", "res2net29_smal"), "Did you mean 'res2net29_small'"),

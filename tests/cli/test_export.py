@@ -15,7 +15,7 @@ def test_what_was_found_is_said(cli, tmp_path):
     first, *lines, last = text.splitlines()
     assert first == "verified on 8 images: views of scikit-learn's two photographs"
     assert [line.split(":")[0].strip() for line in lines] == ["c1", "c3", "structure only"]
-    assert last == f"written: {out} (report.md says more)"
+    assert last == f"written: {out} (details in report.md)"
     assert (out / "model.onnx").is_file()
 
 
@@ -57,14 +57,14 @@ def test_help_names_every_engine_and_precision(cli, capsys):
             (*EXPORT[1:], "--images", "one", "--val-images", "0"),
             "--val-images is 0; it must be at least 1",
         ),
-        ((*EXPORT[1:], "--overflow-safe"), "--overflow-safe means nothing here; it needs"),
+        ((*EXPORT[1:], "--overflow-safe"), "--overflow-safe does not apply here; it needs"),
         (
             (*EXPORT[1:], "--max-drop", "1"),
-            "--max-drop means nothing here; it needs --precision int8 and a classifier",
+            "--max-drop does not apply; it needs --precision int8 and a classifier",
         ),
         (
             (*EXPORT[1:], "--val-images", "9"),
-            "--val-images means nothing here; it needs a trained network, or --images",
+            "--val-images does not apply here; it needs a trained network, or --images",
         ),
         ((*EXPORT[1:], "--precison", "fp32"), "unknown option '--precison'. Did you mean '--prec"),
         (("res2net29_smal", "--to", "onnx"), "res2net29_smal: no such run, checkpoint or network"),

@@ -78,12 +78,12 @@ def test_not_in_the_paper(capsys):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("resnet50", "like every other: nothing is split"),
+        ("resnet50", "like all other blocks: nothing is split"),
         ("dla60_res2net", "pool; each strided block: "),
         ("blres2net50", "pool; first block of each sequence (big, little, fusion, layer4): "),
         ("res2next29_6c24w_4s", "group; first block of each stage: one 3×3 convolution"),
         ("res2net18", "paper; first block of each stage: as in every block (Eq. 1)"),
-        ("wideresnet28_10", "like every other: nothing is split"),
+        ("wideresnet28_10", "like all other blocks: nothing is split"),
     ],
 )
 def test_first_block_in_words(capsys, name, words):

@@ -58,7 +58,7 @@ def test_what_a_task_does_not_read_is_refused_even_with_its_default(task, tmp_pa
         with pytest.raises(UserError) as error:
             resolve(words(task, *typed(option)))
         assert str(error.value) == (
-            f"{spelled(option)} means nothing for --task {task}; it is for "
+            f"{spelled(option)} does not apply to --task {task}; it is for "
             f"--task {', '.join(tasks)}"
         )
 
@@ -173,7 +173,7 @@ def test_an_option_without_the_one_that_it_hangs_on(more, message, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as error:
         resolve([*words("classify"), *more])
-    assert re.fullmatch(rf"--[\w.-]+ means nothing here; {re.escape(message)}.*", str(error.value))
+    assert re.fullmatch(rf"--[\w.-]+ does not apply here; {re.escape(message)}.*", str(error.value))
 
 
 def test_what_hangs_on_another_is_an_option():
@@ -197,7 +197,7 @@ def test_files_may_carry_defaults_and_a_saved_run_anything(tmp_path, monkeypatch
     with pytest.raises(UserError) as error:
         resolve(["--config", "old.yaml", "--out", "run"])
     assert str(error.value) == (
-        "old.yaml: --augment.mixup 0.2 means nothing for --task segment; it is for --task classify"
+        "old.yaml: --augment.mixup 0.2 does not apply to --task segment; it is for --task classify"
     )
     Path("run").mkdir()
     Path("old.yaml").rename("run/config.yaml")
@@ -263,7 +263,7 @@ def test_every_task_refuses_what_it_does_not_read(command, task, monkeypatch, tm
         with pytest.raises(UserError) as error:
             module.main(line)
         assert str(error.value) == (
-            f"--{option} means nothing for a network of --task {task}; it is for a network of "
+            f"--{option} does not apply to a network of --task {task}; it is for a network of "
             f"--task {', '.join(tasks)}"
         )
 
@@ -271,18 +271,21 @@ def test_every_task_refuses_what_it_does_not_read(command, task, monkeypatch, tm
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("explain net a.png --split val", "--split means nothing here; it needs --data"),
-        ("explain net a.png --limit 3", "--limit means nothing here; it needs --data"),
-        ("info resnet50 --time true", "--time means nothing here; it needs --compare"),
-        ("info resnet50 --out x", "--out means nothing here; it needs --compare"),
-        ("study --data x", "--data means nothing here; it needs the name of a study"),
-        ("study --trial", "--trial means nothing here; it needs the name of a study"),
-        ("study cifar-twins --trial --results x", "--results means nothing here; it needs a stu"),
-        ("receptive-field resnet50 --measure false --seed 0", "--seed means nothing here; it ne"),
-        ("weights list --out x", "--out belongs to `res2net weights convert`"),
-        ("reproduce fig6 --runs a,b", "--runs means nothing here; it needs one of fig4, fig6"),
-        ("reproduce fig6 a.png", "images: for one of fig4, fig6 and fig7, with --out or --scale"),
-        ("reproduce table4 --workers 0", "--workers means nothing here; it needs --scale small"),
+        ("explain net a.png --split val", "--split does not apply here; it needs --data"),
+        ("explain net a.png --limit 3", "--limit does not apply here; it needs --data"),
+        ("info resnet50 --time true", "--time does not apply here; it needs --compare"),
+        ("info resnet50 --out x", "--out does not apply here; it needs --compare"),
+        ("study --data x", "--data does not apply here; it needs the name of a study"),
+        ("study --trial", "--trial does not apply here; it needs the name of a study"),
+        ("study cifar-twins --trial --results x", "--results does not apply here; it needs a stu"),
+        ("receptive-field resnet50 --measure false --seed 0", "--seed does not apply here; it ne"),
+        ("weights list --out x", "--out only applies to `res2net weights convert`"),
+        ("reproduce fig6 --runs a,b", "--runs does not apply here; it needs one of fig4, fig6"),
+        (
+            "reproduce fig6 a.png",
+            "images can be given for one of fig4, fig6 and fig7, with --out or --scale",
+        ),
+        ("reproduce table4 --workers 0", "--workers does not apply here; it needs --scale small"),
     ],
 )
 def test_other_commands(line, message):

@@ -140,7 +140,7 @@ def test_what_was_interrupted_ends_in_the_same_files(
         done = cli("predict", boxes, images, "--out", tmp_path / "out", *words)
     if killed < 3:
         assert done.code == 130
-        assert done.err.endswith("stopped; the same command with --resume resumes\n")
+        assert done.err.endswith("stopped; rerun with --resume to continue\n")
         journal = tmp_path / "out" / command.JOURNAL
         if journal.exists():
             with journal.open("a") as file:
@@ -180,8 +180,8 @@ def test_what_was_begun_otherwise_is_not_resumed(
     ("words", "message"),
     [
         (("--score", "2"), "--score is 2.0; it must lie in 0..1"),
-        (("--overlap", "0.1"), "--overlap means nothing here; it needs --tiles"),
-        (("--top", "3"), "--top means nothing for a network of --task detect; it is for"),
+        (("--overlap", "0.1"), "--overlap does not apply here; it needs --tiles"),
+        (("--top", "3"), "--top does not apply to a network of --task detect; it is for"),
         (("--coco", "no.json"), "no.json: cannot read it"),
         (("--coco", "words.json"), "--coco words.json: cannot be read as JSON"),
         (("--coco", "list.json"), "--coco list.json: not COCO's form"),
@@ -216,13 +216,13 @@ def test_labels_of_two_images_are_not_one_file(
 
 def test_masks_of_tiles_and_what_is_for_boxes_alone(cli: Any, masks: Path, images: Path) -> None:
     line = cli("predict", masks, images, "--yolo").line
-    assert line.startswith("--yolo means nothing for a network of --task instances; it is for")
+    assert line.startswith("--yolo does not apply to a network of --task instances; it is for")
     image = images / "a.png"
     found = res2net.predict(masks, image, score=0.2, tiles=64, max_detections=9, precision="fp32")
     assert found[0].masks.shape == (9, 90, 140)
     (row,) = found[0].to_coco(5, (10, 20))[:1]
     assert (row["image_id"], row["segmentation"]["size"]) == (5, [90, 140])
-    with pytest.raises(res2net.UserError, match="overlap means nothing here; it needs tiles"):
+    with pytest.raises(res2net.UserError, match="overlap does not apply here; it needs tiles"):
         res2net.predict(masks, image, overlap=0.1)
 
 

@@ -37,7 +37,7 @@ def test_counting_alone_needs_no_network(cli: Cli, tmp_path: Path) -> None:
     words = ("receptive-field", "res2net50d", "--measure", "false", "--out", tmp_path)
     code, out, err = cli(*words, "--scale", 8, "--level", "c2")
     assert (code, err) == (0, "")
-    assert "the table has no plain twin" in out
+    assert "no plain counterpart" in out
     (only,) = json.loads((tmp_path / "fields.json").read_text())
     assert only["network"] == "res2net50d scale=8"
     assert only["level"] == "c2"

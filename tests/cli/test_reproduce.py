@@ -54,7 +54,7 @@ def test_a_plan_names_commands_data_and_hours(cli, tmp_path):
     assert f"data  {tmp_path}/VOC2012 (found): the devkit's VOC2012" in out
     assert out.count("res2net train --task segment --model") == 7
     assert "7 trainings, about" in out
-    assert "at 20·10^12 a second" in out
+    assert "at 20·10^12 per second" in out
     assert "report" not in out
     out = cli("reproduce", "table3", "--scale", "full").out  # no root: the plan
     assert "res2net evaluate res2net50_26w_4s --data imagenet:data/imagenet" in out
@@ -65,7 +65,7 @@ def test_rows_without_data_are_left_out(cli, tmp_path):
     done = cli("reproduce", "table2", *words)
     assert done.code == 0
     assert done.out.count("left out") == 3
-    assert "table2: 3 rows wait for their data" in done.out
+    assert "table2: 3 rows lack their data" in done.out
     assert (tmp_path / "out" / "report.html").is_file()
 
 
@@ -125,7 +125,7 @@ def test_fig_5_is_drawn_from_rows(cli, tmp_path):
 def test_figures_without_runs_say_how_to_get_them(cli, tmp_path):
     done = cli("reproduce", "fig6", "--out", tmp_path)
     assert done.code == 0
-    assert "fig6: no two runs to show yet; --scale small trains them" in done.out
+    assert "fig6: no two runs to show; train with --scale small" in done.out
 
 
 @pytest.mark.parametrize(
@@ -133,15 +133,18 @@ def test_figures_without_runs_say_how_to_get_them(cli, tmp_path):
     [
         (("tabel1",), "unknown item 'tabel1'. Did you mean 'table1'"),
         (("table1", "--scale", "tiny"), "--scale: must be one of"),
-        (("table1", "--plan"), "--plan means nothing here; it needs --scale full"),
-        (("table3", "--rounds", "3"), "--rounds means nothing here; it needs table3 --scale small"),
-        (("table1", "--threads", "1"), "--threads means nothing here; it needs --scale small, or"),
-        (("table1", "--data-root", "x"), "--data-root means nothing here; it needs --scale"),
-        (("table1", "x.jpg"), "images: for one of fig4, fig6 and fig7"),
-        (("all", "--runs", "a,b"), "--runs means nothing here; it needs one of fig4"),
+        (("table1", "--plan"), "--plan does not apply here; it needs --scale full"),
+        (
+            ("table3", "--rounds", "3"),
+            "--rounds does not apply here; it needs table3 --scale small",
+        ),
+        (("table1", "--threads", "1"), "--threads does not apply here; it needs --scale small, or"),
+        (("table1", "--data-root", "x"), "--data-root does not apply here; it needs --scale"),
+        (("table1", "x.jpg"), "images can be given for one of fig4, fig6 and fig7"),
+        (("all", "--runs", "a,b"), "--runs does not apply here; it needs one of fig4"),
         (
             ("fig4", "--networks", "resnet50"),
-            "--networks means nothing here; it needs fig2 or fig3",
+            "--networks does not apply here; it needs fig2 or fig3",
         ),
         (("fig6", "--runs", "a"), "--runs: fig6 shows two runs, not 1"),
         (("fig6", "--runs", "a,b"), "a: no such run, checkpoint or network"),

@@ -57,8 +57,8 @@ def test_a_photo_its_mirror_a_copy_and_an_outlier_are_found(cli, shots, tmp_path
         assert drawn.width == 1200
 
     for words, line in (
-        ((photo, "--threshold", "0.9"), "--threshold means nothing with a photo"),
-        (("--model", "shipped"), "--model means nothing without a photo"),
+        ((photo, "--threshold", "0.9"), "--threshold does not apply with a photo"),
+        (("--model", "shipped"), "--model does not apply without a photo"),
         (("--count", "0"), "--count is 0; it must be at least 1"),
         (("--threshold", "2"), "--threshold is 2; a cosine is between -1 and 1"),
         ((shots / "bad.jpg",), f"{shots / 'bad.jpg'}: not an image"),
@@ -71,9 +71,7 @@ def test_another_network_than_that_of_the_file_is_refused(cli, shots, tiny_run, 
     out, photo = tmp_path / "x.npz", shots / "noise.png"
     assert cli("embed", tiny_run, photo, "--out", out).code == 0
     line = cli("similar", out, photo).line  # a file of a stranger may name anything
-    assert (
-        line == f"--model is missing: give the network of the file, which names {str(tiny_run)!r}"
-    )
+    assert line == f"--model is missing: give the network of the file; it names {str(tiny_run)!r}"
     assert cli("similar", out, photo, "--model", tiny_run).code == 0
     line = cli("similar", out, photo, "--model", "shipped").line
     assert line.startswith("shipped is not the network that the file was embedded with")

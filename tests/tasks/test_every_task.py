@@ -190,8 +190,8 @@ def test_an_engine_that_detectors_lack_is_refused(
     ("words", "message"),
     [
         (("--task", "detekt"), "--task is 'detekt'; it can be classify, detect,"),
-        (("--task", "pose", "--head.form", "c4"), "--head.form means nothing for --task pose"),
-        (("--task", "detect", "--head.as-base", "true"), "nothing for --head.form fpn"),
+        (("--task", "pose", "--head.form", "c4"), "--head.form does not apply to --task pose"),
+        (("--task", "detect", "--head.as-base", "true"), "not apply to --head.form fpn"),
         (("--task", "instances", "--head.regions", "0"), "--head.regions is 0"),
         (("--task", "detect", "--head.anchors", "[32, 64]"), "anchors are (32, 64)"),
         (("--task", "detect", "--input.size", "8"), "--input.size is 8; the short side"),

@@ -20,7 +20,7 @@ from res2net.tasks.finding import Finding
         ({"tiles": 31}, "--tiles is 31; it is auto, or 32 pixels or more"),
         ({"tiles": "big"}, "--tiles is big; it is auto, or 32 pixels or more"),
         ({"tiles": 64, "overlap": 0.95}, "--overlap is 0.95; it must lie in 0..0.9"),
-        ({"overlap": 0.2}, "--overlap means nothing here; it needs --tiles"),
+        ({"overlap": 0.2}, "--overlap does not apply here; it needs --tiles"),
     ],
 )
 def test_mistakes(given: dict[str, Any], message: str) -> None:
@@ -30,7 +30,7 @@ def test_mistakes(given: dict[str, Any], message: str) -> None:
 
 
 def test_an_exported_network_has_its_own_suppression() -> None:
-    with pytest.raises(UserError, match="--iou means nothing for art, whose graph"):
+    with pytest.raises(UserError, match="--iou does not apply to art, whose graph"):
         Finding.of({"iou": 0.5}, exported="art")
     assert Finding.of({"score": 0.5}, exported="art") == Finding(score=0.5)
 

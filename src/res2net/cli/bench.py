@@ -1,4 +1,4 @@
-"""``res2net bench SUBJECT``: what it measures has a file of its own in ``bench``."""
+"""``res2net bench SUBJECT``: each measurement is a module of ``bench``."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError, did_you_mean
 
-RENAMED = {"dense": "tasks"}  # as it was called before → now
+RENAMED = {"dense": "tasks"}  # old name → new name
 COUNTS = ("batch", "size", "rounds", "clients", "requests", "queue", "epochs")  # 1 or more
 HOW = (
-    "Cases run interleaved in rotating order; the ratio of two is the median of the ratios round "
-    "by round. Run it while nothing else runs."
+    "Cases are interleaved in rotating order; a ratio is the median of the per-round ratios. "
+    "Run it on an otherwise idle machine."
 )
 EXAMPLES = (
     "res2net bench train-step --model res2net50_26w_4s --batch 8",
@@ -33,14 +33,14 @@ EXAMPLES = (
 
 
 def make_parser(subject: str | None = None) -> Parser:
-    """The options of a subject, which are its own and ``--out``; without one, the subjects."""
+    """The options of a subject, including ``--out``; without a subject, the list of subjects."""
     if subject is None:
         usage = "bench SUBJECT [--option value ...]"
         parser = Parser(usage, f"Measure this machine. {HOW}", EXAMPLES)
         lines = "\n".join(f"  {name:<12} {summary(name)}" for name in SUBJECTS)
         parser.description = (
             f"{parser.description}\n\nsubjects:\n{lines}\n\n"
-            "`res2net bench SUBJECT --help` shows the options of one."
+            "`res2net bench SUBJECT --help` shows the options of a subject."
         )
         parser.add_argument("subject", type=str, help="what to measure")
         return parser
@@ -51,25 +51,25 @@ def make_parser(subject: str | None = None) -> Parser:
     parser.add_argument(
         "--out",
         type=Path | None,
-        help="CSV file to append results to, from sources without "
-        "uncommitted changes; default: none",
+        help="CSV file to append results to (requires sources without "
+        "uncommitted changes); default: none",
     )
     return parser
 
 
 def summary(subject: str) -> str:
-    """What a subject measures, in a line."""
+    """What a subject measures, in one line."""
     return (SUBJECTS[subject].__doc__ or "").rstrip(".")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Measure and print; append to a file where asked.
+    """Measure and print; append to a file if requested.
 
     Raises:
-        UserError: an unknown subject or option, or whatever a measurement raises.
+        UserError: an unknown subject or option, or an error of the measurement.
     """
     if not argv or argv[0].startswith("-"):
-        read_options(make_parser(), argv)  # the help, or what is missing
+        read_options(make_parser(), argv)  # prints the help or reports what is missing
     subject, *words = argv
     if subject in RENAMED:
         warnings.warn(f"`bench {subject}` is now `bench {RENAMED[subject]}`", stacklevel=2)
@@ -91,13 +91,13 @@ def main(argv: Sequence[str]) -> None:
     commit = commit_to_record(options.out)
     rows = measure(subject, options)
     if commit_to_record(options.out) != commit:
-        raise UserError(f"--out {options.out}: the commit changed meanwhile; nothing is recorded")
+        raise UserError(f"--out {options.out}: the commit changed meanwhile; nothing was recorded")
     append_rows(options.out, rows, shlex.join(["res2net", "bench", subject, *portable(words)]))
     print(f"appended to {options.out}")
 
 
 def measure(subject: str, options: Any) -> list[dict[str, object]]:
-    """Run a subject, print what it found, and return its rows."""
+    """Run a subject, print its results, and return its rows."""
     kind = SUBJECTS[subject]
     given = kind(**{each.name: options[each.name] for each in fields(kind)})
     module = importlib.import_module(f"res2net.bench.{subject.replace('-', '_')}")

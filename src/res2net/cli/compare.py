@@ -29,24 +29,24 @@ def make_parser() -> Parser:
     """All options of a comparison."""
     parser = Parser(
         "compare FIRST SECOND --data DATA [--option value ...]",
-        "Measure two networks of one task on the same images: the difference of every figure with "
+        "Compare two networks of one task on the same images: the difference of every metric with "
         "a 95 % interval (paired bootstrap over images), by size and by class, and a sheet of the "
-        "images on which they differ most. The interval holds for the choice of images; another "
-        "seed of the trainings moves the difference too.",
+        "images on which they differ most. The interval covers the choice of images, not the "
+        "variation between training seeds.",
         EXAMPLES,
     )
-    what = "run folder, checkpoint, .safetensors or artifact; a network: published weights"
+    what = "run folder, checkpoint, .safetensors, artifact, or network name (published weights)"
     parser.add_argument("first", type=str, help=what)
-    parser.add_argument("second", type=str, help="the network to compare with it, as first")
+    parser.add_argument("second", type=str, help="network to compare with it, in the same forms")
     parser.add_argument(
         "--data", type=str, help="FORMAT:PATH, or a path whose format is recognised; required"
     )
     add_part_options(parser)
     parser.add_argument(
-        "--out", type=Path | None, help="folder of tables and pictures; default: comparison"
+        "--out", type=Path | None, help="folder for tables and pictures; default: comparison"
     )
     parser.add_argument(
-        "--rounds", type=int, default=1000, help="drawings of images that the intervals rest on"
+        "--rounds", type=int, default=1000, help="bootstrap resamples for the intervals"
     )
     add_precision(parser)
     return parser
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def as_table(found: Comparison) -> Table:
-    """A row a figure, then the classes that differ most."""
+    """One row per metric, then the classes that differ most."""
     table = new_table("", right=("first", "second", "difference", "95 % interval"), wrapped=("",))
     classes = sorted((d for d in found.differences if d.of_class), key=lambda d: -abs(d.difference))
     for each in (*(d for d in found.differences if not d.of_class), *classes[:SHOWN_CLASSES]):

@@ -20,9 +20,9 @@ from res2net.paper.tasks import TaskName
 if TYPE_CHECKING:
     from rich.table import Table
 
-MOST_CLASSES = 100  # in the table
+MOST_CLASSES = 100  # rows of the table
 EXAMPLES = (
-    "res2net data photos/                          # is it read as it is meant?",
+    "res2net data photos/                          # is it read as intended?",
     "res2net data coco:COCO --task instances --out sheets",
     "res2net data labels.csv --json",
     "res2net data cvat/ --write cells --format coco",
@@ -33,14 +33,14 @@ def make_parser() -> Parser:
     """All options of an inspection."""
     parser = Parser(
         "data PATH [--task TASK] [--option value ...]",
-        "Inspect a data set as a training would read it: its format, parts, classes, images and "
-        "objects, sizes, unreadable and duplicate files, and what a training would refuse or "
-        "note. The exit code is 2 where it could not be trained on.",
+        "Inspect a data set as training would read it: its format, parts, classes, images and "
+        "objects, sizes, unreadable and duplicate files, and what training would refuse or warn "
+        "about. The exit code is 2 if it cannot be used for training.",
         EXAMPLES,
     )
-    parser.add_argument("path", type=str, help="FORMAT:PATH, or a path that is recognised")
+    parser.add_argument("path", type=str, help="FORMAT:PATH, or a path whose format is recognised")
     parser.add_argument(
-        "--task", type=TaskName | None, help="what to train on it; default: by the format"
+        "--task", type=TaskName | None, help="task to inspect it for; default: by the format"
     )
     parser.add_argument(
         "--val-fraction",
@@ -53,11 +53,11 @@ def make_parser() -> Parser:
         default="",
         help="keep images together: folder, column:NAME or pattern:REGEX; default: none",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the validation part")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the validation split")
     parser.add_argument(
         "--multi-label",
         action="store_true",
-        help="CSV: any number of labels per image; without it, one",
+        help="CSV: several labels per image; without it, one",
     )
     parser.add_argument(
         "--out",
@@ -74,17 +74,17 @@ def make_parser() -> Parser:
         help="layout of --write; required with it",
     )
     parser.add_argument(
-        "--copy", action="store_true", help="copy the images of --write instead of linking to them"
+        "--copy", action="store_true", help="with --write: copy images instead of linking them"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
 def main(argv: Sequence[str]) -> None:
-    """Inspect a data set and print what it holds.
+    """Inspect a data set and print the findings.
 
     Raises:
-        UserError: data that a training would refuse.
+        UserError: data that training would refuse.
     """
     parser = make_parser()
     options = read_options(parser, argv)

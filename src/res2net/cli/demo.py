@@ -16,7 +16,7 @@ def make_parser() -> Parser:
     parser = Parser(
         "demo [--out FOLDER]",
         f"Train {NETWORK} on the 1,797 scanned digits that ship inside scikit-learn (no download), "
-        "show its scores, and classify some digits that it was not trained on.",
+        "show its scores, and classify some held-out digits.",
     )
     parser.add_argument("--out", type=Path | None, help="run folder; default: runs/demo")
     parser.add_argument("--epochs", type=int, default=12, help="passes over the digits")
@@ -24,7 +24,7 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Train, measure, predict, and say where everything lies."""
+    """Train, measure, predict, and print where the results are."""
     options = read_options(make_parser(), argv)
 
     from res2net.cli.train import resolve
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def read_unseen(run: Path) -> str:
-    """Write a sheet of unseen digits with what the network reads in them; the score in words."""
+    """Write a sheet of held-out digits and their predictions; return the score in words."""
     import numpy as np
 
     from res2net.data.readers import read
@@ -60,4 +60,4 @@ def read_unseen(run: Path) -> str:
     labels = [f"{p.label} {100 * p.probability:.0f} %" for p in found]
     draw_predictions(images, labels, run / "predictions.png")
     right = sum(p.label == str(t) for p, t in zip(found, unseen.labels[:24], strict=True))
-    return f"of {len(found)} unseen digits it reads {right} right: {run}/predictions.png"
+    return f"{right} of {len(found)} held-out digits classified correctly: {run}/predictions.png"

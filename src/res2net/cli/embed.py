@@ -26,40 +26,40 @@ def make_parser() -> Parser:
     """All options of embedding."""
     parser = Parser(
         "embed [RUN|CHECKPOINT|NAME|ARTIFACT] IMAGES ... --out FILE [--option value ...]",
-        "Write the pooled features of each image to a file: what the last layer of a classifier "
-        "reads; of the other tasks, the mean of the backbone's deepest map. A network's name uses "
-        "its published ImageNet weights, an artifact has to give maps (export --features). Any "
-        "number of images: folders, archives (zip, tar), lists (.txt) and files are read in a "
-        "stream. Unreadable images are counted and left out.",
+        "Write the pooled features of each image to a file: for classifiers, the input of the last "
+        "layer; for other tasks, the mean of the backbone's deepest map. A network's name stands "
+        "for its published ImageNet weights; an artifact must output maps (export --features). "
+        "Folders, archives (zip, tar), lists (.txt) and files are streamed, so any number of "
+        "images works. Unreadable images are counted and skipped.",
         EXAMPLES,
     )
     parser.add_argument("words", type=str, nargs="*", help="the network; then images")
     parser.add_argument(
         "--model",
         type=str | None,
-        help="the network, so that all words are images; default: the first word, or the small "
-        "network of the package",
+        help="the network, if all words are images; default: the first word, or the small network "
+        "shipped with the package",
     )
     parser.add_argument(
-        "--out", type=Path | None, help=".npz or .parquet (needs pyarrow) to write; required"
+        "--out", type=Path | None, help="file to write: .npz, or .parquet (needs pyarrow); required"
     )
     parser.add_argument("--batch", type=int, default=32, help="images per batch")
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue an interrupted work on --out; without it, all images are embedded again",
+        help="continue an interrupted run with the same --out; without it, start over",
     )
     add_precision(parser)
     return parser
 
 
 def main(argv: Sequence[str]) -> None:
-    """Embed and say what was written."""
+    """Embed and report what was written."""
     options = read_options(make_parser(), argv)
     out: Path | None = options.out
     if not out or out.suffix.lower() not in ENDINGS or out.is_dir() or not out.parent.is_dir():
         ends = " or ".join(ENDINGS)
-        raise UserError(f"--out is {out}; it has to be a file {ends} in a folder that exists")
+        raise UserError(f"--out is {out}; it must be a file {ends} in an existing folder")
     if out.suffix.lower() == ".parquet":
         parquet(out)
     target, places = target_and_images(options.words, options.model)

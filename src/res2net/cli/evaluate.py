@@ -29,7 +29,7 @@ EXAMPLES = (
     "res2net evaluate res2net50_26w_4s --data imagenet:ILSVRC2012   # published weights",
 )
 
-OPTIONS = (  # that `tasks.evaluate` takes under the same names
+OPTIONS = (  # passed to `tasks.evaluate` under the same names
     *("split", "out", "precision", "val_fraction", "seed", "group_by", "skip_bad"),
     *("batch", "size", "workers", "scales", "flip", "boxes", "capture", "compile"),
     *FINDING,
@@ -48,14 +48,14 @@ def make_parser() -> Parser:
     parser.add_argument(
         "target",
         type=str,
-        help="run folder, checkpoint, .safetensors or artifact; a network: published weights",
+        help="run folder, checkpoint, .safetensors, artifact, or network name (published weights)",
     )
     parser.add_argument(
         "--data", type=str, help="FORMAT:PATH, or a path whose format is recognised; required"
     )
     add_part_options(parser)
     parser.add_argument(
-        "--out", type=Path | None, help="folder of tables and pictures; default: RUN/evaluation"
+        "--out", type=Path | None, help="folder for tables and pictures; default: RUN/evaluation"
     )
     parser.add_argument(
         "--batch", type=int | None, help="classifiers: images per batch; default: 64"
@@ -72,10 +72,10 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--scales",
         type=tuple[float, ...] | None,
-        help="segmenters: scales at which each image is predicted, then averaged; default: 1",
+        help="segmenters: average the predictions at these image scales; default: 1",
     )
     parser.add_argument(
-        "--flip", action="store_true", help="segmenters: average with the mirrored image"
+        "--flip", action="store_true", help="segmenters: also average over the mirrored image"
     )
     parser.add_argument(
         "--boxes",

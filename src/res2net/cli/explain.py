@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from res2net.explain.study import Summary
     from res2net.explain.subject import Explained, Subject
 
-STRUCTURE_ONLY = "structure only: random weights, the map means nothing"
+STRUCTURE_ONLY = "structure only: random weights, so the map is meaningless"
 EXAMPLES = (
     "res2net explain runs/photos holiday.jpg",
     "res2net explain runs/photos holiday/ --against runs/resnet     # side by side, as Fig. 4",
@@ -39,11 +39,11 @@ def make_parser() -> Parser:
     """All options of an explanation."""
     parser = Parser(
         "explain [RUN|CHECKPOINT|NAME] IMAGE_OR_FOLDER ... [--option value ...]",
-        "Show which pixels speak for a class (Grad-CAM), for one network or two side by side, and "
+        "Show which pixels support a class (Grad-CAM), for one network or two side by side, and "
         "measure how much of the map lies on the objects: in a box, a mask, or the annotations of "
         "--data. For classifiers, segmenters (the pixels of a class), detectors (the most "
         "confident box) and saliency networks (the whole map). Without a network, the small one "
-        "that comes with the package is explained.",
+        "shipped with the package is used.",
         EXAMPLES,
     )
     parser.add_argument(
@@ -55,7 +55,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--model",
         type=str | None,
-        help="the network, so that all words are images; default: the first word",
+        help="the network, if all words are images; default: the first word",
     )
     parser.add_argument(
         "--against", type=str | None, help="a second network, shown beside the first; default: none"
@@ -74,7 +74,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--mask",
         type=Path | None,
-        help="measure inside this mask, an image that is not black inside; default: none",
+        help="measure inside this mask, the non-black pixels of an image; default: none",
     )
     parser.add_argument(
         "--data",
@@ -92,7 +92,7 @@ def make_parser() -> Parser:
         "--limit", type=int | None, help="largest number of images of --data; default: all"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("explanations"), help="folder of pictures and tables"
+        "--out", type=Path, default=Path("explanations"), help="folder for pictures and tables"
     )
     return parser
 
@@ -101,8 +101,8 @@ def main(argv: Sequence[str]) -> None:
     """Explain, draw, measure and print.
 
     Raises:
-        UserError: no such network, image, class or level; data without marks; a folder that cannot
-            be written, or that another process writes to.
+        UserError: no such network, image, class or level; data without annotations; a folder that
+            cannot be written, or that another process writes to.
     """
     parser = make_parser()
     options = read_options(parser, argv)
@@ -111,7 +111,7 @@ def main(argv: Sequence[str]) -> None:
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit is {options.limit}; it must be at least 1")
     if options.data and (options.box or options.mask):
-        raise UserError("--box and --mask are for single images; --data brings its own marks")
+        raise UserError("--box and --mask are for single images; --data has its own annotations")
     if options.box and options.mask:
         raise UserError("give --box or --mask, not both")
     target, words = _target_and_words(options)
@@ -127,7 +127,7 @@ def main(argv: Sequence[str]) -> None:
         subject.level_named(options.level)
         if options["class"] is not None and not subject.chooses:
             raise UserError(
-                f"--class means nothing for {subject.name}, a network of --task "
+                f"--class does not apply to {subject.name}, a network of --task "
                 f"{subject.card.task}; it is for classifiers, detectors and segmenters"
             )
         if subject.structure_only:
@@ -144,12 +144,12 @@ def _target_and_words(options: Any) -> tuple[str, list[Path]]:
         return target_and_images(options.words, options.model)
     words = [*([options.model] if options.model else []), *options.words]
     if len(words) > 1:
-        raise UserError(f"--data brings the images; leave {' '.join(words[1:])} out")
+        raise UserError(f"--data provides the images; leave out {' '.join(words[1:])}")
     return (words[0] if words else str(use_shipped())), []
 
 
 def name_apart(subjects: Sequence[Subject], targets: Sequence[str]) -> None:
-    """Give two networks whose folders are called alike their whole paths for names."""
+    """Name two networks by their whole paths where their folders have the same name."""
     if len({subject.name for subject in subjects}) < len(subjects):
         for subject, target in zip(subjects, targets, strict=True):
             subject.name = target
@@ -176,7 +176,7 @@ def explain_images(
     options: Any,
     box: tuple[int, int, int, int] | None,
 ) -> None:
-    """An overlay for each image and network, the sheet, and all figures as JSON."""
+    """Write an overlay per image and network, the sheet, and all figures as JSON."""
     from res2net.data.decode import decode
     from res2net.explain.overlay import heat_overlay
     from res2net.explain.sheets import ON_A_SHEET, Sheet, draw_sheet
@@ -240,7 +240,7 @@ def _inside(box: tuple[int, int, int, int] | None, mask: Path | None, size: tupl
 
     values = decode(mask).numpy()
     if values.shape[1:] != size:
-        raise UserError(f"--mask {mask}: is {values.shape[1:]}, the image {size} (H, W)")
+        raise UserError(f"--mask {mask}: is {values.shape[1:]}, but the image is {size} (H, W)")
     return values.max(axis=0) > 0
 
 
@@ -292,7 +292,7 @@ def _table(records: Sequence[dict[str, Any]]) -> Table:
 
 
 def explain_data(subjects: Sequence[Subject], options: Any) -> None:
-    """Maps measured on annotated images: a line a map, a table by size, a plot and a sheet."""
+    """Maps measured on annotated images: a line per map, a table by size, a plot and a sheet."""
     from res2net.data.scenes.options import SceneOptions
     from res2net.data.scenes.readers import read_scenes
     from res2net.data.source import parse_source
@@ -303,8 +303,8 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     source = parse_source(options.data)
     if source.format not in MARKS:
         raise UserError(
-            f"--data {options.data}: {source.format} has classes of whole images and no marks; "
-            f"formats with boxes or masks are {', '.join(MARKS)}"
+            f"--data {options.data}: {source.format} has image labels but no boxes or masks; "
+            f"formats with them are {', '.join(MARKS)}"
         )
     marks = MARKS[source.format]
     scenes = read_scenes(source, SceneOptions(marks=marks))
@@ -336,7 +336,7 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
         if common and options["class"] is None
         else f"class {options['class']}"
         if options["class"]
-        else "the class a network is surest of, on all that is annotated"
+        else "each network's most confident class, on all annotated objects"
     )
     subtitle = f"{scenes.name} {options.split}, {images} of {counted(len(chosen), 'image')}: {how}"
     write_text(folder / "concentration.csv", as_csv(rows))
@@ -353,7 +353,7 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     names = [subject.name for subject in subjects]
     draw_sheet(tiles, names, folder / "sheet.png", images=images, note=_note(subjects))
     table = _summary_table(summaries)
-    table.caption = f"{subtitle}. Sizes of objects as COCO has them; ± is the standard error."
+    table.caption = f"{subtitle}. Object sizes as in COCO; ± is the standard error."
     table.caption_justify = "left"
     show(table)
     print(f"sheet.png, concentration.csv, .json and .png: {folder}")

@@ -26,9 +26,9 @@ def make_parser() -> Parser:
     """All options of an export."""
     parser = Parser(
         "export RUN|CHECKPOINT|NAME --to ENGINE --out DIR [--option value ...]",
-        "Turn a trained network into a folder that runs fast and without PyTorch. The result is "
-        "compared with the original on real images; if it differs too much, nothing is written. "
-        "If unsure, take --to openvino, the fastest on CPUs; --precision int8 is about three times "
+        "Export a trained network to a folder that runs fast and without PyTorch. The result is "
+        "verified against the original on real images; if it differs too much, nothing is written. "
+        "If unsure, use --to openvino, the fastest on CPUs; --precision int8 is about three times "
         "as fast as fp32, and its accuracy is checked.",
         EXAMPLES,
     )
@@ -77,7 +77,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--max-drop",
         type=float | None,
-        help="points of top-1 accuracy that int8 may lose; default: 0.5",
+        help="largest allowed drop of top-1 accuracy with int8, in points; default: 0.5",
     )
     parser.add_argument(
         "--val-images",
@@ -88,14 +88,14 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--overflow-safe",
         action="store_true",
-        help="keep int8 weights within 7 bits, so that x86 processors without VNNI compute the "
-        "same in OpenVINO and ONNX Runtime; default: where this processor lacks VNNI",
+        help="limit int8 weights to 7 bits, so that x86 processors without VNNI compute the same "
+        "in OpenVINO and ONNX Runtime; default: if this processor lacks VNNI",
     )
     return parser
 
 
 def main(argv: Sequence[str]) -> None:
-    """Export, and say what was found."""
+    """Export and print the verification."""
     options = read_options(make_parser(), argv)
     for name in ("to", "out"):
         if not options[name]:
@@ -137,7 +137,7 @@ def read_size(text: str | None) -> tuple[int, int] | int | None:
 
 
 def summary(done: Exported) -> list[str]:
-    """What was written and how it compares, in a few lines."""
+    """What was written and how it compares with the original, in a few lines."""
     found = done.verification
     lines = [f"verified on {found.images} images: {found.origin}"]
     for name, each in found.outputs.items():
@@ -152,4 +152,4 @@ def summary(done: Exported) -> list[str]:
         lines.append(
             f"  top-1 accuracy: {found.exported_top1:.2f} %, PyTorch {found.eager_top1:.2f} %"
         )
-    return [*lines, *done.notes, f"written: {done.folder} (report.md says more)"]
+    return [*lines, *done.notes, f"written: {done.folder} (details in report.md)"]

@@ -1,4 +1,4 @@
-"""``res2net info NAME``: what one network is made of, and what the paper says of it."""
+"""``res2net info NAME``: the structure of one network, and its published results."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ EXAMPLES = (
     "res2net info dla60_res2net --layers",
     "res2net info --compare resnet50 res2net50_26w_4s res2net50_14w_8s",
 )
-VARIANT_OPTIONS = {  # of the row
+VARIANT_OPTIONS = {  # of the model
     "width": (int, "channels per split at 64 planes (the paper's w); default: the model's"),
     "scale": (int, "number of splits (the paper's s); default: the model's"),
     "cardinality": (int, "groups of each 3×3 (the paper's c); default: the model's"),
     "depth": (int, "number of layers, one that the family has; default: the model's"),
     "se": (bool, "squeeze-and-excitation; default: the model's"),
 }
-METRICS = {  # others: "mask_ap_small" is printed as "AP small", the table says of what
+METRICS = {  # others: "mask_ap_small" is printed as "AP small", as the table names the task
     "top1_error": "top-1 error",
     "top5_error": "top-5 error",
     "flops": "FLOPs",
@@ -99,7 +99,7 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print what there is to know about one network.
+    """Print the structure and published results of one network.
 
     Raises:
         UserError: no such network, an option that it does not have, or a value out of range.
@@ -138,7 +138,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _refuse_one_networks_options(given: Sequence[str]) -> None:
     if given:
-        raise UserError(f"--{given[0]} is for one network; --compare takes rows of the table")
+        raise UserError(f"--{given[0]} is for one network; --compare takes unmodified models")
 
 
 def _summary(name: str, variant: Variant, structure: Structure) -> Table:
@@ -164,7 +164,7 @@ def _setting(variant: Variant) -> str:
 def _first_block(variant: Variant) -> str:
     """The rule for the first block of a stage, in words."""
     if not isinstance(variant, ResNetVariant | DLAVariant | BigLittleVariant) or variant.scale == 1:
-        return "like every other: nothing is split"
+        return "like all other blocks: nothing is split"
     where = "first block of each stage"
     if isinstance(variant, DLAVariant):
         where = "each strided block"
@@ -263,7 +263,7 @@ def _cell(row: Published) -> str:
 
 
 def _notes(name: str) -> list[str]:
-    """What is wrong with a claim of the paper on this network, or against it."""
+    """Errata of the paper's claims that involve this network."""
     rows = {(row.item, row.label, row.setting) for row in published(network=name)}
     notes = []
     for claim in CLAIMS:
@@ -281,7 +281,7 @@ def compare(
     time: bool,
     out: Path,
 ) -> None:
-    """Count, measure unless told not to, print and draw.
+    """Count, measure (unless ``--time false``), print and draw.
 
     Raises:
         UserError: fewer than two networks, one twice, an unknown one, no PyTorch, or a folder that

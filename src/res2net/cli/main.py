@@ -16,7 +16,7 @@ import res2net
 from res2net import processor
 from res2net.errors import UserError, did_you_mean, one_line
 
-# command → what it does; each has its module in this room, imported when it runs
+# command → what it does; its module in this package is imported only when it runs
 COMMANDS = {
     "demo": "train a small Res2Net on scanned digits in two minutes and show its predictions",
     "data": "inspect a data set: format, parts, classes, sizes, faults, pictures of annotations",
@@ -31,20 +31,20 @@ COMMANDS = {
     "export": "turn a trained network into a fast, verified artifact for OpenVINO or ONNX Runtime",
     "models": "list the networks with parameters, multiply-adds and their tables in the paper",
     "info": "show the structure of a network: stages, levels, receptive field, cost",
-    "receptive-field": "count the paths of a network by receptive field, beside the plain network",
-    "weights": "published weights and files of them: list, fetch, verify, convert",
+    "receptive-field": "count a network's paths by receptive field, against the plain network",
+    "weights": "list, fetch, verify and convert published weights",
     "reproduce": "reproduce a table or figure of the paper: published, counted and measured values",
     "study": "train several networks under one recipe and several seeds",
-    "bench": "time training steps and data loading beside other implementations",
+    "bench": "time training steps and data loading against other implementations",
 }
-# what a terminal without them is shown
+# what a terminal is shown that lacks these characters
 _PLAIN = {"×": "x", "±": "+-", "−": "-", "–": "-", "²": "^2", "·": "*", "→": "->", "…": "..."}
-EXTRAS = {"serve": "serve"}  # command → what pip installs for it, where it is not "train"
+EXTRAS = {"serve": "serve"}  # command → the extra that it needs, where it is not "train"
 
 OVERVIEW = """\
 usage: res2net COMMAND [TARGET] [--option value ...]
 
-Res2Net, the multi-scale backbone: every network of the paper, with one command.
+Res2Net, the multi-scale backbone: train, measure and export every network of the paper.
 
 commands:
 {commands}
@@ -60,14 +60,14 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 2 (a mistake of the user's), 130 (stopped)."""
+    """Run a command and return its exit code: 0, 2 (user error), 130 (stopped)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     settle_streams()
     try:
         try:
             return _carry_out(arguments)
         finally:
-            sys.stdout.flush()  # what fails now would be a traceback at exit
+            sys.stdout.flush()  # a failure at exit would be a traceback
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         _drop(sys.stdout)
         return 0
@@ -87,15 +87,15 @@ def _carry_out(arguments: Sequence[str]) -> int:
         print(f"res2net {res2net.__version__}")
         return 0
     try:
-        processor.level()  # a wrong one is a mistake of any command
+        processor.level()  # an invalid level is an error of every command
         processor.keep_to_quota()
         with warnings_as_notes():
             _run(arguments[0], arguments[1:])
     except UserError as error:
         _say(one_line(error))
         return 2
-    except PermissionError as error:  # a folder that may not even be looked into
-        _say(f"{error.filename}: permission denied; check who may read it")
+    except PermissionError as error:  # a folder that may not be listed
+        _say(f"{error.filename}: permission denied; check its permissions")
         return 2
     except KeyboardInterrupt as error:
         _say(one_line(error) if str(error) else "stopped")
@@ -104,9 +104,9 @@ def _carry_out(arguments: Sequence[str]) -> int:
 
 
 def settle_streams() -> None:
-    """Make output and messages writable: where they are closed, and whatever they can encode."""
+    """Make stdin, stdout and stderr usable if closed, and able to print any character."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:  # closed by the caller: no file may get its number
+        if getattr(sys, name) is None:  # closed by the caller: no other file may get its number
             with suppress(OSError):
                 os.fstat(number)
                 continue
@@ -119,7 +119,7 @@ def settle_streams() -> None:
 
 
 def _written_plainly(error: UnicodeError) -> tuple[str, int]:
-    """What a terminal cannot show, in letters that it can: × as x, the rest as escapes."""
+    """Replace what a terminal cannot encode: × by x, the rest by escapes."""
     assert isinstance(error, UnicodeEncodeError)
     text = error.object[error.start : error.end]
     escaped = (_PLAIN.get(c, c.encode("ascii", "backslashreplace").decode()) for c in text)
@@ -130,7 +130,7 @@ codecs.register_error("res2net", _written_plainly)
 
 
 def _drop(stream: Any) -> None:
-    """What is still to be written to a stream goes nowhere, also at exit."""
+    """Discard what is still to be written to a stream, also at exit."""
     with suppress(OSError, ValueError):  # ValueError: a stream without a number, as in tests
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -169,7 +169,7 @@ def warnings_as_notes() -> Iterator[None]:
         _say(f"note: {one_line(message)}")
 
     with warnings.catch_warnings():
-        if not sys.warnoptions:  # -W and PYTHONWARNINGS go before
+        if not sys.warnoptions:  # -W and PYTHONWARNINGS take precedence
             warnings.simplefilter("default", UserWarning)
         warnings.showwarning = show
         yield
@@ -178,7 +178,7 @@ def warnings_as_notes() -> Iterator[None]:
 def _say(message: str) -> None:
     try:
         print(f"res2net: {message}", file=sys.stderr, flush=True)
-    except OSError:  # nobody can be told
+    except OSError:  # the message cannot be shown
         _drop(sys.stderr)
 
 

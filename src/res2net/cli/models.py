@@ -25,8 +25,8 @@ def make_parser() -> Parser:
     """The options of the command."""
     parser = Parser(
         "models [PATTERN] [--json]",
-        "List the networks of the model table: splits (w×s), depth, size of the image, parameters "
-        "in millions, multiply-adds of one image in billions, and their tables in the paper.",
+        "List the networks of the model table: splits (w×s), depth, input size, parameters "
+        "in millions, multiply-adds per image in billions, and their tables in the paper.",
         EXAMPLES,
     )
     parser.add_argument(
@@ -41,7 +41,7 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print the networks that match.
+    """Print the matching networks.
 
     Raises:
         UserError: none matches.
@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _record(name: str, structure: Structure) -> dict[str, Any]:
-    """One network for machines."""
+    """One network as a JSON object."""
     variant = NETWORKS[name]
     return {
         "name": name,

@@ -23,12 +23,12 @@ import jsonargparse
 from res2net.errors import UserError, did_you_mean, option
 from res2net.optionfile import flat, read_yaml
 
-_NUMBERS = re.compile(r"-?[\d.][\d.eE+-]*(?:,-?[\d.][\d.eE+-]*)+")  # of a list: 0,4095
+_NUMBERS = re.compile(r"-?[\d.][\d.eE+-]*(?:,-?[\d.][\d.eE+-]*)+")  # a list: 0,4095
 _COMMENT = re.compile(r"^    (\w+):[^#]*#\s*(.+)$")
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """The help text with its default behind it, and no names of Python types."""
+    """Shows the default after each help text, and no names of Python types."""
 
     def __init__(self, prog: str) -> None:
         width = min(100, shutil.get_terminal_size().columns - 2)
@@ -42,7 +42,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         is_flag = action.nargs == 0 or not action.option_strings
         if is_flag or default is None or default in ((), "", argparse.SUPPRESS):
             return text
-        text = text.partition("; default:")[0]  # where a recipe has a value
+        text = text.partition("; default:")[0]  # a recipe's value replaces it
         if isinstance(default, list | tuple):
             return f"{text} {json.dumps(default)}"
         return f"{text} [{json.dumps(default) if isinstance(default, bool) else default}]"
@@ -52,7 +52,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(jsonargparse.ArgumentParser):
-    """jsonargparse with this project's manners.
+    """jsonargparse with this project's names, help and error messages.
 
     Args:
         command: what follows ``res2net`` on the command line, as the usage line shows it.
@@ -74,10 +74,10 @@ class Parser(jsonargparse.ArgumentParser):
         )
 
     def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Any:
-        """As jsonargparse does, after names are checked and old spellings are replaced.
+        """As jsonargparse, after checking names and replacing old spellings.
 
         Raises:
-            UserError: an unknown option, or a value that cannot be.
+            UserError: an unknown option, or an invalid value.
         """
         words = self._as_spelled_now(list(args or ()))
         try:
@@ -89,15 +89,15 @@ class Parser(jsonargparse.ArgumentParser):
             raise
 
     def _as_spelled_now(self, words: list[str]) -> list[str]:
-        """The same words; options that are spelled with underscores, as before, have hyphens.
+        """The same words; options spelled with underscores, the old way, get hyphens.
 
-        A note says so. The names of all options go to ``typed``, in order.
+        A note lists them. ``typed`` is set to the names of all options, in order.
         """
         self.typed = []
         now: list[str] = []
         old: dict[str, str] = {}
         for at, word in enumerate(words):
-            if word == "--":  # words follow
+            if word == "--":  # only words follow
                 return now + words[at:]
             spelled, equals, value = word.partition("=")
             if spelled.startswith("--"):
@@ -133,7 +133,7 @@ class Parser(jsonargparse.ArgumentParser):
         return any(typing.get_origin(each) is tuple for each in (hint, *typing.get_args(hint)))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the mistake as a ``UserError``."""
+        """Raise the error as a ``UserError``."""
         raise UserError(self._in_one_line(message)) from ex
 
     def names(self) -> list[str]:
@@ -141,17 +141,17 @@ class Parser(jsonargparse.ArgumentParser):
         return [s.removeprefix("--") for s in self._option_string_actions if s.startswith("--")]
 
     def _check_name(self, name: str) -> None:
-        """Refuse an option, in either spelling, that does not exist; name the nearest that does."""
+        """Refuse an option, in either spelling, that does not exist; suggest the nearest."""
         names = self.names()
         if (hyphened := name.replace("_", "-")) not in names:
             hint = nearest(hyphened, names).replace(" '", " '--")
             raise UserError(f"unknown option '--{name}'.{hint} `{self.prog} --help` lists all.")
 
     def read_file(self, file: Path) -> dict[str, Any]:
-        """The options in a YAML file, by their full names (``train.max_steps``), as given there.
+        """The options in a YAML file, by their full names (``train.max_steps``), unconverted.
 
         Raises:
-            UserError: it cannot be read, or holds a key that is no option (names the nearest).
+            UserError: it cannot be read, or has an unknown key (the message suggests the nearest).
         """
         keys = [
             name.replace("-", "_")
@@ -168,10 +168,10 @@ class Parser(jsonargparse.ArgumentParser):
         return values
 
     def checked(self, file: Path, values: dict[str, Any]) -> jsonargparse.Namespace:
-        """The options of a file as their types have them.
+        """The options of a file, converted to their types.
 
         Raises:
-            UserError: a value that cannot be; names the file.
+            UserError: an invalid value; the message names the file.
         """
         try:
             return self.parse_object(values, defaults=False)
@@ -229,9 +229,9 @@ def _plain_type_error(text: str) -> str:
 def add_fields(
     parser: Parser, group: str, kind: type, title: str, without: Sequence[str] = ()
 ) -> None:
-    """One option for each field of a dataclass, ``--group.its-name``; its comment is the help.
+    """Add an option ``--group.its-name`` for each field of a dataclass; its comment is the help.
 
-    Without a group it is ``--field``. A field without a default has to be given.
+    Without a group it is ``--field``. A field without a default is required.
 
     Args:
         without: full names of fields to leave out.
@@ -251,15 +251,15 @@ def add_fields(
             help=comments.get(each.name, "").replace("%", "%%"),
         )
         parts = typing.get_args(hints[each.name])
-        for part in parts:  # jsonargparse shows them where no None is
+        for part in parts:  # jsonargparse does so only for types without None
             if typing.get_origin(part) is typing.Literal:
                 words = [*("N" for _ in {int, float} & {*parts}), *typing.get_args(part)]
                 action.metavar = f"{{{','.join(map(str, words))}}}"
 
 
-@cache  # reading the source takes as long as all other work on a parser
+@cache  # reading the source takes as long as building the rest of a parser
 def field_comments(kind: type) -> Mapping[str, str]:
-    """The comment behind each field of a dataclass and of those that it extends."""
+    """The comment after each field of a dataclass and of its bases."""
     kinds = [each for each in kind.__mro__ if dataclasses.is_dataclass(each)]
     lines = [line for each in kinds for line in inspect.getsource(each).splitlines()]
     found = (match for line in lines if (match := _COMMENT.match(line)))
@@ -267,7 +267,7 @@ def field_comments(kind: type) -> Mapping[str, str]:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """``" Did you mean 'train.lr'?"``: of that last part, or else spelled alike; "" for none."""
+    """``" Did you mean 'train.lr'?"``: by its last part, or the most similar; "" for none."""
     last = name.rpartition(".")[2]
     by_last_part = {each.rpartition(".")[2]: each for each in names}
     if last in by_last_part:
@@ -279,24 +279,24 @@ def nearest(name: str, names: Sequence[str]) -> str:
 
 
 def exit_after_help(argv: Sequence[str], make_parser: Callable[[], Parser]) -> None:
-    """Print the help and leave where it was asked for (before anything else can complain)."""
+    """Print the help and exit if it is requested (before anything else can fail)."""
     if any(word in ("-h", "--help") for word in argv):
         make_parser().print_help()
         sys.exit(0)
 
 
 def read_options(parser: Parser, argv: Sequence[str]) -> jsonargparse.Namespace:
-    """What was typed: help first, then names, then values.
+    """Parse the command line: help first, then names, then values.
 
     Raises:
-        UserError: an unknown option, or a value that cannot be.
+        UserError: an unknown option, or an invalid value.
     """
     exit_after_help(argv, lambda: parser)
     return parser.parse_args(list(argv))
 
 
 def portable(argv: Sequence[str]) -> list[str]:
-    """A command line for a record: without the folders of one machine."""
+    """A command line for a record, without the folders of this machine."""
     return [_portable(word) for word in argv]
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from res2net.tasks.finding import Finding
     from res2net.tasks.predictor import Predictor
 
-Entry = dict[str, Any]  # of an image, as a journal keeps it
+Entry = dict[str, Any]  # an image's entry in the journal
 ON_A_SHEET = 48
 JOURNAL = ".predictions.partial"  # in --out, until predictions.json is written
 _RESULT = ("top", "csv", "boxes", "precision", "coco", "yolo", *FINDING)  # what results depend on
@@ -61,10 +61,9 @@ def make_parser() -> Parser:
     """All options of a prediction."""
     parser = Parser(
         "predict [RUN|CHECKPOINT|ARTIFACT] IMAGE_OR_FOLDER ... [--option value ...]",
-        "Predict images: the most likely classes with their probabilities; boxes, masks, classes "
-        "of pixels or key-points if the network was trained for them. Unreadable files of a folder "
-        "are listed and left out. Without a network, the small one that comes with the package is "
-        "used.",
+        "Predict the most likely classes of images, or the boxes, masks, pixel classes or "
+        "key-points that the network was trained for. Unreadable files in a folder are listed and "
+        "skipped. Without a network, the small one shipped with the package is used.",
         EXAMPLES,
     )
     parser.add_argument(
@@ -76,7 +75,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--model",
         type=str | None,
-        help="the network, so that all words are images; default: the first word",
+        help="the network, if all words are images; default: the first word",
     )
     parser.add_argument("--top", type=int, default=5, help="classifiers: classes listed per image")
     parser.add_argument(
@@ -88,18 +87,18 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--sheet",
         type=Path | None,
-        help=f"also draw the first {ON_A_SHEET} with their file names on a PNG; default: no",
+        help=f"also draw the first {ON_A_SHEET} images and their predictions on a PNG; default: no",
     )
     parser.add_argument(
         "--out",
         type=Path | None,
-        help="other tasks: folder of pictures and predictions.json; default: predictions",
+        help="other tasks: folder for pictures and predictions.json; default: predictions",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue an interrupted prediction in --out (classifiers: --csv); without it, all "
-        "images are predicted again",
+        help="continue an interrupted prediction in --out (classifiers: --csv); without it, start "
+        "over",
     )
     parser.add_argument(
         "--boxes",
@@ -110,13 +109,13 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--coco",
         type=Path | None,
-        help="detectors, pose: also write OUT/coco.json, results for a server, with the ids of "
+        help="detectors, pose: also write OUT/coco.json, COCO results with the ids of "
         "this annotation file; default: no",
     )
     parser.add_argument(
         "--yolo",
         action="store_true",
-        help="boxes: also write OUT/labels, YOLO's text with confidence; default: no",
+        help="boxes: also write OUT/labels, YOLO text files with confidences; default: no",
     )
     parser.add_argument("--batch", type=int, default=32, help="classifiers: images per batch")
     add_precision(parser)
@@ -172,11 +171,11 @@ def main(argv: Sequence[str]) -> None:
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """A stop says how to resume."""
+    """Report how to resume when stopped."""
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Stopped("stopped; the same command with --resume resumes") from error
+        raise Stopped("stopped; rerun with --resume to continue") from error
 
 
 def each_entry(
@@ -187,23 +186,23 @@ def each_entry(
     *,
     as_json: bool,
 ) -> Iterator[Entry]:
-    """The entries of a journal, then those that are made batch by batch, as they are done.
+    """The entries of a journal, then new ones, batch by batch, as they are made.
 
-    An entry holds "left_out", why a file cannot be read, which is noted, or else "row", which is
-    printed with ``as_json``.
+    An entry holds "left_out", the reason why a file is skipped, which is printed as a note, or
+    "row", which is printed with ``as_json``.
 
     Args:
         make: (number of the first file, files of a batch) → their entries.
 
     Raises:
-        UserError: every file is left out, or the journal was begun with other images.
+        UserError: every file is left out, or the journal was started with other images.
     """
     begun: list[Entry] = journal.rows if journal else []
     if len(begun) < len(files):
         del begun[len(begun) // batch * batch :]
     if journal and [entry["image"] for entry in begun] != [str(f) for f in files[: len(begun)]]:
         raise UserError(
-            f"--resume: {journal.path} was begun with other images; run with the same, or without "
+            f"--resume: {journal.path} was started with other images; use the same, or run without "
             "--resume to start again"
         )
     readable = False
@@ -235,10 +234,10 @@ def mark(
     finding: Finding | None,
     about: Mapping[str, str],
 ) -> None:
-    """A picture of each image with what was found, and all of it as JSON.
+    """Write a picture of each image with its predictions, and all predictions as JSON.
 
     Args:
-        below: images, and their paths below the folder that was given.
+        below: images, and their paths relative to the given folder.
 
     Raises:
         UserError: no image can be read, or a file cannot be written.
@@ -299,7 +298,7 @@ def mark(
 
 
 def drawn(found: Any, file: Path, folder: Path, stem: str) -> dict[str, Any]:
-    """The row of an image in predictions.json, its pictures written."""
+    """Write an image's pictures and return its row in predictions.json."""
     row: dict[str, Any] = {"image": str(file)}
     for suffix, picture in found.pictures().items():
         write_bytes(folder / f"{stem}{suffix}.png", _png(picture))
@@ -308,7 +307,7 @@ def drawn(found: Any, file: Path, folder: Path, stem: str) -> dict[str, Any]:
 
 
 def print_json(value: Any) -> None:
-    """A line; escapes where the output takes ASCII alone."""
+    """Print a line, with escapes if the output takes only ASCII."""
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     print(json_text(value) if utf8 else json.dumps(value), flush=True)
 
@@ -332,7 +331,7 @@ def _pixels(path: Path) -> Any:
 def classify(
     predictor: Classifier, files: Sequence[Path], options: Namespace, about: Mapping[str, str]
 ) -> list[Entry]:
-    """Classify batch by batch and write ``--csv``; a file that cannot be read is left out.
+    """Classify batch by batch and write ``--csv``; unreadable files are skipped.
 
     Raises:
         UserError: the only file, or every file, cannot be read.
@@ -406,7 +405,7 @@ def _csv_text(rows: Iterable[Sequence[object]]) -> str:
 
 
 def as_table(done: Sequence[Entry]) -> Table:
-    """A row an image."""
+    """One row per image."""
     numbers = range(1, len(done[0]["row"]["top"]) + 1)
     labels = ["Labels"] if "labels" in done[0]["row"] else []
     table = new_table(wrapped=("Image", *labels, *map(str, numbers)))
@@ -420,7 +419,7 @@ def as_table(done: Sequence[Entry]) -> Table:
 
 
 def draw_sheet(done: Sequence[Entry], pixels: Callable[[Any], Any], path: Path) -> None:
-    """The first images on one picture, each with what was predicted and its file's name.
+    """The first images on one picture, each with its prediction and file name.
 
     Args:
         pixels: gives the image of a row: (H, W, 3), or a tensor (3, H, W).

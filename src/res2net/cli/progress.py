@@ -1,4 +1,4 @@
-"""A progress bar where somebody looks at it."""
+"""A progress bar on terminals."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Thing = TypeVar("Thing")
 
 
 def track(things: Iterable[Thing], count: int | None, label: str) -> Iterator[Thing]:
-    """The same things, with a bar on the terminal (none where the output is piped).
+    """Iterate with a bar on the terminal (none if the output is piped).
 
     Args:
-        count: None where it is not known.
+        count: None if unknown.
     """
     if sys.stderr is None or not sys.stderr.isatty():
         yield from things

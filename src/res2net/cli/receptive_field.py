@@ -1,4 +1,4 @@
-"""``res2net receptive-field NAME``: how much of the image each path sees, counted and measured."""
+"""``res2net receptive-field NAME``: receptive fields of all paths, counted and measured."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXAMPLES = (
     "res2net receptive-field res2net50_26w_4s --level c4 --against resnet101",
     "res2net receptive-field res2net29_small --scale 8 --measure false",
 )
-MARGIN = 1.25  # side of the noise over the network's own, so that less is cut at the edge
+MARGIN = 1.25  # side of the noise over the network's input side: less is cut off at the edge
 
 
 def make_parser() -> Parser:
@@ -38,8 +38,8 @@ def make_parser() -> Parser:
     parser = Parser(
         "receptive-field NAME [--against OTHER] [--option value ...]",
         "Count the paths of each block and of the whole network by receptive field (the "
-        "combinatorial explosion of the paper's section 3.1), exactly, and measure by gradients on "
-        "noise how much of it an untrained network uses, beside the plain network.",
+        "combinatorial explosion of the paper's section 3.1), exactly, and measure the effective "
+        "receptive field of the untrained network by gradients on noise, beside the plain network.",
         EXAMPLES,
     )
     parser.add_argument("name", type=str, help="a network that `res2net models` lists")
@@ -61,7 +61,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--size",
         type=int | None,
-        help="side of those images in pixels; default: a quarter more than the model's",
+        help="side of those images in pixels; default: 1.25 times the model's",
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed for weights and noise")
     parser.add_argument(
@@ -104,7 +104,7 @@ def main(argv: Sequence[str]) -> None:
         write_text(folder / "paths.csv", _paths_csv(shown))
         write_text(folder / "blocks.csv", _blocks_csv(found))
         draw_fields(shown, folder / "fields.png")
-    notes = [Text(f"{options.name}: the table has no plain twin; --against names another network")]
+    notes = [Text(f"{options.name}: no plain counterpart; --against names another network")]
     show(
         _block_table(found),
         _network_table(shown),
@@ -138,7 +138,7 @@ def _fields(
         from res2net.explain.effective import effective_field, untrained
 
         size = _centred(variant, structure) if options.size is None else options.size
-        tally(variant, size=size)  # says which map would be empty
+        tally(variant, size=size)  # raises if a map would be empty
         network = untrained(name, size=size, seed=options.seed, **given)
         effective = effective_field(
             network, size=size, level=wanted, images=options.images, seed=options.seed
@@ -155,13 +155,13 @@ def _fields(
 
 
 def _centred(variant: Variant, structure: Structure) -> int:
-    """A side at which one value of the deepest level stands for the very middle of the image."""
+    """An input side for which a value of the deepest level lies at the centre of the image."""
     both_ways = 2 * structure.levels[-1].stride
     return both_ways * ceil(MARGIN * variant.size / both_ways) + 1
 
 
 def _block_table(found: Sequence[tuple[Fields, Structure]]) -> Table:
-    """Blocks of equal distribution in one row."""
+    """Merge blocks of equal distribution into one row."""
     table = new_table("Blocks", right=("Number", "Paths"), wrapped=("Field (pixels): paths",))
     for fields, structure in found:
         groups: dict[str, list[tuple[str, Paths]]] = {}
@@ -201,8 +201,8 @@ def _network_table(shown: Sequence[Fields]) -> Table:
             *used,
         )
     table.caption = (
-        "pixels of the image; 50 % and 95 %: side of the square with this share of the gradient's "
-        "energy in the untrained network"
+        "pixels of the image; 50 % and 95 %: side of the square that holds this share of the "
+        "gradient's energy in the untrained network"
     )
     table.caption_justify = "left"
     return table

@@ -38,7 +38,7 @@ RESULTS = Path("results/reproduce.csv")  # of a checkout
 OUT = Path("runs/reproduce")
 BASIS = (
     f"multiply-adds of the backbone (heads not counted) × images × epochs × {PASSES}, "
-    "at {rate:g}·10^12 a second (--rate: one recent GPU)"
+    "at {rate:g}·10^12 per second (--rate: one recent GPU)"
 )
 
 
@@ -49,11 +49,11 @@ def make_parser() -> Parser:
         "reproduce ITEM [IMAGE ...] [--scale full|small] [--data-root DIR] [--out DIR]",
         "Reproduce a table or figure of the paper: published values beside counted and measured "
         "ones. Without --scale, known results are shown. `full` lists the paper's commands, data "
-        "and hours, and trains if the data are there; `small` trains small networks on data that "
+        "and hours, and trains if the data are present; `small` trains small networks on data that "
         "need no download, in ten minutes or less. Both resume where they stopped.",
         EXAMPLES,
     )
-    parser.description = f"{parser.description}\n\nitems:\n{lines}\n  all      every one of them"
+    parser.description = f"{parser.description}\n\nitems:\n{lines}\n  all      all of them"
     parser.add_argument("item", type=str, help="table1 ... table10, fig2 ... fig7, all")
     parser.add_argument(
         "images",
@@ -116,7 +116,7 @@ def main(argv: Sequence[str]) -> None:
     """Show, and train where a scale is given.
 
     Raises:
-        UserError: an unknown item, options that do not belong together, whatever a run raises, or
+        UserError: an unknown item, options that do not belong together, an error of a run, or
             another process that writes the report.
     """
     parser = make_parser()
@@ -150,18 +150,18 @@ def main(argv: Sequence[str]) -> None:
 
 
 def times_of(results: Path) -> Path:
-    """Where runtimes lie beside results."""
+    """The file of runtimes next to a file of results."""
     return results.with_name(f"{results.stem}_runtime.csv")
 
 
 def check(given: Sequence[str], options: Any, items: Sequence[Item]) -> None:
-    """Options that need each other, or exclude each other.
+    """Check options that need or exclude each other.
 
     Args:
         given: names of options that were typed.
 
     Raises:
-        UserError: the first mistake.
+        UserError: the first error.
     """
     kinds = {item.figure for item in items}
     pair = len(items) == 1 and kinds <= {"activation", "segment", "saliency"}
@@ -169,7 +169,7 @@ def check(given: Sequence[str], options: Any, items: Sequence[Item]) -> None:
     plans = options.plan or options.data_root is None
     trains = options.scale == "small" or (options.scale == "full" and not plans)
     if options.images and not (pair and drawn):
-        raise UserError("images: for one of fig4, fig6 and fig7, with --out or --scale")
+        raise UserError("images can be given for one of fig4, fig6 and fig7, with --out or --scale")
     full = ("--scale full", options.scale == "full")
     runs = any(item.name == "table3" for item in items) and options.scale == "small"
     training = ("--scale small, or --scale full with --data-root", trains)
@@ -191,7 +191,7 @@ def check(given: Sequence[str], options: Any, items: Sequence[Item]) -> None:
         raise UserError(f"--rate is {options.rate}; it must be above 0")
     if options.scale == "full" and not options.plan and options.data_root is None:
         options.plan = True
-        print("no --data-root: this is the plan; with it, rows whose data are there are trained\n")
+        print("no --data-root, so this is only the plan; with it, rows with data are trained\n")
 
 
 def small(
@@ -213,7 +213,7 @@ def small(
 def full(
     items: Sequence[Item], options: Any, out: Path, results: Path, how: dict[str, Any]
 ) -> None:
-    """The plan of each item; then what can be done of it."""
+    """The plan of each item; then its runs whose data are present."""
     for item in items:
         if full_plan(item):
             show_plan(item, options, out)
@@ -223,7 +223,7 @@ def full(
 
     for item in items:
         if left := run_full(item, options.data_root, out, results, **how):
-            print(f"{item.name}: {left} rows wait for their data; rerun the same command to resume")
+            print(f"{item.name}: {left} rows lack their data; rerun the same command to resume")
 
 
 def show_plan(item: Item, options: Any, out: Path) -> None:
@@ -249,7 +249,7 @@ def show_plan(item: Item, options: Any, out: Path) -> None:
 
 
 def tell(items: Sequence[Item], measured: Any, timed: Any) -> None:
-    """Every table that there is, on the terminal."""
+    """Print every available table."""
     for item in items:
         sheets = sheets_of(item, measured, timed)
         for sheet in sheets:
@@ -293,7 +293,7 @@ def figure(item: Item, options: Any, out: Path) -> Path | None:
     else:
         runs = pair_runs(item, options.scale or "small", options.data_root, out)
     if not options.runs and not all((run / "report.md").is_file() for run in runs):
-        print(f"{item.name}: no two runs to show yet; --scale small trains them, --runs names them")
+        print(f"{item.name}: no two runs to show; train with --scale small, or give --runs")
         return None
     draw_pair(item, runs, options.images, path)
     return path

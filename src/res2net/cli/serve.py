@@ -25,8 +25,8 @@ def make_parser() -> Parser:
     """All options of a server."""
     parser = Parser(
         "serve [RUN|CHECKPOINT|ARTIFACT ...] [--option value ...]",
-        "Serve networks: a local page that predicts dropped photos, and the same as JSON over HTTP "
-        "(docs/serve.md). Without a target the shipped network is served.",
+        "Serve networks: a local page that predicts dropped photos, and a JSON API over HTTP "
+        "(docs/serve.md). Without a target, the small network shipped with the package is served.",
         EXAMPLES,
     )
     parser.add_argument(
@@ -37,7 +37,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--token",
         type=str | None,
-        help="secret that page and API require; default: that in RES2NET_TOKEN, or none",
+        help="secret that page and API require; default: RES2NET_TOKEN, or none",
     )
     parser.add_argument(
         "--allowed-hosts",
@@ -49,7 +49,7 @@ def make_parser() -> Parser:
         "--queue",
         type=int,
         default=32,
-        help="images that may wait for a network; further ones get HTTP 429",
+        help="maximum number of images waiting for a network; further ones get HTTP 429",
     )
     parser.add_argument(
         "--max-mib",
@@ -69,7 +69,7 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Load, listen, and finish what is under way when stopped."""
+    """Load, listen, and finish pending requests when stopped."""
     options = read_options(make_parser(), argv)
     token = check(options)
 
@@ -144,7 +144,7 @@ def serve(options: Namespace, token: str | None, uploads: Path) -> None:
         for served in networks:
             print(f"{served.name}: {served.title}")
         if token is None and options.host not in LOOPBACK:
-            print("anybody who reaches this machine can use it: no --token is set")
+            print("no --token is set: anybody who can reach this machine can use it")
         where = f"page: {address}    JSON: POST {address}/v1/predict    stop: Ctrl-C"
         Server(app, service, ready=lambda: print(where, flush=True)).run(sockets=[held])
         print("stopped")

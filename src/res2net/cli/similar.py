@@ -22,8 +22,8 @@ from res2net.data.embeddings import (
 from res2net.errors import UserError, counted, printable
 from res2net.weights.catalogue import shipped
 
-Tile = tuple[str, str]  # file, what stands below it
-GROUPS = 10  # folders that have a colour of their own on a map
+Tile = tuple[str, str]  # file, caption
+GROUPS = 10  # folders with a colour of their own on a map
 EXAMPLES = (
     "res2net similar holiday.npz beach.jpg --model runs/photos --sheet similar.png",
     "res2net similar holiday.npz            # near-duplicates and outliers",
@@ -35,9 +35,9 @@ def make_parser() -> Parser:
     """All options of a search."""
     parser = Parser(
         "similar FILE [PHOTO] [--option value ...]",
-        "Search a file of `res2net embed`. With a photo: the images most similar to it, by the "
-        "cosine of their features. Without: near-duplicates, and outliers by the mean distance "
-        "to the 5 nearest images over the median of all.",
+        "Search a file of `res2net embed`. With a photo: the images most similar to it (cosine of "
+        "their features). Without: near-duplicates, and outliers by the mean distance to the 5 "
+        "nearest images, relative to the median of all.",
         EXAMPLES,
     )
     parser.add_argument("file", type=Path, help=".npz or .parquet that `res2net embed` wrote")
@@ -45,15 +45,15 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--model",
         type=str | None,
-        help="with a photo: the network that the file was embedded with; default: that of the "
-        "package, if it was",
+        help="with a photo: the network used for embedding; default: the shipped network, if it "
+        "was used",
     )
     parser.add_argument("--count", type=int, default=12, help="images or pairs in a list")
     parser.add_argument(
         "--threshold",
         type=float,
         default=0.98,
-        help="without a photo: cosine from which two images are near-duplicates",
+        help="without a photo: smallest cosine of near-duplicates",
     )
     parser.add_argument(
         "--sheet", type=Path | None, help="also draw them with their names on a PNG; default: no"
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
     options = read_options(parser, argv)
     unread = "threshold" if options.photo else "model"
     if unread in parser.typed:
-        raise UserError(f"--{unread} means nothing with{'' if options.photo else 'out'} a photo")
+        raise UserError(f"--{unread} does not apply with{'' if options.photo else 'out'} a photo")
     if options.count < 1:
         raise UserError(f"--count is {options.count}; it must be at least 1")
     if not -1 <= options.threshold <= 1:
@@ -106,8 +106,8 @@ def like_photo(found: Embeddings, photo: Path, model: str | None, count: int) ->
 
     named = found.about["target"]
     if model is None and named not in (SHIPPED, str(shipped())):
-        # what a file names is not opened: it may be a stranger's, and name any file or address
-        raise UserError(f"--model is missing: give the network of the file, which names {named!r}")
+        # never open the network that the file names: an untrusted file can name any file or address
+        raise UserError(f"--model is missing: give the network of the file; it names {named!r}")
     embedder = open_embedder(model or SHIPPED, found.about["precision"])
     if embedder.about["sha256"] != found.about["sha256"]:
         raise UserError(
@@ -165,7 +165,7 @@ def draw_sheet(tiles: Sequence[Tile], path: Path) -> None:
 
 
 def draw_map(found: Embeddings, path: Path) -> None:
-    """Each image a point; its colour is its folder's, if there are few."""
+    """All images as points, coloured by folder if there are few folders."""
     import matplotlib as mpl
     import numpy as np
 

@@ -29,8 +29,8 @@ def make_parser() -> Parser:
     parser = Parser(
         "study [NAME] [--data DATA] [--option value ...]",
         "Train the networks of a study, each with several seeds, and append a row for each to a "
-        "table of results. It may be stopped at any time; the same command resumes it, and two at "
-        "once share the work. Without a name: list the studies and their progress.",
+        "table of results. It may be stopped at any time; the same command resumes it, and two "
+        "processes at once share the work. Without a name: list the studies and their progress.",
         EXAMPLES,
     )
     parser.add_argument("name", type=str | None, nargs="?", help="study to run; default: list them")
@@ -61,7 +61,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--trial",
         action="store_true",
-        help="train two steps of everything; results stay beside the runs",
+        help="train two steps per run; results are written beside the runs",
     )
     return parser
 
@@ -92,7 +92,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def run(study: Study, folder: Path, results: Path, options: Any, command: str) -> None:
-    """Train what is left, then show every row."""
+    """Train what is missing, then print every row."""
     from res2net.experiments.run import run_study
     from res2net.experiments.study import machine_settings
 
@@ -116,7 +116,7 @@ def run(study: Study, folder: Path, results: Path, options: Any, command: str) -
 
 
 def list_studies() -> None:
-    """Every study with what it asks and what is left of it."""
+    """All studies, with their questions and progress."""
     from res2net.experiments.results import progress, read_rows
     from res2net.experiments.studies import STUDIES
 

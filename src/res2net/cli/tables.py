@@ -11,13 +11,13 @@ from rich.table import Table
 from res2net.errors import printable
 from res2net.paper.variant import DenseNetVariant, TorchvisionVariant, Variant, WideResNetVariant
 
-PIPE_WIDTH = 200  # columns: in a pipe a row stays one line, so that grep and sort see it whole
+PIPE_WIDTH = 200  # columns: in a pipe a row stays one line, so that grep and sort get it whole
 
 
 def show(*parts: RenderableType) -> None:
     """Print to standard output, an empty line between parts.
 
-    As wide as the terminal; in a pipe wide, without colour and without spaces at the end of a line.
+    As wide as the terminal; in a pipe 200 columns, without colour or trailing spaces.
     """
     terminal = sys.stdout.isatty()
     console = Console() if terminal else Console(width=PIPE_WIDTH, color_system=None)
@@ -34,12 +34,12 @@ def show(*parts: RenderableType) -> None:
 
 class _Table(Table):
     def add_row(self, *cells: RenderableType | None, **how: Any) -> None:
-        """Names of files and classes stand in cells: a terminal takes none of them for commands."""
+        """Escape names of files and classes, so that a terminal takes none for a command."""
         super().add_row(*(printable(c) if isinstance(c, str) else c for c in cells), **how)
 
 
 def new_table(*left: str, right: tuple[str, ...] = (), wrapped: tuple[str, ...] = ()) -> Table:
-    """A table without frame: columns set left, numbers set right, then text that may wrap."""
+    """A table without frame: left-aligned columns, right-aligned numbers, then wrapped text."""
     table = _Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in left:
         table.add_column(name, no_wrap=True)
@@ -51,7 +51,7 @@ def new_table(*left: str, right: tuple[str, ...] = (), wrapped: tuple[str, ...] 
 
 
 def notation(variant: Variant) -> str:
-    """The paper's short form of a row: ``26w×4s``, ``8c×4w×4s``, ``k=40``."""
+    """The paper's short form of a model's settings: ``26w×4s``, ``8c×4w×4s``, ``k=40``."""
     match variant:
         case TorchvisionVariant():
             return "-"
@@ -65,5 +65,5 @@ def notation(variant: Variant) -> str:
 
 
 def depth(variant: Variant) -> str:
-    """Layers of a row, where its row says so."""
+    """Number of layers, for models that have it as a setting."""
     return str(getattr(variant, "depth", "-"))

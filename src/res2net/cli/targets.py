@@ -1,4 +1,4 @@
-"""What `predict` and `explain` are given: a network and images, or images alone."""
+"""Arguments of `predict` and `explain`: a network and images, or images alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WEIGHTS = (".ckpt", ".pth", ".pt", ".safetensors", ".pdparams", ".bin", ".pkl")
 
 
 def add_part_options(parser: Parser) -> None:
-    """Which images of the data are measured."""
+    """Options for which images of the data are used."""
     parser.add_argument(
         "--split",
         type=str | None,
@@ -46,7 +46,7 @@ def add_part_options(parser: Parser) -> None:
 
 
 def add_precision(parser: Parser) -> None:
-    """Numbers that a network in PyTorch computes in."""
+    """The option for the precision of a PyTorch network."""
     parser.add_argument(
         "--precision",
         type=str,
@@ -57,22 +57,22 @@ def add_precision(parser: Parser) -> None:
 
 
 def add_finding_options(parser: Parser) -> None:
-    """Which detections are kept."""
-    title = "which detections are kept: of detectors and, the first two of predict, of pose"
+    """Options for which detections are kept."""
+    title = "detections to keep (detectors; in predict, the first two also for pose)"
     add_fields(parser, "", Finding, title, without=("class_agnostic",))
     what = field_comments(Finding)["class_agnostic"]
     parser.add_argument("--class-agnostic", action="store_true", help=what)
 
 
 def add_capture_options(parser: Parser) -> None:
-    """How a network in PyTorch runs."""
+    """Options for how a PyTorch network runs."""
     parser.add_argument(
         "--capture",
         type=str,
         default="auto",
         choices=("auto", "on", "off", "triton"),
-        help="replay recorded launches of a GPU; auto: on a GPU; off: as in training; triton: as "
-        "auto, and each Res2Net unit is one Triton kernel (speed not measured)",
+        help="replay recorded GPU kernel launches; auto: on a GPU; off: as in training; triton: as "
+        "auto, with one Triton kernel per Res2Net unit (speed not measured)",
     )
     parser.add_argument(
         "--compile",
@@ -86,7 +86,7 @@ def target_and_images(words: Sequence[str], model: str | None) -> tuple[str, lis
     """The network and the images of a command line ``[TARGET] IMAGE ...``.
 
     Without ``--model`` the first word is the network, unless it is an image or a folder of them:
-    then the shipped network is used, and that is said.
+    then the shipped network is used, with a note.
 
     Raises:
         UserError: no image, or no network where none is shipped.
@@ -120,7 +120,7 @@ def images_in(path: Path) -> list[Path]:
 
 
 def use_shipped() -> Path:
-    """The folder of the shipped network; says what it is.
+    """The folder of the shipped network; prints a note that describes it.
 
     Raises:
         UserError: there is none.
@@ -128,9 +128,9 @@ def use_shipped() -> Path:
     folder = shipped()
     card = ModelCard.read(folder / CARD_NAME)
     print(
-        f"res2net: note: no model given, so this is the shipped {card.network}: small, "
+        f"res2net: note: no model given, using the shipped {card.network}: small, "
         f"{len(card.classes)} classes{f' of {card.data}' if card.data else ''}, images of "
-        f"{card.preprocess.size} pixels; --model RUN takes a network of your own",
+        f"{card.preprocess.size} pixels; --model RUN uses a network of your own",
         file=sys.stderr,
     )
     return folder
@@ -153,7 +153,7 @@ def _is_images(word: str) -> bool:
 
 
 def _holds_weights(folder: Path) -> bool:
-    """A run folder, or what is left of one."""
+    """Whether a folder is a run, or the remains of one."""
     return any((folder / name).exists() for name in ("config.yaml", CARD_NAME, "checkpoints"))
 
 

@@ -48,7 +48,7 @@ def make_parser() -> Parser:
     """All options of a run, of any task."""
     parser = Parser(
         "train --model NAME --data DATA [--recipe NAME] [--out FOLDER] [--option value ...]",
-        "Train a network of the model table. A recipe sets every option, and each can be changed. "
+        "Train a network of the model table. A recipe sets all options; each can be overridden. "
         "The run folder holds the configuration, metrics, curves, checkpoints, the weights of the "
         "best epoch and a report.",
     )
@@ -57,12 +57,12 @@ def make_parser() -> Parser:
 
 
 def make_help(argv: Sequence[str]) -> Parser:
-    """The options that a task reads, with the defaults of its recipe.
+    """The options that a task uses, with the defaults of its recipe.
 
-    The task is that of ``--task``; the recipe, of ``--recipe``, or what ``--data`` get.
+    The task is that of ``--task``; the recipe that of ``--recipe``, or chosen by ``--data``.
 
     Raises:
-        UserError: no such task, or no such recipe of it; names the nearest.
+        UserError: unknown task, or unknown recipe of it; the message suggests the nearest.
     """
     asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("--task", "--recipe", "--data"):
@@ -79,7 +79,7 @@ def make_help(argv: Sequence[str]) -> Parser:
     parser = Parser(
         f"train {which}--model NAME --data DATA [--recipe NAME] [--option value ...]",
         f"Train a network of the model table to {TASKS[task].learns}. A recipe sets "
-        "every option, and each can be changed. The run folder holds the configuration, metrics, "
+        "all options; each can be overridden. The run folder holds the configuration, metrics, "
         "curves, checkpoints, the weights of the best epoch and a report.",
         [line for line in EXAMPLES if (which or "train --model") in line] + [EXAMPLES[-1]],
     )
@@ -108,8 +108,8 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
     parser.add_argument(
         "--data",
         type=str,
-        help="FORMAT:PATH with folder, csv, shards, imagenet, cifar10, cifar100 (classes of "
-        "images), voc, coco, yolo, camvid, pairs, msra-b, ecssd (annotated images); digits and "
+        help="FORMAT:PATH with folder, csv, shards, imagenet, cifar10, cifar100 (image labels), "
+        "voc, coco, yolo, camvid, pairs, msra-b, ecssd (annotated images); digits and "
         "scenes need no path; the format of a bare path is recognised; required",
     )
     parser.add_argument(
@@ -117,7 +117,7 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
         type=str,
         default=CLASSIFY,
         metavar=f"{{{','.join(TASKS)}}}",
-        help="what the network learns",
+        help="task to train for",
     )
     parser.add_argument(
         "--recipe", type=str | None, help="starting point; default: chosen by task and data"
@@ -157,15 +157,15 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     configuration of the run that is resumed), and that over the defaults.
 
     Raises:
-        UserError: an unknown option or name, or a value that cannot be.
+        UserError: an unknown option or name, or an invalid value.
     """
     exit_after_help(argv, lambda: make_help(argv))
     parser = make_parser()
     given = parser.parse_args(argv, defaults=False)
     filed = {Path(file): parser.read_file(Path(file)) for file in given.pop("config", [])}
     for content in filed.values():
-        if "train.threads" in content:  # of every option: a run saved it
-            content.setdefault("input.split_rule", "v1")  # of before there was a choice
+        if "train.threads" in content:  # has every option: saved by a run
+            content.setdefault("input.split_rule", "v1")  # from before there was a choice
     for file, content in reversed(filed.items()):
         given.update(parser.checked(file, content), only_unset=True)
     out, resume = given.pop("out", None), given.pop("resume", False)
@@ -176,7 +176,7 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
     )
     check_options(parser.typed, config)
     for file, content in filed.items():
-        if file != saved:  # that of a resumed run is taken as it is
+        if file != saved:  # a resumed run's own file is used as it is
             _check_meaning(file, content, config.task)
     if note:
         print(note)
@@ -184,7 +184,7 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
 
 
 def _check_meaning(file: Path, values: Mapping[str, Any], task: str) -> None:
-    """Refuse options of a file that the task leaves without a meaning, but for their defaults.
+    """Refuse options of a file that do not apply to the task, unless they equal the defaults.
 
     Raises:
         UserError: the first such option.
@@ -192,13 +192,13 @@ def _check_meaning(file: Path, values: Mapping[str, Any], task: str) -> None:
     for name, value in values.items():
         if task not in READ_BY.get(name, (task,)) and value != _default(name):
             raise UserError(
-                f"{file}: {option(name)} {value} means nothing for --task {task}; it is for "
+                f"{file}: {option(name)} {value} does not apply to --task {task}; it is for "
                 f"--task {', '.join(READ_BY[name])}"
             )
 
 
 def _default(option: str) -> Any:
-    """As a file of options holds it."""
+    """A default as an options file holds it."""
     group, _, name = option.partition(".")
     kind = next(each.default_factory for each in fields(RunConfig) if each.name == group)
     value = getattr(kind(), name)  # type: ignore[operator]  # a group always has a factory

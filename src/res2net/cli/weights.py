@@ -23,13 +23,13 @@ EXAMPLES = (
     "res2net weights convert Res2Net50_vd_26w_4s_pretrained.pdparams --to timm --out vd.pth",
 )
 ACTIONS = {
-    "list": "the catalogue of published files: errors, licence, whether they are on this machine",
+    "list": "published files: errors, licence, whether they are on this machine",
     "fetch": "download a file, check its hash and print its path",
     "verify": "identify a file of weights, and check that it is complete",
     "convert": "write a file's weights under the names of another library",
 }
 TARGETS = ("timm", "official", "mmdet")
-MOST_CHANNELS = 4096  # of images
+MOST_CHANNELS = 4096  # image channels
 
 
 def make_parser() -> Parser:
@@ -47,7 +47,7 @@ def make_parser() -> Parser:
         "target",
         type=str | None,
         nargs="?",
-        help="list: part of a name; fetch: a network, a name of the list, an address or "
+        help="list: part of a name; fetch: a network, a listed name, a URL or "
         "hf-hub:OWNER/NAME; verify, convert: a file",
     )
     parser.add_argument(
@@ -63,10 +63,10 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Do one of the four things.
+    """Run one of the four actions.
 
     Raises:
-        UserError: an unknown action, a missing target, or whatever goes wrong with a file.
+        UserError: an unknown action, a missing target, or an error of a file.
     """
     options = read_options(make_parser(), argv)
     actions: dict[str, Callable[[Any], None]] = {
@@ -81,12 +81,12 @@ def main(argv: Sequence[str]) -> None:
             f"{', '.join(actions)}"
         )
     if options.action != "list" and not options.target:
-        raise UserError(f"`res2net weights {options.action}` needs a name or a file behind it")
+        raise UserError(f"`res2net weights {options.action}` needs a name or a file")
     for name in ("to", "out"):
         if options[name] is not None and options.action != "convert":
-            raise UserError(f"--{name} belongs to `res2net weights convert`")
+            raise UserError(f"--{name} only applies to `res2net weights convert`")
     if options.json and options.action not in ("list", "verify"):
-        raise UserError("--json belongs to `res2net weights list` and `verify`")
+        raise UserError("--json only applies to `res2net weights list` and `verify`")
     actions[options.action](options)
 
 
@@ -130,7 +130,7 @@ def _is_here(row: WeightFile) -> bool:
 
 
 def _record(row: WeightFile) -> dict[str, Any]:
-    """One file for machines."""
+    """One file as a JSON object."""
     return {
         **asdict(row),
         "licence": asdict(row.licence),
@@ -140,7 +140,7 @@ def _record(row: WeightFile) -> dict[str, Any]:
 
 
 def fetch_one(options: Any) -> None:
-    """Download a file and print where it lies, alone on standard output."""
+    """Download a file and print only its path on standard output."""
     print(_fetched(options.target).path)
 
 
@@ -159,7 +159,7 @@ def _fetched(target: str) -> Fetched:
 
 
 def verify(options: Any) -> None:
-    """What a file is."""
+    """Identify a file."""
     from res2net.weights.pretrained import inspect_file
 
     found = inspect_file(Path(options.target))
@@ -175,7 +175,7 @@ def verify(options: Any) -> None:
 
 
 def _check_whole(found: Any) -> None:
-    """Every tensor of the network that the file is said to hold is there in its shape."""
+    """Check that every tensor of the identified network is in the file with its shape."""
     import torch
 
     from res2net.models.factory import create_model
@@ -219,4 +219,4 @@ def convert(options: Any) -> None:
         )
     if found.row:
         print(f"{found.row.name}: {found.row.licence}", file=sys.stderr)
-    print(f"wrote {options.out} ({options.to} names, {found.weights.layout} before)")
+    print(f"wrote {options.out} ({options.to} names, converted from {found.weights.layout})")

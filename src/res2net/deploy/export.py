@@ -95,12 +95,12 @@ def export(
     subject = open_subject(name, target, size=size, features=features)
     counts = subject.annotated is None and features is None and precision == "int8"
     if max_drop is not None and not counts:
-        raise UserError("--max-drop means nothing here; it needs --precision int8 and a classifier")
+        raise UserError("--max-drop does not apply; it needs --precision int8 and a classifier")
     if overflow_safe is not None and precision != "int8":
-        raise UserError("--overflow-safe means nothing here; it needs --precision int8")
+        raise UserError("--overflow-safe does not apply here; it needs --precision int8")
     overflow_safe = bytes_saturate() if overflow_safe is None else overflow_safe
     if val_images is not None and not subject.trained and images is None:
-        raise UserError("--val-images means nothing here; it needs a trained network, or --images")
+        raise UserError("--val-images does not apply here; it needs a trained network, or --images")
     max_drop = MAX_DROP if max_drop is None else max_drop
     if dynamic_batch and _rows_vary(subject):
         raise UserError("--dynamic-batch: a detector is exported for one image at a time")

@@ -47,7 +47,7 @@ class Finding:
         check_needs(own, {"overlap": ("--tiles", "tiles" in own)})
         if exported is not None and "iou" in own:
             raise UserError(
-                f"--iou means nothing for {exported}, whose graph suppresses boxes itself; give "
+                f"--iou does not apply to {exported}, whose graph suppresses boxes itself; give "
                 "the run that it came from"
             )
         return found if own else None

@@ -118,5 +118,5 @@ def test_partners_that_are_named_stay_with_the_run(tmp_path: Path, without_pictu
                 **(given | {"out": tmp_path / "c", "input": {"partners": partners}}),
             )
     assert not (tmp_path / "c").exists()
-    with pytest.raises(UserError, match="means nothing for"):
+    with pytest.raises(UserError, match="does not apply to"):
         res2net.train("res2net18", "scenes", task="detect", input={"partners": "a:b"})

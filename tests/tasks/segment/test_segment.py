@@ -103,9 +103,9 @@ def test_predict_writes_pictures_maps_and_json(run: Path, cli: Any, tmp_path: Pa
         (("export", "RUN", "--to", "onnx", "--size", "9x64", "--out", "x"), "--size is 9; it must"),
         (
             ("evaluate", "RUN", "--data", "scenes", "--size", "64"),
-            "--size means nothing for a network",
+            "--size does not apply to a network",
         ),
-        (("predict", "RUN", "IMAGE", "--csv", "x.csv"), "--csv means nothing for a network"),
+        (("predict", "RUN", "IMAGE", "--csv", "x.csv"), "--csv does not apply to a network"),
         (("train", "--model", "resnet50", "--data", "DATA"), "has marks inside images, for --task"),
         ((*TINY, "--train.label-smoothing", "0.1"), "it is for --task classify"),
         ((*TINY, "--head.channels", "0"), "--head.channels is 0"),
