@@ -144,7 +144,7 @@ class Page:
     def look(self, client: httpx.Client, photo: Any, **also: Any) -> httpx.Response:
         """Press the button; ``photo`` is the path of an upload, or whatever stands in its place."""
         value = {"path": photo, "meta": {"_type": "gradio.FileData"}}
-        data = [value if isinstance(photo, str) else photo, "shipped", "nothing beside it"]
+        data = [value if isinstance(photo, str) else photo, "shipped", "no second network"]
         event = {"data": data, "fn_index": self.function(3), "session_hash": "abc", **also}
         return client.post("/gradio_api/queue/join", json=event)
 

@@ -63,7 +63,7 @@ def test_a_photo_is_uploaded_looked_at_and_its_picture_fetched(page, encoded):
 def test_without_a_photo_the_page_asks_for_one(page):
     with page.browser() as client:
         assert page.look(client, None).status_code == 200
-        assert "There is no photo yet" in page.told(client)
+        assert "No photo yet" in page.told(client)
 
 
 def test_an_example_is_everybodys(page):

@@ -85,7 +85,7 @@ def test_a_photo_that_goes_while_it_waits(tmp_path):
 
 def test_a_full_disk_is_a_sentence(tmp_path):
     kept = Kept(tmp_path / "nowhere")  # no such folder: writing fails
-    with pytest.raises(Refusal, match="cannot be kept: No such file") as caught:
+    with pytest.raises(Refusal, match="cannot be stored: No such file") as caught:
         _add(kept, ("a", b"1"))
     assert caught.value.status == 503
     assert kept.size == 0

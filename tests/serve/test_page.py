@@ -75,7 +75,7 @@ def test_a_photo_is_uploaded_and_the_answer_read(tiny_run: Path, tmp_path: Path,
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert said["title"] == "What does Res2Net see?"
+    assert said["title"] == "Predict a photo with Res2Net"
     assert said["outside"] == []
     # before the token is given, and for the manifest, which browsers ask for without cookies
     expected = "401" if token else "nothing is expected"

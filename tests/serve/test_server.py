@@ -49,7 +49,10 @@ def test_addresses():
         (("--max-mib", "0"), "--max-mib is 0"),
         (("--max-megapixels", "-1"), "--max-megapixels is -1"),
         (("--token", " "), "the token is empty"),
-        (("--allowed-hosts", "a.example,http://b"), "--allowed-hosts: 'http://b' is no host name"),
+        (
+            ("--allowed-hosts", "a.example,http://b"),
+            "--allowed-hosts: 'http://b' is not a host name",
+        ),
         (("--hosts", "x"), "unknown option '--hosts'. Did you mean '--host'?"),
         (
             ("--precision", "fp8"),

@@ -196,7 +196,7 @@ def _stages(structure: Structure) -> Table:
 
 def _layers(structure: Structure) -> Table:
     table = new_table(
-        "Layer", "Kernel", right=("Groups", "In", "Out", "Size", "Params", "MACs M", "Sees")
+        "Layer", "Kernel", right=("Groups", "In", "Out", "Size", "Params", "MACs M", "RF")
     )
     table.padding = (0, 1, 0, 0)  # 80 columns hold it so
     rows = [layer for layer in structure.layers if layer.kind in ("conv", "linear")]

@@ -1,1 +1,1 @@
-"""Networks behind a local page and the same as JSON over HTTP."""
+"""Networks behind a local page and a JSON API over HTTP."""

@@ -1,4 +1,4 @@
-"""What a served network says of an image."""
+"""What a served network answers for an image."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from res2net.data.preprocess import Reading
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Of one network about one image."""
+    """One network's answer for one image."""
 
-    found: dict[str, Any]  # plain types, for JSON: {"classes": [...]} or as the task says
-    line: str  # for people
-    probabilities: tuple[tuple[str, float], ...]  # likeliest first; () of other tasks
-    picture: RGB | None  # (H, W, 3): the activation map, or what was found drawn
+    found: dict[str, Any]  # plain types, for JSON: {"classes": [...]} or the task's own
+    line: str  # a summary for people
+    probabilities: tuple[tuple[str, float], ...]  # most likely first; () for other tasks
+    picture: RGB | None  # (H, W, 3): the activation map, or the drawn predictions
     shows: str  # what the picture shows, or why there is none
-    milliseconds: float  # that the network took, with the shaping of the image
+    milliseconds: float  # of inference, preprocessing included
 
 
 class Served(Protocol):
-    """A network that is ready."""
+    """A loaded network."""
 
     @property
     def name(self) -> str:
-        """By which it is asked for; fits in an address."""
+        """The name used in requests; fits in a URL."""
 
     @property
     def task(self) -> str:
-        """What it learnt: classify, detect, ..."""
+        """Its task: classify, detect, ..."""
 
     @property
     def title(self) -> str:
-        """Network, data, engine: a line for people."""
+        """Network, data and engine in one line."""
 
     @property
     def reading(self) -> Reading:
-        """Channels and range of values of the images that it takes."""
+        """Channels and value range of its input images."""
 
     def describe(self) -> dict[str, Any]:
         """Plain types, for JSON."""
 
     def predict(self, pixels: Pixels, *, top: int, picture: bool) -> Answer:
-        """What is in uint8 (H, W, C).
+        """Predict an image, uint8 (H, W, C).
 
         Args:
-            top: classes to name.
-            picture: draw one.
+            top: number of classes.
+            picture: whether to draw one.
         """

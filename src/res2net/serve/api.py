@@ -55,7 +55,7 @@ def make_app(service: Service, *, hosts: Hosts | None = None, token: str | None 
     """The API; a page can be mounted beside it.
 
     Args:
-        hosts: the names that requests may ask for; None is this machine's own.
+        hosts: accepted host names; None: this machine's own.
     """
 
     @asynccontextmanager
@@ -91,35 +91,35 @@ def make_app(service: Service, *, hosts: Hosts | None = None, token: str | None 
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        """Requests by code, latencies, images that wait."""
+        """Requests by code, latencies, waiting images."""
         return Response(service.counts.text(), media_type="text/plain; version=0.0.4")
 
     @app.get("/v1/models")
     async def models() -> Response:
-        """The networks that can be asked."""
+        """The networks that are served."""
         each = [{"name": w.served.name, **w.served.describe()} for w in service.workers.values()]
         return JSONResponse({"models": each})
 
     @app.post("/v1/predict", openapi_extra=_BODY)
     async def predict(request: Request) -> Response:
-        """What is in an image: the bytes of a file as the body, or a form with ``image``."""
+        """Predict an image: a file's bytes as the body, or a form with ``image``."""
         return JSONResponse(await answer(service, request))
 
     @app.api_route("/v1/{rest:path}", methods=_METHODS, include_in_schema=False)
     async def other(rest: str) -> Response:
-        """What is left of the API's part of the address: the page is not asked for it."""
+        """The other addresses below /v1: they are not passed to the page."""
         if allowed := _KNOWN.get(rest):
             raise HTTPException(405, f"takes {allowed}", {"Allow": allowed})
-        raise HTTPException(404, "no such address; there is /v1/predict and /v1/models")
+        raise HTTPException(404, "no such address; use /v1/predict or /v1/models")
 
     return app
 
 
 async def answer(service: Service, request: Request) -> dict[str, Any]:
-    """Read a request and ask the network.
+    """Read a request and predict.
 
     Raises:
-        Refusal: as ``Service.predict``; 413, 415, 422 of a bad upload.
+        Refusal: as ``Service.predict``; 413, 415 or 422 for a bad upload.
     """
     asked = dict(request.query_params)
     most = service.limits.max_bytes
@@ -140,16 +140,16 @@ async def answer(service: Service, request: Request) -> dict[str, Any]:
 
 
 def _check_names(asked: Iterable[str]) -> None:
-    """Refuse what no request takes.
+    """Refuse unknown parameters.
 
     Raises:
-        Refusal: 422, with the nearest name.
+        Refusal: 422, naming the nearest.
     """
     known = list(_FIELDS)[1:]
     for name in asked:
         if name not in known:
             near = did_you_mean(name, known)
-            raise Refusal(422, f"no parameter {name!r}.{near} There is {', '.join(known)}.")
+            raise Refusal(422, f"unknown parameter {name!r}.{near} Known: {', '.join(known)}.")
 
 
 def as_json(worker: Worker, said: Answer, *, picture: bool) -> dict[str, Any]:

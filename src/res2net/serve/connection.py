@@ -1,6 +1,6 @@
-"""One connection: how long it may take, and that whatever is no HTTP gets an answer of one shape.
+"""One connection: its time limits, and one form of answer even to what is not HTTP.
 
-Everything here holds before any request exists, so before host and token were looked at.
+All of this applies before a request exists, so before host and token are checked.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from res2net.serve.refusal import Refusal, refused, report
 
-MOST_CONNECTIONS = 256  # beyond them requests get 503, beyond twice as many nothing
+MOST_CONNECTIONS = 256  # more get 503, more than twice as many no answer
 LONGEST_HEAD = 32 * 1024  # bytes of a request's line and headers
-HEAD_SECONDS = 15.0  # in which a request's line and headers have to arrive
-BODY_SECONDS = 60.0  # in which its body has to arrive
-UNREAD_SECONDS = 60.0  # that a client may leave an answer unread
+HEAD_SECONDS = 15.0  # for a request's line and headers to arrive
+BODY_SECONDS = 60.0  # for its body to arrive
+UNREAD_SECONDS = 60.0  # for a client to read an answer
 
 
 class Connection(H11Protocol):
-    """Uvicorn's protocol with a bound on time and number."""
+    """Uvicorn's protocol with limits on time and on the number of connections."""
 
-    phase = ""  # what has to arrive now: "head", "body", or nothing
+    phase = ""  # what is expected now: "head", "body", or nothing
     _late: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
 
@@ -74,7 +74,7 @@ class Connection(H11Protocol):
         return "head" if begun else ""
 
     def _expect(self, phase: str) -> None:
-        """Begin to wait for the rest of a head or a body; more of the same buys no time."""
+        """Start the time limit of a head or a body; further parts of it do not extend the limit."""
         if phase == self.phase:
             return
         self.phase = phase
@@ -88,9 +88,9 @@ class Connection(H11Protocol):
         self._end(408, f"the request did not arrive within {seconds:g} s")
 
     def _end(self, status: int, sentence: str) -> None:
-        """Answer where no answer was begun, and close."""
+        """Answer if no answer was started, and close."""
         if self.cycle is not None:
-            self.cycle.disconnected = True  # whoever waits for the body learns that it is over
+            self.cycle.disconnected = True  # ends the wait for the body
             self.cycle.message_event.set()
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
@@ -116,6 +116,6 @@ async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG001
-    """What asyncio does with a fault that nobody caught: one line, not its traceback."""
+    """Exception handler of asyncio: one line for an uncaught error, not its traceback."""
     if error := context.get("exception"):
         report(str(context["message"]), error)

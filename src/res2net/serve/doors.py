@@ -1,7 +1,7 @@
-"""What the page may ask of Gradio: a short list of addresses; every other is 404.
+"""The Gradio addresses that the page may use: a short list; all others are 404.
 
-Gradio has some sixty routes for what other pages do. Uploads, files and every value that reaches
-the page's functions are handled here, so that Gradio is given nothing that was not checked.
+Gradio has about sixty routes, most of them unused here. Uploads, files and all values for the
+page's functions are handled here, so that Gradio gets only what was checked.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from res2net.serve.service import Service
 from res2net.serve.uploads import FORM, content_length, content_type, receive_upload, refuse_read
 
 COOKIE = "res2net_page"
-LONGEST_EVENT = 65536  # bytes of a press of a button
+LONGEST_EVENT = 65536  # bytes of an event
 FILE, UPLOAD, PROGRESS = "/gradio_api/file=", "/gradio_api/upload", "/gradio_api/upload_progress"
 JOIN, RUN, DATA = "/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/queue/data"
 METHODS = {UPLOAD: "POST", JOIN: "POST", RUN: "POST", PROGRESS: "GET", DATA: "GET"}
 STREAMS = (PROGRESS, DATA)
-DONE = 'data: {"msg": "done"}\n\n'  # an upload is over before its progress is asked for
-# Shown in the browser; everything else that was uploaded is given back as bytes to be saved.
+DONE = 'data: {"msg": "done"}\n\n'  # an upload is over before its progress is requested
+# Shown in the browser; all other uploads are returned as downloads.
 PICTURES = {
     f".{kind}": f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "bmp", "avif")
 } | {".jpg": "image/jpeg"}
@@ -43,12 +43,12 @@ Check = Callable[[list[Any], str], list[Any]]  # the values of an event and its 
 
 
 class Doors:
-    """Stands before Gradio.
+    """The filter in front of Gradio.
 
     Args:
-        gradio: the application behind.
+        gradio: the application.
         static: the addresses of its own files, and of its page.
-        events: by address and number of the function, what checks its values.
+        events: (address, number of the function) → the check of its values.
         waits: whether a session waits for messages.
     """
 
@@ -106,24 +106,24 @@ class Doors:
         if path == DATA:
             session = _session(request.query_params.get("session_hash"), visitor)
             if not self._waits(session):
-                raise Refusal(404, "this session waits for nothing; load the page again")
+                raise Refusal(404, "this session has no pending event; reload the page")
             return self._pass(request, urlencode({"session_hash": session}))
         if method == "POST":
             return self._pass(request, "", await self._event(request, visitor))
         return self._pass(request, "")
 
     async def _upload(self, request: Request, visitor: str) -> Response:
-        """Keep a photo; gives the list of its path, as Gradio's own page expects."""
+        """Store a photo; returns the list of its path, as Gradio's own page expects."""
         most = self._service.limits.max_bytes
         if content_type(request) != FORM:
-            refusal = Refusal(415, "a photo for the page comes as multipart/form-data with `files`")
+            refusal = Refusal(415, "send a photo for the page as multipart/form-data with `files`")
             await refuse_read(request, most, refusal)
         with self._service.holding() as hold:
             data, name, _ = await receive_upload(request, field="files", most=most, hold=hold)
             return JSONResponse([await self._kept.add(visitor, name, data)])
 
     def _file(self, path: str, visitor: str) -> ASGIApp:
-        """A photo or a picture of this visitor's, or an example."""
+        """A photo or picture of this visitor, or an example."""
         found = self._kept.find(path, visitor)
         kind = PICTURES.get(found.suffix.lower())
         response = FileResponse(
@@ -137,13 +137,13 @@ class Doors:
         async def sent(scope: Scope, receive: Receive, send: Send) -> None:
             try:
                 await response(scope, receive, send)
-            except (OSError, RuntimeError):  # forgotten in this moment
+            except (OSError, RuntimeError):  # expired meanwhile
                 await refused(Refusal(404, GONE), scope=scope)(scope, receive, send)
 
         return sent
 
     async def _event(self, request: Request, visitor: str) -> bytes:
-        """An event made anew from what was checked of it: nothing else reaches Gradio."""
+        """Rebuild an event from its checked values: nothing else reaches Gradio."""
         length = LONGEST_EVENT
         if content_length(request) > length:
             await refuse_read(request, self._service.limits.max_bytes, _too_long())
@@ -161,7 +161,7 @@ class Doors:
         number = given.get("fn_index")
         check = self._events.get((request.scope["path"], number)) if type(number) is int else None
         if check is None:
-            raise Refusal(404, "`fn_index` is no function of this page")
+            raise Refusal(404, "`fn_index` is not a function of this page")
         made = {
             "data": check(given["data"], visitor),
             "fn_index": number,
@@ -170,7 +170,7 @@ class Doors:
         return json.dumps(made).encode()
 
     def _pass(self, request: Request, query: str, body: bytes | None = None) -> ASGIApp:
-        """The request as Gradio gets it: no cookies, no other words than these."""
+        """The request as Gradio gets it: no cookies, only this query and this body."""
         headers = [each for each in request.scope["headers"] if each[0] in _PASSED]
         if body is not None:
             headers += [
@@ -190,15 +190,15 @@ class Doors:
 
 
 def visitor_of(cookie: str) -> str:
-    """Under which a browser's photos are kept: what its addresses show is not its cookie."""
+    """The key of a browser's photos. It appears in URLs, so it is not the cookie."""
     return hashlib.sha256(cookie.encode()).hexdigest()[:32]
 
 
 def check_photo(kept: Kept, value: Any, visitor: str) -> dict[str, Any] | None:
-    """The photo of an event: a path that was kept for this visitor, and nothing but the path.
+    """The photo of an event: a path stored for this visitor, and only the path.
 
     Raises:
-        Refusal: 422 of another type; 404 of every other path.
+        Refusal: 422 for another type; 404 for any other path.
     """
     if value is None:
         return None
@@ -218,11 +218,11 @@ def files_below(folder: Path, prefix: str) -> list[str]:
 
 
 def _session(value: Any, visitor: str) -> str:
-    """A page's session, kept apart from those of other visitors."""
+    """A page's session, separate from those of other visitors."""
     if not isinstance(value, str) or not _SESSION.fullmatch(value):
-        raise Refusal(422, "`session_hash` is missing or is no session")
+        raise Refusal(422, "`session_hash` is missing or invalid")
     return f"{visitor}-{value}"
 
 
 def _too_long() -> Refusal:
-    return Refusal(413, f"more than the {LONGEST_EVENT} bytes that an event may have")
+    return Refusal(413, f"more than the {LONGEST_EVENT} bytes allowed for an event")

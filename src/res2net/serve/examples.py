@@ -1,4 +1,4 @@
-"""Photos that every installation has: those that ship in scikit-learn and scikit-image."""
+"""Example photos: those shipped with scikit-learn and scikit-image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PLACES = {
 
 
 def example_photos() -> list[Path]:
-    """Those that are here; neither library is imported."""
+    """The photos that are installed; neither library is imported."""
     found = []
     for package, (folder, names) in _PLACES.items():
         spec = find_spec(package)

@@ -1,4 +1,4 @@
-"""What every request passes: the count, the host, the stop, the token; and what fails behind it."""
+"""Checks of every request: count, host, shutdown, token; and errors of the application."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _FORM = """
 
 
 class Gate:
-    """Counts requests, knows the host, refuses while the service stops, asks for the token.
+    """Counts requests, checks host and token, and refuses requests while the service stops.
 
-    A client sends ``Authorization: Bearer TOKEN``; a browser is shown a form and gets a cookie
-    that is worth nothing after a restart. ``/health`` is open, so that a supervisor needs no token.
-    HEAD is answered as GET, without the body. A fault behind the gate is one line and a 500.
+    A client sends ``Authorization: Bearer TOKEN``; a browser gets a form and then a cookie that
+    is invalid after a restart. ``/health`` is open, so that a supervisor needs no token.
+    HEAD is answered as GET, without the body. An application error is a 500 and one log line.
     """
 
     def __init__(self, app: ASGIApp, service: Service, hosts: Hosts, token: str | None) -> None:
@@ -45,7 +45,7 @@ class Gate:
         self._session = secrets.token_urlsafe(32)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":  # nothing here speaks it
+        if scope["type"] == "websocket":  # not supported
             await send({"type": "websocket.close", "code": 1000})
             return
         if scope["type"] != "http":
@@ -67,7 +67,7 @@ class Gate:
         self._service.under_way += predicts
         try:
             response = await self._response(scope, receive, path)
-            # No page of another origin is given leave (CORS), so nothing behind has to know it.
+            # No other origin is allowed (CORS), so the application needs no Origin header.
             inner = {
                 **scope,
                 "method": "GET" if head else scope["method"],
@@ -76,7 +76,7 @@ class Gate:
             }
             await (response or self._app)(inner, receive, watched)
         except ClientDisconnect:
-            pass  # nobody is left to answer
+            pass  # the client is gone
         except Exception as error:
             if codes:
                 raise  # too late for another answer: the connection is closed
@@ -87,11 +87,11 @@ class Gate:
             self._service.under_way -= predicts
             counts = self._service.counts
             counts.requests.labels(path, str(codes[0] if codes else 499)).inc()
-            if path != "page":  # its streams of events stay open as long as the browser
+            if path != "page":  # its event streams stay open as long as the browser
                 counts.latency.labels(path).observe(time.perf_counter() - start)
 
     async def _response(self, scope: Scope, receive: Receive, path: str) -> Response | None:
-        """What is said instead of passing the request on."""
+        """The response that replaces the application's, if there is one."""
         headers = Headers(scope=scope)
         try:
             self._hosts.check(headers, scope["method"])
@@ -107,9 +107,9 @@ class Gate:
         if self._knows(Request(scope)):
             return None
         if shows_pages(scope):
-            return _form(scope, "This page asks for its token.", 401)
+            return _form(scope, "This page requires a token.", 401)
         await self._drain(receive)
-        sentence = "a token is needed: send `Authorization: Bearer TOKEN`"
+        sentence = "a token is required: send `Authorization: Bearer TOKEN`"
         return refused(Refusal(401, sentence), {"WWW-Authenticate": "Bearer"})
 
     async def _drain(self, receive: Receive) -> None:
@@ -129,17 +129,17 @@ class Gate:
         if content_type(request) != "application/x-www-form-urlencoded":
             refusal = Refusal(415, "send the token as application/x-www-form-urlencoded: token=...")
         elif content_length(request) > LONGEST_FORM:
-            refusal = Refusal(413, "that is longer than any token")
+            refusal = Refusal(413, "the token is too long")
         body = b""
         async for chunk in request.stream():
             body = (body + chunk)[: LONGEST_FORM + 1]
         if refusal is None and len(body) > LONGEST_FORM:
-            refusal = Refusal(413, "that is longer than any token")
+            refusal = Refusal(413, "the token is too long")
         if refusal:
             return refused(refusal, scope=request.scope)
         given = parse_qs(body.decode("utf-8", "replace"), max_num_fields=None).get("token", [""])
         if not self._is_token(given[0]):
-            return _form(request.scope, "That is not the token. Try again.", 401)
+            return _form(request.scope, "Wrong token. Try again.", 401)
         response = RedirectResponse(request.scope.get("root_path", "") + "/", 303)
         response.set_cookie(COOKIE, self._session, httponly=True, samesite="strict")
         return response
@@ -151,5 +151,5 @@ def _form(scope: Scope, text: str, status: int) -> Response:
 
 
 def _same(given: str, known: str) -> bool:
-    """In a time that does not tell how much is right."""
+    """Compare in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), known.encode())

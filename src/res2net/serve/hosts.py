@@ -1,4 +1,4 @@
-"""By which names this server is known: a page of another site must not speak for its visitor.
+"""Host names of this server: a page of another site must not act for its visitor.
 
 A site can make its own name point to 127.0.0.1 (DNS rebinding): the visitor's browser then takes
 this server for that site, and its scripts read every answer. The browser still sends the name, in
@@ -23,15 +23,15 @@ _NETLOC = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?
 
 
 class Hosts:
-    """The names and addresses that requests may ask for.
+    """The accepted host names and addresses.
 
     Args:
-        bound: what the server listens at; with 0.0.0.0 or :: every address in numbers is known,
-            since no site can make those its own, and the name of this machine.
+        bound: the address that the server listens at; with 0.0.0.0 or :: all numeric addresses,
+            since no site can make those its own, and the name of this machine are accepted.
         allowed: further names, such as that of a proxy.
 
     Raises:
-        UserError: an allowed name that is no host name.
+        UserError: an allowed name that is not a host name.
     """
 
     def __init__(self, bound: str = "127.0.0.1", allowed: Sequence[str] = ()) -> None:
@@ -41,10 +41,10 @@ class Hosts:
         self.known = self.allowed | {*LOOPBACK, _plain(own)}
 
     def check(self, headers: Headers, method: str) -> None:
-        """Let a request pass, or not.
+        """Check a request.
 
         Raises:
-            Refusal: 421 of a name that is not known; 403 of another site that wants to change
+            Refusal: 421 for an unknown name; 403 for a page of another site that would change
                 something.
         """
         asked = headers.getlist("host") or [""]
@@ -63,7 +63,7 @@ class Hosts:
         return name is not None and (name in self.known or (self.any_address and _is_address(name)))
 
     def owns(self, origin: str, asked: Sequence[str]) -> bool:
-        """Whether a page of that origin is this server's: the host asked for, or an allowed one.
+        """Whether an origin is this server's: the requested host, or an allowed one.
 
         Other ports of this machine are other programs.
         """
@@ -76,7 +76,7 @@ class Hosts:
 
 
 def _name(netloc: str) -> str | None:
-    """The host without its port; None where it is none."""
+    """The host without its port; None if it is invalid."""
     found = _NETLOC.fullmatch(netloc)
     if not found or int(found[3] or 0) > 65535:
         return None
@@ -84,7 +84,7 @@ def _name(netloc: str) -> str | None:
 
 
 def _plain(name: str) -> str:
-    """One spelling of a name or address."""
+    """The canonical spelling of a name or address."""
     name = name.lower().removesuffix(".")
     return str(ipaddress.ip_address(name)) if _is_address(name) else name
 
@@ -101,7 +101,7 @@ def _checked(name: str) -> str:
     plain = _plain(name) if _is_address(name) else _name(name)
     if plain is None:
         raise UserError(
-            f"--allowed-hosts: {name!r} is no host name; give names as in photos.example.org"
+            f"--allowed-hosts: {name!r} is not a host name; give names such as photos.example.org"
         )
     return plain
 
@@ -111,6 +111,6 @@ def _unknown(host: str) -> str:
     if not shown:
         return "the request has no Host header; send the name or address of this server"
     return (
-        f"this server is not known as {shown!r}; use the address that it printed, or start it with "
-        "--allowed-hosts and that name"
+        f"{shown!r} is not a name of this server; use the address that it printed, or start it "
+        "with --allowed-hosts and that name"
     )

@@ -1,4 +1,4 @@
-"""Photos and pictures of the page, on disk for a while: whose each is, how many, how large."""
+"""Photos and pictures of the page, kept on disk per visitor, with limits on age, number, size."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from pathlib import Path
 from res2net.serve.refusal import Refusal
 
 KEPT = 3600  # seconds
-GONE = "no photo of yours is kept under this path (any more); upload it again"
-EVERYONE = ""  # whose the examples are
-# Neither through a link nor waiting for a pipe; Windows has neither flag, but its own for bytes.
+GONE = "no photo of yours is stored under this path, or it has expired; upload it again"
+EVERYONE = ""  # owner of the examples
+# Follow no link and wait for no pipe; Windows has neither flag, but one for binary files.
 OPEN = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A file that is kept."""
+    """A stored file."""
 
     visitor: str
     size: int  # bytes
-    until: float  # of the monotonic clock
+    until: float  # on the monotonic clock
 
 
 class Kept:
-    """The folder of the page. Only what was put here by ``add`` or ``share`` is ever given out.
+    """The folder of the page. Only files stored by ``add`` or ``share`` are ever given out.
 
     Args:
         folder: an empty one.
-        most_files: the oldest go when there are more; examples do not count.
-        most_bytes: the oldest go when all are larger.
+        most_files: largest number of files, without examples; the oldest are removed.
+        most_bytes: largest size of all files; the oldest are removed.
     """
 
     def __init__(
@@ -60,16 +60,16 @@ class Kept:
         return sum(each.size for each in self._entries.values() if each.visitor != EVERYONE)
 
     async def add(self, visitor: str, name: str, data: bytes) -> str:
-        """Keep a file of a visitor; gives its path.
+        """Store a visitor's file and return its path.
 
         Raises:
-            Refusal: 503 where the disk is full.
+            Refusal: 503 if the disk is full.
         """
         path = self._path(name)
         try:
             await asyncio.to_thread(_write, path, data)
         except OSError as error:
-            raise Refusal(503, f"the photo cannot be kept: {error.strerror}") from None
+            raise Refusal(503, f"the photo cannot be stored: {error.strerror}") from None
         self._enter(path, visitor, len(data))
         asyncio.get_running_loop().call_later(self._seconds, self.sweep)
         while (own := self._of_visitors()) and (
@@ -79,7 +79,7 @@ class Kept:
         return str(path)
 
     def share(self, source: Path) -> str:
-        """Keep a copy of a photo that every visitor may take; gives its path."""
+        """Store a copy of a photo for all visitors and return its path."""
         data = source.read_bytes()
         path = self._path(source.name)
         _write(path, data)
@@ -87,10 +87,10 @@ class Kept:
         return str(path)
 
     def find(self, path: str, visitor: str) -> Path:
-        """The file at that path, where it is this visitor's.
+        """The file at that path, if it belongs to this visitor.
 
         Raises:
-            Refusal: 404 of everything else: another's, a link, a device, a file of the machine.
+            Refusal: 404 for anything else: another's, a link, a device, a file of the machine.
         """
         entry = self._entries.get(path)
         if entry is None or entry.visitor not in (visitor, EVERYONE):
@@ -101,16 +101,16 @@ class Kept:
         return real
 
     def reader(self, path: str, visitor: str) -> Callable[[], bytes]:
-        """Reads that file, when it is called.
+        """A function that reads that file.
 
         Raises:
-            Refusal: as ``find``, now and when it is called.
+            Refusal: as ``find``, now and when the function is called.
         """
         found = self.find(path, visitor)
         return lambda: _read(found, self._entries.get(path))
 
     def sweep(self) -> None:
-        """Forget what is older than an hour."""
+        """Remove files older than an hour."""
         now = time.monotonic()
         for path in [p for p in self._of_visitors() if self._entries[p].until <= now]:
             self._forget(path)
@@ -131,7 +131,7 @@ class Kept:
 
 
 def _plain(name: str) -> str:
-    """The name of a file as it may stand on any disk and in any address."""
+    """A file name that is valid on any disk and in any URL."""
     plain = re.sub(r"[^\w. -]", "_", Path(name).name).strip(". ")
     return plain[-50:] or "photo"
 
@@ -142,7 +142,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _read(path: Path, entry: Entry | None) -> bytes:
-    """All of a file that is still kept, and no more than was put there."""
+    """Read a file that is still stored, up to its stored size."""
     if entry is None:
         raise Refusal(404, GONE)
     try:

@@ -1,6 +1,6 @@
 """Targets as served networks.
 
-Legend: H, W pixels of the photo · S side of the square that the network takes
+Legend: H, W pixels of the photo · S side of the network's square input
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from res2net.tasks.open import open_target
 from res2net.tasks.predictor import Predictor
 
 LARGEST = 640  # pixels of a side that a page shows
-NO_GRADIENTS = "no activation map: an exported network has no gradients; serve the run for one"
+NO_GRADIENTS = "no activation map: an exported network has no gradients; serve the run instead"
 
 
 class Network:
@@ -74,7 +74,7 @@ class Network:
             line=found.line(),
             probabilities=(),
             picture=np.asarray(found.pictures()[""]) if picture else None,
-            shows=f"what was found ({predictor.row.title})" if picture else "",
+            shows=f"predictions ({predictor.row.title})" if picture else "",
             milliseconds=milliseconds,
         )
 
@@ -88,7 +88,7 @@ class Network:
         if picture and predictor.runtime is not None:
             shows = NO_GRADIENTS
         elif picture and predictor.card.multi_label:
-            shows = "networks with any number of labels per image have no activation map"
+            shows = "multi-label networks have no activation map"
         elif picture:
             drawn, shows = draw_activation(predictor, shaped, pixels)
         return Answer(
@@ -108,14 +108,14 @@ def open_networks(
     capture: str = "auto",
     compiled: str | None = None,
 ) -> list[Served]:
-    """Every target, loaded and tried on a grey image.
+    """Load every target and test it on a grey image.
 
     Args:
-        precision: "auto", "fp32", "bf16" or "fp16", of networks in PyTorch.
-        capture, compiled: of those in PyTorch (see ``res2net.capture.capture``).
+        precision: "auto", "fp32", "bf16" or "fp16", for networks in PyTorch.
+        capture, compiled: for those in PyTorch (see ``res2net.capture.capture``).
 
     Raises:
-        UserError: one that cannot be loaded, that predicts nothing, or that does not
+        UserError: a target that cannot be loaded, that cannot predict, or that does not
             compute in this precision here.
     """
     opened: list[Served] = []
@@ -130,7 +130,7 @@ def open_networks(
 
 
 def _names(targets: Sequence[str]) -> list[str]:
-    """A short name of each target that fits in an address, none twice."""
+    """A short, unique, URL-safe name for each target."""
     names: list[str] = []
     for target in targets:
         path = Path(target).resolve()
@@ -152,10 +152,10 @@ def _data(card: ModelCard) -> str:
 
 
 def draw_activation(predictor: Classifier, shaped: Tensor, pixels: Pixels) -> tuple[RGB, str]:
-    """The photo under its Grad-CAM, cut to what the network saw, and a line on what that is.
+    """The photo, cropped to the network's input, under its Grad-CAM, and a caption.
 
     Args:
-        shaped: what ``predictor.shaped`` made of ``pixels``: uint8 (C, S, S).
+        shaped: ``pixels`` after ``predictor.shaped``: uint8 (C, S, S).
         pixels: uint8 (H, W, C).
     """
     batch = normalise(shaped[None], predictor.preprocess)  # (1, C, S, S)
@@ -168,9 +168,9 @@ def draw_activation(predictor: Classifier, shaped: Tensor, pixels: Pixels) -> tu
 
 
 def seen_square(pixels: RGB, preprocess: Preprocess) -> RGB:
-    """The central square of a photo (H, W, 3) that is left by resizing and cropping.
+    """The central square of a photo (H, W, 3) that resizing and cropping keep.
 
-    In the photo's own pixels, or fewer where a side would have more than 640.
+    In the photo's own resolution, reduced where a side would exceed 640 pixels.
     """
     height, width = pixels.shape[:2]
     short = min(height, width)

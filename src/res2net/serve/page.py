@@ -1,4 +1,4 @@
-"""The page: drop a photo, read what one or two networks see in it. Imports Gradio."""
+"""The page: drop a photo, see what one or two networks predict. Imports Gradio."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from res2net.serve.kept import Kept
 from res2net.serve.refusal import Refusal, report
 from res2net.serve.service import Service
 
-TITLE = "What does Res2Net see?"
+TITLE = "Predict a photo with Res2Net"
 SENTENCE = (
-    "Drop a photo, or take one from below: the network predicts its classes with their "
-    "probabilities, and shows the activation map. Nothing leaves the machine that serves this page."
+    "Drop a photo or choose one below. The network predicts its classes with their probabilities "
+    "and shows the activation map. Nothing leaves the machine that serves this page."
 )
-NOTHING = "nothing beside it"
-NO_PHOTO = "**There is no photo yet.** Drop one, or take one from below."
+NOTHING = "no second network"
+NO_PHOTO = "**No photo yet.** Drop one or choose one below."
 TOP = 5  # classes with a bar
-SESSIONS = 500  # whose state Gradio holds in memory; the oldest goes
+SESSIONS = 500  # whose state Gradio holds in memory; the oldest is dropped
 GRADIO = Path(gr.__file__).parent / "templates" / "frontend"
 STATIC = ("/", "/theme.css", "/manifest.json", "/favicon.ico")
-# Fonts of the system: the default theme asks Google for its own.
+# System fonts: the default theme loads its own from Google.
 THEME = gr.themes.Soft(
     primary_hue="blue",
     font=["system-ui", "sans-serif"],
@@ -43,7 +43,7 @@ CSS = """
 
 
 def _path_of(payload: Any) -> str | None:
-    """An upload as it was sent: what it is, ``uploads`` decides, with a sentence for people."""
+    """The upload unchanged: ``uploads`` decides what it is and explains a refusal."""
     return None if payload is None else payload.path
 
 
@@ -56,16 +56,16 @@ def add_page(
     token: bool = False,
     examples: Sequence[Path] = (),
 ) -> FastAPI:
-    """Mount the page at the root of the API's application, behind its doors.
+    """Mount the page at the root of the API's application, behind ``doors``.
 
     Args:
-        kept: its folder is the one that ``GRADIO_TEMP_DIR`` named when Gradio was imported.
-        token: whether the API asks for one.
+        kept: its folder must be the ``GRADIO_TEMP_DIR`` at the import of Gradio.
+        token: whether the API requires one.
     """
     page, events = make_page(service, kept, curl(address, token=token), examples)
     page.state_session_capacity = SESSIONS
     page.queue(max_size=2 * (service.limits.waiting + 1))
-    # Gradio checks which files it is given only once this says so, which mounting does not.
+    # Gradio checks the paths of files only if this is set, which mounting does not do.
     page.has_launched = True
     gr.mount_gradio_app(
         app,
@@ -100,17 +100,17 @@ def curl(address: str, *, token: bool) -> str:
 def make_page(
     service: Service, kept: Kept, command: str, examples: Sequence[Path]
 ) -> tuple[gr.Blocks, dict[tuple[str, int], Check]]:
-    """The page, and what checks the values of its events.
+    """The page, and the checks of its events' values.
 
     Args:
-        command: what asks the API the same.
+        command: the equivalent request to the API.
     """
     names = list(service.workers)
     several = len(names) > 1
     events: dict[tuple[str, int], Check] = {}
 
     async def look(request: gr.Request, path: str | None, *chosen: str) -> list[Any]:
-        visitor = str(request.session_hash).partition("-")[0]  # as the doors made it
+        visitor = str(request.session_hash).partition("-")[0]  # as ``doors`` made it
         sides = [_side(service, kept, visitor, path, name) for name in chosen]
         return [part for side in await asyncio.gather(*sides) for part in side]
 
@@ -144,7 +144,7 @@ def make_page(
                     gr.Dropdown(
                         names if i == 0 else [*names, NOTHING],
                         value=names[i],
-                        label="Network" if i == 0 else "Beside it",
+                        label="Network" if i == 0 else "Compare with",
                         visible=several,
                         elem_id=f"choice-{i}",
                     )
@@ -170,7 +170,7 @@ def make_page(
             api_visibility="private",
         )
         events[JOIN, event["id"]] = check_look
-        gr.Markdown(f"The same as JSON: `{command}`")
+        gr.Markdown(f"The same request, for JSON: `{command}`")
     return page, events
 
 
@@ -179,14 +179,14 @@ def _empty_side(number: int) -> list[Any]:
     return [
         gr.Markdown("", elem_id=f"heading-{number}", elem_classes="heading"),
         gr.Label(
-            label="Sure of",
+            label="Probabilities",
             num_top_classes=TOP,
             show_heading=False,
             visible=False,
             elem_id=f"bars-{number}",
         ),
         gr.Image(
-            label="Where it looked",
+            label="Activation map or predictions",
             show_label=False,
             interactive=False,
             visible=False,
@@ -202,7 +202,7 @@ def _empty_side(number: int) -> list[Any]:
 async def _side(
     service: Service, kept: Kept, visitor: str, path: str | None, name: str
 ) -> list[Any]:
-    """What one network says, for the components of ``_empty_side``."""
+    """One network's answer, for the components of ``_empty_side``."""
     hidden = gr.update(value=None, visible=False)
     if name == NOTHING or path is None:
         return ["", hidden, hidden, "" if name == NOTHING else NO_PHOTO, hidden]

@@ -1,4 +1,4 @@
-"""A request that is not granted: the status of HTTP, a sentence for people, and its response."""
+"""A refused request: its HTTP status, a sentence for people, and the response."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope
 
 API = ("/v1/predict", "/v1/models", "/health", "/metrics")
-DRAINED = 4  # times the longest upload, of a body that is refused
+DRAINED = 4  # times the longest upload: bytes read of a refused body
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><title>res2net</title>
@@ -20,13 +20,13 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <p>{text}</p>{below}</body></html>"""
 
 
-class Refusal(Exception):  # noqa: N818  an answer of the server's, not a fault in it
-    """Why there is no answer.
+class Refusal(Exception):  # noqa: N818  a response, not a server error
+    """Why a request is refused.
 
     Attributes:
-        status: of HTTP, 4xx or 5xx.
+        status: HTTP status, 4xx or 5xx.
         sentence: what is wrong and what to do.
-        retry_after: seconds after which it may work; None where trying again is no use.
+        retry_after: seconds until a retry may succeed; None where a retry is useless.
     """
 
     def __init__(self, status: int, sentence: str, *, retry_after: int | None = None) -> None:
@@ -36,17 +36,17 @@ class Refusal(Exception):  # noqa: N818  an answer of the server's, not a fault 
         self.retry_after = retry_after
 
     def headers(self) -> dict[str, str]:
-        """Of the response."""
+        """Headers of the response."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
 def refused(
     refusal: Refusal, headers: dict[str, str] | None = None, *, scope: Scope | None = None
 ) -> Response:
-    """The response that says why not: ``{"error": "a sentence"}``, or a page for a browser.
+    """The response: ``{"error": "a sentence"}``, or a page for a browser.
 
     Args:
-        scope: the request, where the page may have been asked for; None is the API.
+        scope: the request, if it may be one for the page; None for the API.
     """
     also = {**refusal.headers(), **(headers or {})}
     if scope is not None and shows_pages(scope):
@@ -56,17 +56,17 @@ def refused(
 
 
 def shows_pages(scope: Scope) -> bool:
-    """Whether somebody reads the response in a browser."""
+    """Whether the response is shown in a browser."""
     path = scope["path"]
     programs = path in API or path.startswith("/v1/")
     return not programs and "text/html" in Headers(scope=scope).get("accept", "")
 
 
 async def drain(receive: Receive, most: int) -> None:
-    """Read a body away, up to ``most`` bytes.
+    """Read and discard a body, up to ``most`` bytes.
 
     A connection that is closed with bytes unread is reset, and a client that is still sending
-    would not get to read why it is refused.
+    could not read the refusal.
     """
     seen = 0
     while seen <= most:
@@ -77,7 +77,7 @@ async def drain(receive: Receive, most: int) -> None:
 
 
 def report(what: str, error: BaseException) -> None:
-    """One line on stderr about a fault of the program itself: what, why, where."""
+    """Print an internal error in one line on stderr: what, why, where."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     why = " ".join(str(error).split())

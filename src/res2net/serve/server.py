@@ -1,4 +1,4 @@
-"""The process that listens: a port, and an end that finishes what was begun."""
+"""The listening process: its port, and a shutdown that finishes accepted requests."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from res2net.serve.refusal import report
 from res2net.serve.service import LONGEST_WAIT, Service
 
 GRACE = 30.0  # seconds that accepted work may take after the first signal
-# Who is told to come back does so on the same connection: closed meanwhile, the request is lost.
+# A client retries on the same connection: if it were closed meanwhile, the retry would be lost.
 KEEP_ALIVE = LONGEST_WAIT + 15  # seconds
-LAST_BYTES = 3  # seconds for what is still being sent, and for pages that stay open
+LAST_BYTES = 3  # seconds for responses in transit, and for open pages
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that first refuses (503) and finishes, then closes; a second signal ends at once."""
+    """Uvicorn with a graceful shutdown: refuse (503), finish, close; a second signal ends it."""
 
     def __init__(
         self, app: ASGIApp, service: Service, *, ready: Callable[[], None] = lambda: None
     ) -> None:
-        """``ready`` is called once requests are answered and signals are heard."""
+        """``ready`` is called once requests are answered and signals are handled."""
         config = uvicorn.Config(
             app,
             http=Connection,
@@ -52,14 +52,14 @@ class Server(uvicorn.Server):
         self._deadline = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen."""
+        """Start listening."""
         asyncio.get_running_loop().set_exception_handler(quiet)
         logging.getLogger("uvicorn.error").addFilter(in_one_line)
         await super().startup(sockets)
         self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """What SIGINT and SIGTERM do."""
+        """Handle SIGINT and SIGTERM."""
         if self._service.stopping:
             self.should_exit = self.force_exit = True
             return
@@ -76,14 +76,14 @@ class Server(uvicorn.Server):
             yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether to close."""
+        """Check, ten times a second, whether to close."""
         if self._service.stopping and (self._service.idle or time.monotonic() > self._deadline):
             self.should_exit = True
         return await super().on_tick(counter)
 
 
 def in_one_line(record: logging.LogRecord) -> bool:
-    """Log a fault without its traceback; one that the end of the server brings, not at all."""
+    """Log an error without its traceback; errors caused by the shutdown are dropped."""
     error = record.exc_info[1] if record.exc_info else None
     if error is not None and not isinstance(error, asyncio.CancelledError):
         report(record.getMessage().strip(), error)
@@ -91,10 +91,10 @@ def in_one_line(record: logging.LogRecord) -> bool:
 
 
 def take_port(host: str, port: int) -> socket.socket:
-    """A socket that holds the port; nobody is answered before the server runs.
+    """Reserve the port; requests are answered once the server runs.
 
     Raises:
-        UserError: taken, not allowed, or no such address here.
+        UserError: the port is taken or not allowed, or there is no such address here.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -116,6 +116,6 @@ def take_port(host: str, port: int) -> socket.socket:
 
 
 def address_of(held: socket.socket) -> str:
-    """What to type into a browser."""
+    """The URL for a browser."""
     host, port = held.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,4 +1,4 @@
-"""One thread a network, a bounded queue before it: what page and API have in common."""
+"""One thread per network with a bounded queue, shared by the page and the API."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from res2net.serve.answer import Answer, Served
 from res2net.serve.refusal import Refusal, report
 from res2net.serve.uploads import read_upload
 
-MOST_CLASSES = 100  # that a request may ask for
-LONGEST_WAIT = 60  # seconds: no client is told to come back later than that
+MOST_CLASSES = 100  # per request
+LONGEST_WAIT = 60  # seconds: the largest Retry-After
 
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -45,34 +45,34 @@ class Counts:
         )
         self.inference = Histogram(
             "res2net_inference_seconds",
-            "Of a network for an image",
+            "Inference time of a network per image",
             ("model",),
             buckets=SECONDS,
             registry=self._registry,
         )
         self.depth = Gauge(
-            "res2net_queue_depth", "Images that wait", ("model",), registry=self._registry
+            "res2net_queue_depth", "Waiting images", ("model",), registry=self._registry
         )
 
     def text(self) -> bytes:
-        """All of them, as Prometheus reads them."""
+        """All counters, as Prometheus reads them."""
         return generate_latest(self._registry)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is accepted."""
+    """Limits on what is accepted."""
 
-    waiting: int = 32  # requests before a network, besides the one in work
-    max_bytes: int = 16 * 2**20  # of an upload
+    waiting: int = 32  # queued requests per network, besides the one in work
+    max_bytes: int = 16 * 2**20  # per upload
     max_pixels: int = 50_000_000
 
 
-Data = bytes | Callable[[], bytes]  # of an upload, or how to read it
+Data = bytes | Callable[[], bytes]  # an upload, or how to read it
 
 
 class Worker:
-    """The thread of a network, and the queue before it."""
+    """The thread of a network, and its queue."""
 
     def __init__(self, served: Served, limits: Limits, counts: Counts) -> None:
         self.served = served
@@ -81,33 +81,33 @@ class Worker:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"network-{served.name}")
         self._lock = threading.Lock()
         self._unfinished = 0
-        self._seconds = 0.1  # that an image takes, a running mean
+        self._seconds = 0.1  # per image, a running mean
         counts.depth.labels(served.name).set_function(lambda: self.depth)
 
     @property
     def unfinished(self) -> int:
-        """Requests that wait or are in work."""
+        """Number of requests that wait or are in work."""
         return self._unfinished
 
     @property
     def depth(self) -> int:
-        """Requests that wait."""
+        """Number of requests that wait."""
         return max(self._unfinished - 1, 0)
 
     def check_room(self) -> None:
-        """Refuse before the upload is read where it could not wait anyway.
+        """Refuse before the upload is read if it could not wait anyway.
 
         Raises:
-            Refusal: 429, with the seconds after which there should be room.
+            Refusal: 429, with the seconds after which there should be space.
         """
         if self._unfinished > self._limits.waiting:
             raise self._full()
 
     def submit(self, data: Data, name: str, *, top: int, picture: bool) -> Future[Answer]:
-        """Queue an image; what is not bytes is read when its turn comes.
+        """Queue an image; a function is called for its bytes when its turn comes.
 
         Raises:
-            Refusal: 429 where the queue is full.
+            Refusal: 429 if the queue is full.
         """
         with self._lock:
             if self._unfinished > self._limits.waiting:
@@ -149,7 +149,7 @@ class Worker:
         seconds = min(max(math.ceil(self._unfinished * self._seconds), 1), LONGEST_WAIT)
         return Refusal(
             429,
-            f"{self.served.name}: {self._limits.waiting} images are waiting, which is the most; "
+            f"{self.served.name}: {self._limits.waiting} images are waiting, the maximum; "
             f"try again in {seconds} s",
             retry_after=seconds,
         )
@@ -160,7 +160,7 @@ class Service:
 
     Attributes:
         stopping: nothing new is accepted; what was accepted is finished.
-        held: bytes of uploads that are being received or wait; at most what fits in the queue.
+        held: bytes of uploads being received or waiting; at most what fits in the queue.
     """
 
     def __init__(self, networks: Sequence[Served], limits: Limits | None = None) -> None:
@@ -177,24 +177,24 @@ class Service:
         return not self.under_way and not any(w.unfinished for w in self.workers.values())
 
     def worker(self, name: str | None) -> Worker:
-        """The worker of that network; of the first where none is named.
+        """The worker of a network; of the first if no name is given.
 
         Raises:
-            Refusal: 404 of an unknown one.
+            Refusal: 404 for an unknown name.
         """
         if name is None:
             return next(iter(self.workers.values()))
         if name not in self.workers:
             known = ", ".join(self.workers)
             raise Refusal(
-                404, f"no model {name!r}.{did_you_mean(name, self.workers)} There is {known}."
+                404, f"unknown model {name!r}.{did_you_mean(name, self.workers)} Served: {known}."
             )
         return self.workers[name]
 
     async def predict(
         self, data: Data, filename: str, *, model: str | None, top: int, picture: bool
     ) -> Answer:
-        """What a network says of an uploaded file, without blocking the event loop.
+        """Predict an uploaded file without blocking the event loop.
 
         Raises:
             Refusal: as ``uploads.read_upload``; 404, 422 (top out of range), 429.
@@ -209,14 +209,14 @@ class Service:
         """Count the bytes of an upload while it is held: ``hold(bytes that arrived)``.
 
         Raises:
-            Refusal: 429, by ``hold``, where all that are held would be more than the queue takes.
+            Refusal: 429, by ``hold``, if all held uploads would exceed what the queue takes.
         """
         own = 0
 
         def hold(size: int) -> None:
             nonlocal own
             if self.held + size > (self.limits.waiting + 1) * self.limits.max_bytes:
-                sentence = "the uploads under way are as large as the queue; try again in 5 s"
+                sentence = "the uploads in progress fill the queue; try again in 5 s"
                 raise Refusal(429, sentence, retry_after=5)
             self.held += size
             own += size
@@ -227,11 +227,11 @@ class Service:
             self.held -= own
 
     def close(self) -> None:
-        """End all threads, work done."""
+        """End all threads once their work is done."""
         for worker in self.workers.values():
             worker.close()
 
 
 def stopping() -> Refusal:
-    """What is said to who comes too late."""
+    """The refusal of requests that come too late."""
     return Refusal(503, "the server is stopping; try again when it is back", retry_after=5)

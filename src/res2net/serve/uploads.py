@@ -1,4 +1,4 @@
-"""What somebody sent, read and as pixels: or the reason why not, as a status of HTTP."""
+"""Reads uploads and decodes them to pixels, or refuses them with an HTTP status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from res2net.serve.refusal import DRAINED, Refusal, drain
 
 KINDS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000, AVIF or HEIC"
 FORM = "multipart/form-data"
-FORM_BYTES = 4096  # of a form beside its image
+FORM_BYTES = 4096  # of a form's other fields
 
 
 async def receive_upload(
@@ -33,10 +33,10 @@ async def receive_upload(
     Args:
         field: name of the file in a form.
         most: bytes of a file.
-        hold: is told the bytes that arrived; raises ``Refusal`` where they are too many.
+        hold: is called with the bytes that arrived; raises ``Refusal`` if they are too many.
 
     Raises:
-        Refusal: 413, 415, 422; of ``hold``.
+        Refusal: 413, 415, 422, or that of ``hold``.
     """
     kind = content_type(request)
     form = kind == FORM
@@ -52,7 +52,7 @@ async def receive_upload(
             ),
         )
     too_long = Refusal(
-        413, f"the upload is longer than the {most / 2**20:g} MiB that are allowed; scale it down"
+        413, f"the upload is larger than the allowed {most / 2**20:g} MiB; scale it down"
     )
     limit = most + FORM_BYTES if form else most
     if content_length(request) > limit:
@@ -78,24 +78,24 @@ async def receive_upload(
                 raise Refusal(422, f"the form has no file named `{field}`")
             words = {k: v for k, v in fields.items() if isinstance(v, str)}
             return await upload.read(), upload.filename or "the upload", words
-    except (MultiPartException, HTTPException, ValueError) as error:  # a charset that is none
+    except (MultiPartException, HTTPException, ValueError) as error:  # an unknown charset
         why = getattr(error, "message", None) or getattr(error, "detail", None) or error
         raise Refusal(422, f"the form cannot be read: {why}") from None
 
 
 async def refuse_read(request: Request, most: int, refusal: Refusal) -> NoReturn:
-    """Refuse once the body was read away."""
+    """Read and discard the body, then refuse."""
     await drain(request.receive, DRAINED * most)
     raise refusal
 
 
 def content_type(request: Request) -> str:
-    """Of the body, without its parameters."""
+    """The body's content type, without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def content_length(request: Request) -> int:
-    """As the client states it; 0 where it does not."""
+    """The body's length as the client states it; 0 where it does not."""
     stated = request.headers.get("content-length", "0")
     return int(stated) if stated.isdecimal() and len(stated) < 20 else 0
 
@@ -105,10 +105,10 @@ def read_upload(
 ) -> photo.Pixels:
     """The image in ``data``, upright: uint8 (H, W, C).
 
-    The content decides what it is, not the name and not what the client says of it.
+    The content decides the format, not the name or the stated content type.
 
     Raises:
-        Refusal: 413 of more than ``max_pixels``; 415 not an image; 422 empty or damaged.
+        Refusal: 413 for more than ``max_pixels``; 415 not an image; 422 empty or damaged.
     """
     name = Path(name).name or "the upload"
     if not data:
@@ -124,7 +124,7 @@ def read_upload(
     except UserError as error:
         cause = error.__cause__
         if isinstance(cause, UnidentifiedImageError):
-            raise Refusal(415, f"{name}: not an image that is read here; send {KINDS}") from None
+            raise Refusal(415, f"{name}: not a supported image format; send {KINDS}") from None
         if isinstance(cause, Image.DecompressionBombError | Image.DecompressionBombWarning):
             raise Refusal(413, f"{name}: {' '.join(str(cause).split())}") from None
         if isinstance(cause, UnfitError):
@@ -139,5 +139,5 @@ def _too_large(name: str, size: tuple[int, int], max_pixels: int) -> Refusal:
     return Refusal(
         413,
         f"{name}: {size[1]} x {size[0]} pixels are more than the "
-        f"{max_pixels / 1e6:g} million that are allowed; scale it down",
+        f"{max_pixels / 1e6:g} million allowed; scale it down",
     )
