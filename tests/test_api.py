@@ -111,7 +111,7 @@ def test_every_task_is_trained_loaded_and_predicts_typed_results(run, photo, tmp
     assert first.plot().size == (96, 96)
     with Image.open(first.save(tmp_path / "found.jpg")) as drawn:
         assert drawn.size == (96, 96)
-    with pytest.raises(UserError, match="no format of images has this suffix"):
+    with pytest.raises(UserError, match="not a suffix of an image format"):
         first.save(tmp_path / "found.txt")
     (alone,) = res2net.predict(run.folder, photo, precision="fp32")
     each = next(network.predict_each(iter([photo]), precision="fp32"))

@@ -290,7 +290,7 @@ class _Untraceable(nn.Module):
 def test_a_network_that_cannot_be_traced_runs_as_it_is(tape):
     net = Captured(_Untraceable().eval(), recorder=tape)
     images = _images(1)
-    with pytest.warns(UserWarning, match="_Untraceable runs as it is: it cannot be rewritten"):
+    with pytest.warns(UserWarning, match="_Untraceable runs unchanged: it cannot be rewritten"):
         found = net(images)
     assert torch.equal(net(images), found)
     assert torch.equal(found, net.net(images))
@@ -312,7 +312,7 @@ def test_a_processor_runs_networks_as_they_are(small, tape):
     assert capture(small) is small
     assert capture(small, how="off", recorder=tape) is small
     for values, line in (
-        ({"how": "on"}, "--capture on records the launches of a GPU; here is none, leave it out"),
+        ({"how": "on"}, "--capture on needs a GPU and there is none; leave it out"),
         ({"how": "yes"}, "--capture is 'yes'; choose from auto, on, off, triton"),
         ({"compiled": "fast"}, "--compile is 'fast'; choose from default, reduce-overhead, max-"),
         ({"how": "off", "compiled": "default"}, "--capture off leaves the network as it is; leave"),

@@ -105,11 +105,11 @@ def test_a_card_of_any_other_kind_is_told(card, spoilt):
         ({"norm_layer": "/etc/passwd"}, "options.norm_layer is '/etc/passwd'"),
         ({"weights": "hf-hub:a/b"}, "options.weights is 'hf-hub:a/b'"),
         ({"anchors": ["x.pth"]}, "options.anchors is 'x.pth'"),
-        ({"form": {"path": "x"}}, "options.form holds no number"),
+        ({"form": {"path": "x"}}, "options.form holds a value that is not a number"),
         ({"depth": 10**9}, "options.depth is 1000000000; it can be 0..2000"),
         ({"scale": 10**9}, "options.scale is 1000000000; it can be 0..256"),
         ({"width": 10**9}, "options.width is 1000000000; it can be 0..1048576"),
-        ({"drop_path": float("nan")}, "options.drop_path holds no number"),
+        ({"drop_path": float("nan")}, "options.drop_path holds a value that is not a number"),
     ],
 )
 def test_a_card_names_no_file_and_no_address_and_takes_no_memory(card, options, message):

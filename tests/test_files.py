@@ -1,4 +1,4 @@
-"""Whole files or none, and one clear line when the disk says no."""
+"""Atomic file writes, and one clear line when the disk fails."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_a_journal_keeps_whole_rows_of_the_same_work(tmp_path: Path) -> None:
     assert again.rows == [{"x": 0.1}, {"x": 2}, {"x": 3}]
     again.add([5])
     assert Journal(path, {"a": "1"}, resume=True).rows[-1] == 5
-    with pytest.raises(UserError, match="--resume: .*j was begun with another a; run with the"):
+    with pytest.raises(UserError, match="--resume: .*j was started with another a; use the same"):
         Journal(path, {"a": "2"}, resume=True)
-    with pytest.warns(UserWarning, match="--resume continues it"):
+    with pytest.warns(UserWarning, match="--resume would continue it"):
         assert Journal(path, {"a": "2"}, resume=False).rows == []
     again.end()
     path.write_bytes(b"\xff\n[]\n")

@@ -1,7 +1,7 @@
 """Res2Net, the multi-scale backbone: every network of the paper, built, trained and used.
 
-A name is loaded when it is first used, and one that needs PyTorch says which extra to install where
-PyTorch is missing.
+Names are loaded when first used; without PyTorch, those that need it raise an error that names
+the extra to install.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from res2net.processor import hide_instructions
 
-hide_instructions()  # before anything is imported that looks at the processor
+hide_instructions()  # before anything is imported that inspects the processor
 
 __version__ = "0.1.0"
 

@@ -19,7 +19,7 @@ from res2net.paper.tasks import TaskName
 from res2net.tasks.open import open_target
 from res2net.training.configure import check_options, configure, saved_config
 
-if TYPE_CHECKING:  # what only one of the functions needs takes seconds to import
+if TYPE_CHECKING:  # imports that only one function needs take seconds
     import torch
 
     from res2net.deploy.export import Exported
@@ -33,7 +33,7 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The folder of a training that ended.
+    """A finished training.
 
     Attributes:
         folder: weights, configuration, checkpoints, tables, pictures and ``report.md``.
@@ -53,12 +53,12 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The scores of the weights that were kept, on the validation part."""
+        """The scores of the kept weights on the validation part."""
         return dict(self.card.metrics)
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """A row an epoch, as in ``metrics.csv``."""
+        """One row per epoch, as in ``metrics.csv``."""
         with (self.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
             return [
                 {name: float(value) for name, value in row.items() if value}
@@ -81,20 +81,20 @@ def load(
 
     Args:
         target: run folder, checkpoint, ``.safetensors`` file with its ``model.json``, artifact of
-            ``res2net export``, a repository of the hub (``hf-hub:OWNER/NAME``), or "shipped", the
-            small network that comes with the package.
-        device: where a network in PyTorch computes; the best of this machine where it is None.
-        capture: on a GPU "auto" and "on" fold the norms, compute in the weights' own precision
-            and replay the launches of a batch size (``res2net.capture``); "triton" also makes each
-            Res2Net unit one kernel (speed not measured); "off" runs the network as it was trained.
-        compile: "default", "reduce-overhead" or "max-autotune" of ``torch.compile``, on any device.
+            ``res2net export``, a Hugging Face Hub repository (``hf-hub:OWNER/NAME``), or
+            "shipped", the small network that comes with the package.
+        device: of a network in PyTorch; None: the best of this machine.
+        capture: on a GPU, "auto" and "on" fold the norms, compute in the weights' own precision
+            and replay recorded launches per batch size (``res2net.capture``); "triton" also runs
+            each Res2Net unit as one kernel (speed not measured); "off" runs it as in training.
+        compile: "default", "reduce-overhead" or "max-autotune" of ``torch.compile``, any device.
 
     Returns:
-        A predictor with ``task``, ``classes``, ``preprocess``, ``model`` (None of an artifact) and
+        A predictor with ``task``, ``classes``, ``preprocess``, ``model`` (None for an artifact) and
         ``predict(images)``.
 
     Raises:
-        UserError: nothing there, or nothing that predicts; says what to do.
+        UserError: the target does not exist or cannot predict; the message says what to do.
 
     Example:
         >>> network = res2net.load("runs/digits")
@@ -117,23 +117,23 @@ def predict(
     compile: str | None = None,
     **finding: Unpack[FindingOptions],
 ) -> list[Any]:
-    """What a trained network predicts for each image, in order; ``load(target).predict(images)``.
+    """Predict each image, in order; the same as ``load(target).predict(images)``.
 
     Args:
-        target: as ``load`` takes it.
+        target: as for ``load``.
         images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of
             uint8, a tensor (3, H, W) of uint8.
         top, boxes, batch, precision: see ``Predictor.predict``.
-        capture, compile: as ``load`` takes them.
-        finding: detectors, pose: ``score`` and whatever else ``Finding`` has, which detections are
-            kept.
+        capture, compile: as for ``load``.
+        finding: detectors, pose: ``score`` and the other fields of ``Finding``: which detections
+            are kept.
 
     Returns:
         A ``Classification``, ``Detections``, ``Segmentation``, ``SaliencyMap`` or ``Poses`` for
         each image; each has ``as_dict()``, ``plot()`` and ``save(path)``.
 
     Raises:
-        UserError: a target or an image that cannot be read, or an argument that means nothing for
+        UserError: a target or an image that cannot be read, or an argument that does not apply to
             the network's task.
 
     Example:
@@ -168,23 +168,23 @@ def train(
     """Train a network of the model table, as ``res2net train`` does.
 
     Args:
-        model: a name that ``list_models`` gives.
-        data: FORMAT:PATH, or a path that is recognised.
+        model: a name from ``list_models``.
+        data: FORMAT:PATH, or a path whose format is recognised.
         task: "classify", "detect", "instances", "segment", "saliency" or "pose".
-        recipe: the starting point; None chooses by the data.
-        out: run folder; ``runs/MODEL-FORMAT`` where it is None.
+        recipe: initial values of all options; None chooses by the data.
+        out: run folder; ``runs/MODEL-FORMAT`` if None.
         resume: resume the run in ``out``, with its own configuration.
         init: run folder, checkpoint or weights of the same task and network to start from, head
-            included: the rows of classes of the same name are kept. None starts without.
-        seed: of weights, order and augmentation; 0 where it is None.
+            included: the weights of classes with the same name are kept. None: not used.
+        seed: random seed for weights, data order and augmentation; 0 if None.
         compile: ``torch.compile`` the network; a mode of it, or True for its default.
-        capture: replay whole training steps on a GPU: "on", "auto" (where that is possible) or,
-            where it is None, "off".
+        capture: replay training steps as CUDA graphs on a GPU: "on", "auto" (if possible) or
+            "off", which None means.
         net, head, input, augment, train: options of these groups by name, as in ``config.yaml``.
-        say: takes each line of progress; printed where it is None.
+        say: called with each line of progress; printed if None.
 
     Raises:
-        UserError: an option that does not exist or means nothing for the task (names the nearest),
+        UserError: an option that does not exist or apply to the task (names the nearest),
             a value out of range, data that cannot be read or trained on.
         TakenError: another process trains in the folder.
 
@@ -244,14 +244,14 @@ def preview(
     Nothing is trained.
 
     Args:
-        model, data, task, recipe, seed, net, head, input, augment, train: as ``train`` takes them.
+        model, data, task, recipe, seed, net, head, input, augment, train: as for ``train``.
         sheet: PNG to write.
 
     Returns:
         The file.
 
     Raises:
-        UserError: what ``train`` would refuse, or a file that is no PNG or cannot be written.
+        UserError: what ``train`` would refuse, or a file that is not a PNG or cannot be written.
 
     Example:
         >>> res2net.preview("res2net29_small", "digits", "sheet.png").name
@@ -304,29 +304,29 @@ def evaluate(
     """Measure a trained network on annotated images, as ``res2net evaluate`` does.
 
     Args:
-        target: as ``load`` takes it, or the name of a network, whose published ImageNet weights
+        target: as for ``load``, or the name of a network, whose published ImageNet weights
             are measured.
-        data: FORMAT:PATH, or a path that is recognised.
-        split: "val", "train", "test" or "all"; None takes the validation part or, of data without
-            parts that the network was not trained on, all images.
-        out: folder of tables and pictures; ``evaluation`` beside the weights where it is None.
+        data: FORMAT:PATH, or a path whose format is recognised.
+        split: "val", "train", "test" or "all"; None: the validation part, or all images of data
+            that have no parts and that the network was not trained on.
+        out: folder for tables and pictures; ``evaluation`` beside the weights if None.
         precision: "auto", "fp32", "bf16" or "fp16".
-        val_fraction, seed, group_by: of the split of data that have none; the run's where they
+        val_fraction, seed, group_by: split of data that have none; the run's values if they
             are None.
-        skip_bad: leave out images that cannot be read.
+        skip_bad: skip images that cannot be read.
         batch, size, workers: classify only.
-        scales, flip: segment only: sizes at which each image is seen, and its mirror too.
+        scales, flip: segment only: scales of the image, and its mirror, to average over.
         boxes: pose only: a detector's predictions instead of annotated boxes.
-        capture, compile: as ``load`` takes them.
-        say: takes the line that names the part that is measured.
-        finding: detect and instances only: as ``predict`` takes it.
+        capture, compile: as for ``load``.
+        say: called with the line that names the measured part.
+        finding: detect and instances only: as for ``predict``.
 
     Returns:
-        The figures in ``metrics``, all that was measured in ``scores``, the pictures in ``folder``.
+        The figures in ``metrics``, all measurements in ``scores``, the pictures in ``folder``.
 
     Raises:
         UserError: target or data that cannot be read, whose classes differ, or an argument that
-            means nothing for the network's task.
+            does not apply to the network's task.
 
     Example:
         >>> res2net.evaluate("runs/digits", "digits").metrics["top1_error"]
@@ -375,15 +375,15 @@ def compare(
 ) -> Comparison:
     """Compare two networks on the same images, as ``res2net compare`` does.
 
-    The interval of a difference rests on a paired bootstrap over images; another seed of the
-    trainings moves the difference too.
+    The interval of a difference is a paired bootstrap over images; it does not cover the
+    variation between training seeds.
 
     Args:
-        first, second: networks of one task, as ``evaluate`` takes them.
-        data, split, precision, val_fraction, seed, group_by, skip_bad: as ``evaluate`` takes them.
-        out: folder of tables and pictures; ``comparison`` where it is None.
-        rounds: drawings of images with replacement, at least 100.
-        say: takes the lines that name the parts that are measured.
+        first, second: networks of one task, as for ``evaluate``.
+        data, split, precision, val_fraction, seed, group_by, skip_bad: as for ``evaluate``.
+        out: folder for tables and pictures; ``comparison`` if None.
+        rounds: bootstrap resamples, at least 100.
+        say: called with the lines that name the measured parts.
 
     Returns:
         The verdict in ``headline``, every figure in ``differences``, both evaluations.
@@ -429,29 +429,29 @@ def export(
     val_images: int | None = None,
     overflow_safe: bool | None = None,
 ) -> Exported:
-    """Write an artifact that runs without PyTorch, checked against it, as ``res2net export`` does.
+    """Export an artifact that runs without PyTorch, verified, as ``res2net export`` does.
 
     Args:
-        target: run folder, checkpoint, or a row of the model table for its structure.
+        target: run folder, checkpoint, or the name of a model (structure only).
         out: folder to write; it must not exist.
         to: "openvino", "onnx", "torch-export", "aoti" or "native".
         precision: "fp32", "bf16", "fp16" or "int8".
-        size: pixels of the square image; of segmenters and detectors also (height, width).
-        dynamic_batch: take any number of images at once; else one.
-        features: levels whose maps come out, instead of classes.
+        size: side of the square input; for segmenters and detectors also (height, width).
+        dynamic_batch: accept any batch size; else one image.
+        features: levels whose maps are the outputs, instead of classes.
         images: folder of images to calibrate and verify with, instead of the run's data.
-        max_drop: points of top-1 accuracy that int8 may lose; 0.5 where it is None.
-        val_images: images to verify with, at most; None is all of ``images``, of a run's data 1,000
-            (100 of other tasks).
-        overflow_safe: int8 weights of 7 bits, which are right on processors without VNNI too; where
-            this one lacks it, if None.
+        max_drop: largest allowed drop of top-1 accuracy with int8, in points; 0.5 if None.
+        val_images: largest number of images to verify with; None: all of ``images``, or 1,000 of
+            a run's data (100 for other tasks).
+        overflow_safe: limit int8 weights to 7 bits, which is also correct on processors without
+            VNNI; None: if this one lacks it.
 
     Returns:
         The folder, and how the artifact compares with the network.
 
     Raises:
-        UserError: a target that cannot be exported so, or an artifact that differs too much;
-            nothing is left behind then.
+        UserError: a target that cannot be exported this way, or an artifact that differs too much;
+            nothing is written then.
 
     Example:
         >>> done = res2net.export("runs/digits", "digits-onnx", to="onnx")

@@ -1,8 +1,8 @@
 """A network rewritten for inference: the same numbers with fewer operations and fewer launches.
 
-On a GPU an eager network of many small convolutions spends its time in Python. ``Captured`` folds
-the norms, widens the splits to what the matrix units take, lets each convolution add and activate
-in its own kernel, and records all launches of a batch size, to be replayed by one.
+On a GPU an eager network of many small convolutions is bound by launch overhead. ``Captured`` folds
+the norms, widens the splits to a multiple that the matrix units load, fuses additions and
+activations into the convolutions, and records all launches of a batch size as one graph.
 
 Legend: B batch · s splits · w channels of a split · c groups of a split · g channels of a group
 """
@@ -40,11 +40,11 @@ ALIGNED = 8  # channels of 16 bits that a matrix unit loads at once
 def fold_batchnorm(net: ModuleT, within: str = "") -> ModuleT:
     """A copy of a network with every batch norm behind a convolution folded into it.
 
-    For evaluation only. A norm stays where it stands before its convolution (DenseNet, Wide ResNet)
-    or where the convolution's output is read by something else too.
+    For evaluation only. A norm is kept if it precedes its convolution (DenseNet, Wide ResNet)
+    or if something else also reads the convolution's output.
 
     Args:
-        within: a submodule, where not all of the network can be traced; "" is the whole.
+        within: a submodule, if the whole network cannot be traced; "" is the whole.
     """
     whole = _for_inference(net)
     _fold(whole.get_submodule(within))
@@ -84,7 +84,7 @@ def _pairs(net: nn.Module) -> list[tuple[str, str]]:
 
 
 class _Tracer(fx.Tracer):
-    """Takes a frozen norm, any convolution and a fused unit as one call each."""
+    """Traces a frozen norm, any convolution and a fused unit as one call each."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         leaf = isinstance(m, FrozenBatchNorm2d | nn.Conv2d | FusedUnit)
@@ -98,7 +98,7 @@ def _folds(module: nn.Module) -> bool:
 
 
 def _plain(norm: nn.Module) -> nn.BatchNorm2d:
-    """A frozen norm as the batch norm it equals; others as they are."""
+    """A frozen norm as the equivalent batch norm; others unchanged."""
     if not isinstance(norm, FrozenBatchNorm2d):
         assert isinstance(norm, nn.BatchNorm2d)
         return norm
@@ -108,10 +108,10 @@ def _plain(norm: nn.Module) -> nn.BatchNorm2d:
 
 
 def pad_splits(net: nn.Module, multiple: int = ALIGNED) -> None:
-    """Widen the splits of every folded bottleneck to a multiple of channels, in place: exact.
+    """Widen the splits of every folded bottleneck to a multiple of channels, in place, exactly.
 
-    What is added has weights of zero, towards it and from it. A unit whose norms are not folded
-    stays as it is.
+    Added channels have zero weights, on their inputs and outputs. A unit whose norms are not
+    folded is not changed.
     """
     for block in net.modules():
         if isinstance(block, Res2NetBottleneck) and block.scale > 1 and _is_folded(block):
@@ -143,7 +143,7 @@ def _pad(block: Res2NetBottleneck, multiple: int) -> None:
 def _widened(
     old: nn.Conv2d, group: int, wider: int, *, into: bool = False, out: bool = False
 ) -> nn.Conv2d:
-    """A convolution whose channels, in and out or one of them, are groups of ``wider`` each."""
+    """A convolution padded to groups of ``wider`` channels: inputs, outputs or both."""
 
     def places(channels: int) -> Tensor:
         index = torch.arange(channels, device=old.weight.device)
@@ -175,7 +175,7 @@ def _widened(
 
 
 class ConvReLU(nn.Module):
-    """Convolution, an addition where one is given, and ReLU: on a GPU one kernel of cuDNN."""
+    """Convolution, an optional addition, and ReLU: on a GPU one cuDNN kernel."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class ConvReLU(nn.Module):
 
 @functools.cache
 def _has_epilogues(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether cuDNN here adds and activates in the kernel of a convolution, with right values."""
+    """Whether cuDNN fuses addition and ReLU into a convolution here, with correct values."""
     x = torch.randn(2, 16, 9, 9, device=device, dtype=dtype)
     x = x.contiguous(memory_format=torch.channels_last)
     weight, bias = x.new_ones(16, 16, 3, 3) / 8, x.new_ones(16) / 8
@@ -210,7 +210,7 @@ def _has_epilogues(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def with_epilogues(net: nn.Module) -> nn.Module:
-    """The network with every ReLU behind a convolution, or behind its addition, in one call.
+    """The network with every ReLU after a convolution, or after its addition, in one call.
 
     Args:
         net: folded; its submodules are shared.
@@ -285,20 +285,20 @@ class Recording:
 
 
 class Recorder(Protocol):
-    """What records a call, ``record_cuda`` or a test's own."""
+    """A recorder of calls: ``record_cuda``, or a test's own."""
 
     def __call__(self, run: Callable[[Tensor], Any], images: Tensor) -> Recording:
-        """Run once or more, and remember."""
+        """Run once or more, and record."""
 
 
 def record_cuda(run: Callable[[Tensor], Any], images: Tensor) -> Recording:
-    """A CUDA graph of a call: its launches cost one."""
+    """A CUDA graph of a call, which is replayed by one launch."""
     with torch.inference_mode(False):
         images = images.clone()
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side), torch.backends.cudnn.flags(benchmark=True):
-        for _ in range(3):  # cuDNN and the allocator settle
+        for _ in range(3):  # warm-up of cuDNN and the allocator
             run(images)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
@@ -308,21 +308,21 @@ def record_cuda(run: Callable[[Tensor], Any], images: Tensor) -> Recording:
 
 
 class Captured(nn.Module):
-    """A network in use: in evaluation and without gradients, rewritten for its precision.
+    """A network for inference: evaluation mode, no gradients, rewritten for its precision.
 
-    Under autocast it computes in the 16 bits of it, else in the type of its weights; a copy of the
-    weights is made for each, and made anew when they change. On a GPU all launches of a batch size
-    are recorded when it comes a second time, for up to ``SIZES`` sizes; a smaller batch is filled
-    up to a recorded one of at most twice its size, others run as they are.
+    Under autocast it computes in autocast's 16-bit type, else in the type of its weights; the
+    weights are copied for each type, and again when they change. On a GPU all launches of a batch
+    size are recorded at its second use, for up to ``SIZES`` sizes; a smaller batch is padded to a
+    recorded size of at most twice its own, others run unrecorded.
 
     Args:
-        net: any network. One that ``torch.fx`` cannot trace runs as it is, and a warning says so.
+        net: any network. One that ``torch.fx`` cannot trace runs unchanged, with a warning.
         compiled: a mode of ``torch.compile``, in place of the recording.
-        recorder: what records a call; elsewhere than on a GPU nothing is recorded where None.
-        fused: whether a Res2Net unit is one kernel of Triton (``res2net.nn.fused``).
+        recorder: recorder of calls; None: of CUDA graphs on a GPU, elsewhere none.
+        fused: whether a Res2Net unit is one Triton kernel (``res2net.nn.fused``).
     """
 
-    SIZES = 12  # batch sizes of all sizes of images; each keeps the memory of its maps
+    SIZES = 12  # recorded batch sizes, over all image sizes; each keeps the memory of its maps
 
     def __init__(
         self,
@@ -337,7 +337,7 @@ class Captured(nn.Module):
         self.recorder = record_cuda if recorder is None else recorder
         self.records_anywhere = recorder is not None
         self._lock = threading.Lock()
-        self._watched: list[Tensor] = []  # the weights that the forms were made of
+        self._watched: list[Tensor] = []  # the weights that the copies were made from
         self._stamp: tuple[int, int] | None = None
         self._forms: dict[torch.dtype, Callable[[Tensor], Any] | None] = {}
         self._recorded: dict[tuple[Any, ...], dict[int, Recording | None]] = {}
@@ -346,7 +346,7 @@ class Captured(nn.Module):
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
-        except AttributeError:  # whatever else the network has
+        except AttributeError:  # other attributes of the network
             return getattr(super().__getattr__("net"), name)
 
     def forward(self, x: Tensor) -> Any:
@@ -367,7 +367,7 @@ class Captured(nn.Module):
                 return self._replayed(run, x)
 
     def _form(self, kind: torch.dtype) -> Callable[[Tensor], Any] | None:
-        """The network for a type of numbers; made again where its weights have changed."""
+        """The network in a dtype; made again if its weights have changed."""
         stamp = _stamp(self._watched)
         if stamp is None or stamp != self._stamp:
             self._forms.clear()
@@ -392,7 +392,7 @@ class Captured(nn.Module):
             except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
                 name = type(self.net).__name__
                 warnings.warn(
-                    f"{name} runs as it is: it cannot be rewritten ({one_line(error)})",
+                    f"{name} runs unchanged: it cannot be rewritten ({one_line(error)})",
                     stacklevel=2,
                 )
                 return None
@@ -434,17 +434,17 @@ def capture(
     compiled: str | None = None,
     recorder: Recorder | None = None,
 ) -> nn.Module:
-    """A network as it is used on its device: captured on a GPU, on a processor as it is.
+    """A network for inference on its device: captured on a GPU, unchanged on a CPU.
 
     Args:
         within: the part that can be traced; "" is the whole.
-        how: "auto", "on" (needs a GPU), "off", or "triton": as "auto", each Res2Net unit one kernel
-            where Triton and a GPU are there; a warning says where they are not.
+        how: "auto", "on" (needs a GPU), "off", or "triton": as "auto", with each Res2Net unit as
+            one kernel where Triton and a GPU are present, else with a warning.
         compiled: a mode of ``torch.compile``, on any device.
         recorder: see ``Captured``.
 
     Raises:
-        UserError: a value that there is not, "on" without a GPU, or "off" or "triton" with
+        UserError: an unknown value, "on" without a GPU, or "off" or "triton" with
             ``compiled``.
     """
     if how not in CHOICES:
@@ -453,7 +453,7 @@ def capture(
         raise UserError(f"--compile is {compiled!r}; choose from {', '.join(COMPILED)}")
     on_gpu = recorder is not None or any(each.is_cuda for each in model.parameters())
     if how == "on" and not on_gpu:
-        raise UserError("--capture on records the launches of a GPU; here is none, leave it out")
+        raise UserError("--capture on needs a GPU and there is none; leave it out")
     if how in ALONE and compiled is not None:
         raise UserError(f"--capture {how} {ALONE[how]}; leave out --compile")
     reason = missing(next(model.parameters()).device) if how == "triton" else None
@@ -465,15 +465,15 @@ def capture(
     part = Captured(model.get_submodule(within), compiled=compiled, recorder=recorder, fused=fused)
     if not within:
         return part
-    whole = copy.copy(model)  # with modules of its own, which are the same but one
+    whole = copy.copy(model)  # a shallow copy, in which one module is replaced
     whole._modules = model._modules | {within: part}
     return whole
 
 
 def lowered(net: ModuleT, kind: torch.dtype) -> ModuleT:
-    """A network in a type of numbers, in place, its maps laid out by pixels.
+    """Convert a network to a dtype in place, with maps in channels-last layout.
 
-    A layer that says ``keeps_type`` (the last one, which ranks and places) stays as it is.
+    A layer with ``keeps_type`` (the last one, which ranks and places) is not converted.
     """
     for module in net.modules():
         if not getattr(module, "keeps_type", False):
@@ -484,7 +484,7 @@ def lowered(net: ModuleT, kind: torch.dtype) -> ModuleT:
 
 
 def _stamp(weights: list[Tensor]) -> tuple[int, int] | None:
-    """Changes with the weights, and where they lie."""
+    """A key that changes with the weights' values and addresses."""
     if not weights:
         return None
     versions = sum(0 if each.is_inference() else each._version for each in weights)
@@ -492,7 +492,7 @@ def _stamp(weights: list[Tensor]) -> tuple[int, int] | None:
 
 
 def _first(found: Any, batch: int) -> Any:
-    """A copy of the first results, which the next replay writes over."""
+    """A copy of the first results, since the next replay overwrites them."""
     if isinstance(found, Tensor):
         return found[:batch].clone()
     if isinstance(found, dict):

@@ -1,8 +1,8 @@
-"""``model.json``: what a file of weights needs beside it to be used. No torch in here.
+"""``model.json``: the description that a file of weights needs to be used. Imports no torch.
 
-A description may come from anybody. It holds the structure of a network and words about it: nothing
-in it names a file or an address to load from, and no number in it makes more modules than networks
-have.
+A description may be untrusted. It holds a network's structure and texts about it: nothing in it
+names a file or an address to load from, and no number in it makes more modules than real
+networks have.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from res2net.paper.variant import FirstBlock
 
 WEIGHTS_NAME, CARD_NAME = "model.safetensors", "model.json"  # of a run, beside each other
 FORMAT = 1
-MOST_CHANNELS = 1024  # of an image
-LARGEST_SIDE = 8192  # pixels that a network may be given; one map of 64 channels has 4 GiB there
-# The words that an option of a network may be; no other text is structure.
+MOST_CHANNELS = 1024  # image channels
+LARGEST_SIDE = 8192  # pixels of an input; a map of 64 channels has 4 GiB at that size
+# The strings that an option of a network may be; no other text is accepted.
 _WORDS = {*map(str, FirstBlock), "batch", "group", "frozen", "fpn", "c4", "avg", "max", "avgmax"}
-_MOST = {"depth": 2000, "scale": 256}  # they decide how many modules are made
+_MOST = {"depth": 2000, "scale": 256}  # they determine the number of modules
 _MOST_ELSE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """A trained network in words: enough to rebuild it and to feed it images."""
+    """Description of a trained network: enough to rebuild it and to preprocess its inputs."""
 
-    network: str  # row of the model table
-    options: dict[str, Any] = field(default_factory=dict)  # what create_model was given besides
+    network: str  # name of a model
+    options: dict[str, Any] = field(default_factory=dict)  # further arguments of create_model
     task: str = CLASSIFY
     classes: tuple[str, ...]
     preprocess: Preprocess
@@ -45,7 +45,7 @@ class ModelCard:
     commit: str = ""  # of this project, where it runs from a checkout
     marks: dict[str, Any] = field(default_factory=dict)  # colours of classes, bones of key-points
     holdout: dict[str, Any] = field(default_factory=dict)  # how validation images were held out
-    notes: str = ""  # licence of the starting weights, and the like
+    notes: str = ""  # such as the licence of the initial weights
 
     @property
     def multi_label(self) -> bool:
@@ -54,7 +54,7 @@ class ModelCard:
 
     @property
     def thresholds(self) -> list[float]:
-        """Of a multi-label network: the probability from which each class counts as there."""
+        """Multi-label networks: the probability from which each class is predicted."""
         return list(self.marks["thresholds"]) or [0.5] * len(self.classes)
 
     def as_dict(self) -> dict[str, Any]:
@@ -104,28 +104,28 @@ class ModelCard:
 
 
 def _check_kinds(values: Mapping[str, Any]) -> None:
-    """Refuse what could not be meant, before anything is built by it.
+    """Refuse invalid values before anything is built from them.
 
     Raises:
         TypeError, ValueError: names the entry.
-        KeyError: an entry that every description has is missing.
+        KeyError: a required entry is missing.
     """
     for name in ("network", "task", "data", "recipe", "commit", "notes"):
         if not isinstance(values.get(name, ""), str):
-            raise TypeError(f"{name} is no text")
+            raise TypeError(f"{name} is not text")
     for name in ("options", "metrics", "versions", "marks", "holdout"):
         held = values.get(name, {})
         if not isinstance(held, dict) or not is_texts(list(held)):
             raise TypeError(f"{name} does not hold values by name")
     if not is_texts(values["classes"]):
-        raise TypeError("classes is no list of names")
+        raise TypeError("classes is not a list of names")
     for name, value in values.get("options", {}).items():
         _check_option(name, value)
     for name, value in values.get("metrics", {}).items():
         if not isinstance(value, int | float):
-            raise TypeError(f"metrics.{name} is no number")
+            raise TypeError(f"metrics.{name} is not a number")
     if not is_texts(list(values.get("versions", {}).values())):
-        raise TypeError("versions holds something else than texts")
+        raise TypeError("versions holds a value that is not text")
     _check_sides(values["preprocess"])
     _check_marks(values.get("marks", {}), len(values["classes"]))
     _check_holdout(**values.get("holdout", {}))
@@ -137,7 +137,7 @@ def _check_option(name: str, value: object) -> None:
         if name == "pretrained" or (isinstance(item, str) and item not in _WORDS):
             raise ValueError(f"options.{name} is {item!r}; a description holds structure only")
         if item is not None and not isinstance(item, str | bool) and not is_number(item):
-            raise TypeError(f"options.{name} holds no number")
+            raise TypeError(f"options.{name} holds a value that is not a number")
         if is_number(item) and not 0 <= item <= most:
             raise ValueError(f"options.{name} is {item}; it can be 0..{most}")
 
@@ -153,7 +153,7 @@ def _check_sides(preprocess: object) -> None:
         if name == "range" and values is None:
             continue
         if not isinstance(values, list | tuple) or not all(map(is_number, values)):
-            raise TypeError(f"preprocess.{name} is no list of numbers")
+            raise TypeError(f"preprocess.{name} is not a list of numbers")
         if len(values) > MOST_CHANNELS:
             raise ValueError(f"preprocess.{name} has more than {MOST_CHANNELS} values")
 

@@ -1,6 +1,6 @@
-"""Whole files or none, and one writer a folder.
+"""Atomic file writes, and one writer per folder.
 
-What a run writes is written beside its place, then renamed into it.
+Files are written beside their place, then renamed into it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 LOCK = ".lock"  # in a folder that a process writes to
-# in JSON: ends of control, of text's direction and of lines; bytes of names that are not UTF-8
+# escaped in JSON: controls, text direction, line ends; bytes of names that are not UTF-8
 _ESCAPED = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # of a killed ``write_bytes``
+_LEFTOVER = re.compile(r"\..+\.\d+\.tmp")  # left by a killed ``write_bytes``
 _HOLDER = re.compile(r"process (\d+) on (\S+)")
 WAIT = 60.0  # seconds for a process that appends a row
 _LOADERS_END = 15.0  # seconds; loader processes of a killed training outlive it by five
@@ -57,23 +57,23 @@ def write_text(path: Path, text: str) -> None:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """JSON whose names stand in their own letters.
+    """JSON with names in their own letters.
 
-    What a terminal could take for a command and bytes of names that are not UTF-8 stay escapes.
+    Control characters and bytes of names that are not UTF-8 stay escapes.
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Journal:
-    """The rows of a work that may be killed, a line of JSON each, until its result is written.
+    """The rows of interruptible work, one line of JSON each, until its result is written.
 
     Attributes:
-        rows: what an interrupted work left; none where it is not resumed.
+        rows: those of the interrupted work; none if it is not resumed.
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any], *, resume: bool) -> None:
-        """Read what is there; nothing is written yet.
+        """Read the existing journal; nothing is written yet.
 
         Args:
             about: what the rows depend on; plain types.
@@ -87,20 +87,20 @@ class Journal:
         if not isinstance(before, dict):
             return
         if not resume:
-            what = f"{path}: an interrupted work is started again; --resume continues it"
+            what = f"{path}: starting the interrupted work again; --resume would continue it"
             warnings.warn(what, stacklevel=2)
         elif before != self._about:
             names = {**self._about, **before}
             other = [name for name in names if before.get(name) != self._about.get(name)]
             raise UserError(
-                f"--resume: {path} was begun with another {other[0]}; run with the same, or "
+                f"--resume: {path} was started with another {other[0]}; use the same, or run "
                 "without --resume to start again"
             )
         else:
             self.rows = rows
 
     def add(self, rows: Sequence[Any]) -> None:
-        """Rows that are done; before the first ones, half a row that was left goes.
+        """Append finished rows; before the first ones, an incomplete last row is removed.
 
         Raises:
             UserError: the disk is full.
@@ -116,12 +116,12 @@ class Journal:
             raise write_error(error, self.path) from error
 
     def end(self) -> None:
-        """The result is written, or nothing of it is worth keeping."""
+        """Remove the journal: the result is written, or nothing of it is worth keeping."""
         self.path.unlink(missing_ok=True)
 
 
 def _lines(path: Path) -> list[Any]:
-    """The whole rows of a journal; what follows a damaged one is done again."""
+    """The intact rows of a journal; what follows a damaged one is done again."""
     rows: list[Any] = []
     with suppress(OSError, ValueError, RecursionError):
         for line in path.read_bytes().split(b"\n")[:-1]:
@@ -151,10 +151,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path, option: str) -> None:
-    """The folder, with those above it.
+    """Make the folder and those above it.
 
     Raises:
-        UserError: it cannot be made; names the option that says otherwise.
+        UserError: it cannot be made; the message names the option.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -172,8 +172,8 @@ def make_folder(path: Path, option: str) -> None:
 def alone_in(folder: Path, option: str) -> Iterator[None]:
     """The folder, made where it is absent, with this process as its only writer.
 
-    What killed writers left half-written in it goes first. Folders that were made for this and are
-    empty at the end go as well.
+    Partial files of killed writers are removed first. Folders that were made for this are
+    removed at the end if they are empty.
 
     Raises:
         TakenError: another process writes there.
@@ -186,7 +186,7 @@ def alone_in(folder: Path, option: str) -> Iterator[None]:
 
 @contextmanager
 def _made(folder: Path, option: str) -> Iterator[None]:
-    """The folder and those above it; what was made for this and is empty at the end goes."""
+    """Make the folder and those above it; remove at the end those that are new and empty."""
     # (``Path.exists`` raises where a folder above may not be searched.)
     made = [each for each in (folder, *folder.parents) if not os.path.exists(each)]  # noqa: PTH110
     try:
@@ -194,22 +194,22 @@ def _made(folder: Path, option: str) -> Iterator[None]:
         yield
     finally:
         for each in made:
-            with suppress(OSError):  # what holds a file stays
+            with suppress(OSError):  # folders with files stay
                 each.rmdir()
 
 
 def check_new(out: Path, option: str) -> None:
-    """Raise ``UserError`` unless ``out`` is a name that is free."""
+    """Raise ``UserError`` if ``out`` exists."""
     if out.exists() or out.is_symlink():
         raise UserError(f"{option} {out} exists; name another folder, or remove it first")
 
 
 @contextmanager
 def new_folder(out: Path, option: str) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its name if all goes well, else goes, with all above it
+    """A temporary folder that is renamed to ``out`` on success, else removed, with all above it
     that were made.
 
-    No other process can write ``out`` meanwhile; what killed ones left beside it goes first.
+    No other process can write ``out`` meanwhile; leftovers of killed ones are removed first.
 
     Raises:
         TakenError: another process writes it.
@@ -230,7 +230,7 @@ def new_folder(out: Path, option: str) -> Iterator[Path]:
             yield beside
             try:
                 beside.rename(out)
-            except OSError as error:  # something of that name came meanwhile
+            except OSError as error:  # ``out`` was created meanwhile
                 raise write_error(error, out) from error
         finally:
             shutil.rmtree(beside, ignore_errors=True)
@@ -238,17 +238,17 @@ def new_folder(out: Path, option: str) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold a lock file to the end of the block; the end of the process, however it comes, frees it.
+    """Hold a lock file to the end of the block; the end of the process also releases it.
 
     Args:
-        what: is locked by it, as the message begins.
+        what: the thing that is locked, as the message begins.
         wait: seconds to wait for another process that holds it.
 
     Raises:
         TakenError: another process holds it; names it.
         UserError: the file cannot be made.
     """
-    from filelock import FileLock, SoftFileLock  # help and lists lock nothing
+    from filelock import FileLock, SoftFileLock  # help and lists need no locks
 
     lock = FileLock(path)
     try:
@@ -263,14 +263,14 @@ def locked(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
         )
         yield
         return
-    by_name = isinstance(lock, SoftFileLock)  # what filelock turns to where there is no flock
+    by_name = isinstance(lock, SoftFileLock)  # filelock's fallback without flock
     try:
-        with suppress(OSError):  # a full disk: then it cannot be said who holds it
+        with suppress(OSError):  # a full disk: then the holder is not recorded
             if not by_name:
                 path.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
         yield
     finally:
-        with suppress(OSError):  # Windows removes no open file
+        with suppress(OSError):  # Windows cannot remove an open file
             if not by_name:
                 path.unlink()  # while it is held: a process that waits for it starts afresh
         lock.release()
@@ -319,7 +319,7 @@ def remove_leftovers(folder: Path, of: str | None = None) -> None:
     """Remove what killed writers left of files that nobody else writes now.
 
     Args:
-        of: the file that they meant to write; None: any in the folder.
+        of: the file that they were writing; None: any in the folder.
     """
     for path in folder.glob(f".{glob.escape(of) if of else '*'}.*.tmp"):
         if _LEFTOVER.fullmatch(path.name) and path.is_file() and not path.is_symlink():
@@ -341,7 +341,7 @@ def at_home(text: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """The folder of what is fetched or kept for the next time; it need not exist yet.
+    """The folder for downloads and caches; it need not exist yet.
 
     Raises:
         UserError: there is no home folder and ``RES2NET_CACHE`` is not set.
@@ -354,7 +354,7 @@ def cache_folder() -> Path:
 
 
 def unusable_cache(folder: str | Path, reason: str) -> UserError:
-    """The mistake of a cache that cannot be used, with how to choose another."""
+    """The error of an unusable cache, with how to choose another."""
     return UserError(
         f"the cache {folder} cannot be used ({reason}); set RES2NET_CACHE to a folder that you may "
         "write to"

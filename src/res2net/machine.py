@@ -1,4 +1,4 @@
-"""What this machine offers to torch: precision, threads, processes, memory; what a result needs."""
+"""This machine: precision, threads, processes, memory, and what a record of a result needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import torch
 from res2net import processor
 from res2net.errors import UserError
 
-CHANGES = "+changes"  # behind a commit: the sources differ from it
+CHANGES = "+changes"  # after a commit: the sources differ from it
 FREE_TO_TAKE = 0.85  # share of the free memory; the rest is for loader processes and for others
 PACKAGES = ("res2net", "torch", "torchvision", "pytorch-lightning", "numpy", "pillow")
 _NO_MEMORY = re.compile(
@@ -51,7 +51,7 @@ def known_precision(name: str) -> str:
 
 
 def note_slow_bf16(precision: str) -> None:
-    """Warn where bf16 is asked for and has to be computed without instructions for it."""
+    """Warn if bf16 is requested on hardware without instructions for it."""
     if precision == "bf16" and not hardware_bf16():
         place = "GPU" if torch.cuda.is_available() else "processor"
         warnings.warn(
@@ -72,12 +72,12 @@ def lightning_precision(name: str) -> str:
 
 
 def best_device() -> torch.device:
-    """The GPU where there is one, of CUDA or ROCm. Apple's (MPS) is not used: it is not tested."""
+    """The GPU if there is one (CUDA or ROCm), else the CPU. Apple's MPS is untested and unused."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def wait() -> None:
-    """Until the GPU has done all it was asked for; at once without one."""
+    """Wait until the GPU has finished; without one, return at once."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
@@ -91,7 +91,7 @@ def autocast(device: torch.device | str, precision: str = "auto") -> torch.autoc
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """How many processes train processes and which one this is."""
+    """How many processes train, and which one this is."""
 
     devices: int  # on this machine
     nodes: int
@@ -128,7 +128,7 @@ def processes(devices: int | None = None) -> Processes:
 
 
 def share_of_batch(batch: int, processes: Processes) -> int:
-    """Images of each process.
+    """Images per process and step.
 
     Raises:
         UserError: a batch that the processes cannot share evenly.
@@ -136,14 +136,14 @@ def share_of_batch(batch: int, processes: Processes) -> int:
     share, rest = divmod(batch, processes.world)
     if rest or not share:
         raise UserError(
-            f"--train.batch {batch} cannot be shared by {processes.world} processes; "
+            f"--train.batch {batch} cannot be divided among {processes.world} processes; "
             f"use a multiple of {processes.world}"
         )
     return share
 
 
 def set_threads(threads: int | None, processes: Processes) -> None:
-    """Share the cores among the processes of this machine, unless told a number."""
+    """Share the cores among the processes of this machine, unless a number is given."""
     torch.set_num_threads(threads or processor.threads(processes.devices))
 
 
@@ -151,8 +151,8 @@ def set_threads(threads: int | None, processes: Processes) -> None:
 def memory_mended_by(advice: str) -> Iterator[None]:
     """Make running out of memory a ``UserError`` that gives this advice.
 
-    On Linux without a GPU an allocation beyond the free memory fails in here, where otherwise the
-    kernel would kill the process without a word.
+    On Linux without a GPU an allocation beyond the free memory fails in here; otherwise the
+    kernel would kill the process without a message.
     """
     with _within_free_memory():
         try:
@@ -183,7 +183,7 @@ def _within_free_memory() -> Iterator[None]:
 
 
 def free_memory() -> int | None:
-    """Bytes that this process may still use, swap included; None where it is not known."""
+    """Bytes that this process may still use, swap included; None if unknown."""
     try:
         free = _kilobytes("/proc/meminfo", "MemAvailable") + _kilobytes("/proc/meminfo", "SwapFree")
         own = _kilobytes("/proc/self/status", "VmRSS")

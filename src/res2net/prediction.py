@@ -1,4 +1,4 @@
-"""What a network predicts for one image: the base of every task's result. No torch in here."""
+"""A network's prediction for one image: the base of every task's result. Imports no torch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Prediction(ABC):
 
     @abstractmethod
     def pictures(self) -> Mapping[str, Any]:
-        """Suffix of the file's name → uint8 (H, W, 3) or (H, W); "" is the image with marks."""
+        """Suffix of the file's name → uint8 (H, W, 3) or (H, W); "": the drawn prediction."""
 
     def plot(self) -> Image.Image:
         """The image with the prediction drawn on it, in the image's own pixels."""
@@ -49,7 +49,7 @@ class Prediction(ABC):
         path = Path(path)
         kind = Image.registered_extensions().get(path.suffix.lower())
         if kind not in Image.SAVE:
-            raise UserError(f"{path}: no format of images has this suffix; use .png or .jpg")
+            raise UserError(f"{path}: not a suffix of an image format; use .png or .jpg")
         data = BytesIO()
         self.plot().save(data, kind)
         write_bytes(path, data.getvalue())
@@ -62,7 +62,7 @@ class Classification(Prediction):
 
     Attributes:
         top: (class, probability), most likely first.
-        image: the image as it was given, which ``plot`` draws on; None where it is not known.
+        image: the image as given, which ``plot`` draws on; None if unknown.
     """
 
     top: tuple[tuple[str, float], ...]
@@ -81,7 +81,7 @@ class Classification(Prediction):
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """Of a multi-label network: the classes that count as there; else None."""
+        """Multi-label networks: the predicted classes; else None."""
         return None
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,11 +94,11 @@ class Classification(Prediction):
         """The image with its classes in the upper left corner.
 
         Raises:
-            UserError: the file of the image cannot be read any more.
-            ValueError: the image is not known.
+            UserError: the file of the image can no longer be read.
+            ValueError: the image is unknown.
         """
         if self.image is None:
-            raise ValueError("this prediction was made of shaped pixels: there is no image to draw")
+            raise ValueError("the prediction was made from preprocessed pixels: no image to draw")
         picture = photo.shown(photo.any_to_pixels(self.image, reading=self.reading))
         lines = [f"{name} {100 * p:.1f} %" for name, p in self.top]
         colours = [colour_of(0), *[(90, 90, 90)] * (len(lines) - 1)]
@@ -107,7 +107,7 @@ class Classification(Prediction):
 
 @dataclass(frozen=True)
 class Labels(Classification):
-    """The classes of one image, of a network whose images have any number of them.
+    """The classes that a multi-label network predicts for one image.
 
     Attributes:
         above: the classes whose probability reaches their threshold, most likely first.

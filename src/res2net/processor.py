@@ -14,11 +14,11 @@ from pathlib import Path
 from res2net.errors import UserError
 
 LEVEL = "RES2NET_CPU"
-LEVELS = ("avx2", "avx512", "avx512_vnni", "full")  # each offers what the one before it does
+LEVELS = ("avx2", "avx512", "avx512_vnni", "full")  # each includes the one before it
 BF16 = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # flags of x86, and of ARM
 VNNI = frozenset(("avx512_vnni", "avx_vnni"))
-# What other libraries read before they first compute → its value at a level. oneDNN and MKL take it
-# as a limit; PyTorch takes it at its word, so "avx512" is never named to it.
+# Variables of other libraries, read before they first compute → value at a level. oneDNN and MKL
+# take it as a limit; PyTorch does not check it, so it is never given "avx512".
 _LIMITS = {
     "ATEN_CPU_CAPABILITY": {"avx2": "avx2"},
     "ONEDNN_MAX_CPU_ISA": {  # OpenVINO reads it too
@@ -53,10 +53,10 @@ def allows(needed: str) -> bool:
 
 
 def hide_instructions() -> None:
-    """Hand the level on to PyTorch, oneDNN, OpenVINO and MKL, which have not been imported yet.
+    """Pass the level on to PyTorch, oneDNN, OpenVINO and MKL, before they are imported.
 
-    A variable that is set already stays. ONNX Runtime has no such limit. What is no level is left
-    to ``level`` to refuse: this runs when ``res2net`` is imported.
+    A variable that is already set is kept. ONNX Runtime has no such limit. An invalid level is left
+    for ``level`` to refuse: this runs when ``res2net`` is imported.
     """
     given = os.environ.get(LEVEL)
     if given is None or _machine().lower() not in ("x86_64", "amd64"):
@@ -81,7 +81,7 @@ def flags() -> frozenset[str]:
 
 
 def described(count: int | None = None) -> dict[str, str | int]:
-    """What a time depends on: the processor's name, the level that is visible, and threads.
+    """What a measured time depends on: the processor's name, the visible level, and threads.
 
     Args:
         count: threads to be used; all of ``threads()`` where None.
@@ -91,12 +91,12 @@ def described(count: int | None = None) -> dict[str, str | int]:
 
 
 def has_amx() -> bool:
-    """Whether the processor multiplies matrices of bytes and bf16 in tiles, and that is visible."""
+    """Whether the processor multiplies int8 and bf16 matrices in tiles (AMX), and it is visible."""
     return allows("full") and {"amx_int8", "amx_bf16"} <= flags()
 
 
 def has_bf16() -> bool:
-    """Whether the processor computes in bfloat16 by its own instructions, and they are not hidden.
+    """Whether the processor has bfloat16 instructions, and they are not hidden.
 
     Raises:
         UserError: ``RES2NET_CPU`` names no level.
@@ -105,7 +105,7 @@ def has_bf16() -> bool:
 
 
 def bytes_saturate() -> bool:
-    """Whether libraries multiply int8 here in pairs whose sums saturate: x86 without VNNI.
+    """Whether int8 products saturate in pairwise sums here: x86 without VNNI.
 
     Raises:
         UserError: ``RES2NET_CPU`` names no level.
@@ -121,9 +121,9 @@ def cores() -> int:
 
 
 def threads(processes: int = 1) -> int:
-    """Threads of each of so many processes: their share of ``cores``, within OMP_NUM_THREADS.
+    """Threads for each of this many processes: a share of ``cores``, within OMP_NUM_THREADS.
 
-    torchrun sets OMP_NUM_THREADS to 1 where nobody has set it. That is nobody's wish, and the
+    torchrun sets OMP_NUM_THREADS to 1 where it is unset. That value is ignored, since the
     processes share the cores already.
     """
     share = max(1, cores() // processes)
@@ -137,9 +137,9 @@ def threads(processes: int = 1) -> int:
 
 
 def keep_to_quota() -> None:
-    """Have libraries that are imported later start no more threads than a container's quota.
+    """Limit libraries that are imported later to a container's quota of threads.
 
-    They count affinity alone, but all read OMP_NUM_THREADS; where it is set already it stays.
+    They count affinity alone, but all read OMP_NUM_THREADS; a value already set is kept.
     """
     if (count := cores()) < _affinity():
         os.environ.setdefault("OMP_NUM_THREADS", str(count))
@@ -150,7 +150,7 @@ def _affinity() -> int:
 
 
 def _quotas() -> Iterator[float]:
-    """Cores that each control group around this process grants, versions 2 and 1."""
+    """Cores that each control group of this process grants, versions 2 and 1."""
     for folder in _groups():
         try:
             if (file := folder / "cpu.max").is_file():
@@ -167,7 +167,7 @@ def _quotas() -> Iterator[float]:
 
 
 def _machine() -> str:
-    import platform  # of milliseconds; most commands never ask
+    import platform  # takes milliseconds; most commands do not need it
 
     return platform.machine()
 

@@ -167,12 +167,12 @@ def test_what_was_begun_otherwise_is_not_resumed(
         patch.setattr(command, "drawn", stopping)
         assert cli(*words, "--score", 0.3).code == 130
     line = cli(*words, "--score", 0.4, "--resume").line
-    assert "was begun with another score; run with the same, or without --resume" in line
+    assert "was started with another score; use the same, or run without --resume" in line
     (images / "a.png").rename(images / "z.png")
     assert "begun with other images" in cli(*words, "--score", 0.3, "--resume").line
     again = cli(*words, "--score", 0.4)
     assert again.code == 0
-    assert "an interrupted work is started again; --resume continues it" in again.err
+    assert "starting the interrupted work again; --resume would continue it" in again.err
     assert not (tmp_path / "out" / command.JOURNAL).exists()
 
 

@@ -60,7 +60,7 @@ def test_the_query_does_what_fields_do(ask, encoded):
 @pytest.mark.parametrize(
     ("status", "words", "how"),
     [
-        (404, "no model 'stubb'. Did you mean 'stub'?", {"params": {"model": "stubb"}}),
+        (404, "unknown model 'stubb'. Did you mean 'stub'?", {"params": {"model": "stubb"}}),
         (422, "top is 0; it must be between 1 and 100", {"params": {"top": "0"}}),
         (422, "top is 'x'; it must be a whole number", {"params": {"top": "x"}}),
         (422, "unknown parameter 'tpo'. Did you mean 'top'? Known: mod", {"params": {"tpo": "2"}}),
