@@ -169,7 +169,7 @@ def test_what_was_begun_otherwise_is_not_resumed(
     line = cli(*words, "--score", 0.4, "--resume").line
     assert "was started with another score; use the same, or run without --resume" in line
     (images / "a.png").rename(images / "z.png")
-    assert "begun with other images" in cli(*words, "--score", 0.3, "--resume").line
+    assert "started with other images" in cli(*words, "--score", 0.3, "--resume").line
     again = cli(*words, "--score", 0.4)
     assert again.code == 0
     assert "starting the interrupted work again; --resume would continue it" in again.err

@@ -66,7 +66,7 @@ def test_the_interval_is_that_of_the_normal_approximation() -> None:
     [
         (0.95, "better", "the second network is better: top1_error "),
         (0.3, "worse", "the first network is better: top1_error "),
-        (None, "open", "these images do not tell the networks apart: top1_error "),
+        (None, "open", "these images do not separate the networks: top1_error "),
     ],
 )
 def test_the_verdict_follows_the_interval(second: float | None, verdict: str, words: str) -> None:

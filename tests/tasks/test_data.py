@@ -1,4 +1,4 @@
-"""What a run learned from, in its report."""
+"""The training data in the report of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_images_of_each_class_are_counted() -> None:
     assert "| training | 3 |\n| validation | 1 |" in text
     assert "| class | images training | images validation |" in text
     assert "| c | 2 | 0 |\n| a\\|b | 1 | 1 |" in text
-    assert text.endswith("Noted before the first step:\n\n- 2 boxes left out")
+    assert text.endswith("Notes before the first step:\n\n- 2 boxes left out")
 
 
 def test_objects_and_images_without_are_counted() -> None:

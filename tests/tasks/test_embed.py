@@ -115,7 +115,7 @@ def test_an_interrupted_stream_resumes_to_the_same_file(tiny_run, folder, tmp_pa
     with pytest.raises(UserError, match="is damaged"):
         stream(out, resume=True)
     (folder / "0.png").unlink()
-    with pytest.raises(UserError, match="begun with other images"):
+    with pytest.raises(UserError, match="started with other images"):
         stream(out, resume=True)
 
 

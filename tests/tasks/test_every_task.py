@@ -63,7 +63,7 @@ def test_a_run_leaves_everything(run: tuple[str, Path]) -> None:
     assert sizes == {"small", "medium", "large"}
     assert "Small is below 32² = 1,024 pixels" in (folder / "report.md").read_text()
     assert (
-        "validation images, 2 of them measured; recipe smoke" in (folder / "report.md").read_text()
+        "validation images, 2 of them evaluated; recipe smoke" in (folder / "report.md").read_text()
     )
     assert "| images measured | 2 |" in (folder / "report.md").read_text()
     assert "val/" in (folder / "metrics.csv").read_text().partition("\n")[0]
@@ -307,8 +307,16 @@ def test_losses_weights_and_jitter_resume_in_the_same_weights(
 @pytest.mark.parametrize(
     ("task", "words", "message"),
     [
-        ("segment", "--train.class-weights kit:2", "names 'kit', which is no class of the data. D"),
-        ("saliency", "--train.class-weights kite:2", "names 'kite', which is no class of the dat"),
+        (
+            "segment",
+            "--train.class-weights kit:2",
+            "names 'kit', which is not a class of the data. D",
+        ),
+        (
+            "saliency",
+            "--train.class-weights kite:2",
+            "names 'kite', which is not a class of the dat",
+        ),
         ("pose", "--train.class-weights balanced", "it is for --task classify, segment, saliency"),
         ("detect", "--train.loss dice", "--train.loss dice is not for --task detect, which has cr"),
         ("segment", "--train.loss focal", "--train.loss focal is not for --task segment, which h"),

@@ -93,7 +93,9 @@ def test_a_backbones_artifact_predicts_nothing(tmp_path, monkeypatch):
     found = Opened(given="maps", kind="artifact", card=card, path=tmp_path)
     monkeypatch.setattr("res2net.tasks.evaluate.open_target", lambda _: found)
     for call in (found.predictor, lambda: evaluate("maps", "digits")):
-        with pytest.raises(UserError, match="^maps gives maps of a backbone and predicts nothing"):
+        with pytest.raises(
+            UserError, match="^maps outputs maps of a backbone and predicts nothing"
+        ):
             call()
 
 

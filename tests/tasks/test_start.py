@@ -248,5 +248,5 @@ def test_a_file_of_90_rows_is_taken_for_the_categories_of_coco(tmp_path: Path) -
         each.state_dict()["roi_heads.box_predictor.cls_score.weight"] for each in (model, before)
     )
     assert torch.equal(rows[[0, 2, 3]], theirs[[0, 90, 17]])  # category numbers of COCO
-    assert "its rows are COCO's categories, in the order of their numbers" in said[0]
+    assert "its rows are taken as COCO's categories, in the order of their numbers" in said[0]
     assert said[1].endswith("2 of 3 classes are kept, 1 new: unicorn")

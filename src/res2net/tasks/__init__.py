@@ -1,1 +1,1 @@
-"""Tasks: what a network is trained for, how it is scored and shown. The same file names in each."""
+"""Tasks: training, scores and pictures of each. Every task has the same file names."""

@@ -1,8 +1,8 @@
 """``res2net compare`` and ``res2net.compare``: two networks on the same images, with intervals.
 
-Images are drawn with replacement, the same for both networks (a paired bootstrap; Efron and
-Tibshirani 1993, chapter 13): the interval of a difference holds for the choice of images. It does
-not hold for the seed of the trainings: networks trained again differ too.
+Images are resampled with replacement, the same for both networks (a paired bootstrap; Efron and
+Tibshirani 1993, chapter 13): the interval of a difference covers the choice of images. It does
+not cover the variation between training seeds.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from res2net.tasks.table import find_task
 Verdict = Literal["better", "worse", "open"]  # of the second network
 Pair = tuple[Resampled, Resampled]
 ROUNDS = 1000
-LEAST_IMAGES = 10  # of fewer no interval means anything
-LEVEL = 95  # percent of the rounds that lie within an interval
+LEAST_IMAGES = 10  # with fewer, an interval is meaningless
+LEVEL = 95  # percent of the rounds within an interval
 SHOWN = 6  # images on the sheet
 MOST_CLASSES = 20  # drawn, those that differ most
 _LOWER_IS_BETTER = ("error", "loss", "mae")  # ends of names
@@ -57,7 +57,7 @@ _LOWER_IS_BETTER = ("error", "loss", "mae")  # ends of names
 class Difference:
     """One figure of both networks."""
 
-    name: str  # as in metrics.json; of a class, its name
+    name: str  # as in metrics.json, or the name of a class
     of_class: bool
     first: float
     second: float
@@ -86,7 +86,7 @@ class Comparison:
     Attributes:
         first, second: their evaluations, in the folders ``first`` and ``second`` of ``folder``.
         differences: the figures of ``metrics.json`` that both have, then those by class.
-        counts: the name of the figure that counts for the task.
+        counts: the name of the task's main figure.
         folder: tables and pictures.
     """
 
@@ -99,17 +99,17 @@ class Comparison:
 
     @property
     def main(self) -> Difference:
-        """Of the figure that counts."""
+        """The difference of the main figure."""
         return next(d for d in self.differences if d.name == self.counts and not d.of_class)
 
     @property
     def headline(self) -> str:
-        """The verdict on the figure that counts, in a sentence."""
+        """The verdict on the main figure, in a sentence."""
         main = self.main
         found = {
             "better": "the second network is better",
             "worse": "the first network is better",
-            "open": "these images do not tell the networks apart",
+            "open": "these images do not separate the networks",
         }[main.verdict]
         return (
             f"{found}: {main.name} {main.first:.4g} and {main.second:.4g}, difference "
@@ -137,12 +137,12 @@ def compare(
     """Measure two networks on the same images and write their differences with intervals.
 
     Args:
-        first, second: targets of one task, as ``evaluate`` takes them.
-        data, split, precision, val_fraction, seed, group_by, skip_bad: as ``evaluate`` takes them.
-        out: folder to write; ``comparison`` where it is None.
-        rounds: drawings of images with replacement, on which the intervals rest.
-        track: wraps what takes time in a progress bar.
-        say: takes the lines that name what is measured.
+        first, second: targets of one task, as for ``evaluate``.
+        data, split, precision, val_fraction, seed, group_by, skip_bad: as for ``evaluate``.
+        out: folder to write; ``comparison`` if None.
+        rounds: bootstrap resamples for the intervals.
+        track: wraps slow iterations in a progress bar.
+        say: called with the lines that name what is measured.
 
     Raises:
         UserError: as ``evaluate``; networks of different tasks or classes, or that were measured
@@ -185,7 +185,7 @@ def compare(
 
 @contextmanager
 def _told_once() -> Iterator[None]:
-    """Each warning is shown when it comes, and not again."""
+    """Show each warning once."""
     with warnings.catch_warnings():
         show, told = warnings.showwarning, set[str]()
 
@@ -225,10 +225,10 @@ def check_pair(first: str, second: str, one: Evaluation, other: Evaluation) -> N
 def differences(
     pair: Pair, count: int, *, rounds: int, track: Track | None = None
 ) -> tuple[Difference, ...]:
-    """Every figure that both have, with the interval of its difference; the draws are fixed.
+    """Every figure that both networks have, with the interval of its difference; seeded.
 
     Args:
-        count: of images.
+        count: number of images.
     """
     whole = _figures(pair, np.arange(count))
     drawn: dict[tuple[bool, str], list[float]] = {key: [] for key in whole}
@@ -275,7 +275,7 @@ def _figures(
 
 
 def write(found: Comparison, pair: Pair, first: str, second: str, precision: str) -> None:
-    """``comparison.csv`` and pictures."""
+    """Write ``comparison.csv`` and pictures."""
     write_table(
         found.folder / "comparison.csv",
         ("of", "figure", "first", "second", "difference", "low", "high", "second_is", "rounds"),
@@ -301,11 +301,11 @@ def draw_differences(found: Comparison, first: str, second: str, path: Path) -> 
     )[:MOST_CLASSES]
     tall = 26 * max(len(figures), len(classes), 6)
     images = counted(found.first.images, "image")
-    names = fit(f"{second} less {first}", WIDTH - 2 * MARGIN - 380, 8)
-    subtitle = f"{names}; a line: {LEVEL} % interval over {images}"
+    names = fit(f"{second} minus {first}", WIDTH - 2 * MARGIN - 380, 8)
+    subtitle = f"{names}; lines: {LEVEL} % intervals over {images}"
     with headed_figure(path, TOP + 60 + tall + 120, "Differences", subtitle) as figure:
         for left, title, rows in (
-            (MARGIN + 170, "Figures (filled: told apart)", figures),
+            (MARGIN + 170, "Figures (filled: significant)", figures),
             (MARGIN + 760, "Classes that differ most", classes),
         ):
             if rows:

@@ -1,4 +1,4 @@
-"""The two kinds of data that tasks learn from: images with a class each, annotated images."""
+"""The two kinds of training data: images with a class each, and annotated images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SKIP_BAD = "--input.skip-bad true"
 
 @contextmanager
 def noted() -> Iterator[list[str]]:
-    """Warnings become a list too; they are shown when the block ends."""
+    """Collect warnings in a list too; they are shown when the block ends."""
     notes: list[str] = []
     caught: list[warnings.WarningMessage] = []
     try:
@@ -53,7 +53,7 @@ class Labelled:
         return read(parse_source(data), ReadOptions(**vars(holdout), skip_bad=skip_bad))
 
     def of_run(self, config: RunConfig, say: Say | None = None) -> LabelledImages:
-        """The images to train on; ``say`` takes lines of progress.
+        """The images to train on; ``say`` is called with lines of progress.
 
         Raises:
             UserError: data that cannot be read, or all their faulty files at once.
@@ -88,10 +88,10 @@ class Labelled:
         self,
         images: LabelledImages,
         classes: tuple[str, ...],
-        target: str,  # noqa: ARG002  both kinds are given it
+        target: str,  # noqa: ARG002  passed to both kinds
         data: str,  # noqa: ARG002
     ) -> LabelledImages:
-        """Labels as a network numbers its classes; the data may have fewer of them.
+        """Labels by the network's numbers of its classes; the data may have fewer classes.
 
         Raises:
             UserError: classes that the network does not have.
@@ -134,12 +134,12 @@ class Annotated:
         *,
         skip_bad: bool = False,  # noqa: ARG002  annotated images are decoded when they are used
     ) -> Scenes:
-        """The images of FORMAT:PATH with the annotations that the task learns from."""
+        """The images of FORMAT:PATH with the annotations that the task uses."""
         options = SceneOptions(marks=self.marks, **vars(holdout))
         return read_scenes(parse_source(data), options)
 
     def of_run(self, config: RunConfig, say: Say | None = None) -> Scenes:
-        """The images to train on; ``say`` takes lines of progress.
+        """The images to train on; ``say`` is called with lines of progress.
 
         Raises:
             UserError: none to train on or to validate on, annotations without use, or all faulty
@@ -187,10 +187,10 @@ class Annotated:
 def repeat_factors(
     part: Split | Sequence[Scene], classes: int, power: float
 ) -> npt.NDArray[np.float64] | None:
-    """How often each image of a part is drawn, 1 or more: (n,); None where all count alike.
+    """How often each image of a part is drawn, 1 or more: (n,); None: all equally often.
 
-    Of an image, the largest of its classes' (most frequent class / class)^power, in images that
-    have the class: repeat factors of Gupta et al. 2019, whose power is a half.
+    For an image, the largest (most frequent class / class)^power of its classes, counted in
+    images that have the class: repeat factors of Gupta et al. 2019, with power one half.
     """
     if not power:
         return None
@@ -211,7 +211,7 @@ MOST_ROWS = 50  # classes in a report
 
 
 def data_section(images: Images) -> str:
-    """What a run learned from, for its report: counts by part and class, and what was noted."""
+    """The training data in a run's report: counts by part and class, and notes."""
     named = {"training": images.train, "validation": images.val, "test": images.test}
     parts = {name: part for name, part in named.items() if part is not None and len(part)}
     counts = {name: _counted(part, len(images.classes)) for name, part in parts.items()}
@@ -230,7 +230,7 @@ def data_section(images: Images) -> str:
     if len(images.classes) > MOST_ROWS:
         blocks.append(f"... and {counted(len(images.classes) - MOST_ROWS, 'class')} more.")
     if images.notes:
-        blocks.append("Noted before the first step:")
+        blocks.append("Notes before the first step:")
         blocks.append("\n".join(f"- {note}" for note in images.notes))
     return "\n\n".join(blocks)
 
@@ -238,7 +238,7 @@ def data_section(images: Images) -> str:
 def _counted(
     part: Split | Sequence[Scene], classes: int
 ) -> tuple[tuple[int, int, int, int], npt.NDArray[np.int64]]:
-    """Images, those without objects, objects, those that do not count; number of each class (C,).
+    """Images, those without objects, objects, ignored objects; number of each class (C,).
 
     Class maps and salient objects are not counted.
     """

@@ -1,6 +1,6 @@
-"""How a task's network leaves PyTorch: its graph, what the graph sees, when two agree.
+"""How a task's network is exported: its graph, the graph's input, when two networks agree.
 
-Legend: B batch · H, W what the graph sees
+Legend: B batch · H, W size of the graph's input
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from res2net.errors import UserError
 from res2net.tasks.network import Size
 
 Pixels = npt.NDArray[np.uint8]  # (B, H, W, 3)
-Outputs = Sequence[npt.NDArray[np.float32]]  # of a batch, in the graph's order
-LEAST = 32  # pixels of a side
+Outputs = Sequence[npt.NDArray[np.float32]]  # for a batch, in the graph's order
+LEAST = 32  # pixels of an input's side
 
 
 class Compared(NamedTuple):
-    """Two sets of outputs beside each other."""
+    """Two sets of outputs to compare."""
 
     wanted: Outputs
     found: Outputs  # of the same shapes
-    shares: npt.NDArray[np.float64]  # (B,) 0..1, how much of what eager says is said again
-    things: npt.NDArray[np.int64]  # (B,) what either finds; where it is 0 the share means nothing
+    shares: npt.NDArray[np.float64]  # (B,) 0..1, share of eager's results that are reproduced
+    things: npt.NDArray[np.int64]  # (B,) results of either; if 0, the share is undefined
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """When an exported network says what eager PyTorch says."""
+    """When an exported network agrees with eager PyTorch."""
 
-    what: str  # of which a share agrees, in words
+    what: str  # the name of the things of which a share agrees
     least: float | None  # share that must agree; None is the precision's own
     of: Callable[[Outputs, Outputs], Compared]
     tolerance: float | None = None  # relative L2; None is the precision's own
@@ -46,7 +46,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """What ``res2net export`` needs to know of a task."""
+    """A task's part of ``res2net export``."""
 
     graph: Callable[[Any], nn.Module]  # network → normalised (B, 3, H, W) to the outputs, in order
     outputs: Callable[[ModelCard], tuple[dict[str, Any], ...]]  # name and, of maps, what they are
@@ -54,10 +54,10 @@ class Deployment:
     comparison: Comparison
     # of an image (3, h, w); None: the images of a loader, resized and cropped
     inputs: Callable[[Tensor, Objects | None, ModelCard, Size], Pixels] | None = None
-    targets: tuple[tuple[str, str], ...] | None = None  # engine, precision; None: all there are
+    targets: tuple[tuple[str, str], ...] | None = None  # engine, precision; None: all
     folded: str = ""  # submodule whose norms are folded; "" is the whole graph
     levels: bool = False  # it can give the maps of its levels instead
-    rows_vary: bool = False  # it gives as many rows as it finds, of one image at a time
+    rows_vary: bool = False  # its number of output rows varies; it takes one image at a time
 
 
 def square_of(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
@@ -78,7 +78,7 @@ def square_of(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size
 
 
 def check_side(*sides: int) -> None:
-    """Refuse an image that is too small.
+    """Refuse an input that is too small.
 
     Raises:
         UserError: names the side.
@@ -94,7 +94,7 @@ def of_size(preprocess: Preprocess, size: int) -> Preprocess:
 
 
 def shown(size: Size) -> str:
-    """Height and width as ``--size`` takes them."""
+    """Height and width, as spelled for ``--size``."""
     return f"{size[0]}x{size[1]}"
 
 

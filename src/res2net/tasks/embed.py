@@ -33,15 +33,15 @@ from res2net.weights.pretrained import IN1K
 
 
 class Embedder(NamedTuple):
-    """A network whose features are taken."""
+    """A network that embeds images."""
 
-    shaped: Callable[[Any], Any]  # image → as ``run`` takes it
+    shaped: Callable[[Any], Any]  # image → input of ``run``
     run: Callable[[Sequence[Any]], Floats]  # batch → (B, C)
     preprocess: Preprocess
     about: dict[str, str]  # target, sha256, precision
 
     def read(self, image: Source) -> tuple[str, str, Any]:
-        """Name; why it cannot be read, or ""; the image as ``run`` takes it."""
+        """Name; why it cannot be read, or ""; the image as input of ``run``."""
         try:
             picture: Any = image.name
             if image.data is not None or image.fault:
@@ -54,10 +54,10 @@ class Embedder(NamedTuple):
 def open_embedder(
     target: str | Path, precision: str = "auto", device: str | torch.device | None = None
 ) -> Embedder:
-    """A network as ``embed`` takes it.
+    """A network that ``embed`` can use.
 
     Raises:
-        UserError: as ``open_target``; no published weights; an artifact that gives no maps.
+        UserError: as ``open_target``; no published weights; an artifact that outputs no maps.
     """
     opened = open_target(target)
     if opened.kind == "name":
@@ -69,8 +69,8 @@ def open_embedder(
     if (runtime := opened.runtime) is not None:
         if opened.task != "features" or precision != "auto" or device is not None:
             raise UserError(
-                f"{target}: an artifact gives features where it was exported with --features, in "
-                "its own precision; else embed with the run that it came from"
+                f"{target}: an artifact gives features only if it was exported with --features, in "
+                "its own precision; otherwise embed with the original run"
             )
         about["sha256"] = str(sorted(runtime.artifact.files.items()))
 
@@ -90,13 +90,13 @@ def open_embedder(
             return net(torch.stack(list(images))).cpu().numpy()
 
         return Embedder(classifier.shaped, features, how, about)
-    other = opened.predictor(device, capture="off")  # captured layers call no hooks
+    other = opened.predictor(device, capture="off")  # captured layers do not call hooks
     shaped = partial(as_pixels, reading=how.reading)
     return Embedder(shaped, partial(_of_backbone, other, precision), how, about)
 
 
 def _of_backbone(predictor: Predictor, precision: str, images: Sequence[Tensor]) -> Floats:
-    """Means of the deepest maps while the images are predicted; windows of one count alike."""
+    """Means of the deepest maps during prediction; all windows have equal weight."""
     body = predictor.row.body(predictor.model)
     deepest = body.levels[-1].name
     found: list[Tensor] = []
@@ -126,16 +126,16 @@ def embed(
     """The pooled features of images, in order, as ``res2net embed`` writes them.
 
     Args:
-        target: as ``load`` takes it, an artifact of ``export(features=...)``, or the name of a
+        target: as for ``load``, an artifact of ``export(features=...)``, or the name of a
             network, whose published ImageNet weights are used.
-        images: one or many, as ``predict`` takes them.
-        batch: images at a time.
+        images: one or many, as for ``predict``.
+        batch: images per batch.
         precision: "auto", "fp32", "bf16" or "fp16".
-        device: where a network in PyTorch computes; the best of this machine where it is None.
+        device: of a network in PyTorch; None: the best of this machine.
 
     Returns:
-        float32 (N, C). Of a classifier, what its last layer reads; of other tasks, the mean of the
-        backbone's deepest map while the whole image is predicted.
+        float32 (N, C). For a classifier, the input of its last layer; for other tasks, the mean of
+        the backbone's deepest map while the whole image is predicted.
 
     Raises:
         UserError: a target or an image that cannot be read, no image, or a value out of range.
@@ -168,17 +168,17 @@ def check_batch(batch: int) -> None:
 def embed_to_file(
     embedder: Embedder, images: Iterable[Source], out: Path, *, batch: int, resume: bool
 ) -> tuple[int, list[str]]:
-    """Embed images as they come; in memory are their names and one batch.
+    """Embed images as they come; only their names and one batch are in memory.
 
     Args:
-        out: .npz or .parquet; what is done is kept beside it until it is written.
-        resume: keep what an interrupted call with the same network and images did.
+        out: .npz or .parquet; finished rows are kept beside it until it is written.
+        resume: keep the rows of an interrupted call with the same network and images.
 
     Returns:
-        How many were embedded; why the others were left out.
+        The number of embedded images; why others were skipped.
 
     Raises:
-        UserError: ``out`` cannot be written, no image can be read, or others were begun with.
+        UserError: ``out`` cannot be written, no image can be read, or it was started with others.
     """
     about = {**embedder.about, "batch": batch}
     journal = Journal(out.with_name(f".{out.name}.partial"), about, resume=resume)
@@ -187,7 +187,7 @@ def embed_to_file(
     journal.rows = list(rows)
     rest = iter(images)
     if [name for name, _ in rows] != [image.name for image in islice(rest, len(rows))]:
-        raise UserError(f"--resume: {journal.path} was begun with other images; start without it")
+        raise UserError(f"--resume: {journal.path} was started with other images; drop --resume")
     widths = [what for _, what in rows if isinstance(what, int)]
     size = 4 * sum(widths)
     try:
@@ -219,6 +219,6 @@ def embed_to_file(
     raw.unlink(missing_ok=True)
     if not good:
         if not faults:
-            raise UserError("there are no images in what was given")
+            raise UserError("no images found")
         raise UserError(f"none of the {len(faults)} images could be read; the first: {faults[0]}")
     return good, faults

@@ -41,14 +41,14 @@ class Evaluation:
     """The scores of a network on a part of a data set.
 
     Attributes:
-        task: of the network.
+        task: the network's.
         images: how many were measured.
         metrics: the figures of ``metrics.json`` by name.
         scores: everything that was measured: the task's own object.
         folder: tables and pictures.
-        data: all that was read.
+        data: the data set.
         part: the images of it that were measured, with their annotations.
-        predictor: the network in use; None of published weights.
+        predictor: the loaded network; None for published weights.
     """
 
     task: str
@@ -90,25 +90,25 @@ def evaluate(
         target: run folder, checkpoint, ``.safetensors`` file, artifact folder, or the name of a
             network, whose published ImageNet weights are measured.
         data: FORMAT:PATH.
-        split: "val", "train", "test" or "all"; None takes the validation part or, of data without
-            parts that the network was not trained on, all images.
-        out: folder to write; by default ``evaluation`` beside the weights, ``runs/NAME-published``
+        split: "val", "train", "test" or "all"; None: the validation part, or all images of data
+            that have no parts and that the network was not trained on.
+        out: folder to write; default: ``evaluation`` beside the weights, ``runs/NAME-published``
             for a network's name.
-        val_fraction, seed, group_by: of the split of data that have none; None takes the run's, so
-            that no training image is among those measured.
-        skip_bad: leave out images that cannot be read.
-        batch, size, workers: classify: images at a time (64), pixels that the network sees (as in
+        val_fraction, seed, group_by: split of data that have none; None: the run's, so
+            that no training image is among the measured ones.
+        skip_bad: skip images that cannot be read.
+        batch, size, workers: classify: images per batch (64), input size in pixels (as in
             training), processes that read images.
-        scales, flip: segment: sizes at which each image is seen (1 is its own), and its mirror too.
+        scales, flip: segment: scales of the image (1: its own), and its mirror, to average over.
         boxes: pose: a detector's predictions, instead of annotated boxes.
         capture, compile: how a network in PyTorch runs; see ``res2net.capture.capture``.
         track: wraps the images in a progress bar.
-        say: takes the line that names the part that is measured.
-        finding: detect, instances: options of ``Finding``, which detections are measured.
+        say: called with the line that names the measured part.
+        finding: detect, instances: options of ``Finding``, which choose the measured detections.
 
     Raises:
-        UserError: target or data that cannot be read, whose classes differ, or an option that means
-            nothing for the network's task.
+        UserError: target or data that cannot be read, whose classes differ, or an option that does
+            not apply to the network's task.
     """
     opened = open_target(target)
     own: dict[str, Any] = {
@@ -125,7 +125,7 @@ def evaluate(
         if own.get(name, least) < least:
             raise UserError(f"--{name} is {own[name]}; it must be at least {least}")
     if wrong := [scale for scale in scales or () if not 0 < scale < inf]:
-        raise UserError(f"--scales holds {wrong[0]:g}; a size must be above 0")
+        raise UserError(f"--scales holds {wrong[0]:g}; a scale must be above 0")
     if opened.runtime is not None and size is not None:
         raise UserError(f"{target}: an artifact has its size and precision; export another")
     exported = None if opened.runtime is None else str(target)
@@ -138,7 +138,7 @@ def evaluate(
     task = find_task(opened.task)
     source = parse_source(data, ANNOTATIONS[task.name])
     if source.guessed:
-        say(f"{source.path}: taken for {source.format} data")
+        say(f"{source.path}: recognised as {source.format} data")
     data = str(source)
     if boxes is not None:
         from res2net.tasks.pose.crops import read_boxes
@@ -192,7 +192,7 @@ def evaluate(
 
 
 def published_network(name: str, images: LabelledImages) -> tuple[Network, ModelCard]:
-    """A network with its published ImageNet weights, to be measured on ImageNet.
+    """A network with published ImageNet weights, to be evaluated on ImageNet.
 
     Raises:
         UserError: none are published, they are not available, or the data are not ImageNet.
@@ -201,7 +201,7 @@ def published_network(name: str, images: LabelledImages) -> tuple[Network, Model
     if len(images.classes) != IMAGENET_CLASSES:
         raise UserError(
             f"{name}: its published weights predict ImageNet's {IMAGENET_CLASSES:,} classes, "
-            f"{images.name} has {len(images.classes)}; give the run folder of a network of yours"
+            f"{images.name} has {len(images.classes)}; give the run folder of your own network"
         )
     model = create_model(name, pretrained=IN1K)
     card = ModelCard(network=name, classes=images.classes, preprocess=row.preprocess)

@@ -1,4 +1,4 @@
-"""Which detections are kept: the options of detectors and, in part, pose. No torch in here."""
+"""Options for which detections are kept: detectors and, in part, pose. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Any, Literal, Self, TypedDict
 
 from res2net.errors import UserError, check_needs
 
-OVERLAP = 0.25  # of tiles
+OVERLAP = 0.25  # of neighbouring tiles
 LEAST_TILE = 32  # pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """None of an option leaves what the network has."""
+    """None for an option keeps the network's own value."""
 
-    score: float | None = None  # lowest score that is kept; default: 0.05, C4's 0; drawn from 0.5
-    max_detections: int | None = None  # most per image, the surest; default: 100, all with --tiles
-    iou: float | None = None  # overlap that drops the less sure of two; default: FPN 0.5, C4 0.3
-    class_agnostic: bool = False  # drop overlapping boxes of different classes too
-    tiles: int | Literal["auto"] | None = None  # also tiles: side, auto: input's; default: none
-    overlap: float | None = None  # share of a tile's side that neighbours share; default: 0.25
+    score: float | None = None  # score threshold; default: 0.05 (C4: 0), in pictures 0.5
+    max_detections: int | None = None  # maximum per image, by score; default: 100, all with --tiles
+    iou: float | None = None  # IoU threshold of non-maximum suppression; default: FPN 0.5, C4 0.3
+    class_agnostic: bool = False  # suppress overlapping boxes across classes
+    tiles: int | Literal["auto"] | None = None  # also predict tiles: side or auto; default: none
+    overlap: float | None = None  # overlap of neighbours, as a share of a tile; default: 0.25
 
     @classmethod
     def of(cls, own: Mapping[str, Any], *, exported: str | None) -> Self | None:
         """The options of a command or call; None where none is given.
 
         Args:
-            own: every option that was given, by name.
+            own: all given options, by name.
             exported: folder of an artifact, whose suppression is part of its graph.
 
         Raises:
             UserError: a value out of range, or an option without what it needs.
-            TypeError: a name that is no option.
+            TypeError: a name that is not an option.
         """
         found = cls(**own)
         for name, least, most in (("score", 0, 1), ("iou", 0, 1), ("overlap", 0, 0.9)):
@@ -48,7 +48,7 @@ class Finding:
         if exported is not None and "iou" in own:
             raise UserError(
                 f"--iou does not apply to {exported}, whose graph suppresses boxes itself; give "
-                "the run that it came from"
+                "the original run"
             )
         return found if own else None
 

@@ -1,4 +1,4 @@
-"""The end of a run: the weights that it keeps measured once more, drawn and reported."""
+"""The end of a run: the kept weights are measured again, drawn and reported."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from res2net.tasks.task import Job
 def finish(
     run: Path, job: Job, history: History, *, batches: int | None, say: Callable[[str], None]
 ) -> Scores:
-    """Measure the weights that a run keeps and fill its folder.
+    """Measure the weights that a run keeps, and write their results to its folder.
 
     Args:
-        history: a row an epoch, as in ``metrics.csv``.
-        batches: measure so many batches only (a smoke run); None takes all.
+        history: one row per epoch, as in ``metrics.csv``.
+        batches: measure only this many batches (a smoke run); None: all.
     """
     model = job.module.model
     kept = weights_of(run, job.select)
@@ -56,6 +56,6 @@ def finish(
 
 
 def write_scores(folder: Path, scores: Scores) -> tuple[str, ...]:
-    """``metrics.json``, and the task's own tables and pictures; returns the pictures' names."""
+    """Write ``metrics.json`` and the task's tables and pictures; returns the pictures' names."""
     write_text(folder / "metrics.json", json_text(scores.as_dict(), indent=2) + "\n")
     return scores.write(folder)

@@ -1,4 +1,4 @@
-"""What other programs read of detections: COCO's results, YOLO's labels, CSV."""
+"""Detections in formats of other programs: COCO results, YOLO labels, CSV."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def coco_ids(
     """The ids of images and of categories in an annotation file; its annotations are not read.
 
     Args:
-        classes: of the network, which must be among its categories.
+        classes: the network's, which must be among its categories.
         files: the images, which must be among its own.
 
     Raises:
@@ -35,7 +35,7 @@ def coco_ids(
         raise UserError(f"--coco {path}: cannot be read as JSON ({error})") from None
     except (KeyError, TypeError, AttributeError):
         raise UserError(
-            f"--coco {path}: not COCO's form (images with id and file_name, categories with id "
+            f"--coco {path}: not COCO's format (images with id and file_name, categories with id "
             "and name)"
         ) from None
     if missing := [name for name in classes if name not in numbers]:
@@ -57,7 +57,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _id(file: Path, named: Sequence[tuple[tuple[str, ...], Any]], path: Path) -> Any:
-    """The id of the one image of this name; of several, of the longest that ends the file's."""
+    """The id of the only image of this name; if several, of the longest that ends the path."""
     if len(named) > 1:
         own = file.absolute().parts
         ends = [len(parts) * (own[-len(parts) :] == parts) for parts, _ in named]
@@ -69,10 +69,10 @@ def _id(file: Path, named: Sequence[tuple[tuple[str, ...], Any]], path: Path) ->
 
 
 def label_files(below: Sequence[tuple[Path, Path]]) -> list[Path]:
-    """YOLO's file of each image: its path below the folder that was given, as ``.txt``.
+    """YOLO's file for each image: its path relative to the given folder, as ``.txt``.
 
     Args:
-        below: images, and their paths below that folder.
+        below: images, and their paths relative to that folder.
 
     Raises:
         UserError: two images would have the same.
@@ -87,7 +87,7 @@ def label_files(below: Sequence[tuple[Path, Path]]) -> list[Path]:
 
 
 def yolo_text(found: Any) -> str:
-    """A line a box: class from 0, centre, width and height as shares of the image, confidence."""
+    """One line per box: class from 0, centre, width and height as shares of the image, score."""
     height, width = found.image.shape[-2:]
     lines = []
     for (left, top, right, bottom), label, score in zip(
@@ -100,7 +100,7 @@ def yolo_text(found: Any) -> str:
 
 
 def table_rows(rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """A row a box, under ``COLUMNS``, of images as predictions.json has them."""
+    """One row per box, under ``COLUMNS``, for images as predictions.json has them."""
     return [
         [row["image"], each["class"], each["score"], *each["box"]]
         for row in rows

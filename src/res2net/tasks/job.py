@@ -37,12 +37,12 @@ def build_job(
 
     Args:
         processes: the processes that share each batch.
-        make_optimiser: (module, steps an epoch) → optimiser and schedule for Lightning.
-        say: takes lines of progress.
-        kept: the card in the checkpoint that is resumed; its weights take the place of ``--init``.
+        make_optimiser: (module, steps per epoch) → optimiser and schedule for Lightning.
+        say: called with lines of progress.
+        kept: the card in the checkpoint that is resumed; its weights replace those of ``--init``.
 
     Raises:
-        UserError: data, network or option that cannot work; says which.
+        UserError: data, network or option that cannot work; the message names it.
     """
     batch = machine.share_of_batch(config.train.batch, processes)
     images: Any = task.data.of_run(config, say)
@@ -55,13 +55,13 @@ def build_job(
         card = start.settle(card)
     elif config.init and kept:
         card = following(card, kept.get("options", {}), str(kept.get("notes", "")))
-    torch.manual_seed(config.seed)  # the weights
+    torch.manual_seed(config.seed)  # for the weights
     model = build(task, card, config.net.pretrained)
     for line in start.load_into(task, model, card) if start else ():
         if say:
             say(line)
     body = task.body(model)
-    if body.weights_notice:  # the weights may have brought their rule for first blocks
+    if body.weights_notice:  # the weights may have set their first-block rule
         rule = {"first_block": str(body.first_block)} if body.first_block else {}
         card = replace(card, options={**card.options, **rule}, notes=body.weights_notice)
     try:
@@ -71,7 +71,7 @@ def build_job(
         raise UserError(f"--train.frozen-levels: {error}") from None
     fresh = config.init is None and config.net.pretrained is None
     if say and fresh and (body.frozen_levels or config.train.unfreeze_every):
-        say("frozen levels keep random weights here: --init or --net.pretrained names others")
+        say("frozen levels keep random weights here: --init or --net.pretrained loads others")
     body.gradient_checkpointing = config.train.gradient_checkpointing
     if config.compile:
         mode = "default" if config.compile is True else config.compile
@@ -105,7 +105,7 @@ def build_job(
                 f"--train.val-batches {config.train.val_batches}: {len(seen)} images of "
                 f"{len(set(seen))} of {len(set(labels))} classes are measured"
             )
-    steps = -(-len(train_loader) // config.train.accumulate)  # what is left over makes a step too
+    steps = -(-len(train_loader) // config.train.accumulate)  # the remainder is a step too
     module = task.module()(
         model,
         card=card,
@@ -127,16 +127,16 @@ def build_job(
     )
 
 
-PREVIEWED = 12  # images on the sheet of augmented ones
+PREVIEWED = 12  # images on the sheet
 
 
 def draw_preview(config: RunConfig, path: Path) -> None:
-    """A sheet of augmented training images with their annotations, as the network takes them.
+    """Draw a sheet of augmented training images with their annotations, as the network gets them.
 
-    They are those of the first epoch, in its order.
+    They are the first images of the first epoch.
 
     Args:
-        path: of the PNG.
+        path: path of the PNG.
 
     Raises:
         UserError: data or an option that cannot work, or a file that cannot be written.
@@ -144,7 +144,7 @@ def draw_preview(config: RunConfig, path: Path) -> None:
     from res2net.drawing.canvas import Line, draw_tiles
 
     if path.suffix.lower() != ".png":
-        raise UserError(f"--preview {path}: it is written as PNG; name a file that ends with .png")
+        raise UserError(f"--preview {path}: it is written as PNG; give a name that ends with .png")
     task = find_task(config.task)
     images: Any = task.data.of_run(config)
     datasets = task.datasets(config, describe(task, config, images), images)
@@ -156,7 +156,7 @@ def draw_preview(config: RunConfig, path: Path) -> None:
         seed=config.seed,
         factors=datasets.factors,
     )
-    torch.manual_seed(config.seed)  # mixup and CutMix
+    torch.manual_seed(config.seed)  # for mixup and CutMix
     views = (view for batch in loader for view in task.seen(batch, images, config))
     tiles = [(picture, (Line(text=name),)) for picture, name in islice(views, PREVIEWED)]
     title = f"Training images of {images.name}, augmented"
@@ -167,7 +167,7 @@ def draw_preview(config: RunConfig, path: Path) -> None:
 def describe(
     task: Task, config: RunConfig, images: Images, kept: Preprocess | None = None
 ) -> ModelCard:
-    """The card of a run that has not been measured yet.
+    """The card of a run that has not been measured.
 
     Args:
         kept: preprocessing whose range and channels a resumed run keeps; None reads them
@@ -213,7 +213,7 @@ def describe(
 
 
 def _marks(images: Images, config: RunConfig) -> dict[str, Any]:
-    """How what is found is drawn, and what a mirror makes of it."""
+    """How predictions are drawn, and which key-points or classes are mirror partners."""
     if isinstance(images, LabelledImages):  # thresholds are found when the training ends
         return {"thresholds": []} if config.input.multi_label else {}
     marks: dict[str, Any] = {}
@@ -228,7 +228,7 @@ def build(task: Task, card: ModelCard, pretrained: str | None = None) -> Any:
     """The network that a card describes.
 
     Raises:
-        UserError: an option that this network does not have, or a value that it cannot have.
+        UserError: an option that this network does not have, or an invalid value.
     """
     try:
         return task.build(card, pretrained)

@@ -1,4 +1,4 @@
-"""Losses beside the plain cross entropy, each from its definition, and the weights of classes.
+"""Losses other than plain cross entropy, each from its definition, and class weights.
 
 Legend: B batch · N classes · P pixels that count
 """
@@ -19,7 +19,7 @@ from res2net.data.scenes.options import Marks
 from res2net.errors import UserError, did_you_mean
 
 SURE = 0.7  # OHEM: pixels whose true class is less likely than this count
-LEAST = 16  # OHEM: the hardest of so many pixels counts in any case
+LEAST = 16  # OHEM: the hardest of this many pixels always counts
 FOCUS = 2  # exponent of the focal loss (Lin et al. 2017)
 NEGATIVES, MARGIN = 4, 0.05  # exponent and shift of negatives (asymmetric, Ridnik et al. 2021)
 
@@ -27,14 +27,14 @@ NEGATIVES, MARGIN = 4, 0.05  # exponent and shift of negatives (asymmetric, Ridn
 def class_weights(
     given: str, classes: Sequence[str], counts: Callable[[], Tensor]
 ) -> Tensor | None:
-    """The factor of each class in the cross entropy: (N,); None where all count alike.
+    """The factor of each class in the cross entropy: (N,); None: all equal.
 
     Args:
         given: none, balanced (n / (N · count)) or numbers by name, where the others have 1.
-        counts: gives the images or pixels of each class of the training part, int64 (N,).
+        counts: returns the images or pixels of each class of the training part, int64 (N,).
 
     Raises:
-        UserError: a name that is no class; names the nearest.
+        UserError: an unknown class; the message suggests the nearest.
     """
     if given == NO_WEIGHTS:
         return None
@@ -45,7 +45,7 @@ def class_weights(
     for name in by_name:
         if name not in classes:
             raise UserError(
-                f"--train.class-weights names {name!r}, which is no class of the data."
+                f"--train.class-weights names {name!r}, which is not a class of the data."
                 f"{did_you_mean(name, classes)}"
             )
     return torch.tensor([by_name.get(name, 1.0) for name in classes])
@@ -54,7 +54,7 @@ def class_weights(
 def pixel_weights(
     config: RunConfig, images: Scenes, marks: Marks, classes: Sequence[str]
 ) -> Tensor | None:
-    """``class_weights`` of the pixels of class maps, or of those that are not salient and are."""
+    """``class_weights`` for the pixels of class maps, or for non-salient and salient pixels."""
 
     def counts() -> Tensor:
         return torch.from_numpy(pixel_counts(images.train, marks, len(classes), images.legend))
@@ -63,15 +63,15 @@ def pixel_weights(
 
 
 def of_pixels(logits: Tensor, maps: Tensor, loss: str, weights: Tensor | None) -> Tensor:
-    """The loss of a batch of maps that the options of a run ask for.
+    """The loss of a batch of maps, as the options of a run choose it.
 
-    Cross entropy; plus the Dice or the Lovász loss; or of the hardest pixels alone (OHEM).
+    Cross entropy, optionally plus Dice or Lovász, or over the hardest pixels alone (OHEM).
 
     Args:
         logits: float (B, N, H, W).
         maps: int64 (B, H, W); pixels of 255 do not count.
-        loss: as --train.loss names it.
-        weights: of the classes in the cross entropy, (N,).
+        loss: as for --train.loss.
+        weights: class weights of the cross entropy, (N,).
     """
     counting = maps != IGNORED
     each = F.cross_entropy(logits, maps, ignore_index=IGNORED, reduction="none")  # (B, H, W)
@@ -102,7 +102,7 @@ def hardest(loss: Tensor, counting: Tensor) -> Tensor:
 
 
 def dice(shares: Tensor, true: Tensor) -> Tensor:
-    """1 - mean of 2 |A ∩ B| / (|A| + |B|) over the classes that are there, with probabilities.
+    """1 - mean of 2 |A ∩ B| / (|A| + |B|) over the classes that are present, with probabilities.
 
     The soft Dice coefficient of Milletari et al. 2016, its sums taken over the whole batch.
 
@@ -119,7 +119,7 @@ def dice(shares: Tensor, true: Tensor) -> Tensor:
 def lovasz(shares: Tensor, true: Tensor) -> Tensor:
     """Lovász-Softmax (Berman et al. 2018): the convex extension of 1 - IoU over pixels' errors.
 
-    The mean over the classes that are there; with probabilities of 0 and 1 it is 1 - IoU.
+    The mean over the classes that are present; with probabilities of 0 and 1 it is 1 - IoU.
 
     Args:
         shares: probabilities (P, N).
@@ -131,19 +131,19 @@ def lovasz(shares: Tensor, true: Tensor) -> Tensor:
         errors, order = (wanted - shares[:, k]).abs().sort(descending=True, stable=True)
         wanted = wanted[order]
         missed, extra = wanted.cumsum(0), (1 - wanted).cumsum(0)
-        loss = 1 - (wanted.sum() - missed) / (wanted.sum() + extra)  # of the first 1, 2, ... wrong
+        loss = 1 - (wanted.sum() - missed) / (wanted.sum() + extra)  # first 1, 2, ... wrong
         steps = loss.diff(prepend=loss.new_zeros(1))
         losses.append((errors * steps).sum())
     return torch.stack(losses).mean()
 
 
 def focal(logits: Tensor, goal: Tensor, weights: Tensor | None) -> Tensor:
-    """Mean of (1 - p)² · -log p of the true class; of a soft goal, its shares' mean.
+    """Mean of (1 - p)² · -log p of the true class; for a soft target, weighted by its shares.
 
     Args:
         logits: float (B, N).
         goal: shares of the classes, float (B, N).
-        weights: of the classes, (N,).
+        weights: class weights, (N,).
     """
     log_p = logits.log_softmax(1)
     each = goal * (1 - log_p.exp()) ** FOCUS * -log_p
@@ -153,15 +153,15 @@ def focal(logits: Tensor, goal: Tensor, weights: Tensor | None) -> Tensor:
 
 
 def of_labels(logits: Tensor, goal: Tensor, loss: str, weights: Tensor | None) -> Tensor:
-    """The mean over images and classes where an image has any number of classes.
+    """The mean over images and classes, for multi-label images.
 
     Binary cross entropy, its focal form, or the asymmetric loss, in which easy negatives count
     little and those below a probability of 0.05 not at all.
 
     Args:
         logits: float (B, N).
-        goal: 1 of the classes of an image, else 0: float (B, N).
-        weights: of the positives of each class, (N,).
+        goal: 1 for the classes of an image, else 0: float (B, N).
+        weights: class weights of the positives, (N,).
     """
     p = logits.sigmoid()
     right, wrong = -F.logsigmoid(logits), -F.logsigmoid(-logits)  # -log p, -log(1 - p)

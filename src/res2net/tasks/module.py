@@ -1,4 +1,4 @@
-"""What Lightning trains: the part that every task shares. A task adds its loss and its scores.
+"""The Lightning module: the part that all tasks share. A task adds its loss and its scores.
 
 Legend: B batch · H, W space
 """
@@ -27,9 +27,9 @@ class TaskModule(pl.LightningModule):
 
     Args:
         model: the network; its weights are the ``model.`` part of every checkpoint.
-        card: what the checkpoint says about itself.
+        card: the description stored in the checkpoint.
         images: the data.
-        config: every option of the run, those of loss and head among them.
+        config: all options of the run, including loss and head.
         optimiser: (module) → what ``configure_optimizers`` returns.
     """
 
@@ -49,22 +49,22 @@ class TaskModule(pl.LightningModule):
         self.config = config
         self.preprocess = card.preprocess
         self.optimiser = optimiser
-        self.finish: Callable[[Any, torch.device], Any] | None = None  # of a ``data.feed.Feed``
+        self.finish: Callable[[Any, torch.device], Any] | None = None  # set by a ``data.feed.Feed``
         self._arriving: Arriving | None = None
-        self.whole_step: Any = None  # a ``training.whole_step.WholeStep`` where steps are recorded
+        self.whole_step: Any = None  # a ``training.whole_step.WholeStep`` if steps are recorded
         self._batch: Any = None
         self._learned: tuple[Tensor, ...] = ()
 
     def inputs(self, batch: Any) -> tuple[Tensor, ...]:
-        """What a step learns from, all that is drawn included: always of the same shapes."""
+        """The inputs of a step, random numbers included: always of the same shapes."""
         raise NotImplementedError
 
     def learn(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """The loss, and what else ``note`` looks at; on the device alone, so it can be recorded."""
+        """The loss, and what else ``note`` reads; on the device only, so it can be recorded."""
         raise NotImplementedError
 
     def note(self, batch: Any, loss: Tensor, *more: Tensor) -> None:
-        """Check and log what a step computed."""
+        """Check and log the results of a step."""
         raise NotImplementedError
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002
@@ -75,7 +75,7 @@ class TaskModule(pl.LightningModule):
             found = step.found
         else:
             found = self.learn(*step.inputs)
-            self._learned = tuple(each.detach() for each in found)  # no graph stays alive
+            self._learned = tuple(each.detach() for each in found)  # releases the graph
         if step is None or not step.recording:
             self.note(batch, *found)
         return found[0]
@@ -101,7 +101,7 @@ class TaskModule(pl.LightningModule):
         if self.whole_step is None:
             stepped(epoch, batch_idx, optimizer, optimizer_closure)
         elif self.whole_step.step(self, optimizer, self.inputs(self._batch), eager):
-            optimizer_closure()  # logs; there is nothing left to compute
+            optimizer_closure()  # only logs: everything is computed
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Any) -> None:
         if not (self.whole_step and self.whole_step.found):
@@ -119,12 +119,12 @@ class TaskModule(pl.LightningModule):
             count_on_host(self.model)
 
     def prepare(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, H, W) to what the network takes."""
+        """uint8 (B, 3, H, W) to the network's input."""
         x = normalise(images, self.preprocess, dtype=next(self.model.parameters()).dtype)
         return x.contiguous(memory_format=torch.channels_last)
 
     def log_loss(self, loss: Tensor, images: int | None = None) -> Tensor:
-        """The loss of a step, checked and logged; ``images`` where Lightning cannot count them."""
+        """The loss of a step, checked and logged; ``images`` if Lightning cannot count them."""
         self.check_finite(loss, "loss")
         self.log(
             "train/loss",
@@ -138,10 +138,10 @@ class TaskModule(pl.LightningModule):
         return loss
 
     def check_finite(self, loss: Tensor, name: str) -> None:
-        """Continue only with a number; one of a GPU is looked at when it has arrived, a step later.
+        """Require a finite value; a GPU's value is checked when it arrives, a step later.
 
         Raises:
-            UserError: the loss is infinite or not a number; says at which step, and what to change.
+            UserError: the loss is infinite or not a number; names the step and the remedy.
         """
         self.check_arrived()
         self._arriving = Arriving(loss, name, self.global_step, self.current_epoch + 1)
@@ -149,7 +149,7 @@ class TaskModule(pl.LightningModule):
             self.check_arrived()
 
     def check_arrived(self) -> None:
-        """Look at the value that was on its way.
+        """Check the value that was in transit.
 
         Raises:
             UserError: as ``check_finite``.
@@ -173,14 +173,14 @@ class TaskModule(pl.LightningModule):
 
 
 def counts_on_host(module: Any) -> bool:
-    """Whether batch norms count on the host: not where DDP shares buffers or a graph counts."""
+    """Whether batch norms count steps on the host: not if DDP shares buffers or a graph counts."""
     return bool(module.trainer.world_size == 1 and not module.config.compile)
 
 
 class Arriving:
-    """A number on its way from a GPU, without a wait of the processor between two launches.
+    """A number in transit from a GPU, which the processor does not wait for between two launches.
 
-    A plain ``item()`` waits for all that was launched before; this one waits for the number alone.
+    A plain ``item()`` waits for everything launched before; this waits for the number alone.
     """
 
     def __init__(self, number: Tensor, name: str, step: int, epoch: int) -> None:
@@ -194,14 +194,14 @@ class Arriving:
             self._copied.record()
 
     def value(self) -> float:
-        """The number, waited for."""
+        """Wait for the number."""
         if self._copied is not None:
             self._copied.synchronize()
         return float(self._number)
 
 
 def gathered(own: dict[int, Value]) -> dict[int, Value]:
-    """The union of what each process holds by index, in the order of the index."""
+    """The union of the values that each process holds by index, in the order of the index."""
     parts: list[Any] = [own]
     if distributed.is_available() and distributed.is_initialized():
         parts = [None] * distributed.get_world_size()

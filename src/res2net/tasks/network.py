@@ -1,4 +1,4 @@
-"""A trained network in use, in PyTorch or exported: bytes in, what it says of them out.
+"""A trained network in use, in PyTorch or exported: pixels in, outputs out.
 
 Legend: B batch · H, W space
 """
@@ -30,7 +30,7 @@ class InUse(Protocol):
 
     @property
     def size(self) -> Size | None:
-        """H, W that it takes; None takes any."""
+        """H, W of its input; None: any."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """The maps of a batch."""
@@ -55,7 +55,7 @@ class InTorch:
 
 
 class Deployed:
-    """An artifact in its engine; it has one size, and normalises inside."""
+    """An artifact in its engine; it has one size, and normalises its inputs itself."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
@@ -81,11 +81,11 @@ def in_use(
     precision: str,
     graph: Callable[[Any], nn.Module] = lambda model: model,
 ) -> InUse:
-    """What turns images into maps.
+    """The part of a network that turns images into maps.
 
     Args:
-        graph: network → the module whose output is the map that counts; in an artifact it is so
-            already.
+        graph: network → the module that outputs the map; in an artifact it is
+            chosen already.
     """
     if isinstance(model, Deployed):
         return model
@@ -93,24 +93,24 @@ def in_use(
 
 
 def in_colours(image: Tensor) -> Tensor:
-    """An image as it is drawn: (C, H, W) → (3, H, W), the first three channels or the first one."""
+    """An image for drawing: (C, H, W) → (3, H, W), the first three channels or the first one."""
     count = image.shape[0]
     return image if count == 3 else image[:3] if count > 3 else image[:1].repeat(3, 1, 1)
 
 
 def ready(model: Any) -> None:
-    """Put a network in PyTorch on the best device, in evaluation mode; an artifact is ready."""
+    """Put a PyTorch network on the best device in evaluation mode; an artifact is unchanged."""
     if not isinstance(model, Deployed):
         model.to(machine.best_device()).to(memory_format=torch.channels_last).eval()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FoundObjects(Prediction):
-    """A result of N objects in an image, surest first.
+    """A result of N objects in an image, highest score first.
 
     Attributes:
         image: uint8 (3, H, W).
-        detections: boxes, scores, classes and what the task finds besides.
+        detections: boxes, scores, classes and further results of the task.
     """
 
     image: Tensor

@@ -1,8 +1,8 @@
-"""What a target is: the one answer for every command, for the page and for ``res2net.load``.
+"""Opens targets: the same for every command, for the page and for ``res2net.load``.
 
 A target is a run folder, a checkpoint, a ``.safetensors`` file with its ``model.json``, an artifact
-of ``res2net export``, a repository of the hub (``hf-hub:OWNER/NAME``), "shipped" (the network that
-comes with the package) or the name of a network.
+of ``res2net export``, a Hugging Face Hub repository (``hf-hub:OWNER/NAME``), "shipped" (the
+network that comes with the package) or the name of a network.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ from res2net.weights.catalogue import shipped
 from res2net.weights.fetch import PREFIX, fetch_from_hub, parse_address
 
 Kind = Literal["run", "checkpoint", "artifact", "name"]
-SEED = 0  # of the weights of a bare name
+SEED = 0  # of the random weights of a bare name
 SHIPPED = "shipped"  # the network of the package
-CLASSES = 1000  # of a bare name, as `create_model` builds it
+CLASSES = 1000  # of a bare name, the default of `create_model`
 
 
 @dataclass(kw_only=True, eq=False)
 class Opened:
-    """A target whose card and weights are read."""
+    """A target with its card and weights."""
 
-    given: str  # as the user named it
+    given: str  # as the user gave it
     kind: Kind
     card: ModelCard
-    path: Path  # a repository of the hub: its folder in the cache
-    file: Path | None = None  # of the weights
-    runtime: Runtime | None = None  # of an artifact
+    path: Path  # for a Hub repository, its folder in the cache
+    file: Path | None = None  # the file of weights
+    runtime: Runtime | None = None  # for an artifact
     state: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def task(self) -> str:
-        """What it was trained for: classify, detect, ...; "features" of an exported backbone."""
+        """The task that it was trained for: classify, detect, ...; "features" for a backbone."""
         return self.card.task
 
     @property
     def trained(self) -> bool:
-        """Whether its weights mean something: those of a bare name are random."""
+        """Whether it has trained weights: those of a bare name are random."""
         return self.kind != "name"
 
     @cached_property
@@ -73,10 +73,10 @@ class Opened:
         """The network with its weights: evaluation mode, on the CPU.
 
         Raises:
-            UserError: an artifact, which has none.
+            UserError: an artifact, which has no PyTorch network.
         """
         if self.runtime is not None:
-            raise UserError(f"{self.given} is exported already; give the run that it came from")
+            raise UserError(f"{self.given} is already exported; give the original run")
         if self.kind == "name":
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(SEED)
@@ -88,7 +88,7 @@ class Opened:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file of weights; of a bare name, of its random ones."""
+        """Hash of the file of weights; of a bare name, of its random weights."""
         if self.file is None:
             return hashlib.sha256(save(self.network.state_dict())).hexdigest()
         with self.file.open("rb") as file:
@@ -96,7 +96,7 @@ class Opened:
 
     @property
     def home(self) -> Path:
-        """The folder in which it lies."""
+        """The folder that contains it."""
         return self.path if self.path.is_dir() else self.path.parent
 
     def predictor(
@@ -106,7 +106,7 @@ class Opened:
         capture: str = "auto",
         compiled: str | None = None,
     ) -> Predictor:
-        """The network in use; on a GPU captured (see ``res2net.capture.capture``).
+        """The network for inference; on a GPU captured (see ``res2net.capture.capture``).
 
         Raises:
             UserError: a bare name, or an exported backbone: neither predicts; a device, capture or
@@ -116,14 +116,14 @@ class Opened:
             raise weights.no_weights(self.given)
         if self.task == "features":
             raise UserError(
-                f"{self.given} gives maps of a backbone and predicts nothing; "
+                f"{self.given} outputs maps of a backbone and predicts nothing; "
                 "res2net.runtime.load(DIR) takes images"
             )
         if self.runtime is not None and device is not None:
-            raise UserError(f"--device {device}: {self.given} is an artifact, its engine decides")
+            raise UserError(f"--device {device}: {self.given} is an artifact; its engine decides")
         if self.runtime is not None and (capture != "auto" or compiled is not None):
             given = "--compile" if compiled is not None else "--capture"
-            raise UserError(f"{given}: {self.given} is an artifact, its engine decides")
+            raise UserError(f"{given}: {self.given} is an artifact; its engine decides")
         what: dict[str, Any] = {"runtime": self.runtime, "device": device}
         if self.runtime is None:
             what |= {"model": self.network, "capture": capture, "compiled": compiled}
@@ -132,13 +132,13 @@ class Opened:
 
 
 def open_target(target: str | Path, *, stream: bool = False) -> Opened:
-    """Say what a target is, and read its card and its weights, once.
+    """Identify a target and read its card and its weights, once.
 
     Args:
-        stream: tune an artifact for the highest rate of many images, not for the least delay.
+        stream: tune an artifact for throughput over many images, not for latency.
 
     Raises:
-        UserError: nothing there, or nothing that can be read; says what to do.
+        UserError: the target is absent or unreadable; the message says what to do.
     """
     given = str(target)
     if given.startswith(PREFIX):
@@ -159,7 +159,7 @@ def open_target(target: str | Path, *, stream: bool = False) -> Opened:
 
 
 def _builder(card: ModelCard) -> Callable[[], nn.Module]:
-    """What builds the network that a card describes.
+    """The function that builds the network of a card.
 
     Raises:
         UserError: a task that this version does not have.
@@ -168,7 +168,7 @@ def _builder(card: ModelCard) -> Callable[[], nn.Module]:
 
 
 def _structure(name: str) -> ModelCard:
-    """The card of a row of the table that nobody trained."""
+    """The card of an untrained model."""
     row = NETWORKS[name]
     return ModelCard(
         network=name,
@@ -181,7 +181,7 @@ def _structure(name: str) -> ModelCard:
 
 
 def _fetched(address: str) -> Path:
-    """The folder of a repository that ``HubModel.save_pretrained`` wrote, in the cache."""
+    """The folder in the cache of a repository that ``HubModel.save_pretrained`` wrote."""
     repository, revision = parse_address(address)
     for file in (weights.CARD_NAME, weights.WEIGHTS_NAME):
         found = fetch_from_hub(repository, revision=revision, files=(file,))

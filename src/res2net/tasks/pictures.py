@@ -43,12 +43,12 @@ from res2net.tasks.selection import History, epochs, lowest, series
 from res2net.tasks.task import Curve
 
 Floats = npt.NDArray[np.float64]
-GAP = 20  # pixels between pictures of a sheet
+GAP = 20  # pixels between the pictures of a sheet
 ALWAYS = (("Learning rate", "lr"), ("Seconds per epoch", "seconds"))
 
 
 def draw_curves(history: History, curves: Sequence[Curve], path: Path) -> None:
-    """What each epoch brought, its learning rate and its time.
+    """Draw the curves of a training, its learning rate and its time per epoch.
 
     Args:
         history: a value may be missing or blank; rows of one epoch are merged.
@@ -100,7 +100,7 @@ def draw_sheet(
     path: Path,
     legend: Sequence[tuple[str, Colour]] = (),
 ) -> None:
-    """Pictures side by side, a row each with its name below; names and their colours above."""
+    """Pictures side by side, one row each with a caption; a legend of names and colours above."""
     columns = max((len(pictures) for pictures, _ in rows), default=1)
     side = (WIDTH - 2 * MARGIN - GAP * (columns - 1)) // columns
     lines = _flowed([name for name, _ in legend])
@@ -131,7 +131,7 @@ def draw_sheet(
 
 
 def _flowed(names: Sequence[str]) -> list[list[tuple[int, str]]]:
-    """Names one after the other, with their left edge, in as many lines as they need."""
+    """Lay out names one after the other, with their left edges, in as many lines as needed."""
     lines: list[list[tuple[int, str]]] = []
     left = WIDTH
     for name in names:
@@ -144,7 +144,7 @@ def _flowed(names: Sequence[str]) -> list[list[tuple[int, str]]]:
     return lines
 
 
-FEW = 20  # classes up to which each cell of a confusion matrix has its text
+FEW = 20  # largest number of classes for which confusion matrices show texts
 
 
 def draw_named_matrix(
@@ -154,7 +154,7 @@ def draw_named_matrix(
     things: str,
     texts: Sequence[Sequence[str]],
 ) -> None:
-    """A confusion matrix (C, C) with names of classes and, where there are any, texts of cells."""
+    """A confusion matrix (C, C) with names of classes and, if there are any, texts of cells."""
     few = len(classes) <= FEW
     size, rotation = (8, 45) if len(classes) <= 25 else (6, 90)
     names = [fit(name, 280, size) for name in classes]
@@ -198,11 +198,11 @@ def draw_matrix(
     side: float,
     gamma: float,
 ) -> Axes:
-    """Shares of each row of counts as an image; ``gamma`` below 1 brings out rare confusions.
+    """Row-normalised counts as an image; ``gamma`` below 1 brings out rare confusions.
 
     Args:
         counts: (cells, cells), rows true.
-        classes: how many the cells stand for.
+        classes: number of classes behind the cells.
         things: what is counted, for the label.
     """
     support = counts.sum(axis=1, keepdims=True)  # (cells, 1)
@@ -222,7 +222,7 @@ def draw_matrix(
     return axes
 
 
-MOST_CURVES = 8  # classes in a picture of thresholds
+MOST_CURVES = 8  # curves in a picture of thresholds
 PerScore = tuple[str, Floats, Floats, Floats]  # class; scores from the highest, precision, recall
 
 
@@ -249,7 +249,7 @@ def draw_thresholds(
 
 @dataclass(frozen=True, kw_only=True)
 class Bars:
-    """What stands on the left of a picture of scores, a bar each."""
+    """The bars on the left of a picture of scores."""
 
     title: str
     label: str  # of the axis
@@ -258,7 +258,7 @@ class Bars:
 
 @dataclass(frozen=True, kw_only=True)
 class BySize:
-    """How well objects of each size were found."""
+    """Scores by size of object."""
 
     title: str
     things: str  # what is counted: "object", "region", "image"
@@ -268,7 +268,7 @@ class BySize:
 
 
 def draw_bars(path: Path, title: str, subtitle: str, bars: Bars, by_size: BySize) -> None:
-    """Figures in percent, the lowest 40 of many, and beside them those by size."""
+    """Scores in percent, at most the lowest 40, and beside them those by size."""
     worst = sorted(bars.values, key=lambda each: each[1])[:MOST_BARS]
     tall = max(26 * len(worst), LEAST_TALL)
     with headed_figure(path, TOP + 60 + tall + 120, title, subtitle) as figure:
@@ -283,7 +283,7 @@ def draw_bars(path: Path, title: str, subtitle: str, bars: Bars, by_size: BySize
 
 
 def draw_sizes(axes: Axes, by_size: BySize) -> None:
-    """Bars of each size, side by side, with their value; how many there are stands below."""
+    """Bars of each size, side by side, with their value and, below, the number of things."""
     width = 0.8 / len(by_size.series)
     for k, ((name, values), colour) in enumerate(zip(by_size.series.items(), PAIR, strict=False)):
         for i, size in enumerate(SIZES):

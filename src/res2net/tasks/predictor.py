@@ -1,4 +1,4 @@
-"""A trained network in use: images in, one typed result for each out; the same for every task."""
+"""A trained network in use: one typed result per image; the same for every task."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from res2net.tasks.network import Deployed
 if TYPE_CHECKING:
     from res2net.tasks.task import Task
 
-NETWORK = "a network of --task {}"  # how messages name one
+NETWORK = "a network of --task {}"  # how messages name a network
 Picture = str | Path | Image.Image | np.ndarray[Any, Any] | Tensor
 
 
 class Predictor:
-    """A network, or an exported artifact in its engine, with all that is known of it.
+    """A network, or an exported artifact in its engine, with its description.
 
     Attributes:
         row: its task.
         card: network, task, classes, preprocessing, scores.
-        model: the network in evaluation mode; None of an artifact.
-        runtime: the artifact in its engine; None of a network in PyTorch.
-        network: what the functions of the task take: ``model``, captured on a GPU (see
+        model: the network in evaluation mode; None for an artifact.
+        runtime: the artifact in its engine; None for a network in PyTorch.
+        network: the argument of the task's functions: ``model``, captured on a GPU (see
             ``res2net.capture``), or the artifact as one.
     """
 
@@ -66,22 +66,22 @@ class Predictor:
 
     @property
     def task(self) -> str:
-        """What the network was trained for: classify, detect, ..."""
+        """The task that the network was trained for: classify, detect, ..."""
         return self.card.task
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Their names, in the order of the network's outputs."""
+        """Names of the classes, in the order of the network's outputs."""
         return self.card.classes
 
     @property
     def preprocess(self) -> Preprocess:
-        """What an image goes through before the network."""
+        """The preprocessing of images."""
         return self.card.preprocess
 
     @property
     def engine(self) -> str:
-        """What computes: "pytorch", or engine and precision of an artifact."""
+        """The engine: "pytorch", or engine and precision of an artifact."""
         if self.runtime is None:
             return "pytorch"
         return f"{self.runtime.artifact.engine} {self.runtime.artifact.precision}"
@@ -101,23 +101,23 @@ class Predictor:
 
         Args:
             images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of
-                uint8, a tensor (3, H, W) of uint8; of a network with C input channels, arrays
-                (H, W, C) and tensors (C, H, W). (Other numbers: see ``decode.as_pixels``.)
-            top: classify: how many classes to name; 5 where it is None.
-            boxes: pose: where the objects are; the whole image where it is None. One for each
+                uint8, a tensor (3, H, W) of uint8; for a network with C input channels, arrays
+                (H, W, C) and tensors (C, H, W). (Other types: see ``decode.as_pixels``.)
+            top: classify: number of classes to return; 5 if None.
+            boxes: pose: where the objects are; None: the whole image. One for each
                 image: an array (N, 4) of left, top, right, bottom in pixels or the ``Detections``
                 of another network. Or the JSON file of a detector's predictions, by the names of
                 image files.
-            batch: classify: images at a time; 32 where it is None.
-            precision: "auto" (bf16 where the hardware has it), "fp32", "bf16" or "fp16". An
+            batch: classify: images per batch; 32 if None.
+            precision: "auto" (bf16 if the hardware supports it), "fp32", "bf16" or "fp16". An
                 artifact has its own.
-            finding: detectors, pose: ``score`` and whatever else ``Finding`` has, which detections
-                are kept.
+            finding: detectors, pose: ``score`` and the other fields of ``Finding``: which
+                detections are kept.
 
         Raises:
-            UserError: an image that cannot be read (names it), an argument that means nothing for
-                the task, or a value out of range.
-            TypeError, ValueError: something that is no image.
+            UserError: an image that cannot be read (the message names it), an argument that does
+                not apply to the task, or a value out of range.
+            TypeError, ValueError: something that is not an image.
 
         Example:
             >>> detector = res2net.load("runs/cells")
@@ -140,7 +140,7 @@ class Predictor:
         precision: str = "auto",
         **finding: Unpack[FindingOptions],
     ) -> Iterator[Any]:
-        """As ``predict``, one result at a time: nothing is kept of those that went before."""
+        """As ``predict``, one result at a time; earlier results are not kept."""
         with arguments_named():
             found = self.finding(finding)
             yield from self.results(
@@ -148,10 +148,10 @@ class Predictor:
             )
 
     def finding(self, options: Mapping[str, Any]) -> Finding | None:
-        """Which detections are kept, by the options of ``Finding``; None where none is given.
+        """Which detections are kept, by the options of ``Finding``; None if none is given.
 
         Raises:
-            UserError: one that means nothing for the network, or a value out of range.
+            UserError: one that does not apply to the network, or a value out of range.
         """
         own = given(options)
         check_meaning(own, readers("predict"), self.task, NETWORK)

@@ -1,4 +1,4 @@
-"""What every measurement has: how it is done, what it found, its tables and its report."""
+"""What every measurement has: options, results, tables and report."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, la
 
 @dataclass(frozen=True, kw_only=True)
 class Measuring:
-    """How a network is measured; each task reads what has a meaning for it."""
+    """How a network is measured; each task reads the options that apply to it."""
 
     precision: str = "auto"
-    skip_bad: bool = False  # leave out images that cannot be read
-    limit: int | None = None  # so many batches at most; of tasks beside classify, images
-    track: Track | None = None  # wraps them in a progress bar
-    batch: int = 64  # classify: images at a time
+    skip_bad: bool = False  # skip images that cannot be read
+    limit: int | None = None  # largest number of batches; for tasks other than classify, of images
+    track: Track | None = None  # wraps iterations in a progress bar
+    batch: int = 64  # classify: images per batch
     workers: int | None = None  # classify: processes that read images
-    scales: Sequence[float] = (1.0,)  # segment: sizes at which an image is seen
-    flip: bool | None = None  # segment, pose: also see the mirror image; pose does unless False
+    scales: Sequence[float] = (1.0,)  # segment: scales of an image to average over
+    flip: bool | None = None  # segment, pose: average over the mirror image too; pose: unless False
     finding: Finding | None = None  # detect: which detections are kept
-    thresholds: bool = False  # classify, multi-label: find them, else they are the card's
-    boxes: Any = None  # pose: those of a detector; None takes the annotated ones
+    thresholds: bool = False  # classify, multi-label: find the thresholds, else the card's
+    boxes: Any = None  # pose: boxes of a detector; None: the annotated ones
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A training that ended, for its report."""
+    """A finished training, for its report."""
 
     folder: Path
     job: Job
@@ -56,21 +56,21 @@ class Ended:
 
     @property
     def parameters(self) -> int:
-        """Of the network."""
+        """Number of parameters of the network."""
         return sum(p.numel() for p in self.job.module.model.parameters())
 
     @property
     def weights(self) -> str:
-        """The epoch whose weights are kept, and what it was chosen on."""
+        """The epoch whose weights are kept, and the part that it was chosen on."""
         job = self.job
         return described(job.select, self.history, job.task.monitor, job.images.validation)
 
 
 class Figures(NamedTuple):
-    """Figures of a measurement, computed on all or some of its images."""
+    """Figures computed on all or some of the measured images."""
 
-    values: dict[str, float]  # by their names in ``Scores.summary``
-    per_class: Mapping[str, float]  # class → figure, where it has one
+    values: dict[str, float]  # by name, as in ``Scores.summary``
+    per_class: Mapping[str, float]  # class → figure, if it has one
 
 
 Resampled = Callable[[npt.NDArray[np.int64]], Figures]  # images by number, repeated or not
@@ -78,26 +78,26 @@ Resampled = Callable[[npt.NDArray[np.int64]], Figures]  # images by number, repe
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scores(ABC):
-    """What a measurement found."""
+    """The results of a measurement."""
 
-    by_image: ClassVar[str]  # the figure that tells two predictions of one image apart
+    by_image: ClassVar[str]  # the figure that compares two predictions of one image
 
-    images: int  # measured
-    rows: Sequence[int] = ()  # of the part, that were measured
+    images: int  # number of measured images
+    rows: Sequence[int] = ()  # of the part: the measured ones
 
     @property
     def counts(self) -> str:
-        """The name of the figure that counts."""
+        """The name of the main figure."""
         return next(iter(self.summary()))
 
     @property
     @abstractmethod
     def headline(self) -> str:
-        """The figure that counts, in words."""
+        """The main figure, in words."""
 
     @abstractmethod
     def resampled(self) -> Resampled:
-        """The figures over images that are chosen, for intervals; ``rows`` numbers them."""
+        """The figures over chosen images, for intervals; ``rows`` numbers the images."""
 
     @abstractmethod
     def summary(self) -> dict[str, float]:
@@ -109,11 +109,11 @@ class Scores(ABC):
 
     @abstractmethod
     def write(self, folder: Path) -> tuple[str, ...]:
-        """Tables and pictures; returns the names of the pictures."""
+        """Write tables and pictures; returns the names of the pictures."""
 
     @property
     def marks(self) -> dict[str, Any]:
-        """What a card keeps of it beside the figures."""
+        """What a card stores besides the figures."""
         return {}
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,18 +121,18 @@ class Scores(ABC):
         return dict(self.summary())
 
     def tables(self) -> tuple[Table, ...]:
-        """For a terminal, where ``table`` is not enough."""
+        """Tables for a terminal, where ``table`` is not enough."""
         return ()
 
     def report(self, end: Ended) -> str:
-        """The page of a run: Markdown."""
+        """The report of a run: Markdown."""
         job, card = end.job, end.card
         task, images = job.task, job.images
         lines = [f"| {what} | {figure} |" for what, figure in self.table()]
         facts = (
-            f"{card.network} under {task.head}, {end.parameters:,} parameters; {card.data}: "
+            f"{card.network} with {task.head}, {end.parameters:,} parameters; {card.data}: "
             f"{len(images.train)} training and {len(images.val)} validation images, "
-            f"{self.images} of them measured; "
+            f"{self.images} of them evaluated; "
             f"recipe {card.recipe}, {card.preprocess.size} pixels.\n\n"
             f"Validated on {part_of(images.validation)}. Weights: {end.weights}."
         )
@@ -142,7 +142,7 @@ class Scores(ABC):
             f"```sh\nres2net evaluate {run} --data {card.data}\nres2net predict {run} IMAGE\n```"
         )
         body = "\n".join(["| | |", "| --- | ---: |", *lines])
-        sizes = f"Small is below 32² = 1,024 pixels, large from 96² = 9,216 on: {task.sizes}."
+        sizes = f"Small is below 32² = 1,024 pixels, large is 96² = 9,216 or more: {task.sizes}."
         title = f"# {card.network} on {images.name}: {task.title}"
         return "\n\n".join([title, facts, body, sizes, shown, commands])
 
@@ -151,7 +151,7 @@ Measure = Callable[[Any, ModelCard, Any, Any, Measuring], Scores]  # model, card
 
 
 def each_sample(shown: KeyedDataset[Any], how: Measuring) -> Iterator[Any]:
-    """The samples of a data set in its order; faulty ones end it, or are left out with a warning.
+    """The samples of a data set in order; faulty ones raise an error or are skipped with a warning.
 
     Raises:
         UserError: a file that cannot be read, unless ``shown.skip_bad``.
@@ -167,7 +167,7 @@ def each_sample(shown: KeyedDataset[Any], how: Measuring) -> Iterator[Any]:
 
 
 def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A CSV file; a blank where a value is None."""
+    """Write a CSV file; a None is a blank."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
@@ -176,13 +176,13 @@ def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def known(names: Sequence[str], values: Sequence[float | None]) -> dict[str, float]:
-    """Name → value, of what has one."""
+    """Name → value, without missing values."""
     return {name: v for name, v in zip(names, values, strict=True) if v is not None}
 
 
 def percent(value: float | None) -> str:
-    """A figure for people; None is the figure of objects that are not there."""
-    return "none there" if value is None else f"{value:.2f} %"
+    """A figure for people; None is the figure of absent objects."""
+    return "none present" if value is None else f"{value:.2f} %"
 
 
 def _shown(value: object) -> object:

@@ -1,8 +1,8 @@
-"""Which epoch's weights a run keeps, which images it was chosen on, which images are measured.
+"""Which epoch's weights a run keeps, on which images it is chosen, which images are measured.
 
-A network whose epoch is chosen on the images that it is then measured on looks better than it is. A
-validation part is there to choose on; where a published protocol has training and test images only,
-the last epoch is reported and the best one is shown beside it.
+A network whose epoch is chosen on the images that it is then measured on looks better than it is.
+The validation part is for choosing; where a published protocol has only training and test images,
+the last epoch is reported, with the best one beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from res2net.data.split import Holdout, check_grouping
 from res2net.errors import UserError
 from res2net.models.weights import CHECKPOINTS
 
-History = Sequence[Mapping[str, float]]  # a row an epoch, as in metrics.csv
+History = Sequence[Mapping[str, float]]  # one row per epoch, as in metrics.csv
 Chosen = Literal["best", "last"]
 CHOSEN: dict[Chosen, str] = {"best": "best checkpoint", "last": "last epoch"}
 _PARTS: dict[Validation, str] = {
@@ -33,11 +33,11 @@ _PARTS: dict[Validation, str] = {
 
 
 def settle(wanted: Select, validation: Validation, saved: RunConfig | None) -> Chosen:
-    """``--train.select`` decided, "auto" included.
+    """Decide ``--train.select``, "auto" included.
 
     Args:
-        saved: the configuration of the run that is resumed, which keeps what it once decided. One
-            that was saved before there was a choice reports its best epoch.
+        saved: the configuration of the resumed run, whose decision is kept. One
+            that was saved before this option existed uses its best epoch.
     """
     if wanted != "auto":
         return wanted
@@ -47,7 +47,7 @@ def settle(wanted: Select, validation: Validation, saved: RunConfig | None) -> C
 
 
 def weights_of(run: Path, chosen: Chosen) -> Path:
-    """The checkpoint with the weights to keep; the other one where it is missing."""
+    """The checkpoint with the weights to keep; the other one if it is missing."""
     best, last = (run / name for name in CHECKPOINTS)
     wanted = (last, best) if chosen == "last" else (best, last)
     return next(path for path in wanted if path.is_file())
@@ -64,10 +64,10 @@ def described(
     monitor: str,
     validation: Validation,
 ) -> str:
-    """The epoch whose weights are kept, what it was chosen on, and the other one's error.
+    """The epoch whose weights are kept, the part it was chosen on, and the other one's error.
 
     Args:
-        history: a row an epoch, as in ``metrics.csv``; not empty.
+        history: one row per epoch, as in ``metrics.csv``; not empty.
         monitor: the column of errors, in percent, whose lowest value is best.
     """
     rows = [row for row in history if math.isfinite(row.get(monitor, math.nan))]
@@ -96,20 +96,20 @@ def held_out(
     seed: int | None,
     group_by: str | None = None,
 ) -> Holdout:
-    """How the validation part is drawn from data that have none: as in the training.
+    """How the validation part is held out of data that have none: as in the training.
 
-    Other data than those of the training are measured whole, so nothing is drawn (0) unless asked
-    for.
+    Data other than those of the training are measured as a whole, so nothing is held out (0) unless
+    requested.
 
     Args:
         run: the configuration that the network was trained with, where it is known.
-        card: of the network; it holds how the training was split, but for old ones.
+        card: the network's; it holds how the training was split, except for old ones.
         data: FORMAT:PATH to measure on.
-        split: the part asked for; None for the usual one.
-        val_fraction, seed, group_by: asked for; None: as in the training.
+        split: the requested part; None for the default.
+        val_fraction, seed, group_by: as requested; None: as in the training.
 
     Raises:
-        UserError: what names no way of grouping.
+        UserError: not a way of grouping.
     """
     if group_by is not None:
         check_grouping(group_by, "--group-by")
@@ -130,19 +130,19 @@ def held_out(
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two names of data lead to the same files."""
+    """Whether two names of data refer to the same files."""
     try:
         a, b = parse_source(one), parse_source(other)
-    except UserError:  # the data of the training are not here
+    except UserError:  # the training data are not available
         return False
     return a.format == b.format and (a.path and a.path.resolve()) == (b.path and b.path.resolve())
 
 
 def measured_part(images: LabelledImages | Scenes, split: str | None, data: str) -> tuple[Any, str]:
-    """The images to measure, and which ones they are, in words.
+    """The images to measure, and their part in words.
 
     Args:
-        split: "val", "train", "test" or "all"; None takes the validation part or, of data
+        split: "val", "train", "test" or "all"; None: the validation part or, for data
             without parts, all.
 
     Raises:
@@ -162,12 +162,12 @@ def measured_part(images: LabelledImages | Scenes, split: str | None, data: str)
 
 
 def epochs(history: History) -> list[float]:
-    """The epochs in order, each once; a row that names none counts by its place."""
+    """The epochs in order, each once; a row without a number counts by its position."""
     return sorted({_epoch(row, i) for i, row in enumerate(history)})
 
 
 def series(history: History, key: str) -> dict[float, float]:
-    """Epoch to value, in order; blanks are left out, what is not finite is NaN."""
+    """Epoch to value, in order; blanks are left out, values that are not finite are NaN."""
     found: dict[float, float] = {}
     for i, row in enumerate(history):
         value = _number(row, key)
@@ -177,7 +177,7 @@ def series(history: History, key: str) -> dict[float, float]:
 
 
 def lowest(history: History, key: str) -> tuple[float, float] | None:
-    """Epoch and value of the lowest finite value; None where there is none."""
+    """Epoch and value of the lowest finite value; None if there is none."""
     finite = {epoch: value for epoch, value in series(history, key).items() if value == value}
     return min(finite.items(), key=lambda point: point[1]) if finite else None
 
@@ -188,6 +188,6 @@ def _epoch(row: Mapping[str, float], index: int) -> float:
 
 
 def _number(row: Mapping[str, float], key: str) -> float | None:
-    """The value, which a CSV reader gives as text; None for a blank."""
+    """The value, which a CSV reader returns as text; None for a blank."""
     value = row.get(key)
     return None if value is None or not str(value).strip() else float(value)

@@ -1,4 +1,4 @@
-"""A run that starts from another (``--init``): all its weights, the head's rows by class name."""
+"""A run that starts from another (``--init``): all weights, the head's rows by class name."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from res2net.weights.pretrained import IN1K
 from res2net.weights.read import card_of, read_content
 
 State = dict[str, Tensor]
-COCO_ROWS = 90  # of torchvision's detectors: COCO's category numbers, 80 of them in use
-# of training alone, or told in other words
+COCO_ROWS = 90  # rows of torchvision's detectors: COCO's category numbers, 80 of them in use
+# options of training alone, or stored under other names
 _APART = ("drop_path", "zero_init", "regions", "long_side", "keypoints", "in_channels")
 _NET = {each.name for each in fields(NetOptions)}
 
@@ -38,7 +38,7 @@ class Start:
     """Weights to start from.
 
     Attributes:
-        card: what they are; None of a file of weights alone.
+        card: their description; None for a bare file of weights.
     """
 
     given: str
@@ -46,7 +46,7 @@ class Start:
     card: ModelCard | None
 
     def settle(self, card: ModelCard) -> ModelCard:
-        """The card of a run that starts here: the first-block rule and the normalisation are kept.
+        """The card of a run that starts here, with the first-block rule and normalisation kept.
 
         Raises:
             UserError: another task or network.
@@ -57,7 +57,7 @@ class Start:
         if old.task != card.task:
             raise UserError(
                 f"--init {self.given}: trained with --task {old.task}, this run has --task "
-                f"{card.task}; --net.pretrained {self.given} takes its backbone alone"
+                f"{card.task}; --net.pretrained {self.given} loads only its backbone"
             )
         if old.network != card.network:
             raise UserError(
@@ -72,13 +72,13 @@ class Start:
         return following(card, old.options, notes)
 
     def load_into(self, task: Task, model: nn.Module, card: ModelCard) -> list[str]:
-        """Put the weights into the network of a run; rows of new classes stay as they are.
+        """Load the weights into the network of a run; rows of new classes are unchanged.
 
         Returns:
-            In words, what was kept and what is new.
+            In words, the kept and the new weights.
 
         Raises:
-            UserError: they do not fit; names the option that differs.
+            UserError: they do not fit; the message names the option that differs.
         """
         rows = class_rows(task, card)
         old, said = self._labels(rows, labels_of(card))
@@ -105,7 +105,7 @@ class Start:
     def _labels(
         self, rows: Mapping[str, tuple[int, int]], now: Sequence[str]
     ) -> tuple[Sequence[str], list[str]]:
-        """The names of the rows in the file, and a remark where it has none."""
+        """The names of the rows in the file, and a remark if it has none."""
         if self.card is not None:
             return labels_of(self.card), []
         found = next((name for name in rows if name in self.state), None)
@@ -115,13 +115,13 @@ class Start:
         count = (len(self.state[found]) - before) // each
         if before and count == COCO_ROWS:
             coco = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"][1:]
-            return coco, ["its rows are COCO's categories, in the order of their numbers"]
+            return coco, ["its rows are taken as COCO's categories, in the order of their numbers"]
         if count == len(now):
             return now, ["its classes have no names: taken in the order of this run's"]
         return [""] * count, [f"its {counted(count, 'class')} have no names, so no row is kept"]
 
     def _differences(self, card: ModelCard) -> list[str]:
-        """In words, the options of the network that differ and what they were."""
+        """In words, the options of the network that differ, with their old values."""
         before, now = (_structure(each) for each in (self.card or card, card))
         return [
             f"trained with {option(('net.' if name in _NET else 'head.') + name)} "
@@ -132,7 +132,7 @@ class Start:
 
 
 def _structure(card: ModelCard) -> dict[str, Any]:
-    """The options that decide what a network computes."""
+    """The options that determine what a network computes."""
     rule = getattr(find_variant(card.network), "first_block", None)
     options = {"first_block": rule and str(rule), "norm": "batch", **card.options}
     return {name: each for name, each in options.items() if each and name not in _APART}
@@ -142,7 +142,7 @@ def open_start(given: str) -> Start:
     """Read what ``--init`` names.
 
     Raises:
-        UserError: nothing there, or nothing with weights of a network in PyTorch.
+        UserError: the target is absent or has no weights of a PyTorch network.
     """
     path = at_home(given)
     if not path.exists() and (given == IN1K or given in names()):
@@ -161,21 +161,21 @@ def open_start(given: str) -> Start:
 
 
 def following(card: ModelCard, options: Mapping[str, Any], notes: str) -> ModelCard:
-    """The card with the first-block rule of other weights, where none was asked for."""
+    """The card with the first-block rule of other weights, if no rule was requested."""
     rule = {name: options[name] for name in ("first_block",) if options.get(name)}
     return replace(card, options={**rule, **card.options}, notes=notes)
 
 
 def labels_of(card: ModelCard) -> tuple[str, ...]:
-    """What the rows of a head stand for: classes or, of a pose network, key-points."""
+    """The meaning of a head's rows: classes or, for pose networks, key-points."""
     names: Sequence[str] = card.marks.get("skeleton", {}).get("names", ())
     return tuple(names) if "keypoints" in card.options else card.classes
 
 
 def class_rows(task: Task, card: ModelCard) -> dict[str, tuple[int, int]]:
-    """The tensors with rows for classes: name → (rows before the first class, rows a class).
+    """The tensors with rows for classes: name → (rows before the first class, rows per class).
 
-    They are the tensors that grow with one class more.
+    They are found as the tensors that grow when a class is added.
     """
     more = {"keypoints": card.options["keypoints"] + 1} if "keypoints" in card.options else {}
     larger = replace(card, classes=(*card.classes, ""), options={**card.options, **more})
@@ -197,7 +197,7 @@ def matched(
     Args:
         there, here: (before + each·classes, ...) of the file and of the network.
         before: rows before the first class (the background).
-        each: rows of a class.
+        each: rows per class.
     """
     found = here.detach().clone()
     found[:before] = there[:before].to(found)

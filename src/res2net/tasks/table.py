@@ -1,4 +1,4 @@
-"""The tasks as rows with their code (``paper/tasks.py`` has what needs none)."""
+"""The tasks with their code (``paper/tasks.py`` has the part that needs no code)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from res2net.tasks.task import Task
 
 
 def find_task(name: str) -> Task:
-    """The task of that name; only its own room is imported.
+    """The task of that name; only its own package is imported.
 
     Raises:
-        UserError: no such task, as a file of a later version may name one.
+        UserError: no such task, such as one of a later version's file.
     """
     if name not in TASKS:
         raise UserError(f"unknown task {name!r}; this version has {', '.join(TASKS)}")

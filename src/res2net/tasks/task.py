@@ -1,4 +1,4 @@
-"""What a task is: the functions by which its room differs from the others."""
+"""The interface of a task: the functions in which its package differs from the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from res2net.tasks.deployed import Deployment
 from res2net.tasks.predictor import Predictor
 from res2net.tasks.selection import Chosen
 
-if TYPE_CHECKING:  # of seconds: Lightning, which only a training needs, and matplotlib
+if TYPE_CHECKING:  # slow imports: Lightning, only for training, and matplotlib
     from res2net.tasks.module import TaskModule
     from res2net.tasks.scores import Measure
 
@@ -40,49 +40,49 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Datasets:
-    """How the data reach the network in training."""
+    """How the training data reach the network."""
 
     train: KeyedDataset[Any]
     val: KeyedDataset[Any]
     collate_train: Callable[[list[Any]], Any]
     collate_val: Callable[[list[Any]], Any]
-    val_batch: int | None = 1  # None: as many as in training
-    factors: npt.NDArray[np.float64] | None = None  # how often an image is drawn; None: once
-    feed: Feed | None = None  # what trains in place of ``train``: finished on the device
+    val_batch: int | None = 1  # None: as in training
+    factors: npt.NDArray[np.float64] | None = None  # relative frequency of each image; None: equal
+    feed: Feed | None = None  # trains in place of ``train``; batches are finished on the device
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A row of the table of tasks."""
+    """A task of the table."""
 
     name: TaskName
-    title: str  # of reports
-    head: str  # what stands on the backbone, in words
-    data: Labelled | Annotated  # that it learns from
-    monitor: str  # the lowest is best
+    title: str  # title of reports
+    head: str  # the head, in words
+    data: Labelled | Annotated  # kind of its data
+    monitor: str  # the metric to monitor; the lowest is best
     curves: tuple[Curve, ...]
-    sizes: str = ""  # what small, medium and large mean, for people
-    one_size: bool = False  # all images reach the network in one size: cuDNN may look for the best
+    sizes: str = ""  # definition of small, medium and large, for people
+    one_size: bool = False  # all inputs have one size: cuDNN may benchmark its kernels
     describe: Callable[[RunConfig, Any], tuple[dict[str, Any], Preprocess]]  # head's options
     build: Callable[[ModelCard, str | None], nn.Module]  # (card, pretrained) → network
-    body: Callable[[Any], Any]  # the backbone inside; of a classifier all of it
+    body: Callable[[Any], Any]  # the backbone inside; for a classifier, all of it
     datasets: Callable[[RunConfig, ModelCard, Any], Datasets]
     # (training batch, its data set's images, options) → pictures with captions, annotations drawn
     seen: Callable[[Any, Any, RunConfig], Iterator[tuple[Pixels, str]]]
-    module: Callable[[], type[TaskModule]]  # imports what trains
-    measure: Callable[[], Measure]  # imports what measures and draws
+    module: Callable[[], type[TaskModule]]  # imports the training code
+    measure: Callable[[], Measure]  # imports the measuring code
     # (model, card, image, precision), places and finding if it has them; None: the predictor's own
     predict: Callable[..., Prediction] | None = None
-    for_run: Callable[[RunConfig], Task] | None = None  # as the options of a run make it
+    for_run: Callable[[RunConfig], Task] | None = None  # the task as the options of a run change it
     deployment: Deployment
     predictor: type[Predictor] = Predictor
-    # boxes given to predict → (number, image, classes) → those of one image; None: it takes none
+    # boxes given to predict → (number, image, classes) → those of one image; None: takes no boxes
     places: Callable[[Any], Callable[[int, Any, Sequence[str]], DetectionArrays]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A module and its data, ready for the Trainer."""
+    """A module with its data, ready for the Trainer."""
 
     task: Task
     module: TaskModule  # ``module.model`` is the network
@@ -90,7 +90,7 @@ class Job:
     images: Images
     train_loader: DataLoader[Any]
     val_loader: DataLoader[Any]
-    steps: int  # of the optimiser, an epoch
+    steps: int  # optimiser steps per epoch
     precision: str
-    skip_bad: bool  # unreadable images are left out
+    skip_bad: bool  # unreadable images are skipped
     select: Chosen = "best"  # epoch whose weights are kept
