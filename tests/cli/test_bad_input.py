@@ -201,7 +201,7 @@ def test_a_batch_of_one_image_where_batch_norm_needs_two(cli, tiny, photos, tmp_
         tmp_path / "run",
     )
     line = cli(*words).line
-    assert line.startswith("a batch of one image is too little for batch normalisation")
+    assert line.startswith("a batch of one image is too small for batch normalisation")
     assert not (tmp_path / "run").exists()
     assert cli(*words, "--net.norm", "group", "--train.max-steps", "1").code == 0
 

@@ -156,7 +156,7 @@ def test_a_loss_that_is_not_finite(value, word):
 def test_a_single_value_a_channel():
     norm = nn.BatchNorm2d(3)
     with (
-        pytest.raises(UserError, match="a batch of one image is too little"),
+        pytest.raises(UserError, match="a batch of one image is too small"),
         one_image_explained(),
     ):
         norm(torch.ones(1, 3, 1, 1))

@@ -31,7 +31,7 @@ def test_the_frame_is_upright() -> None:
     assert resized(CARD, None)[1] == (128, 96)
     assert resized(CARD, 256)[1] == (256, 192)
     assert resized(CARD, (256, 192))[0].preprocess.size == 256
-    for size, words in ((100, "multiple of 32"), ((256, 256), "seen at 4:3, 256x192")):
+    for size, words in ((100, "multiple of 32"), ((256, 256), "inputs are 4:3, 256x192")):
         with pytest.raises(UserError, match=words):
             resized(CARD, size)
 

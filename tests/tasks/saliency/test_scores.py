@@ -40,7 +40,7 @@ def measured(
 
 
 def test_nothing_salient_has_no_f_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.warns(UserWarning, match="nothing is salient in any map that was measured"):
+    with pytest.warns(UserWarning, match="no measured map has a salient pixel"):
         scores = measured(monkeypatch, [0, 0])
     assert scores.headline == "no F-measure, MAE 0.000"
     assert list(scores.summary()) == ["mae"]

@@ -204,6 +204,6 @@ def test_one_class_alone_has_no_mean_iou(tmp_path: Path, truth: int) -> None:
     )
     assert ("mean_iou" in scores.summary()) == bool(truth)
     assert scores.table()[1][1] == scores.headline.removeprefix("mean IoU ")
-    assert truth or scores.headline == "mean IoU open: one class only"
+    assert truth or scores.headline == "mean IoU undefined: one class only"
     draw_scores(right, scores.classes, tmp_path / "scores.png")
     assert (tmp_path / "scores.png").is_file()

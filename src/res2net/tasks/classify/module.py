@@ -1,4 +1,4 @@
-"""The classifier as Lightning trains it.
+"""The classifier as a Lightning module.
 
 Legend: B batch · S side in pixels · N classes
 """
@@ -40,14 +40,14 @@ class TopError(MulticlassAccuracy):
 
 @contextmanager
 def one_image_explained() -> Iterator[None]:
-    """Say what to do where batch norm has a single value a channel to average over."""
+    """Turn batch norm's error on a single value per channel into advice."""
     try:
         yield
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
         raise UserError(
-            "a batch of one image is too little for batch normalisation at this size: raise "
+            "a batch of one image is too small for batch normalisation at this size: increase "
             "--train.batch or --input.size, or set --net.norm group"
         ) from None
 
@@ -80,7 +80,7 @@ class ClassifierModule(TaskModule):
         self.val_top5 = TopError(self._classes, 5)
 
     def whitening_images(self) -> Tensor:
-        """Training images, evenly spaced, as the network takes them: (B, C, S, S).
+        """Training images, evenly spaced, as network inputs: (B, C, S, S).
 
         Raises:
             UserError: a damaged file.
@@ -112,7 +112,7 @@ class ClassifierModule(TaskModule):
 
     def note(self, batch: Batch, loss: Tensor, *more: Tensor) -> None:
         self.log_loss(loss)
-        if not self.mixes:  # a mixed image has no one class to be right about
+        if not self.mixes:  # a mixed image has no single true class
             self.train_error.update(more[0], batch[1])
             self.log("train/top1_error", self.train_error, on_step=False, on_epoch=True)
 
@@ -147,11 +147,11 @@ class ClassifierModule(TaskModule):
         )
 
 
-WHITENED = 1 << 19  # pixels of training images whose patches are looked at
+WHITENED = 1 << 19  # pixels of training images whose patches are used
 
 
 class MultiLabelModule(ClassifierModule):
-    """The same where an image has any number of classes: a sigmoid each, mean average precision."""
+    """The multi-label module: a sigmoid per class, mean average precision."""
 
     def __init__(self, model: Network, **of_run: Any) -> None:
         super().__init__(model, **of_run)
@@ -182,9 +182,9 @@ class MultiLabelModule(ClassifierModule):
 
 
 def weights_of(config: RunConfig, images: LabelledImages) -> Tensor | None:
-    """Of the classes: (N,); of several labels an image, of the positives of each.
+    """Class weights: (N,); for multi-label data, of each class's positives.
 
-    Balanced ones are n / (N · count), of several labels negatives / positives.
+    Balanced weights are n / (N · count), for multi-label data negatives / positives.
     """
     labels = images.train.labels
     counts = torch.from_numpy(counts_of(labels, len(images.classes)))

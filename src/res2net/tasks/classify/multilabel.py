@@ -1,8 +1,8 @@
-"""The scores of a network whose images have any number of classes: AP, F1 and thresholds of each.
+"""The scores of a multi-label network: AP, F1 and threshold of each class.
 
 Average precision needs no threshold. The threshold of a class is the one with the best F1 on the
-validation part of the training; it is stored with the run, so that the same classes count as there
-in every later use. Figures in percent. N images · C classes
+validation part of the training; it is stored with the run, so that every later use predicts the
+same classes. Figures in percent. N images · C classes
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ USUAL = 0.5  # threshold of a class without an image to find it on
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MultiLabelScores(Scores):
-    """What a measurement found."""
+    """The results of a measurement."""
 
     by_image = "loss"
 
@@ -48,7 +48,7 @@ class MultiLabelScores(Scores):
     thresholds: tuple[float, ...]  # (C,)
     targets: Ints  # (N, C) of 0 and 1
     probabilities: Floats  # (N, C)
-    names: Sequence[str]  # (N,) of the images
+    names: Sequence[str]  # (N,) names of the images
 
     @property
     def headline(self) -> str:
@@ -57,15 +57,15 @@ class MultiLabelScores(Scores):
 
     @property
     def marks(self) -> dict[str, Any]:
-        """The thresholds, which a card keeps."""
+        """The thresholds, which a card stores."""
         return {"thresholds": list(self.thresholds)}
 
     def summary(self) -> dict[str, float]:
-        """In percent, but for the loss."""
+        """In percent, except the loss."""
         return self._figures(np.arange(len(self.targets))).values
 
     def resampled(self) -> Resampled:
-        """As ``Scores`` has it; of a class, its average precision."""
+        """As in ``Scores``; for a class, its average precision."""
         return self._figures
 
     def _figures(self, chosen: npt.NDArray[np.int64]) -> Figures:
@@ -155,13 +155,13 @@ class MultiLabelScores(Scores):
 def measure(
     outputs: Iterable[tuple[Tensor, Tensor, Tensor]], card: ModelCard, part: Split, how: Measuring
 ) -> MultiLabelScores:
-    """Scores over the images of a split, at the card's thresholds or at those found here.
+    """Scores over the images of a split, at the card's thresholds or those found here.
 
     Args:
         outputs: logits (B, C), labels and indices (B,) of its images, batch by batch.
 
     Raises:
-        UserError: a network that gives no numbers.
+        UserError: the network outputs NaN.
     """
     rows: list[int] = []
     found: list[Floats] = []
@@ -170,7 +170,7 @@ def measure(
         rows += seen.tolist()
     probabilities, targets = np.concatenate(found), part.labels[rows]
     if not np.isfinite(probabilities).all():
-        raise UserError("the network gives NaN; use an earlier checkpoint, or --precision fp32")
+        raise UserError("the network outputs NaN; use an earlier checkpoint, or --precision fp32")
     thresholds = best_thresholds(targets, probabilities) if how.thresholds else card.thresholds
     return MultiLabelScores(
         images=len(rows),
@@ -184,7 +184,7 @@ def measure(
 
 
 def average_precisions(targets: Ints, probabilities: Floats) -> list[float | None]:
-    """Of each class, in percent; None of a class without an image."""
+    """Average precision of each class, in percent; None for a class without an image."""
     return [
         100 * float(average_precision_score(targets[:, k], probabilities[:, k]))
         if targets[:, k].any()
@@ -194,9 +194,9 @@ def average_precisions(targets: Ints, probabilities: Floats) -> list[float | Non
 
 
 def best_thresholds(targets: Ints, probabilities: Floats) -> list[float]:
-    """The probability from which a class counts as there with the best F1, for each class.
+    """The probability threshold of each class with the best F1.
 
-    It lies half way to the next lower probability, and the highest of equal ones is taken; 0.5 for
+    It lies half way to the next lower probability, and the highest of equal ones is used; 0.5 for
     a class without an image.
     """
     return [

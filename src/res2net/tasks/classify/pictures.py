@@ -1,6 +1,6 @@
 """Pictures of a classifier's scores: PNG files, 1,200 pixels wide.
 
-Import this file late: it imports matplotlib. Each function raises UserError when its file cannot
+Import this module late: it imports matplotlib. Each function raises UserError if its file cannot
 be written.
 """
 
@@ -48,14 +48,14 @@ if TYPE_CHECKING:
 
 # ---- confusion matrix
 
-_CELLS = 1000  # a side at most
+_CELLS = 1000  # cells per side, at most
 
 
 def draw_confusion(scores: ClassifyScores, path: Path) -> None:
     """Draw the confusion matrix, each row as shares of the true class.
 
-    Up to 20 classes each cell shows its count, up to 50 the classes are named; above that the most
-    confused pairs are listed beside the matrix.
+    With up to 20 classes each cell shows its count, with up to 50 the classes are named; above that
+    the most confused pairs are listed beside the matrix.
     """
     classes = len(scores.classes)
     absent = sum(each.support == 0 for each in scores.per_class)
@@ -77,7 +77,7 @@ def draw_confusion(scores: ClassifyScores, path: Path) -> None:
 
 
 def _cells(scores: ClassifyScores) -> npt.NDArray[np.int64]:
-    """The matrix; above ``_CELLS`` classes a cell is the block of several: a screen has no more."""
+    """The matrix; above ``_CELLS`` classes a cell is a block of several: a screen shows no more."""
     classes = len(scores.classes)
     cells = min(classes, _CELLS)
     rows, columns = (each * cells // classes for each in (scores.targets, scores.predicted))
@@ -100,13 +100,13 @@ def _list_pairs(figure: Figure, scores: ClassifyScores, *, left: float) -> None:
 
 
 def draw_calibration(scores: ClassifyScores, path: Path) -> None:
-    """Draw the reliability diagram and how often each confidence was given."""
+    """Draw the reliability diagram and the histogram of confidences."""
     subtitle = (
         f"mean confidence {100 * scores.confidence.mean():.1f} %, "
         f"accuracy {scores.top1_accuracy:.1f} %, "
         f"expected calibration error {100 * scores.calibration_error:.1f} %"
     )
-    title = "Calibration: is the network as often right as it is sure?"
+    title = "Calibration: accuracy against confidence"
     with headed_figure(path, 760, title, subtitle) as figure:
         left, top, side = MARGIN + 75, TOP + 40, 470
         _draw_reliability(add_axes(figure, left, top, side, side), scores)
@@ -153,7 +153,7 @@ def _in_percent(axis: Axis) -> None:
 
 
 def _legend(axes: Axes, *keys: Patch | Line2D) -> None:
-    """A legend below the axes, where it hides nothing."""
+    """A legend below the axes, where it covers nothing."""
     axes.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=len(keys))
 
 
@@ -168,20 +168,20 @@ def draw_mistakes(
     names: Sequence[str] | None = None,
     count: int = 24,
 ) -> None:
-    """Draw the images that were most confidently taken for something else.
+    """Draw the most confident mistakes.
 
     Args:
-        scores: whose mistakes to show.
-        load_image: gives image ``i`` of the data set as uint8 (H, W, 3), any size.
+        scores: their mistakes are shown.
+        load_image: returns image ``i`` of the data set as uint8 (H, W, 3), any size.
         path: the PNG to write.
         names: a file name for each of the N images, shown below its picture.
-        count: how many at most.
+        count: largest number of images.
     """
     mistakes = scores.mistakes()
     worst = mistakes[:count]
     subtitle = (
         f"{len(worst)} of {counted(len(mistakes), 'mistake')} in "
-        f"{counted(scores.images, 'image')}, surest first:"
+        f"{counted(scores.images, 'image')}, most confident first:"
         "   ✓ true class   ✗ predicted class and its probability"
     )
     if not worst:
@@ -202,11 +202,11 @@ def _explain(mistake: Mistake, names: Sequence[str] | None) -> list[Line]:
 
 
 def draw_predictions(images: Sequence[Picture], labels: Sequence[str], path: Path) -> None:
-    """Draw images with what was predicted for each.
+    """Draw images with their predictions.
 
     Args:
         images: uint8 (H, W, 3), any size; the first 60 are drawn.
-        labels: what to write below each image, a few lines at most. What follows a tab is set at
+        labels: text below each image, a few lines at most. What follows a tab is set at
             the right end of its line: ``"church\\t93 %\\ngas pump\\t4 %"``.
         path: the PNG to write.
     """

@@ -1,4 +1,4 @@
-"""The report of a run on one page, the tables for the terminal, the files for other programs."""
+"""The one-page report of a run, the tables for the terminal, the files for other programs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from res2net.tasks.classify.scores import ClassifyScores, ClassScore
 
 WORST = 20  # classes in the terminal's table
-EXTREMES = 5  # best and worst classes in the report, where there are more than twice as many
+EXTREMES = 5  # best and worst classes in the report, if there are more than twice as many
 PAIRS = 10  # most confused pairs
 
 
 def report(scores: ClassifyScores, end: Ended) -> str:
-    """The page of a run: what was trained on what, how good it is, how to resume it."""
+    """The page of a run: network and data, scores, how to resume it."""
     card, images, run = end.card, end.job.images, end.folder
     side = card.preprocess.size
     facts = {
@@ -67,9 +67,9 @@ def page(
 
     Args:
         title: the heading.
-        facts: what the run is, label and text, in the order to show. A text that starts with
+        facts: label and text, in the order to show. A text that starts with
             ``res2net`` is a command and goes under "Commands".
-        history: rows as ``draw_curves`` takes them; may be empty.
+        history: rows as for ``draw_curves``; may be empty.
         pictures: names of files to show.
     """
     commands = {label: text for label, text in facts.items() if text.startswith("res2net ")}
@@ -162,11 +162,11 @@ def _pairs(scores: ClassifyScores) -> Table:
 
 
 def _shown(name: str) -> str:
-    """A name as it is: brackets are no markup, bytes that are no text become question marks."""
+    """A name unchanged: brackets are no markup, bytes that are not text become question marks."""
     return escape(name.encode(errors="replace").decode())
 
 
-# ---- what terminal and page share
+# ---- shared by terminal and page
 
 
 def accuracies(scores: ClassifyScores) -> list[tuple[str, str, str]]:
@@ -210,7 +210,7 @@ def _section(heading: str, body: str) -> str:
 
 
 def _training(history: History) -> list[tuple[str, str]]:
-    """How long it took and which epoch was best, as far as the history says."""
+    """Duration and best epoch, as far as the history has them."""
     if not history:
         return []
     count = len(epochs(history))

@@ -1,7 +1,7 @@
 """From images to logits, and from logits to scores: error, calibration, classes, mistakes.
 
 The headline figures are percent, as in the paper's Tables 1-4. Everything else is a fraction of 1,
-as scikit-learn and torchmetrics give it.
+as in scikit-learn and torchmetrics.
 """
 
 # N images · C classes
@@ -54,7 +54,7 @@ _CHUNK = 1024  # images turned to float64 at once: 8 MB a copy at 1,000 classes
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScore:
-    """How well one class is told from the others; None is "cannot be said", not 0."""
+    """How well one class is separated from the others; None is undefined, not 0."""
 
     name: str
     support: int  # images of this class
@@ -75,13 +75,13 @@ class ConfusedPair:
 
 @dataclass(frozen=True, kw_only=True)
 class Mistake:
-    """One image that was taken for something else."""
+    """One misclassified image."""
 
     index: int  # row of the logits
     true: str  # class name
     predicted: str  # class name
-    confidence: float  # 0..1, probability given to the predicted class
-    true_probability: float  # 0..1, probability given to the true class
+    confidence: float  # 0..1, probability of the predicted class
+    true_probability: float  # 0..1, probability of the true class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +97,12 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassifyScores(Scores):
-    """Everything that is known once the logits of a data set are there. Made by ``score``."""
+    """All scores of the logits of a data set. Made by ``score``."""
 
     by_image = "loss"
 
     classes: tuple[str, ...]  # C names
-    top_k: int  # min(5, C): what "top-5" means here; with 5 classes or fewer it is always right
+    top_k: int  # min(5, C): k of "top-5" here; with 5 classes or fewer always correct
     top1_accuracy: float  # percent
     top5_accuracy: float  # percent
     top1_error: float  # percent
@@ -117,12 +117,12 @@ class ClassifyScores(Scores):
     confidence: Floats  # (N,) 0..1, probability of the predicted class
     true_probability: Floats  # (N,) 0..1, probability of the true class
     found: PerImage
-    names: Sequence[str] = ()  # N files, where they are known
+    names: Sequence[str] = ()  # N files, if they are known
     pixels: Callable[[int], Picture] | None = None  # row of the logits → uint8 (S, S, 3)
 
     @property
     def confusion(self) -> Ints:
-        """(C, C) images, rows true, columns predicted; of 10,000 classes 800 MB."""
+        """(C, C) images, rows true, columns predicted; 800 MB for 10,000 classes."""
         labels = np.arange(len(self.classes))
         return np.asarray(confusion_matrix(self.targets, self.predicted, labels=labels), np.int64)
 
@@ -186,7 +186,7 @@ class ClassifyScores(Scores):
         ]
 
     def summary(self) -> dict[str, float]:
-        """The scalar scores as (name, value) pairs, for logger, CSV and JSON alike."""
+        """The scalar scores as (name, value) pairs, for logger, CSV and JSON."""
         return {
             "top1_error": self.top1_error,
             "top5_error": self.top5_error,
@@ -198,7 +198,7 @@ class ClassifyScores(Scores):
         }
 
     def resampled(self) -> Resampled:
-        """As ``Scores`` has it; of a class, its recall in percent."""
+        """As in ``Scores``; for a class, its recall in percent."""
 
         def over(chosen: npt.NDArray[np.int64]) -> Figures:
             scores = scored(PerImage._make(each[chosen] for each in self.found), self.classes)
@@ -222,7 +222,7 @@ class ClassifyScores(Scores):
 def measure(
     model: Network | Deployed,
     card: ModelCard,
-    images: LabelledImages,  # noqa: ARG001  every task is given them
+    images: LabelledImages,  # noqa: ARG001  passed to every task
     part: Split,
     how: Measuring,
 ) -> ClassifyScores | MultiLabelScores:
@@ -248,9 +248,9 @@ def measure(
 def run_over(
     model: Network | Deployed, split: Split, preprocess: Preprocess, how: Measuring
 ) -> tuple[PerImage, Tensor]:
-    """What is kept of a split's images in order, and their indices (N,).
+    """The kept results of a split's images in order, and their indices (N,).
 
-    Where unreadable images are left out, they are missing.
+    Unreadable images that are skipped are missing.
     """
     batches = outputs(model, split, preprocess, how)
     kept, seen = zip(*((per_image(x, labels), seen) for x, labels, seen in batches), strict=True)
@@ -288,18 +288,18 @@ _NOTHING = "there are no images to evaluate; check the folder given with --data"
 
 
 class PerImage(NamedTuple):
-    """All that scores need of N images; their logits would be C times as much."""
+    """The inputs of the scores for N images; their logits would take C times as much memory."""
 
     targets: Ints  # (N,) true class
-    rank: Ints  # (N,) of the true class, 0 is best
+    rank: Ints  # (N,) rank of the true class, 0 is best
     predicted: Ints  # (N,) most probable class
     confidence: Floats  # (N,) 0..1, probability of the predicted class
     log_likelihood: Floats  # (N,) log of the probability of the true class
-    finite: npt.NDArray[np.bool_]  # (N,) whether all logits are numbers
+    finite: npt.NDArray[np.bool_]  # (N,) whether all logits are finite
 
 
 def _dataset(split: Split, preprocess: Preprocess, *, skip_bad: bool = False) -> ImageDataset:
-    """The images of a split as the network takes them."""
+    """The images of a split as network inputs."""
     return ImageDataset(
         split,
         eval_transform(preprocess),
@@ -347,8 +347,8 @@ def scored(found: PerImage, classes: Sequence[str]) -> ClassifyScores:
     true, rank, predicted, confidence, log_likelihood, finite = found
     if not finite.all():
         raise UserError(
-            f"the network gives NaN or infinite scores for {int((~finite).sum())} of {len(finite)} "
-            f"images (the first is image {int(np.flatnonzero(~finite)[0])}); "
+            f"the network outputs NaN or infinite scores for {int((~finite).sum())} of "
+            f"{len(finite)} images (the first is image {int(np.flatnonzero(~finite)[0])}); "
             "use an earlier checkpoint, or evaluate in float32"
         )
     correct = rank == 0
@@ -378,7 +378,7 @@ def scored(found: PerImage, classes: Sequence[str]) -> ClassifyScores:
 
 
 def per_image(logits: Tensor, targets: Tensor) -> PerImage:
-    """What is kept of a batch.
+    """The kept results of a batch.
 
     Raises:
         UserError: a target that the network does not have.
@@ -396,7 +396,7 @@ def per_image(logits: Tensor, targets: Tensor) -> PerImage:
 
 
 def _per_image(scores: Tensor, targets: Tensor) -> PerImage:
-    """Of float64 (n, C); equal scores rank in the order of the classes."""
+    """Ranks of the true classes from float64 (n, C); equal scores rank in the order of classes."""
     true = targets[:, None]  # (n, 1)
     true_score = scores.gather(1, true)
     earlier = torch.arange(scores.shape[1]) < true

@@ -1,4 +1,4 @@
-"""Classification as a row of the table of tasks: its options, its data, its network in use.
+"""The classification task: its options, its data, its network in use.
 
 Legend: B batch · S side in pixels · N classes
 """
@@ -47,12 +47,12 @@ TOP, BATCH = 5, 32
 
 
 def describe(config: RunConfig, images: LabelledImages) -> tuple[dict[str, Any], Preprocess]:
-    """The classifier's option, and the size the network sees.
+    """The classifier's option, and the input size.
 
-    Asked for, or the images' own if small, or the network's.
+    The requested size, or that of small images, or the network's default.
 
     Raises:
-        UserError: smaller than the network can take.
+        UserError: smaller than the network supports.
     """
     native = images.native_size
     small = native is not None and native <= SMALL
@@ -73,7 +73,7 @@ def check_size(size: int, network: str, option: str) -> None:
     """Refuse images that are too small for the network.
 
     Raises:
-        UserError: names the option.
+        UserError: the message names the option.
     """
     smallest = SMALLEST.get(network, 32)
     if size < smallest:
@@ -122,10 +122,10 @@ def datasets(config: RunConfig, card: ModelCard, images: LabelledImages) -> Data
 
 
 def find_feed(config: RunConfig, train: ImageDataset, preprocess: Preprocess) -> Feed | None:
-    """What the options and this machine finish on the device; None where workers do it all.
+    """What is finished on the device, by the options and this machine; None if workers do it all.
 
     Raises:
-        UserError: JPEG files are asked for on the GPU, and images have other channels than three.
+        UserError: GPU decoding is requested for images that do not have three channels.
     """
     jpeg = None
     if config.input.decode == "gpu":
@@ -163,14 +163,14 @@ def seen(
 
 
 def module() -> type[ClassifierModule]:
-    """What trains."""
+    """The training module."""
     from res2net.tasks.classify.module import ClassifierModule
 
     return ClassifierModule
 
 
 def measure() -> Measure:
-    """What measures."""
+    """The measuring function."""
     from res2net.tasks.classify.scores import measure
 
     return measure
@@ -197,7 +197,7 @@ class Classifier(Predictor):
     def classify(
         self, shaped: Sequence[Any], *, top: int = TOP, precision: str = "auto"
     ) -> list[Classification]:
-        """The most likely classes of one batch of images that ``shaped`` made."""
+        """The most likely classes of one batch of images from ``shaped``."""
         if self.runtime is not None:
             return self.runtime.classify(shaped, top=top)
         logits = in_use(self.network, self.preprocess, precision)(torch.stack(list(shaped)))
@@ -228,7 +228,7 @@ def likeliest(logits: Tensor, classes: Sequence[str], top: int) -> list[Classifi
 
 
 def above(logits: Tensor, card: ModelCard, top: int) -> list[Classification]:
-    """The classes of each image that reach their thresholds, and the likeliest: float32 (B, N)."""
+    """The classes of each image that reach their thresholds, and the most likely: (B, N)."""
     found: list[Classification] = []
     for row in logits.sigmoid().tolist():
         order = sorted(range(len(row)), key=lambda k: -row[k])
@@ -239,7 +239,7 @@ def above(logits: Tensor, card: ModelCard, top: int) -> list[Classification]:
 
 
 def for_run(config: RunConfig) -> Task:
-    """The task as a run has it: of several labels an image with another module and measure."""
+    """The task of a run: multi-label data have another module and measure."""
     if not config.input.multi_label:
         return CLASSIFY
     loss, error = CLASSIFY.curves
@@ -249,7 +249,7 @@ def for_run(config: RunConfig) -> Task:
 
 
 def multi_label_module() -> type[ClassifierModule]:
-    """What trains where an image has any number of classes."""
+    """The training module for multi-label data."""
     from res2net.tasks.classify.module import MultiLabelModule
 
     return MultiLabelModule
@@ -260,7 +260,7 @@ def _without_torch(image: Picture, reading: Reading) -> Pixels:
 
 
 def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
-    """A square of the card's side, or of another with the same share of margin around the crop.
+    """A square of the card's side, or another with the same share of margin around the crop.
 
     Raises:
         UserError: two different sides, or too few pixels.

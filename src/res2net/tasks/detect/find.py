@@ -1,4 +1,4 @@
-"""A detector in use: thresholds of its user's, and large photos in tiles.
+"""A detector in use: the user's thresholds, and large photos in tiles.
 
 Legend: N detections · H, W an image
 """
@@ -28,13 +28,13 @@ from res2net.tasks.finding import OVERLAP, Finding
 from res2net.tasks.network import Deployed
 
 MASK = 0.5  # probability from which a pixel belongs to a mask
-EDGE = 0.01  # share of a tile's side: a box that ends nearer to its border is taken for cut
+EDGE = 0.01  # share of a tile's side: a box that ends nearer to its border counts as cut off
 
 
 def find(
     model: FasterRCNN | Deployed, card: ModelCard, image: Tensor, finding: Finding, precision: str
 ) -> DetectionArrays:
-    """The detections in uint8 (3, H, W) that are asked for, in its own pixels, surest first."""
+    """The requested detections in uint8 (3, H, W), in its own pixels, highest score first."""
     with thresholds(model, finding):
         found = detect(model, image, precision=precision)
         iou = overlap_of(model, card, finding)
@@ -52,7 +52,7 @@ def find(
 
 @contextmanager
 def thresholds(model: FasterRCNN | Deployed, finding: Finding) -> Iterator[None]:
-    """The network with these thresholds; its own come back."""
+    """Use these thresholds in the network; its own are restored at the end."""
     if isinstance(model, Deployed):
         yield
         return
@@ -61,7 +61,7 @@ def thresholds(model: FasterRCNN | Deployed, finding: Finding) -> Iterator[None]
     score = None if finding.score is None else finding.score - 1e-6  # torchvision's is exclusive
     wanted = score, finding.iou, finding.max_detections
     own = [old if new is None else new for old, new in zip(before, wanted, strict=True)]
-    if finding.class_agnostic or finding.tiles is not None:  # the count is of what is left then
+    if finding.class_agnostic or finding.tiles is not None:  # the count applies to what is left
         own[2] = max(own[2], before[2])
     try:
         heads.score_thresh, heads.nms_thresh, heads.detections_per_img = own
@@ -71,7 +71,7 @@ def thresholds(model: FasterRCNN | Deployed, finding: Finding) -> Iterator[None]
 
 
 def overlap_of(model: FasterRCNN | Deployed, card: ModelCard, finding: Finding) -> float:
-    """The overlap from which two boxes are of one object: as given, or the network's own."""
+    """The overlap from which two boxes are one object: as given, or the network's own."""
     if finding.iou is not None:
         return finding.iou
     if isinstance(model, Deployed):
@@ -82,10 +82,10 @@ def overlap_of(model: FasterRCNN | Deployed, card: ModelCard, finding: Finding) 
 def in_tiles(
     model: FasterRCNN | Deployed, image: Tensor, side: int, overlap: float, precision: str
 ) -> DetectionArrays:
-    """The objects that lie within a tile, in pixels of the image; none of an image of one tile.
+    """The objects that lie within a tile, in pixels of the image; none for an image of one tile.
 
-    A box that ends at a border inside the image is dropped: an object as large as the overlap, less
-    the edge, is whole in another tile, and a larger one is left to the whole image.
+    A box that ends at a border inside the image is dropped: an object up to the size of the overlap
+    minus the edge, is whole in another tile; larger ones are left to the whole image.
     """
     height, width = image.shape[-2:]
     rows, columns = places(height, side, overlap), places(width, side, overlap)
@@ -105,7 +105,7 @@ def in_tiles(
 
 
 def places(length: int, side: int, overlap: float) -> list[tuple[int, int]]:
-    """Start and end of tiles along a side of an image, evenly; neighbours share the overlap."""
+    """Start and end of evenly spaced tiles along a side of an image; neighbours overlap."""
     if length <= side:
         return [(0, length)]
     steps = int(np.ceil((length - side) / (side * (1 - overlap))))
@@ -115,8 +115,8 @@ def places(length: int, side: int, overlap: float) -> list[tuple[int, int]]:
 def with_tiles(whole: DetectionArrays, inner: DetectionArrays, iou: float) -> DetectionArrays:
     """Detections of the whole image and of its tiles, each object once.
 
-    A box of a tile is added where none of its class overlaps. Else it takes the place of the one
-    that it overlaps most, if it is surer: so no tile ever costs a box of the whole image.
+    A box of a tile is added if none of its class overlaps. Else it replaces the one it overlaps
+    most, if its score is higher: so no tile ever costs a box of the whole image.
     """
     inner = inner.of(_surest(inner, iou, agnostic=False))
     overlap = box_iou(whole.boxes, inner.boxes)
@@ -133,7 +133,7 @@ def with_tiles(whole: DetectionArrays, inner: DetectionArrays, iou: float) -> De
 
 
 def _surest(found: DetectionArrays, iou: float, *, agnostic: bool) -> npt.NDArray[np.int64]:
-    """Indices of what suppression leaves, surest first."""
+    """Indices that suppression keeps, highest score first."""
     labels = np.zeros(len(found), np.int64) if agnostic else found.labels
     each = (torch.from_numpy(np.ascontiguousarray(v)) for v in (found.boxes, found.scores, labels))
     return batched_nms(*each, iou).numpy()
@@ -154,7 +154,7 @@ def joined(found: list[DetectionArrays]) -> DetectionArrays:
 def detect(
     model: FasterRCNN | Deployed, image: Tensor, *, precision: str = "auto"
 ) -> DetectionArrays:
-    """All detections in uint8 (3, H, W), in its own pixels, surest first."""
+    """All detections in uint8 (3, H, W), in its own pixels, highest score first."""
     if isinstance(model, Deployed):
         return as_detections(detect_deployed(model, image))
     weight = next(model.parameters())
@@ -165,7 +165,7 @@ def detect(
 
 
 def padded(pixels: Tensor, model: FasterRCNN) -> Tensor:
-    """An image (3, H, W), or its masks, with zeros below or beside it where it is a strip.
+    """Pad an image (3, H, W), or its masks, with zeros below or beside it if it is a strip.
 
     The network shrinks an image until its long side fits: 2000 x 8 pixels would become none.
     """
@@ -174,14 +174,14 @@ def padded(pixels: Tensor, model: FasterRCNN) -> Tensor:
         model.transform.min_size[-1] / min(height, width),
         model.transform.max_size / max(height, width),
     )
-    least = math.floor(1 / shrink) + 1  # pixels that become one
+    least = math.floor(1 / shrink) + 1  # pixels that shrink to one
     if min(height, width) >= least:
         return pixels
     return F.pad(pixels, (0, max(0, least - width), 0, max(0, least - height)))
 
 
 def within(found: dict[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
-    """The detections in an image of (height, width), without those in what was padded."""
+    """The detections in an image of (height, width), without those in the padding."""
     height, width = size
     boxes = found["boxes"].clone()
     boxes[:, 0::2] = boxes[:, 0::2].clamp(max=width)
@@ -194,7 +194,7 @@ def within(found: dict[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
 
 
 def as_detections(found: Mapping[str, Tensor]) -> DetectionArrays:
-    """What torchvision's detectors return of an image; their class 0 is the background."""
+    """The outputs of torchvision's detectors for an image; their class 0 is the background."""
     masks = found.get("masks")  # (N, 1, H, W) probabilities
     return DetectionArrays(
         boxes=found["boxes"].double().cpu().numpy(),

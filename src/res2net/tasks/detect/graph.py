@@ -1,7 +1,7 @@
-"""A detector as a graph of one size for one image, and what it says in the image's own pixels.
+"""A detector as a graph of one size for one image, with results in the image's own pixels.
 
 torchvision's detectors resize each image as it comes; a graph has one size. An image is shrunk or
-enlarged as the run does it, unless it would not fit, and laid at the upper left of the frame.
+enlarged as in the run, unless it would not fit, and placed at the upper left of the frame.
 Legend: N detections · h, w an image in the frame · H, W the frame
 """
 
@@ -40,16 +40,16 @@ from res2net.tasks.deployed import (
 from res2net.tasks.network import Deployed, Size
 
 STEP = 32  # pixels; torchvision pads images to multiples of it
-LONGEST = 5 / 3  # long side over short side, where the card does not say
-SAME = 0.9  # intersection over union from which two boxes are of one object
+LONGEST = 5 / 3  # long side over short side, if the card has no value
+SAME = 0.9  # intersection over union from which two boxes are one object
 LEAST = 0.99  # share of detections that are found again
 TOLERANCE = 1e-3  # relative L2 of their boxes, scores and masks: a tenth of a pixel in 100
 
 
 class Pooling(nn.Module):
-    """torchvision's ``MultiScaleRoIAlign`` of one image, its regions put back in order by a sort.
+    """torchvision's ``MultiScaleRoIAlign`` for one image, with its regions reordered by a sort.
 
-    Its own way back into order fails in ONNX Runtime where no region falls on a level.
+    The original's reordering fails in ONNX Runtime if no region falls on a level.
     """
 
     def __init__(self, pool: MultiScaleRoIAlign) -> None:
@@ -62,7 +62,7 @@ class Pooling(nn.Module):
         levels = [maps[name] for name in pool.featmap_names]
         depths = [round(math.log2(height / level.shape[2])) for level in levels]  # log2 of strides
         size, ratio = pool.output_size, pool.sampling_ratio
-        numbered = torch.cat([torch.zeros_like(regions[:, :1]), regions], 1)  # (N, 5): of image 0
+        numbered = torch.cat([torch.zeros_like(regions[:, :1]), regions], 1)  # (N, 5): image 0
         if len(levels) == 1:
             return roi_align(levels[0], numbered, size, 0.5 ** depths[0], ratio)
         mapper = LevelMapper(depths[0], depths[-1], pool.canonical_scale, pool.canonical_level)
@@ -79,7 +79,7 @@ class Pooling(nn.Module):
 class Detector(nn.Module):
     """Normalised (1, 3, H, W) → boxes (N, 4), scores (N,), classes from 0 (N,).
 
-    Mask R-CNN gives masks within the boxes besides: (N, 1, 28, 28), 0..1.
+    Mask R-CNN also outputs masks within the boxes: (N, 1, 28, 28), 0..1.
     """
 
     def __init__(self, model: FasterRCNN) -> None:
@@ -100,7 +100,7 @@ class Detector(nn.Module):
 
 
 def marks_of(card: ModelCard) -> Marks:
-    """What a detector finds of an object, as its task learns it."""
+    """The parts of a detection, by the task's annotations."""
     return cast(Marks, TASKS[card.task].annotations)
 
 
@@ -111,7 +111,7 @@ def outputs(card: ModelCard) -> tuple[dict[str, Any], ...]:
 
 
 def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
-    """A square that holds every image as the run sees it; of another short side; or a rectangle.
+    """A square that holds every image at the run's size or another short side; or a rectangle.
 
     Raises:
         UserError: too few pixels.
@@ -133,7 +133,7 @@ def inputs(image: Tensor, objects: Objects | None, card: ModelCard, size: Size) 
 
 
 def framed(image: Tensor, preprocess: Preprocess, size: Size) -> tuple[Tensor, Size]:
-    """uint8 (3, h0, w0) → uint8 (3, H, W), and its h, w in there."""
+    """uint8 (3, h0, w0) → uint8 (3, H, W), and its h, w within."""
     height, width = image.shape[-2:]
     scale = min(preprocess.size / min(height, width), size[0] / height, size[1] / width)
     inner = (max(1, int(height * scale)), max(1, int(width * scale)))
@@ -144,7 +144,7 @@ def framed(image: Tensor, preprocess: Preprocess, size: Size) -> tuple[Tensor, S
 
 
 def detect_deployed(net: Deployed, image: Tensor) -> dict[str, Tensor]:
-    """What torchvision's detectors return of uint8 (3, h0, w0), in its own pixels."""
+    """The outputs of torchvision's detectors for uint8 (3, h0, w0), in its own pixels."""
     height, width = image.shape[-2:]
     seen, inner = framed(image, net.runtime.preprocess, net.size)
     found = net.outputs(seen[None])
@@ -152,7 +152,7 @@ def detect_deployed(net: Deployed, image: Tensor) -> dict[str, Tensor]:
     boxes[:, 0::2] = boxes[:, 0::2].clamp(max=inner[1]) * (width / inner[1])
     boxes[:, 1::2] = boxes[:, 1::2].clamp(max=inner[0]) * (height / inner[0])
     inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])  # not beyond the image
-    inside &= (found["scores"] > 0) & (found["labels"] >= 0)  # of older files in OpenVINO
+    inside &= (found["scores"] > 0) & (found["labels"] >= 0)  # padding of older files in OpenVINO
     kept = {
         "boxes": boxes[inside],
         "scores": found["scores"][inside],
@@ -165,7 +165,7 @@ def detect_deployed(net: Deployed, image: Tensor) -> dict[str, Tensor]:
 
 
 def compare(wanted: Outputs, found: Outputs) -> Compared:
-    """Detections of one class on the same place in both, the surest first; the share that is."""
+    """Detections of one class at the same place in both, highest score first; their share."""
     overlap = box_iou(wanted[0].astype(np.float64), found[0].astype(np.float64))
     overlap[wanted[2][:, None] != found[2][None]] = 0
     pairs: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""The detector as Lightning trains it: torchvision's losses, COCO's average precision."""
+"""The detector as a Lightning module: torchvision's losses, COCO's average precision."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class DetectorModule(TaskModule):
         self.masks = isinstance(model, MaskRCNN)
         if self.config.train.loss == "focal":
             model.roi_heads.loss = focal_of_regions
-        # what the data set resizes, the network does not resize again in training
+        # in training the data set resizes, so the network does not
         model.transform._skip_resize = bool(self.config.augment.sides)
-        self.found: dict[int, DetectionArrays] = {}  # index of the scene → what was found
+        self.found: dict[int, DetectionArrays] = {}  # index of the scene → detections
 
     def training_step(self, batch: list[Sample], batch_idx: int) -> Tensor:  # noqa: ARG002
         pixels = [self.prepare(image) for image, _, _ in batch]
@@ -54,12 +54,12 @@ class DetectorModule(TaskModule):
             self.log(f"val/{name}_error", error, prog_bar=name == "ap")
 
     def prepare(self, image: Tensor) -> Tensor:
-        """uint8 (3, H, W) to what the network takes: 0..1; it resizes and normalises itself."""
+        """uint8 (3, H, W) to the network's input: 0..1; it resizes and normalises itself."""
         pixels = padded(image.as_subclass(Tensor), self.model)
         return pixels.to(next(self.model.parameters()).dtype) / 255
 
     def target(self, marks: dict[str, Any]) -> dict[str, Tensor]:
-        """Marks as torchvision takes them: classes from 1, without crowds and difficult ones."""
+        """Annotations in torchvision's form: classes from 1, without crowds and difficult ones."""
         wanted = ~marks["ignored"]
         names = ("boxes", "masks") if self.masks else ("boxes",)
         chosen = {name: marks[name].as_subclass(Tensor)[wanted] for name in names}
@@ -69,5 +69,5 @@ class DetectorModule(TaskModule):
 
 
 def focal_of_regions(logits: Tensor, labels: Tensor) -> Tensor:
-    """The focal loss of R regions with N classes, the background among them: (R, N), (R,) → ()."""
+    """The focal loss of R regions with N classes, including background: (R, N), (R,) → ()."""
     return focal(logits, F.one_hot(labels, logits.shape[1]).to(logits.dtype), None)

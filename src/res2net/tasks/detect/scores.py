@@ -51,9 +51,9 @@ _NAMES = {
     "ap_small": "AP of small objects",
     "ap_medium": "AP of medium objects",
     "ap_large": "AP of large objects",
-    "ar1": "AR, 1 an image",
-    "ar10": "AR, 10 an image",
-    "ar100": "AR, 100 an image",
+    "ar1": "AR, 1 per image",
+    "ar10": "AR, 10 per image",
+    "ar100": "AR, 100 per image",
     "ar_small": "AR of small objects",
     "ar_medium": "AR of medium objects",
     "ar_large": "AR of large objects",
@@ -62,14 +62,14 @@ _NAMES = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectScores(Scores):
-    """What a measurement found, with the first few images."""
+    """The results of a measurement, with the first few images."""
 
     by_image = "ap50"
 
     scenes: list[Scene]
     found: list[DetectionArrays]  # in each of them
-    kinds: dict[Kind, CocoScores]  # of boxes and, of Mask R-CNN, masks; the last one counts
-    voc: VocScores | None  # where the data are VOC's
+    kinds: dict[Kind, CocoScores]  # boxes and, for Mask R-CNN, masks; the last is the main one
+    voc: VocScores | None  # for VOC data
     classes: tuple[str, ...]
     seen: list[Seen]
 
@@ -80,7 +80,7 @@ class DetectScores(Scores):
 
     @property
     def main(self) -> CocoScores:
-        """Of masks where there are such, else of boxes."""
+        """The scores of masks if there are any, else of boxes."""
         return list(self.kinds.values())[-1]
 
     @property
@@ -94,7 +94,7 @@ class DetectScores(Scores):
         return f"AP {percent(stats['ap'])}, AP50 {percent(stats['ap50'])} of {of}"
 
     def summary(self) -> dict[str, float]:
-        """In percent; figures of masks begin with ``mask_``."""
+        """In percent; names of mask figures begin with ``mask_``."""
         found = _summary({kind: scores.stats for kind, scores in self.kinds.items()})
         if self.voc is not None and self.voc.map_eleven_points is not None:
             found["voc07_ap50"] = self.voc.map_eleven_points
@@ -102,7 +102,7 @@ class DetectScores(Scores):
         return found
 
     def resampled(self) -> Resampled:
-        """As ``Scores`` has it, without VOC's own figures."""
+        """As in ``Scores``, without VOC's own figures."""
         matched = {
             kind: resampled(self.scenes, self.found, self.classes, kind=kind) for kind in self.kinds
         }
@@ -131,10 +131,12 @@ class DetectScores(Scores):
         score, f1 = self.mistakes.threshold
         rows.append(("best score threshold (mean F1, IoU 0.5)", f"{score:.3f} ({f1:.3f})"))
         counts = self.mistakes.counts(score)
-        return rows + [(f"errors there: {name}", f"{count:,}") for name, count in counts.items()]
+        return rows + [
+            (f"errors, best threshold: {name}", f"{count:,}") for name, count in counts.items()
+        ]
 
     def as_dict(self) -> dict[str, Any]:
-        """Also the best score, its F1 and the errors that detections from it on make."""
+        """Also the best score threshold, its F1 and the errors at that threshold."""
         score, f1 = self.mistakes.threshold
         errors = self.mistakes.counts(score)
         return {**self.summary(), "best_score": score, "f1": f1, "errors": errors}
@@ -182,11 +184,11 @@ def write_mistakes(found: Mistakes, folder: Path) -> None:
     counts = found.counts(least)
     errors = [(name, count, KINDS[name]) for name, count in counts.items()]
     write_table(folder / "errors.csv", ("error", "count", "meaning"), errors)
-    subtitle = f"at an IoU of 0.5; mean F1 is highest, {f1:.3f}, from a score of {least:.3f} on"
+    subtitle = f"at an IoU of 0.5; mean F1 peaks at {f1:.3f}, at a score threshold of {least:.3f}"
     most = [k for k in np.argsort(-found.objects, kind="stable").tolist() if found.objects[k]]
     curves = [(found.classes[k], *found.curve(k)) for k in most[: pictures.MOST_CURVES]]
     pictures.draw_thresholds(curves, subtitle, folder / "thresholds.png", at=least)
-    subtitle = f"from a score of {least:.3f} on: " + ", ".join(
+    subtitle = f"at a score threshold of {least:.3f}: " + ", ".join(
         f"{v:,} {k}" for k, v in counts.items()
     )
     with headed_figure(folder / "errors.png", 1100, "Errors", subtitle) as figure:
@@ -252,7 +254,7 @@ def measure(
 
 
 def check_measurable(scenes: Sequence[Scene]) -> None:
-    """Refuse images in which nothing is asked for: no figure of theirs means anything.
+    """Refuse images without an object to measure: no figure would be defined.
 
     Raises:
         UserError: no object is annotated that is neither a crowd nor difficult.
@@ -260,7 +262,7 @@ def check_measurable(scenes: Sequence[Scene]) -> None:
     objects = [each.objects for each in scenes if each.objects is not None]
     if not any(each.learnable().any() for each in objects):
         raise UserError(
-            f"nothing was measured: the {len(scenes)} images have no object that counts "
+            f"nothing was measured: the {len(scenes)} images have no object to evaluate "
             f"({sum(map(len, objects))} annotated, all of them crowds or difficult)"
         )
 
@@ -272,25 +274,25 @@ def scores_of(
     *,
     masks: bool,
 ) -> dict[Kind, CocoScores]:
-    """COCO's figures of boxes and, where asked for, of masks; None where nothing is annotated."""
+    """COCO's figures of boxes and, if requested, of masks; None where nothing is annotated."""
     kinds: tuple[Kind, ...] = ("bbox", "segm") if masks else ("bbox",)
     return {kind: coco_scores(scenes, found, classes, kind=kind) for kind in kinds}
 
 
-Seen = tuple[Tensor, Objects, DetectionArrays, str]  # image, truth, what was found, name
+Seen = tuple[Tensor, Objects, DetectionArrays, str]  # image, truth, detections, name
 
 
 def draw_sheet(
     seen: Sequence[Seen], names: Sequence[str], title: str, least: float, path: Path
 ) -> None:
-    """Truth and detections side by side, a row each."""
+    """Truth and detections side by side, one row per image."""
     rows = []
     for image, objects, found, name in seen:
         pixels = image.permute(1, 2, 0).contiguous().numpy()
         marked = draw_objects(pixels, objects, names)
         rows.append(((marked, draw_detections(pixels, found, names, least=least)), name))
     subtitle = (
-        f"{counted(len(seen), 'image')}: as annotated, and what was found with a score of "
+        f"{counted(len(seen), 'image')}: annotations, and detections with a score of "
         f"{100 * least:.0f} % or more"
     )
     pictures.draw_sheet(rows, title, subtitle, path)

@@ -1,4 +1,4 @@
-"""Detection and instance segmentation as rows of the table of tasks: options, data, prediction.
+"""The detection and instance segmentation tasks: options, data, prediction.
 
 Legend: N detections · H, W of an image
 """
@@ -93,10 +93,10 @@ def describe(config: RunConfig, images: Scenes) -> tuple[dict[str, Any], Preproc
 
 
 def anchors_of(scenes: Sequence[Scene], size: int, count: int) -> tuple[int, ...]:
-    """Sides of anchors for the training part's boxes, smallest first, in the network's pixels.
+    """Anchor sides for the training part's boxes, smallest first, in the network's pixels.
 
-    Of the sides of squares as large as the boxes, the quantiles in the middle of ``count`` equal
-    parts.
+    The square roots of the boxes' areas are split into ``count`` equal parts; the sides are the
+    medians of the parts.
 
     Args:
         size: short side to which images are resized.
@@ -127,7 +127,7 @@ def build(card: ModelCard, pretrained: str | None) -> FasterRCNN:
         masks=marks_of(card) == "masks",
         short_side=card.preprocess.size,
         anchors=anchors and tuple(anchors),
-        as_base=options.pop("as_base", False),  # runs of before do not name it
+        as_base=options.pop("as_base", False),  # absent in older runs
         pretrained=pretrained,
         norm_layer=norm and norm_by_name(norm),
         **options,
@@ -201,18 +201,18 @@ def predict(
     return Detections(image=in_colours(image), detections=found, names=card.classes, least=least)
 
 
-SURE = 0.5  # score from which a detection is drawn, unless another one is given
+SURE = 0.5  # default score threshold for drawing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Detections(FoundObjects):
-    """The objects in an image, surest first.
+    """The objects in an image, highest score first.
 
     Attributes:
         image: uint8 (3, H, W).
-        detections: N boxes, scores, classes and, of Mask R-CNN, masks.
-        names: of the classes.
-        least: score from which ``line`` counts and ``plot`` draws them.
+        detections: N boxes, scores, classes and, for Mask R-CNN, masks.
+        names: names of the classes.
+        least: score threshold of ``line`` and ``plot``.
 
     Example:
         >>> (found,) = res2net.load("runs/cells").predict("slide.png")
@@ -229,7 +229,7 @@ class Detections(FoundObjects):
 
     @property
     def masks(self) -> npt.NDArray[np.bool_] | None:
-        """(N, H, W) of Mask R-CNN; None of a detector."""
+        """(N, H, W) of Mask R-CNN; None for other detectors."""
         packed = self.detections.masks
         if packed is None:
             return None
@@ -243,7 +243,7 @@ class Detections(FoundObjects):
         """Rows of COCO's result format: box as left, top, width, height; masks as RLE.
 
         Args:
-            category_ids: of each class; 1, 2, ... in their order where it is empty.
+            category_ids: one per class; 1, 2, ... in order if empty.
         """
         numbers = category_ids or range(1, len(self.names) + 1)
         rows = []
@@ -260,7 +260,7 @@ class Detections(FoundObjects):
         return rows
 
     def to_supervision(self) -> Any:
-        """The same as ``supervision.Detections``.
+        """Convert to ``supervision.Detections``.
 
         Raises:
             UserError: the package supervision is missing.
@@ -298,7 +298,7 @@ class Detections(FoundObjects):
         return "  ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
 
     def pictures(self) -> Mapping[str, Any]:
-        """The image with its detections of a score of ``least`` or more."""
+        """The image with its detections of at least ``least``."""
         pixels = np.ascontiguousarray(self.image.permute(1, 2, 0).numpy())
         return {"": draw_detections(pixels, self.detections, self.names, least=self.least)}
 
@@ -313,7 +313,7 @@ def _as_text(rle: RLE) -> dict[str, Any]:
 def draw_detections(
     image: Any, found: DetectionArrays, names: Sequence[str], *, least: float
 ) -> Any:
-    """The image (H, W, 3) with detections of a score of ``least`` or more."""
+    """The image (H, W, 3) with detections of at least ``least``."""
     shown = found.of(found.scores >= least)
     if shown.masks is not None:
         for mask, label in zip(shown.masks, shown.labels, strict=True):
@@ -327,14 +327,14 @@ def draw_detections(
 
 
 def module() -> type[DetectorModule]:
-    """What trains."""
+    """The training module."""
     from res2net.tasks.detect.module import DetectorModule
 
     return DetectorModule
 
 
 def measure() -> Measure:
-    """What measures."""
+    """The measuring function."""
     from res2net.tasks.detect.scores import measure
 
     return measure
@@ -368,7 +368,7 @@ DETECT = Task(
         resized=resized,
         inputs=inputs,
         comparison=Comparison(
-            what="detections, found again", least=LEAST, of=compare, tolerance=TOLERANCE
+            what="detections found again", least=LEAST, of=compare, tolerance=TOLERANCE
         ),
         targets=(("openvino", "fp32"), ("onnx", "fp32")),
         folded="backbone",

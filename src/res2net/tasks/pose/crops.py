@@ -1,4 +1,4 @@
-"""Objects with key-points: whose boxes they lie in, how they are cut out, the heat maps to learn.
+"""Objects with key-points: their boxes, how they are cropped, the heat maps to learn.
 
 Legend: N objects · K key-points · S_h, S_w the network's input (4:3 upright) · h, w its heat maps,
 a quarter of that · H, W a whole image
@@ -30,13 +30,13 @@ from res2net.errors import UserError
 from res2net.metrics.detections import DetectionArrays
 
 Floats = npt.NDArray[np.float64]
-ASPECT = 3 / 4  # width over height of what the network sees
-MARGIN = 1.25  # of the box
+ASPECT = 3 / 4  # width over height of the network's input
+MARGIN = 1.25  # side of the crop over that of the box
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frame:
-    """A turned rectangle around an object, in pixels of the image."""
+    """A rotated rectangle around an object, in pixels of the image."""
 
     centre: tuple[float, float]  # x, y
     height: float
@@ -58,7 +58,7 @@ class Frame:
         return np.concatenate([turn, (np.array(self.centre) - turn @ middle)[:, None]], axis=1)
 
     def cut(self, image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        """What the network sees of (H, W, C): (S_h, S_w, C), black beyond the image."""
+        """The network's input from (H, W, C): (S_h, S_w, C), black beyond the image."""
         data = tuple(self.matrix(size).ravel().tolist())
         parts = [image] if image.shape[2] == 3 else list(np.moveaxis(image, 2, 0))
         seen = [
@@ -93,18 +93,18 @@ _BILINEAR = Image.Resampling.BILINEAR
 Crop = tuple[Tensor, Tensor, Tensor, int]  # uint8 (C, S_h, S_w), maps (K, h, w), counts (K,), index
 STRIDE = 4  # of the heat maps
 SPREAD = 2.0  # σ of a key-point in its map, in cells
-SCALE, TURN, TURNED = 0.3, np.deg2rad(40), 0.6  # variation: of the size; of the angle; how often
+SCALE, TURN, TURNED = 0.3, np.deg2rad(40), 0.6  # augmentation: scale, angle, how often rotated
 
 
 class CropDataset(KeyedDataset[Crop]):
-    """Every object with a key-point that is marked, a sample each.
+    """Every object with an annotated key-point, one sample each.
 
     Args:
         scenes: with key-points.
         skeleton: which key-points.
         height: S_h.
         hflip: probability of a mirror image; None varies nothing.
-        skip_bad: leave objects of images that cannot be decoded out, with a warning.
+        skip_bad: skip objects of images that cannot be decoded, with a warning.
         reading: channels C of an image, and range of its values.
     """
 
@@ -131,7 +131,7 @@ class CropDataset(KeyedDataset[Crop]):
         return len(self.objects)
 
     def sample(self, index: int) -> Crop:
-        """The object, its heat maps and which of them count."""
+        """The object, its heat maps and which of them count in the loss."""
         number, i = self.objects[index].tolist()
         image, _ = self.whole.load(number)
         objects = self.whole.scenes[number].objects
@@ -151,12 +151,12 @@ class CropDataset(KeyedDataset[Crop]):
 
 
 def input_size(height: int) -> tuple[int, int]:
-    """S_h, S_w of a height: 3:4, whole multiples of 32."""
+    """S_h, S_w for a height: 3:4, whole multiples of 32."""
     return height, max(32, round(height * ASPECT / 32) * 32)
 
 
 def varied(frame: Frame, hflip: float) -> Frame:
-    """Another size (by up to 30 %), turned (6 of 10 times, by up to 80 degrees), mirrored."""
+    """Scaled by up to 30 %, rotated (6 of 10 times, by up to 80 degrees), mirrored."""
     size, turn = torch.randn(2).tolist()
     often, mirror = torch.rand(2).tolist()
     return replace(
@@ -218,7 +218,7 @@ class Boxes:
     rows: dict[str, list[Row]]  # name of the image without folders and suffix → its boxes
 
     def of(self, name: str, classes: Sequence[str]) -> DetectionArrays:
-        """The boxes of these classes in an image; where they name no class, it is the first."""
+        """The boxes of these classes in an image; a box without a class is of the first."""
         own = [row for row in self.rows.get(key_of(name), []) if row.kind in (None, *classes)]
         return DetectionArrays(
             boxes=np.array([row.box for row in own], np.float64).reshape(-1, 4),
@@ -228,7 +228,7 @@ class Boxes:
 
 
 def certain_boxes(boxes: Any) -> DetectionArrays:
-    """Boxes (N, 4) that are certain, all of the first class.
+    """Boxes (N, 4) with score 1, all of the first class.
 
     Raises:
         ValueError: another shape, or numbers that are not finite.
@@ -246,10 +246,10 @@ def certain_boxes(boxes: Any) -> DetectionArrays:
 
 
 def places_from(boxes: Any) -> Callable[[int, Any, Sequence[str]], DetectionArrays]:
-    """Boxes as ``predict`` takes them: a file, those of each image, or those of the only one.
+    """The ``boxes`` of ``predict``: a file, those of each image, or those of the only one.
 
     Raises:
-        UserError: a file that is not one of boxes.
+        UserError: a file without boxes.
     """
     if isinstance(boxes, str | Path):
         boxes = read_boxes(Path(boxes))
@@ -271,7 +271,7 @@ def _of_file(boxes: Boxes, number: int, image: Any, classes: Sequence[str]) -> D
 
 
 def _of_list(given: Any, number: int, image: Any, classes: Sequence[str]) -> DetectionArrays:
-    """The boxes of one image: an array, or what another network detected (of these classes)."""
+    """The boxes of one image: an array, or detections of another network (of these classes)."""
     del image
     if number >= len(given):
         raise UserError(f"--boxes holds boxes of {len(given)} images, and there are more images")
@@ -287,7 +287,7 @@ def _of_list(given: Any, number: int, image: Any, classes: Sequence[str]) -> Det
 
 
 def key_of(name: str) -> str:
-    """What an image is called in both formats: COCO numbers its files."""
+    """An image's name in both formats: COCO numbers its files."""
     stem = Path(name).stem
     return (stem.lstrip("0") or "0") if stem.isdecimal() else stem
 

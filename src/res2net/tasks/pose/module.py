@@ -1,4 +1,4 @@
-"""The pose network as Lightning trains it: squared error of heat maps, OKS precision.
+"""The pose network as a Lightning module: squared error of heat maps, OKS precision.
 
 Legend: B batch · K key-points · S_h, S_w the network's input · h, w its heat maps
 """
@@ -25,7 +25,7 @@ Batch = tuple[Tensor, Tensor, Tensor, list[int]]  # see ``crops.batched``
 
 
 class PoseModule(TaskModule):
-    """Loss and average precision of a pose network, in the boxes that are marked."""
+    """Loss and average precision of a pose network, in the annotated boxes."""
 
     def __init__(self, model: PoseNet, **of_run: Any) -> None:
         super().__init__(model, **of_run)
@@ -61,7 +61,7 @@ class PoseModule(TaskModule):
         scores = coco_scores(
             scenes, poses, self.images.classes, kind="keypoints", sigmas=self.images.skeleton.sigmas
         )
-        value = scores.stats["ap"]  # None where COCO leaves all objects out: small ones
+        value = scores.stats["ap"]  # None if COCO skips all objects: small ones
         self.log("val/ap_error", math.nan if value is None else 100 - value, prog_bar=True)
 
     def _by_scene(self, found: dict[int, Tensor]) -> tuple[list[Scene], list[DetectionArrays]]:

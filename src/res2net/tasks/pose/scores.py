@@ -36,7 +36,7 @@ from res2net.tasks.scores import (
     write_table,
 )
 
-Seen = tuple[Tensor, Objects, DetectionArrays, str]  # image, truth, what was found, name
+Seen = tuple[Tensor, Objects, DetectionArrays, str]  # image, truth, poses, name
 SHOWN = 6  # images kept for the sheet
 _NAMES = {
     "ap": "AP",
@@ -54,7 +54,7 @@ _NAMES = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PoseScores(Scores):
-    """What a measurement found, with the first few images."""
+    """The results of a measurement, with the first few images."""
 
     by_image = "oks"
 
@@ -62,8 +62,8 @@ class PoseScores(Scores):
     found: list[DetectionArrays]  # in each of them
     classes: tuple[str, ...]
     scores: CocoScores
-    boxes: str  # where the boxes came from: figures with marked and with detected ones differ
-    alike: list[Alike]  # of each image
+    boxes: str  # origin of the boxes: annotated or detected
+    alike: list[Alike]  # for each image
     skeleton: Skeleton
     seen: list[Seen]
 
@@ -81,7 +81,7 @@ class PoseScores(Scores):
         return nearness(self.alike)
 
     def resampled(self) -> Resampled:
-        """As ``Scores`` has it; also ``oks``, the mean of all objects."""
+        """As in ``Scores``; also ``oks``, the mean over all objects."""
         matched = resampled(
             *(self.scenes, self.found, self.classes),
             kind="keypoints",
@@ -111,7 +111,7 @@ class PoseScores(Scores):
 
     @property
     def per_keypoint(self) -> dict[str, tuple[int, float | None, float | None]]:
-        """Name, or "" of all → how many are annotated, PCK and the area under its curve."""
+        """Name, or "" for all → number of annotated ones, PCK and the area under its curve."""
         far = _distances(self.alike, len(self.skeleton.names))
         own = {name: pck(far[:, k]) for k, name in enumerate(self.skeleton.names)}
         return {"": pck(far), **own}
@@ -139,8 +139,8 @@ def measure(
     """Scores over whole images.
 
     Args:
-        boxes: those of a detector; None takes the marked ones.
-        turned: also see each object in a mirror (the flip test).
+        boxes: a detector's; None: the annotated ones.
+        turned: also average over the mirror image (flip test).
 
     Raises:
         UserError: a file that cannot be read (unless left out), other key-points than the
@@ -195,12 +195,12 @@ def measure(
 
 
 def check_points(images: Scenes, skeleton: Skeleton) -> None:
-    """Refuse data whose key-points are others than the network's, or in another order.
+    """Refuse data whose key-points differ from the network's, or are in another order.
 
-    Names in another case or spelling are alike; so are numbers for names ("point 1").
+    Case and spelling of names are ignored; so are numbers for names ("point 1").
 
     Raises:
-        UserError: they are.
+        UserError: they differ.
     """
     own = images.skeleton.names if images.skeleton is not None else skeleton.names
     plain, wanted = (
@@ -216,18 +216,18 @@ def check_points(images: Scenes, skeleton: Skeleton) -> None:
 
 
 class Near(NamedTuple):
-    """How near the best pose is to an object."""
+    """How close the best pose is to an object."""
 
     size: str  # of the object
     oks: float  # 0..1
-    distances: npt.NDArray[np.float64]  # (K,) as ``metrics.keypoints.pck`` takes them
+    distances: npt.NDArray[np.float64]  # (K,) as for ``metrics.keypoints.pck``
 
 
-Alike = list[Near]  # of the objects of an image
+Alike = list[Near]  # for the objects of an image
 
 
 def best_oks(scene: Scene, found: DetectionArrays, skeleton: Skeleton) -> Alike:
-    """How near the best pose, that of the highest OKS, is to each object that has key-points."""
+    """How close the pose with the highest OKS is to each object that has key-points."""
     objects = scene.objects
     assert objects is not None
     if objects.keypoints is None:
@@ -271,7 +271,7 @@ def _distances(alike: Sequence[Alike], count: int = -1) -> npt.NDArray[np.float6
 
 
 def annotated_boxes(scene: Scene) -> DetectionArrays:
-    """The marked boxes of the objects that have key-points, as if a detector were sure of them."""
+    """The annotated boxes of objects with key-points, as detections with score 1."""
     objects = scene.objects
     assert objects is not None
     usable = objects.learnable() & (objects.keypoints is not None)
@@ -284,7 +284,7 @@ def annotated_boxes(scene: Scene) -> DetectionArrays:
 def draw_sheet(
     seen: Sequence[tuple[Tensor, Objects, DetectionArrays, str]], skeleton: Skeleton, path: Path
 ) -> None:
-    """Truth and poses side by side, a row each."""
+    """Truth and poses side by side, one row per image."""
     rows = []
     for image, objects, found, name in seen:
         pixels = image.permute(1, 2, 0).contiguous().numpy()
@@ -300,7 +300,7 @@ def draw_sheet(
         )
         rows.append((pair, name))
     subtitle = (
-        f"{counted(len(seen), 'image')}: as annotated, and what was found with a score of "
+        f"{counted(len(seen), 'image')}: annotations, and poses with a score of "
         f"{100 * SURE:.0f} % or more"
     )
     pictures.draw_sheet(rows, "Key-points", subtitle, path)
@@ -313,7 +313,7 @@ def draw_scores(
     boxes: str,
     path: Path,
 ) -> None:
-    """The averages by their names, and how near poses are to objects of each size."""
+    """The averages by name, and the closeness of poses by size of object."""
     pictures.draw_bars(
         path,
         "Scores of key-points",

@@ -1,4 +1,4 @@
-"""Key-points as a row of the table of tasks: options, data, prediction.
+"""The key-point task: options, data, prediction.
 
 Legend: B, N objects · K key-points · S_h, S_w the network's input · h, w its heat maps
 """
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from res2net.tasks.scores import Measure
 
 
-HEIGHT = 256  # pixels of what the network sees of an object; three quarters as wide
+HEIGHT = 256  # pixels height of the network's input; its width is three quarters of it
 VAL_BATCH = 32
 
 
@@ -64,7 +64,7 @@ def describe(config: RunConfig, images: Scenes) -> tuple[dict[str, Any], Preproc
         UserError: data without key-points, or a height that does not fit.
     """
     if images.skeleton is None:
-        raise UserError(f"{config.data}: names no key-points")
+        raise UserError(f"{config.data}: has no names of key-points")
     size = HEIGHT if config.input.size is None else config.input.size
     if size < 64 or size % 32:
         raise UserError(f"--input.size is {size}; the height must be a multiple of 32, 64 or more")
@@ -86,14 +86,14 @@ def build(card: ModelCard, pretrained: str | None) -> PoseNet:
 
 
 def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
-    """A crop for each object.
+    """One crop per object.
 
     Raises:
         UserError: no object has key-points.
     """
     assert images.skeleton is not None
     size, skip = card.preprocess.size, config.input.skip_bad
-    hflip = config.augment.hflip if images.skeleton.swaps else 0.0  # left would be taught as right
+    hflip = config.augment.hflip if images.skeleton.swaps else 0.0  # left would become right
     common: dict[str, Any] = {"skip_bad": skip, "reading": card.preprocess.reading}
     train = CropDataset(images.train, images.skeleton, size, hflip=hflip, **common)
     val = CropDataset(images.val, images.skeleton, size, **common)
@@ -159,15 +159,15 @@ def poses_of(
     precision: str = "auto",
     turned: bool = True,
 ) -> DetectionArrays:
-    """The pose in each of N boxes of uint8 (3, H, W), in pixels of the image, surest first.
+    """The pose in each of N boxes of uint8 (3, H, W), in pixels of the image, highest score first.
 
-    A pose's score is that of its box times the mean of its sure key-points (0.2 or more). Of
-    poses that are alike (OKS above 0.9) the surest stays.
+    A pose's score is that of its box times the mean of its confident key-points (0.2 or more). Of
+    similar poses (OKS above 0.9) only the one with the highest score is kept.
 
     Args:
-        places: boxes with classes and scores; 1 where they were marked by hand.
-        turned: also see each object in a mirror (the flip test, maps moved by one cell), where
-            the skeleton has partners.
+        places: boxes with classes and scores; score 1 for annotated boxes.
+        turned: also average over the mirror image (flip test, maps shifted by one cell), if
+            the skeleton has mirror partners.
     """
     net = in_use(model, preprocess, precision)
     size = input_size(preprocess.size)
@@ -225,12 +225,12 @@ def peaks(heat: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Poses(FoundObjects):
-    """The poses in an image, surest first.
+    """The poses in an image, highest score first.
 
     Attributes:
         image: uint8 (3, H, W).
         detections: N boxes and scores with their key-points.
-        names: of the K key-points.
+        names: names of the K key-points.
         bones: pairs of key-points that a line joins.
     """
 
@@ -246,7 +246,7 @@ class Poses(FoundObjects):
     def to_coco(
         self, image_id: int | str, category_ids: Sequence[int] = ()
     ) -> list[dict[str, Any]]:
-        """Rows of COCO's result format: x, y, score of every key-point in a row."""
+        """Rows of COCO's result format: x, y, score of all key-points in one list."""
         numbers = category_ids or range(1, int(self.detections.labels.max(initial=0)) + 2)
         return [
             {
@@ -282,7 +282,7 @@ class Poses(FoundObjects):
         found = self.detections
         assert found.keypoints is not None
         sure = int((found.keypoints[:, :, 2] > SURE).sum())
-        return f"poses: {len(found)}, sure key-points: {sure}"
+        return f"poses: {len(found)}, confident key-points: {sure}"
 
     def pictures(self) -> Mapping[str, Any]:
         """The image with its skeletons."""
@@ -293,7 +293,7 @@ class Poses(FoundObjects):
 def draw_poses(
     image: Any, found: DetectionArrays, bones: Sequence[tuple[int, int]], *, least: float
 ) -> Any:
-    """Boxes and skeletons on (H, W, 3), a colour each."""
+    """Boxes and skeletons on (H, W, 3), one colour each."""
     assert found.keypoints is not None
     colours = [colour_of(i) for i in range(len(found))]
     image = draw_boxes(image, found.boxes, [""] * len(found), colours)
@@ -313,7 +313,7 @@ def skeleton_of(marks: Mapping[str, Any]) -> Skeleton:
     )
 
 
-LEAST = 0.97  # share of sure key-points whose peak stays where it is in int8; our own rule
+LEAST = 0.97  # share of confident key-points whose peak int8 keeps; our own rule
 NEAR = 1.0  # cells
 
 
@@ -335,12 +335,12 @@ def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
         raise UserError(f"--size is {height}; the height must be a multiple of 32, 64 or more")
     found = input_size(height)
     if isinstance(given, tuple) and given != found:
-        raise UserError(f"--size {shown(given)}: objects are seen at 4:3, {shown(found)}")
+        raise UserError(f"--size {shown(given)}: inputs are 4:3, {shown(found)}")
     return replace(card, preprocess=of_size(card.preprocess, height)), found
 
 
 def inputs(image: Tensor, objects: Objects | None, card: ModelCard, size: Size) -> Pixels:  # noqa: ARG001
-    """The marked objects, or without marks the whole image as one."""
+    """The annotated objects or, without annotations, the whole image as one."""
     pixels = image.permute(1, 2, 0).contiguous().numpy()
     whole = np.array([[0.0, 0.0, pixels.shape[1], pixels.shape[0]]])
     boxes = whole if objects is None else objects.boxes[~objects.ignored]
@@ -349,7 +349,7 @@ def inputs(image: Tensor, objects: Objects | None, card: ModelCard, size: Size) 
 
 
 def compare(wanted: Outputs, found: Outputs) -> Compared:
-    """The share of eager's sure key-points that are found within a cell."""
+    """The share of eager's confident key-points that are found within a cell."""
     a, b = (peaks(torch.from_numpy(each[0])).numpy() for each in (wanted, found))  # (B, K, 3)
     sure = a[:, :, 2] > SURE
     near = np.linalg.norm(a[:, :, :2] - b[:, :, :2], axis=2) <= NEAR
@@ -358,14 +358,14 @@ def compare(wanted: Outputs, found: Outputs) -> Compared:
 
 
 def module() -> type[PoseModule]:
-    """What trains."""
+    """The training module."""
     from res2net.tasks.pose.module import PoseModule
 
     return PoseModule
 
 
 def measure() -> Measure:
-    """What measures."""
+    """The measuring function."""
     from res2net.tasks.pose.scores import measure
 
     return measure
@@ -383,7 +383,7 @@ POSE = Task(
         Curve("Error, 100 % - AP", (("val/ap_error", "validation"),), percent=True),
     ),
     sizes="an object's size is the area that its annotation states, in the image's own pixels; "
-    "COCO's AP leaves small ones out, mean OKS (how near the best pose comes) does not",
+    "COCO's AP skips small ones, mean OKS (closeness of the best pose) does not",
     describe=describe,
     build=build,
     body=lambda model: model.body,
@@ -397,7 +397,7 @@ POSE = Task(
         outputs=outputs,
         resized=resized,
         inputs=inputs,
-        comparison=Comparison(what="place of a sure key-point", least=LEAST, of=compare),
+        comparison=Comparison(what="place of a confident key-point", least=LEAST, of=compare),
     ),
     places=places_from,
 )

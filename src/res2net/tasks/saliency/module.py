@@ -1,4 +1,4 @@
-"""The saliency network as Lightning trains it: deep supervision of every side.
+"""The saliency network as a Lightning module: deep supervision of every side output.
 
 Legend: B batch · S side of a training square · H, W of a whole image
 """
@@ -42,7 +42,7 @@ class SaliencyModule(TaskModule):
         return self.log_loss(self.loss(self.model(self.prepare(images)), maps))
 
     def loss(self, sides: list[Tensor], maps: Tensor) -> Tensor:
-        """The loss that is asked for, of every side and the fused map, as two classes."""
+        """The chosen loss, of every side output and the fused map, as two classes."""
         if self.kind == "cross_entropy" and self.weights is None:
             return deep_loss(sides, maps)
         both = [torch.cat([torch.zeros_like(side), side], 1).float() for side in sides]
@@ -72,12 +72,12 @@ class SaliencyModule(TaskModule):
         self.log("val/mae", 100 * scores.mae)
 
     def prepare(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, H, W) to what the network takes."""
+        """uint8 (B, 3, H, W) to the network's input."""
         return squared(images, self.preprocess, next(self.model.parameters()).dtype)
 
 
 def deep_loss(sides: list[Tensor], maps: Tensor) -> Tensor:
-    """Sum over the sides and the fused map of the mean binary cross entropy of a pixel."""
+    """Sum over the side outputs and the fused map of the mean binary cross entropy per pixel."""
     wanted = maps[:, None].float()
     each = [F.binary_cross_entropy_with_logits(side.float(), wanted) for side in sides]
     return torch.stack(each).sum()

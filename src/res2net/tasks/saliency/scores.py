@@ -34,19 +34,19 @@ NOTHING = "nothing is salient"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DssScores(Scores):
-    """What a measurement found, with the first few images."""
+    """The results of a measurement, with the first few images."""
 
     by_image = "mae"
 
     metric: SaliencyMetric
-    size_of: npt.NDArray[np.int64]  # (N,) of what is salient, a number of SIZES; -1: nothing is
+    size_of: npt.NDArray[np.int64]  # (N,) size of the salient region, a number of SIZES; -1: none
     scores: SaliencyScores  # of all images
-    by_size: dict[str, tuple[int, SaliencyScores]]  # images by the size of what is salient
+    by_size: dict[str, tuple[int, SaliencyScores]]  # images by the size of the salient region
     seen: list[Seen]
 
     @property
     def max_f(self) -> float | None:
-        """None where nothing is salient in any image: an empty map would have F = 1."""
+        """None if no image has a salient pixel: an empty map would have F = 1."""
         return self.scores.max_f if self.by_size else None
 
     @property
@@ -59,7 +59,7 @@ class DssScores(Scores):
         return _summary(self.scores, self.by_size)
 
     def resampled(self) -> Resampled:
-        """As ``Scores`` has it, without S- and E-measure."""
+        """As in ``Scores``, without S- and E-measure."""
 
         def over(chosen: npt.NDArray[np.int64]) -> Figures:
             sizes = _by_size(self.metric, self.size_of, chosen)
@@ -111,11 +111,11 @@ class DssScores(Scores):
 def measure(
     model: SaliencyNet | Deployed,
     card: ModelCard,
-    images: Scenes,  # noqa: ARG001  every task is given them
+    images: Scenes,  # noqa: ARG001  passed to every task
     part: Sequence[Scene],
     how: Measuring,
 ) -> DssScores:
-    """Scores over whole images; S- and E-measure where pysodmetrics is installed.
+    """Scores over whole images; S- and E-measure if pysodmetrics is installed.
 
     Raises:
         UserError: a file that cannot be read (unless left out), or nothing to measure.
@@ -134,7 +134,7 @@ def measure(
         truth = target["map"].as_subclass(Tensor) * 255
         source = part[index].salient
         assert source is not None
-        grey = salient_map(source)  # F cuts it at 128, the mean absolute error takes it as it is
+        grey = salient_map(source)  # F thresholds it at 128, the mean absolute error does not
         found = saliency_of(model, image, card.preprocess, precision=how.precision)
         metric.update(found.numpy(), grey)
         rows.append(index)
@@ -149,9 +149,7 @@ def measure(
     sizes = np.array(size_of)
     by_size = _by_size(metric, sizes, np.arange(len(rows)))
     if not by_size:
-        warnings.warn(
-            "nothing is salient in any map that was measured: no F-, S- or E-measure", stacklevel=2
-        )
+        warnings.warn("no measured map has a salient pixel: no F-, S- or E-measure", stacklevel=2)
     return DssScores(
         metric=metric,
         size_of=sizes,
@@ -166,7 +164,7 @@ def measure(
 def _by_size(
     metric: SaliencyMetric, size_of: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64]
 ) -> dict[str, tuple[int, SaliencyScores]]:
-    """Size → images in which what is salient has it, and their scores."""
+    """Size of the salient region → number of images, and their scores."""
     groups = {size: chosen[size_of[chosen] == k] for k, size in enumerate(SIZES)}
     return {size: (len(own), metric.compute(own)) for size, own in groups.items() if len(own)}
 
@@ -186,20 +184,20 @@ def _summary(
 
 
 def draw_sheet(seen: Sequence[tuple[Tensor, Tensor, Tensor, str]], path: Path) -> None:
-    """Image, truth, map and the image under the map, a row each."""
+    """Image, truth, map and the image under the map, one row per image."""
     rows = []
     for image, truth, found, name in seen:
         maps = [np.repeat(each.numpy()[..., None], 3, 2) for each in (truth, found)]
         pixels = image.permute(1, 2, 0).contiguous().numpy()
         rows.append(((pixels, *maps, lit(image, found)), name))
-    subtitle = f"{counted(len(seen), 'image')}: as it is, as annotated, what stands out, both"
+    subtitle = f"{counted(len(seen), 'image')}: input, annotation, saliency map, overlay"
     pictures.draw_sheet(rows, "Salient objects", subtitle, path)
 
 
 def draw_scores(
     scores: SaliencyScores, by_size: Mapping[str, tuple[int, SaliencyScores]], path: Path
 ) -> None:
-    """Precision, recall and F over the threshold; the best F by size of what is salient."""
+    """Precision, recall and F over the threshold; the best F by size of the salient region."""
     best = f"max F-measure {scores.max_f:.3f} at threshold {scores.threshold}"
     subtitle = f"{best if by_size else 'no F-measure'}, mean absolute error {scores.mae:.3f}"
     with headed_figure(path, 560, "Salient objects", subtitle) as figure:
@@ -212,7 +210,7 @@ def draw_scores(
         axes.set_title("By threshold")
         axes.legend()
         shown = pictures.BySize(
-            title="By size of what is salient",
+            title="By size of the salient region",
             things="image",
             label="%",
             series={

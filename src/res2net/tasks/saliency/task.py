@@ -1,6 +1,6 @@
-"""Salient objects as a row of the table of tasks: options, data, prediction.
+"""The saliency task: options, data, prediction.
 
-Legend: B batch · S side of the square that the network takes · H, W of a whole image
+Legend: B batch · S side of the network's square input · H, W of a whole image
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ if TYPE_CHECKING:
     from res2net.tasks.scores import Measure
 
 
-SIDE = 352  # pixels of the square that a network sees
+SIDE = 352  # pixels side of a network's square input
 
 
 def describe(config: RunConfig, images: Scenes) -> tuple[dict[str, Any], Preprocess]:  # noqa: ARG001
-    """The head's options and the side of the square.
+    """The head's options and the side of the input.
 
     Raises:
-        UserError: a square that is too small.
+        UserError: the input is too small.
     """
     size = SIDE if config.input.size is None else config.input.size
     if size < 32:
@@ -71,7 +71,7 @@ def build(card: ModelCard, pretrained: str | None) -> SaliencyNet:
         options["channels"] = round(SIDES[0].channels * options.pop("width", 1))
     return SaliencyNet(
         card.network,
-        as_base=options.pop("as_base", False),  # runs of before do not name it
+        as_base=options.pop("as_base", False),  # absent in older runs
         pretrained=pretrained,
         norm_layer=norm and norm_by_name(norm),
         **options,
@@ -82,7 +82,7 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
     """Squares for training, whole images one by one for validation."""
     augment, side = config.augment, card.preprocess.size
     steps = [square(side), flip(augment.hflip)]
-    if augment.scale:  # what the image does not cover is not salient
+    if augment.scale:  # padding is not salient
         fill = [255 * value for value in card.preprocess.mean]
         least, most = augment.scale
         steps.insert(1, scale_and_crop(side, least, most, fill, void=0))
@@ -102,7 +102,7 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
 def seen(
     batch: tuple[Tensor, Tensor], images: Scenes, config: RunConfig
 ) -> Iterator[tuple[npt.NDArray[np.uint8], str]]:
-    """The squares of a training batch, what is salient in a colour."""
+    """The squares of a training batch, salient pixels in a colour."""
     del images, config
     for image, salient in zip(*batch, strict=True):
         pixels = in_colours(image).permute(1, 2, 0).contiguous().numpy()
@@ -113,15 +113,15 @@ def seen(
 def predict(
     model: SaliencyNet | Deployed, card: ModelCard, image: Tensor, precision: str
 ) -> SaliencyMap:
-    """What stands out."""
+    """The saliency map of an image."""
     found = saliency_of(model, image, card.preprocess, precision=precision)
     return SaliencyMap(image=in_colours(image), saliency=found)
 
 
 SALIENT = 128  # from here on a pixel is shown as salient
-DIM = 0.25  # of the brightness that is left where nothing stands out
+DIM = 0.25  # brightness of pixels that are not salient
 
-fx.wrap("at_least_float32")  # it looks at the type, which a traced value does not have
+fx.wrap("at_least_float32")  # it reads the dtype, which a traced value lacks
 
 
 class Fused(nn.Module):
@@ -139,7 +139,7 @@ class Fused(nn.Module):
 def saliency_of(
     model: SaliencyNet | Deployed, image: Tensor, preprocess: Preprocess, *, precision: str = "auto"
 ) -> Tensor:
-    """uint8 (3, H, W) → uint8 (H, W), on the CPU: the prediction, seen as a square."""
+    """uint8 (3, H, W) → uint8 (H, W), on the CPU: the prediction for the image as a square."""
     net = in_use(model, preprocess, precision, Fused)
     fused = net(as_square(image[None], preprocess.size))
     full = F.interpolate(fused, tuple(image.shape[-2:]), mode="bilinear", align_corners=False)
@@ -162,22 +162,22 @@ def as_square(images: Tensor, side: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SaliencyMap(Prediction):
-    """What stands out in an image.
+    """The saliency map of an image.
 
     Attributes:
         image: uint8 (3, H, W).
-        saliency: uint8 (H, W), 0..255; from 128 on a pixel counts as salient.
+        saliency: uint8 (H, W), 0..255; 128 or more counts as salient.
     """
 
     image: Tensor
     saliency: Tensor
 
     def share(self) -> float:
-        """Of the image that stands out."""
+        """The share of the image that is salient."""
         return float((self.saliency >= SALIENT).float().mean())
 
     def box(self) -> list[int] | None:
-        """Around all that stands out: left, top, right, bottom in pixels."""
+        """The box around all salient pixels: left, top, right, bottom in pixels."""
         rows, columns = np.nonzero(self.saliency.numpy() >= SALIENT)
         if not rows.size:
             return None
@@ -188,15 +188,15 @@ class SaliencyMap(Prediction):
         return {"share": round(self.share(), 4), "box": self.box()}
 
     def line(self) -> str:
-        return f"{100 * self.share():.0f} % of the image stands out"
+        return f"{100 * self.share():.0f} % of the image is salient"
 
     def pictures(self) -> Mapping[str, Any]:
-        """The image, dark where nothing stands out, and the map."""
+        """The image, dark where it is not salient, and the map."""
         return {"": lit(self.image, self.saliency, self.box()), "-map": self.saliency.numpy()}
 
 
 def lit(image: Tensor, saliency: Tensor, box: list[int] | None = None) -> Any:
-    """The image (3, H, W), dark where nothing stands out: (H, W, 3)."""
+    """The image (3, H, W), dark where it is not salient: (H, W, 3)."""
     light = DIM + (1 - DIM) * saliency.numpy()[..., None] / 255
     pixels = (image.permute(1, 2, 0).numpy() * light).astype(np.uint8)
     if box is None:
@@ -204,11 +204,11 @@ def lit(image: Tensor, saliency: Tensor, box: list[int] | None = None) -> Any:
     return draw_boxes(pixels, np.array([box], np.float64), [""], [(230, 159, 0)])
 
 
-LEAST = 0.97  # share of pixels that stay on their side of the threshold in int8; our own rule
+LEAST = 0.97  # share of pixels that int8 keeps on their side of the threshold; our own rule
 
 
-def outputs(card: ModelCard) -> tuple[dict[str, Any], ...]:  # noqa: ARG001  every task is given it
-    """How much each pixel stands out, 0..1: (B, 1, S, S)."""
+def outputs(card: ModelCard) -> tuple[dict[str, Any], ...]:  # noqa: ARG001  passed to every task
+    """The saliency of each pixel, 0..1: (B, 1, S, S)."""
     return ({"name": "saliency", "channels": 1, "stride": 1},)
 
 
@@ -218,7 +218,7 @@ def inputs(image: Tensor, objects: Objects | None, card: ModelCard, size: Size) 
 
 
 def compare(wanted: Outputs, found: Outputs) -> Compared:
-    """The share of pixels on the same side of the threshold from which one is shown."""
+    """The share of pixels on the same side of the threshold for drawing."""
     least = SALIENT / 255
     a, b = wanted[0] >= least, found[0] >= least  # (B, 1, S, S)
     places = (1, 2, 3)
@@ -228,14 +228,14 @@ def compare(wanted: Outputs, found: Outputs) -> Compared:
 
 
 def module() -> type[SaliencyModule]:
-    """What trains."""
+    """The training module."""
     from res2net.tasks.saliency.module import SaliencyModule
 
     return SaliencyModule
 
 
 def measure() -> Measure:
-    """What measures."""
+    """The measuring function."""
     from res2net.tasks.saliency.scores import measure
 
     return measure
@@ -255,7 +255,7 @@ SALIENCY = Task(
             percent=True,
         ),
     ),
-    sizes="an image belongs to the size of all that is salient in it, taken together, by area",
+    sizes="an image's size class is the area of all its salient pixels together",
     describe=describe,
     build=build,
     body=lambda model: model.body,
@@ -269,6 +269,6 @@ SALIENCY = Task(
         outputs=outputs,
         resized=square_of,
         inputs=inputs,
-        comparison=Comparison(what="side of the threshold of a pixel", least=LEAST, of=compare),
+        comparison=Comparison(what="side of the threshold of each pixel", least=LEAST, of=compare),
     ),
 )

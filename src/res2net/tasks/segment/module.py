@@ -1,4 +1,4 @@
-"""The segmenter as Lightning trains it.
+"""The segmenter as a Lightning module.
 
 Legend: B batch · S side of a training crop · H, W of a whole image · N classes
 """
@@ -18,7 +18,7 @@ from res2net.tasks.losses import of_pixels, pixel_weights
 from res2net.tasks.module import TaskModule
 
 Batch = tuple[Tensor, Tensor]  # uint8 (B, 3, S, S), classes uint8 (B, S, S)
-Whole = list[tuple[Tensor, dict[str, Any], int]]  # of images of their own sizes
+Whole = list[tuple[Tensor, dict[str, Any], int]]  # images of their own sizes
 
 
 class SegmenterModule(TaskModule):
@@ -59,13 +59,13 @@ class SegmenterModule(TaskModule):
         self.confusion.reset()
 
     def loss(self, logits: Tensor, maps: Tensor) -> Tensor:
-        """Mean cross entropy of the pixels that count; 0 where none does."""
+        """Mean cross entropy of the pixels that count; 0 if there are none."""
         total = F.cross_entropy(logits.float(), maps.long(), ignore_index=IGNORED, reduction="sum")
         return total / (maps != IGNORED).sum().clamp(min=1)
 
 
 def mean_iou(confusion: Tensor) -> Tensor:
-    """Mean over the classes that are there or predicted: (N, N) → ()."""
+    """Mean over the classes that are present or predicted: (N, N) → ()."""
     hits = confusion.diagonal().double()
     union = confusion.sum(0) + confusion.sum(1) - hits
     known = union > 0

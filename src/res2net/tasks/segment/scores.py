@@ -39,7 +39,7 @@ SHOWN = 6  # images kept for the sheet
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SegmentScores(Scores):
-    """What a measurement found, with the first few images."""
+    """The results of a measurement, with the first few images."""
 
     by_image = "pixel_accuracy"
 
@@ -51,7 +51,7 @@ class SegmentScores(Scores):
 
     @property
     def mean_iou(self) -> float | None:
-        """None where all pixels are of one class: predicting it everywhere would have 100 %."""
+        """None if all pixels are of one class: predicting it everywhere would score 100 %."""
         return _mean_iou(self.scores)
 
     @property
@@ -63,7 +63,7 @@ class SegmentScores(Scores):
         return _summary(self.scores)
 
     def resampled(self) -> Resampled:
-        """As ``Scores`` has it."""
+        """As in ``Scores``."""
 
         def over(chosen: npt.NDArray[np.int64]) -> Figures:
             scores = self.metric.compute(chosen)
@@ -77,7 +77,7 @@ class SegmentScores(Scores):
         rows = [
             ("images measured", f"{self.images:,}"),
             ("mean IoU", _percent(self.mean_iou)),
-            ("pixels right", f"{scores.pixel_accuracy:.2f} %"),
+            ("pixel accuracy", f"{scores.pixel_accuracy:.2f} %"),
         ]
         if scores.boundary_f is not None:
             rows.append(("boundary F-measure", f"{scores.boundary_f:.2f} %"))
@@ -85,7 +85,7 @@ class SegmentScores(Scores):
             if share is not None:
                 rows.append((f"{size} regions found ({scores.regions[size]:,})", f"{share:.2f} %"))
         for name, iou in zip(self.classes, scores.per_class, strict=True):
-            rows.append((f"IoU of {name}", "not there" if iou is None else f"{iou:.2f} %"))
+            rows.append((f"IoU of {name}", "not present" if iou is None else f"{iou:.2f} %"))
         return rows
 
     def write(self, folder: Path) -> tuple[str, ...]:
@@ -131,7 +131,7 @@ def measure(
     """Scores over whole images.
 
     Args:
-        scales, turned: sizes at which each image is seen, and also in a mirror (``classes_of``).
+        scales, turned: scales and mirror image to average over (``classes_of``).
 
     Raises:
         UserError: a file that cannot be read (unless left out), or nothing to measure.
@@ -170,7 +170,7 @@ def measure(
         seen=seen,
     )
     if result.mean_iou is None:
-        warnings.warn("all pixels that were measured are of one class: no mean IoU", stacklevel=2)
+        warnings.warn("all measured pixels are of one class: no mean IoU", stacklevel=2)
     return result
 
 
@@ -187,7 +187,7 @@ def _summary(scores: SegmentationScores) -> dict[str, float]:
 
 
 def _percent(value: float | None) -> str:
-    return "open: one class only" if value is None else f"{value:.2f} %"
+    return "undefined: one class only" if value is None else f"{value:.2f} %"
 
 
 def draw_sheet(
@@ -196,7 +196,7 @@ def draw_sheet(
     palette: Sequence[Colour],
     path: Path,
 ) -> None:
-    """Image, truth and prediction side by side, a row each."""
+    """Image, truth and prediction side by side, one row per image."""
     rows = [
         (
             (
@@ -211,11 +211,11 @@ def draw_sheet(
     shown = np.unique(np.concatenate([each.ravel() for _, *two, _ in seen for each in two]))
     legend = [(names[k], palette[k]) for k in shown if k < len(names)]
     legend = [
-        (name, c) if any(c) else (f"{name} (as it is)", (255, 255, 255)) for name, c in legend
+        (name, c) if any(c) else (f"{name} (unchanged)", (255, 255, 255)) for name, c in legend
     ]
     if IGNORED in shown:
-        legend.append(("does not count", VOID))
-    subtitle = f"{counted(len(seen), 'image')}: as it is, as annotated, as it was predicted"
+        legend.append(("ignored", VOID))
+    subtitle = f"{counted(len(seen), 'image')}: input, annotation, prediction"
     pictures.draw_sheet(rows, "Segmentation", subtitle, path, legend)
 
 
@@ -231,7 +231,7 @@ def draw_confusion(confusion: npt.NDArray[np.int64], classes: Sequence[str], pat
 
 
 def draw_scores(scores: SegmentationScores, classes: Sequence[str], path: Path) -> None:
-    """IoU of each class, and the share found of regions by their size."""
+    """IoU of each class, and recall of regions by size."""
     known = [(n, v) for n, v in zip(classes, scores.per_class, strict=True) if v is not None]
     pictures.draw_bars(
         path,

@@ -1,4 +1,4 @@
-"""Segmentation as a row of the table of tasks: options, data, prediction.
+"""The segmentation task: options, data, prediction.
 
 An image is predicted whole, or in windows where it is large or the network is a graph of one size.
 Legend: B windows · N classes · H, W of an image or window
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 CROP = 513  # pixels; the paper's base
-SCALES = (0.5, 2.0)  # of the random size before the crop
+SCALES = (0.5, 2.0)  # range of random scales before the crop
 
 
 def describe(config: RunConfig, images: Scenes) -> tuple[dict[str, Any], Preprocess]:  # noqa: ARG001
@@ -74,7 +74,7 @@ def build(card: ModelCard, pretrained: str | None) -> DeepLabV3Plus:
     return DeepLabV3Plus(
         card.network,
         len(card.classes),
-        as_base=options.pop("as_base", False),  # runs of before do not name it
+        as_base=options.pop("as_base", False),  # absent in older runs
         pretrained=pretrained,
         norm_layer=norm and norm_by_name(norm),
         **options,
@@ -106,7 +106,7 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
 def seen(
     batch: tuple[Tensor, Tensor], images: Scenes, config: RunConfig
 ) -> Iterator[tuple[Any, str]]:
-    """The crops of a training batch under their class maps; pixels that do not count turn pale."""
+    """The crops of a training batch under their class maps; ignored pixels are pale."""
     del config
     for image, classes in zip(*batch, strict=True):
         shown = labelled(in_colours(image), classes.numpy(), images.classes, images.palette)
@@ -140,8 +140,8 @@ def predict(
     return Segmentation(image=in_colours(image), classes=found, names=card.classes, palette=colours)
 
 
-LARGEST = 1536  # pixels of a side that is seen at once
-OVERLAP = 256  # pixels that neighbouring windows share
+LARGEST = 1536  # pixels of a side of one window
+OVERLAP = 256  # pixels shared by neighbouring windows
 
 
 @torch.inference_mode()
@@ -158,11 +158,11 @@ def classes_of(
     """The class of each pixel: uint8 (C, H, W) → int64 (H, W), on the CPU.
 
     Args:
-        largest: a longer side is seen in windows of this length that overlap by 256 pixels (a
+        largest: longer sides are split into windows of this length that overlap by 256 pixels (a
             quarter of it, if that is less); where they do, their scores are added. An exported
-            network sees windows of its own size.
-        scales: sizes at which the image is seen, as factors of its own; scores are added.
-        turned: also see the image in a mirror (the flip test).
+            network uses windows of its own size.
+        scales: scales of the image, as factors of its size; scores are added.
+        turned: also average over the mirror image (flip test).
     """
     height, width = image.shape[-2:]
     net = in_use(model, preprocess, precision)
@@ -191,8 +191,8 @@ class Segmentation(Prediction):
     Attributes:
         image: uint8 (3, H, W).
         classes: int64 (H, W), indices of ``names``.
-        names: of the classes.
-        palette: a colour of each class.
+        names: names of the classes.
+        palette: one colour per class.
 
     Example:
         >>> (found,) = res2net.load("runs/streets").predict("street.jpg")
@@ -205,7 +205,7 @@ class Segmentation(Prediction):
     palette: Sequence[tuple[int, int, int]]
 
     def shares(self) -> dict[str, float]:
-        """The share of the image that each class covers, largest first; those that are there."""
+        """The share of the image that each class covers, largest first; only classes present."""
         found = self.classes.numpy()
         counts = np.bincount(found.ravel(), minlength=len(self.names)) / found.size
         order = np.argsort(-counts, kind="stable")
@@ -245,8 +245,8 @@ def windows(
     """Top, left and pixels (C, h, w) of the windows over an image (C, H, W).
 
     Args:
-        size: h, w at most.
-        fill: whose mean colour makes every window of exactly this size; None leaves them smaller.
+        size: largest h, w.
+        fill: its mean colour pads every window to exactly this size; None leaves them smaller.
     """
     height, width = image.shape[-2:]
     if fill is not None and (height < size[0] or width < size[1]):
@@ -257,7 +257,7 @@ def windows(
 
 
 def starts(length: int, window: int) -> list[int]:
-    """Where windows begin so that they cover ``length`` and overlap."""
+    """Start positions of windows that cover ``length`` and overlap."""
     if length <= window:
         return [0]
     step = window - min(OVERLAP, window // 4)
@@ -265,7 +265,7 @@ def starts(length: int, window: int) -> list[int]:
     return sorted({*range(0, last, step), last})
 
 
-LEAST = 0.97  # share of pixels that keep their class in int8; our own rule
+LEAST = 0.97  # share of pixels whose class int8 keeps; our own rule
 
 
 def outputs(card: ModelCard) -> tuple[dict[str, Any], ...]:
@@ -286,28 +286,28 @@ def resized(card: ModelCard, size: Size | int | None) -> tuple[ModelCard, Size]:
 
 
 def inputs(image: Tensor, objects: Objects | None, card: ModelCard, size: Size) -> Pixels:  # noqa: ARG001
-    """The windows over an image, filled up where it is smaller."""
+    """The windows over an image, padded if it is smaller."""
     return channels_last(torch.stack([seen for *_, seen in windows(image, size, card.preprocess)]))
 
 
 def compare(wanted: Outputs, found: Outputs) -> Compared:
-    """The share of pixels of one class in both."""
+    """The share of pixels with the same class in both."""
     a, b = wanted[0].argmax(1), found[0].argmax(1)  # (B, H, W)
-    first = a[:, :1, :1]  # a map of one class in both finds nothing
+    first = a[:, :1, :1]  # a map of one class in both has no results
     things = ((a != first) | (b != first)).sum(axis=(1, 2))
     return Compared(wanted, found, (a == b).mean(axis=(1, 2), dtype=np.float64), things)
 
 
-OPACITY = 0.55  # of the colours over the image
+OPACITY = 0.55  # opacity of the colours over the image
 NAMED = 8  # classes in a legend
-VOID: Colour = (224, 224, 192)  # of what does not count, as VOC has it
-LEAST_SHARE = 0.002  # share of the image that a class in a legend covers
+VOID: Colour = (224, 224, 192)  # ignored pixels, as in VOC
+LEAST_SHARE = 0.002  # smallest share of the image of a class in the legend
 
 
 def overlay(image: Tensor, classes: npt.NDArray[np.integer], palette: Sequence[Colour]) -> Any:
     """The image (3, H, W) under the colours of its classes (H, W).
 
-    What is black in the palette (a background) stays as it is, what does not count turns pale.
+    Black in the palette (a background) leaves the image unchanged, ignored pixels are pale.
     """
     colours = np.full((256, 3), VOID, np.uint8)
     colours[: len(palette)] = palette
@@ -323,7 +323,7 @@ def labelled(
     names: Sequence[str],
     palette: Sequence[Colour],
 ) -> Any:
-    """The same with the names of the classes that cover most, in their colours."""
+    """The same with the names of the largest classes, in their colours."""
     counts = np.bincount(classes.ravel(), minlength=256)[: len(names)]
     order = [
         k for k in np.argsort(-counts, kind="stable") if counts[k] > LEAST_SHARE * classes.size
@@ -334,14 +334,14 @@ def labelled(
 
 
 def module() -> type[SegmenterModule]:
-    """What trains."""
+    """The training module."""
     from res2net.tasks.segment.module import SegmenterModule
 
     return SegmenterModule
 
 
 def measure() -> Measure:
-    """What measures."""
+    """The measuring function."""
     from res2net.tasks.segment.scores import measure
 
     return measure
@@ -357,8 +357,8 @@ SEGMENT = Task(
         Curve("Loss", (("train/loss", "training"), ("val/loss", "validation"))),
         Curve("Error, 100 % - mean IoU", (("val/iou_error", "validation"),), percent=True),
     ),
-    sizes="a region is what hangs together of one class in the annotated map, from 16 pixels on, "
-    "and its size is its area; shown is the share of its pixels that was found",
+    sizes="a region is a connected area of one class in the annotated map, of 16 pixels or more, "
+    "and its size is its area; shown is the share of its pixels that is found",
     describe=describe,
     build=build,
     body=lambda model: model.body,
