@@ -75,7 +75,7 @@ def test_the_split_of_a_run_is_kept(cli, tiny, photos, tmp_path, monkeypatch):
     ):
         used.clear()
         out = cli("evaluate", run / target, "--data", flat, "--workers", "0", *words).out
-        assert out.startswith(f"{flat}: taken for folder data\n")
+        assert out.startswith(f"{flat}: recognised as folder data\n")
         assert f"{3 * round(6 * split[0])} images, 3 classes" in out
         assert used == [split]
 

@@ -158,7 +158,7 @@ def test_what_a_task_reads_is_read(task, tmp_path, monkeypatch):
         (("--augment.flip", "alternate", "--augment.hflip", "0.5"), "it needs --augment.flip rand"),
         (("--recipe", "cifar-fast", "--augment.hflip", "0"), "it needs --augment.flip random"),
         (("--input.decode", "gpu"), "it needs data of image files"),
-        (("--net.norm", "frozen", "--train.norm-bias-factor", "2"), "it needs norms that learn"),
+        (("--net.norm", "frozen", "--train.norm-bias-factor", "2"), "it needs trainable norms"),
         (("--augment.randaugment-magnitude", "9"), "it needs --augment.randaugment 1 or more"),
         (("--input.download", "true"), "it needs cifar10 or cifar100 data"),
         (("--model", "resnet18", "--net.first-block", "paper"), "it needs a network of several"),

@@ -188,7 +188,7 @@ def test_a_resolved_configuration_is_a_fixed_point(tmp_path):
 def test_a_guessed_format_is_said_once(photos, monkeypatch, capsys):
     monkeypatch.chdir(photos.parent)
     config, _, _ = resolve(["--model", "resnet50", "--data", "photos"])
-    assert capsys.readouterr().out == "photos: taken for folder data\n"
+    assert capsys.readouterr().out == "photos: recognised as folder data\n"
     assert config.data == "folder:photos"
     resolve(["--model", "resnet50", "--data", config.data])
     assert capsys.readouterr().out == ""
@@ -265,7 +265,7 @@ def test_photos_from_the_first_command_to_the_report(cli, tiny, photos, tmp_path
     code, out, err = cli(*tiny, "--data", photos, "--train.batch", "6", "--out", run)
     assert (code, err) == (0, "")
     first, second, network, recipe, epoch, best = out.splitlines()
-    assert first == f"{photos}: taken for folder data"
+    assert first == f"{photos}: recognised as folder data"
     assert second == f"run folder: {run}"
     assert network.endswith(
         "on photos: 18 training and 9 validation images, 3 classes, 32x32 pixels"

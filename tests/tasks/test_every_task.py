@@ -218,7 +218,7 @@ def test_a_set_for_evaluation_is_not_trained_on(cli: Any, tmp_path: Path) -> Non
     (tmp_path / "images" / "a.png").rename(tmp_path / "images" / "a.jpg")
     words = ("--model", "res2net18", "--recipe", "smoke", "--out", tmp_path / "run")
     done = cli("train", "--task", "saliency", "--data", tmp_path, *words)
-    assert f"{tmp_path}: taken for ecssd data" in done.out
+    assert f"{tmp_path}: recognised as ecssd data" in done.out
     assert "no images to train on; as it is, this set is for `res2net evaluate`" in done.line
 
 
@@ -250,7 +250,7 @@ def test_what_freezes_published_weights_is_let_go_without_them(tmp_path: Path, c
         *("--net.pretrained", "auto", "--train.max-steps", "1", "--train.val-batches", "1"),
         *("--head.channels", "8", "--out", tmp_path / "run"),
     )
-    assert "nothing is kept frozen" in done.out
+    assert "no level is frozen" in done.out
     assert "norm: batch" in (tmp_path / "run" / "config.yaml").read_text()
 
 

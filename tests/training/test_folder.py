@@ -178,7 +178,7 @@ def test_an_edited_configuration_is_told_by_its_checkpoint(tmp_path):
     with pytest.raises(UserError) as error:
         check_edits(_changed("train.lr", 7), content, tmp_path)
     assert str(error.value) == (
-        f"{tmp_path}/config.yaml: --train.lr was edited to 7, and the checkpoint was trained with "
+        f"{tmp_path}/config.yaml: --train.lr was edited to 7, but the checkpoint was trained with "
         "0.1; undo that, or start another run"
     )
     check_edits(_changed("train.lr", 7), {"callbacks": {}}, tmp_path)  # of an earlier version

@@ -163,8 +163,8 @@ ONE = Processes(devices=1, nodes=1, rank=0)
         ({}, ONE, ""),
         ({"task": "pose"}, ONE, ""),
         ({"gradient_checkpointing": "cheap"}, ONE, ""),
-        ({"task": "detect"}, ONE, "needs batches of one size, which --task detect has not"),
-        ({"task": "segment"}, ONE, "needs batches of one size, which --task segment has not"),
+        ({"task": "detect"}, ONE, "needs batches of one size; those of --task detect vary"),
+        ({"task": "segment"}, ONE, "needs batches of one size; those of --task segment vary"),
         ({}, Processes(devices=2, nodes=1, rank=0), "is for one process"),
         ({"compiled": True}, ONE, "and --compile exclude each other"),
         ({"accumulate": 2}, ONE, "needs --train.accumulate 1"),
@@ -187,5 +187,5 @@ def test_on_a_processor_nothing_is_recorded(monkeypatch):
     monkeypatch.setattr(machine, "best_device", lambda: torch.device("cpu"))
     task = find_task("classify")
     assert make_whole_step(_config(capture="auto"), task, ONE) is None
-    with pytest.raises(UserError, match="--capture on records the launches of a GPU; here is none"):
+    with pytest.raises(UserError, match="--capture on needs a GPU and there is none"):
         make_whole_step(_config(capture="on"), task, ONE)

@@ -1,1 +1,1 @@
-"""Training: the run's configuration, the assembly of Lightning's Trainer, what surrounds it."""
+"""Training: the run's configuration, Lightning's Trainer and its callbacks, the run folder."""

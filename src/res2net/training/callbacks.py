@@ -1,4 +1,4 @@
-"""What happens around the epochs: the order of chance, the history, the line on the screen."""
+"""Callbacks of training: seeds per epoch, early stopping, averages, history, progress."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COLUMNS = (
     "val/loss",
     "val/top1_error",
     "val/top5_error",
-)  # others come behind them
+)  # others follow
 SHOWN = {
     "train/loss": ("loss", ""),
     "val/loss": ("val loss", ""),
@@ -53,11 +53,11 @@ SHOWN = {
     "val/f_error": ("val F-measure error", " %"),
     "val/mae": ("MAE", " %"),
 }
-EVERY = 60.0  # seconds between two lines where no bar is shown
+EVERY = 60.0  # seconds between two lines if no bar is shown
 
 
 class EpochSeed(Callback):
-    """Draws every epoch's chance (dropped paths, mixing) from seed, epoch and rank alone.
+    """Seeds each epoch's randomness (dropped paths, mixing) by seed, epoch and rank alone.
 
     A resumed run then continues exactly as the uninterrupted one would have.
     """
@@ -72,14 +72,14 @@ class EpochSeed(Callback):
 
 
 class Unfreezing(Callback):
-    """Trains the head first, then one level of the backbone more at a time, from the last one on.
+    """Trains the head first, then the backbone level by level, from the deepest on.
 
-    What is trained follows from the epoch alone, so a resumed run continues as it would have.
+    The trained levels depend on the epoch alone, so a resumed run continues as it would have.
 
     Args:
-        body: the backbone; the optimiser holds every parameter that is trained at some time.
+        body: the backbone; the optimiser holds every parameter that is trained at any time.
         every: epochs between two levels.
-        frozen: levels that stay as they are.
+        frozen: levels that stay frozen.
     """
 
     def __init__(self, body: Network, every: float, frozen: int) -> None:
@@ -92,9 +92,9 @@ class Unfreezing(Callback):
 
 
 class StopAfter(Callback):
-    """Ends the training after so many steps, with a validation and a checkpoint like any epoch.
+    """Ends the training after a number of steps, with a validation and a checkpoint as usual.
 
-    (The Trainer's own ``max_steps`` would leave out the validation.)
+    (The Trainer's own ``max_steps`` would skip the validation.)
     """
 
     def __init__(self, steps: int) -> None:
@@ -113,7 +113,7 @@ class StopAfter(Callback):
 
 
 class Patience(EarlyStopping):
-    """Early stopping that a resumed run holds to, with the patience that it is given now."""
+    """Early stopping that also applies to a resumed run, with its current patience."""
 
     @property
     def exhausted(self) -> bool:
@@ -141,7 +141,7 @@ class Patience(EarlyStopping):
             super().on_validation_end(trainer, pl_module)
 
     def _is_measured(self, trainer: pl.Trainer) -> bool:
-        """False for NaN, as where no validated image holds an object; the first time it is told."""
+        """False for NaN, as if no validated image holds an object; warns the first time."""
         value = trainer.callback_metrics.get(self.monitor)
         if value is None or not value.isnan():
             return True
@@ -156,10 +156,10 @@ class Patience(EarlyStopping):
         return False
 
     def why(self, rows: Sequence[Mapping[str, float]]) -> str:
-        """What stopped the training, for people; empty where it was something else.
+        """The reason why early stopping ended the training; empty if it did not.
 
         Args:
-            rows: a row an epoch, as ``History`` has them.
+            rows: one row per epoch, as in ``History``.
         """
         name = SHOWN.get(self.monitor, (self.monitor, ""))[0]
         after = f"early stopping after epoch {int(rows[-1]['epoch'])}" if rows else ""
@@ -180,9 +180,9 @@ class Patience(EarlyStopping):
 class Averaging(WeightAveraging):
     """Exponential moving average of weights and buffers, evaluated and saved in their place.
 
-    After t updates an average keeps min(decay, (1 + t) / (10 + t)) of itself: with the decay alone
-    it would consist of the first steps' weights until 1 / (1 - decay) steps are done. Runs that
-    were saved before there was this warm-up continue without it.
+    After t updates an average keeps min(decay, (1 + t) / (10 + t)) of itself: with a constant decay
+    it would consist of the first steps' weights for about 1 / (1 - decay) steps. Runs saved before
+    this warm-up existed continue without it.
     """
 
     def __init__(self, decay: float) -> None:
@@ -196,15 +196,15 @@ class Averaging(WeightAveraging):
         super().setup(trainer, pl_module, stage)
         if self._average_model is not None and counts_on_host(pl_module):
             count_on_host(self._average_model)
-            self._average_model.n_averaged = self._average_model.n_averaged.cpu()  # it is looked at
+            self._average_model.n_averaged = self._average_model.n_averaged.cpu()  # read there
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         del epoch_idx
-        self.updates = step_idx or 0  # a number of the host: the model's own lies on the GPU
+        self.updates = step_idx or 0  # kept on the host: the model's own is on the GPU
         return step_idx is not None
 
     def _average(self, averages: Any, current: Any, _: Tensor | int) -> None:
-        """In place, a few launches for all tensors of one kind."""
+        """Update in place, with few launches for all tensors of one kind."""
         kept = average_decay(self.decay, self.updates) if self.warm_up else self.decay
         if not averages[0].is_floating_point():  # counts of batches
             for average, each in zip(averages, current, strict=True):
@@ -216,7 +216,7 @@ class Averaging(WeightAveraging):
 
     @property
     def state_key(self) -> str:
-        return "EMAWeightAveraging"  # Lightning's own, as in checkpoints from before the warm-up
+        return "EMAWeightAveraging"  # Lightning's own, as in checkpoints of before the warm-up
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "warm_up": self.warm_up}
@@ -227,18 +227,18 @@ class Averaging(WeightAveraging):
 
 
 def average_decay(decay: float, updates: int) -> float:
-    """Share of itself that an average keeps, after so many updates."""
+    """The share of itself that an average keeps after this many updates."""
     return min(decay, (1 + updates) / (10 + updates))
 
 
 class History(Callback):
-    """One row an epoch, kept in the checkpoint and rewritten whole to ``metrics.csv``."""
+    """One row per epoch, kept in the checkpoint and rewritten as a whole to ``metrics.csv``."""
 
     def __init__(self, run: Path, say: Callable[[str], None]) -> None:
         self.path = run / "metrics.csv"
         self.say = say
         self.rows: list[dict[str, float]] = []
-        self.grown = False  # by an epoch of this process
+        self.grown = False  # whether this process added an epoch
         self._started = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -262,7 +262,7 @@ class History(Callback):
             self.say(epoch_line(self.rows[-1], trainer.max_epochs or 0))
 
     def as_csv(self) -> str:
-        """The rows as CSV; a metric that an epoch lacks is blank."""
+        """The rows as CSV; missing metrics are blank."""
         text = io.StringIO()
         named = {name for row in self.rows for name in row}
         columns = [*(name for name in COLUMNS if name in named), *sorted(named - set(COLUMNS))]
@@ -281,7 +281,7 @@ class History(Callback):
 
 
 def epoch_line(row: dict[str, float], epochs: int) -> str:
-    """One line for people: ``epoch 3/20  loss 1.204  val top-1 error 34.1 %  ...``."""
+    """One line per epoch: ``epoch 3/20  loss 1.204  val top-1 error 34.1 %  ...``."""
     parts = [f"epoch {int(row['epoch'])}/{epochs}"]
     for name, (label, unit) in SHOWN.items():
         if name in row:
@@ -292,11 +292,11 @@ def epoch_line(row: dict[str, float], epochs: int) -> str:
 
 
 class Pace(Callback):
-    """How fast a run is and how long it will take; without a terminal, a line a minute.
+    """Speed and remaining time of a run; without a terminal, one line per minute.
 
     Args:
-        say: takes the line.
-        bar: whether a progress bar shows the same, so that nothing needs to be said.
+        say: called with the line.
+        bar: whether a progress bar shows the same, so that no lines are needed.
         clock: seconds.
     """
 
@@ -311,9 +311,9 @@ class Pace(Callback):
         self.bar = bar
         self.clock = clock
         self.images = 0  # of a batch, over all processes
-        self.speed = 0.0  # images a second in this epoch
-        self.left = math.inf  # seconds of the run
-        self._batches = 0  # of this process's life
+        self.speed = 0.0  # images per second in this epoch
+        self.left = math.inf  # remaining seconds of the run
+        self._batches = 0  # since this process started
         self._began = self._epoch_began = self._spoke = self._last = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -363,7 +363,7 @@ class Pace(Callback):
             )
 
     def _is_time(self, now: float) -> bool:
-        """Whether to speak now, since after another step as long as the last it were too late."""
+        """Whether to print now: after another step as long as the last it would be too late."""
         late = now + (now - self._last) - self._spoke >= EVERY
         self._last = now
         if self.bar or not late:
@@ -373,7 +373,7 @@ class Pace(Callback):
 
 
 def batches_left(trainer: pl.Trainer, done: int) -> int:
-    """Batches that a run still trains on, after so many of this epoch."""
+    """Remaining training batches of a run, after this many of this epoch."""
     batches = int(trainer.num_training_batches)
     left = ((trainer.max_epochs or 0) - trainer.current_epoch) * batches - done
     for stop in (each for each in trainer.callbacks if isinstance(each, StopAfter)):  # type: ignore[attr-defined]
@@ -394,10 +394,10 @@ def _epoch_of(trainer: pl.Trainer) -> str:
 
 
 class Bar(TQDMProgressBar):
-    """Lightning's bar, with epochs counted from 1; it leaves nothing behind.
+    """Lightning's bar, with epochs counted from 1; it is cleared at the end.
 
     Args:
-        pace: has images a second and the time that the run still takes.
+        pace: has images per second and the remaining time of the run.
     """
 
     def __init__(self, pace: Pace) -> None:
@@ -425,23 +425,23 @@ class Bar(TQDMProgressBar):
 
 
 def speak(line: str) -> None:
-    """Print a line at once.
+    """Print a line immediately.
 
     Raises:
-        UserError: nobody can read it: the reader has gone, or the disk is full.
+        UserError: the output is closed, or the disk is full.
     """
     coding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         print(line.encode(coding, "backslashreplace").decode(coding), flush=True)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for its buffered output
         raise UserError(
             f"the standard output cannot be written to ({error.strerror}); send it to a file"
         ) from None
 
 
 def above_bar(say: Callable[[str], None]) -> Callable[[str], None]:
-    """``say`` that makes a bar step aside."""
+    """``say``, printing above the progress bar."""
 
     def told(line: str) -> None:
         with Tqdm.external_write_mode():
@@ -451,5 +451,5 @@ def above_bar(say: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def shows_progress() -> bool:
-    """Whether a progress bar, which goes to the standard output, has somebody to look at it."""
+    """Whether the standard output, where a progress bar goes, is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()

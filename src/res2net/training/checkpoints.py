@@ -1,4 +1,4 @@
-"""Checkpoints that a kill cannot break, and that hold no code."""
+"""Checkpoints that are written atomically and hold no code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PARTS = {
     "callbacks": dict,
     "optimizer_states": list,
     "loops": dict,
-}  # of the state of a training
+}  # required keys of a training's state
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -48,29 +48,29 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        del map_location, weights_only  # never anything but "cpu" and True
+        del map_location, weights_only  # always "cpu" and True
         content: dict[str, Any] = dict(read_checkpoint(Path(path)))
-        # Weights are copied into the network; an optimiser takes its tensors as they are, and they
-        # must not be the file's, which another program may shorten.
+        # Weights are copied into the network; an optimiser uses the given tensors, which must not
+        # map the file, since another program may shorten it.
         if "optimizer_states" in content:
             content["optimizer_states"] = deepcopy(content["optimizer_states"])
         return content
 
 
 def newest_checkpoint(run: Path) -> Path | None:
-    """The checkpoint that a resumed run starts at: the last, or the only one in its first epoch."""
+    """The checkpoint that a resumed run starts from: the last, or the only one at first."""
     found = (run / FOLDER / name for name in (LAST, BEST))
     return next((path for path in found if path.is_file()), None)
 
 
 def read_newest(run: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint to resume from, which is whole, and what it holds; None where there is none.
+    """The checkpoint to resume from, which is intact, and its content; None if there is none.
 
     Args:
-        say: takes a line where the last is damaged and the best, of an earlier epoch, is not.
+        say: called with a line if the last is damaged and the best, of an earlier epoch, is not.
 
     Raises:
-        UserError: none that is there is whole.
+        UserError: no checkpoint is intact.
     """
     problems: list[str] = []
     for path in (run / FOLDER / name for name in (LAST, BEST)):
@@ -103,7 +103,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 class Configured(Callback):
-    """Keeps the configuration in every checkpoint, beside the file that people may edit."""
+    """Keeps the configuration in every checkpoint, besides the file that users may edit."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
@@ -131,13 +131,13 @@ def trained_with(content: dict[str, Any]) -> RunConfig | None:
 
 
 class Keep(ModelCheckpoint):
-    """Writes one file at the end of each epoch (after the history has its row), over the last one.
+    """Writes one file at the end of each epoch (after the history's row), over the last one.
 
     Args:
-        run: the run folder; it may be another than at the time of the checkpoint resumed from.
-        name: of the file.
-        monitor: only when this metric has its lowest value so far; None: always.
-        anew: forget the lowest value of a resumed run, as its file is lost.
+        run: the run folder; it may differ from that of the checkpoint resumed from.
+        name: name of the file.
+        monitor: write only if this metric has its lowest value so far; None: always.
+        anew: forget the lowest value of a resumed run, since its file is lost.
     """
 
     def __init__(self, run: Path, name: str, monitor: str | None, *, anew: bool = False) -> None:
@@ -171,9 +171,9 @@ class Keep(ModelCheckpoint):
 
 
 def checkpoint_callbacks(run: Path, monitor: str, *, anew: bool = False) -> list[Callback]:
-    """Keep the checkpoint of the least validation error, then that of the last epoch.
+    """Keep the checkpoint with the lowest validation error, then that of the last epoch.
 
-    In this order: the last one then knows of the best, so a kill in between loses nothing.
-    (``ModelCheckpoint(save_last=True)`` writes no last checkpoint where there is no new best.)
+    In this order the last one holds the path of the best, so a kill in between loses nothing.
+    (``ModelCheckpoint(save_last=True)`` writes no last checkpoint if there is no new best.)
     """
     return [Keep(run, BEST, monitor, anew=anew), Keep(run, LAST, None)]

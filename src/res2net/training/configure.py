@@ -1,4 +1,4 @@
-"""From what is set by hand to the whole configuration of a run. No torch in here."""
+"""From the options set by hand to the whole configuration of a run. Imports no torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL_IMAGES = {
     "cifar100": 32,
     "digits": 32,
     "scenes": 64,
-}  # format → pixels a network takes
+}  # format → default input size in pixels
 
 # option → what it needs in other options, in words, and whether a run has that
 NEEDS: Mapping[str, tuple[str, Callable[[RunConfig], bool]]] = {
@@ -54,7 +54,7 @@ NEEDS: Mapping[str, tuple[str, Callable[[RunConfig], bool]]] = {
     "augment.hflip": ("--augment.flip random", lambda run: run.augment.flip == "random"),
     "augment.border": ("--augment.crop pad", lambda run: run.augment.crop == "pad"),
     "train.norm_bias_factor": (
-        "norms that learn, --net.norm batch or group",
+        "trainable norms, --net.norm batch or group",
         lambda run: run.net.norm != "frozen",
     ),
     "train.dropout": (
@@ -75,18 +75,18 @@ def configure(
     resume: bool,
     saved: Path | None = None,
 ) -> tuple[RunConfig, Path, str]:
-    """The whole configuration of a run out of what was set by hand.
+    """The whole configuration of a run, from the options set by hand.
 
-    What is given takes precedence over the saved configuration of a resumed run, or else over the
+    Given options take precedence over the saved configuration of a resumed run, or else over the
     recipe, and that over the defaults.
 
     Args:
-        given: options by name; those of a group in a dictionary, as ``config.yaml`` has them.
+        given: options by name; a group's in a dictionary, as in ``config.yaml``.
         out: the run folder; None makes one in ``runs``.
         saved: the configuration to start from instead of a recipe's.
 
     Returns:
-        Configuration, run folder, and what to tell of the data ("" where they were named whole).
+        Configuration, run folder, and a remark on the data ("" if their format was given).
 
     Raises:
         UserError: an option that does not exist or is missing, or a value out of range.
@@ -106,7 +106,7 @@ def configure(
         for option, value in recipe_defaults(name, flat(given), usual_size=size).items():
             group, _, own = option.partition(".")
             values.setdefault(group, {})[own] = value
-        if given.get("init"):  # all weights are named
+        if given.get("init"):  # it replaces all weights
             values.get("net", {}).pop("pretrained", None)
     for name, value in given.items():
         grouped = isinstance(value, Mapping)
@@ -115,26 +115,26 @@ def configure(
     find_variant(config.model)
     usual = Path("runs") / f"{config.model}-{source.format}"
     folder = out or (last_folder(usual) if resume else free_folder(usual))
-    return config, folder, f"{source.path}: taken for {source.format} data" * source.guessed
+    return config, folder, f"{source.path}: recognised as {source.format} data" * source.guessed
 
 
 def saved_config(run: Path | None) -> Path | None:
-    """The configuration that a run folder holds; None where there is none."""
+    """The configuration in a run folder; None if there is none."""
     file = None if run is None else run / "config.yaml"
     return file if file is not None and file.is_file() else None
 
 
 def usual_size(model: str, source: Source, task: str) -> int:
-    """Pixels that a network sees of data where nobody says otherwise."""
+    """The default input size for the data, in pixels."""
     size = find_variant(model).size
     return min(size, SMALL_IMAGES.get(source.format, size)) if ANNOTATIONS[task] == LABELS else size
 
 
 def check_options(given: Iterable[str], run: RunConfig) -> None:
-    """Refuse options that the task, or another option, leaves without a meaning.
+    """Refuse options that the task, or another option, makes meaningless.
 
     Raises:
-        UserError: the first such option, and what it is for or what it needs.
+        UserError: the first such option, and what it applies to or needs.
     """
     given = list(given)
     check_meaning(given, READ_BY, run.task)
@@ -149,19 +149,19 @@ def _is_split(run: RunConfig) -> bool:
 def recipe_defaults(name: str, given: dict[str, Any], *, usual_size: int) -> dict[str, Any]:
     """A recipe's settings, adapted to what was set by hand.
 
-    Milestones and the peak of a linear schedule move with the number of epochs, and a learning rate
-    set by hand is taken as it is.
+    Milestones and the peak of a linear schedule scale with the number of epochs; a learning rate
+    set by hand is not scaled.
 
     Args:
         given: options set by hand.
-        usual_size: pixels, what this network sees of these data by default.
+        usual_size: this network's default input size for these data, in pixels.
     """
     settings = dict(find_recipe(name, str(given.get("task", CLASSIFY))).settings)
     if "train.epochs" in given:
         try:
             share = float(given["train.epochs"]) / settings["train.epochs"]
         except (TypeError, ValueError):
-            share = 1.0  # the parser will complain in its own words
+            share = 1.0  # the parser reports the error
         if milestones := settings.get("train.milestones"):
             settings["train.milestones"] = [round(m * share, 3) for m in milestones]
         if settings["train.schedule"] == "linear":
@@ -169,7 +169,7 @@ def recipe_defaults(name: str, given: dict[str, Any], *, usual_size: int) -> dic
     if "train.lr" in given:
         settings["train.lr_batch"] = 0
     if name == "smoke" and usual_size <= settings["input.size"]:
-        del settings["input.size"]  # a ceiling: nothing is enlarged to it
+        del settings["input.size"]  # an upper limit: no image is enlarged to it
     return settings
 
 
@@ -179,7 +179,7 @@ def free_folder(wanted: Path) -> Path:
 
 
 def last_folder(wanted: Path) -> Path:
-    """The last that exists of FOLDER, FOLDER-2, FOLDER-3, ...; FOLDER where none does."""
+    """The last existing one of FOLDER, FOLDER-2, FOLDER-3, ...; FOLDER if none exists."""
     made = list(takewhile(Path.exists, _numbered(wanted)))
     return made[-1] if made else wanted
 

@@ -1,4 +1,4 @@
-"""The run folder: when it may be used, and what a failure leaves of it."""
+"""The run folder: when it may be used, and its state after a failure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from res2net.files import LOCK, alone_in, remove_leftovers, write_error, write_t
 from res2net.training.checkpoints import FOLDER, newest_checkpoint, trained_with
 
 CONFIG = "config.yaml"
-# May differ between a run and its continuation: they do not change what an epoch computes.
+# May differ between a run and its continuation: they do not change the results of an epoch.
 MAY_CHANGE = (
     "capture",
     "input.index",
@@ -34,7 +34,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 @contextmanager
 def taken(run: Path) -> Iterator[None]:
-    """The run folder, with this process as its only writer, as ``files.alone_in`` has it.
+    """The run folder, with this process as its only writer, as ``files.alone_in``.
 
     Raises:
         TakenError: another process trains in it.
@@ -49,23 +49,23 @@ def check_folder(config: RunConfig, run: Path, *, resume: bool) -> bool:
     """Whether the folder is new (empty); one that holds a run needs ``resume``.
 
     Raises:
-        UserError: it holds something without ``resume``, other files, or another configuration.
+        UserError: it is not empty without ``resume``, or has other files or another configuration.
     """
     if all(entry.name == LOCK or entry.suffix == ".tmp" for entry in run.iterdir()):
         return True
     if not resume:
         raise UserError(f"--out {run} exists; add --resume to resume it, or name another folder")
     if not (run / CONFIG).is_file():
-        raise UserError(f"--resume: {run} holds no run (no {CONFIG}); name another folder")
+        raise UserError(f"--resume: {run} is not a run folder (no {CONFIG}); name another folder")
     check_same(config, RunConfig.read(run / CONFIG), run)
     return False
 
 
 def check_same(now: RunConfig, before: RunConfig, run: Path) -> None:
-    """A continuation must compute what the run would have.
+    """Check that a continuation computes what the run would have.
 
     Raises:
-        UserError: an option that differs; names it.
+        UserError: an option that differs; the message names it.
     """
     for name, old, new in _differences(before, now):
         raise UserError(
@@ -75,24 +75,24 @@ def check_same(now: RunConfig, before: RunConfig, run: Path) -> None:
 
 
 def check_edits(config: RunConfig, content: dict[str, Any], run: Path) -> None:
-    """The saved configuration must still be the one that the checkpoint was trained with.
+    """Check that the saved configuration is the one that the checkpoint was trained with.
 
     Args:
-        content: of the checkpoint.
+        content: the checkpoint's.
 
     Raises:
-        UserError: an option that was edited and may not change; names it.
+        UserError: an option that was edited and may not change; the message names it.
     """
     before = trained_with(content)
     for name, old, new in _differences(before, config) if before else ():
         raise UserError(
-            f"{run / CONFIG}: {option(name)} was edited to {new}, and the checkpoint was trained "
+            f"{run / CONFIG}: {option(name)} was edited to {new}, but the checkpoint was trained "
             f"with {old}; undo that, or start another run"
         )
 
 
 def _differences(before: RunConfig, now: RunConfig) -> list[tuple[str, Any, Any]]:
-    """(option, before, now) of what differs and may not."""
+    """(option, before, now) of differences that are not allowed."""
     old, new = _flat(before.as_dict()), _flat(now.as_dict())
     changed = (name for name in new if old.get(name) != new[name] and name not in MAY_CHANGE)
     return [(name, old.get(name), new[name]) for name in changed]
@@ -109,14 +109,14 @@ def write_config(config: RunConfig, run: Path) -> None:
 
 @contextmanager
 def undone_where_it_fails(run: Path, *, new: bool) -> Iterator[None]:
-    """Leave a run with a checkpoint to resume from, or no trace of it; say which.
+    """Leave a run with a checkpoint to resume from, or no trace of it; report which.
 
     Args:
         new: the folder was absent or empty before.
 
     Raises:
-        UserError: as raised inside, with what is kept; a disk that has no room left.
-        Stopped: somebody stopped the training; says how to resume.
+        UserError: as raised inside, with what is kept; or the disk is full.
+        Stopped: the training was stopped; the message is how to resume.
     """
     try:
         with _threads_told_once():
@@ -138,10 +138,10 @@ def undone_where_it_fails(run: Path, *, new: bool) -> Iterator[None]:
 
 @contextmanager
 def _threads_told_once() -> Iterator[None]:
-    """No tracebacks of threads whose failures the main thread hears of.
+    """Hide tracebacks of threads whose failures reach the main thread.
 
-    TensorBoard's, where the disk is full; and the one that brings batches to a GPU, whose loaders
-    are gone once somebody stopped the training.
+    They are TensorBoard's, if the disk is full, and the one that copies batches to a GPU, whose
+    loaders are gone once the training is stopped.
     """
     usual = threading.excepthook
 
@@ -158,7 +158,7 @@ def _threads_told_once() -> Iterator[None]:
 
 
 def _clear(run: Path, new: bool) -> None:
-    """Remove what a new run has written, by name: anything else in its folder stays."""
+    """Remove the files of a new run by name: anything else in its folder is kept."""
     if not new:
         return
     events = f"tensorboard/events.out.tfevents.*.{os.getpid()}.*"
@@ -167,7 +167,7 @@ def _clear(run: Path, new: bool) -> None:
             with suppress(OSError):
                 path.unlink()
     for folder in (run / FOLDER, run / "tensorboard"):
-        with suppress(OSError):  # it holds something else
+        with suppress(OSError):  # it has other files
             folder.rmdir()
 
 

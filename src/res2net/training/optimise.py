@@ -1,4 +1,4 @@
-"""Optimiser and learning-rate schedule out of the configuration."""
+"""Optimiser and learning-rate schedule from the configuration."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def parameter_groups(
     head_factor: float = 1.0,
     body: Network | None = None,
 ) -> list[dict[str, Any]]:
-    """Trainable parameters; norms and biases apart, without decay, unless ``decay_norms``.
+    """Trainable parameters; norms and biases in groups without decay, unless ``decay_norms``.
 
-    The learning rate of the head is times ``head_factor``; that of the backbone's levels, from the
-    deepest one, times ``layer_decay`` once more for each.
+    The learning rate of the head is multiplied by ``head_factor``; that of the backbone's levels by
+    ``layer_decay`` once per level, from the deepest one.
 
     Args:
-        body: the backbone inside; what belongs to none of its levels is the head.
+        body: the backbone inside; parameters in none of its levels are the head.
     """
     trainable = [p for p in module.parameters() if p.requires_grad]
     if body is None or head_factor == options.layer_decay == 1:
@@ -67,9 +67,9 @@ def _by_decay(
 def norm_biases_apart(
     groups: list[dict[str, Any]], module: nn.Module, options: TrainOptions
 ) -> list[dict[str, Any]]:
-    """Biases of norms in groups with a learning rate of their own (``norm_bias_factor``).
+    """Split off the norms' biases with their own learning rate (``norm_bias_factor``).
 
-    Rate times weight decay stays what it was.
+    Learning rate times weight decay is unchanged.
     """
     factor = options.norm_bias_factor
     if factor == 1:
@@ -89,20 +89,20 @@ def norm_biases_apart(
 
 
 def is_fused(groups: list[dict[str, Any]], options: TrainOptions) -> bool | None:
-    """Whether one kernel updates all parameters: on GPUs; None leaves the choice to PyTorch.
+    """Whether to use a fused optimiser: on GPUs; None leaves the choice to PyTorch.
 
-    Not where fp16 is clipped: a fused optimiser unscales gradients itself, after the clipping.
+    Not if fp16 gradients are clipped: a fused optimiser unscales them itself, after the clipping.
     """
     on_gpu = all(p.is_cuda for group in groups for p in group["params"])
     return True if on_gpu and not (options.clip and options.precision == "fp16") else None
 
 
 def start_momentum(optimiser: optim.SGD) -> None:
-    """Zeros as the momentum before the first step.
+    """Initialise the momentum with zeros before the first step.
 
-    A fused SGD (torch 2.14) allocates it without filling it, for its kernel to do so; where the
-    gradients of the first fp16 step overflow, the kernel does nothing, and what the memory held
-    became the momentum.
+    A fused SGD (torch 2.14) allocates it uninitialised for its kernel to fill; if the gradients of
+    the first fp16 step overflow, the kernel does nothing, and uninitialised memory becomes
+    the momentum.
     """
     for group in optimiser.param_groups:
         for parameter in group["params"]:
@@ -124,7 +124,7 @@ def make_optimiser(
     head_factor: float = 1.0,
     body: Network | None = None,
 ) -> dict[str, Any]:
-    """Optimiser and per-step schedule, as Lightning's ``configure_optimizers`` returns them.
+    """Optimiser and per-step schedule, as returned by Lightning's ``configure_optimizers``.
 
     Args:
         head_factor, body: see ``parameter_groups``.

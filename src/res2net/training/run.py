@@ -1,4 +1,4 @@
-"""A training run from configuration to report."""
+"""A training run, from configuration to report."""
 
 from __future__ import annotations
 
@@ -66,27 +66,27 @@ from res2net.weights.pretrained import IN1K, open_pretrained
 
 Say = Callable[[str], None]
 Newest = tuple[Path, dict[str, Any]]  # a checkpoint, what it holds
-# a start that nobody asked for by name may not hold one up
+# an optional download must not delay a run
 BRIEF = download.Patience(rounds=1, stall=10.0)
 
 
 def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = speak) -> None:
-    """Train, keep the best, evaluate it and write the run folder.
+    """Train, keep the best weights, evaluate them and write the run folder.
 
-    The folder comes into being once data and network are known to work. From the first check to
-    the last file no other process can train in it.
+    The folder is created once data and network are known to work. From the first check to the
+    last file no other process can train in it.
 
     Args:
         run: the folder; it must not exist unless ``resume``.
-        say: takes each line for people.
+        say: called with each line for people.
 
     Raises:
-        UserError: anything the user can mend, out of memory and a loss that is not finite included.
+        UserError: any user error, including out of memory and a loss that is not finite.
         TakenError: another process trains in the folder.
         Stopped: by Ctrl-C; a checkpoint of the last whole epoch is kept.
     """
     processes = machine.processes(config.train.devices)
-    first = processes.rank == 0  # the first process speaks, writes and holds the folder for all
+    first = processes.rank == 0  # the first process prints, writes and locks the folder for all
     with taken(run) if first else nullcontext():
         _fit(config, run, processes, resume=resume, say=say if first else lambda _: None)
 
@@ -113,7 +113,7 @@ def _fit(
         )
     if job.card.options.get("anchors") and config.head.anchors == AUTO:
         sides = tuple(job.card.options["anchors"])
-        say(f"anchors from the boxes of the training images: {', '.join(map(str, sides))} pixels")
+        say(f"anchors from the training boxes: {', '.join(map(str, sides))} pixels")
         config = replace(config, head=replace(config.head, anchors=sides))
     job.module.whole_step = make_whole_step(config, job.task, processes)
     saved = RunConfig.read(run / CONFIG) if resume and (run / CONFIG).is_file() else None
@@ -133,25 +133,25 @@ def _fit(
 
 
 def settle_pretrained(config: RunConfig, run: Path, say: Say) -> RunConfig:
-    """``--net.pretrained auto`` decided: published weights of this very network, else none.
+    """Decide ``--net.pretrained auto``: published weights of exactly this network, else none.
 
-    A resumed run keeps what it once decided.
+    A resumed run keeps its first decision.
 
     Args:
-        say: takes the line that says which; the licence is printed where weights are loaded.
+        say: called with the decision; the licence is printed where weights are loaded.
     """
     if config.net.pretrained != AUTO:
         return config
     if (run / CONFIG).is_file():
         decided = RunConfig.read(run / CONFIG).net.pretrained
-        if decided not in (None, IN1K):  # the only ones that "auto" is ever decided for
+        if decided not in (None, IN1K):  # the only possible decisions of "auto"
             raise UserError(
                 f"{run / CONFIG}: net.pretrained is {str(decided)!r}, not what --net.pretrained "
                 "auto becomes; give the run's own --net.pretrained"
             )
         return _starting_from(config, decided, say)
     if config.net.variant() or config.net.norm == "group":
-        say("training from scratch: published weights are of the unchanged network")
+        say("training from scratch: published weights exist only for the unmodified network")
         return _starting_from(config, None, say)
     try:
         open_pretrained(IN1K, config.model, patience=BRIEF)
@@ -162,7 +162,7 @@ def settle_pretrained(config: RunConfig, run: Path, say: Say) -> RunConfig:
 
 
 def settle_anchors(config: RunConfig, run: Path) -> RunConfig:
-    """``--head.anchors auto`` of a resumed run: as it decided, whatever its data are now."""
+    """``--head.anchors auto`` of a resumed run: its first decision, whatever its data are now."""
     saved = config.task in READ_BY["head.anchors"] and (run / CONFIG).is_file()
     if not saved or config.head.anchors != AUTO:
         return config
@@ -173,7 +173,7 @@ def settle_anchors(config: RunConfig, run: Path) -> RunConfig:
 def _starting_from(config: RunConfig, pretrained: str | None, say: Say) -> RunConfig:
     net, train = replace(config.net, pretrained=pretrained), config.train
     if pretrained is None and (net.norm == "frozen" or train.frozen_levels):
-        say("nothing is kept frozen: without published weights all of it has to learn")
+        say("no level is frozen: without published weights all levels have to be trained")
         net = replace(net, norm="batch" if net.norm == "frozen" else net.norm)
         train = replace(train, frozen_levels=0)
     return replace(config, net=net, train=train)
@@ -181,14 +181,14 @@ def _starting_from(config: RunConfig, pretrained: str | None, say: Say) -> RunCo
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Start:
-    """What a resumed run starts from."""
+    """The state that a resumed run starts from."""
 
     checkpoint: Path
-    best_lost: bool  # there is no whole best checkpoint
+    best_lost: bool  # there is no intact best checkpoint
 
 
 def _card_of(found: Newest) -> dict[str, Any]:
-    """What a checkpoint says of its network and its images; empty where that is not known."""
+    """The card in a checkpoint; empty if unknown."""
     card: dict[str, Any] = found[1].get("hyper_parameters", {}).get("card", {})
     return card
 
@@ -201,10 +201,10 @@ def _optimiser(config: RunConfig, module: Any, steps: int) -> dict[str, Any]:
 def find_start(
     config: RunConfig, job: Job, run: Path, found: Newest | None, say: Say
 ) -> Start | None:
-    """The checkpoint that a run resumes from; None where there is none.
+    """The checkpoint that a run resumes from; None if there is none.
 
     Args:
-        found: by ``read_newest``.
+        found: result of ``read_newest``.
 
     Raises:
         UserError: it is damaged, or of other classes or options.
@@ -218,7 +218,7 @@ def find_start(
     try:
         read_state(run / FOLDER / BEST)
     except UserError as error:
-        say(f"{error}; the best epoch from here on takes its place, or the last where none is left")
+        say(f"{error}; the best epoch from now on replaces it, or the last if none is left")
         return Start(checkpoint=checkpoint, best_lost=True)
     return Start(checkpoint=checkpoint, best_lost=False)
 
@@ -231,10 +231,10 @@ def train(
     start: Start | None,
     say: Say,
 ) -> tuple[History, str]:
-    """Let Lightning train.
+    """Run Lightning's training.
 
     Returns:
-        What it saw of the epochs, and why early stopping ended it; "" where it did not.
+        The history of the epochs, and why early stopping ended it; "" if it did not.
     """
     history = History(run, above_bar(say))
     job.module.to(memory_format=torch.channels_last)
@@ -259,7 +259,7 @@ def train(
 
 
 def _what_ends(config: RunConfig, trainer: pl.Trainer) -> str:
-    """Every option that keeps a run from being trained further, and how to change it."""
+    """Every option that prevents further training of a run, and how to change it."""
     options, ends = config.train, []
     if trainer.current_epoch >= options.epochs:
         ends.append(f"all of --train.epochs {options.epochs} are done, raise it to continue")
@@ -277,7 +277,7 @@ def _what_ends(config: RunConfig, trainer: pl.Trainer) -> str:
 
 
 def _report_ending(run: Path, ending: str) -> None:
-    """Add to the report why the training ended early."""
+    """Add the reason for an early end to the report."""
     report = run / "report.md"
     if ending:
         write_text(report, f"{report.read_text(encoding='utf-8')}\n## End\n\n{ending}\n")
@@ -292,10 +292,10 @@ def make_trainer(
     *,
     best_lost: bool = False,
 ) -> pl.Trainer:
-    """Lightning's Trainer, set up as the configuration says.
+    """Lightning's Trainer for the configuration.
 
     Args:
-        best_lost: a resumed run has no best checkpoint; it is chosen among the epochs to come.
+        best_lost: a resumed run has no best checkpoint; it is chosen among the coming epochs.
 
     Raises:
         UserError: devices or a strategy that this machine does not have.
@@ -340,7 +340,7 @@ def make_trainer(
             plugins=[AtomicCheckpointIO()],
             default_root_dir=run,
             num_sanity_val_steps=0,
-            use_distributed_sampler=False,  # ours follows from seed and epoch alone
+            use_distributed_sampler=False,  # ours depends on seed and epoch alone
             enable_model_summary=False,
             enable_progress_bar=shows_progress(),
             log_every_n_steps=max(1, min(50, len(job.train_loader))),
@@ -351,13 +351,13 @@ def make_trainer(
 
 
 def check_classes(job: Job, content: dict[str, Any]) -> None:
-    """A resumed run has the classes that it began with.
+    """Check that a resumed run has the same classes.
 
     Args:
-        content: of the checkpoint.
+        content: the checkpoint's.
 
     Raises:
-        UserError: the data have others now.
+        UserError: the data have other classes now.
     """
     card = content.get("hyper_parameters", {}).get("card", {})
     before = list(card.get("classes", ()))
@@ -381,13 +381,13 @@ def _interrupts_raised() -> Iterator[None]:
         raise KeyboardInterrupt from None
     finally:
         if ours:
-            signal.signal(signal.SIGINT, before)  # which Lightning leaves ignored
+            signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
 
 
 def announce(
     config: RunConfig, job: Job, processes: machine.Processes, run: Path, say: Say
 ) -> None:
-    """What is about to happen, in a few lines."""
+    """Print a summary of the run in a few lines."""
     images, size, options = job.images, job.card.preprocess.size, config.train
     parameters = sum(p.numel() for p in job.module.model.parameters())
     precision = machine.known_precision(options.precision)
@@ -405,7 +405,7 @@ def announce(
         groups = f"; images are grouped by {config.input.group_by}" if config.input.group_by else ""
         say(f"validated on {part_of(images.validation)}{groups}")
     if images.test is not None and len(images.test):
-        say(f"{len(images.test)} test images are not used; `res2net evaluate --split test` does")
+        say(f"{len(images.test)} test images are unused; `res2net evaluate --split test` uses them")
     say(
         f"recipe {config.recipe}: {_count(options.epochs, 'epoch')} of {_count(job.steps, 'step')}"
         f"{f' (stops after {options.max_steps})' if options.max_steps > 0 else ''}, batch "
@@ -415,14 +415,14 @@ def announce(
 
 
 def _announce_values(config: RunConfig, job: Job, say: Say) -> None:
-    """The range of values and the channels, where they are not those of usual photos."""
+    """Print the range of values and the channels, if they are unusual."""
     preprocess = job.card.preprocess
     number = len(job.images.train)
     looked = f"{LOOKED} of {number}" if number > LOOKED else "all"
     if preprocess.range is not None:
         low, high = preprocess.range
         origin = "--input.range" if config.input.range else f"read from {looked} training images"
-        say(f"values {low:g}..{high:g} of images of more than 8 bits become 0..255 ({origin})")
+        say(f"values {low:g}..{high:g} of images with more than 8 bits become 0..255 ({origin})")
     if preprocess.channels != 3:
         origin = "--input.channels" if config.input.channels else "the images' own number"
         say(f"images of {_count(preprocess.channels, 'channel')} ({origin})")
@@ -439,27 +439,27 @@ def _strategy(name: str, processes: machine.Processes) -> str:
 
 
 def quiet_libraries() -> None:
-    """Lightning's remarks on choices that this project makes on purpose."""
+    """Silence Lightning's remarks on deliberate choices of this project."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # --compile, no GPU
     for message, _reason in (
         (r".*does not have many workers.*", "workers fit the machine"),
-        (r".*Consider setting `persistent_workers=True`.*", "0 workers was asked for"),
+        (r".*Consider setting `persistent_workers=True`.*", "0 workers were requested"),
         (r".*number of training batches .* is smaller than the logging interval.*", "small data"),
         (r".*Checkpoint directory .* exists and is not empty.*", "--resume means that"),
         (r".*You're resuming from a checkpoint that ended before the epoch ended.*", "epochs only"),
         (r"Detected call of `lr_scheduler.step\(\)` before.*", "fp16 skips steps that overflow"),
         (r".*isinstance\(treespec, LeafSpec\).*", "Lightning 2.6 on torch 2.14"),
         (r".*experiment logs directory .* exists and is not empty.*", "--resume means that"),
-        (r"GPU available but not used.*", "Apple's is left out on purpose"),
+        (r"GPU available but not used.*", "Apple's is not used on purpose"),
         (r".*Found \d+ module\(s\) in eval mode at the start of training.*", "frozen levels are"),
     ):
         warnings.filterwarnings("ignore", message=message)
 
 
 def memory_advice(config: RunConfig) -> str:
-    """Which setting to lower where the memory does not suffice."""
+    """Which setting to lower if memory does not suffice."""
     size = f" (it is {config.input.size})" if config.input.size else ""
     return (
         f"lower --train.batch (it is {config.train.batch}; --train.accumulate keeps the batch that "

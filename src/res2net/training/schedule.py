@@ -1,4 +1,4 @@
-"""The learning rate as a function of time, in epochs. No torch in here."""
+"""The learning rate as a function of time, in epochs. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ POLY_POWER = 0.9  # DeepLab's
 
 
 def peak_lr(options: TrainOptions) -> float:
-    """The highest learning rate: ``lr``, scaled linearly where it was meant for another batch."""
+    """The peak learning rate: ``lr``, scaled linearly if it is meant for another batch size."""
     if not options.lr_batch:
         return options.lr
     return options.lr * options.batch * options.accumulate / options.lr_batch
 
 
 def lr_factor(epoch: float, options: TrainOptions) -> float:
-    """Share of the highest learning rate after ``epoch`` epochs (fractions count).
+    """Share of the peak learning rate after ``epoch`` epochs (fractions count).
 
-    Linear growth over ``warmup`` epochs, then the schedule: constant; ``gamma`` for each milestone
-    passed; 1 - share of the training done (linear), or that to the power 0.9 (poly); or half a
-    cosine, which like these goes from 1 at the end of the warm-up to 0 at the end of training.
+    Linear warm-up over ``warmup`` epochs, then the schedule: constant; ``gamma`` for each milestone
+    passed; 1 - share of the training done (linear), or its power 0.9 (poly); or half a cosine.
+    These three fall from 1 at the end of the warm-up to 0 at the end of training.
     """
     if epoch < options.warmup:
         return epoch / options.warmup

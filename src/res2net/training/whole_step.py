@@ -1,8 +1,8 @@
 """A whole training step as one launch: forward, backward and update are recorded and replayed.
 
-On a GPU an eager step of many small kernels spends its time in Python. Lightning keeps the loop: a
-recorded step runs in place of its closure and its update, and everything around them (schedule,
-averages, logging, checkpoints) is as in an eager step.
+On a GPU an eager step of many small kernels is bound by launch overhead. Lightning keeps the loop:
+a recorded step replaces its closure and its update; everything around them (schedule, averages,
+logging, checkpoints) is as in an eager step.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from res2net.config import RunConfig
 from res2net.errors import UserError, one_line
 from res2net.tasks.task import Task
 
-Run = Callable[[], Sequence[Tensor]]  # a step → what it computed
+Run = Callable[[], Sequence[Tensor]]  # a step → its results
 
 
 class StepRecorder(Protocol):
-    """What records a step, ``record_cuda_step`` or a test's own."""
+    """A recorder of steps: ``record_cuda_step``, or a test's own."""
 
     def __call__(self, run: Run) -> Run:
-        """Record without computing; what it returns computes the step and gives its results."""
+        """Record without computing; the returned function computes the step and its results."""
 
 
 def record_cuda_step(run: Run) -> Run:
-    """A CUDA graph of a step."""
+    """Record a step as a CUDA graph."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # loaders pin memory meanwhile
         found = run()
@@ -45,32 +45,32 @@ def record_cuda_step(run: Run) -> Run:
 
 
 class WholeStep:
-    """Records the step of a batch size when it has run eagerly ``WARM`` times, then replays it.
+    """Records the step of a batch size after ``WARM`` eager runs, then replays it.
 
-    Other sizes (a last batch that is not full) run eagerly. The learning rate becomes a tensor that
-    the schedule writes to; batch norms count on the host, by what the last eager step counted.
+    Other sizes (an incomplete last batch) run eagerly. The learning rate becomes a tensor that the
+    schedule writes to; batch norms count steps on the host, as the last eager step did.
     """
 
-    WARM = 3  # cuDNN, the allocator and the optimiser's state settle
+    WARM = 3  # warm-up of cuDNN, the allocator and the optimiser's state
 
     def __init__(self, recorder: StepRecorder = record_cuda_step) -> None:
         self.recorder = recorder
         self.recording = False
-        self.inputs: tuple[Tensor, ...] = ()  # of the step that runs now
-        self.found: Sequence[Tensor] = ()  # loss and more, of a step that was replayed
+        self.inputs: tuple[Tensor, ...] = ()  # inputs of the current step
+        self.found: Sequence[Tensor] = ()  # loss and further results of a replayed step
         self._eager: Counter[object] = Counter()
-        self._kind: object = None  # shapes and types of what is recorded
+        self._kind: object = None  # shapes and types of the recorded step
         self._static: tuple[Tensor, ...] = ()
         self._replay: Run | None = None
         self._counted: list[int] = []  # batches that each norm counts in a step
         self._off = False
 
     def step(self, module: Any, optimiser: Any, inputs: tuple[Tensor, ...], eager: Run) -> bool:
-        """Train on a batch; False where it was eager.
+        """Train on a batch; False if it has to run eagerly.
 
         Args:
-            module: whose step it is.
-            inputs: what it learns from.
+            module: the module that trains.
+            inputs: inputs of the step.
             eager: a step on ``self.inputs``, update included.
         """
         kind = tuple((each.shape, each.dtype, each.stride()) for each in inputs)
@@ -95,7 +95,7 @@ class WholeStep:
         return True
 
     def _warms(self, kind: object) -> bool:
-        """Whether the next step of this kind may be recorded: then what is counted is compared."""
+        """Whether the next step of this kind may be recorded; then the counters are compared."""
         return self._replay is None and not self._off and self._eager[kind] == self.WARM - 1
 
     def _record(self, kind: object, module: Any, optimiser: Any, eager: Run) -> None:
@@ -136,7 +136,7 @@ class WholeStep:
 
 
 def _norms(module: nn.Module) -> list[Any]:
-    """Batch norms that count."""
+    """Batch norms that count steps."""
     return [
         each
         for each in module.modules()
@@ -156,7 +156,7 @@ def make_recordable(optimiser: optim.Optimizer) -> None:
 
 
 def as_eager(checkpoint: dict[str, Any]) -> None:
-    """State of optimisers and schedules as an eager run saves it, in place."""
+    """Store optimisers and schedules as an eager run does, in place."""
     for state in checkpoint.get("optimizer_states", ()):
         state["param_groups"] = [
             {**group, "lr": float(group["lr"])}
@@ -170,17 +170,17 @@ def as_eager(checkpoint: dict[str, Any]) -> None:
 def make_whole_step(
     config: RunConfig, task: Task, processes: machine.Processes
 ) -> WholeStep | None:
-    """What records the steps of a run as ``--capture`` says; None where they stay eager.
+    """The recorder of a run's steps for ``--capture``; None if steps stay eager.
 
     Raises:
-        UserError: "on" where steps cannot be recorded; says why.
+        UserError: "on" if steps cannot be recorded; the message gives the reason.
     """
     if config.capture == "off":
         return None
     options = config.train
     reasons: Mapping[str, bool] = {
-        "records the launches of a GPU; here is none": machine.best_device().type != "cuda",
-        f"needs batches of one size, which --task {config.task} has not": not task.one_size,
+        "needs a GPU and there is none": machine.best_device().type != "cuda",
+        f"needs batches of one size; those of --task {config.task} vary": not task.one_size,
         "is for one process": processes.world > 1,
         "and --compile exclude each other": bool(config.compile),
         "needs --train.accumulate 1": options.accumulate > 1,
