@@ -119,7 +119,7 @@ def test_a_trained_run(trained_run, tmp_path, monkeypatch, engine, precision):
         np.testing.assert_allclose(runtime(images), verified, rtol=1e-4, atol=1e-4)
     report = (out / "report.md").read_text()
     assert f"{100 * found.agreement:.2f} %" in report
-    assert ("disturbs most" in report) == (precision == "int8")
+    assert ("most affected by int8" in report) == (precision == "int8")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_checkpoint_is_a_target_and_an_artifact_is_none(trained_run, tmp_path)
         str(trained_run / "checkpoints/last.ckpt"), tmp_path / "o", engine="onnx", val_images=20
     )
     assert done.verification.agreement == 1
-    with pytest.raises(UserError, match="o is exported already; export the run"):
+    with pytest.raises(UserError, match="o is already exported; export the"):
         export(str(tmp_path / "o"), tmp_path / "two", engine="onnx")
 
 
@@ -263,7 +263,7 @@ def test_values_beyond_float16_are_refused(tmp_path, monkeypatch):
 def test_a_failing_artifact_is_deleted(trained_run, tmp_path, monkeypatch):
     strict = replace(TARGETS["openvino", "fp32"], tolerance=1e-12)
     monkeypatch.setitem(TARGETS, ("openvino", "fp32"), strict)
-    with pytest.raises(UserError, match=r"not exported: logits differs .* allowed are 1e-12"):
+    with pytest.raises(UserError, match=r"not exported: logits differs .* the limit is 1e-12"):
         export(str(trained_run), tmp_path / "out", engine="openvino", val_images=20)
     assert list(tmp_path.iterdir()) == []
 

@@ -73,7 +73,7 @@ def test_images_in_which_nothing_is_found_do_not_count():
         _giving(WANTED), _giving(WANTED), ["boxes"], _pictures(3), comparison=comparison
     )
     assert (result.agreement, result.found_in, result.images) == (0.75, 2, 3)
-    assert result.blank == "Nothing is found in 1 of them, which do not count."
+    assert result.blank == "1 of them have no results and do not count."
     assert result.as_dict()["found_in"] == 2
 
 
@@ -83,7 +83,7 @@ def test_nothing_found_at_all_is_no_agreement():
         comparison=_finds([0, 0, 0], [1.0, 1.0, 1.0]),
     )
     assert result.agreement is None
-    assert result.blank.startswith("Nothing is found in any of them, so agreement (detections,")
+    assert result.blank.startswith("None of them has results, so agreement (detections,")
     assert result.as_dict()["agreement"] is None
     assert result.as_dict()["agreed_on"] is None
 
@@ -122,17 +122,17 @@ def _found(error: float, agreement: float | None = 1.0, drop: float | None = 0.0
     ("engine", "precision", "found", "trained", "words"),
     [
         ("openvino", "fp32", _found(9e-6), True, []),
-        ("openvino", "fp32", _found(2e-5), True, ["2.0e-05", "allowed are 1e-05"]),
+        ("openvino", "fp32", _found(2e-5), True, ["2.0e-05", "the limit is 1e-05"]),
         ("openvino", "fp32", _found(math.nan), False, ["not finite"]),
         ("openvino", "bf16", _found(1.9e-2), True, []),
         ("openvino", "bf16", _found(1e-3, 0.985), True, ["98.5 % of 200 images", "99 %"]),
         ("openvino", "bf16", _found(1e-3, 0.1), False, []),  # one class for all: says nothing
-        ("torch-export", "bf16", _found(3e-2, 0.1), False, ["allowed are 2e-02"]),
+        ("torch-export", "bf16", _found(3e-2, 0.1), False, ["the limit is 2e-02"]),
         ("onnx", "int8", _found(0.3, 0.99, 0.5), True, []),
         ("onnx", "int8", _found(0.3, 0.99, 0.6), True, ["0.60 points", "--max-drop allows 0.5"]),
         ("onnx", "int8", _found(0.3, 0.9, None), True, ["90.0 %"]),
         ("openvino", "int8", _found(0.19, None, None), True, []),
-        ("openvino", "int8", _found(0.21, None, None), True, ["allowed are 2e-01"]),  # maps
+        ("openvino", "int8", _found(0.21, None, None), True, ["the limit is 2e-01"]),  # maps
     ],
 )
 def test_gates(engine, precision, found, trained, words):

@@ -211,8 +211,8 @@ def test_a_lost_best_checkpoint_is_told_and_chosen_anew(copied, data):
     best.unlink() if data is None else best.write_bytes(data)
     lines = _resumed(copied, 3)
     assert lines[0] == (
-        f"{best}: {'no such file' if data is None else 'empty'}; the best epoch from now on replaces "
-        "it, or the last if none is left"
+        f"{best}: {'no such file' if data is None else 'empty'}; the best epoch from now on "
+        "replaces it, or the last if none is left"
     )
     assert _load(best)["epoch"] == 2
 

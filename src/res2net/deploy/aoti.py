@@ -1,8 +1,8 @@
 """Export to ``model.pt2`` of AOTInductor: machine code for this machine's GPU or processor.
 
-It starts and runs without Python between its kernels, and serves any number of images at a time.
-What it holds is a library that the compiler made, so an artifact from elsewhere is a program from
-elsewhere: nothing loads one unasked (``--engine aoti``).
+It starts and runs without Python between its kernels, and accepts any number of images.
+It holds a library made by the compiler, so an artifact from elsewhere is a program from
+elsewhere: it is never loaded by default (``--engine aoti`` requests it).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from res2net.deploy.quiet import quietly
 from res2net.machine import best_device
 from res2net.runtime.engines import Package
 
-FREE = "any_batch"  # in the file: whether it takes any number of images
+FREE = "any_batch"  # in the file: whether it takes any batch size
 
 
 def convert(program: Program, size: Size, batch: int | None) -> ExportedProgram:
-    """The program as a graph on the device that it is compiled for."""
+    """The program as a graph on its target device."""
     return traced(program.to(best_device()).to(memory_format=torch.channels_last), size, batch)
 
 
-def opset(model: ExportedProgram) -> str:  # noqa: ARG001  one set of operators a version
-    """The PyTorch that compiled it, and what for: "torch 2.14, cpu"."""
+def opset(model: ExportedProgram) -> str:  # noqa: ARG001  one set of operators per version
+    """The PyTorch version and device type it is compiled for: "torch 2.14, cpu"."""
     return f"torch {'.'.join(torch.__version__.split('.')[:2])}, {best_device().type}"
 
 
@@ -44,8 +44,8 @@ def save(model: ExportedProgram, path: Path, about: Mapping[str, str]) -> tuple[
     return (path.name,)
 
 
-def load(path: Path, precision: str) -> Run:  # noqa: ARG001  the code says it
-    """The compiled network as a function; a batch is cut to what it takes."""
+def load(path: Path, precision: str) -> Run:  # noqa: ARG001  fixed in the code
+    """The compiled network as a function; a batch is split to its batch size."""
     network = Package(path)
 
     def run(images: Pixels) -> Sequence[Floats]:

@@ -1,4 +1,4 @@
-"""What each engine's module offers, and the one place that picks it.
+"""The interface of the engines' modules, and the one place that selects one.
 
 Legend: B batch · H, W of the images
 """
@@ -22,66 +22,66 @@ Run = Callable[[Pixels], Sequence[Floats]]  # images → outputs, in the program
 
 
 class Images(Protocol):
-    """What is calibrated and verified with."""
+    """Images for calibration and verification."""
 
     @property
     def origin(self) -> str:
-        """For the report."""
+        """Their origin, for the report."""
 
     @property
     def labelled(self) -> bool:
-        """Whether the classes that come with the images mean something."""
+        """Whether the images have meaningful classes."""
 
     @property
     def steps(self) -> int:
-        """Batches, at most."""
+        """Largest number of batches."""
 
     def batches(self) -> Iterator[tuple[Pixels, npt.NDArray[np.int64]]]:
-        """uint8 (B, H, W, 3) as the graph takes them, and classes (B,)."""
+        """uint8 (B, H, W, 3) as the graph's input, and classes (B,)."""
 
 
 class Engine(Protocol):
-    """A module of this room; the model is of the engine's own type."""
+    """A module of this package; the model is of the engine's own type."""
 
     def convert(self, program: Program, size: Size, batch: int | None) -> Any:
-        """The program for images of ``size``: H, W; ``batch`` None takes any number."""
+        """The program for images of ``size``: H, W; ``batch`` None: any number."""
 
     def opset(self, model: Any) -> str:
-        """The set of operations that the model is written in."""
+        """The set of operations that the model uses."""
 
     def save(self, model: Any, path: Path, about: Mapping[str, str]) -> tuple[str, ...]:
-        """Write the model to ``path``, with metadata, and say which files that made."""
+        """Write the model to ``path``, with metadata, and return the written files."""
 
     def load(self, path: Path, precision: str) -> Run:
-        """What ``save`` wrote, ready to run on this machine's CPU."""
+        """A saved model, ready to run on this machine's CPU."""
 
 
 class Quantisable(Engine, Protocol):
-    """An engine that has int8."""
+    """An engine that supports int8."""
 
     def quantised(self, model: Any, calibration: Images, *, overflow_safe: bool) -> Any:
-        """The model with 8 bits throughout, ranges taken from the calibration images.
+        """The model with 8 bits throughout, with ranges from the calibration images.
 
         Args:
-            overflow_safe: with weights of 7 bits, where the engine's sums could overflow.
+            overflow_safe: use 7-bit weights where the engine's sums could overflow.
         """
 
     def layers(self, model: Any) -> list[str]:
-        """Names of its convolutions and matrix products; quantising keeps them."""
+        """Names of its convolutions and matrix products; quantisation keeps them."""
 
     def run_layers(self, model: Any, names: Sequence[str]) -> Run:
-        """The model, giving the outputs of these layers instead of its own."""
+        """The model with the outputs of these layers instead of its own."""
 
 
 class Mixable(Quantisable, Protocol):
-    """An engine whose models NNCF quantises, and that may have layers in float beside int8."""
+    """An engine whose models NNCF quantises, and that may mix float layers with int8."""
 
     def run_of(self, model: Any) -> Run:
-        """The model as NNCF hands it to a validation function, ready to run."""
+        """The model, as NNCF passes it to a validation function, ready to run."""
 
 
 def find_engine(name: str) -> Engine:
-    """The module behind ``--to``."""
+    """The module for ``--to``."""
     # modules fulfil protocols, but mypy compares their functions with unbound methods
     if name == "openvino":
         from res2net.deploy import openvino

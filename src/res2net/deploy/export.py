@@ -32,21 +32,21 @@ from res2net.processor import bytes_saturate
 from res2net.runtime.engines import openvino_has_bf16
 from res2net.tasks.network import Size
 
-MAX_DROP = 0.5  # points of top-1 accuracy that int8 may lose
+MAX_DROP = 0.5  # largest drop of top-1 accuracy with int8, in points
 FLOAT16_MOST = torch.finfo(torch.float16).max
-VAL_IMAGES, VAL_IMAGES_ANNOTATED = 1000, 100  # to verify with, at most
+VAL_IMAGES, VAL_IMAGES_ANNOTATED = 1000, 100  # largest numbers of images to verify with
 PACKAGES = ("res2net", "torch", "openvino", "nncf", "onnx", "onnxruntime")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """An artifact that passed."""
+    """An artifact that passed verification."""
 
     folder: Path
     target: Target
     verification: Verification
     trained: bool
-    notes: tuple[str, ...]  # what happened on the way, in sentences
+    notes: tuple[str, ...]  # remarks on the export, in sentences
 
 
 def export(
@@ -67,23 +67,23 @@ def export(
     """Write the artifact folder ``out``, or nothing.
 
     Args:
-        name: run folder, checkpoint, or a row of the model table for its structure.
-        engine, precision: a row of ``res2net.deploy.targets``.
-        size: pixels of the square image, or height and width (segmenters, detectors); None is the
+        name: run folder, checkpoint, or the name of a model (structure only).
+        engine, precision: an entry of ``res2net.deploy.targets``.
+        size: side of the square input, or height and width (segmenters, detectors); None: the
             network's own.
-        dynamic_batch: take any number of images at once; else one.
-        features: levels to give as maps, instead of logits.
-        images: folder of images to verify with, instead of the run's data: all of them; of int8
+        dynamic_batch: accept any batch size; else one image.
+        features: levels to output as maps, instead of logits.
+        images: folder of images to verify with, instead of the run's data: all of them; for int8
             every second one calibrates instead.
-        max_drop: points of top-1 accuracy that int8 of a classifier may lose; None is 0.5.
-        val_images: verify with so many images at most; None is all of ``images``, of a run's 1,000,
-            of annotated ones 100.
-        overflow_safe: int8 weights of 7 bits, which are right on processors without VNNI too; None
-            is whether this processor lacks it.
+        max_drop: largest drop of top-1 accuracy of an int8 classifier, in points; None: 0.5.
+        val_images: largest number of images to verify with; None: all of ``images``, or 1,000 of a
+            run's (100 annotated ones).
+        overflow_safe: limit int8 weights to 7 bits, also correct on processors without VNNI;
+            None: if this processor lacks it.
 
     Raises:
-        UserError: a target that cannot be exported so, images that cannot be read, or an artifact
-            that does not agree with eager; nothing is left behind then.
+        UserError: a target that cannot be exported this way, images that cannot be read, or an
+            artifact that does not agree with eager; nothing is written then.
     """
     target = find_target(engine, precision)
     check_installed(target)
@@ -129,7 +129,7 @@ def export(
 
 
 class _Work:
-    """One export on its way: what all its steps need."""
+    """The state of an export, for all its steps."""
 
     def __init__(
         self,
@@ -147,12 +147,12 @@ class _Work:
         if target.precision == "fp16":
             dtype = torch.float16
         if target.engine in ("torch-export", "aoti") and target.precision == "bf16":
-            dtype = torch.bfloat16  # the others are told when they load
+            dtype = torch.bfloat16  # the others set it when they load
         self.program = self.folded(dtype)
         self.files: tuple[str, ...] = ()
 
     def folded(self, dtype: torch.dtype) -> Program:
-        """What is exported, computing in ``dtype``."""
+        """The exported network, computing in ``dtype``."""
         subject = self.subject
         return Program(
             fold_batchnorm(subject.net, subject.task.deployment.folded if subject.task else ""),
@@ -171,7 +171,7 @@ class _Work:
         return self.engine.convert(self.program, self.subject.size, batch)
 
     def save_and_compare(self, model: Any) -> Verification:
-        """Write the model and measure what was written."""
+        """Write the model and compare it with the original."""
         path = self.folder / self.target.file
         try:
             self.files = self.engine.save(model, path, about(self.subject))
@@ -190,19 +190,19 @@ class _Work:
     def quantise(
         self, model: Any, calibration: Images, max_drop: float, overflow_safe: bool
     ) -> tuple[Any, Verification, list[str]]:
-        """int8, with layers left in float where that is what the accuracy takes."""
+        """int8, with layers left in float if accuracy requires it."""
         whole = self.quantisable.quantised(model, calibration, overflow_safe=overflow_safe)
         found = self.save_and_compare(whole)
         wrong = self.faults(found, max_drop)
         if not wrong:
             return whole, found, []
-        # control goes by classes of images
+        # accuracy control needs classes of images
         by_class = found.agreement is not None and not self.subject.annotated
         if not by_class or self.target.engine not in MIXING:
             self.refuse(wrong)
         assert self.target.agreement is not None
         warnings.warn(
-            f"with every layer in int8, {wrong[0]}; looking for layers to leave in float, which "
+            f"with every layer in int8, {wrong[0]}; selecting layers to leave in float, which "
             "takes many passes over the images",
             stacklevel=2,
         )
@@ -220,7 +220,7 @@ class _Work:
         self.refuse(self.faults(found, max_drop))
         note = (
             f"With every layer in int8, {wrong[0]}; the worst layers are left in float. "
-            "They were chosen on the images verified with, so figures on new ones may be lower."
+            "They were chosen on the verification images, so figures on new images may be lower."
         )
         return mixed, found, [note]
 
@@ -234,7 +234,7 @@ class _Work:
         )
 
     def check_range(self) -> str:
-        """A sentence on the largest value; ONNX Runtime hides those that float16 cannot hold.
+        """A sentence on the largest value; ONNX Runtime hides values beyond float16.
 
         Raises:
             UserError: it is beyond float16.
@@ -251,7 +251,7 @@ class _Work:
         )
 
     def refuse(self, wrong: Sequence[str]) -> None:
-        """Raise if anything is wrong."""
+        """Raise an error for the faults found."""
         if not wrong:
             return
         advice = {
@@ -285,8 +285,8 @@ def _pictures(
         calibration, checked = of_run(subject.run, card.classes, preprocess, most=most)
     elif subject.trained:
         raise UserError(
-            f"{subject.target}: no run folder around it says which images it was trained on; "
-            "give some to verify with: --images DIR"
+            f"{subject.target}: no run folder around it states the images it was trained on; "
+            "give images to verify with: --images DIR"
         )
     else:
         calibration, checked = None, of_samples(preprocess)
@@ -294,16 +294,16 @@ def _pictures(
         return None, checked
     if calibration is None:
         raise UserError(
-            "--precision int8 needs images to calibrate with, and a network's bare name has none; "
-            "give some hundred: --images DIR"
+            "--precision int8 needs calibration images, and a network's bare name has none; "
+            "give a few hundred: --images DIR"
         )
     return calibration, checked
 
 
 def about(subject: Subject) -> dict[str, str]:
-    """The metadata in the file itself, under the names that OpenVINO's Model API reads.
+    """The metadata in the model file, under the names that OpenVINO's Model API reads.
 
-    It takes RGB images, and must find no mean and scale: the graph normalises.
+    It takes RGB images and must not have a mean or scale there: the graph normalises.
     """
     card = subject.card
     held = {
@@ -337,7 +337,7 @@ def _describe(
     *,
     batch: int | None,
 ) -> None:
-    """``model.json`` and ``report.md``."""
+    """Write ``model.json`` and ``report.md``."""
     subject, target = work.subject, work.target
     card = subject.card
     record: dict[str, Any] = {
@@ -369,7 +369,7 @@ def _describe(
 
 
 def _notes_on_bf16(target: Target) -> list[str]:
-    """What figures of an artifact in bf16 are of where this processor computes in another way."""
+    """Notes on bf16 artifacts where this processor computes in another way."""
     if target.precision != "bf16":
         return []
     lacks = "this processor has no bfloat16 instructions"
@@ -381,7 +381,7 @@ def _notes_on_bf16(target: Target) -> list[str]:
 
 
 def _notes_on_overflow(target: Target, safe: bool) -> list[str]:
-    """Where figures of an artifact in int8 hold besides processors with VNNI."""
+    """Notes on int8 artifacts for processors without VNNI."""
     others = "" if target.engine != "native" else " of OpenVINO's files"
     if safe:
         return [f"int8 weights{others} have 7 bits: processors without VNNI compute the same"]

@@ -1,8 +1,8 @@
 """Export to ``model.r2n``, which our own engine runs (see ``res2net.native``).
 
-``model.xml`` and ``.bin`` lie beside it: OpenVINO runs them on processors that the native engine
-has no kernels for, and wherever it was the faster of the two when both were timed at export. In
-int8 each of the two has ranges of its own from the same images.
+``model.xml`` and ``.bin`` are written beside it: OpenVINO runs them on processors for which the
+native engine has no kernels, and wherever it was the faster of the two at export. In
+int8 each of the two has its own ranges, from the same images.
 
 Legend: B batch · H, W of the images
 """
@@ -34,8 +34,8 @@ from res2net.native.network import NativeNetwork
 from res2net.native.program import VERSION, NativeProgram
 
 PRECISIONS = ("bf16", "fp32")  # of one program; int8 has its own
-ROUNDS, FEWEST = 31, 9  # of both engines in turn; a large network gets fewer
-PATIENCE = 4.0  # seconds for the rounds of a precision
+ROUNDS, FEWEST = 31, 9  # of both engines in turn; fewer for a large network
+PATIENCE = 4.0  # seconds for the rounds of one precision
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def convert(program: Program, size: Size, batch: int | None) -> NativeModel:
     """The program as a list of operations (see ``Engine``), timed beside OpenVINO.
 
     Raises:
-        UserError: a network of another family, or with parts that the engine does not have.
+        UserError: a network of another family, or with parts that the engine lacks.
     """
     if program.channels != 3:
         raise UserError(
@@ -64,7 +64,7 @@ def convert(program: Program, size: Size, batch: int | None) -> NativeModel:
 
 
 def quantised(model: NativeModel, calibration: Images, *, overflow_safe: bool) -> NativeModel:
-    """Both in int8, timed beside each other again. Our own sums do not overflow."""
+    """Both in int8, timed against each other again. Our own sums do not overflow."""
     batches = [images for images, _ in calibration.batches()]
     program = in_int8(model.program, batches)
     fallback = openvino.quantised(model.fallback, calibration, overflow_safe=overflow_safe)
@@ -72,12 +72,12 @@ def quantised(model: NativeModel, calibration: Images, *, overflow_safe: bool) -
 
 
 def layers(model: NativeModel) -> list[str]:
-    """Names of the convolutions: what int8 is about."""
+    """Names of the convolutions, which int8 concerns."""
     return [op["name"] for op in model.program.ops if op["op"] == "conv"]
 
 
 def run_layers(model: NativeModel, names: Sequence[str]) -> Run:
-    """The program in plain torch, giving the outputs of these convolutions."""
+    """The program in plain torch, with the outputs of these convolutions."""
     program = model.program
     found: dict[str, list[Tensor]] = {}
 
@@ -101,12 +101,12 @@ def run_layers(model: NativeModel, names: Sequence[str]) -> Run:
 
 
 def opset(model: NativeModel) -> str:
-    """The version of the file, and what both engines took."""
+    """The version of the file, and the times of both engines."""
     times = "; ".join(
         f"{precision}: " + ", ".join(f"{engine} {time:.1f} ms" for engine, time in found.items())
         for precision, found in model.program.milliseconds.items()
     )
-    return f"r2n {VERSION} and {openvino.opset(model.fallback)} (an image took here: {times})"
+    return f"r2n {VERSION} and {openvino.opset(model.fallback)} (one image here: {times})"
 
 
 def save(model: NativeModel, path: Path, about: Mapping[str, str]) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ def save(model: NativeModel, path: Path, about: Mapping[str, str]) -> tuple[str,
 
 
 def load(path: Path, precision: str) -> Run:
-    """What ``save`` wrote, in our engine on this CPU."""
+    """A saved model in our engine on this CPU."""
     network = NativeNetwork(NativeProgram.read(path), precision, torch.get_num_threads())
 
     def run(images: Pixels) -> Sequence[Floats]:
@@ -128,8 +128,8 @@ def load(path: Path, precision: str) -> Run:
 def _timed(model: NativeModel, size: Size, precisions: Sequence[str]) -> NativeModel:
     """The model, with the median milliseconds of both engines for one image.
 
-    They take turns. The first quarter of the rounds is not counted: until the threads have settled
-    on their cores, both engines can take half as long again.
+    They alternate. The first quarter of the rounds is not counted: until the threads have settled
+    on their cores, both engines can take 1.5 times as long.
     """
     images = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
     for precision in precisions:

@@ -1,9 +1,9 @@
-"""The native engine's program in int8: ranges from images, weights by output channel.
+"""The native engine's program in int8: ranges from images, weight scales per output channel.
 
-A map's values are whole steps, 0 to 255, so that the largest value seen is the last. All channels
-that an operation writes have one step; one that reads channels of several steps takes them into its
-weights before these are rounded, and what rounding them shifts on average goes into the bias.
-Images are their own bytes. Maps with a sign (before squeeze-and-excitation) and the classifier stay
+A map's values are whole steps, 0 to 255, the largest of which is the largest value observed. All
+channels that an operation writes have one step; an operation that reads channels of several steps
+folds them into its weights before these are rounded; the mean rounding error goes into the bias.
+Images are used as bytes. Signed maps (before squeeze-and-excitation) and the classifier stay
 in bf16.
 
 Legend: B batch · C channels · H, W space
@@ -24,13 +24,13 @@ from res2net.deploy.engine import Pixels
 from res2net.deploy.native_plain import MOST, PlainNetwork
 from res2net.native.program import Array, NativeProgram
 
-LARGEST = 127  # of a weight
-Key = tuple[int, str]  # operation, what it wrote
+LARGEST = 127  # largest magnitude of a weight
+Key = tuple[int, str]  # operation, name of its output
 
 
 @dataclass
 class Seen:
-    """What images made of one map."""
+    """Statistics of one map over the images."""
 
     largest: float
     mean: npt.NDArray[np.float64]  # by channel (C,), over images and pixels
@@ -38,17 +38,17 @@ class Seen:
 
 
 def in_int8(program: NativeProgram, images: Iterable[Pixels]) -> NativeProgram:
-    """The program with rounded weights and scales, ranges taken from batches of images.
+    """The program with rounded weights and scales, with ranges from batches of images.
 
     Args:
         program: float32, of ``native_walk``.
-        images: uint8 (B, H, W, 3) as the graph takes them.
+        images: uint8 (B, H, W, 3), the graph's input.
     """
     return _Quantiser(program, seen_by(program, images)).all()
 
 
 def seen_by(program: NativeProgram, images: Iterable[Pixels]) -> dict[Key, Seen]:
-    """What every operation writes, in float32."""
+    """Statistics of every operation's outputs, in float32."""
     found: dict[Key, Seen] = {}
 
     def watch(i: int, what: str, values: Tensor) -> None:
@@ -82,9 +82,9 @@ class _Quantiser:
         )
         self.steps: dict[int, npt.NDArray[np.float64]] = {}  # buffer → value of a step (C,)
         self.means: dict[int, npt.NDArray[np.float64]] = {}  # buffer → mean value (C,)
-        self.shift: npt.NDArray[np.float64] = np.zeros(3)  # of the images, in their steps
-        self.signed: dict[int, int] = {}  # buffer → its twin, where values with a sign go
-        self.now: dict[int, int] = {}  # buffer → itself or its twin, whichever was written last
+        self.shift: npt.NDArray[np.float64] = np.zeros(3)  # offset of the images, in their steps
+        self.signed: dict[int, int] = {}  # buffer → its signed counterpart
+        self.now: dict[int, int] = {}  # buffer → it or its counterpart, the one written last
 
     def all(self) -> NativeProgram:
         turn = {
@@ -110,8 +110,8 @@ class _Quantiser:
         return name
 
     def step(self, i: int, what: str) -> npt.NDArray[np.float64]:
-        """Of what an operation wrote (C,). Steps by channel would cost nothing and round the map
-        better, but the weights worse: with a few large ones among them, and those it lost more by.
+        """The step of an operation's output (C,). Steps per channel would be free and round the map
+        better, but the weights worse if a few of them are large, and that lost more.
         """
         seen = self.seen[i, what]
         return np.full(len(seen.mean), max(seen.largest, 1e-12) / MOST)
@@ -125,7 +125,7 @@ class _Quantiser:
         self.now[buffer] = buffer
 
     def twin(self, buffer: int) -> int:
-        """A buffer like this one for values with a sign."""
+        """A buffer like this one for signed values."""
         if buffer not in self.signed:
             self.signed[buffer] = len(self.found.buffers)
             self.found.buffers.append(self.found.buffers[buffer] | {"signed": True})
@@ -145,7 +145,7 @@ class _Quantiser:
         name, first = op["weights"], op.get("input_channel", 0)
         step = self.steps[op["input"]][first : first + op["channels"]]
         bias = self.program.tensors[op["bias"]].astype(np.float64)
-        # (outputs, inputs of a group): what each output reads
+        # (outputs, inputs of a group): the inputs of each output
         mean = self.means[op["input"]][first : first + op["channels"]] / step
         step, mean = (
             np.repeat(x.reshape(op["groups"], -1), op["outputs"] // op["groups"], 0)
@@ -220,15 +220,15 @@ class _Quantiser:
 
 
 def _rounded(weights: Array, bias: Array) -> tuple[Array, npt.NDArray[np.float64]]:
-    """(O, I, k, k) and (O,) → whole numbers of 8 bits, and the value of one (O,)."""
+    """(O, I, k, k) and (O,) → 8-bit integers, and the value of one unit (O,)."""
     largest = np.abs(weights).max((1, 2, 3), initial=0.0) / LARGEST
-    # a bias must be a whole number of 32 bits in the same unit, with room for the sum
+    # a bias must be a 32-bit integer in the same unit, with headroom for the sum
     unit = np.maximum(np.maximum(largest, np.abs(bias) / 2**28), 1e-30)
     return np.rint(weights / unit[:, None, None, None]), unit
 
 
 def _shift(whole: Array, unit: Array, weights: Array, mean: Array) -> npt.NDArray[np.float64]:
-    """What rounding adds to outputs on average (O,), for inputs of these means (O or 1, I)."""
+    """The mean error of outputs due to rounding (O,), for inputs of these means (O or 1, I)."""
     off = (whole * unit[:, None, None, None] - weights).sum((2, 3))
     shift: npt.NDArray[np.float64] = (off * mean).sum(1)
     return shift

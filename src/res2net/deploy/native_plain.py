@@ -1,8 +1,8 @@
-"""The native engine's list of operations in plain torch: what its kernels must equal, and where
-int8 finds the ranges of all maps.
+"""The native engine's list of operations in plain torch: the reference for its kernels, and the
+source of the ranges of all maps for int8.
 
-Of a program in int8 every whole number is what the engine's is: sums are exact in double precision.
-Only products with scales, which the engine takes in float32, may be rounded to the next step.
+In an int8 program every integer equals the engine's: sums are exact in double precision. Only
+products with scales, which the engine computes in float32, may be rounded to the next step.
 
 Legend: B batch · C channels · H, W space
 """
@@ -19,17 +19,17 @@ from torch.nn import functional as F
 from res2net.deploy.engine import Floats, Pixels
 from res2net.native.program import NativeProgram
 
-Watch = Callable[[int, str, Tensor], None]  # (operation, what it wrote, values (B, C, H, W))
+Watch = Callable[[int, str, Tensor], None]  # (operation, name of its output, values (B, C, H, W))
 MOST = 255  # steps of a map in int8
 
 
 class PlainNetwork:
-    """Images of any size and number → the program's outputs.
+    """Computes the program's outputs for images of any size and number.
 
     Args:
-        program: what to run.
-        watch: told of every map that is written: "output", "output2" and, where a result is added
-            into a third buffer, "add".
+        program: the program to run.
+        watch: called with every map that is written: "output", "output2" and, if a result is
+            added into a third buffer, "add".
     """
 
     def __init__(self, program: NativeProgram, watch: Watch | None = None) -> None:
@@ -39,7 +39,7 @@ class PlainNetwork:
         self._dtype = torch.float64 if self._whole else torch.float32
         self._maps: dict[int, Tensor] = {}
         self._vectors: dict[int, Tensor] = {}
-        self._pad: Tensor | None = None  # of images in bytes: what stands for zero
+        self._pad: Tensor | None = None  # for images in bytes: the value of zero
 
     def __call__(self, images: Pixels) -> list[Floats]:
         """uint8 (B, H, W, 3) → (B, N) for a vector, (B, C, H', W') for a map."""
@@ -85,7 +85,7 @@ class PlainNetwork:
         held[:, channel : channel + channels] = values
 
     def _rounded(self, buffer: int, values: Tensor) -> Tensor:
-        """In int8, to whole steps, or to bf16 where the buffer holds that."""
+        """Round to whole steps in int8, or to bf16 if the buffer holds that."""
         if not self._whole:
             return values
         if self._program.buffers[buffer].get("signed"):

@@ -1,7 +1,7 @@
 """From a folded network of the ResNet family to the native engine's list of operations.
 
-What the engine fuses is decided here: the unit's splits are channels of one buffer, the last one is
-written by the first 1×1 to where the last 1×1 reads it, each 3×3 adds its result into the split
+The fusions are decided here: the unit's splits are channels of one buffer, the last one is written
+by the first 1×1 to where the last 1×1 reads it, each 3×3 adds its result into the split
 that comes next, and a shortcut's 1×1 is a second source of the last 1×1's sum.
 
 Legend: B batch · C channels · H, W space · s splits · w channels of one split
@@ -27,18 +27,18 @@ from res2net.tasks.network import LOGITS
 
 @dataclass(frozen=True)
 class _Map:
-    """A buffer, and which of the network's sizes it has."""
+    """A buffer, and its spatial size among the network's."""
 
     buffer: int
     channels: int
-    level: int  # strides before it
+    level: int  # number of strides before it
 
 
 def walk(program: Program) -> NativeProgram:
     """The list of operations of a program whose batch norms are folded.
 
     Raises:
-        UserError: a network of another family, or with parts that the engine does not have.
+        UserError: a network of another family, or with parts that the engine lacks.
     """
     net = program.net
     if not isinstance(net, ResNet):
@@ -49,7 +49,7 @@ def walk(program: Program) -> NativeProgram:
 
 
 def _refusal(what: str) -> UserError:
-    return UserError(f"--to native: the engine has {what}; use --to openvino or onnx")
+    return UserError(f"--to native: the engine supports {what}; use --to openvino or onnx")
 
 
 class _Walk:
@@ -79,13 +79,13 @@ class _Walk:
 
     @staticmethod
     def levels(outputs: dict[str, _Map], wanted: Iterable[str]) -> set[int]:
-        """Buffers of levels that are given out, so nothing may write over them."""
+        """Buffers of levels that are outputs, so nothing may write over them."""
         return {outputs[name].buffer for name in wanted if name in outputs}
 
     # buffers and weights
 
     def make(self, channels: int, level: int, border: int = 0) -> _Map:
-        """A buffer that nobody reads any more, or a new one."""
+        """A buffer that is no longer read, or a new one."""
         free = self.free.get((channels, border, level))
         return _Map(free.pop() if free else self.buffer(channels, border), channels, level)
 
@@ -181,7 +181,7 @@ class _Walk:
         )
 
     def stem(self, program: Program) -> _Map:
-        """Images → c1 (of CIFAR rows: what the first stage reads)."""
+        """Images → c1 (for CIFAR models: the input of the first stage)."""
         net = self.net
         _check_plain(net.bn1, net.act)
         parts = list(net.conv1) if isinstance(net.conv1, nn.Sequential) else [net.conv1]
@@ -205,7 +205,7 @@ class _Walk:
 
     @property
     def border(self) -> int:
-        """Of what blocks read: basic blocks begin with a 3×3, which may be dilated."""
+        """The border that blocks read: basic blocks begin with a 3×3, which may be dilated."""
         blocks = (m for m in self.net.modules() if isinstance(m, BasicBlock | Res2NetBottleneck))
         return max((_reach(block.conv1) for block in blocks), default=0)
 
@@ -260,7 +260,7 @@ class _Walk:
         y = self.make(s * w, _level(t, first))
         if block.grouped or not block.hierarchical:
             self.conv(f"{name}.conv1", block.conv1, x, t, relu=1)
-        else:  # the last split has nothing to do but to be there
+        else:  # the last split is only passed on
             last = (s - 1) * w
             into: dict[str, Any] = {"split": last, "output2": y.buffer, "output2_channel": last}
             self.conv(f"{name}.conv1", block.conv1, x, t, relu=1, **into)
@@ -300,7 +300,7 @@ class _Walk:
             self.conv(f"{name}.last", last, y, z, shortcut=shortcut, **what)
         else:
             if not relu:
-                raise _refusal("no squeeze-and-excitation without an activation behind")
+                raise _refusal("no squeeze-and-excitation without an activation after it")
             residual, plain = x, self.make(last.out_channels, y.level, self.border)
             if shortcut is not None:
                 source, layer = shortcut
@@ -366,7 +366,7 @@ class _Walk:
 
 
 def _check_plain(*modules: nn.Module) -> None:
-    """What stands behind convolutions must be folded away, or be a ReLU."""
+    """Check that layers after convolutions are folded away, or are ReLUs."""
     for module in modules:
         if not isinstance(module, nn.Identity | nn.ReLU | StochasticDepth):
             raise _refusal(f"folded batch norm and ReLU only, not {type(module).__name__}")

@@ -21,7 +21,7 @@ from res2net.deploy.quantise import quantise
 from res2net.deploy.quiet import quietly
 from res2net.files import write_bytes
 
-OPSET = 18  # what ONNX Runtime has read since 1.14 (2023)
+OPSET = 18  # supported by ONNX Runtime since 1.14 (2023)
 LAYERS = ("Conv", "Gemm", "MatMul")
 
 
@@ -46,9 +46,9 @@ def convert(program: Program, size: Size, batch: int | None) -> ModelProto:
 
 
 def _recorded(program: Program, size: Size) -> ModelProto:
-    """A program whose outputs have as many rows as it finds, from one run of it.
+    """A program with a variable number of output rows, exported by tracing one run.
 
-    ``torch.export`` refuses loops over what is found (torch 2.14); the recorder before it does not.
+    ``torch.export`` refuses data-dependent loops (torch 2.14); the older tracer does not.
     """
     file = BytesIO()
     plain = mock.patch.object(boxes, "batched_nms", _suppressed)
@@ -57,7 +57,7 @@ def _recorded(program: Program, size: Size) -> ModelProto:
         torch.onnx.export(
             program,
             (example,),
-            file,  # type: ignore[arg-type]  # the recorder writes to a file in memory too
+            file,  # type: ignore[arg-type]  # the tracer writes to a file in memory too
             dynamo=False,
             opset_version=OPSET,
             input_names=[INPUT],
@@ -68,8 +68,8 @@ def _recorded(program: Program, size: Size) -> ModelProto:
 
 
 def _suppressed(places: Tensor, scores: Tensor, classes: Tensor, iou: float) -> Tensor:
-    """torchvision's ``batched_nms`` without its branch where there is no box: of that one OpenVINO
-    (2026.4) makes a box out of whatever the memory held.
+    """torchvision's ``batched_nms`` without its branch for no boxes: OpenVINO
+    (2026.4) makes a box from uninitialised memory out of that one.
     """
     apart = torch.cat([places.flatten(), places.new_zeros(1)]).max() + 1
     return boxes.nms(places + (classes.to(places) * apart)[:, None], scores, iou)
@@ -87,13 +87,13 @@ def save(model: ModelProto, path: Path, about: Mapping[str, str]) -> tuple[str, 
     return (path.name,)
 
 
-def load(path: Path, precision: str) -> Run:  # noqa: ARG001  the file says all
+def load(path: Path, precision: str) -> Run:  # noqa: ARG001  stored in the file
     """The saved model in ONNX Runtime on this CPU."""
     return run_of(onnx.load(path))
 
 
 def run_of(model: ModelProto) -> Run:
-    """The model in a session of ONNX Runtime; a batch is cut to what the model takes."""
+    """The model in a session of ONNX Runtime; a batch is split to the model's batch size."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(
@@ -121,7 +121,7 @@ def layers(model: ModelProto) -> list[str]:
 
 
 def run_layers(model: ModelProto, names: Sequence[str]) -> Run:
-    """The model, giving these layers' outputs."""
+    """The model with these layers' outputs."""
     copy = ModelProto()
     copy.CopyFrom(model)
     produced = {node.name: node.output[0] for node in copy.graph.node}
@@ -134,7 +134,7 @@ def run_layers(model: ModelProto, names: Sequence[str]) -> Run:
 
 
 def _trimmed(model: ModelProto) -> ModelProto:
-    """The model without the notes of the exporter: traces of source files on this machine."""
+    """The model without the exporter's notes: traces of source files on this machine."""
     for node in model.graph.node:
         node.ClearField("doc_string")
         node.ClearField("metadata_props")

@@ -16,14 +16,14 @@ from res2net.deploy.quiet import quietly
 from res2net.runtime.engines import openvino_core
 
 LAYERS = ("Convolution", "GroupConvolution", "MatMul")
-# precision of the artifact → what OpenVINO is asked to compute in (what int8 leaves in float);
-# unasked it would take bf16 on processors that have it, and the numbers would depend on the machine
+# precision of the artifact → precision that OpenVINO is set to compute in (for int8, of the rest);
+# by default it uses bf16 on processors that have it, and numbers would depend on the machine
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 def convert(program: Program, size: Size, batch: int | None) -> ov.Model:
     """The program as an OpenVINO model; weights stay float32 (see ``Engine``)."""
-    if program.rows_vary:  # which only the recorder of ONNX takes
+    if program.rows_vary:  # which only the tracer of ONNX supports
         from res2net.deploy.onnx import convert as as_onnx
 
         return openvino_core().read_model(as_onnx(program, size, batch).SerializeToString())
@@ -58,7 +58,7 @@ def load(path: Path, precision: str) -> Run:
 
 
 def run_of(compiled: ov.CompiledModel) -> Run:
-    """A compiled model as a function; a batch is cut to what the model takes."""
+    """A compiled model as a function; a batch is split to the model's batch size."""
     free = compiled.input(0).partial_shape[0].is_dynamic
 
     def run(images: Pixels) -> Sequence[Floats]:
@@ -82,7 +82,7 @@ def layers(model: ov.Model) -> list[str]:
 
 
 def run_layers(model: ov.Model, names: Sequence[str]) -> Run:
-    """The model, giving these layers' outputs."""
+    """The model with these layers' outputs."""
     copy = model.clone()
     ops = {op.get_friendly_name(): op for op in copy.get_ordered_ops()}
     cut = ov.Model([ops[name].output(0) for name in names], copy.get_parameters())

@@ -1,4 +1,4 @@
-"""Real images for calibration and verification, as the deployed program takes them.
+"""Real images for calibration and verification, as the deployed program's inputs.
 
 Legend: B batch · N images · S side of the square image
 """
@@ -30,13 +30,13 @@ BATCH = 8
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pictures:
-    """Images of one origin, seen as at evaluation."""
+    """Images of one origin, preprocessed as in evaluation."""
 
     origin: str  # for the report
     split: Split
-    labelled: bool  # False: the split's labels mean nothing
+    labelled: bool  # False: the split's labels are meaningless
     preprocess: Preprocess
-    skip_bad: bool = False  # leave out what cannot be read
+    skip_bad: bool = False  # skip images that cannot be read
 
     def __len__(self) -> int:
         return len(self.split)
@@ -66,7 +66,7 @@ def of_run(
     """Calibration from the run's training images, verification from its validation images.
 
     Args:
-        most: verify with so many, spread evenly over the validation images.
+        most: largest number of images to verify with, spread evenly over the validation images.
 
     Raises:
         UserError: the data are not where they were, or have other classes now.
@@ -97,7 +97,7 @@ def of_folder(
     """The images under a folder, as ``parts`` divides them.
 
     Args:
-        most: verify with so many; None is all.
+        most: largest number of images to verify with; None: all.
     """
     calibration, verification = (
         Pictures(
@@ -113,7 +113,7 @@ def of_folder(
 
 
 def parts(folder: Path, calibrate: bool) -> tuple[list[Path], list[Path]]:
-    """The images under a folder to calibrate with and to verify with: all of them, or, where some
+    """The images under a folder for calibration and for verification: all of them, or, if some
     calibrate, every second one.
 
     Raises:
@@ -127,14 +127,14 @@ def parts(folder: Path, calibrate: bool) -> tuple[list[Path], list[Path]]:
     least = 2 if calibrate else 1
     if len(paths) < least:
         raise UserError(
-            f"--images {folder}: {len(paths)} image(s) in it; at least {least} must be there, some "
+            f"--images {folder}: {len(paths)} image(s) in it; at least {least} are needed, a few "
             "hundred are better"
         )
     return (paths[1::2], paths[::2]) if calibrate else ([], paths)
 
 
 def data_gone(error: UserError) -> UserError:
-    """The run's data cannot be read, and what to do."""
+    """The error for unreadable data of the run, with the remedy."""
     return UserError(
         f"the run's data cannot be read ({error}); put them back, or verify with other "
         "images: --images DIR"
@@ -142,14 +142,12 @@ def data_gone(error: UserError) -> UserError:
 
 
 def other_classes(run: RunConfig) -> UserError:
-    """The run's data have changed, and what to do."""
-    return UserError(
-        f"{run.data}: has other classes than the run was trained on; give --images DIR"
-    )
+    """The error for changed data of the run, with the remedy."""
+    return UserError(f"{run.data}: its classes differ from those of the run; give --images DIR")
 
 
 def of_samples(preprocess: Preprocess) -> Pictures:
-    """Eight views of the two photographs that ship inside scikit-learn."""
+    """Eight views of the two photographs shipped with scikit-learn."""
     from sklearn.datasets import load_sample_images
 
     views = [
@@ -167,7 +165,7 @@ def of_samples(preprocess: Preprocess) -> Pictures:
 
 
 def _spread(split: Split, most: int | None) -> Split:
-    """At most so many images of a split, at even distances (splits may be sorted by class)."""
+    """At most this many images of a split, evenly spaced (splits may be sorted by class)."""
     if most is None or len(split) <= most:
         return split
     chosen = np.linspace(0, len(split) - 1, most).round().astype(np.int64)

@@ -1,4 +1,4 @@
-"""What is deployed: pixels in, logits or named maps out.
+"""The deployed program: pixels in, logits or named maps out.
 
 Legend: B batch · H, W of the images · N classes · C channels and s stride of a level
 """
@@ -19,19 +19,19 @@ INPUT = "images"
 
 
 class Program(nn.Module):
-    """uint8 (B, H, W, channels) → float32 logits (B, N), or a float32 map (B, C, H/s, W/s) a level.
+    """uint8 (B, H, W, channels) → float32 logits (B, N), or float32 maps (B, C, H/s, W/s).
 
     Normalisation is one multiply-add before the network. Folded into the first convolution it would
-    be wrong along the border: that convolution pads with zeros after the normalisation, and zero
+    be wrong at the border: that convolution pads with zeros after the normalisation, and zero
     there is the mean colour, not black.
 
     Args:
-        net: a network, a backbone for maps, or the graph of a task; used as it is (see
+        net: a network, a backbone for maps, or the graph of a task; used unchanged (see
             ``res2net.capture``).
         preprocess: its mean and std.
-        outputs: names of what a graph gives, in order; None: logits, or a backbone's levels.
-        rows_vary: it gives as many rows as it finds, of one image at a time.
-        dtype: what the network computes in; the normalisation is float32.
+        outputs: names of the graph's outputs, in order; None: logits, or a backbone's levels.
+        rows_vary: its number of output rows varies; it takes one image at a time.
+        dtype: dtype that the network computes in; the normalisation is float32.
     """
 
     scale: Tensor
@@ -51,7 +51,7 @@ class Program(nn.Module):
         self.dtype = dtype
         self.rows_vary = rows_vary
         levels = (level.name for level in net.levels) if isinstance(net, Backbone) else (LOGITS,)
-        self.outputs = tuple(levels if outputs is None else outputs)  # names of what forward gives
+        self.outputs = tuple(levels if outputs is None else outputs)  # names of forward's outputs
         mean, std = (
             torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
             for values in (preprocess.mean, preprocess.std)
@@ -68,7 +68,7 @@ class Program(nn.Module):
 
 
 def listed(found: Any) -> tuple[Tensor, ...]:
-    """What a network gives, in order: one tensor, several, or maps by name."""
+    """The outputs of a network in order: one tensor, several, or maps by name."""
     if isinstance(found, dict):
         return tuple(found.values())
     return found if isinstance(found, tuple) else (found,)

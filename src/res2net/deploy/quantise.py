@@ -1,4 +1,4 @@
-"""int8 by NNCF's post-training quantisation, and how much it costs each layer."""
+"""int8 by NNCF's post-training quantisation, and the error that it causes in each layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from res2net.deploy.program import INPUT
 from res2net.deploy.quiet import quietly
 from res2net.runtime.engines import openvino_core
 
-MIXING = ("openvino", "onnx")  # engines that can hold some layers in float beside int8
+MIXING = ("openvino", "onnx")  # engines that can mix float and int8 layers
 SENSITIVITY_IMAGES = 8  # for the figures of single layers
 Item = tuple[dict[str, Pixels], int]  # one image by the input's name, and its class
 Checked = tuple[dict[str, Pixels], int, int]  # one image, eager's class, its own class
@@ -23,14 +23,14 @@ Checked = tuple[dict[str, Pixels], int, int]  # one image, eager's class, its ow
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sensitivity:
-    """How far a layer's output moves when the network is quantised."""
+    """How much a layer's output changes when the network is quantised."""
 
     layer: str
     error: float  # relative L2 to the same layer in fp32, errors of earlier layers included
 
 
 def quantise(model: Any, calibration: Images, *, overflow_safe: bool = False) -> Any:
-    """Weights and activations of 8 bits, ranges taken from the calibration images.
+    """Weights and activations of 8 bits, with ranges from the calibration images.
 
     Args:
         overflow_safe: keep weights within 7 bits, so that two products fit into 16.
@@ -40,7 +40,7 @@ def quantise(model: Any, calibration: Images, *, overflow_safe: bool = False) ->
 
 
 def quantise_on(model: Any, items: Sequence[Any], *, overflow_safe: bool) -> Any:
-    """As ``quantise``, with ranges of what the model itself takes."""
+    """As ``quantise``, with ranges from the model's own inputs."""
     with quietly(), _one_core():
         import nncf
 
@@ -71,16 +71,16 @@ def quantise_with_control(
     max_drop: float,
     overflow_safe: bool = False,
 ) -> Any:
-    """As ``quantise``, then layers go back to float, the worst first, until both gates hold.
+    """As ``quantise``, then layers are returned to float, the worst first, until both gates hold.
 
     Args:
-        checked: images that the gates are about.
-        reference: eager, whose top-1 class counts.
+        checked: images of the gates.
+        reference: eager, whose top-1 class is the reference.
         agreement: least share of images with eager's top-1 class, 0..1.
-        max_drop: top-1 accuracy that may be lost, 0..1; without labels nothing can be.
+        max_drop: largest drop of top-1 accuracy, 0..1; ignored without labels.
 
     Returns:
-        The model; or, where NNCF found none that passes, its best attempt.
+        The model; or its best attempt, if NNCF found none that passes.
     """
     items = [
         ({INPUT: image[None]}, int(expected), int(label))
@@ -99,7 +99,7 @@ def quantise_with_control(
             lost += checked.labelled * ((expected == label) - (found == label))
         changed = 1 - sum(kept) / len(kept)
         used = max(changed / (1 - agreement), lost / len(kept) / max(max_drop, 1e-9))
-        return 1 - max(0.0, used - 1), kept  # 1: both gates hold, by however much
+        return 1 - max(0.0, used - 1), kept  # 1: both gates hold, by any margin
 
     with quietly(), _one_core():
         import nncf
@@ -119,7 +119,7 @@ def quantise_with_control(
 def sensitivity(
     engine: Quantisable, model: Any, quantised: Any, pictures: Images
 ) -> list[Sensitivity]:
-    """Every convolution and matrix product, the most disturbed first."""
+    """Every convolution and matrix product, by decreasing error."""
     kept = set(engine.layers(quantised))
     names = [name for name in engine.layers(model) if name in kept]
     plain, rounded = engine.run_layers(model, names), engine.run_layers(quantised, names)
@@ -137,7 +137,7 @@ def sensitivity(
 
 @contextmanager
 def _one_core() -> Iterator[None]:
-    """NNCF opens OpenVINO for every model it tries; why that must not be: ``openvino_core``."""
+    """NNCF opens OpenVINO for every model; ``openvino_core`` explains why one must be shared."""
     if find_spec("openvino") is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""Converters that print, draw bars and send usage statistics, kept to themselves."""
+"""Silences converters that print, draw progress bars and send usage statistics."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 def quietly() -> Iterator[None]:
     """Run a converter without its prints, warnings and log lines, and without its telemetry.
 
-    OpenVINO's converter and NNCF report each use to their makers unless told otherwise; nobody who
-    exports a network with us was asked. They leave it where the environment says CI.
+    OpenVINO's converter and NNCF report each use to their makers by default, and our users have not
+    consented. They send nothing if the environment indicates CI.
     """
     before = os.environ.get("CI")
     level = logging.root.manager.disable

@@ -11,7 +11,7 @@ from res2net.deploy.targets import Target
 from res2net.deploy.verify import Verification
 from res2net.tasks.deployed import Comparison
 
-LAYERS = 10  # of the most disturbed ones
+LAYERS = 10  # rows of the most affected layers
 
 
 def report(
@@ -23,19 +23,19 @@ def report(
     layers: Sequence[Sensitivity] = (),
     notes: Sequence[str] = (),
 ) -> str:
-    """The page, as Markdown.
+    """The report, as Markdown.
 
     Args:
         record: the ``artifact`` part of ``model.json``.
-        comparison: what was asked to agree.
-        layers: sensitivity of an int8 model, the most disturbed layer first.
-        notes: sentences on what happened on the way.
+        comparison: the results that have to agree.
+        layers: sensitivity of an int8 model, the most affected layer first.
+        notes: remarks on the export, in sentences.
     """
     head = [f"# {card.network} for {target.engine}, {target.precision}", ""]
     if record["structure_only"]:
         head += [
-            "**Structure only**: the weights are random, so classes and accuracy mean nothing; "
-            "speed and the agreement of numbers do.",
+            "**Structure only**: the weights are random, so classes and accuracy are meaningless; "
+            "speed and numerical agreement are not.",
             "",
         ]
     parts = [
@@ -86,13 +86,11 @@ def _facts(card: ModelCard, record: Mapping[str, Any]) -> list[str]:
 def _shaping(card: ModelCard) -> str:
     if card.task in ("classify", "features"):
         return f"resize to {card.preprocess.resize} and crop before"
-    return f"`res2net predict` shapes images for --task {card.task}"
+    return f"`res2net predict` preprocesses images for --task {card.task}"
 
 
 def _verdict(comparison: Comparison, target: Target, found: Verification) -> list[str]:
-    lines = [
-        f"Compared with PyTorch in fp32, nothing folded, on {found.images} images ({found.origin})."
-    ]
+    lines = [f"Compared with PyTorch in fp32, unfolded, on {found.images} images ({found.origin})."]
     if found.blank:
         lines.append(found.blank)
     if found.agreement is not None:
@@ -110,7 +108,7 @@ def _outputs(comparison: Comparison, target: Target, found: Verification) -> lis
     tolerance = comparison.tolerance or target.tolerance
     allowed = "–" if tolerance is None else f"{tolerance:.0e}"
     return [
-        "| output | relative L2 | of the worst image | allowed |",
+        "| output | relative L2 | worst image | allowed |",
         "| --- | --- | --- | --- |",
         *(
             f"| `{name}` | {each.overall:.1e} | {each.worst:.1e} | {allowed} |"
@@ -123,10 +121,10 @@ def _sensitivity(layers: Sequence[Sensitivity]) -> list[str]:
     shown = layers[:LAYERS]
     return [
         "",
-        "## Layers that int8 disturbs most",
+        "## Layers most affected by int8",
         "",
-        f"Relative L2 of a layer's output to fp32, errors of earlier layers included; {len(shown)} "
-        f"of {len(layers)} layers. `sensitivity.csv` has all.",
+        "Relative L2 of a layer's output against fp32, including errors of earlier layers; "
+        f"{len(shown)} of {len(layers)} layers. `sensitivity.csv` has all.",
         "",
         "| layer | relative L2 |",
         "| --- | --- |",
@@ -135,6 +133,6 @@ def _sensitivity(layers: Sequence[Sensitivity]) -> list[str]:
 
 
 def as_csv(layers: Sequence[Sensitivity]) -> str:
-    """layer, relative_l2: a row a layer."""
+    """layer, relative_l2: one row per layer."""
     rows = ["layer,relative_l2", *(f'"{each.layer}",{each.error:.6f}' for each in layers)]
     return "\n".join(rows) + "\n"

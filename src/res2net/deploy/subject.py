@@ -1,4 +1,4 @@
-"""What is exported: a trained network with its card, or a row of the model table as it starts."""
+"""The subject of an export: a trained network with its card, or an untrained model."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from res2net.tasks.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A network on its way out."""
+    """A network to export."""
 
     net: nn.Module  # network, backbone or graph of a task; evaluation mode, float32, on the CPU
     card: ModelCard  # task "features" for a backbone
     size: Size  # H, W of the images
-    outputs: tuple[dict[str, Any], ...]  # name and, of maps, channels and stride
+    outputs: tuple[dict[str, Any], ...]  # name and, for maps, channels and stride
     comparison: Comparison
     task: Task | None  # None: a backbone for its maps
-    target: str  # as the user named it
-    sha256: str  # of the file of weights; of the fresh weights for a bare name
-    run: RunConfig | None  # of the run that trained it, where it is at hand
-    trained: bool  # False: a bare name, of which only the structure means something
+    target: str  # as the user gave it
+    sha256: str  # of the file of weights; for a bare name, of its random weights
+    run: RunConfig | None  # of the run that trained it, if available
+    trained: bool  # False: a bare name, of which only the structure is meaningful
 
     @property
     def annotated(self) -> Task | None:
-        """Its task, if that learns from annotated images; None of a classifier or a backbone."""
+        """Its task, if that uses annotated images; None for a classifier or a backbone."""
         task = self.task
         return task if task is not None and isinstance(task.data, Annotated) else None
 
@@ -50,20 +50,20 @@ def open_subject(
     size: Size | int | None = None,
     features: Sequence[str] | None = None,
 ) -> Subject:
-    """The network behind a run folder, a checkpoint or a name of the model table.
+    """Open a run folder, a checkpoint or a model's name for export.
 
     Args:
-        engine: what it is exported to; None asks for nothing that a task may lack.
-        size: pixels, H, W or the side of the square that the network shall see; None is what it was
-            trained at, for a name what its row was published at.
-        features: levels whose maps shall come out instead of logits.
+        engine: target of the export; None: not limited to what an engine supports.
+        size: pixels, H, W or the side of a square input; None: the size it was trained
+            at, for a name the size it was published at.
+        features: levels whose maps are the outputs instead of logits.
 
     Raises:
-        UserError: nothing there, nothing that can be loaded, a size or a level it does not have.
+        UserError: the target is absent or cannot be loaded, or it lacks the size or level.
     """
     opened = open_target(target)
     if opened.kind == "artifact":
-        raise UserError(f"{target} is exported already; export the run that it came from")
+        raise UserError(f"{target} is already exported; export the original run")
     task = find_task(opened.task)
     deployment = task.deployment
     if engine is not None and deployment.targets is not None:
@@ -74,7 +74,7 @@ def open_subject(
         )
     if opened.card.multi_label and features is None:
         raise UserError(
-            f"{opened.given} has any number of labels per image, and an artifact gives one; "
+            f"{opened.given} predicts several labels per image, and an artifact gives one; "
             "predict and serve with the run itself"
         )
     card, seen = deployment.resized(opened.card, size)
@@ -99,10 +99,10 @@ def open_subject(
 
 
 def _backbone(net: Any, features: Sequence[str]) -> Backbone:
-    """The network without its classifier, for maps of these levels.
+    """The network without its classifier, with the maps of these levels as outputs.
 
     Raises:
-        UserError: no level, one twice, or one that it does not have.
+        UserError: no level, one twice, or one that the network does not have.
     """
     known = {level.name: level for level in net.levels}
     wrong = [name for name in features if name not in known]

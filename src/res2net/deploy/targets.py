@@ -1,7 +1,7 @@
-"""Which engine can have which precision: one row each. No engine is imported here.
+"""Which engine supports which precision: one entry each. No engine is imported here.
 
-fp32 is the default everywhere: an artifact then gives the numbers of training on any machine it is
-copied to. bf16, fp16 and int8 trade numbers for speed, so somebody must ask for them.
+fp32 is the default everywhere: an artifact then reproduces the numbers of training on any machine.
+bf16, fp16 and int8 trade numbers for speed, so they have to be requested.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from res2net.native.binding import unsupported_reason
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """What a network is exported to."""
+    """A target of an export: engine and precision."""
 
     engine: str
     precision: str
-    file: str  # of the model, in the artifact folder
+    file: str  # file of the model in the artifact folder
     needs: tuple[str, ...]  # packages that write and run it
     tolerance: float | None  # relative L2 of an output against eager fp32; None: gated by accuracy
     agreement: float | None = None  # least share of images with eager's top-1 class
@@ -31,7 +31,7 @@ class Target:
 _OPENVINO = ("model.xml", ("openvino",))
 _ONNX = ("model.onnx", ("onnx", "onnxscript", "onnxruntime"))
 _TORCH = ("model.pt2", ())
-_NATIVE = ("model.r2n", ("openvino",))  # it runs where our engine cannot
+_NATIVE = ("model.r2n", ("openvino",))  # OpenVINO runs where our engine cannot
 # engine, precision → (file, packages), tolerance, agreement (the contract, "Parity, in numbers");
 # fp16's tolerance is our own: it rounds eight times as finely as bf16, whose gate is 2e-2
 _ROWS: tuple[tuple[str, str, tuple[str, tuple[str, ...]], float | None, float | None], ...] = (
@@ -66,10 +66,10 @@ PRECISIONS = tuple(dict.fromkeys(precision for _, precision in TARGETS))
 
 
 def find_target(engine: str, precision: str) -> Target:
-    """The row of an engine and a precision.
+    """The target of an engine and a precision.
 
     Raises:
-        UserError: there is none; names the choices.
+        UserError: unsupported; the message lists the choices.
     """
     if engine not in ENGINES:
         raise UserError(
@@ -80,32 +80,32 @@ def find_target(engine: str, precision: str) -> Target:
         has = ", ".join(p for e, p in TARGETS if e == engine)
         others = [e for e, p in TARGETS if p == precision]
         also = f"; {precision} is for {', '.join(others)}" if others else ""
-        raise UserError(f"--precision {precision}: --to {engine} takes {has}{also}")
+        raise UserError(f"--precision {precision}: --to {engine} supports {has}{also}")
     return TARGETS[engine, precision]
 
 
 def check_offered(
     target: Target, offered: Sequence[tuple[str, str]], network: str, head: str
 ) -> None:
-    """Refuse what a task's networks are not exported to.
+    """Refuse targets that a task's networks do not support.
 
     Raises:
-        UserError: names the choices.
+        UserError: unsupported; the message lists the choices.
     """
     if (target.engine, target.precision) in offered:
         return
     choices = ", ".join(f"--to {engine} --precision {precision}" for engine, precision in offered)
     raise UserError(
-        f"--to {target.engine} --precision {target.precision}: {network} is a {head}, which finds "
-        f"a number of things that no graph knows beforehand; it can be {choices}"
+        f"--to {target.engine} --precision {target.precision}: {network} is a {head}, whose number "
+        f"of detections varies, which this target does not support; it can be {choices}"
     )
 
 
 def check_installed(target: Target) -> None:
-    """Refuse before any work where a package is missing, or what this machine needs to verify.
+    """Refuse before any work if a package is missing, or if this machine cannot verify the result.
 
     Raises:
-        UserError: names the package and the extra that brings it, or what else is missing.
+        UserError: names the missing package and its extra, or the other reason.
     """
     if target.engine == "native" and (reason := unsupported_reason(target.precision)) is not None:
         raise UserError(f"--to native: {reason}; use --to openvino")

@@ -1,4 +1,4 @@
-"""Export to ``model.pt2``, which ``torch.export.load`` reads: PyTorch without our code."""
+"""Export to ``model.pt2`` for ``torch.export.load``: PyTorch without our code."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def convert(program: Program, size: Size, batch: int | None) -> ExportedProgram:
     return traced(program.to(memory_format=torch.channels_last), size, batch)
 
 
-def opset(model: ExportedProgram) -> str:  # noqa: ARG001  one set of operators a version
-    """The PyTorch whose operators the graph is written in, such as "torch 2.14"."""
+def opset(model: ExportedProgram) -> str:  # noqa: ARG001  one set of operators per version
+    """The PyTorch version of the graph's operators, such as "torch 2.14"."""
     return f"torch {'.'.join(torch.__version__.split('.')[:2])}"
 
 
 def save(model: ExportedProgram, path: Path, about: Mapping[str, str]) -> tuple[str, ...]:
     """Write one file; the metadata are its ``extra_files``."""
-    with quietly():  # it wonders at weights that are not row by row
+    with quietly():  # it warns about weights that are not contiguous
         torch.export.save(model, path, extra_files=dict(about))
     return (path.name,)
 
 
-def load(path: Path, precision: str) -> Run:  # noqa: ARG001  the graph says it
-    """The saved graph as a function; a batch is cut to what the graph takes."""
+def load(path: Path, precision: str) -> Run:  # noqa: ARG001  fixed in the graph
+    """The saved graph as a function; a batch is split to the graph's batch size."""
     graph = torch.export.load(path)
     free = bool(graph.range_constraints)
     module = graph.module()

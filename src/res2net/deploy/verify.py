@@ -25,7 +25,7 @@ from res2net.tasks.classify.task import TOP1
 from res2net.tasks.deployed import Comparison
 from res2net.tasks.network import LOGITS
 
-# Relative L2 that maps in int8 may differ by: they have no accuracy to go by. Our own rule; a sound
+# Relative L2 allowed for int8 maps, which have no accuracy to measure. Our own rule; a correct
 # quantisation of our networks stays below 0.1.
 INT8_MAPS = 0.2
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
@@ -35,42 +35,40 @@ Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, la
 class Difference:
     """One output against eager's, relative L2: ‖exported − eager‖ / ‖eager‖."""
 
-    overall: float  # over all images together: what the tolerance is about
+    overall: float  # over all images together, compared with the tolerance
     worst: float  # of the image that differs most
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What was found; ``faults`` says whether it is good enough."""
+    """The result of a verification; ``faults`` decides whether it passes."""
 
     images: int
-    origin: str  # of the images
+    origin: str  # origin of the images
     outputs: dict[str, Difference]
-    agreement: float | None  # 0..1, share that says what eager says; None: nothing to agree on
+    agreement: float | None  # 0..1, share that agrees with eager; None: nothing to compare
     eager_top1: float | None  # percent, accuracy of eager on these images; None without labels
     exported_top1: float | None  # percent
-    agreed_on: str = TOP1.what  # what ``agreement`` is a share of
-    found_in: int | None = (
-        None  # images in which either finds anything; None for maps of a backbone
-    )
+    agreed_on: str = TOP1.what  # the things of which ``agreement`` is a share
+    found_in: int | None = None  # images with results of either; None for maps of a backbone
 
     @property
     def drop(self) -> float | None:
-        """Points of top-1 accuracy lost; below 0 where some were won."""
+        """Points of top-1 accuracy lost; negative if it rose."""
         if self.eager_top1 is None or self.exported_top1 is None:
             return None
         return self.eager_top1 - self.exported_top1
 
     @property
     def blank(self) -> str:
-        """A sentence where images in which nothing is found say little; "" where there are none."""
+        """A sentence on images without any result; "" if there are none."""
         if self.found_in is None or self.found_in == self.images:
             return ""
         if self.found_in:
-            return f"Nothing is found in {self.images - self.found_in} of them, which do not count."
+            return f"{self.images - self.found_in} of them have no results and do not count."
         return (
-            f"Nothing is found in any of them, so agreement ({self.agreed_on}) was not measured: "
-            "export a network that finds something in these images, or give others by --images DIR."
+            f"None of them has results, so agreement ({self.agreed_on}) was not measured: "
+            "export a network that finds objects in these images, or give others by --images DIR."
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,7 +87,7 @@ class Verification:
 
 
 def eager(net: nn.Module, preprocess: Preprocess) -> Run:
-    """The network as it was trained: normalised as in training, float32, nothing folded."""
+    """The network as it was trained: normalised as in training, float32, without folding."""
 
     def run(images: Pixels) -> list[Floats]:
         x = normalise(torch.from_numpy(images).permute(0, 3, 1, 2), preprocess)
@@ -108,11 +106,11 @@ def compare(
     comparison: Comparison | None = None,
     track: Track | None = None,
 ) -> Verification:
-    """Run both over the pictures, batch by batch; nothing is kept but sums.
+    """Run both on the images, batch by batch; only sums are kept.
 
     Args:
-        outputs: names of what both give, in order.
-        comparison: what they must agree on; None is the class, where the output is one of logits.
+        outputs: names of the outputs of both, in order.
+        comparison: results that must agree; None: the class, if the output is logits.
         track: wraps the batches in a progress bar.
     """
     names = tuple(outputs)
@@ -126,7 +124,7 @@ def compare(
 
 
 class _Largest(TorchDispatchMode):
-    """The largest magnitude that any operation gives."""
+    """The largest magnitude of any operation's output."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's
@@ -142,7 +140,7 @@ class _Largest(TorchDispatchMode):
 
 
 def largest(program: nn.Module, pictures: Images, *, track: Track | None = None) -> float:
-    """The largest magnitude of all that a program computes of the pictures, in its own precision.
+    """The largest magnitude that a program computes for the images, in its own precision.
 
     Args:
         track: wraps the batches in a progress bar.
@@ -165,7 +163,7 @@ class _Tally:
     norms: list[npt.NDArray[np.float64]] = field(default_factory=list)  # (outputs, B) squared
     agree: float = 0
     found_in: int = 0
-    right: int = 0  # of eager
+    right: int = 0  # of eager: correct images
     exported_right: int = 0
 
     def add(
@@ -215,12 +213,12 @@ def faults(
     max_drop: float,
     comparison: Comparison = TOP1,
 ) -> list[str]:
-    """What keeps an artifact from being good enough, in words; empty where it is.
+    """The reasons why an artifact does not pass, in words; empty if it does.
 
     Args:
-        comparison: what it must agree on with eager.
-        trained: whether classes mean something; an untrained network gives every image one class.
-        max_drop: points of top-1 accuracy that int8 may lose.
+        comparison: the results that must agree with eager.
+        trained: whether classes are meaningful; an untrained network gives every image one class.
+        max_drop: largest drop of top-1 accuracy with int8, in points.
     """
     wrong = []
     tolerance = comparison.tolerance or target.tolerance
@@ -228,10 +226,10 @@ def faults(
         tolerance = INT8_MAPS
     for name, each in found.outputs.items():
         if not math.isfinite(each.overall):
-            wrong.append(f"{name} holds numbers that are not finite")
+            wrong.append(f"{name} has values that are not finite")
         elif tolerance is not None and each.overall > tolerance:
             wrong.append(
-                f"{name} differs from eager by {each.overall:.1e} (relative L2), allowed are "
+                f"{name} differs from eager by {each.overall:.1e} (relative L2), the limit is "
                 f"{tolerance:.0e}"
             )
     least = target.agreement if comparison.least is None else comparison.least
@@ -243,7 +241,7 @@ def faults(
             if comparison is TOP1
             else f"{100 * found.agreement:.1f} % agree ({comparison.what}, {found.images} views)"
         )
-        wrong.append(f"{said}, needed are {100 * least:.0f} %")
+        wrong.append(f"{said}, {100 * least:.0f} % are required")
     if target.precision == "int8" and found.drop is not None and found.drop > max_drop:
         wrong.append(
             f"top-1 accuracy falls by {found.drop:.2f} points, --max-drop allows {max_drop:g}"
@@ -259,7 +257,7 @@ def _squares(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _relative(error: float, norm: float) -> float:
-    """The root of error over norm; an output that is zero throughout must be met exactly."""
+    """The root of error over norm; an output of zeros must be reproduced exactly."""
     if norm == 0:
         return 0.0 if error == 0 else math.inf
     return math.sqrt(error / norm)

@@ -1,4 +1,4 @@
-"""What the graph of a task sees of real images, for calibration and verification.
+"""Inputs of a task's graph from real images, for calibration and verification.
 
 Legend: B views of an image · H, W of the graph
 """
@@ -26,20 +26,20 @@ from res2net.errors import UserError
 from res2net.tasks.network import Size
 from res2net.tasks.task import Task
 
-CALIBRATION = 60  # images; a map has thousands of places to take ranges from
+CALIBRATION = 60  # images; a map has thousands of positions for the ranges
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Views:
-    """Images of one origin as the graph sees them; several views of one where that is so."""
+    """Images of one origin as inputs of the graph; some tasks make several views of each."""
 
     origin: str  # for the report
     scenes: Sequence[Scene]
     task: Task
     card: ModelCard
     size: Size
-    skip_bad: bool = False  # leave out what cannot be read
-    labelled: bool = False  # classes of whole images: there are none
+    skip_bad: bool = False  # skip images that cannot be read
+    labelled: bool = False  # there are no classes of whole images
 
     @property
     def steps(self) -> int:
@@ -49,10 +49,10 @@ class Views:
     def batches(self) -> Iterator[tuple[Pixels, npt.NDArray[np.int64]]]:
         """uint8 (B, H, W, 3) of each image in order, and zeros (B,).
 
-        An image without views (no object is annotated in it) is left out.
+        An image without views (no object is annotated in it) is skipped.
 
         Raises:
-            UserError: a file that cannot be read, unless left out; or no view at all.
+            UserError: a file that cannot be read, unless skipped; or no view at all.
         """
         seen = False
         for scene in self.scenes:
@@ -69,7 +69,7 @@ class Views:
                 seen = True
                 yield views, np.zeros(len(views), np.int64)
         if not seen:
-            raise UserError(f"{self.origin}: nothing in them to verify with; give --images DIR")
+            raise UserError(f"{self.origin}: no views to verify with; give --images DIR")
 
 
 def of_run(
@@ -78,7 +78,7 @@ def of_run(
     """Calibration from the run's training images, verification from its validation images.
 
     Args:
-        most: verify with so many, spread evenly over the validation images.
+        most: largest number of images to verify with, spread evenly over the validation images.
 
     Raises:
         UserError: the data are not where they were, or have other classes now.
@@ -109,7 +109,7 @@ def of_run(
 def of_folder(
     folder: Path, task: Task, card: ModelCard, size: Size, *, most: int | None, calibrate: bool
 ) -> tuple[Views, Views]:
-    """The images under a folder, as ``parts`` divides them; ``most`` None verifies with all."""
+    """The images under a folder, as in ``parts``; ``most`` None: verify with all."""
     calibration, verification = (
         Views(
             origin=f"views of images in {folder}",
@@ -132,7 +132,7 @@ def _pixels(scene: Scene, reading: Reading) -> Tensor:
 
 
 def _spread(scenes: Sequence[Scene], most: int | None) -> Sequence[Scene]:
-    """At most so many, at even distances."""
+    """At most this many, evenly spaced."""
     if most is None or len(scenes) <= most:
         return scenes
     return [scenes[i] for i in np.linspace(0, len(scenes) - 1, most).round().astype(int)]
