@@ -316,7 +316,7 @@ def _runs(process: int) -> bool:
 
 
 def remove_leftovers(folder: Path, of: str | None = None) -> None:
-    """Remove what killed writers left of files that nobody else writes now.
+    """Remove partial files of killed writers; nobody else may be writing them now.
 
     Args:
         of: the file that they were writing; None: any in the folder.

@@ -120,7 +120,7 @@ def processes(devices: int | None = None) -> Processes:
         local, nodes, rank = devices or max(1, gpus), 1, int(env.get("LOCAL_RANK", "0"))
     if 0 < gpus < local:
         raise UserError(
-            f"{local} processes on this machine see {gpus} GPU(s): start one for each GPU "
+            f"{local} processes share {gpus} GPU(s) on this machine: start one per GPU "
             f"(--train.devices {gpus}, or torchrun --nproc_per_node {gpus}), or hide the GPUs "
             "(CUDA_VISIBLE_DEVICES='') to train on processors"
         )

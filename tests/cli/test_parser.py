@@ -63,7 +63,7 @@ def test_values(words, value):
     ("words", "message"),
     [
         ((), "missing: target; `res2net eat --help` explains it"),
-        (("x", "y"), "unexpected argument 'y'; `res2net eat --help` shows what it takes"),
+        (("x", "y"), "unexpected argument 'y'; `res2net eat --help` lists its arguments"),
         (("x", "--mode"), "--mode needs a value; `res2net eat --help` explains it"),
         (("x", "--mode", "fried"), "--mode: must be one of 'raw', 'cooked', not 'fried'"),
         (("x", "--fast=yes"), "--fast takes no value, got 'yes'"),

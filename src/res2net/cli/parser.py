@@ -55,7 +55,7 @@ class Parser(jsonargparse.ArgumentParser):
     """jsonargparse with this project's names, help and error messages.
 
     Args:
-        command: what follows ``res2net`` on the command line, as the usage line shows it.
+        command: the usage line after ``res2net``.
         summary: first lines of the help.
         examples: command lines shown at the end of the help.
     """
@@ -182,7 +182,7 @@ class Parser(jsonargparse.ArgumentParser):
         text = " ".join(message.split())
         if found := re.search(r"[Uu]nrecognized arguments: (.+)$", text):
             stranger = found.group(1).split()[0]
-            return f"unexpected argument {stranger!r}; `{self.prog} --help` shows what it takes"
+            return f"unexpected argument {stranger!r}; `{self.prog} --help` lists its arguments"
         if found := re.search(r"Option '(\w+)' is required but not provided", text):
             name = option(found[1])
             missing = name if name in self._option_string_actions else found[1]

@@ -209,7 +209,7 @@ class Service:
         """Count the bytes of an upload while it is held: ``hold(bytes that arrived)``.
 
         Raises:
-            Refusal: 429, by ``hold``, if all held uploads would exceed what the queue takes.
+            Refusal: 429, by ``hold``, if all held uploads would exceed the limit of the queue.
         """
         own = 0
 

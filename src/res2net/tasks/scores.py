@@ -105,7 +105,7 @@ class Scores(ABC):
 
     @abstractmethod
     def table(self) -> list[tuple[str, str]]:
-        """(what, figure) for people."""
+        """(label, figure) rows for display."""
 
     @abstractmethod
     def write(self, folder: Path) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ class Task:
     data: Labelled | Annotated  # kind of its data
     monitor: str  # the metric to monitor; the lowest is best
     curves: tuple[Curve, ...]
-    sizes: str = ""  # definition of small, medium and large, for people
+    sizes: str = ""  # definition of small, medium and large
     one_size: bool = False  # all inputs have one size: cuDNN may benchmark its kernels
     describe: Callable[[RunConfig, Any], tuple[dict[str, Any], Preprocess]]  # head's options
     build: Callable[[ModelCard, str | None], nn.Module]  # (card, pretrained) → network

@@ -88,7 +88,7 @@ class MultiLabelScores(Scores):
         )
 
     def table(self) -> list[tuple[str, str]]:
-        """(what, figure) for people."""
+        """(label, figure) rows for display."""
         figures = self.summary()
         words = {
             "map": "mean average precision",

@@ -131,7 +131,7 @@ class ClassifyScores(Scores):
         return f"top-1 error {self.top1_error:.2f} %, accuracy {self.top1_accuracy:.2f} %"
 
     def table(self) -> list[tuple[str, str]]:
-        """(what, figure) for people."""
+        """(label, figure) rows for display."""
         errors = [(f"{name} error", error) for name, error, _ in accuracies(self)]
         return [("images measured", f"{self.images:,}"), *errors, *further(self)]
 

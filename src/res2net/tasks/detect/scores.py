@@ -116,7 +116,7 @@ class DetectScores(Scores):
         return over
 
     def table(self) -> list[tuple[str, str]]:
-        """(what, figure) for people."""
+        """(label, figure) rows for display."""
         rows = [("images measured", f"{self.images:,}")]
         for kind, scores in self.kinds.items():
             of = "masks: " if kind == "segm" else "boxes: " if len(self.kinds) > 1 else ""

@@ -98,7 +98,7 @@ class PoseScores(Scores):
         return over
 
     def table(self) -> list[tuple[str, str]]:
-        """(what, figure) for people."""
+        """(label, figure) rows for display."""
         rows = [("images measured", f"{self.images:,}"), ("boxes", self.boxes)]
         rows += [(_NAMES[name], percent(value)) for name, value in self.scores.stats.items()]
         for size, (value, count) in self.near.items():

@@ -68,7 +68,7 @@ class DssScores(Scores):
         return over
 
     def table(self) -> list[tuple[str, str]]:
-        """(what, figure) for people."""
+        """(label, figure) rows for display."""
         scores = self.scores
         rows = [
             ("images measured", f"{self.images:,}"),

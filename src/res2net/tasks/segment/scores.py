@@ -72,7 +72,7 @@ class SegmentScores(Scores):
         return over
 
     def table(self) -> list[tuple[str, str]]:
-        """(what, figure) for people."""
+        """(label, figure) rows for display."""
         scores = self.scores
         rows = [
             ("images measured", f"{self.images:,}"),
