@@ -117,7 +117,7 @@ def test_more_processes_than_gpus(monkeypatch, env, devices):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=r"^3 processes share 2 GPU\(s\) on this machine: start one"):
+    with pytest.raises(UserError, match=r"^3 processes share 2 GPU\(s\) on this machine: start"):
         processes(devices)
 
 
