@@ -241,7 +241,7 @@ def test_what_cannot_be_recorded_runs_as_it_is(small):
     net = Captured(small, recorder=refuse)
     images = _images(2)
     net(images)
-    with pytest.warns(UserWarning, match="nothing more is recorded: CUDA error"):
+    with pytest.warns(UserWarning, match="no further batch sizes are recorded: CUDA error"):
         found = net(images)
     torch.testing.assert_close(found, small(images), rtol=1e-4, atol=1e-4)
     net(images)  # told once

@@ -418,7 +418,7 @@ class Captured(nn.Module):
             return self.recorder(run, x)
         except RuntimeError as error:  # no memory, or an operation that cannot be recorded
             self.SIZES = 0
-            warnings.warn(f"nothing more is recorded: {one_line(error)}", stacklevel=2)
+            warnings.warn(f"no further batch sizes are recorded: {one_line(error)}", stacklevel=2)
             return None
 
     def _number(self) -> int:

@@ -122,7 +122,7 @@ def processes(devices: int | None = None) -> Processes:
         raise UserError(
             f"{local} processes share {gpus} GPU(s) on this machine: start one per GPU "
             f"(--train.devices {gpus}, or torchrun --nproc_per_node {gpus}), or hide the GPUs "
-            "(CUDA_VISIBLE_DEVICES='') to train on processors"
+            "(CUDA_VISIBLE_DEVICES='') to train on the CPU"
         )
     return Processes(devices=local, nodes=nodes, rank=rank)
 

@@ -87,7 +87,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     one = evaluated([True] * 12)
     check_pair("a", "b", one, one)
     for other, message in (
-        (evaluated([True] * 12, task="detect"), "a is trained to classify, b to detect"),
+        (evaluated([True] * 12, task="detect"), "a network of --task classify, b of --task d"),
         (evaluated([True] * 11), "a was measured on 12 images and b on 11, which are not the same"),
         (evaluated([True] * 12, rows=range(1, 13)), "on 12, which are not the same"),
     ):

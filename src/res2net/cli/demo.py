@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
     show(*evaluate(run, "digits", out=run).scores.tables())
     print(read_unseen(run))
     print(f"report with pictures: {run}/report.md")
-    print("now your own images:  res2net train --model res2net50_26w_4s --data YOUR_FOLDER")
+    print("next, your own images:  res2net train --model res2net50_26w_4s --data YOUR_FOLDER")
 
 
 def read_unseen(run: Path) -> str:

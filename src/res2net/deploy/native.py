@@ -54,8 +54,8 @@ def convert(program: Program, size: Size, batch: int | None) -> NativeModel:
     """
     if program.channels != 3:
         raise UserError(
-            f"--to native: the network takes {program.channels} channels, the native engine images "
-            "of 3; use --to openvino or onnx"
+            f"--to native: the network has {program.channels} input channels, the native engine "
+            "supports 3; use --to openvino or onnx"
         )
     native = walk(program)
     fallback = openvino.convert(program, size, batch)

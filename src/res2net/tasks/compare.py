@@ -205,8 +205,8 @@ def check_pair(first: str, second: str, one: Evaluation, other: Evaluation) -> N
         UserError: different tasks, classes or images, or fewer than 10 images.
     """
     if one.task != other.task:
-        raise UserError(f"{first} is trained to {one.task}, {second} to {other.task}; give two of "
-                        "one task")  # fmt: skip
+        raise UserError(f"{first} is a network of --task {one.task}, {second} of --task "
+                        f"{other.task}; give two of one task")  # fmt: skip
     names = [[name_of(each.part, row) for row in each.scores.rows] for each in (one, other)]
     if names[0] != names[1]:
         raise UserError(

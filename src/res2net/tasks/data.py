@@ -148,8 +148,8 @@ class Annotated:
         weighted = config.train.class_weights != NO_WEIGHTS and self.marks not in WEIGHTED
         if weighted or config.train.label_smoothing:
             raise UserError(
-                "--train.label-smoothing is for --task classify, --train.class-weights for it and "
-                "--task segment, saliency"
+                "--train.label-smoothing is for --task classify, --train.class-weights for --task "
+                "classify, segment, saliency"
             )
         given = config.input
         source = parse_source(config.data)

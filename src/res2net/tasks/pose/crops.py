@@ -264,7 +264,7 @@ def _of_file(boxes: Boxes, number: int, image: Any, classes: Sequence[str]) -> D
     del number
     if not isinstance(image, str | Path):
         raise UserError(
-            f"--boxes: {boxes.origin} names files of images, and an image was given as pixels; "
+            f"--boxes: {boxes.origin} refers to image files, but an image was given as pixels; "
             "give the boxes of each image"
         )
     return boxes.of(Path(image).name, classes)
