@@ -105,7 +105,7 @@ def test_each_part_can_be_measured(cli, tiny, photos, tmp_path):
     run = tmp_path / "run"
     done = cli(*tiny, "--data", photos, "--out", run)
     assert "18 training and 9 validation images" in done.out
-    assert "3 test images are not used" in done.out
+    assert "3 test images are unused" in done.out
     for split, count in (("val", 9), ("train", 18), ("test", 3), ("all", 30)):
         out = cli("evaluate", run, "--data", photos, "--workers", "0", "--split", split).out
         assert f"{count} images, 3 classes" in out

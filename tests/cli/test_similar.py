@@ -80,9 +80,9 @@ def test_another_network_than_that_of_the_file_is_refused(cli, shots, tiny_run, 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ((), "--out is None; it has to be a file .npz or .parquet in a folder that exists"),
-        (("--out", "x.csv"), "--out is x.csv; it has to be a file .npz or .parquet"),
-        (("--out", "no/x.npz"), "--out is no/x.npz; it has to be"),
+        ((), "--out is None; it must be a file .npz or .parquet in an existing folder"),
+        (("--out", "x.csv"), "--out is x.csv; it must be a file .npz or .parquet"),
+        (("--out", "no/x.npz"), "--out is no/x.npz; it must be"),
         (("--out", "x.npz", "--batch", "0"), "--batch is 0; it must be at least 1"),
         (("nothing.png", "--out", "x.npz"), "nothing.png: no such file or folder"),
     ],

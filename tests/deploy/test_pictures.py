@@ -76,7 +76,7 @@ def test_mistakes(tmp_path):
     with pytest.raises(UserError, match="the run's data cannot be read .*gone.*--images DIR"):
         of_run(config, DIGITS, PREPROCESS, most=9)
     other = RunConfig(model="res2net29_small", recipe="digits", data="digits")
-    with pytest.raises(UserError, match="other classes .*--images DIR"):
+    with pytest.raises(UserError, match="classes differ .*--images DIR"):
         of_run(other, DIGITS[:9], PREPROCESS, most=9)
 
 

@@ -70,5 +70,5 @@ def test_the_native_engine_takes_images_of_three_channels():
     net = create_model("res2net29_small", depth=11, num_classes=5, in_channels=4)
     program = Program(net, preprocess)
     assert program(torch.zeros(2, 40, 40, 4, dtype=torch.uint8))[0].shape == (2, 5)
-    with pytest.raises(UserError, match="--to native: the network takes 4 channels"):
+    with pytest.raises(UserError, match="--to native: the network has 4 input channels"):
         native.convert(program, (40, 40), 1)

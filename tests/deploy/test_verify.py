@@ -73,7 +73,7 @@ def test_images_in_which_nothing_is_found_do_not_count():
         _giving(WANTED), _giving(WANTED), ["boxes"], _pictures(3), comparison=comparison
     )
     assert (result.agreement, result.found_in, result.images) == (0.75, 2, 3)
-    assert result.blank == "1 of them have no results and do not count."
+    assert result.blank == "Images without results, which do not count: 1."
     assert result.as_dict()["found_in"] == 2
 
 

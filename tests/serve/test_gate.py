@@ -49,7 +49,7 @@ def test_a_browser_gets_a_form_and_then_a_session(talk):
     assert form.status_code == wrong.status_code == nothing.status_code == 401
     assert 'name="token"' in form.text
     assert "http" not in form.text  # nothing from elsewhere
-    assert "not the token" in wrong.text
+    assert "Wrong token" in wrong.text
     assert (large.status_code, before.status_code, after.status_code) == (413, 401, 200)
     assert (right.status_code, right.headers["location"]) == (303, "/")
     cookie = right.headers["set-cookie"].lower()

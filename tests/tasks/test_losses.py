@@ -115,7 +115,7 @@ def test_weights_by_name():
     assert class_weights("c:3, a:0.5", "abc", lambda: none).tolist() == [0.5, 1, 3]
     found = class_weights("balanced", "abc", lambda: torch.tensor([6, 3, 0]))
     assert found.tolist() == [0.5, 1, 3]
-    with pytest.raises(UserError, match=r"'cart', which is no class.* Did you mean 'car'\?"):
+    with pytest.raises(UserError, match=r"'cart', which is not a class.* Did you mean 'car'\?"):
         class_weights("cart:2", ("car", "road"), lambda: none)
 
 

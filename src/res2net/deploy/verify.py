@@ -65,7 +65,7 @@ class Verification:
         if self.found_in is None or self.found_in == self.images:
             return ""
         if self.found_in:
-            return f"{self.images - self.found_in} of them have no results and do not count."
+            return f"Images without results, which do not count: {self.images - self.found_in}."
         return (
             f"None of them has results, so agreement ({self.agreed_on}) was not measured: "
             "export a network that finds objects in these images, or give others by --images DIR."

@@ -241,7 +241,7 @@ def test_a_resumed_run_is_bit_identical(run: tuple[Path, str], cli: Any, tmp_pat
     [
         (
             "export RUN --to onnx --out x",
-            "has any number of labels per image, and an artifact give",
+            "predicts several labels per image, and an artifact give",
         ),
         ("explain RUN IMAGE", "networks with any number of labels per image are not explained"),
         ("train --data digits TINY", "--input.multi-label true needs a table of images and labels"),

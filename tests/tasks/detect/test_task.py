@@ -98,7 +98,7 @@ def test_a_resumed_run_ends_in_the_same_weights(cli: Any, tmp_path: Path) -> Non
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     done = cli(*words, "--out", whole, "--train.epochs", "2")
     assert done.code == 0
-    assert "anchors from the boxes of the training images:" in done.out
+    assert "anchors from the training boxes:" in done.out
     assert cli(*words, "--out", parts, "--train.epochs", "1").code == 0
     decided = RunConfig.read(parts / "config.yaml").head.anchors
     assert len(decided) == 5
