@@ -179,7 +179,7 @@ def train(
         seed: random seed for weights, data order and augmentation; 0 if None.
         compile: ``torch.compile`` the network; a mode of it, or True for its default.
         capture: replay training steps as CUDA graphs on a GPU: "on", "auto" (if possible) or
-            "off", which None means.
+            "off" (also None).
         net, head, input, augment, train: options of these groups by name, as in ``config.yaml``.
         say: called with each line of progress; printed if None.
 
@@ -375,7 +375,7 @@ def compare(
 ) -> Comparison:
     """Compare two networks on the same images, as ``res2net compare`` does.
 
-    The interval of a difference is a paired bootstrap over images; it does not cover the
+    The interval of a difference is from a paired bootstrap over images; it does not cover the
     variation between training seeds.
 
     Args:

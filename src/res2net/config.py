@@ -173,7 +173,7 @@ class TrainOptions:
     nesterov: bool = False  # Nesterov momentum, for SGD
     weight_decay: float = 1e-4  # weight decay: L2 (sgd, adam) or decoupled
     decay_norms: bool = True  # weight-decay norms and biases too, as the paper's code does
-    norm_bias_factor: float = 1.0  # learning-rate factor for the biases of norms
+    norm_bias_factor: float = 1.0  # learning-rate factor for the biases of normalisation layers
     schedule: Schedule = "cosine"  # step (at milestones), constant; down to 0: cosine, poly, linear
     milestones: tuple[float, ...] = ()  # epochs after which gamma multiplies lr; default: none
     gamma: float = 0.1  # factor at each milestone

@@ -37,8 +37,8 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--model",
         type=str | None,
-        help="the network, if all words are images; default: the first word, or the small network "
-        "shipped with the package",
+        help="the network, if all arguments are images; default: the first argument, or the "
+        "small network shipped with the package",
     )
     parser.add_argument(
         "--out", type=Path | None, help="file to write: .npz, or .parquet (needs pyarrow); required"

@@ -55,7 +55,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--model",
         type=str | None,
-        help="the network, if all words are images; default: the first word",
+        help="the network, if all arguments are images; default: the first argument",
     )
     parser.add_argument(
         "--against", type=str | None, help="a second network, shown beside the first; default: none"

@@ -75,7 +75,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--model",
         type=str | None,
-        help="the network, if all words are images; default: the first word",
+        help="the network, if all arguments are images; default: the first argument",
     )
     parser.add_argument("--top", type=int, default=5, help="classifiers: classes listed per image")
     parser.add_argument(
