@@ -20,7 +20,7 @@ class Finding:
     max_detections: int | None = None  # maximum per image, by score; default: 100, all with --tiles
     iou: float | None = None  # IoU threshold of non-maximum suppression; default: FPN 0.5, C4 0.3
     class_agnostic: bool = False  # suppress overlapping boxes across classes
-    tiles: int | Literal["auto"] | None = None  # also tiles of this side; auto: input's; default: none
+    tiles: int | Literal["auto"] | None = None  # tiles of this side, auto: input's; default: none
     overlap: float | None = None  # overlap of neighbours, as a share of a tile; default: 0.25
 
     @classmethod
