@@ -295,6 +295,7 @@ def evaluate(
     workers: int | None = None,
     scales: Sequence[float] | None = None,
     flip: bool = False,
+    crops: int | None = None,
     boxes: str | Path | None = None,
     capture: str = "auto",
     compile: str | None = None,
@@ -315,7 +316,9 @@ def evaluate(
             are None.
         skip_bad: leave out images that cannot be read.
         batch, size, workers: classify only.
-        scales, flip: segment only: sizes at which each image is seen, and its mirror too.
+        flip: classify, segment: average with the prediction of the mirrored image.
+        crops: classify only: 5 averages the centre and the four corners.
+        scales: segment only: sizes at which each image is predicted.
         boxes: pose only: a detector's predictions instead of annotated boxes.
         capture, compile: as ``load`` takes them.
         say: takes the line that names the part that is measured.
@@ -350,6 +353,7 @@ def evaluate(
             workers=workers,
             scales=scales,
             flip=flip,
+            crops=crops,
             boxes=None if boxes is None else Path(boxes),
             capture=capture,
             compile=compile,

@@ -38,7 +38,8 @@ class Measuring:
     batch: int = 64  # classify: images at a time
     workers: int | None = None  # classify: processes that read images
     scales: Sequence[float] = (1.0,)  # segment: sizes at which an image is seen
-    flip: bool | None = None  # segment, pose: also see the mirror image; pose does unless False
+    flip: bool | None = None  # average with the mirror image; pose does unless False
+    crops: int = 1  # classify: 1 centre, or it and four corners
     finding: Finding | None = None  # detect: which detections are kept
     thresholds: bool = False  # classify, multi-label: find them, else they are the card's
     boxes: Any = None  # pose: those of a detector; None takes the annotated ones
