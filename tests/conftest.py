@@ -173,7 +173,7 @@ def without_pictures() -> Callable[[], AbstractContextManager[None]]:
             for task in ("detect", "pose", "saliency", "segment"):
                 patch.setattr(f"res2net.tasks.{task}.scores.draw_scores", lambda *_, **__: None)
                 patch.setattr(f"res2net.tasks.{task}.scores.draw_sheet", lambda *_, **__: None)
-            for name in ("confusion", "calibration", "mistakes"):
+            for name in ("confusion", "calibration", "precision_recall", "mistakes"):
                 drawn = f"res2net.tasks.classify.scores.draw_{name}"
                 patch.setattr(drawn, lambda *_, **__: None)
             yield

@@ -31,9 +31,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"data", "paper", "optionfile", *GROUND},
     "card": {"data", "paper", "errors"},
     "weights": {"card", "paper", "data", *GROUND},
-    "models": {"card", "paper", "nn", "data", "weights", *GROUND},
+    "models": {"card", "paper", "nn", "plug", "data", "weights", *GROUND},
     "heads": {"models", "data", "errors"},
-    "plug": {"paper", "nn", "models", *GROUND},
+    "plug": {"paper", "nn", *GROUND},
     "integrations": {"card", "paper", "nn", "models", "weights", "data", "tasks", *GROUND},
     "tasks": {
         *("card", "capture"),

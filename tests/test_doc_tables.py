@@ -41,7 +41,7 @@ def deploy(name: str) -> Found:
     rows = table(name)
 
     def key(row: Row) -> tuple[str, ...]:
-        maker, engine, precision = re.split(r",? ", row["how"])
+        maker, engine, precision = re.split(r",? ", row["engine"])
         return row["network"], maker, engine, precision, row["batch"]
 
     ms = {key(row): float(row["ms"]) for row in rows}
@@ -81,18 +81,18 @@ def train_step(name: str) -> Found:
 
 def tasks(name: str) -> Found:
     rows = table(name)
-    head = column(rows, "×")
-    ms = {(row["task"], row["what"], row["case"]): float(row["ms"]) for row in rows}
+    head = column(rows, "time / ours")
+    ms = {(row["task"], row["operation"], row["case"]): float(row["ms"]) for row in rows}
     assert len(ms) == len(rows)  # one figure a case
     for row in rows:
-        ours = ms[row["task"], row["what"], "ours fp32 nchw"]
+        ours = ms[row["task"], row["operation"], "ours fp32 nchw"]
         others = not row["case"].startswith("ours")
         yield head, row[head], float(row["ms"]) / ours if others else None
 
 
 def evaluators(name: str) -> Found:
     rows = table(name)
-    head = column(rows, "×")
+    head = column(rows, "time / ours")
     ms = {row["case"]: float(row["ms"]) for row in rows}
     for row in rows:
         ours = f"{row['case'].split()[0]} ours"
@@ -126,7 +126,7 @@ def in_brackets(base: str, name: str) -> Found:
     rows = table(name)
     names = [head for head in rows[0] if "ms" in head]
     for row in rows:
-        of_base = [r for r in rows if r["network"] == base and r.get("how") == row.get("how")]
+        of_base = [r for r in rows if r["network"] == base and r.get("engine") == row.get("engine")]
         for head in names:
             own, _, ratio = row[head].partition(" (")
             if own == "–":
@@ -197,7 +197,7 @@ def timed(ratio: str = "", low: str = "", high: str = "", **more: str) -> dict[s
 def test_a_ratio_with_its_quartiles_is_printed_with_them_and_the_head_says_what_it_is() -> None:
     rows = [timed("1.196", "1.1", "1.25"), timed()]
     head, cells = markup.ratio_column("× it", rows, "over", lambda _: 9.0)
-    assert head == "× it, median of ratios, round by round (quartiles)"
+    assert head == "× it, median of per-round ratios (quartiles)"
     assert cells == ["1.196 (1.100 to 1.250)", "–"]
 
 
@@ -212,8 +212,8 @@ def test_a_ratio_without_quartiles_gives_way_to_that_of_the_medians() -> None:
 
 def test_versions_come_from_the_rows_and_a_missing_one_is_a_dash() -> None:
     line = markup.about([timed(timm="1.0.2"), timed(timm="", command="y")], ["timm"])
-    assert "timm 1.0.2, n = 5 rounds in turns, 2026-01-02, commit abc: `x`; " in line
-    assert line.endswith("timm –, n = 5 rounds in turns, 2026-01-02, commit abc: `y`\n")
+    assert "timm 1.0.2, n = 5 interleaved rounds, 2026-01-02, commit abc: `x`; " in line
+    assert line.endswith("timm –, n = 5 interleaved rounds, 2026-01-02, commit abc: `y`\n")
 
 
 def test_the_processors_instructions_are_told_and_what_was_hidden_of_them() -> None:
@@ -305,8 +305,8 @@ def test_the_newest_row_of_a_case_is_shown_and_what_was_not_measured_again_stays
     assert [(row["precision"], row["median_ms"]) for row in found] == [("fp32", "4"), ("bf16", "3")]
     assert [row["precision"] for row in markup.newest_run(found)] == ["fp32"]
     line = markup.about(found)
-    assert "cores of B, torch 2, n = 9 rounds in turns, 2026-02-01, commit new (fp32): `y`" in line
-    assert "cores of A, torch 2, n = 9 rounds in turns, 2026-01-01, commit old (bf16): `x`" in line
+    assert "of B, torch 2, n = 9 interleaved rounds, 2026-02-01, commit new (fp32): `y`" in line
+    assert "of A, torch 2, n = 9 interleaved rounds, 2026-01-01, commit old (bf16): `x`" in line
     assert markup.read_results("absent.csv") == []
 
 

@@ -56,7 +56,7 @@ def test_bf16_is_left_out_with_a_line_where_there_is_none(ran, has, capsys, monk
     assert all("--out results/" in line for line in words)
     assert any("--precisions bf16" in line for line in words) is has
     out = capsys.readouterr().out
-    assert ("deploy-bf16: left out, this processor has no bfloat16" in out) is not has
+    assert ("deploy-bf16: skipped, this processor has no bfloat16" in out) is not has
 
 
 def test_a_trial_writes_nothing(ran, capsys) -> None:
@@ -82,7 +82,7 @@ def test_some_are_chosen_and_a_failure_does_not_end_the_others(ran, capsys, monk
     assert measure.main(["--since", "growth-classes", "--only", "growth-classes,parity"]) == 0
     assert [each[1] for each in ran] == ["growth", "parity"]
     assert measure.main(["--only", "speed"]) == 2
-    assert "no command speed; there are deploy-fp32, " in capsys.readouterr().err
+    assert "unknown command speed; it can be deploy-fp32, " in capsys.readouterr().err
     failed = subprocess.CompletedProcess([], 2)
     monkeypatch.setattr(measure.subprocess, "run", lambda *_, **__: failed)
     assert measure.main(["--only", "evaluators,parity"]) == 1

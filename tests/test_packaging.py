@@ -77,9 +77,9 @@ def test_every_requirement_of_users_has_a_lower_bound() -> None:
 @pytest.mark.parametrize("requirement", ["numpy", "numpy<3", "numpy~=1.26", "numpy>=1.26,<3"])
 def test_a_requirement_without_a_plain_lower_bound_is_refused(requirement: str) -> None:
     project = {"name": "x", "dependencies": [requirement], "optional-dependencies": {}}
-    with pytest.raises(ValueError, match=re.escape(f"{requirement}: a lower bound has the form")):
+    with pytest.raises(ValueError, match=re.escape(f"{requirement}: a lower bound must have")):
         LEAST["least"](project)
-    with pytest.raises(ValueError, match="unknown extra trian; there are "):
+    with pytest.raises(ValueError, match="unknown extra trian; it can be "):
         LEAST["least"](PROJECT, ["trian"])
 
 

@@ -181,7 +181,7 @@ def test_an_option_is_shown_with_its_values_default_help_and_tasks() -> None:
         "| `--net.global-pool`{ #net.global-pool } | `avg`, `max`, `avgmax` | avg "
         "| pooling before the classifier | classify |"
     ) in text
-    assert "| `--input.range`{ #input.range } | numbers with commas between |" in text
+    assert "| `--input.range`{ #input.range } | numbers, separated by commas |" in text
     assert "| `--resume`{ #resume } | none | off |" in text
 
 

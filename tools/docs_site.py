@@ -1,10 +1,9 @@
-"""Hooks of MkDocs (mkdocs.yml): the pages of the site that come from the code, and the files
-outside of docs/ that its pages link to.
+"""Hooks of MkDocs (mkdocs.yml): pages generated from the code, and linked files outside docs/.
 
-Generated are the reference of commands, from their parsers, the recipes and options of
-``config.yaml``, and a page for each module of the Python API, whose text mkdocstrings takes from
-the docstrings. A link that leaves docs/, such as ``../results/deploy.csv``, leads to a copy in the
-site: the site needs no other address.
+Generated are the command reference (from the parsers), the recipes and options of ``config.yaml``,
+and a page for each module of the Python API (from docstrings, with mkdocstrings). Files outside
+docs/ that pages link to, such as ``../results/deploy.csv``, are copied into the site, so that it
+is self-contained.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from res2net.runtime.main import make_parser as run_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-ELSEWHERE = "repository"  # folder of the site for what lies outside of docs/
+ELSEWHERE = "repository"  # folder of the site for files outside docs/
 PROJECT = ("CONTRIBUTING.md", "CHANGELOG.md")  # pages of the site, whether linked to or not
 # Beside the names of `res2net` itself: the modules that README and docs import from.
 MODULES = (
@@ -65,7 +64,7 @@ WORDS = {bool: "true or false", int: "integer", float: "number", str: "text", Pa
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """The generated pages take their places in the navigation."""
+    """Add the generated pages to the navigation."""
     pages = {"reference/commands": command_pages(), "reference/api": api_pages()}
     for section in config.nav:
         for _, entries in section.items():
@@ -77,7 +76,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages and the files outside of docs/ that are linked to."""
+    """Add the generated pages and the linked files outside docs/."""
     for uri, text in (*command_pages().values(), *api_pages().values()):
         files.append(File.generated(config, uri, content=text))
     files.append(File.generated(config, "reference/config.md", content=config_page()))
@@ -99,7 +98,7 @@ def on_page_markdown(
     config: MkDocsConfig,  # noqa: ARG001
     files: Files,  # noqa: ARG001
 ) -> str:
-    """Links as the site has them; the front page has no list of neighbours."""
+    """Rewrite links for the site; hide the navigation on the front page."""
     if page.is_homepage:
         page.meta["hide"] = ["navigation"]
     return with_links_of_site(markdown, source_of(page.file.src_uri), page.file.src_uri)
@@ -109,13 +108,13 @@ def on_page_markdown(
 
 
 def source_of(uri: str) -> Path:
-    """The file of the repository that a page of the site was written from."""
+    """The source file of a page of the site."""
     outside = uri.removeprefix(f"{ELSEWHERE}/")
     return (DOCS if outside == uri else ROOT) / outside
 
 
 def uri_of(path: Path) -> str:
-    """Where the site has a file, or the listing of a folder, of the repository."""
+    """Path in the site of a file of the repository, or of the listing of a folder."""
     if path.is_relative_to(DOCS):
         return path.relative_to(DOCS).as_posix()
     uri = f"{ELSEWHERE}/{path.relative_to(ROOT).as_posix()}"
@@ -123,7 +122,7 @@ def uri_of(path: Path) -> str:
 
 
 def with_links_of_site(text: str, source: Path, uri: str) -> str:
-    """A page's Markdown, with each link to a file of the repository as a link within the site."""
+    """A page's Markdown, with links to files of the repository turned into links of the site."""
 
     def replaced(link: re.Match[str]) -> str:
         target = (source.parent / link[2]).resolve()
@@ -145,7 +144,7 @@ def links_of(source: Path) -> Iterator[Path]:
 
 
 def linked_outside() -> list[Path]:
-    """What the pages link to outside of docs/, and what those pages link to in turn."""
+    """Files outside docs/ that the pages link to, directly or through other pages."""
     found: set[Path] = {ROOT / name for name in PROJECT}
     todo = [*DOCS.glob("*.md"), *found]
     while todo:
@@ -167,7 +166,7 @@ def listing(folder: Path) -> str:
 
 
 def command_pages() -> dict[str, tuple[str, str]]:
-    """Title → the page's place and text: an overview, each command, ``res2net-run``."""
+    """Title → path and text of the page: an overview, each command, ``res2net-run``."""
     pages = {
         name: (f"reference/commands/{name}.md", bench_page() if name == "bench" else page_of(name))
         for name in COMMANDS
@@ -192,8 +191,8 @@ def page_of(command: str) -> str:
     tasks = readers(command) if command in ("train", "predict", "evaluate") else {}
     text = parser_text(import_module(module_of(command)).make_parser(), tasks)
     more = (
-        "Defaults are those without a recipe; [recipes](../config.md#recipes) set others. "
-        "`--recipe NAME --help` shows the values of one.\n\n"
+        "Defaults apply without a recipe; [recipes](../config.md#recipes) change them. "
+        "`--recipe NAME --help` shows the values of a recipe.\n\n"
         if command == "train"
         else ""
     )
@@ -202,7 +201,7 @@ def page_of(command: str) -> str:
 
 
 def bench_page() -> str:
-    """``res2net bench``: all subjects in one page."""
+    """``res2net bench``: all subjects on one page."""
     parts = [f"# `res2net bench`\n\n{parser_text(bench_parser(), {})}"]
     for name in SUBJECTS:
         text = parser_text(bench_parser(name), {}, level=3, prefix=f"{name}-")
@@ -219,10 +218,10 @@ def parser_text(
     """Usage, description, examples and a table of options for each group of a parser.
 
     Args:
-        parser: of a command.
-        tasks: option → the tasks that read it, of options that some tasks do not read.
-        level: of the headings.
-        prefix: of the anchors, for a page with several parsers.
+        parser: parser of a command.
+        tasks: option → the tasks that use it, for options that not all tasks use.
+        level: level of the headings.
+        prefix: prefix of the anchors, for a page with several parsers.
     """
     summary, _, more = (parser.description or "").partition("\n\n")
     usage = parser.usage or parser.format_usage().removeprefix("usage: ").strip()
@@ -268,12 +267,12 @@ def row_of(
 
 
 def plain(text: str) -> str:
-    """Text of a terminal as a cell of a table."""
+    """Terminal text escaped for a Markdown table."""
     return re.sub(r"([|<*_\[\]])", r"\\\1", text).replace("\n", " ")
 
 
 def default_of(action: argparse.Action) -> str:
-    """The default as one would type it."""
+    """The default as typed on the command line."""
     value = action.default
     if action.required:
         return "required"
@@ -287,7 +286,7 @@ def default_of(action: argparse.Action) -> str:
 
 
 def values_of(action: argparse.Action) -> str:
-    """The values that an option takes, in words."""
+    """The accepted values of an option, in words."""
     if action.nargs == 0:
         return "none"
     choices = [each for each in action.choices or () if each is not None]
@@ -304,7 +303,7 @@ def words_of(hint: Any) -> Iterator[str]:
         yield ", ".join(f"`{each}`" for each in typing.get_args(hint))
     elif typing.get_origin(hint) in (tuple, list):
         (kind,) = words_of(typing.get_args(hint)[0])
-        yield f"{kind}s with commas between"
+        yield f"{kind}s, separated by commas"
     elif arguments := typing.get_args(hint):
         for each in arguments:
             if each is not NoneType:
@@ -324,12 +323,12 @@ def config_page() -> str:
         "underscores: `--train.lr-batch 64` is `lr_batch: 64` under `train:`. "
         'In Python it is `train={"lr_batch": 64}`.',
         "## Precedence",
-        "From first to last: an option on the command line, a file given with `--config`, the "
-        "recipe, the default. `config.yaml` in the run folder holds every value that was used, and "
+        "From highest to lowest: command-line options, the file given with `--config`, the recipe, "
+        "the defaults. `config.yaml` in the run folder records every value, and "
         "`--config RUN/config.yaml` trains with them again.",
         "## Keys\n\n" + "\n".join(keys()),
         "## Recipes",
-        "`--recipe NAME` sets the options below and leaves all others at their defaults.",
+        "`--recipe NAME` sets the options below; all others keep their defaults.",
     ]
     for task in TASKS:
         for name, recipe in recipes_of(task).items():
@@ -362,7 +361,7 @@ def nested(settings: typing.Mapping[str, Any]) -> dict[str, Any]:
 
 
 def api_pages() -> dict[str, tuple[str, str]]:
-    """Title → the page's place and text: ``res2net``, then each of the modules."""
+    """Title → path and text of the page: ``res2net``, then each module."""
     names = "\n\n".join(f"::: res2net.{name}" for name in res2net.__all__ if name[0] != "_")
     rows = "".join(f"- [`{name}`]({name}.md)\n" for name in MODULES)
     front = f"# `res2net`\n\n{res2net.__doc__}\nFurther modules:\n\n{rows}\n{names}\n"

@@ -1,8 +1,8 @@
-"""Use the page of ``res2net serve`` in a headless Chromium and keep a picture of what it shows.
+"""Use the page of ``res2net serve`` in headless Chromium and save a screenshot.
 
 ``python tools/draw_page.py RUN [RUN] --photo PHOTO --out docs/pictures/serve.png``: starts the
-server, uploads the photo, presses the button, waits for the answer. Prints JSON: what the page
-said, and every address outside of this machine that the browser asked for.
+server, uploads the photo, presses the button and waits for the result. Prints JSON: the texts of
+the page, and every address outside this machine that the browser requested.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from res2net.bench.serve import running
 from res2net.files import write_bytes
 
 SIZE = (1280, 1180)  # pixels of the window
-SECONDS = 90  # that anything may take
+SECONDS = 90  # timeout of each step
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -37,7 +37,7 @@ FLAGS = (
 
 @contextmanager
 def chromium() -> Iterator[webdriver.Chrome]:
-    """A browser with an empty profile that writes down what it asks for."""
+    """A browser with an empty profile that logs its requests."""
     with tempfile.TemporaryDirectory() as profile:
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
@@ -52,7 +52,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
 
 
 def asked_outside(driver: webdriver.Chrome) -> list[str]:
-    """Addresses beyond this machine."""
+    """Requested addresses outside this machine."""
     found = []
     for entry in driver.get_log("performance"):
         message = json.loads(entry["message"])["message"]
@@ -65,7 +65,7 @@ def asked_outside(driver: webdriver.Chrome) -> list[str]:
 
 
 def use(driver: webdriver.Chrome, address: str, photo: Path, token: str | None) -> dict[str, Any]:
-    """Log in where asked, upload, press, read."""
+    """Log in if needed, upload the photo, press the button, read the result."""
     wait = WebDriverWait(driver, SECONDS)
     driver.get(address)
     if token:
@@ -78,7 +78,7 @@ def use(driver: webdriver.Chrome, address: str, photo: Path, token: str | None) 
     wait.until(lambda d: " ms" in d.find_element(By.ID, "remark-0").text)
     text = "return document.body.innerText"
     wait.until(lambda d: "processing" not in d.execute_script(text))  # the upload's own answer too
-    time.sleep(1)  # what fades in
+    time.sleep(1)  # until animations end
     sides = []
     for number in range(2):
         if not driver.find_elements(By.ID, f"remark-{number}"):
@@ -97,7 +97,7 @@ def use(driver: webdriver.Chrome, address: str, photo: Path, token: str | None) 
 
 
 def main() -> None:
-    """Start, use, print, keep."""
+    """Start the server, use the page, print the result, save the screenshot."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("targets", nargs="+")
     parser.add_argument("--photo", type=Path, required=True)
@@ -106,11 +106,11 @@ def main() -> None:
     options = parser.parse_args()
     words = [*options.targets, *(["--token", options.token] if options.token else [])]
     with running(words) as address, chromium() as driver:
-        said = use(driver, address, options.photo, options.token)
+        shown = use(driver, address, options.photo, options.token)
         height = driver.execute_script("return document.documentElement.scrollHeight")
         driver.set_window_size(SIZE[0], max(400, min(height + 20, 2400)))
-        said["outside"] = asked_outside(driver)
-        said["faults"] = [e["message"] for e in driver.get_log("browser") if e["level"] == "SEVERE"]
+        severe = [e["message"] for e in driver.get_log("browser") if e["level"] == "SEVERE"]
+        shown |= {"outside": asked_outside(driver), "faults": severe}
         if options.out:
             with tempfile.TemporaryDirectory() as folder:
                 shot = Path(folder) / "shot.png"
@@ -122,7 +122,7 @@ def main() -> None:
                 )
                 picture.save(shot, optimize=True)
                 write_bytes(options.out, shot.read_bytes())
-    print(json.dumps(said, indent=2))
+    print(json.dumps(shown, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw the README's picture: predictions of trained runs, side by side.
+"""Draw the README's image: predictions of trained runs, side by side.
 
 ``python tools/draw_showcase.py TITLE=RUN=IMAGE ... --out docs/pictures/showcase.png``. An image is
 a file, or ``scene:N`` for scene N of the generated ones. ``TITLE=explain:RUN=IMAGE`` draws the
@@ -28,19 +28,19 @@ from res2net.drawing.canvas import (
 from res2net.explain.overlay import heat_overlay
 from res2net.explain.subject import open_subject
 
-ACROSS, GAP, LINE = 3, 16, 28  # panels in a row; pixels between them and of a title
-TITLE = "Predictions of Res2Nets that this project trained"
+ACROSS, GAP, LINE = 3, 16, 28  # panels in a row; pixels between them, height of a title
+TITLE = "Predictions of Res2Nets trained by this project"
 
 
 def image_of(place: str) -> Picture:
-    """(H, W, 3)."""
+    """An image: (H, W, 3)."""
     if place.startswith("scene:"):
         return np.asarray(generate(int(place.removeprefix("scene:")), 0, SceneRules()).image)
     return decode(Path(place)).permute(1, 2, 0).numpy()
 
 
 def panel(run: str, image: Picture) -> Picture:
-    """What the run predicts of an image, drawn on it: (H, W, 3)."""
+    """An image with the prediction of a run drawn on it: (H, W, 3)."""
     if run.startswith("explain:"):
         subject = open_subject(run.removeprefix("explain:"))
         found = subject.explain(torch.from_numpy(image.copy()).permute(2, 0, 1))

@@ -19,10 +19,10 @@ OWN = re.compile(r"res2net\[([\w,-]+)\]")
 
 
 def least(project: Mapping[str, Any], extras: Sequence[str] = ()) -> list[str]:
-    """Constraints of the light core and of the extras, those that an extra brings included.
+    """Constraints of the light core and of the extras, including extras that they require.
 
     Raises:
-        ValueError: a requirement has a bound of another form, an extra is unknown.
+        ValueError: a requirement has a bound of another form, or an extra is unknown.
     """
     found = set()
     for requirement in _requirements(project, extras):
@@ -31,7 +31,7 @@ def least(project: Mapping[str, Any], extras: Sequence[str] = ()) -> list[str]:
         elif read := BOUND.fullmatch(requirement):
             found.add(f"{read[1]}=={read[3]}")
         else:
-            raise ValueError(f"{requirement}: a lower bound has the form name>=version")
+            raise ValueError(f"{requirement}: a lower bound must have the form name>=version")
     return sorted(found)
 
 
@@ -40,7 +40,7 @@ def _requirements(project: Mapping[str, Any], extras: Sequence[str]) -> Iterator
     offered = project["optional-dependencies"]
     for extra in extras:
         if extra not in offered:
-            raise ValueError(f"unknown extra {extra}; there are {', '.join(sorted(offered))}")
+            raise ValueError(f"unknown extra {extra}; it can be {', '.join(sorted(offered))}")
         yield from offered[extra]
 
 

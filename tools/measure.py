@@ -1,9 +1,9 @@
-"""Measure all of docs/benchmarks.md that this processor can (`make measure`).
+"""Repeat the measurements of docs/benchmarks.md on this processor (`make measure`).
 
-``python tools/measure.py`` runs the commands one after the other, the most telling first, appends
-their rows to results/ and tells the seconds of each; run it while nothing else runs.
-``--list`` shows the commands, ``--try`` runs each in its smallest form and writes nothing,
-``--only NAME,NAME`` runs some, ``--since NAME`` those from one on.
+``python tools/measure.py`` runs the commands one after the other, the most informative first,
+appends their rows to results/ and prints the seconds of each; run it on an idle machine. ``--list``
+shows the commands, ``--try`` runs each in its smallest form without writing results, ``--only
+NAME,NAME`` runs some, ``--since NAME`` starts at one.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from res2net.errors import UserError
 from res2net.processor import has_bf16
 
 ROOT = Path(__file__).resolve().parent.parent
-BF16 = "bf16"  # what only some processors compute
+BF16 = "bf16"  # needs instructions that only some processors have
 PAIR = f"resnet50,{NETWORK}"
-# Groups that a command takes in about three minutes, each with its reference.
+# Groups that take a command about three minutes, each with its reference.
 GROUPS = (
     f"{PAIR},res2net50_48w_2s,res2net50_14w_8s",
     "resnet50,res2net50_18w_6s,res2net50_26w_6s,res2net50_26w_8s",
@@ -46,7 +46,7 @@ TASKS = {
     "pose": (2, 224),
 }  # fmt: skip  task → batch, pixels
 PIXELS = (160, 320, 448, 640)
-SMALLEST = {  # subject → what makes it small where rounds alone do not
+SMALLEST = {  # subject → options for the smallest run, besides the rounds
     "serve": ("--requests", "50"),
     "loading": ("--epochs", "1"),
     "growth": ("--sizes", "20,200"),
@@ -60,8 +60,8 @@ class Command:
     """A command of ``res2net bench``."""
 
     name: str
-    words: str  # behind `res2net bench`; {made} is a folder of photos and an artifact
-    out: str  # file of results
+    words: str  # after `res2net bench`; {made} is a folder of photos and an artifact
+    out: str  # results file
     rounds: int | None = None
 
     @property
@@ -70,7 +70,7 @@ class Command:
         return f"--precisions {BF16}" in self.words
 
     def typed(self, made: Path, *, smallest: bool) -> list[str]:
-        """Its words, for a run that is recorded or for one that is tried out."""
+        """Its arguments, for a recorded run or the smallest one."""
         words = shlex.split(self.words.format(made=made))
         if smallest:
             words = words[: words.index("--chart")] if "--chart" in words else words  # the last
@@ -81,7 +81,7 @@ class Command:
 
 
 def _commands() -> list[Command]:
-    """In order of value."""
+    """All commands, the most informative first."""
     found: list[tuple[str, str, str, int | None]] = []
     engines = {
         "fp32": "eager-nchw,eager,onnxruntime,openvino,native",
@@ -154,27 +154,29 @@ def make_inputs(made: Path) -> None:
 
 
 def chosen(options: argparse.Namespace) -> list[Command]:
-    """The commands that are asked for.
+    """The commands selected by the options.
 
     Raises:
-        UserError: a name that there is not.
+        UserError: an unknown name.
     """
     every = _commands()
     names = [each.name for each in every]
     only = options.only.split(",") if options.only else names
     since = options.since or names[0]
     if wrong := [name for name in (*only, since) if name not in names]:
-        raise UserError(f"no command {wrong[0]}; there are {', '.join(names)}")
+        raise UserError(f"unknown command {wrong[0]}; it can be {', '.join(names)}")
     return [each for each in every[names.index(since) :] if each.name in only]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run them; 1 where one failed."""
+    """Run the commands; 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", action="store_true", help="only show the commands")
-    parser.add_argument("--try", dest="smallest", action="store_true", help="write nothing")
-    parser.add_argument("--only", default="", help="names, separated by commas")
-    parser.add_argument("--since", default="", help="the first command to run")
+    parser.add_argument(
+        "--try", dest="smallest", action="store_true", help="smallest form, without writing results"
+    )
+    parser.add_argument("--only", default="", help="commands to run, separated by commas")
+    parser.add_argument("--since", default="", help="first command to run")
     options = parser.parse_args(argv)
     failed = []
     try:
@@ -190,7 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             make_inputs(made)
         for each in commands:
             if each.needs_bf16 and not has_bf16():
-                print(f"{each.name}: left out, this processor has no bfloat16 instructions")
+                print(f"{each.name}: skipped, this processor has no bfloat16 instructions")
                 continue
             words = each.typed(made, smallest=options.smallest)
             print(f"{each.name}: {shlex.join(['res2net', 'bench', *words])}", flush=True)

@@ -1,13 +1,13 @@
-"""Measure networks on this machine's GPU in one command of under eight minutes.
+"""Measure networks on this machine's GPU, in less than eight minutes.
 
     python tools/measure_gpu.py [--out results] [--seconds 450] [--cifar PATH] [--tiny]
 
-In the order of their use: whether what is captured gives the right numbers; inference of ResNet-50
-and Res2Net-50 by every way of running them; a training step; the networks of Table 3; memory of a
-step; with ``--cifar``, the networks of Fig. 5 trained by the recipe cifar-fast. Each row is written
-when it is measured, a way that fails leaves its reason, and when the time is over the rest is left
-out. It needs torch, torchvision and the light core; timm is compared with where it is there.
-``--tiny`` runs everything once, small, on a processor too.
+In this order: correctness of captured networks; inference of ResNet-50 and Res2Net-50 in every
+execution mode; a training step and its memory; the networks of Table 3; with ``--cifar``, the
+networks of Fig. 5 trained with the recipe cifar-fast. Rows are written as soon as they are
+measured, a failure is recorded with its reason, and the rest is skipped when the time is up. Needs
+torch, torchvision and the light core; timm is included if installed. ``--tiny`` runs everything
+once at small size, also without a GPU.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ Row = dict[str, object]
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured."""
+    """Extent of the measurement."""
 
     side: int
     batches: tuple[int, ...]
     steps: tuple[int, ...]  # batches of a training step
     compiled: tuple[str, ...]
-    others: tuple[str, ...]  # families that are only checked
+    others: tuple[str, ...]  # models whose outputs are only checked
     rivals: tuple[str, ...]
     options: dict[str, Any]  # of the networks
     train: dict[str, Any]  # of cifar-fast
@@ -92,7 +92,7 @@ TINY = Sizes(
 
 
 class Rows:
-    """Appends to the files of results, and to the terminal, row by row."""
+    """Appends rows to the results files and prints them."""
 
     def __init__(self, out: Path, seconds: float) -> None:
         self.out, self.end = out, time.monotonic() + seconds
@@ -103,7 +103,7 @@ class Rows:
         return self.end - time.monotonic()
 
     def add(self, subject: str, measure: Callable[[], dict[str, object]], **of: object) -> None:
-        """Measure and keep a row; a failure is a row with its reason."""
+        """Measure and record a row; a failure becomes a row with its reason."""
         if self.left() < 25:
             return
         try:
@@ -118,7 +118,7 @@ class Rows:
 
 
 def timed(call: Call, *, most: int = 40, seconds: float = 1.2) -> dict[str, object]:
-    """Milliseconds of single calls: by events on a GPU, after three that do not count."""
+    """Milliseconds of single calls, after three warm-up calls; on a GPU measured with events."""
     for _ in range(3):
         call()
     machine.wait()
@@ -141,7 +141,7 @@ def timed(call: Call, *, most: int = 40, seconds: float = 1.2) -> dict[str, obje
 
 
 def network(name: str, options: dict[str, Any]) -> nn.Module:
-    """With the same random weights whenever it is asked for, on the device."""
+    """A network on the device, with the same random weights in every call."""
     torch.manual_seed(0)
     if name.startswith("timm "):
         import timm
@@ -153,7 +153,7 @@ def network(name: str, options: dict[str, Any]) -> nn.Module:
 
 
 def images(batch: int, side: int, kind: torch.dtype = torch.float32) -> Tensor:
-    """(B, 3, S, S), laid out by pixels."""
+    """(B, 3, S, S), channels last."""
     chance = torch.Generator().manual_seed(1)
     x = torch.randn(batch, 3, side, side, generator=chance).to(DEVICE, kind)
     return x.contiguous(memory_format=torch.channels_last)
@@ -175,7 +175,7 @@ def quiet(
 
 
 def recorded(run: Callable[[Tensor], Any], x: Tensor) -> Call:
-    """A call replayed, without the copies of ``Captured``; as it is without a GPU."""
+    """A replayed call, without the copies of ``Captured``; a plain call without a GPU."""
     if not GPU:
         return quiet(run, x)
     with torch.inference_mode():
@@ -189,7 +189,7 @@ def recorded(run: Callable[[Tensor], Any], x: Tensor) -> Call:
 
 
 def rewritten(net: nn.Module, kind: torch.dtype, *, pad: bool, fuse: bool) -> nn.Module:
-    """Folded, and what else is asked for, in 16 bits."""
+    """Folded and, if requested, padded and fused, in 16 bits."""
     net = fold_batchnorm(net)
     if pad:
         pad_splits(net)
@@ -212,11 +212,11 @@ WAYS: dict[str, Way] = {
     "padded, epilogues, recorded": partial(replayed, pad=True, fuse=True),
     "captured": lambda net, x, kind: quiet(Captured(net), x, autocast=kind),
 }
-IN_FP16 = ("as trained", "padded, epilogues, recorded", "captured")  # there is no time for all
+IN_FP16 = ("as trained", "padded, epilogues, recorded", "captured")  # all would take too long
 
 
 def compiled(mode: str, *, pad: bool) -> Way:
-    """torch.compile of what is folded."""
+    """torch.compile of the folded network."""
 
     def way(net: nn.Module, x: Tensor, kind: torch.dtype) -> Call:
         run = torch.compile(rewritten(net, kind, pad=pad, fuse=False), mode=mode, dynamic=False)
@@ -226,7 +226,7 @@ def compiled(mode: str, *, pad: bool) -> Way:
 
 
 def right(rows: Rows, sizes: Sizes) -> None:
-    """Whether every rewriting on this device gives the numbers of fp32 on a processor."""
+    """Compare every rewritten network on this device with fp32 on the CPU."""
     for name in (*PAIR, *sizes.others):
         for kind in dict.fromkeys((torch.float32, *KINDS)):
 
@@ -245,7 +245,7 @@ def right(rows: Rows, sizes: Sizes) -> None:
 
 
 def inference(rows: Rows, sizes: Sizes) -> None:
-    """Every way, batch and network; ours and ResNet-50 one after the other."""
+    """Every execution mode, batch size and network."""
     ways = dict(WAYS)
     for mode in sizes.compiled:
         ways[f"compile {mode}"] = compiled(mode, pad=False)
@@ -279,7 +279,7 @@ def inference(rows: Rows, sizes: Sizes) -> None:
 def learner(
     net: nn.Module, optimiser: torch.optim.Optimizer, *, whole: bool, smoothing: float = 0.0
 ) -> Callable[[Tensor, Tensor], object]:
-    """Steps of training in 16 bits, recorded where ``whole``: forward, backward, update."""
+    """Training steps in 16 bits: forward, backward, update; recorded if ``whole``."""
     recorded_step = WholeStep() if GPU else WholeStep(lambda run: run)
 
     def learn(x: Tensor, y: Tensor) -> object:
@@ -299,7 +299,7 @@ def learner(
 
 
 def step_of(net: nn.Module, batch: int, side: int, *, whole: bool = False) -> Call:
-    """One step, its update by one kernel."""
+    """One training step with a fused optimiser."""
     x = images(batch, side)
     y = torch.zeros(batch, dtype=torch.int64, device=DEVICE)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, fused=GPU or None)
@@ -310,7 +310,7 @@ def step_of(net: nn.Module, batch: int, side: int, *, whole: bool = False) -> Ca
 
 
 def launches(call: Call) -> int | str:
-    """Kernels and graphs that a call asks a GPU for; "" without one."""
+    """Number of kernel and graph launches of a call; "" without a GPU."""
     if not GPU:
         return ""
     from torch.profiler import ProfilerActivity, profile
@@ -324,7 +324,7 @@ def launches(call: Call) -> int | str:
 
 
 def training(rows: Rows, sizes: Sizes) -> None:
-    """A step of both networks by every way, and its memory by every checkpointing."""
+    """A step of both networks in every mode, and its memory with every checkpointing."""
     ways = [("as it is", "none"), ("counts on the host", "none"), ("whole step recorded", "none")]
     ways += [*((f"compile {mode}", "none") for mode in sizes.compiled[:2])]
     ways += [("as it is", "cheap"), ("as it is", "full")]
@@ -362,7 +362,7 @@ def training(rows: Rows, sizes: Sizes) -> None:
 
 
 def table3(rows: Rows, sizes: Sizes) -> None:
-    """The runtime column of Table 3: every network in it, captured, in fp32 as the paper's."""
+    """The runtime column of Table 3: all its networks, captured, in fp32 as in the paper."""
     for name in dict.fromkeys(row.network for row in published("Table 3") if row.network):
         for batch in sizes.batches[:1] + sizes.batches[-1:]:
 
@@ -375,7 +375,7 @@ def table3(rows: Rows, sizes: Sizes) -> None:
 
 
 def trained(point: Point, data: LabelledImages, seed: int, rows: Rows, sizes: Sizes) -> Row:
-    """A network of Fig. 5 by the recipe cifar-fast, steps recorded, images on the device."""
+    """A network of Fig. 5 with the recipe cifar-fast, recorded steps, images on the device."""
     begun = time.monotonic()
     groups: dict[str, dict[str, Any]] = {"net": {}, "train": dict(sizes.train)}
     for option, value in point.settings.items():
@@ -408,7 +408,7 @@ def trained(point: Point, data: LabelledImages, seed: int, rows: Rows, sizes: Si
     smoothing = config.train.label_smoothing
     learn = learner(net, made["optimizer"], whole=True, smoothing=smoothing)
     for epoch in range(config.train.epochs):
-        assert rows.left() > 15, f"the time was over after {epoch} epochs"
+        assert rows.left() > 15, f"out of time after {epoch} epochs"
         loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
         for drawn in loader:
             pixels, labels, _ = feed.finish(drawn, DEVICE)
@@ -428,7 +428,7 @@ def as_batch(pixels: Any, chosen: slice = slice(None)) -> Tensor:
 
 
 def figure5(rows: Rows, sizes: Sizes, path: Path | None) -> None:
-    """The networks of Fig. 5, in small, on CIFAR-100; tiny: on noise."""
+    """Small networks of Fig. 5 on CIFAR-100; with ``--tiny`` on noise."""
     if path is not None:
         data = read_cifar100(path, ReadOptions())
     elif sizes.train:
@@ -438,7 +438,7 @@ def figure5(rows: Rows, sizes: Sizes, path: Path | None) -> None:
             name="cifar100", classes=("a", "b"), train=part, val=part, native_size=32
         )
     else:
-        print("cifar-fast is left out: give --cifar PATH of CIFAR-100")
+        print("cifar-fast is skipped; it needs --cifar PATH with CIFAR-100")
         return
     for seed, point in product(range(2), FIGURE5.points):
         measure = partial(trained, point, data, seed, rows, sizes)
@@ -454,12 +454,12 @@ def figure5(rows: Rows, sizes: Sizes, path: Path | None) -> None:
 
 
 def main() -> int:
-    """Measure until all is measured or the time is over."""
+    """Measure until everything is done or the time is up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of the rows")
-    parser.add_argument("--seconds", type=float, default=450, help="when to stop")
-    parser.add_argument("--cifar", type=Path, help="CIFAR-100, to train the networks of Fig. 5 on")
-    parser.add_argument("--tiny", action="store_true", help="run everything once, small")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the results")
+    parser.add_argument("--seconds", type=float, default=450, help="time limit")
+    parser.add_argument("--cifar", type=Path, help="CIFAR-100, to train the networks of Fig. 5")
+    parser.add_argument("--tiny", action="store_true", help="run everything once at small size")
     options = parser.parse_args()
     if not GPU and not options.tiny:
         parser.error("this machine has no GPU; --tiny tries the script without one")
@@ -469,7 +469,7 @@ def main() -> int:
     for part in (right, inference, training, table3):
         part(rows, sizes)
     figure5(rows, sizes, options.cifar)
-    print(f"{max(0, rows.left()):.0f} s were left" if rows.left() > 25 else "the time was over")
+    print(f"{max(0, rows.left()):.0f} s were left" if rows.left() > 25 else "the time was up")
     return 0
 
 

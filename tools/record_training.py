@@ -1,8 +1,8 @@
-"""Keep what a finished run of any task measured: ``python tools/record_training.py RUN NAME``.
+"""Record the results of a finished run: ``python tools/record_training.py RUN NAME``.
 
-Copies tables and plots (no weights, no photographs) to results/NAME and appends a row to
-results/trainings.csv with the commit and versions that the run itself wrote down. Trainings that
-are planned over several networks and seeds are a study: ``res2net study`` records those.
+Copies tables and plots (no weights, no photos) to results/NAME and appends a row to
+results/trainings.csv with the commit and versions recorded by the run. For trainings of several
+networks and seeds use ``res2net study``, which records them itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEPT = ("metrics.csv", "metrics.json", "per_class.csv", "curves.png", "confusion
 
 
 def main() -> None:
-    """Copy and append."""
+    """Copy the files and append the row."""
     run, name = Path(sys.argv[1]), sys.argv[2]
     card = json.loads((run / "model.json").read_text())
     config = RunConfig.read(run / "config.yaml")

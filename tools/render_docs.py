@@ -1,7 +1,7 @@
 """Write the generated tables and charts of README.md and docs/*.md; ``--check`` compares tables.
 
-A table stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. Numbers come from the
-paper room (published, counted) and from results/ (measured), never from a keyboard.
+Tables are written between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. Numbers come from
+``res2net.paper`` (published, counted) and from results/ (measured), never typed by hand.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 
 def render(text: str) -> str:
-    """The text with every block made anew."""
+    """The text with every block regenerated."""
     return BLOCK.sub(lambda m: f"{m.group(1)}{TABLES[m.group(2)]()}{m.group(3)}", text)
 
 
 def main() -> int:
-    """Render all pages; with ``--check`` return 1 where one is out of date."""
+    """Render all pages; with ``--check`` return 1 if one is out of date."""
     check, stale = "--check" in sys.argv[1:], []
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         old = page.read_text()

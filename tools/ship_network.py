@@ -1,7 +1,7 @@
-"""Put a trained run into the package: weights, model.json and a card for people.
+"""Put a trained run into the package as its demo model: weights, model.json and a model card.
 
-``python tools/ship_network.py RUN`` takes the run that ``res2net study cifar-shipped`` trained.
-Every number of the card is one that the run wrote.
+``python tools/ship_network.py RUN`` takes the run folder of ``res2net study cifar-shipped``. All
+numbers of the card are those of the run.
 """
 
 from __future__ import annotations
@@ -17,28 +17,27 @@ from res2net.paper.networks import find_variant
 from res2net.paper.structure import tally
 from res2net.weights.catalogue import SHIPPED
 
-LARGEST = 8e6  # bytes that a package may carry
-CARD = """# {network}, as this package ships it
-A small {network} ({options}) that knows the {classes} classes of {data}, so that `res2net
-predict`, `explain` and `serve` have something to show without a download. It sees {size}×{size}
-pixels, so it knows things by their rough shape and colour; train or fine-tune a network of your own
-for real work.
+LARGEST = 8e6  # bytes of weights that may ship with the package
+CARD = """# Demo model {network}
+A small {network} ({options}) trained on the {classes} classes of {data}. It ships with the package
+for demonstration, so that `res2net predict`, `explain` and `serve` work without a download. Inputs
+are {size}×{size} pixels, which leaves only rough shapes and colours; for real work, train or
+fine-tune your own network.
 
 | | |
 | --- | --- |
 | parameters | {params:.2f} M |
-| multiply-adds of an image | {macs:.0f} M |
+| multiply-adds per image | {macs:.0f} M |
 | top-1 error on {data}, {tested} test images | {top1:.2f} % |
 | top-5 error | {top5:.2f} % |
-| epochs; the best one is kept, chosen on the images above | {epochs} |
+| epochs; the best one was selected on the same test images | {epochs} |
 | recipe | `{recipe}`, from scratch, one thread of {cpu} |
 | trained at | {commit}, torch {torch} |
 | file | {size_mb:.2f} MB |
 
-It was trained by `res2net study cifar-shipped`. The weights have the licence of this package; the
-training images are not part of it. They show a hundred kinds of things in even numbers and nothing
-else: whatever you show it, it names one of these, and its certainty says little about a photo that
-shows none of them.
+It was trained with `res2net study cifar-shipped`. The weights have the licence of this package; the
+training images are not included. The {classes} classes are equally frequent in the training images.
+The model always predicts one of them, so its confidence means little for a photo of anything else.
 """
 
 
@@ -47,19 +46,19 @@ def ship(run: Path) -> list[Path]:
 
     Raises:
         UserError: not a run folder.
-        SystemExit: weights too large for a package.
+        SystemExit: the weights are too large for the package.
     """
     found = ModelCard.read(run / CARD_NAME)
     weights = (run / WEIGHTS_NAME).read_bytes()
     if len(weights) > LARGEST:
-        raise SystemExit(f"{run}: {len(weights)} bytes of weights, a package may carry {LARGEST}")
+        raise SystemExit(f"{run}: {len(weights)} bytes of weights; the limit is {LARGEST:.0f}")
     data = found.data.partition(":")[0]
     card = replace(found, data=data, notes=f"trained on {data} by this project, from scratch")
     size = card.preprocess.size
     options = {name: card.options[name] for name in ("width", "scale") if name in card.options}
     count = tally(find_variant(card.network, options), size=size, num_classes=len(card.classes))
     history = (run / "metrics.csv").read_text(encoding="utf-8").splitlines()
-    said = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    scores = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     text = CARD.format(
         network=card.network,
         options=", ".join(f"{name} {value}" for name, value in options.items()),
@@ -68,9 +67,9 @@ def ship(run: Path) -> list[Path]:
         size=size,
         params=count.params / 1e6,
         macs=count.macs / 1e6,
-        tested=said["count"],
-        top1=said["top1_error"],
-        top5=said["top5_error"],
+        tested=scores["count"],
+        top1=scores["top1_error"],
+        top5=scores["top5_error"],
         epochs=len(history) - 1,
         recipe=card.recipe,
         cpu=card.versions["cpu"],

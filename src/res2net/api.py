@@ -295,6 +295,7 @@ def evaluate(
     workers: int | None = None,
     scales: Sequence[float] | None = None,
     flip: bool = False,
+    crops: int | None = None,
     boxes: str | Path | None = None,
     capture: str = "auto",
     compile: str | None = None,
@@ -315,7 +316,9 @@ def evaluate(
             are None.
         skip_bad: skip images that cannot be read.
         batch, size, workers: classify only.
-        scales, flip: segment only: scales of the image, and its mirror, to average over.
+        flip: classify, segment: also average over the mirrored image.
+        crops: classify only: 5 averages the centre and the four corners.
+        scales: segment only: scales of the image to average over.
         boxes: pose only: a detector's predictions instead of annotated boxes.
         capture, compile: as for ``load``.
         say: called with the line that names the measured part.
@@ -350,6 +353,7 @@ def evaluate(
             workers=workers,
             scales=scales,
             flip=flip,
+            crops=crops,
             boxes=None if boxes is None else Path(boxes),
             capture=capture,
             compile=compile,

@@ -14,7 +14,7 @@ from typing import Any
 
 from res2net.data.foreign import is_count, is_number, is_texts, read_json
 from res2net.data.preprocess import Preprocess
-from res2net.data.split import check_grouping
+from res2net.data.split import check_grouping, fold_of
 from res2net.errors import UserError
 from res2net.paper.tasks import CLASSIFY
 from res2net.paper.variant import FirstBlock
@@ -164,11 +164,14 @@ def _check_holdout(
     seed: object = 0,
     group_by: object = "",
     split_rule: object = "v1",
+    fold: object = "",
 ) -> None:
     numbers = is_number(seed) and (val_fraction is None or is_number(val_fraction))
     if not numbers or not isinstance(group_by, str) or split_rule not in ("v1", "v2"):
         raise TypeError("holdout describes no validation part")
     check_grouping(group_by)
+    if fold != "":
+        fold_of(str(fold))
 
 
 def _check_marks(marks: Mapping[str, Any], classes: int) -> None:

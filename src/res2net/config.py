@@ -16,7 +16,7 @@ import yaml
 
 from res2net.data.augment import Augment
 from res2net.data.scenes.options import pairs_of
-from res2net.data.split import Holdout, SplitRule, check_grouping
+from res2net.data.split import Holdout, SplitRule, check_grouping, fold_of
 from res2net.errors import UserError, check_meaning, did_you_mean, option
 from res2net.optionfile import END, FORMAT, HEAD, check_number, read_yaml
 from res2net.paper.tasks import CLASSIFY, TASKS, TaskName, readers
@@ -128,6 +128,7 @@ class InputOptions:
     size: int | None = None  # input size in pixels; default: the model's, less for small images
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # interpolation when resizing
     val_fraction: float | None = None  # share held out for validation; default: 0.2 where needed
+    fold: str = ""  # validate on part k of K, as k/K; `--folds K` trains all; default: no folds
     group_by: str = ""  # keep images together: folder, column:NAME or pattern:REGEX; default: none
     split_rule: SplitRule = "v2"  # split rule; v1: the one of runs saved by older versions
     workers: int | None = None  # processes that read images; default: chosen for the machine
@@ -147,6 +148,10 @@ class InputOptions:
             self.val_fraction is not None and not 0 < self.val_fraction < 1,
             f"--input.val-fraction is {self.val_fraction}; it must lie between 0 and 1",
         )
+        if self.fold:
+            fold_of(self.fold)
+        both = bool(self.fold) and self.val_fraction is not None
+        _check(both, "--input.fold holds out its own share; leave out --input.val-fraction")
         uneven = not 0 <= self.balance <= 1
         _check(uneven, f"--input.balance is {self.balance}; it must lie in 0..1")
         check_grouping(self.group_by)
@@ -164,10 +169,10 @@ class TrainOptions:
     """Length, optimiser, loss and hardware of a training."""
 
     epochs: int = 20  # passes over the training images
-    batch: int = 32  # images per step, over all devices
+    batch: int | Literal["auto"] = 32  # images per step, over all devices; auto: fill one GPU
     accumulate: int = 1  # steps whose gradients are added before each update
     optimizer: Optimizer = "sgd"  # optimiser; lamb needs timm
-    lr: float = 0.1  # peak learning rate
+    lr: float | Literal["auto"] = 0.1  # peak learning rate; auto: by a range test of 100 steps
     lr_batch: int = 0  # batch size that lr is meant for (then scaled linearly); 0: lr as it is
     momentum: float = 0.9  # SGD momentum
     nesterov: bool = False  # Nesterov momentum, for SGD
@@ -199,14 +204,16 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "accumulate"):
-            self._must(name, getattr(self, name) >= 1, "at least 1")
+            value = getattr(self, name)
+            self._must(name, value == AUTO or value >= 1, "at least 1")
         for name in ("val_batches", "devices", "threads"):
             value = getattr(self, name)
             self._must(name, value is None or value >= 1, "at least 1, or left out")
         unlimited = self.max_steps == -1
         self._must("max_steps", self.max_steps >= 1 or unlimited, "at least 1, or -1 for no limit")
         for name in ("lr", "gamma", "norm_bias_factor"):
-            self._must(name, 0 < getattr(self, name) < math.inf, "above 0")
+            value = getattr(self, name)
+            self._must(name, value == AUTO or 0 < value < math.inf, "above 0")
         for name in ("weight_decay", "warmup", "clip", "early_stop", "lr_batch", "unfreeze_every"):
             self._must(name, 0 <= getattr(self, name) < math.inf, "0 or more")
         frozen = self.frozen_levels
@@ -297,8 +304,10 @@ class RunConfig:
     def holdout(self) -> Holdout:
         """How validation images are held out of data without a validation part."""
         given = self.input
+        share = 1 / fold_of(given.fold)[1] if given.fold else given.val_fraction
         return Holdout(
-            val_fraction=given.val_fraction,
+            val_fraction=share,
+            fold=given.fold,
             seed=self.seed,
             group_by=given.group_by,
             split_rule=given.split_rule,

@@ -88,7 +88,7 @@ def fitted(config: RunConfig, record: Record, monkeypatch: pytest.MonkeyPatch) -
 
     def train(config: RunConfig, job: Any, run: Path, together: Any, *_: Any) -> Any:
         history: Any = SimpleNamespace(rows=[], say=lambda _: None)
-        training.make_trainer(config, job, run, together, history)  # type: ignore[arg-type]
+        training.make_trainer(config, job, run, together, history, [])  # type: ignore[arg-type]
         made = job.module.configure_optimizers()
         made["lr_scheduler"]["scheduler"].lr_lambdas[0](10**6)
         return history, ""

@@ -149,3 +149,40 @@ def test_groups_in_two_parts_are_counted() -> None:
 def test_a_share_out_of_range(fraction: float) -> None:
     with pytest.raises(UserError, match="must lie between 0 and 1"):
         Holdout(val_fraction=fraction)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    counts=st.lists(st.integers(6, 30), min_size=1, max_size=5),
+    folds=st.integers(2, 6),
+    seed=st.integers(0, 100),
+    grouped=st.booleans(),
+)
+def test_folds_part_the_images_evenly(
+    counts: list[int], folds: int, seed: int, grouped: bool
+) -> None:
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    random.Random(seed).shuffle(labels)
+    keys = [f"{label}-{i % 8}" for i, label in enumerate(labels)] if grouped else None
+    parts = [
+        hold_out(
+            [[label] for label in labels],
+            Holdout(val_fraction=1 / folds, fold=f"{k}/{folds}", seed=seed),
+            keys,
+        )
+        for k in range(1, folds + 1)
+    ]
+    assert sorted(i for part in parts for i in part) == list(range(len(labels)))
+    if keys is not None:
+        homes = [{keys[i] for i in part} for part in parts]
+        assert sum(map(len, homes)) == len(set(keys))
+        return
+    for label, count in enumerate(counts):
+        shares = [sum(labels[i] == label for i in part) for part in parts]
+        assert max(shares) - min(shares) <= 1 + count // folds // 2
+
+
+@pytest.mark.parametrize("fold", ["0/3", "4/3", "1/1", "x", "1", "-1/2", "1/99999"])
+def test_what_is_no_fold_is_refused(fold: str) -> None:
+    with pytest.raises(UserError, match="must be k/K"):
+        Holdout(fold=fold)

@@ -258,7 +258,7 @@ def test_options_reach_the_trainer(tmp_path, monkeypatch, options, settings):
 
     config = _config(**{"precision": "fp32", **options})
     one = Processes(devices=1, nodes=1, rank=0)
-    trainer = make_trainer(config, Job(), tmp_path, one, History(tmp_path, pytest.fail))
+    trainer = make_trainer(config, Job(), tmp_path, one, History(tmp_path, pytest.fail), [])
     assert {name: getattr(trainer, name) for name in settings} == settings
     assert trainer.num_sanity_val_steps == 0
     assert torch.backends.cudnn.benchmark

@@ -1,4 +1,4 @@
-"""What all tables share: Markdown, rows of results, and what a measurement depends on."""
+"""Shared by all tables: Markdown, rows of results, and the conditions of a measurement."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "results"
 BLANK = "–"
 Table = Callable[[Sequence[dict[str, str]]], str]
-APART = ("trainings.csv", "reproduce.csv")  # whose rows are trainings, each its own case
-PAIRED = "median of ratios, round by round (quartiles)"  # other ratios are of the medians
+APART = ("trainings.csv", "reproduce.csv")  # each of their rows is a training and its own case
+PAIRED = "median of per-round ratios (quartiles)"  # other ratios are of the medians
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -23,7 +23,7 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-# Columns that tell what a row measures; the others, what was found and on what.
+# Columns that identify what a row measures; the others hold results and conditions.
 CASE = (
     *("task", "kind", "network", "maker", "library", "engine", "precision", "case", "part", "data"),
     *("batch", "size", "clients", "requests", "what", "number"),
@@ -83,7 +83,7 @@ def by_processor(table: Table, rows: Sequence[dict[str, str]]) -> str:
 
 
 def newest_run(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The rows that were measured last: of one day, commit and processor."""
+    """The rows measured last: those of one day, commit and processor."""
 
     def when(row: Mapping[str, str]) -> tuple[str, ...]:
         return row["date"], row["commit"], machine(row)
@@ -93,7 +93,7 @@ def newest_run(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
 
 
 def run_of(row: Mapping[str, str]) -> tuple[str, ...]:
-    """What rows share that one command measured in turns."""
+    """Key of the run of a row: cases of one run were interleaved."""
     return row["date"], row["commit"], row["command"]
 
 
@@ -104,10 +104,10 @@ def ratio_column(
     of_medians: Callable[[Mapping[str, str]], float | None],
     form: Callable[[float], str] = "{:.3f}".format,
 ) -> tuple[str, list[str]]:
-    """Head and cells of a ratio.
+    """Head and cells of a column of ratios.
 
-    Where every row that has it has its quartiles, it is the median of the rounds' ratios, and the
-    head says so. Else it is the ratio of the medians, which a reader can divide.
+    If every row with the ratio has its quartiles, the column shows the median of per-round ratios
+    and its head states that. Otherwise it shows the ratio of the medians in the table.
     """
     found = [row for row in rows if row.get(name)]
     if found and all(row.get(f"{name}_q1") and row.get(f"{name}_q3") for row in found):
@@ -123,12 +123,12 @@ def ratio_column(
 
 
 def about(rows: Sequence[Mapping[str, str]], libraries: Sequence[str] = ()) -> str:
-    """What a measured table depends on: machine, versions as they were recorded, all commands."""
+    """The conditions of a measured table: machine, versions as recorded, all commands."""
     commands: dict[str, list[str]] = {}
     held: dict[str, dict[str, None]] = {}  # precisions of each measurement
     for row in rows:
         named = ", ".join(f"{each} {row.get(each) or BLANK}" for each in ("torch", *libraries))
-        rounds = f"n = {row['n']} rounds in turns, " if row.get("n") else ""
+        rounds = f"n = {row['n']} interleaved rounds, " if row.get("n") else ""
         commit = f"commit {row['commit'] or BLANK}"
         where = f"{machine(row)}, {named}, {rounds}{row['date']}, {commit}"
         known = commands.setdefault(where, [])
@@ -144,15 +144,15 @@ def about(rows: Sequence[Mapping[str, str]], libraries: Sequence[str] = ()) -> s
 
 
 def older_rows(rows: Sequence[Mapping[str, str]]) -> str:
-    """A paragraph on the rows that are older than the code that they measure, by file."""
+    """A paragraph on the rows that are older than the code they measure, per file."""
     files = dict.fromkeys(row["file"] for row in rows)
     found = [older(file, [row for row in rows if row["file"] == file]) for file in files]
     return "".join(f"\n**{line}**\n" for line in found if line)
 
 
 def machine(row: Mapping[str, str]) -> str:
-    """What a row was measured on."""
-    gpu = f"an {row['gpu']} beside " if row.get("gpu") else ""
+    """The hardware of a row."""
+    gpu = f"an {row['gpu']} with " if row.get("gpu") else ""
     level = row.get("level", "full")
     hidden = "" if level in ("", "full") else f", up to {level}"
     known = f" ({row['instructions']}{hidden})" if row.get("instructions") else ""

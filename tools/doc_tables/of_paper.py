@@ -1,4 +1,4 @@
-"""Tables of what is published and counted: the paper room, beside what was measured of it."""
+"""Tables of published and counted values (``res2net.paper``), with measured ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WIDTH_SCALES = (2, 3, 4, 5, 6, 8)
 
 
 def networks() -> str:
-    """Every row: counted size and cost, published top-1 error."""
+    """All models: counted size and cost, published top-1 error."""
     rows = []
     for name, variant in NETWORKS.items():
         structure = tally(variant)
@@ -51,11 +51,11 @@ def networks() -> str:
     return markdown(head, rows)
 
 
-SHORT = "deploy_networks.csv"  # whose networks are those of the short table
+SHORT = "deploy_networks.csv"  # its networks are those of the short table
 
 
 def networks_short() -> str:
-    """The networks that were timed beside each other: counted, published, measured."""
+    """The networks timed in one run: counted, published, measured."""
     rows = of_best_kind(read_results(SHORT))
     timed = {
         row["network"]: row
@@ -80,14 +80,14 @@ def networks_short() -> str:
 
 
 def recipes() -> str:
-    """Every recipe with where it comes from."""
+    """Every recipe with its source."""
     rows = [
         ("all" if name == "smoke" else task, f"`{name}`", r.summary, r.source, r.promise or "–")
         for task in RECIPES
         for name, r in recipes_of(task).items()
         if name != "smoke" or task == CLASSIFY  # one of a kind: every task has it
     ]
-    head = ("task", "recipe", "what", "source", "said to reach")
+    head = ("task", "recipe", "settings", "source", "reported result")
     return re.sub(r"---:", "---", markdown(head, rows))
 
 
@@ -118,7 +118,7 @@ def weights() -> str:
 
 
 def widths() -> str:
-    """The width that each scale needs to cost what the plain network costs."""
+    """The width at which each scale has the cost of the plain network."""
     rows = []
     for network in ("resnet50", "resnet101", "dla60"):
         for budget, what in (("params", "parameters"), ("macs", "MACs")):
@@ -133,16 +133,16 @@ def widths() -> str:
 
 
 def reproduced(name: str) -> str:
-    """A table of the paper, counted, and measured where it was."""
+    """A table of the paper with counted and, where available, measured values."""
     return as_markdown(paper_sheet(ITEMS[name], read_measured(RESULTS / "reproduce.csv")))
 
 
 def reproduced_small() -> str:
-    """Every item that was measured with small networks."""
+    """Every table and figure that was measured with small networks."""
     measured = read_measured(RESULTS / "reproduce.csv")
     sheets = [sheet for item in ITEMS.values() if (sheet := small_sheet(item, measured))]
     if not sheets:
-        return "Nothing was measured yet.\n"
+        return "Not measured yet.\n"
     return "\n".join(f"{sheet.title}:\n\n{as_markdown(sheet)}" for sheet in sheets)
 
 
@@ -151,7 +151,7 @@ def runtimes() -> str:
     files = (RESULTS / "deploy_networks.csv", RESULTS / "reproduce_runtime.csv")
     sheet = runtime_sheet(ITEMS["table3"], read_measured(*files))
     if not sheet:
-        return "Nothing was measured yet.\n"
+        return "Not measured yet.\n"
     return as_markdown(sheet) + older_rows(read_results(files[-1].name))
 
 
@@ -163,7 +163,7 @@ PRESERVED = {  # setting of Table 3 at ResNet-50's complexity → network
 
 
 def extra_runtime() -> str:
-    """Section 4.2.3's "can often be ignored": time over ResNet-50's, printed and measured."""
+    """Section 4.2.3's "can often be ignored": time relative to ResNet-50, printed and measured."""
     printed = {row.setting: row.value for row in published("Table 3") if row.metric == "runtime"}
     macs = {name: tally(NETWORKS[name]).macs for name in ("resnet50", *PRESERVED.values())}
     rows = [
@@ -193,9 +193,9 @@ def extra_runtime() -> str:
             measured += [ratio for ratio in found[1:2] if ratio]
             rows.append((case, *("–" if ratio is None else _times(ratio) for ratio in found)))
     return (
-        f"{markdown(('over ResNet-50', *PRESERVED), rows)}\nMeasured, 26w×4s takes "
-        f"{_times(min(measured))} to {_times(max(measured))} ResNet-50's time; ratios of medians; "
-        f"the files are in results/.\n{old}"
+        f"{markdown(('relative to ResNet-50', *PRESERVED), rows)}\nMeasured here, 26w×4s takes "
+        f"{_times(min(measured))} to {_times(max(measured))} the time of ResNet-50 (ratios of "
+        f"medians; files in results/).\n{old}"
     )
 
 
@@ -204,7 +204,7 @@ def _times(ratio: float) -> str:
 
 
 def claims() -> str:
-    """Every sentence of the paper on its tables beside what the table gives."""
+    """Every statement of the paper about its tables, with the value from the table."""
     rows = []
     for claim in CLAIMS:
         unit = " %" if claim.kind == "ratio" else ""
@@ -214,5 +214,5 @@ def claims() -> str:
         if claim.erratum:
             verdict += f": {claim.erratum}"
         rows.append((claim.section, claim.words, claim.metric, said, claim.item, found, verdict))
-    head = ("section", "says", "of", "figure", "table", "by the table", "agrees")
+    head = ("section", "claim", "metric", "claimed", "table", "from the table", "agrees")
     return re.sub(r"---:", "---", markdown(head, rows))

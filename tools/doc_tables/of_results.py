@@ -1,4 +1,4 @@
-"""Tables of what was measured: files of results/, appended by commands."""
+"""Tables of measurements: files of results/, appended by commands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from res2net.experiments.study import Study
 
 
 def draw_charts(folder: Path) -> None:
-    """The pictures of measured speed: Res2Net-50 in each engine, in the newest run."""
+    """The charts of speed: Res2Net-50 in each engine, in the newest run."""
     named = [row for row in read_results("deploy.csv") if row["network"] == NETWORK]
     rows = newest_run(of_best_kind(named))
     measured = f"; {machine(rows[0])}, {rows[0]['date']}"
@@ -75,12 +75,12 @@ def _sizes(rows: Sequence[dict[str, str]]) -> str:
         )
         for how in hows
     ]
-    head = ("network", "how", *(f"{size} px, ms{title}" for size in pixels))
+    head = ("network", "engine", *(f"{size} px, ms{title}" for size in pixels))
     return markdown(head, cells) + about(rows, LIBRARIES)
 
 
 def roofline() -> str:
-    """What each stage of Res2Net-50 reaches of the measured peak."""
+    """Throughput of each stage of Res2Net-50, relative to the measured peak."""
     rows = [r for r in read_results("roofline.csv") if r["network"] == "res2net50_26w_4s"]
     return by_processor(_roofline, rows)
 
@@ -100,9 +100,9 @@ def _roofline(rows: Sequence[dict[str, str]]) -> str:
         for row in rows
     ]
     peaks: dict[str, str] = {row["precision"]: row["peak_gflops"] for row in rows}
-    said = ", ".join(f"{precision} {peak}" for precision, peak in peaks.items())
+    listed = ", ".join(f"{precision} {peak}" for precision, peak in peaks.items())
     head = ("precision", "part", "ms", "GFLOP/s", "of the peak, %", "ms at the peak")
-    return f"{markdown(head, cells)}{about(rows)}\nPeaks, GFLOP/s: {said}.\n"
+    return f"{markdown(head, cells)}{about(rows)}\nPeaks, GFLOP/s: {listed}.\n"
 
 
 RATIOS = {
@@ -114,7 +114,7 @@ RATIOS = {
 
 
 def speeds(file: str) -> str:
-    """Networks in engines, as ``res2net bench deploy`` timed them."""
+    """Networks in engines, timed by ``res2net bench deploy``."""
     return by_processor(_speeds, read_results(file))
 
 
@@ -131,7 +131,7 @@ def _speeds(rows: Sequence[dict[str, str]]) -> str:
     columns = [
         ratio_column(title, rows, name, beside(name, rows)) for name, title in RATIOS.items()
     ]
-    head = ("network", "how", "batch", "ms", *(title for title, _ in columns))
+    head = ("network", "engine", "batch", "ms", *(title for title, _ in columns))
     ratios = zip(*(found for _, found in columns), strict=True)
     lines = [(*cell, *found) for cell, found in zip(cells, ratios, strict=True)]
     return markdown(head, lines) + about(rows, LIBRARIES)
@@ -140,7 +140,7 @@ def _speeds(rows: Sequence[dict[str, str]]) -> str:
 def beside(
     name: str, rows: Sequence[Mapping[str, str]]
 ) -> Callable[[Mapping[str, str]], float | None]:
-    """(row) → a ratio of ``bench deploy``, of the medians of rows that were timed in turns."""
+    """(row) → a ratio of ``bench deploy``, of the medians of rows of the same run."""
 
     def case_of(row: Mapping[str, str]) -> Case:
         how = (row[column] for column in ("network", "maker", "engine", "precision"))
@@ -163,7 +163,7 @@ def beside(
 
 
 def folder() -> str:
-    """Folders of files through an artifact."""
+    """Folders of files through an exported network."""
     rows = read_results("folder.csv")
 
     def of_medians(row: Mapping[str, str]) -> float:
@@ -183,7 +183,7 @@ def folder() -> str:
         )
         for row, share in zip(rows, shares, strict=True)
     ]
-    head = ("network", "how", "files", "network alone, images/s", "from files, images/s", title)
+    head = ("network", "engine", "files", "network alone, images/s", "from files, images/s", title)
     return markdown(head, cells) + about(rows, LIBRARIES)
 
 
@@ -209,7 +209,7 @@ def _train_step(rows: Sequence[dict[str, str]]) -> str:
     ]
     head = (
         *("case", "ms", "img/s", *(title for title, _ in columns)),
-        *("peak memory, MiB", "kept for backward, MiB"),
+        *("peak memory, MiB", "saved for backward, MiB"),
     )
     return markdown(head, cells) + about(rows, ["timm"])
 
@@ -217,10 +217,10 @@ def _train_step(rows: Sequence[dict[str, str]]) -> str:
 def _over(
     rows: Sequence[Mapping[str, str]], pairs: Mapping[str, str], *same: str
 ) -> Callable[[Mapping[str, str]], float | None]:
-    """(row) → how many times faster it is than the case that it is paired with, of the medians.
+    """(row) → how many times faster it is than its reference case, from the medians.
 
     Args:
-        pairs: case → the case that its speed is over.
+        pairs: case → its reference case.
         same: columns in which the two must be equal.
     """
 
@@ -236,13 +236,13 @@ def _over(
     return ratio
 
 
-# To this day `bench dense` took the peak of the process that measured for that of a case.
+# Until this day `bench dense` recorded the peak of the parent process instead of the case's.
 PEAKS_OF_THE_PARENT = "2026-11-28"
 
 
 def tasks_speed() -> str:
     """Training step and inference of each other task, ours and other libraries'."""
-    files = [name for name in ("dense.csv", "tasks.csv") if (RESULTS / name).is_file()]  # once so
+    files = [name for name in ("dense.csv", "tasks.csv") if (RESULTS / name).is_file()]  # old name
     cases = ("task", "kind", "case", "batch", "size")
     newest = {
         (kind_of_processor(row), *(row[name] for name in cases)): row
@@ -257,7 +257,7 @@ def _tasks_speed(rows: Sequence[dict[str, str]]) -> str:
     pairs = dict.fromkeys(others.difference(tasks_bench.OURS), tasks_bench.EQUAL)
     slower = _over(rows, pairs, "task", "kind")
     title, ratios = ratio_column(
-        "× of ours fp32 nchw over it",
+        "time / ours fp32 nchw",
         rows,
         "speed_of_ours",
         lambda row: 1 / over if (over := slower(row)) else None,
@@ -276,18 +276,18 @@ def _tasks_speed(rows: Sequence[dict[str, str]]) -> str:
         for row, ratio in zip(rows, ratios, strict=True)
     ]
     head = (
-        *("task", "what", "case", "images, pixels", "rounds", "ms"),
+        *("task", "operation", "case", "images, pixels", "rounds", "ms"),
         *(title, "peak memory, MiB"),
     )
     return markdown(head, cells) + about(rows, ["torchvision", "segmentation-models-pytorch"])
 
 
 def evaluators() -> str:
-    """Evaluators and decoders, ours and the plain way."""
+    """Evaluators and decoders, ours and those of other libraries."""
     rows = read_results("evaluators.csv")
     slower = _over(rows, evaluators_bench.OURS)
     title, ratios = ratio_column(
-        "× of ours over it",
+        "time / ours",
         rows,
         "speed_of_ours",
         lambda row: 1 / over if (over := slower(row)) else None,
@@ -300,7 +300,7 @@ def evaluators() -> str:
 
 
 def demo() -> str:
-    """What ``res2net demo`` printed: its epochs and its scores."""
+    """Output of ``res2net demo``: its epochs and its scores."""
     lines = (RESULTS / "demo.txt").read_text().splitlines()
     per_class = next(i for i, line in enumerate(lines) if "Classes, the worst first" in line)
     last = next(i for i, line in enumerate(lines) if line.startswith("of "))
@@ -309,7 +309,7 @@ def demo() -> str:
 
 
 def parity() -> str:
-    """How far our networks are from timm's and torchvision's."""
+    """Differences of our networks from timm's and torchvision's."""
     rows = read_results("parity.csv")
     columns = ("library", "sizes", "logits", "levels", "gradients", "statistics")
     cells = [
@@ -321,7 +321,7 @@ def parity() -> str:
 
 
 def loading() -> str:
-    """The share of an epoch that reading images costs."""
+    """The share of an epoch spent on reading images."""
     rows = read_results("loading.csv")
     cells = [
         (
@@ -334,12 +334,12 @@ def loading() -> str:
         )
         for row in rows
     ]
-    head = ("images", "network", "number", "epoch, s", "epoch without reading, s", "share, %")
+    head = ("data", "network", "images", "epoch, s", "epoch without reading, s", "share, %")
     return markdown(head, cells) + about(rows)
 
 
 def serve() -> str:
-    """Crowds before a server."""
+    """Load tests of the server."""
     if not (RESULTS / "serve.csv").is_file():
         return "Not measured yet.\n"
     rows = read_results("serve.csv")
@@ -353,10 +353,10 @@ def serve() -> str:
         for row in rows
     ]
     head = (
-        *("network", "clients", "requests", "answered", "came back", "lost or hung", "per second"),
-        *("one alone, ms", "p50, ms", "p95, ms", "p95 with retries, ms"),
+        *("network", "clients", "requests", "answered", "retried", "lost or hung", "per second"),
+        *("single client, ms", "p50, ms", "p95, ms", "p95 with retries, ms"),
     )
-    return f"{markdown(head, cells)}{about(rows, LIBRARIES)}\nQueue of {rows[-1]['queue']}.\n"
+    return f"{markdown(head, cells)}{about(rows, LIBRARIES)}\nQueue size: {rows[-1]['queue']}.\n"
 
 
 def growth() -> str:
@@ -368,13 +368,13 @@ def growth() -> str:
     cells = [
         (growth_bench.KINDS[row["what"]].unit, *(row[name] for name in columns)) for row in rows
     ]
-    head = ("what grows", "number", "seconds", "memory, MiB", "measurements")
+    head = ("data", "size", "seconds", "memory, MiB", "runs")
     picture = "![Time and memory against size](pictures/growth.png)"
     return f"{markdown(head, cells)}{about(rows)}\n{picture}\n"
 
 
 def measures() -> str:
-    """Every question with its file, and whether its rows are older than the code."""
+    """Every question with its results file, and whether its rows are older than the code."""
     cells = []
     for file, found in MEASURES.items():
         dates = sorted({row["date"] for row in read_results(file)})
@@ -386,12 +386,12 @@ def measures() -> str:
         cells.append(
             (found.question, f"[{file}](../results/{file})", measured, found.changed, state)
         )
-    head = ("question", "rows", "measured", "last change that alters it", "state")
+    head = ("question", "results", "measured", "last relevant change", "state")
     return markdown(head, cells)
 
 
 def trainings() -> str:
-    """Trained classifiers and what they reached."""
+    """Trained classifiers and their errors."""
     rows = [row for row in read_results("trainings.csv") if row["top1_error"]]
     cells = [
         (
@@ -410,7 +410,7 @@ def trainings() -> str:
 
 
 def study(name: str) -> str:
-    """A study: what each point is and costs, and what its rows say so far."""
+    """A study: network, cost and results of each point so far."""
     asked = find_study(name)
     file = RESULTS / "studies" / f"{name}.csv"
     rows = read_rows(asked, file)
@@ -435,12 +435,12 @@ def study(name: str) -> str:
         )
     head = (
         *("point", "network", "parameters, M", "MACs, M", "seeds"),
-        *(f"100 − {asked.score}, last epoch, %", f"against `{base.label}`, points"),
+        *(f"100 − {asked.score}, last epoch, %", f"difference from `{base.label}`, points"),
         *(f"{column.removeprefix(PREFIX)} px" for column in columns),
     )
-    said = f"{asked.question}\n\n{markdown(head, cells)}"
+    table = f"{asked.question}\n\n{markdown(head, cells)}"
     if not rows:
-        return f"{said}\nNot measured yet.\n"
+        return f"{table}\nNot measured yet.\n"
     last = rows[-1]
     commands: dict[str, list[str]] = {}
     for row in rows:
@@ -450,15 +450,15 @@ def study(name: str) -> str:
             known.append(command)
     made = "; ".join(f"{where}: {', '.join(known)}" for where, known in commands.items())
     about_rows = (
-        f"\nMean ± standard deviation over seeds, differences seed by seed. {last['epochs']} "
-        f"epochs, batch {last['batch']}, {last['val_images']} images measured. {made}\n"
+        f"\nMean ± standard deviation over seeds, differences paired by seed. {last['epochs']} "
+        f"epochs, batch {last['batch']}, {last['val_images']} evaluation images. {made}\n"
     )
     maps = _maps(asked, rows) if asked.drawing == "maps" else ""
-    return f"{said}{maps}{about_rows}\n![{asked.question}](../results/studies/{name}.png)\n"
+    return f"{table}{maps}{about_rows}\n![{asked.question}](../results/studies/{name}.png)\n"
 
 
 def _maps(asked: Study, rows: Sequence[Mapping[str, str]]) -> str:
-    """How the activation maps lie on objects of each length."""
+    """Scores of the activation maps for objects of each length."""
     cells = [
         (
             title,

@@ -31,7 +31,7 @@ EXAMPLES = (
 
 OPTIONS = (  # passed to `tasks.evaluate` under the same names
     *("split", "out", "precision", "val_fraction", "seed", "group_by", "skip_bad"),
-    *("batch", "size", "workers", "scales", "flip", "boxes", "capture", "compile"),
+    *("batch", "size", "workers", "scales", "flip", "crops", "boxes", "capture", "compile"),
     *FINDING,
 )
 
@@ -75,7 +75,14 @@ def make_parser() -> Parser:
         help="segmenters: average the predictions at these image scales; default: 1",
     )
     parser.add_argument(
-        "--flip", action="store_true", help="segmenters: also average over the mirrored image"
+        "--flip",
+        action="store_true",
+        help="classifiers, segmenters: also average over the mirrored image",
+    )
+    parser.add_argument(
+        "--crops",
+        type=int | None,
+        help="classifiers: 5 averages the centre and the four corners; default: the centre",
     )
     parser.add_argument(
         "--boxes",

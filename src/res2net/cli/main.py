@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train a network of the model table on your images",
     "evaluate": "measure a trained network: error, scores per class, calibration, worst mistakes",
     "compare": "compare two networks on the same images: differences with intervals",
+    "convert": "train a network as it is and with Res2Net units in its blocks, and compare them",
     "predict": "predict an image or a folder of images",
     "embed": "write the pooled features of images to a file: Parquet or npz",
     "similar": "find images like a photo, near-duplicates and outliers among embedded images",

@@ -26,7 +26,8 @@ from res2net.cli.targets import (
     images_in,
     target_and_images,
 )
-from res2net.errors import Stopped, UserError, check_meaning, printable
+from res2net.cli.video import only_video, predict_video
+from res2net.errors import Stopped, UserError, check_meaning, check_needs, printable
 from res2net.files import (
     Journal,
     alone_in,
@@ -36,7 +37,7 @@ from res2net.files import (
     write_bytes,
     write_text,
 )
-from res2net.paper.tasks import FINDING, TASKS, readers
+from res2net.paper.tasks import CLASSIFY, FINDING, TASKS, readers
 
 if TYPE_CHECKING:
     from res2net.tasks.classify.task import Classifier
@@ -47,6 +48,7 @@ Entry = dict[str, Any]  # an image's entry in the journal
 ON_A_SHEET = 48
 JOURNAL = ".predictions.partial"  # in --out, until predictions.json is written
 _RESULT = ("top", "csv", "boxes", "precision", "coco", "yolo", *FINDING)  # what results depend on
+_OF_IMAGES = ("csv", "json", "sheet", "resume", "boxes", "coco", "yolo", "batch")  # of no video
 EXAMPLES = (
     "res2net predict runs/photos holiday.jpg",
     "res2net predict runs/photos holiday/ --csv holiday.csv",
@@ -54,6 +56,7 @@ EXAMPLES = (
     "res2net predict runs/cells slides/ --out found      # a detector: boxes drawn, and as JSON",
     "res2net predict runs/cells slides/ --out found --score 0.4 --tiles auto   # large photos",
     "res2net predict runs/cells slides/ --out found --resume   # after a stop",
+    "res2net predict runs/cells clip.mp4 --every 5 --out found   # a video drawn, and JSONL",
 )
 
 
@@ -118,6 +121,7 @@ def make_parser() -> Parser:
         help="boxes: also write OUT/labels, YOLO text files with confidences; default: no",
     )
     parser.add_argument("--batch", type=int, default=32, help="classifiers: images per batch")
+    parser.add_argument("--every", type=int, default=1, help="videos: predict every n-th frame")
     add_precision(parser)
     add_capture_options(parser)
     return parser
@@ -127,7 +131,7 @@ def main(argv: Sequence[str]) -> None:
     """Predict and print."""
     parser = make_parser()
     options = read_options(parser, argv)
-    for name in ("top", "batch"):
+    for name in ("top", "batch", "every"):
         if options[name] < 1:
             raise UserError(f"--{name} is {options[name]}; it must be at least 1")
     for path in (options.csv, options.sheet):
@@ -135,6 +139,10 @@ def main(argv: Sequence[str]) -> None:
             raise UserError(f"{path}: folder {path.parent} does not exist; make it and run again")
 
     target, places = target_and_images(options.words, options.model)
+    video = only_video(places)
+    check_needs(parser.typed, {"every": ("a video", video is not None)})
+    images = ("images, not a video", video is None)
+    check_needs(parser.typed, dict.fromkeys(_OF_IMAGES, images))
 
     from res2net.machine import memory_mended_by
     from res2net.tasks.open import open_target
@@ -142,9 +150,21 @@ def main(argv: Sequence[str]) -> None:
 
     opened = open_target(target, stream=True)
     predictor: Any = opened.predictor(capture=options.capture, compiled=options.compile)
-    check_meaning(parser.typed, readers("predict"), predictor.task, NETWORK)
+    typed = [name for name in parser.typed if not (video and name == "out")]  # of every task
+    check_meaning(typed, readers("predict"), predictor.task, NETWORK)
     predictor.check_precision(options.precision)
     finding = predictor.finding({n: options[n] for n in FINDING if n in parser.typed})
+    if video:
+        predict_video(
+            predictor,
+            video,
+            options.out or Path("predictions"),
+            every=options.every,
+            precision=options.precision,
+            top=options.top if predictor.task == CLASSIFY else None,
+            finding=finding,
+        )
+        return
     files = [
         (file, file.relative_to(place) if place.is_dir() else Path(file.name))
         for place in places

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from res2net.card import CARD_NAME, ModelCard
 from res2net.cli.parser import Parser, add_fields, field_comments
+from res2net.cli.video import SUFFIXES
 from res2net.data.files import Listing, list_images
 from res2net.errors import UserError
 from res2net.paper.networks import NETWORKS
@@ -149,7 +150,7 @@ def _is_images(word: str) -> bool:
         return path.suffix.lower() not in _WEIGHTS
     if path.is_dir():
         return not is_artifact(path) and not _holds_weights(path) and _holds_images(path)
-    return word not in NETWORKS and path.suffix.lower() in _IMAGES
+    return word not in NETWORKS and path.suffix.lower() in (*_IMAGES, *SUFFIXES)
 
 
 def _holds_weights(folder: Path) -> bool:

@@ -8,9 +8,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
+from rich.table import Table
+
 from res2net.cli.parser import Parser, add_fields, exit_after_help, field_comments
+from res2net.cli.tables import new_table, show
 from res2net.config import (
     ANNOTATIONS,
     READ_BY,
@@ -104,7 +108,11 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
         action="append",
         help="options from a YAML file; may be repeated; default: none",
     )
-    parser.add_argument("--model", type=str, help="a network that `res2net models` lists; required")
+    parser.add_argument(
+        "--model",
+        type=str,
+        help="a network of `res2net models`, or timm:NAME or torchvision:NAME; required",
+    )
     parser.add_argument(
         "--data",
         type=str,
@@ -124,6 +132,19 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
     )
     parser.add_argument("--out", type=Path | None, help="run folder; default: runs/MODEL-FORMAT")
     parser.add_argument("--resume", action="store_true", help="resume the run in --out")
+    parser.add_argument(
+        "--folds",
+        type=int | None,
+        help="cross-validation: train K networks, each validated on another of K parts of the "
+        "images, in folders of --out; default: one network",
+    )
+    parser.add_argument(
+        "--logger",
+        type=str,
+        action="append",
+        help="also log metrics to wandb or mlflow, by their own packages; may be repeated; "
+        "default: TensorBoard files in the run folder",
+    )
     parser.add_argument(
         "--preview",
         type=Path | None,
@@ -170,6 +191,8 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
         given.update(parser.checked(file, content), only_unset=True)
     out, resume = given.pop("out", None), given.pop("resume", False)
     given.pop("preview", None)
+    given.pop("folds", None)
+    given.pop("logger", None)
     saved = saved_config(out) if resume else None
     config, folder, note = configure(
         given.as_dict(), out=out, resume=resume, saved=None if filed else saved
@@ -210,13 +233,33 @@ def main(argv: Sequence[str]) -> None:
     config, out, resume = resolve(argv)
     asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     asked.add_argument("--preview", type=Path)
-    preview = asked.parse_known_args(argv)[0].preview
+    asked.add_argument("--folds", type=int)
+    asked.add_argument("--logger", action="append", default=[])
+    words = asked.parse_known_args(argv)[0]
+    preview = words.preview
     if preview is not None:
         from res2net.tasks.job import draw_preview
 
         draw_preview(config, preview)
         print(f"{preview}: augmented training images; nothing was trained")
         return
+    if words.folds is not None:
+        from res2net.training.folds import fit_folds
+
+        show(
+            _folds_table(fit_folds(config, out, words.folds, resume=resume, services=words.logger))
+        )
+        print(f"\nfigures and predictions of all folds: {out}")
+        return
     from res2net.training.run import fit
 
-    fit(config, out, resume=resume)
+    fit(config, out, resume=resume, services=words.logger)
+
+
+def _folds_table(figures: Mapping[str, Sequence[float]]) -> Table:
+    """A row a figure: its mean, its deviation, its values."""
+    table = new_table("", right=("mean", "std"), wrapped=("by fold",))
+    for name, values in figures.items():
+        each = ", ".join(f"{value:.4g}" for value in values)
+        table.add_row(name, f"{mean(values):.4g}", f"{stdev(values):.3g}", each)
+    return table

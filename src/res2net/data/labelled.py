@@ -343,7 +343,7 @@ def stratified_split(
         if not chosen:
             raise UserError(f"{where}: fewer than 2 images or groups, so no validation part")
         return np.setdiff1d(np.arange(len(labels)), chosen), np.array(chosen, np.int64)
-    if keys is not None:
+    if keys is not None or options.fold:
         chosen = hold_out([[int(label)] for label in labels], options, keys)
         kept = np.setdiff1d(np.arange(len(labels)), chosen)
         lost = np.setdiff1d(labels[chosen], labels[kept])

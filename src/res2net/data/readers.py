@@ -68,7 +68,7 @@ def _as_asked(source: Source, found: LabelledImages, options: ReadOptions) -> La
         train, val = held_out(found.train, options, classes=found.classes, where=str(source))
         found = replace(found, train=train, val=val, test=found.val, validation="train")
     if options.asked and found.validation == "given":
-        note_unused(source)
+        note_unused(source, options)
     if options.group_by and not column_of(options.group_by):
         warn_shared_groups(str(source), options.group_by, found)
     return found

@@ -11,7 +11,7 @@ import re
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -35,15 +35,18 @@ class Holdout:
     group_by: str = ""  # see ``check_grouping``
     split_rule: SplitRule = "v2"  # v1: annotated images by chance alone, as runs of before
     multi_label: bool = False  # whole images: each has any number of classes
+    fold: str = ""  # k/K: hold out the k-th of K parts that share no image; val_fraction is 1/K
     measured: str | None = None  # part that is evaluated ("val", "test"); None: all are needed
 
     def __post_init__(self) -> None:
         if not 0 <= self.fraction < 1:
             raise UserError(f"val_fraction is {self.val_fraction}; it must lie between 0 and 1")
+        if self.fold:
+            fold_of(self.fold)
 
     def as_dict(self) -> dict[str, Any]:
         """What decides the split, for the card of a network."""
-        names = ("val_fraction", "seed", "group_by", "split_rule")
+        names = ("val_fraction", "seed", "group_by", "split_rule", *(["fold"] if self.fold else []))
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -62,6 +65,19 @@ class Holdout:
         if self.measured in named and not self.asked:
             return [str(self.measured)]
         return named
+
+
+def fold_of(text: str) -> tuple[int, int]:
+    """The k and the K of ``k/K``.
+
+    Raises:
+        UserError: not two whole numbers with 1 <= k <= K and K >= 2.
+    """
+    match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+    number, count = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= number <= count or count < 2:
+        raise UserError(f"--input.fold is {text!r}; it must be k/K, such as 2/5 for 2 of 5 parts")
+    return number, count
 
 
 def check_grouping(by: str, option: str = "--input.group-by") -> None:
@@ -152,8 +168,16 @@ def no_columns(where: object, by: str) -> UserError:
     )
 
 
-def note_unused(where: object) -> None:
-    """Note that a share to hold out means nothing."""
+def note_unused(where: object, options: Holdout) -> None:
+    """Note that a share to hold out means nothing.
+
+    Raises:
+        UserError: a fold was asked for.
+    """
+    if options.fold:
+        raise UserError(
+            f"{where}: the data have a validation part; --folds and --input.fold need data without"
+        )
     warnings.warn(
         f"{where}: the data have a validation part, so --input.val-fraction is not used",
         stacklevel=3,
@@ -199,7 +223,12 @@ def hold_out(
     Args:
         held: classes in each image.
         keys: group of each image; None: every image stands alone.
+
+    Raises:
+        UserError: a fold without an image.
     """
+    if options.fold:
+        return _fold(held, options, keys)
     if not options.fraction or len(held) < 2:
         return []
     units = _units(keys if keys is not None else [None] * len(held))
@@ -211,6 +240,23 @@ def hold_out(
     if not draw.chosen:  # every class is in one unit
         draw.take(min(range(len(units)), key=lambda unit: len(units[unit])))
     return sorted(i for unit in draw.chosen for i in units[unit])
+
+
+def _fold(held: Sequence[Collection[int]], options: Holdout, keys: Keys | None) -> list[int]:
+    """The k-th of K parts: each is an equal share of what those before it leave, the last all."""
+    number, count = fold_of(options.fold)
+    left = list(range(len(held)))
+    for k in range(1, number + 1):
+        part = list(range(len(left)))
+        if k < count:
+            share = replace(options, fold="", val_fraction=1 / (count - k + 1))
+            own = keys and [keys[i] for i in left]
+            part = hold_out([held[i] for i in left], share, own)
+        chosen = [left[i] for i in part]
+        if not chosen:
+            raise UserError(f"part {k} of {count} would hold no image; give fewer folds")
+        left = sorted({*left} - {*chosen})
+    return chosen
 
 
 def _units(keys: Keys) -> list[list[int]]:

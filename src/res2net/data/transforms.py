@@ -16,6 +16,7 @@ from torchvision.transforms.v2 import functional as F
 from res2net.data.augment import Augment
 from res2net.data.preprocess import Preprocess
 
+CROPS = 5  # test-time views of an image: centre and corners
 LONGEST = 8  # long side over short side; what is beyond is cut away before resizing
 
 
@@ -40,6 +41,12 @@ def train_transform(augment: Augment, preprocess: Preprocess) -> v2.Transform:
 def eval_transform(preprocess: Preprocess) -> v2.Transform:
     """Short side to ``preprocess.resize``, then the central square of ``preprocess.size``."""
     return v2.Compose(_centre(preprocess.resize, preprocess))
+
+
+def crops_transform(preprocess: Preprocess) -> v2.Transform:
+    """The four corners and the centre of the resized image: uint8 (``CROPS``, C, S, S)."""
+    steps = _short_side(preprocess.resize, preprocess)
+    return v2.Compose([*steps, v2.FiveCrop(preprocess.size), v2.Lambda(torch.stack, tuple)])
 
 
 def normalise(batch: Tensor, preprocess: Preprocess, dtype: torch.dtype = torch.float32) -> Tensor:

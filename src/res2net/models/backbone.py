@@ -14,10 +14,11 @@ from typing import Any, ClassVar, TypeVar
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
+from res2net.errors import UserError
 from res2net.models.factory import create_model, find_row
 from res2net.models.network import Level, Network, Step
 from res2net.nn.layers import ActLayer, NormLayer
-from res2net.paper.networks import find_variant
+from res2net.paper.networks import find_variant, library_of
 from res2net.paper.variant import FirstBlock
 
 DEFAULT_LEVELS = ("c2", "c3", "c4", "c5")  # of rows for photos; rows for 32×32 give all they have
@@ -127,6 +128,8 @@ def create_backbone(
     if strangers:
         raise TypeError(f"create_backbone takes no {strangers[0]}: a backbone has no classifier")
     find_row(name, variant, create_backbone)
+    if library_of(name):
+        raise UserError(f"{name} is a classifier only; a backbone is a row of the model table")
     network = network_at_stride(
         name,
         output_stride,

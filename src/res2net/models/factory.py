@@ -13,6 +13,7 @@ from res2net.errors import UserError, did_you_mean
 from res2net.models.biglittle import BigLittleNet
 from res2net.models.cifar_baselines import DenseNetBC, WideResNet
 from res2net.models.dla import DLA
+from res2net.models.library import LibraryNetwork
 from res2net.models.network import GlobalPool, Network, check_count
 from res2net.models.resnet import ResNet
 from res2net.models.torchvision_baselines import DenseNet161, InceptionV3
@@ -23,6 +24,7 @@ from res2net.paper.variant import (
     DenseNetVariant,
     DLAVariant,
     FirstBlock,
+    LibraryVariant,
     ParallelVariant,
     ResNetVariant,
     TorchvisionVariant,
@@ -38,6 +40,7 @@ _FAMILIES: dict[type, Callable[..., Network]] = {
     BigLittleVariant: BigLittleNet,
     WideResNetVariant: WideResNet,
     DenseNetVariant: DenseNetBC,
+    LibraryVariant: LibraryNetwork,
 }
 _TORCHVISION: dict[str, Callable[..., Network]] = {
     "inception_v3": InceptionV3,
@@ -62,7 +65,8 @@ def create_model(
     """Build a network of the model table: (B, in_channels, H, W) → (B, num_classes).
 
     Args:
-        name: a row of the model table (``res2net.list_models()``).
+        name: a row of the model table (``res2net.list_models()``); or ``timm:NAME`` or
+            ``torchvision:NAME``, whose bottlenecks a ``scale`` above 1 splits.
         num_classes: 0 leaves the classifier out, so the network gives pooled features.
         in_channels: channels of the image.
         pretrained: weights to start from: ``"in1k"`` (published ones, fetched and checked), a name

@@ -19,7 +19,7 @@ from res2net.paper.variant import TorchvisionVariant
 AUXILIARY_WEIGHT = 0.4  # of the auxiliary classifier's loss, as in torchvision's training reference
 
 
-def _accept_channels(convolution: nn.Conv2d, in_channels: int) -> nn.Conv2d:
+def accept_channels(convolution: nn.Conv2d, in_channels: int) -> nn.Conv2d:
     """The same first convolution for another number of input channels."""
     if in_channels == convolution.in_channels:
         return convolution
@@ -59,7 +59,7 @@ class InceptionV3(Network):
         for name, module in reference.named_children():
             if name != "avgpool":
                 setattr(self, name, module)
-        self.Conv2d_1a_3x3.conv = _accept_channels(self.Conv2d_1a_3x3.conv, in_channels)
+        self.Conv2d_1a_3x3.conv = accept_channels(self.Conv2d_1a_3x3.conv, in_channels)
         self.levels = (
             Level("c1", 64, 2),
             Level("c2", 192, 4),
@@ -133,7 +133,7 @@ class DenseNet161(Network):
         self.variant = variant
         reference = tv.densenet161(weights=None)
         self.features = reference.features
-        self.features.conv0 = _accept_channels(self.features.conv0, in_channels)
+        self.features.conv0 = accept_channels(self.features.conv0, in_channels)
         self.levels = (
             Level("c1", 96, 2),
             Level("c2", 384, 4),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from res2net.errors import UserError, did_you_mean
 from res2net.paper.variant import (
+    LIBRARIES,
     BigLittleVariant,
     DenseNetVariant,
     DLAVariant,
     FirstBlock,
+    LibraryVariant,
     ParallelVariant,
     ResNetVariant,
     TorchvisionVariant,
@@ -130,14 +133,28 @@ def plain_twin(variant: Variant) -> str | None:
     return min(twins, key=lambda name: (twins[name] != wanted, twins[name][0] == 1), default=None)
 
 
+def library_of(name: str) -> str:
+    """The library that a name such as ``timm:resnet50`` names; "" for a row of the table."""
+    library, _, architecture = name.partition(":")
+    return library if library in LIBRARIES and re.fullmatch(r"\w+", architecture, re.A) else ""
+
+
 def find_variant(name: str, options: Mapping[str, Any] | None = None) -> Variant:
     """The row of a network, with the given options (width, scale, cardinality, depth, se) changed.
+
+    Args:
+        name: a row of the table, or ``timm:NAME`` or ``torchvision:NAME``, whose NAME is checked
+            when the network is built.
 
     Raises:
         UserError: no such network; names the nearest.
         TypeError: an option that the row does not have; names the nearest.
         ValueError: a value out of range.
     """
+    if isinstance(name, str) and (library := library_of(name)):
+        foreign = LibraryVariant(library=library, architecture=name.partition(":")[2])
+        changed: Variant = foreign.changed(name, options or {})
+        return changed
     if not isinstance(name, str) or name not in NETWORKS:
         raise UserError(
             f"unknown model {name!r}.{did_you_mean(str(name), NETWORKS)} "

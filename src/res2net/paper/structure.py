@@ -19,6 +19,7 @@ from res2net.paper.variant import (
     BigLittleVariant,
     DenseNetVariant,
     DLAVariant,
+    LibraryVariant,
     ResNetVariant,
     TorchvisionVariant,
     Variant,
@@ -131,5 +132,10 @@ def _run(
             return inception_v3(main, x, num_classes)
         case TorchvisionVariant():
             raise AssertionError(f"no count for {variant.architecture}")
+        case LibraryVariant():
+            raise UserError(
+                f"{variant.library}:{variant.architecture} is not a row of the model table; its "
+                "structure is not counted here, `res2net convert` reports it"
+            )
         case _:
             assert_never(variant)

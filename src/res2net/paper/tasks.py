@@ -57,7 +57,7 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
                 "head.lr_factor",
             ),
             predict=("top", "csv", "batch"),
-            evaluate=("batch", "size", "workers"),
+            evaluate=("batch", "size", "workers", "flip", "crops"),
         ),
         "detect": TaskRow(
             learns="detect objects: boxes with classes",

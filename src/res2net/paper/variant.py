@@ -306,6 +306,23 @@ class TorchvisionVariant(_Row):
     size: int = 224
 
 
+LIBRARIES = ("timm", "torchvision")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LibraryVariant(_Row):
+    """A classifier of timm or torchvision by its name there, as it is or with split bottlenecks."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("width", "scale")
+
+    library: str  # one of LIBRARIES
+    architecture: str
+    width: int = 64  # channels of one split where the k×k has 64
+    scale: int = 1  # splits of each bottleneck; 1 leaves the network as it is
+    first_block: FirstBlock = FirstBlock.POOL
+    size: int = 224
+
+
 Variant = (
     ResNetVariant
     | ParallelVariant
@@ -314,4 +331,5 @@ Variant = (
     | WideResNetVariant
     | DenseNetVariant
     | TorchvisionVariant
+    | LibraryVariant
 )

@@ -17,6 +17,7 @@ from res2net.data.packed import File
 from res2net.data.readers import LOOKED_AT
 from res2net.data.scenes.options import Marks
 from res2net.data.source import parse_source
+from res2net.data.transforms import CROPS
 from res2net.errors import UserError, check_meaning, counted
 from res2net.files import alone_in
 from res2net.models.factory import create_model
@@ -77,6 +78,7 @@ def evaluate(
     workers: int | None = None,
     scales: Sequence[float] | None = None,
     flip: bool | None = None,
+    crops: int | None = None,
     boxes: Path | None = None,
     capture: str = "auto",
     compile: str | None = None,
@@ -99,7 +101,9 @@ def evaluate(
         skip_bad: skip images that cannot be read.
         batch, size, workers: classify: images per batch (64), input size in pixels (as in
             training), processes that read images.
-        scales, flip: segment: scales of the image (1: its own), and its mirror, to average over.
+        flip: classify, segment: also average over the mirrored image.
+        crops: classify: 5 averages the centre and the four corners, 1 is the centre.
+        scales: segment: scales of the image to average over (1 is its own size).
         boxes: pose: a detector's predictions, instead of annotated boxes.
         capture, compile: how a network in PyTorch runs; see ``res2net.capture.capture``.
         track: wraps the images in a progress bar.
@@ -117,6 +121,7 @@ def evaluate(
         "workers": workers,
         "scales": scales,
         "flip": flip,
+        "crops": crops,
         "boxes": boxes,
     }
     own, wanted = given(own), given(finding)
@@ -124,6 +129,8 @@ def evaluate(
     for name, least in (("batch", 1), ("workers", 0)):
         if own.get(name, least) < least:
             raise UserError(f"--{name} is {own[name]}; it must be at least {least}")
+    if crops not in (None, 1, CROPS):
+        raise UserError(f"--crops is {crops}; it can be 1 or {CROPS}")
     if wrong := [scale for scale in scales or () if not 0 < scale < inf]:
         raise UserError(f"--scales holds {wrong[0]:g}; a scale must be above 0")
     if opened.runtime is not None and size is not None:

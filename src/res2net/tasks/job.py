@@ -44,6 +44,7 @@ def build_job(
     Raises:
         UserError: data, network or option that cannot work; the message names it.
     """
+    assert not isinstance(config.train.batch, str)  # "auto" has become a number
     batch = machine.share_of_batch(config.train.batch, processes)
     images: Any = task.data.of_run(config, say)
     several = config.input.multi_label
@@ -151,7 +152,7 @@ def draw_preview(config: RunConfig, path: Path) -> None:
     loader = make_loader(
         datasets.train,
         datasets.collate_train,
-        batch=config.train.batch,
+        batch=PREVIEWED,
         shuffle=True,
         seed=config.seed,
         factors=datasets.factors,

@@ -38,7 +38,8 @@ class Measuring:
     batch: int = 64  # classify: images per batch
     workers: int | None = None  # classify: processes that read images
     scales: Sequence[float] = (1.0,)  # segment: scales of an image to average over
-    flip: bool | None = None  # segment, pose: average over the mirror image too; pose: unless False
+    flip: bool | None = None  # average over the mirror image too; pose does unless False
+    crops: int = 1  # classify: 1 centre, or it and four corners
     finding: Finding | None = None  # detect: which detections are kept
     thresholds: bool = False  # classify, multi-label: find the thresholds, else the card's
     boxes: Any = None  # pose: boxes of a detector; None: the annotated ones

@@ -116,6 +116,7 @@ def held_out(
     asked = split in ("val", "train") or (val_fraction, seed, group_by) != (None, None, None)
     usual = run.holdout if run else Holdout(**{"split_rule": "v1", **card.holdout})
     same = _same(card.data, data)
+    kept = (val_fraction, seed, group_by) == (None, None, None) and (same or split is not None)
     if val_fraction is None:
         val_fraction = usual.val_fraction if asked or same else 0.0
     return replace(
@@ -125,6 +126,7 @@ def held_out(
         # which other data may not have
         group_by=(usual.group_by if same else "") if group_by is None else group_by,
         multi_label=card.multi_label,
+        fold=usual.fold if kept else "",
         measured={None: "val", "val": "val", "test": "test"}.get(split),
     )
 

@@ -11,7 +11,7 @@ from res2net.config import ANNOTATIONS, READ_BY, RunConfig, known_task
 from res2net.data.source import LABELS, Source, parse_source
 from res2net.errors import UserError, check_meaning, check_needs
 from res2net.optionfile import flat
-from res2net.paper.networks import NETWORKS, find_variant
+from res2net.paper.networks import find_variant, library_of
 from res2net.paper.recipes import find_recipe, recipe_for
 from res2net.paper.tasks import CLASSIFY
 
@@ -60,6 +60,10 @@ NEEDS: Mapping[str, tuple[str, Callable[[RunConfig], bool]]] = {
     "train.dropout": (
         "a network without dropout of its own; inception_v3 has 0.5",
         lambda run: run.model != "inception_v3",
+    ),
+    "train.gradient_checkpointing": (
+        "a network of the model table",
+        lambda run: not library_of(run.model),
     ),
     "train.momentum": ("--train.optimizer sgd", lambda run: run.train.optimizer == "sgd"),
     "train.nesterov": ("--train.optimizer sgd", lambda run: run.train.optimizer == "sgd"),
@@ -113,7 +117,7 @@ def configure(
         values[name] = {**values.get(name, {}), **value} if grouped else value
     config = RunConfig.from_dict({**values, "data": str(source)})
     find_variant(config.model)
-    usual = Path("runs") / f"{config.model}-{source.format}"
+    usual = Path("runs") / f"{config.model}-{source.format}".replace(":", "-")
     folder = out or (last_folder(usual) if resume else free_folder(usual))
     return config, folder, f"{source.path}: recognised as {source.format} data" * source.guessed
 
@@ -143,7 +147,7 @@ def check_options(given: Iterable[str], run: RunConfig) -> None:
 
 def _is_split(run: RunConfig) -> bool:
     scale = run.net.scale
-    return (getattr(NETWORKS[run.model], "scale", 1) if scale is None else scale) > 1
+    return (getattr(find_variant(run.model), "scale", 1) if scale is None else scale) > 1
 
 
 def recipe_defaults(name: str, given: dict[str, Any], *, usual_size: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 
 from res2net import machine
 from res2net.config import AUTO, READ_BY, RunConfig
@@ -59,7 +59,9 @@ from res2net.training.folder import (
     undone_where_it_fails,
     write_config,
 )
+from res2net.training.loggers import WithinEpochs, add_pictures, make_loggers
 from res2net.training.optimise import make_optimiser
+from res2net.training.search import search, settle_searched
 from res2net.training.whole_step import make_whole_step
 from res2net.weights import download
 from res2net.weights.pretrained import IN1K, open_pretrained
@@ -70,7 +72,14 @@ Newest = tuple[Path, dict[str, Any]]  # a checkpoint, what it holds
 BRIEF = download.Patience(rounds=1, stall=10.0)
 
 
-def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = speak) -> None:
+def fit(
+    config: RunConfig,
+    run: Path,
+    *,
+    resume: bool,
+    services: Sequence[str] = (),
+    say: Say = speak,
+) -> None:
     """Train, keep the best weights, evaluate them and write the run folder.
 
     The folder is created once data and network are known to work. From the first check to the
@@ -78,6 +87,7 @@ def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = speak) -> None
 
     Args:
         run: the folder; it must not exist unless ``resume``.
+        services: where metrics are logged beside TensorBoard.
         say: called with each line for people.
 
     Raises:
@@ -88,29 +98,36 @@ def fit(config: RunConfig, run: Path, *, resume: bool, say: Say = speak) -> None
     processes = machine.processes(config.train.devices)
     first = processes.rank == 0  # the first process prints, writes and locks the folder for all
     with taken(run) if first else nullcontext():
-        _fit(config, run, processes, resume=resume, say=say if first else lambda _: None)
+        _fit(config, run, processes, services, resume=resume, say=say if first else lambda _: None)
 
 
 def _fit(
-    config: RunConfig, run: Path, processes: machine.Processes, *, resume: bool, say: Say
+    config: RunConfig,
+    run: Path,
+    processes: machine.Processes,
+    services: Sequence[str],
+    *,
+    resume: bool,
+    say: Say,
 ) -> None:
     first = processes.rank == 0
-    config = settle_anchors(settle_pretrained(config, run, say), run)
+    config = settle_searched(settle_anchors(settle_pretrained(config, run, say), run), run)
     new = check_folder(config, run, resume=resume) if first else False
     quiet_libraries()
     machine.set_threads(config.train.threads, processes)
     keeping = undone_where_it_fails(run, new=new) if first else nullcontext()
     enough_memory = partial(machine.memory_mended_by, memory_advice(config))
     found = read_newest(run, say) if resume else None
+    kept = None if found is None else _card_of(found)
+
+    def make_job(own: RunConfig, say: Say | None = None) -> Job:
+        optimiser = partial(_optimiser, own)
+        return build_job(find_task(own.task), own, processes, optimiser, say, kept)
+
     with enough_memory():
-        job = build_job(
-            find_task(config.task),
-            config,
-            processes,
-            partial(_optimiser, config),
-            say,
-            None if found is None else _card_of(found),
-        )
+        searched = search(config, make_job, processes, say)
+        config = searched.config
+        job = make_job(config, say)
     if job.card.options.get("anchors") and config.head.anchors == AUTO:
         sides = tuple(job.card.options["anchors"])
         say(f"anchors from the training boxes: {', '.join(map(str, sides))} pixels")
@@ -125,10 +142,13 @@ def _fit(
     with keeping, enough_memory():
         if first:
             write_config(config, run)
+            searched.write(run)
             announce(config, job, processes, run, say)
-        history, ending = train(config, job, run, processes, start, say)
+        loggers = make_loggers(run, services)
+        history, ending = train(config, job, run, processes, loggers, start, say)
         if first:
             finish(run, job, history.rows, batches=config.train.val_batches, say=say)
+            add_pictures(loggers, run)
             _report_ending(run, ending)
 
 
@@ -228,6 +248,7 @@ def train(
     job: Job,
     run: Path,
     processes: machine.Processes,
+    loggers: Sequence[Logger],
     start: Start | None,
     say: Say,
 ) -> tuple[History, str]:
@@ -239,7 +260,7 @@ def train(
     history = History(run, above_bar(say))
     job.module.to(memory_format=torch.channels_last)
     trainer = make_trainer(
-        config, job, run, processes, history, best_lost=bool(start and start.best_lost)
+        config, job, run, processes, history, loggers, best_lost=bool(start and start.best_lost)
     )
     with _interrupts_raised():
         trainer.fit(
@@ -289,6 +310,7 @@ def make_trainer(
     run: Path,
     processes: machine.Processes,
     history: History,
+    loggers: Sequence[Logger],
     *,
     best_lost: bool = False,
 ) -> pl.Trainer:
@@ -306,6 +328,7 @@ def make_trainer(
         EpochSeed(config.seed),
         history,
         pace,
+        WithinEpochs(),
         Configured(config),
         *checkpoint_callbacks(run, job.task.monitor, anew=best_lost),
     ]
@@ -336,7 +359,7 @@ def make_trainer(
             gradient_clip_val=options.clip or None,
             sync_batchnorm=torch.cuda.is_available() and processes.world > 1,
             callbacks=callbacks,
-            logger=TensorBoardLogger(run, name="tensorboard", version=""),
+            logger=list(loggers),
             plugins=[AtomicCheckpointIO()],
             default_root_dir=run,
             num_sanity_val_steps=0,

@@ -11,6 +11,8 @@ POLY_POWER = 0.9  # DeepLab's
 
 def peak_lr(options: TrainOptions) -> float:
     """The peak learning rate: ``lr``, scaled linearly if it is meant for another batch size."""
+    assert not isinstance(options.lr, str)  # "auto" has become a number
+    assert not isinstance(options.batch, str)
     if not options.lr_batch:
         return options.lr
     return options.lr * options.batch * options.accumulate / options.lr_batch

@@ -17,6 +17,7 @@ from res2net.paper.variant import (
     DenseNetVariant,
     DLAVariant,
     FirstBlock,
+    LibraryVariant,
     ResNetVariant,
     TorchvisionVariant,
     Variant,
@@ -144,6 +145,8 @@ def of_variant(variant: Variant) -> Identity:
             return _plain("a DenseNet-BC", depth=variant.depth, width=variant.width)
         case TorchvisionVariant():
             return Identity(family=f"torchvision's {variant.architecture}")
+        case LibraryVariant():
+            return Identity(family=f"{variant.library}'s {variant.architecture}")
 
 
 def _identity(

@@ -80,7 +80,7 @@ def _as_asked(source: Source, found: Scenes, options: SceneOptions) -> Scenes:
         test = (*found.val, *found.test)
         found = replace(found, train=train, val=val, test=test, validation="train")
     if found.validation == "given" and found.train and found.val and options.asked:
-        note_unused(source)
+        note_unused(source, options)
     if options.group_by:
         note_groups(path, found, options.group_by)
     return found

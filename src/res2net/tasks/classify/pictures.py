@@ -41,7 +41,15 @@ from res2net.drawing.canvas import (
     write,
 )
 from res2net.errors import counted
-from res2net.tasks.pictures import FEW, draw_matrix, draw_named_matrix
+from res2net.metrics.mistakes import f1
+from res2net.tasks.pictures import (
+    FEW,
+    MOST_CURVES,
+    PerScore,
+    draw_matrix,
+    draw_named_matrix,
+    draw_thresholds,
+)
 
 if TYPE_CHECKING:
     from res2net.tasks.classify.scores import ClassifyScores, Mistake
@@ -158,6 +166,32 @@ def _legend(axes: Axes, *keys: Patch | Line2D) -> None:
 
 
 # ---- contact sheets
+
+
+def draw_precision_recall(scores: ClassifyScores, path: Path) -> None:
+    """The classes of the lowest F1, where predictions from a confidence on are accepted."""
+    curves = sorted(accepted(scores), key=lambda each: f1(each[2][-1:], each[3][-1:])[0])
+    shown = curves[:MOST_CURVES]
+    few = f"the {counted(len(shown), 'class')} of lowest F1"
+    draw_thresholds(shown, f"predictions of at least the score; {few}", path)
+
+
+def accepted(scores: ClassifyScores) -> list[PerScore]:
+    """Precision and recall of each class that is predicted, for every least confidence.
+
+    A point a prediction, from the most confident: its confidence, the share of right ones among
+    those so far, and the share of the class's images that these find.
+    """
+    curves: list[PerScore] = []
+    for k, name in enumerate(scores.classes):
+        own = np.flatnonzero(scores.predicted == k)
+        support = int((scores.targets == k).sum())
+        if support and len(own):
+            own = own[np.argsort(-scores.confidence[own], kind="stable")]
+            right = np.cumsum(scores.targets[own] == k)
+            precision = right / np.arange(1, len(own) + 1)
+            curves.append((name, scores.confidence[own], precision, right / support))
+    return curves
 
 
 def draw_mistakes(

@@ -89,7 +89,7 @@ def page(
 
 
 def save_tables(folder: Path, scores: ClassifyScores) -> None:
-    """Write ``per_class.csv`` and ``mistakes.csv``.
+    """Write ``per_class.csv``, ``images.csv`` and ``mistakes.csv``.
 
     Raises:
         UserError: a file cannot be written.
@@ -98,6 +98,15 @@ def save_tables(folder: Path, scores: ClassifyScores) -> None:
     columns: tuple[str, ...] = ("class", "support", "precision", "recall", "f1")
     write_text(folder / "per_class.csv", _csv(columns, classes))
     names = scores.names
+    images = zip(
+        names or [None] * scores.images,
+        *([scores.classes[k] for k in each] for each in (scores.targets, scores.predicted)),
+        scores.confidence.tolist(),
+        scores.true_probability.tolist(),
+        strict=True,
+    )
+    columns = ("image", "true", "predicted", "confidence", "true_probability")
+    write_text(folder / "images.csv", _csv(columns, images))
     mistakes = (
         (
             each.index,

@@ -8,6 +8,7 @@ as in scikit-learn and torchmetrics.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -28,13 +29,18 @@ from res2net.data.labelled import LabelledImages, Split
 from res2net.data.loader import default_workers, make_loader
 from res2net.data.photo import shown
 from res2net.data.preprocess import Preprocess
-from res2net.data.transforms import eval_transform
+from res2net.data.transforms import crops_transform, eval_transform
 from res2net.drawing.canvas import Picture
 from res2net.errors import UserError, counted
 from res2net.models.network import Network
 from res2net.tasks.classify.multilabel import MultiLabelScores
 from res2net.tasks.classify.multilabel import measure as measure_labels
-from res2net.tasks.classify.pictures import draw_calibration, draw_confusion, draw_mistakes
+from res2net.tasks.classify.pictures import (
+    draw_calibration,
+    draw_confusion,
+    draw_mistakes,
+    draw_precision_recall,
+)
 from res2net.tasks.classify.report import (
     accuracies,
     evaluation_table,
@@ -144,9 +150,10 @@ class ClassifyScores(Scores):
         save_tables(folder, self)
         draw_confusion(self, folder / "confusion.png")
         draw_calibration(self, folder / "calibration.png")
+        draw_precision_recall(self, folder / "precision_recall.png")
         if self.pixels is not None:
             draw_mistakes(self, self.pixels, folder / "mistakes.png", names=self.names)
-        return "confusion.png", "calibration.png", "mistakes.png"
+        return "confusion.png", "calibration.png", "precision_recall.png", "mistakes.png"
 
     def report(self, end: Ended) -> str:
         """The page of a run: Markdown."""
@@ -262,13 +269,21 @@ def outputs(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Logits (B, C), labels and indices (B,), batch by batch.
 
+    Of several views of an image these are logits of the mean probabilities.
+
     Raises:
-        UserError: a file that cannot be read (unless left out), or nothing to measure.
+        UserError: a file that cannot be read (unless left out), nothing to measure, or corners
+            where the network takes all of the short side.
     """
+    if how.crops > 1 and preprocess.resize <= preprocess.size:
+        raise UserError(
+            f"--crops {how.crops}: images are resized to {preprocess.resize} pixels, which the "
+            "network takes whole; leave it out"
+        )
     ready(model)
     net = in_use(model, preprocess, how.precision)
     loader = make_loader(
-        _dataset(split, preprocess, skip_bad=how.skip_bad),
+        _dataset(split, preprocess, skip_bad=how.skip_bad, crops=how.crops),
         batched,
         batch=how.batch,
         shuffle=False,
@@ -281,7 +296,24 @@ def outputs(
     if how.track:
         batches = how.track(batches, count, "evaluating")
     for images, labels, seen in batches:
-        yield net(images), labels, seen
+        if how.crops == 1 and not how.flip:
+            yield net(images), labels, seen
+            continue
+        views = images.transpose(0, 1) if how.crops > 1 else images[None]  # (V, B, C, S, S)
+        views = torch.cat([views, views.flip(-1)]) if how.flip else views
+        yield averaged([net(each) for each in views], several=labels.ndim == 2), labels, seen
+
+
+def averaged(logits: Sequence[Tensor], *, several: bool) -> Tensor:
+    """Logits of the mean probabilities of views: V times (B, C) → float64 (B, C).
+
+    Args:
+        several: an image has any number of classes, so probabilities are sigmoids.
+    """
+    each = torch.stack([view.double() for view in logits])
+    if several:
+        return torch.logit(each.sigmoid().mean(0))
+    return each.log_softmax(-1).logsumexp(0) - math.log(len(each))
 
 
 _NOTHING = "there are no images to evaluate; check the folder given with --data"
@@ -298,11 +330,13 @@ class PerImage(NamedTuple):
     finite: npt.NDArray[np.bool_]  # (N,) whether all logits are finite
 
 
-def _dataset(split: Split, preprocess: Preprocess, *, skip_bad: bool = False) -> ImageDataset:
+def _dataset(
+    split: Split, preprocess: Preprocess, *, skip_bad: bool = False, crops: int = 1
+) -> ImageDataset:
     """The images of a split as network inputs."""
     return ImageDataset(
         split,
-        eval_transform(preprocess),
+        eval_transform(preprocess) if crops == 1 else crops_transform(preprocess),
         min_side=preprocess.decode_side,
         skip_bad=skip_bad,
         reading=preprocess.reading,

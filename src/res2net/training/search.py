@@ -1,0 +1,177 @@
+"""``--train.batch auto`` and ``--train.lr auto``: settings that a short trial training finds.
+
+Both are Lightning's Tuner. A trial has a job of its own, so what is trained afterwards is
+bit-identical to a run that is given the numbers.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.tuner import Tuner
+
+from res2net import machine
+from res2net.config import AUTO, RunConfig
+from res2net.drawing.canvas import GREY, MARGIN, TOP, add_axes, headed_figure
+from res2net.errors import UserError
+from res2net.tasks.scores import write_table
+from res2net.tasks.task import Job
+from res2net.training.folder import CONFIG
+
+STEPS = 100  # of the range test
+LEAST, MOST = 1e-6, 1.0  # learning rates that it runs through
+FIRST_BATCH, MOST_BATCH = 2, 4096
+MakeJob = Callable[[RunConfig], Job]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What was found, and the curve of the range test."""
+
+    config: RunConfig  # with numbers
+    rates: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    def write(self, folder: Path) -> None:
+        """``lr_find.csv`` and ``lr_find.png``, where rates were tried."""
+        if not self.rates:
+            return
+        rows = [(f"{rate:.6g}", loss) for rate, loss in zip(self.rates, self.losses, strict=True)]
+        write_table(folder / "lr_find.csv", ("lr", "loss"), rows)
+        taken = self.config.train.lr
+        path = folder / "lr_find.png"
+        subtitle = (
+            f"smoothed loss by learning rate; --train.lr {taken}, dashed, has the steepest fall"
+        )
+        with headed_figure(path, 620, "Learning-rate range test", subtitle) as figure:
+            axes = add_axes(figure, MARGIN + 70, TOP + 40, 980, 400)
+            axes.plot(self.rates, self.losses)
+            axes.axvline(float(taken), color=GREY, linestyle="--", linewidth=1)
+            axes.set(xscale="log", xlabel="learning rate", ylabel="loss")
+
+
+def search(config: RunConfig, make_job: MakeJob, processes: machine.Processes, say: Say) -> Found:
+    """Numbers in place of every "auto": first the batch, then the learning rate for it.
+
+    Raises:
+        UserError: several processes, a batch to find without a GPU, or no rate at which the loss
+            falls.
+    """
+    if AUTO not in (config.train.batch, config.train.lr):
+        return Found(config=config)
+    if processes.world > 1:
+        raise UserError("--train.batch auto and --train.lr auto are for one process; give numbers")
+    if config.train.batch == AUTO:
+        if machine.best_device().type != "cuda":
+            raise UserError(
+                "--train.batch auto fills the memory of a GPU, and there is none; give a number"
+            )
+        batch = largest_batch(with_numbers(config), make_job)
+        say(f"--train.batch auto: {batch} images fit")
+        config = _with(config, batch=batch)
+    if config.train.lr != AUTO:
+        return Found(config=config)
+    say(f"--train.lr auto: {STEPS} steps from {LEAST:g} to {MOST:g}")
+    rates, losses, lr = steepest_rate(with_numbers(config), make_job)
+    say(f"--train.lr auto: {lr:g}, where the loss falls fastest")
+    return Found(config=_with(config, lr=lr, lr_batch=0), rates=rates, losses=losses)
+
+
+def settle_searched(config: RunConfig, run: Path) -> RunConfig:
+    """``--train.batch auto`` and ``--train.lr auto`` of a resumed run: as they were found."""
+    given, names = config.train, ("batch", "lr")
+    auto = [name for name in names if getattr(given, name) == AUTO]
+    if not auto or not (run / CONFIG).is_file():
+        return config
+    saved = RunConfig.read(run / CONFIG).train
+    found: dict[str, Any] = {name: getattr(saved, name) for name in auto}
+    if "lr" in auto:
+        found["lr_batch"] = saved.lr_batch
+    return replace(config, train=replace(given, **found))
+
+
+def with_numbers(config: RunConfig) -> RunConfig:
+    """A configuration that a trial can be built from."""
+    batch = FIRST_BATCH if config.train.batch == AUTO else config.train.batch
+    return _with(config, batch=batch, lr=LEAST if config.train.lr == AUTO else config.train.lr)
+
+
+def steepest_rate(config: RunConfig, make_job: MakeJob) -> tuple[list[float], list[float], float]:
+    """Rates, smoothed losses, and the rate at which the loss falls fastest (three digits).
+
+    Raises:
+        UserError: there is none.
+    """
+    job = make_job(config)
+    job.module.check_finite = lambda *_: None  # the test ends where the loss grows
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = Tuner(_trainer(config, folder))
+        finder = tuner.lr_find(
+            job.module, job.train_loader, min_lr=LEAST, max_lr=MOST, num_training=STEPS,
+            update_attr=False,
+        )  # fmt: skip
+    found = None if finder is None else finder.suggestion()
+    if finder is None or found is None:
+        raise UserError("--train.lr auto: the loss falls at no learning rate; give a number")
+    return finder.results["lr"], finder.results["loss"], float(f"{found:.3g}")
+
+
+class _Images(pl.LightningDataModule):
+    """Images in batches whose size can be changed."""
+
+    def __init__(self, config: RunConfig, make_job: MakeJob) -> None:
+        super().__init__()
+        self.config, self.make_job, self.batch_size = config, make_job, FIRST_BATCH
+
+    def train_dataloader(self) -> Any:
+        return self._job.train_loader
+
+    def val_dataloader(self) -> Any:
+        return self._job.val_loader
+
+    @property
+    def _job(self) -> Job:
+        return self.make_job(_with(self.config, batch=self.batch_size))
+
+
+def largest_batch(config: RunConfig, make_job: MakeJob) -> int:
+    """The largest power of two at which three training and validation steps fit into memory."""
+    images, module = _Images(config, make_job), make_job(config).module
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You have overridden `transfer_batch_to_device`")
+        warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning asks torch in an older way
+        size = Tuner(_trainer(config, folder)).scale_batch_size(
+            module, datamodule=images, steps_per_trial=3, init_val=FIRST_BATCH,
+            max_val=MOST_BATCH,
+        )  # fmt: skip
+    assert size is not None
+    return size
+
+
+def _trainer(config: RunConfig, folder: str) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=machine.best_device().type,
+        devices=1,
+        precision=machine.lightning_precision(config.train.precision),  # type: ignore[arg-type]
+        accumulate_grad_batches=config.train.accumulate,
+        gradient_clip_val=config.train.clip or None,
+        max_epochs=-1,
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _with(config: RunConfig, **options: Any) -> RunConfig:
+    return replace(config, train=replace(config.train, **options))
