@@ -23,10 +23,10 @@ EXAMPLES = (
 
 
 def make_parser() -> Parser:
-    """Its own options; all others are those of ``res2net train``."""
+    """The command's own options; all others are those of ``res2net train``."""
     parser = Parser(
         "convert MODEL --data DATA [--scale S] [--match params|macs] [--option of train ...]",
-        "Train a network as it is and with Res2Net units in its bottlenecks, at equal cost, under "
+        "Train a network unchanged and with Res2Net units in its bottlenecks, at equal cost, under "
         "one recipe and one seed, and compare the two on the validation images. Options of "
         "`res2net train` apply to both trainings.",
         EXAMPLES,
@@ -44,13 +44,13 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--out",
         type=Path | None,
-        help="folder of both runs and their comparison; default: runs/MODEL-converted",
+        help="folder for both runs and their comparison; default: runs/MODEL-converted",
     )
     return parser
 
 
 def main(argv: Sequence[str]) -> None:
-    """Train both, compare and show the table."""
+    """Train both networks, compare them and show the table."""
     exit_after_help(argv, make_parser)
     parser = make_parser()
     own, rest = _separated(argv)
@@ -86,10 +86,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _separated(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Words of this command, and those of the trainings.
+    """Arguments of this command, and those of the trainings.
 
     Raises:
-        UserError: no network, or an option of a training that this command sets.
+        UserError: no network, or a training option that this command sets.
     """
     if not argv or argv[0].startswith("-"):
         raise UserError("MODEL comes first: res2net convert timm:seresnet50 --data photos/")

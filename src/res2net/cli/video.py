@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     Frame = tuple[int, float, npt.NDArray[np.uint8]]  # number, seconds, pixels (H, W, 3)
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts")
-# Containers whose frames lie in the file itself: a playlist would name other files and addresses.
+# Containers that hold their frames: a playlist would name other files and addresses.
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpeg,mpegts,mpegvideo,m4v,h264,hevc"
-CODECS = ("libx264", "libopenh264", "mpeg4")  # the first that this PyAV has
-USUAL_RATE = 25  # frames a second, of a clip that names none
+CODECS = ("libx264", "libopenh264", "mpeg4")  # the first that this PyAV supports
+USUAL_RATE = 25  # frames per second of a clip that states none
 
 
 def is_video(path: Path) -> bool:
@@ -44,13 +44,13 @@ def predict_video(
     top: int | None,
     finding: Finding | None,
 ) -> tuple[Path, Path]:
-    """Predict every n-th frame; write them drawn, as a video, and the results, as JSONL.
+    """Predict every n-th frame; write them drawn as a video, and the results as JSONL.
 
-    Frames are read, predicted and written one after the other, so a clip of any length takes the
-    memory of some frames.
+    Frames are read, predicted and written one after the other, so memory does not depend on the
+    length of the clip.
 
     Returns:
-        The drawn video, and the file with a line for each frame.
+        The drawn video, and the file with one line per frame.
 
     Raises:
         UserError: PyAV is missing, or no video can be read from the file.
@@ -115,7 +115,7 @@ def _opened(av: Any, path: Path) -> Any:
 
 
 def _frames(av: Any, clip: Any, path: Path, every: int) -> Iterator[Frame]:
-    """Every n-th frame, upright; what is damaged ends them with a note."""
+    """Every n-th frame, upright; a damaged part ends the frames with a note."""
     import numpy as np
 
     stream = clip.streams.video[0]
@@ -140,14 +140,14 @@ def _frames(av: Any, clip: Any, path: Path, every: int) -> Iterator[Frame]:
 def _noted(
     frames: Iterator[Frame], waiting: deque[tuple[int, float]]
 ) -> Iterator[npt.NDArray[np.uint8]]:
-    """The pixels of frames; number and time of each wait for its result."""
+    """The pixels of frames; each frame's number and time wait for its result."""
     for number, seconds, pixels in frames:
         waiting.append((number, seconds))
         yield pixels
 
 
 class _Writer:
-    """Pictures to a video of one size, that of the first, rounded down to even sides."""
+    """Writes pictures to a video of one size, that of the first, rounded down to even sides."""
 
     def __init__(self, av: Any, out: Any, rate: Fraction) -> None:
         self.av, self.out, self.rate, self.count = av, out, rate, 0
@@ -168,17 +168,17 @@ class _Writer:
         self.count += 1
 
     def finish(self) -> None:
-        """Write what the encoder still holds."""
+        """Flush the encoder."""
         if self.stream is not None:
             for packet in self.stream.encode():
                 self.out.mux(packet)
 
 
 def only_video(places: Sequence[Path]) -> Path | None:
-    """The one video among the words of a command; None where there is none.
+    """The only video among the arguments of a command; None if there is none.
 
     Raises:
-        UserError: a video beside other words.
+        UserError: a video together with other arguments.
     """
     videos = [place for place in places if is_video(place)]
     if videos and len(places) > 1:

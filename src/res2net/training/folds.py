@@ -1,4 +1,4 @@
-"""Cross-validation: a network for each of K parts of the images, validated on that part."""
+"""Cross-validation: one network for each of K parts of the images, validated on that part."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from res2net.training.callbacks import speak
 from res2net.training.folder import CONFIG
 from res2net.training.run import Say, fit
 
-PER_IMAGE = "images.csv"  # of a classifier's run: a row for each validation image
+PER_IMAGE = "images.csv"  # in a classifier's run: one row per validation image
 
 
 def fit_folds(
@@ -30,17 +30,17 @@ def fit_folds(
     services: Sequence[str] = (),
     say: Say = speak,
 ) -> dict[str, list[float]]:
-    """Train ``count`` networks in ``folder/fold1``, ..., and write what they give together.
+    """Train ``count`` networks in ``folder/fold1``, ..., and write their joint results.
 
-    ``folds.csv`` holds each figure with its mean and sample standard deviation. Of classifiers,
-    ``predictions.csv`` holds a row for each image, predicted by the network that was not trained
+    ``folds.csv`` holds each figure with its mean and sample standard deviation. For classifiers,
+    ``predictions.csv`` has one row per image, predicted by the network that was not trained
     on it.
 
     Returns:
-        Figures of ``metrics.json`` by name, a value a fold.
+        Figures of ``metrics.json`` by name, one value per fold.
 
     Raises:
-        UserError: fewer than 2 folds, data with a validation part, or what ``fit`` refuses.
+        UserError: fewer than 2 folds, data with a validation part, or an error of ``fit``.
     """
     if config.input.fold or count < 2:
         what = "--input.fold names one of them" if config.input.fold else "at least 2 are needed"

@@ -1,4 +1,4 @@
-"""Where a training is followed while it runs: TensorBoard and, where asked for, W&B or MLflow."""
+"""Loggers of a training: TensorBoard and, if requested, W&B or MLflow."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from res2net.errors import UserError, one_line
 
-SERVICES = ("wandb", "mlflow")  # and the names of their packages
+SERVICES = ("wandb", "mlflow")  # also the names of their packages
 EVERY = 50  # steps between two points within an epoch, at most
 
 
 def make_loggers(run: Path, services: Sequence[str]) -> list[Logger]:
-    """TensorBoard's files in the run folder, then the services by Lightning's loggers.
+    """TensorBoard's files in the run folder, then the services through Lightning's loggers.
 
-    W&B signs in as its own documentation tells; MLflow writes to ``mlruns`` in the run folder, or
-    where ``MLFLOW_TRACKING_URI`` leads.
+    W&B signs in as its documentation describes; MLflow writes to ``mlruns`` in the run folder, or
+    to ``MLFLOW_TRACKING_URI``.
 
     Raises:
-        UserError: no such service, one that is not installed, or one that does not start.
+        UserError: unknown service, not installed, or failing to start.
     """
     if unknown := [service for service in services if service not in SERVICES]:
         raise UserError(f"--logger is {unknown[0]!r}; it can be {', '.join(SERVICES)}")
@@ -37,7 +37,7 @@ def make_loggers(run: Path, services: Sequence[str]) -> list[Logger]:
             made.append(_of_service(service, run))
         except ModuleNotFoundError:
             raise UserError(f"--logger {service}: run `pip install {service}`") from None
-        except Exception as error:  # of a library: signing in, a server that does not answer
+        except Exception as error:  # a library's error, such as a failed sign-in or connection
             raise UserError(f"--logger {service}: {one_line(error)}") from None
     return made
 

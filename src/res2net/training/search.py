@@ -1,7 +1,7 @@
-"""``--train.batch auto`` and ``--train.lr auto``: settings that a short trial training finds.
+"""``--train.batch auto`` and ``--train.lr auto``: settings found by a short trial training.
 
-Both are Lightning's Tuner. A trial has a job of its own, so what is trained afterwards is
-bit-identical to a run that is given the numbers.
+Both use Lightning's Tuner. A trial has its own job, so the training afterwards is
+bit-identical to a run with the numbers given.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from res2net.tasks.scores import write_table
 from res2net.tasks.task import Job
 from res2net.training.folder import CONFIG
 
-STEPS = 100  # of the range test
-LEAST, MOST = 1e-6, 1.0  # learning rates that it runs through
+STEPS = 100  # steps of the range test
+LEAST, MOST = 1e-6, 1.0  # learning rates of the range test
 FIRST_BATCH, MOST_BATCH = 2, 4096
 MakeJob = Callable[[RunConfig], Job]
 Say = Callable[[str], None]
@@ -33,14 +33,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What was found, and the curve of the range test."""
+    """The settings found, and the curve of the range test."""
 
-    config: RunConfig  # with numbers
+    config: RunConfig  # with numbers in place of "auto"
     rates: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
-        """``lr_find.csv`` and ``lr_find.png``, where rates were tried."""
+        """Write ``lr_find.csv`` and ``lr_find.png`` if learning rates were tried."""
         if not self.rates:
             return
         rows = [(f"{rate:.6g}", loss) for rate, loss in zip(self.rates, self.losses, strict=True)]
@@ -58,10 +58,10 @@ class Found:
 
 
 def search(config: RunConfig, make_job: MakeJob, processes: machine.Processes, say: Say) -> Found:
-    """Numbers in place of every "auto": first the batch, then the learning rate for it.
+    """Replace every "auto" by a number: first the batch, then the learning rate for it.
 
     Raises:
-        UserError: several processes, a batch to find without a GPU, or no rate at which the loss
+        UserError: several processes, a batch search without a GPU, or no rate at which the loss
             falls.
     """
     if AUTO not in (config.train.batch, config.train.lr):
@@ -85,7 +85,7 @@ def search(config: RunConfig, make_job: MakeJob, processes: machine.Processes, s
 
 
 def settle_searched(config: RunConfig, run: Path) -> RunConfig:
-    """``--train.batch auto`` and ``--train.lr auto`` of a resumed run: as they were found."""
+    """``--train.batch auto`` and ``--train.lr auto`` of a resumed run: its saved numbers."""
     given, names = config.train, ("batch", "lr")
     auto = [name for name in names if getattr(given, name) == AUTO]
     if not auto or not (run / CONFIG).is_file():
@@ -98,7 +98,7 @@ def settle_searched(config: RunConfig, run: Path) -> RunConfig:
 
 
 def with_numbers(config: RunConfig) -> RunConfig:
-    """A configuration that a trial can be built from."""
+    """A configuration from which a trial can be built."""
     batch = FIRST_BATCH if config.train.batch == AUTO else config.train.batch
     return _with(config, batch=batch, lr=LEAST if config.train.lr == AUTO else config.train.lr)
 
@@ -124,7 +124,7 @@ def steepest_rate(config: RunConfig, make_job: MakeJob) -> tuple[list[float], li
 
 
 class _Images(pl.LightningDataModule):
-    """Images in batches whose size can be changed."""
+    """Images in batches of variable size."""
 
     def __init__(self, config: RunConfig, make_job: MakeJob) -> None:
         super().__init__()
