@@ -92,6 +92,12 @@ def make_parser() -> Parser:
         "--limit", type=int | None, help="largest number of images of --data; default: all"
     )
     parser.add_argument(
+        "--pseudo-masks",
+        type=float | None,
+        help="with --data of masks: also write masks where the map reaches this share of its "
+        "highest value, and measure their IoU at every threshold; default: none",
+    )
+    parser.add_argument(
         "--out", type=Path, default=Path("explanations"), help="folder for pictures and tables"
     )
     return parser
@@ -107,7 +113,9 @@ def main(argv: Sequence[str]) -> None:
     parser = make_parser()
     options = read_options(parser, argv)
     with_data = ("--data", bool(options.data))
-    check_needs(parser.typed, {"split": with_data, "limit": with_data})
+    check_needs(parser.typed, dict.fromkeys(("split", "limit", "pseudo_masks"), with_data))
+    if options.pseudo_masks is not None and not 0 < options.pseudo_masks < 1:
+        raise UserError(f"--pseudo-masks is {options.pseudo_masks}; it must lie between 0 and 1")
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit is {options.limit}; it must be at least 1")
     if options.data and (options.box or options.mask):
@@ -296,6 +304,7 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     from res2net.data.scenes.options import SceneOptions
     from res2net.data.scenes.readers import read_scenes
     from res2net.data.source import parse_source
+    from res2net.explain.pseudo import PseudoMasks
     from res2net.explain.sheets import ON_A_SHEET, Sheet, draw_concentration, draw_sheet
     from res2net.explain.study import MARKS, Case, as_csv, known_by_all, study, summarise
     from res2net.tasks.selection import measured_part
@@ -310,6 +319,16 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     scenes = read_scenes(source, SceneOptions(marks=marks))
     chosen = measured_part(scenes, options.split, options.data)[0][: options.limit]
     common = known_by_all(subjects, scenes, marks)
+    pseudo = None
+    if options.pseudo_masks is not None:
+        if marks == "boxes":
+            raise UserError(f"--pseudo-masks: {source.format} has boxes; IoU needs masks")
+        pseudo = PseudoMasks(
+            [subject.name for subject in subjects],
+            common,
+            folder=options.out / "pseudo-masks",
+            threshold=options.pseudo_masks,
+        )
     tiles: list[Sheet] = []
 
     def show_case(case: Case) -> None:
@@ -327,6 +346,7 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
         wanted=options["class"],
         track=track,
         show=show_case,
+        gather=pseudo.add if pseudo else None,
     )
     folder = options.out
     summaries = summarise(rows)
@@ -357,6 +377,15 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     table.caption_justify = "left"
     show(table)
     print(f"sheet.png, concentration.csv, .json and .png: {folder}")
+    if pseudo:
+        masks = pseudo.rows()
+        write_text(folder / "pseudo_masks.csv", as_csv(masks))
+        for each in masks:
+            if each.best:
+                print(
+                    f"pseudo-masks of {each.network}: mean IoU {each.mean_iou:.1f} % over "
+                    f"{counted(each.images, 'image')}, at the best threshold, {each.threshold:g}"
+                )
 
 
 def _summary_table(summaries: Sequence[Summary]) -> Table:

@@ -118,6 +118,7 @@ def study(
     wanted: str | None = None,
     track: Track | None = None,
     show: Callable[[Case], None] | None = None,
+    gather: Callable[[str, list[tuple[Mark, tuple[Explained, ...]]]], None] | None = None,
 ) -> list[Row]:
     """Explain every image and measure the maps.
 
@@ -128,6 +129,7 @@ def study(
         chosen: images of ``scenes``.
         wanted: explain this class only, on all objects unless the data name it too.
         show: gets the first mark of each image that could be measured.
+        gather: gets the name of each image, and all its marks with a map of each network.
 
     Raises:
         UserError: nothing could be measured.
@@ -148,14 +150,18 @@ def study(
         else:
             found = [m for m in found if m.name in common] if common else together(found)
         shown = False
+        gathered: list[tuple[Mark, tuple[Explained, ...]]] = []
         for mark in found:
             maps = _maps(chosen[i].name, image, mark, subjects, level, wanted)
             measured = list(_measured(chosen[i].name, mark, subjects, maps))
             rows += measured
+            gathered += [(mark, maps)] if maps else []
             if show and measured and not shown:
                 inside = mark.by_size()["all"]
                 show(Case(name=chosen[i].name, image=in_colours(image), inside=inside, maps=maps))
                 shown = True
+        if gather and gathered:
+            gather(chosen[i].name, gathered)
     if not rows:
         raise UserError(
             f"{scenes.name}: none of {len(chosen)} images has an annotation inside the "
@@ -276,8 +282,8 @@ def _summary(network: str, size: str, rows: Sequence[Row]) -> Summary:
     )
 
 
-def as_csv(rows: Sequence[Row]) -> str:
-    """A line a map."""
+def as_csv(rows: Sequence[Any]) -> str:
+    """A line for each of these dataclasses, all of one kind."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(asdict(rows[0])), lineterminator="\n")
     writer.writeheader()
