@@ -115,7 +115,7 @@ def test_bad_files_are_counted_skipped_and_named_when_asked(cli, tiny, photos, t
         f"res2net: note: {photos}: 2 unreadable file(s) skipped: train/bee/3.jpg, train/cat/0.jpg"
     )
     assert "1 unreadable file(s) skipped: val/cat/2.jpg" in notes[1]
-    assert notes[2].endswith("1 files ignored, their endings are not of images (.txt: 1)")
+    assert notes[2].endswith("1 files ignored, whose suffixes are not of images (.txt: 1)")
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,6 @@ def test_a_table_of_several_labels_an_image_names_the_option_and_takes_it(
     held = json.loads(capsys.readouterr().out)
     assert held["classes"] == ["cat", "dog", "old"]
     assert main(["data", "tags.csv", "--multi-label", "--write", "w", "--format", "folder"]) == 2
-    assert "--write holds one class an image" in capsys.readouterr().err
+    assert "--write supports one class per image" in capsys.readouterr().err
     assert main(["data", "scenes", "--task", "detect", "--multi-label"]) == 2
     assert "read for boxes; several labels are of whole images" in capsys.readouterr().err

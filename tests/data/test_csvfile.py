@@ -170,7 +170,7 @@ def test_an_image_in_both_parts_is_told_under_any_name(manifest: Callable[[str],
     with pytest.warns(UserWarning, match=r"2 images are in both parts.*img/0\.png"):
         read(file, ReadOptions())
     file = manifest("path,label\n" + ROWS + ROWS)
-    with pytest.warns(UserWarning, match="4 rows are listed again and count once"):
+    with pytest.warns(UserWarning, match="4 duplicate rows are counted once"):
         assert len(read(file, ReadOptions(val_fraction=0.5)).train) == 2
 
 
@@ -185,7 +185,7 @@ def test_labels_that_look_alike_are_told(
     manifest: Callable[[str], Path], pair: tuple[str, str]
 ) -> None:
     file = manifest("path,label\n" + ROWS.replace("cat", pair[0]).replace("dog", pair[1]))
-    with pytest.warns(UserWarning, match="classes that differ in case, spaces or the form"):
+    with pytest.warns(UserWarning, match="classes that differ only in case, spaces or the form"):
         assert sorted(read(file, ReadOptions(val_fraction=0.5)).classes) == sorted(pair)
 
 
@@ -224,7 +224,7 @@ def test_a_column_keeps_a_patient_on_one_side(manifest: Callable[[str], Path]) -
         ["img/0.png", "img/1.png"],
         ["img/2.png", "img/3.png"],
     )
-    with pytest.raises(UserError, match=r"line 1 names no such column; .* Did you mean 'patient'"):
+    with pytest.raises(UserError, match=r"line 1 has no such column; .* Did you mean 'patient'"):
         read(manifest(PATIENTS), ReadOptions(group_by="column:patients"))
     with pytest.warns(UserWarning, match="column:patient: 1 of 4 images have no value there"):
         read(

@@ -132,7 +132,7 @@ def test_annotations_for_an_image_of_another_size_are_faulty(tmp_path):
         for name, size in (("a.jpg", (30, 40)), ("b.jpg", (40, 30)))
     ]
     images = Scenes(name="set", classes=("cat",), train=scenes[:1], val=scenes[1:])
-    with pytest.raises(UserError, match=r"b\.jpg \(is \(30, 40\), turned as its EXIF"):
+    with pytest.raises(UserError, match=r"b\.jpg \(is \(30, 40\) after its EXIF"):
         usable_images("coco:x", images, "boxes", skip_bad=False, option=OPTION)
 
 

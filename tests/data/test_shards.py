@@ -123,7 +123,7 @@ def test_braces_name_shards(tmp_path: Path) -> None:
     assert (len(found.train), found.train.names(0)) == (20, "train-001.tar/0002.png")
     assert len(taken(tmp_path / "train-00{2,7}.tar", val_fraction=0).train) == 4
     assert len(find_shards(tmp_path / "{train,train}-{000..001}.tar")[1]["train"]) == 2
-    with pytest.raises(UserError, match=r"2 of 4 shards are not there: \S*train-011\.tar"):
+    with pytest.raises(UserError, match=r"2 of 4 shards do not exist: \S*train-011\.tar"):
         taken(tmp_path / "train-{009..012}.tar")
     for wrong in ("{}", "{a}", "{5..1}"):
         with pytest.raises(UserError, match="braces name shards as"):
@@ -195,7 +195,7 @@ FAULTS: dict[str, tuple[Members, str]] = {
     ),
     "no image": ({"1.cls": b"1"}, "no image"),
     "empty": ({"1.png": b"", "1.cls": b"1"}, "empty"),
-    "again": ([("1.png", image(1)), ("1.cls", b"1"), ("1.png", image(2))], "is there twice"),
+    "again": ([("1.png", image(1)), ("1.cls", b"1"), ("1.png", image(2))], "occurs twice"),
 }
 
 
@@ -245,7 +245,7 @@ def test_what_is_no_tar_is_told(tmp_path: Path, data: bytes, words: str) -> None
     ("files", "words"),
     [
         (["train-0.tar.gz", "train-1.tgz"], "2 shards are compressed .* unpack them"),
-        (["train-0.tar", "more.tar"], r"tell no part \(more\.tar\)"),
+        (["train-0.tar", "more.tar"], r"give no part \(more\.tar\)"),
         (["train-val.tar"], r"more than one part \(train, val\)"),
         (["val-0.tar"], "shards of val, but none to train on"),
         (["notes.md"], r"no \.tar files"),

@@ -71,7 +71,7 @@ def test_lines_to_key_points_that_are_not_there_are_counted() -> None:
     tally = Tally()
     bones = [[1, 2], [0, 1], [2, 9], ["a", 1], [1], None, [True, 2]]
     assert make_skeleton(FILE, ("l_a", "r_a"), tally, bones=bones).bones == ((0, 1),)
-    assert tally.faults["lines of the skeleton left out: no such key-points"] == (6, FILE.name)
+    assert tally.faults["skeleton lines with unknown key-points left out"] == (6, FILE.name)
 
 
 @pytest.mark.parametrize(

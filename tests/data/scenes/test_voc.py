@@ -146,7 +146,7 @@ def test_maps_beside_xml_are_no_images(
         draw(tmp_path / "images" / f"{name}.jpg")
         draw(tmp_path / maps / f"{name}.png")
         (tmp_path / f"annotations/xmls/{name}.xml").write_text(xml(CAT))
-    with pytest.warns(UserWarning, match="5 maps of images are no images and are left out"):
+    with pytest.warns(UserWarning, match="5 maps of images are not images and are left out"):
         data = reads("voc", tmp_path)
     assert {Path(each.name).suffix for each in data.everything} == {".jpg"}
     assert boxes(data.everything) == [[(0, BOX)]] * 5
@@ -158,7 +158,7 @@ def test_images_beside_no_xml_are_counted(
     for name in "abc":
         draw(tmp_path / f"{name}.jpg")
     (tmp_path / "a.xml").write_text(xml(CAT))
-    with pytest.warns(UserWarning, match="2 images have no annotation and are taken for empty"):
+    with pytest.warns(UserWarning, match="2 images have no annotation and count as empty"):
         assert reads("voc", tmp_path).classes == ("cat",)
 
 
@@ -250,7 +250,7 @@ def test_a_file_of_another_name_is_found_by_its_content(
     text = xml(CAT).replace("<annotation>", "<annotation><filename>a.png</filename>")
     (tmp_path / "0001.xml").write_text(text)
     (tmp_path / "0002.xml").write_text(text.replace("a.png", "b.png"))
-    with pytest.warns(UserWarning, match="1 XML files annotate an image that is not there"):
+    with pytest.warns(UserWarning, match="1 XML files annotate an image that does not exist"):
         assert boxes(reads("voc", tmp_path, val_fraction=0).train) == [[(0, BOX)]]
 
 
@@ -279,7 +279,7 @@ def test_boxes_of_a_tool_that_numbers_pixels_from_0_are_not_moved(
 ) -> None:
     texts = {"a": xml(("cat", (0, 5, 30, 40))), "b": xml(CAT)}
     root = devkit(texts, train="a", val="b")
-    note = "1 files have boxes that begin at 0: pixels are numbered from 0 in these data"
+    note = "1 files have boxes that start at 0: coordinates are taken as 0-based"
     with pytest.warns(UserWarning, match=note):
         found = reads("voc", root)
     assert boxes([*found.train, *found.val]) == [[(7, [0, 5, 30, 40])], [(7, [11, 11, 40, 40])]]
