@@ -181,7 +181,7 @@ def test_published_weights_by_a_networks_name(cli, photos, tmp_path, monkeypatch
             "res2net50_26w_4s",
             "res2net50_26w_4s: its published weights predict ImageNet's 1,000",
         ),
-        ("blresnet50", "nobody published ImageNet weights of blresnet50"),
+        ("blresnet50", "the catalogue has no ImageNet weights of blresnet50"),
     ],
 )
 def test_published_weights_that_cannot_be_measured(cli, photos, name, message):

@@ -96,7 +96,7 @@ def test_absolute_paths_quotes_and_umlauts(manifest: Callable[[str], Path]) -> N
     ("text", "reason"),
     [
         ("", "line 1 must name the columns path and label; it has nothing"),
-        ("a,b,c\n", "it has a, b, c, and it is open which holds the image"),
+        ("a,b,c\n", "it has a, b, c, none of which is clearly the image"),
         ("img/0.png,cat,1\n", r"it has img/0\.png, cat, 1"),
         ("path,label\nimg/0.png,\n", "line 2 has no label"),
         ("path,label\nimg/0.png,a\n,b\n", "line 3 has no path"),
@@ -226,7 +226,9 @@ def test_a_column_keeps_a_patient_on_one_side(manifest: Callable[[str], Path]) -
     )
     with pytest.raises(UserError, match=r"line 1 has no such column; .* Did you mean 'patient'"):
         read(manifest(PATIENTS), ReadOptions(group_by="column:patients"))
-    with pytest.warns(UserWarning, match="column:patient: 1 of 4 images have no value there"):
+    with pytest.warns(
+        UserWarning, match="column:patient: 1 of 4 images have no value in that column"
+    ):
         read(
             manifest(PATIENTS.replace("0.png,dog,a", "0.png,dog,")),
             ReadOptions(group_by="column:patient"),

@@ -179,6 +179,6 @@ def test_a_long_look_tells_how_far_it_is(monkeypatch):
     lines: list[str] = []
     faults_of("set", range(300), lambda _: "", lambda _: None, lines.append)
     assert lines == [
-        "looking at the files of set: 256 of 300",
-        "looking at the files of set: 300 of 300",
+        "checking the files of set: 256 of 300",
+        "checking the files of set: 300 of 300",
     ]

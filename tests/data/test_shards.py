@@ -247,7 +247,7 @@ def test_what_is_no_tar_is_told(tmp_path: Path, data: bytes, words: str) -> None
         (["train-0.tar.gz", "train-1.tgz"], "2 shards are compressed .* unpack them"),
         (["train-0.tar", "more.tar"], r"give no part \(more\.tar\)"),
         (["train-val.tar"], r"more than one part \(train, val\)"),
-        (["val-0.tar"], "shards of val, but none to train on"),
+        (["val-0.tar"], "shards of val, but none for training"),
         (["notes.md"], r"no \.tar files"),
     ],
 )
@@ -285,9 +285,7 @@ def test_numbers_beside_names_are_refused(tmp_path: Path) -> None:
 def test_keys_of_two_shards_are_noted(tmp_path: Path) -> None:
     for name in ("train-0.tar", "train-1.tar"):
         pack(tmp_path / name, samples([0, 1]))
-    with pytest.warns(
-        UserWarning, match=r"2 keys of train are there more than once, such as train-0"
-    ):
+    with pytest.warns(UserWarning, match=r"2 keys of train occur more than once, such as train-0"):
         assert len(taken(tmp_path, val_fraction=0).train) == 4
 
 

@@ -79,7 +79,7 @@ def test_a_repository_of_the_hub_is_a_run(tiny_run, monkeypatch):
     [
         ("nowhere", "nowhere: no such run, checkpoint or network."),
         ("res2net29_smal", "Did you mean 'res2net29_small'"),
-        ("hf-hub:x", "'hf-hub:x' is no address on the hub"),
+        ("hf-hub:x", "'hf-hub:x' is not a hub address"),
     ],
 )
 def test_what_is_none_is_told(target, message, tmp_path, monkeypatch):

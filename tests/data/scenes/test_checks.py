@@ -52,7 +52,7 @@ def test_nothing_to_learn_or_to_validate_on_is_refused(
         (False, (20, 30), ""),
         (True, (30, 20), ""),  # as it is shown
         (False, None, ""),
-        (True, (20, 30), "is 20x30 pixels .* are for 30x20 .the image is turned by its EXIF tag"),
+        (True, (20, 30), "is 20x30 pixels .* are for 30x20 .the image is rotated by its EXIF tag"),
         (False, (30, 20), "its width and height are swapped"),
         (False, (40, 60), "p.jpg is 30x20 pixels .width x height., its annotations are for 60x40;"),
     ],

@@ -214,7 +214,7 @@ def test_files_beyond_one_a_part_are_told(
     coco_file(root / "annotations" / "instances_train2.json", [])
     with pytest.warns(
         UserWarning,
-        match="1 more annotation files list images of the train part: left out; .*train2",
+        match="1 files repeat images of the train part and are left out; .*train2",
     ):
         reads("coco", root)
 

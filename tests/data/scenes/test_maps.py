@@ -155,7 +155,7 @@ def pairs(root: Path, maps: list[Any], classes: str = "ground\ncat\ndog\n") -> S
         ([np.where(MAP == 1, 255, 0)], r"12 % of the pixels .*a classes\.txt of two names"),
         ([MAP, MAP + 7, MAP + 8], r"2 of 3 maps cannot be used; the first: .*1\.png: holds the v"),
         ([MAP, MAP[:3]], r"1\.jpg: is \(6, 8\), its map \(3, 8\)"),
-        ([MAP, np.zeros((8, 6))], r"is \(6, 8\), turned as its EXIF orientation says, its map"),
+        ([MAP, np.zeros((8, 6))], r"is \(6, 8\) after its EXIF rotation, its map"),
     ],
 )
 def test_maps_without_anything_to_learn_are_refused(

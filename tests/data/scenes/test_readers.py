@@ -311,7 +311,7 @@ def test_entities_in_xml_are_refused(tmp_path: Path) -> None:
     (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
     for part in ("train", "val"):
         (tmp_path / "ImageSets" / "Main" / f"{part}.txt").write_text("a\n")
-    with pytest.raises(UserError, match=r"a\.xml: XML with its own entities"):
+    with pytest.raises(UserError, match=r"a\.xml: XML with entity definitions"):
         read("voc", tmp_path, "boxes")
 
 

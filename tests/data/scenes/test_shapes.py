@@ -226,7 +226,7 @@ def test_key_points_of_shapes_are_told(tmp_path: Path, reads: Reads, draw: Made)
 
 def test_an_image_that_is_nowhere_is_told(tmp_path: Path, told: Made) -> None:
     _labelme(tmp_path / "a.json", {"points": CAT})
-    assert "none of the 1 annotated images is there: a.png" in told("labelme", tmp_path)
+    assert "none of the 1 annotated images exists: a.png" in told("labelme", tmp_path)
 
 
 def test_boxes_and_ellipses_have_their_bounds() -> None:

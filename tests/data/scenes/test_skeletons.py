@@ -116,7 +116,7 @@ def test_partners_of_cocos_person_and_of_numbered_points_can_be_named() -> None:
         ("a:b:c", "has 'a:b:c'"),
         ("a:", "has 'a:'"),
         ("a:b,", "has ''"),
-        ("nse:b", "names 'nse', which is no key-point of these data; they are nose, a, b. Did you"),
+        ("nse:b", "names 'nse', which is not a key-point here; they are nose, a, b. Did you"),
     ],
 )
 def test_partners_that_cannot_be_are_told(given: str, told: str) -> None:

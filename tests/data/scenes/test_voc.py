@@ -60,7 +60,7 @@ def test_a_single_byte_encoding(devkit: Made, reads: Reads, xml: Made) -> None:
 def test_bytes_of_another_encoding_are_told(devkit: Made, told: Made, encoding: str) -> None:
     text = f'<?xml version="1.0" encoding="{encoding}"?><annotation>\xff</annotation>'
     home = devkit({"a": text.encode("latin-1")}, train="a", val="a")
-    assert "a.xml: not an annotation in VOC's XML" in told("voc", home)
+    assert "a.xml: not a VOC XML annotation" in told("voc", home)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_no_lists_are_told_and_an_empty_one_holds_nothing_out(
     home = devkit({"a": xml(CAT)})
     assert "no train.txt, val.txt or trainval.txt" in told("voc", home)
     devkit({}, train="a", val="b")
-    with pytest.warns(UserWarning, match="1 listed images are not there; the first: JPEGImages/b"):
+    with pytest.warns(UserWarning, match="1 listed images do not exist; the first: JPEGImages/b"):
         assert reads("voc", home).val == ()
 
 
@@ -171,7 +171,7 @@ def test_a_list_of_classes_beside_the_data(
     )
     assert reads("voc", home).classes == ("dog", "cat")
     (home / "labelmap.txt").write_text("dog\n")
-    assert "labelmap.txt: lacks classes that are annotated: cat" in told("voc", home)
+    assert "labelmap.txt: lacks annotated classes: cat" in told("voc", home)
     (home / "labelmap.txt").write_text("cat\ncat\n")
     assert "labelmap.txt: names 1 classes twice" in told("voc", home)
 

@@ -118,7 +118,7 @@ def test_lists_of_folders_and_of_files(root: Path, reads: Reads, draw: Made, box
     assert [each.name for each in data.train] == ["train.png", "a b.png"]
     assert boxes(data.val) == [[(0, BOX)]] * 2
     (root / "val.txt").write_text("images/val/val.png\nimages/val/lost.png\n")
-    with pytest.warns(UserWarning, match="1 listed images are not there; the first: images/val/l"):
+    with pytest.warns(UserWarning, match="1 listed images do not exist; the first: images/val/l"):
         assert len(reads("yolo", root).val) == 1
 
 

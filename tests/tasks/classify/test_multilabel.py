@@ -243,7 +243,7 @@ def test_a_resumed_run_is_bit_identical(run: tuple[Path, str], cli: Any, tmp_pat
             "export RUN --to onnx --out x",
             "has any number of labels per image, and an artifact give",
         ),
-        ("explain RUN IMAGE", "networks with any number of labels per image are not explained"),
+        ("explain RUN IMAGE", "multi-label networks are not supported"),
         ("train --data digits TINY", "--input.multi-label true needs a table of images and labels"),
         (
             "train --data DATA TINY --augment.mixup 0.2",
