@@ -159,7 +159,7 @@ def test_bad_manifests(cli, tiny, photos, tmp_path, monkeypatch, rows, message):
                 "--net.drop-path",
                 "0.1",
             ),
-            "--model inception_v3: inception_v3 cannot take drop_path",
+            "--model inception_v3: inception_v3 has no option drop_path",
         ),
         (("--model", "inception_v3", "--input.size", "64"), "--input.size is 64; inception_v3"),
         (("--input.size", "31"), "--input.size is 31; res2net29_small needs images of at least 32"),

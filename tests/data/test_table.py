@@ -70,8 +70,8 @@ def test_a_choice_among_columns_is_noted(table):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("image,age,gender\na.jpg,3,f\nb.jpg,4,m\n", "none of which is clearly the label"),
-        ("left,right,label\na.jpg,b.jpg,cat\n", "none of which is clearly the image"),
+        ("image,age,gender\na.jpg,3,f\nb.jpg,4,m\n", "is clearly the label"),
+        ("left,right,label\na.jpg,b.jpg,cat\n", "is clearly the image"),
         ("filename,cat,dog\na.jpg,1,0\nb.jpg,1,1\n", r"line 3 has 2 classes \(cat, dog\)"),
         ("filename,cat,dog\na.jpg,1,0\nb.jpg,0,0\n", r"line 3 has 0 classes \(none\)"),
         ("path,label,usage\na.jpg,cat,Training\nb.jpg,dog,PublicTest\n", "usage is 'publictest'"),
@@ -208,8 +208,8 @@ def test_tables_that_are_json_or_lists(tmp_path: Path, name: str, text: str) -> 
         ("t.jsonl", '{"image": "a.jpg", "label": "cat"}\n7\n', "line 2: not an object with"),
         ("t.json", '[{"image": "a.jpg", "choice": {"choices": ["a", "b"]}}]',
          "line 1: choice has several values; a classifier needs one label per image"),
-        ("t.jsonl", '{"image": "a.jpg", "objects": {"bbox": []}}', "none of which is clearly the label"),
-        ("t.json", '{"a.jpg": "cat"}', "none of which is clearly the image"),
+        ("t.jsonl", '{"image": "a.jpg", "objects": {"bbox": []}}', "is clearly the label"),
+        ("t.json", '{"a.jpg": "cat"}', "is clearly the image"),
         ("t.json", "[" * 100_000, "line 1: not JSON"),
     ],
 )  # fmt: skip

@@ -63,7 +63,7 @@ def test_a_side_alone_turns_mirrors_off() -> None:
     skeleton = make_skeleton(FILE, ("left_eye", "right_eye", "left_ear"), tally)
     assert skeleton.swaps == ()
     assert "key-points of one side have no partner on the other" in tally.faults
-    (fault,) = [each for each in tally.faults if "no mirror images" in each]
+    (fault,) = [each for each in tally.faults if "no horizontal flips" in each]
     assert fault.endswith("unless --input.partners names pairs")
 
 
