@@ -130,7 +130,7 @@ def interleave(
 
 
 def computed_here(cases: Sequence[str]) -> tuple[str, ...]:
-    """The cases without those in bf16 on a processor that would emulate it; a line says so."""
+    """The cases, without bf16 on a processor that would emulate it (with a note)."""
     if machine.best_device().type != "cpu" or has_bf16():
         return tuple(cases)
     print("cases in bf16 are left out: this processor has no bfloat16 instructions")

@@ -123,7 +123,7 @@ def _camvid(path: Path) -> str:
 
 
 def _pairs(path: Path) -> dict[str, str]:
-    """Photos and maps with matching names, in separate folders or told apart by a suffix."""
+    """Photos and maps with matching names, in separate folders or distinguished by a suffix."""
     names = sorted(_sample(path))
     try:
         found = find_pairs(names, Tally())

@@ -172,7 +172,7 @@ def note_unused(where: object, options: Holdout) -> None:
     """Note that a share to hold out means nothing.
 
     Raises:
-        UserError: a fold was asked for.
+        UserError: a fold was requested.
     """
     if options.fold:
         raise UserError(

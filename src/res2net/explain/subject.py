@@ -292,7 +292,7 @@ class Detector(_OnBackbone):
             label=label,
             score=float(score.detach()),
             level=name,
-            meaning="score of the best box",
+            meaning="score of the most confident box",
         )
 
     def _surest(self, found: dict[str, Tensor], wanted: int | None) -> tuple[Tensor, int]:

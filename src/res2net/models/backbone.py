@@ -174,7 +174,7 @@ def network_at_stride(name: str, output_stride: int | None, **options: Any) -> N
     }
     given.update(
         num_classes=network.num_classes,
-        first_block=network.first_block,  # of the weights, where nobody asked for a rule
+        first_block=network.first_block,  # by default that of the weights
         output_stride=output_stride,
     )
     dense = family(find_variant(name, variant), **given)

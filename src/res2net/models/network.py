@@ -156,7 +156,7 @@ class Network(nn.Module, ABC):
         return ((1.0, self(x)),)
 
     def run_blocks(self, blocks: nn.Module, x: Tensor) -> Tensor:
-        """Run blocks in a row, each recomputed in backward as ``gradient_checkpointing`` says."""
+        """Run consecutive blocks, with recomputation as set by ``gradient_checkpointing``."""
         kind = self.gradient_checkpointing
         if kind == "none" or not (self.training and torch.is_grad_enabled()):
             return blocks(x)

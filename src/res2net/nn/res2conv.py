@@ -97,7 +97,7 @@ class _Res2Conv(SplitUnit):
         )
         if not even:
             return convolution
-        # last axis first, as PyTorch wants it; the odd pixel at the end, as padding="same"
+        # last axis first, as in PyTorch; the odd pixel at the end, as padding="same"
         both = tuple(side for pad in reversed(pads) for side in (pad // 2, pad - pad // 2))
         return nn.Sequential(self.PAD(both), convolution)
 

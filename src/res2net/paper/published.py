@@ -122,7 +122,7 @@ RESNET_64W, LIGHT = ("ResNet-50", "64w"), ("Res2Net-50-L", "18w×4s")  # rows of
 
 
 # ---------------------------------------------------------------- Tables 5-10: other tasks
-# The paper does not say which w×s its "Res2Net-50" of Tables 5, 6, 9 and 10 has; by Tables 1 and 2
+# The paper does not state the w×s of "Res2Net-50" in Tables 5, 6, 9 and 10; by Tables 1 and 2
 # it is 26w×4s.
 
 _RESNET, _RES2NET = "resnet50", "res2net50_26w_4s"

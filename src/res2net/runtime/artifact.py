@@ -97,7 +97,7 @@ def is_artifact(folder: str | Path) -> bool:
 
 
 def _described(record: dict[str, Any]) -> dict[str, Any]:
-    """What ``model.json`` says of the files, each entry of the kind that it must be.
+    """The record of the files in ``model.json``, with the types of entries checked.
 
     Raises:
         KeyError, TypeError, ValueError: names the entry.

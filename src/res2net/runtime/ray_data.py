@@ -73,7 +73,7 @@ def predict_with_ray(
         raise UserError("Ray is not installed: pip install 'res2net[runtime,ray]'") from None
     if Path(out).exists():
         raise UserError(f"{out} exists; give another folder")
-    Artifact.read(artifact)  # a damaged one is told here, not by every worker
+    Artifact.read(artifact)  # report a damaged one here, not in every worker
     names = [{"image": str(Path(image.name).absolute())} for image in sources(images)]
     if not names:
         raise UserError("no images there")

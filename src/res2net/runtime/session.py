@@ -97,7 +97,7 @@ class Runtime:
         """Refuse a network that is not an image classifier.
 
         Raises:
-            UserError: says what it gives, and what takes it.
+            UserError: the message has its outputs and an alternative.
         """
         if self.artifact.card.task != "classify":
             raise UserError(

@@ -72,7 +72,7 @@ def sources(given: Iterable[str]) -> Iterator[Source]:
         elif not path.exists():
             raise UserError(f"{item}: no such file or folder")
         elif not path.is_file():
-            check_file(path)  # which says what it is
+            check_file(path)  # reports its kind
         elif item.lower().endswith(ARCHIVES):
             yield from _archive(path)
         elif path.suffix.lower() in LISTS:

@@ -57,7 +57,7 @@ LICENCES: dict[Source, Licence] = {
         name=_NONCOMMERCIAL,
         commercial=False,
         url=_CC_URL,
-        note="the authors' weights; timm itself says 'unknown'",
+        note="the authors' weights; timm itself states 'unknown'",
     ),
     Source.OPENMMLAB: Licence(
         name=_NONCOMMERCIAL,

@@ -41,7 +41,7 @@ def fetch(row: WeightFile, *, patience: Patience | None = None) -> Fetched:
     """The file of a row, from the cache if possible.
 
     Raises:
-        UserError: it is not available; says why and what to do.
+        UserError: it is not available; the message has the reason and the remedy.
     """
     if row.hub:
         return fetch_from_hub(row.hub, files=(row.file,))
@@ -56,7 +56,7 @@ def fetch_url(url: str, *, patience: Patience | None = None) -> Fetched:
     The hash in a name such as ``NAME-0123abcd.pth`` is verified.
 
     Raises:
-        UserError: it is not available; says why and what to do.
+        UserError: it is not available; the message has the reason and the remedy.
     """
     file = PurePosixPath(unquote(urlsplit(url).path)).name
     if not file:
