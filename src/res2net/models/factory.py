@@ -65,9 +65,9 @@ def create_model(
     """Build a network of the model table: (B, in_channels, H, W) → (B, num_classes).
 
     Args:
-        name: a row of the model table (``res2net.list_models()``); or ``timm:NAME`` or
+        name: a model name (``res2net.list_models()``), or ``timm:NAME`` or
             ``torchvision:NAME``, whose bottlenecks a ``scale`` above 1 splits.
-        num_classes: 0 leaves the classifier out, so the network gives pooled features.
+        num_classes: 0 leaves the classifier out, so the network returns pooled features.
         in_channels: channels of the image.
         pretrained: initial weights: ``"in1k"`` (published ones, downloaded and checked), a name
             from ``res2net weights list``, a URL, a file in a layout of docs/weights.md, or a run
