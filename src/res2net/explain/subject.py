@@ -27,6 +27,7 @@ from res2net.explain.cam import check_level, class_activation_map, enlarged, eva
 from res2net.machine import best_device
 from res2net.models.backbone import Backbone
 from res2net.models.network import Network
+from res2net.paper.networks import check_levels
 from res2net.tasks.open import open_target
 from res2net.tasks.saliency.task import squared
 from res2net.tasks.segment.task import LARGEST
@@ -336,6 +337,7 @@ def open_subject(target: str) -> Subject:
             "(its maps show location: use `res2net predict`); give a classifier, detector, "
             "segmenter or saliency run"
         )
+    check_levels(opened.card.network)
     name = Path(target).name or opened.card.network
     subject = _SUBJECTS[opened.task](name, opened.network, opened.card)
     subject.structure_only = not opened.trained

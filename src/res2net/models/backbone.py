@@ -14,11 +14,10 @@ from typing import Any, ClassVar, TypeVar
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from res2net.errors import UserError
 from res2net.models.factory import create_model, find_row
 from res2net.models.network import Level, Network, Step
 from res2net.nn.layers import ActLayer, NormLayer
-from res2net.paper.networks import find_variant, library_of
+from res2net.paper.networks import check_levels, find_variant
 from res2net.paper.variant import FirstBlock
 
 DEFAULT_LEVELS = ("c2", "c3", "c4", "c5")  # for photos; models for 32×32 return all
@@ -128,8 +127,7 @@ def create_backbone(
     if strangers:
         raise TypeError(f"create_backbone takes no {strangers[0]}: a backbone has no classifier")
     find_row(name, variant, create_backbone)
-    if library_of(name):
-        raise UserError(f"{name} is a classifier only; a backbone is a row of the model table")
+    check_levels(name)
     network = network_at_stride(
         name,
         output_stride,

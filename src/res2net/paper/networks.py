@@ -139,6 +139,19 @@ def library_of(name: str) -> str:
     return library if library in LIBRARIES and re.fullmatch(r"\w+", architecture, re.A) else ""
 
 
+def check_levels(name: str) -> None:
+    """Refuse a network of a library where feature maps are needed.
+
+    Raises:
+        UserError: ``timm:NAME`` or ``torchvision:NAME``.
+    """
+    if library_of(name):
+        raise UserError(
+            f"{name}: networks of libraries are classifiers here and have no feature maps; use a "
+            "network of the model table"
+        )
+
+
 def find_variant(name: str, options: Mapping[str, Any] | None = None) -> Variant:
     """The row of a network, with options (width, scale, cardinality, depth, se) replaced.
 
