@@ -242,8 +242,8 @@ def test_a_run_goes_on(run):
         (lambda: res2net.load("nowhere"), "nowhere: no such run, checkpoint or network."),
         (
             lambda: res2net.load("res2net29_small"),
-            "res2net29_small is a network without weights: none are shipped; give the run folder "
-            "or a checkpoint of one that was trained (`res2net train --model res2net29_small ...`)",
+            "res2net29_small has no weights, since none are shipped; give the run folder "
+            "or a checkpoint of a trained one (`res2net train --model res2net29_small ...`)",
         ),
         (
             lambda: res2net.export("res2net29_small", "x", to="tensorrt"),

@@ -157,6 +157,8 @@ def test_a_package_index_takes_them(built: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_wheel_works_when_installed(built: Path, tmp_path: Path) -> None:
     (wheel,), (engine,) = built.glob("res2net-*.whl"), built.glob("res2net_native-*.whl")
+    for each in (wheel, engine):
+        assert [name for name in ZipFile(each).namelist() if name.endswith("/LICENSE")], each
     assert "-py3-none-" in engine.name
     python = installed(wheel, tmp_path / "env")
     code = "from res2net.native.binding import unsupported_reason as u; print(u('fp32'))"

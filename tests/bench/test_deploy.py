@@ -100,7 +100,7 @@ def test_captured_networks_need_a_gpu(cli: Any, monkeypatch: pytest.MonkeyPatch)
     done = cli("bench", "deploy", "--engines", "eager,captured", "--rounds", "1")
     assert (done.code, done.line) == (
         2,
-        "--engines captured: it records the launches of a GPU, and here is none",
+        "--engines captured: needs a GPU, whose launches it records",
     )
     assert not runs_in("resnet18", "ours", "captured", "fp32")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -61,7 +61,7 @@ def test_rows_are_medians_of_processes_and_are_drawn(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sizes": "10"}, "--sizes is for one kind of data"),
+        ({"sizes": "10"}, "--sizes applies to one kind of data"),
         ({"what": "folder", "sizes": "10,x"}, "--sizes x: whole numbers"),
         ({"what": "folder", "sizes": "0"}, "--sizes 0: whole numbers"),
     ],

@@ -36,7 +36,7 @@ def test_parts_are_the_networks_multiply_adds(tmp_path: Path) -> None:
 
 def test_a_machine_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LEVEL, "avx2")
-    with pytest.raises(UserError, match="does not run here"):
+    with pytest.raises(UserError, match="is not available here"):
         roofline.rooflines(["resnet50"], ["bf16"])
 
 

@@ -115,7 +115,7 @@ def test_bad_files_are_counted_skipped_and_named_when_asked(cli, tiny, photos, t
         f"res2net: note: {photos}: 2 unreadable file(s) skipped: train/bee/3.jpg, train/cat/0.jpg"
     )
     assert "1 unreadable file(s) skipped: val/cat/2.jpg" in notes[1]
-    assert notes[2].endswith("1 files ignored, their endings are not of images (.txt: 1)")
+    assert notes[2].endswith("1 files ignored, whose suffixes are not of images (.txt: 1)")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_bad_manifests(cli, tiny, photos, tmp_path, monkeypatch, rows, message):
                 "--net.drop-path",
                 "0.1",
             ),
-            "--model inception_v3: inception_v3 cannot take drop_path",
+            "--model inception_v3: inception_v3 has no option drop_path",
         ),
         (("--model", "inception_v3", "--input.size", "64"), "--input.size is 64; inception_v3"),
         (("--input.size", "31"), "--input.size is 31; res2net29_small needs images of at least 32"),

@@ -48,6 +48,8 @@ def test_both_are_trained_alike_compared_and_found_again(
     assert "| body.layer1.0 |" in (out / "conversion.md").read_text()
     predictor = open_target(out / "converted").predictor()
     assert len(predictor.predict([many / "ant" / "0.png"])) == 1
+    refused = cli("explain", out / "converted", many / "ant" / "0.png", "--out", tmp_path / "x")
+    assert "have no feature maps" in refused.line
     again = cli(*words, "--resume")
     assert again.code == 0
     assert again.out.count("nothing is left to train") == 2

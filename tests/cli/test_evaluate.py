@@ -125,6 +125,7 @@ def test_another_size(cli, run, tmp_path):
         (("--data", "digits", "--batch", "0"), "--batch is 0; it must be at least 1"),
         (("--data", "digits", "--workers", "-1"), "--workers is -1; it must be at least 0"),
         (("--data", "digits", "--size", "8"), "--size is 8; res2net29_small needs images"),
+        (("--data", "digits", "--crops", "3"), "--crops is 3; it can be 1 or 5"),
         (("--data", "digits", "--split", "tset"), "--split: must be one of 'val', 'train', 'test'"),
         (("--data", "digits", "--split", "test"), "--split test: digits has no test part"),
         (("--data", "digits", "--precision", "fp16"), "precision fp16 needs a GPU"),
@@ -181,7 +182,7 @@ def test_published_weights_by_a_networks_name(cli, photos, tmp_path, monkeypatch
             "res2net50_26w_4s",
             "res2net50_26w_4s: its published weights predict ImageNet's 1,000",
         ),
-        ("blresnet50", "nobody published ImageNet weights of blresnet50"),
+        ("blresnet50", "the catalogue has no ImageNet weights of blresnet50"),
     ],
 )
 def test_published_weights_that_cannot_be_measured(cli, photos, name, message):

@@ -80,7 +80,7 @@ def test_images_alone_use_the_shipped_network(
     monkeypatch.setattr(room, "SHIPPED", tmp_path)
     for command in ("predict", "explain"):
         assert cli(command, photo).line == (
-            "no shipped network in this package; name a trained one: --model RUN_FOLDER "
+            "this package has no shipped network; give a trained one: --model RUN_FOLDER "
             "(`res2net demo` trains one in two minutes)"
         )
     monkeypatch.setattr(room, "SHIPPED", folder)

@@ -146,7 +146,7 @@ def test_figures_without_runs_say_how_to_get_them(cli, tmp_path):
             ("fig4", "--networks", "resnet50"),
             "--networks does not apply here; it needs fig2 or fig3",
         ),
-        (("fig6", "--runs", "a"), "--runs: fig6 shows two runs, not 1"),
+        (("fig6", "--runs", "a"), "--runs: fig6 needs two runs, not 1"),
         (("fig6", "--runs", "a,b"), "a: no such run, checkpoint or network"),
         (("table3", "--scale", "small", "--rounds", "0"), "--rounds is 0; it must be at least 1"),
         (("table3", "--scale", "full", "--rate", "-1"), "--rate is -1.0; it must be above 0"),

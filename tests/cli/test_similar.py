@@ -97,4 +97,4 @@ def test_mistakes_leave_nothing(cli, shots, tmp_path, monkeypatch, words, line):
 def test_parquet_without_pyarrow_is_refused_in_one_line(cli, shots, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     line = cli("embed", shots / "noise.png", "--out", tmp_path / "x.parquet").line
-    assert line.endswith("needs pyarrow: pip install pyarrow; .npz needs nothing")
+    assert line.endswith("needs pyarrow: pip install pyarrow, or write .npz")

@@ -161,9 +161,9 @@ def test_arrays_of_numpy(tmp_path: Path, shape: tuple[int, ...], order: str) -> 
         (np.zeros((2, 3, 4, 5)), "images have"),
         (np.zeros(7), "images have"),
         (np.zeros((0, 4)), "images have"),
-        (np.zeros((4, 4), complex), "images hold numbers"),
+        (np.zeros((4, 4), complex), "images need numbers"),
         (np.full((4, 4), np.nan), "NaN"),
-        (np.zeros((4, 4, 2), np.uint8), "has 2 bands, where 3 are needed"),
+        (np.zeros((4, 4, 2), np.uint8), "has 2 bands, but 3 are needed"),
     ],
 )
 def test_arrays_that_are_no_images_are_told_in_a_line(
@@ -176,7 +176,7 @@ def test_arrays_that_are_no_images_are_told_in_a_line(
 
 def test_nothing_is_unpickled_and_nothing_beyond_the_file_is_taken(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([[{}]], object), allow_pickle=True)
-    with pytest.raises(UserError, match="images hold numbers"):
+    with pytest.raises(UserError, match="images need numbers"):
         photo.read_pixels(tmp_path / "a.npy")
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(

@@ -109,7 +109,7 @@ def test_a_layout_that_cannot_hold_the_annotations_is_refused(layout, scenes, tm
 
 
 def test_outlines_that_no_line_of_yolo_can_hold_are_refused(scenes, tmp_path):
-    with pytest.raises(UserError, match="--format coco holds all"):
+    with pytest.raises(UserError, match="--format coco keeps all"):
         convert(scenes["masks"], "masks", tmp_path / "out", "yolo")
     assert [each.name for each in tmp_path.iterdir() if not each.name.endswith(".lock")] == []
 

@@ -93,7 +93,7 @@ def test_key_points_names_and_partners() -> None:
     [
         ("datumaro/datumaro", r"annotations/train.json is an export of Datumaro"),
         ("datumaro/cvat", r"train.xml is CVAT's own XML"),
-        ("label-studio/csv", "holds no annotations of objects"),
+        ("label-studio/csv", "holds no object annotations"),
     ],
 )
 def test_what_is_not_read_is_told(folder: str, what: str) -> None:

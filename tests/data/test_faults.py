@@ -132,7 +132,7 @@ def test_annotations_for_an_image_of_another_size_are_faulty(tmp_path):
         for name, size in (("a.jpg", (30, 40)), ("b.jpg", (40, 30)))
     ]
     images = Scenes(name="set", classes=("cat",), train=scenes[:1], val=scenes[1:])
-    with pytest.raises(UserError, match=r"b\.jpg \(is \(30, 40\), turned as its EXIF"):
+    with pytest.raises(UserError, match=r"b\.jpg \(is \(30, 40\) after its EXIF"):
         usable_images("coco:x", images, "boxes", skip_bad=False, option=OPTION)
 
 
@@ -179,6 +179,6 @@ def test_a_long_look_tells_how_far_it_is(monkeypatch):
     lines: list[str] = []
     faults_of("set", range(300), lambda _: "", lambda _: None, lines.append)
     assert lines == [
-        "looking at the files of set: 256 of 300",
-        "looking at the files of set: 300 of 300",
+        "checking the files of set: 256 of 300",
+        "checking the files of set: 300 of 300",
     ]

@@ -122,7 +122,7 @@ def test_a_class_called_train_that_hides_others_is_told(make_tree: MakeTree) -> 
 
 def test_folders_that_differ_in_case_alone_are_told(make_tree: MakeTree) -> None:
     root = make_tree({"Cat": 3, "cat": 3, "dog": 3})
-    with pytest.warns(UserWarning, match="are kept apart: 'Cat' and 'cat'"):
+    with pytest.warns(UserWarning, match="are kept separate: 'Cat' and 'cat'"):
         assert len(read(root, ReadOptions()).classes) == 3
 
 
@@ -239,5 +239,5 @@ def test_parts_of_other_names(make_tree: MakeTree, train: str, val: str, test: s
 
 def test_folders_inside_class_folders_are_noted(make_tree: MakeTree) -> None:
     root = make_tree({"animal/cat": 2, "animal/dog": 2, "plant": 2})
-    with pytest.warns(UserWarning, match="1 class folders hold folders.*animal holds cat, dog"):
+    with pytest.warns(UserWarning, match="1 class folders have subfolders.*animal holds cat, dog"):
         assert read(root, ReadOptions()).classes == ("animal", "plant")

@@ -110,7 +110,7 @@ def test_changed_data_are_listed_again_with_a_note(
     read()
     change(photos)
     found, notes = read()
-    assert any("photos.index: " in note and "it is made again" in note for note in notes)
+    assert any("photos.index: " in note and "it is rebuilt" in note for note in notes)
     plain, _ = read(file=str(tmp_path / "other.index"))
     assert len(found.train) + len(found.val) == len(plain.train) + len(plain.val)
     assert found.classes == plain.classes
@@ -191,16 +191,16 @@ def test_what_is_no_index_or_of_other_data_is_refused_and_kept(
         read(f"folder:{moved}")
     whole = (tmp_path / "photos.index").read_bytes()
     (tmp_path / "photos.index").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="or a damaged one; name another file, or remove it"):
+    with pytest.raises(UserError, match="or a damaged one; give another file, or delete it"):
         read()
 
 
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("photos/cat/x.index", "lies in a folder of the data"),
-        ("photos/x.index", "lies in a folder of the data"),
-        ("nowhere/x.index", "no folder that can be written to"),
+        ("photos/cat/x.index", "is in a folder of the data"),
+        ("photos/x.index", "is in a folder of the data"),
+        ("nowhere/x.index", "is not a writable folder"),
     ],
 )
 def test_a_place_that_cannot_serve_is_refused(
@@ -219,7 +219,7 @@ def test_an_index_that_may_not_be_written_serves_while_it_is_current(
     monkeypatch.setattr(index, "write_bytes", refuse)
     same(first, read()[0])
     add(photos)
-    with pytest.raises(UserError, match="no folder that can be written to"):
+    with pytest.raises(UserError, match="is not a writable folder"):
         read()
 
 

@@ -71,7 +71,7 @@ def labelled(train: list[int], val: list[int]) -> LabelledImages:
 
 
 def test_one_class_to_learn_or_nothing_to_validate_on_is_refused() -> None:
-    with pytest.raises(UserError, match="the 2 training images are of one class only"):
+    with pytest.raises(UserError, match="the 2 training images have one class only"):
         check_labelled("pets", labelled([1, 1], [0]))
     with pytest.raises(UserError, match="no images to validate on"):
         check_labelled("pets", labelled([0, 1], []))

@@ -174,7 +174,7 @@ def _fault(iterator: Iterator[Batch]) -> str:
 
 
 def test_a_batch_larger_than_the_data() -> None:
-    with pytest.raises(UserError, match="batch is 12, but there are 11 images a process"):
+    with pytest.raises(UserError, match="batch is 12, but there are 11 images per process"):
         batches(batch=12, world=2, drop_last=True)
 
 

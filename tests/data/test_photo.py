@@ -311,7 +311,7 @@ def test_arrays(dtype: str, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (np.zeros((3, 5, 7)), "\\(3, 5, 7\\) has 7 bands, where 3 are needed"),
+        (np.zeros((3, 5, 7)), "\\(3, 5, 7\\) has 7 bands, but 3 are needed"),
         (np.zeros((0, 7, 3)), "got \\(0, 7, 3\\)"),
         (np.zeros(4), "got \\(4,\\)"),
         (np.full((2, 2), np.nan), "NaN"),

@@ -55,7 +55,7 @@ def test_folders_of_patients_stay_on_one_side(make_tree: Tree) -> None:
 
 def test_a_folder_of_classes_alone_is_no_group(make_tree: Tree) -> None:
     source = parse_source(str(make_tree({"cat": 3, "dog": 3})))
-    with pytest.raises(UserError, match="all 6 images lie in no folder of a group"):
+    with pytest.raises(UserError, match="all 6 images are in no group folder"):
         read(source, ReadOptions(group_by="folder"))
     with pytest.raises(UserError, match="only a CSV has columns; give folder or pattern"):
         read(source, ReadOptions(group_by="column:patient"))

@@ -123,7 +123,7 @@ def test_braces_name_shards(tmp_path: Path) -> None:
     assert (len(found.train), found.train.names(0)) == (20, "train-001.tar/0002.png")
     assert len(taken(tmp_path / "train-00{2,7}.tar", val_fraction=0).train) == 4
     assert len(find_shards(tmp_path / "{train,train}-{000..001}.tar")[1]["train"]) == 2
-    with pytest.raises(UserError, match=r"2 of 4 shards are not there: \S*train-011\.tar"):
+    with pytest.raises(UserError, match=r"2 of 4 shards do not exist: \S*train-011\.tar"):
         taken(tmp_path / "train-{009..012}.tar")
     for wrong in ("{}", "{a}", "{5..1}"):
         with pytest.raises(UserError, match="braces name shards as"):
@@ -195,7 +195,7 @@ FAULTS: dict[str, tuple[Members, str]] = {
     ),
     "no image": ({"1.cls": b"1"}, "no image"),
     "empty": ({"1.png": b"", "1.cls": b"1"}, "empty"),
-    "again": ([("1.png", image(1)), ("1.cls", b"1"), ("1.png", image(2))], "is there twice"),
+    "again": ([("1.png", image(1)), ("1.cls", b"1"), ("1.png", image(2))], "occurs twice"),
 }
 
 
@@ -245,9 +245,9 @@ def test_what_is_no_tar_is_told(tmp_path: Path, data: bytes, words: str) -> None
     ("files", "words"),
     [
         (["train-0.tar.gz", "train-1.tgz"], "2 shards are compressed .* unpack them"),
-        (["train-0.tar", "more.tar"], r"tell no part \(more\.tar\)"),
+        (["train-0.tar", "more.tar"], r"give no part \(more\.tar\)"),
         (["train-val.tar"], r"more than one part \(train, val\)"),
-        (["val-0.tar"], "shards of val, but none to train on"),
+        (["val-0.tar"], "shards of val, but none for training"),
         (["notes.md"], r"no \.tar files"),
     ],
 )
@@ -285,9 +285,7 @@ def test_numbers_beside_names_are_refused(tmp_path: Path) -> None:
 def test_keys_of_two_shards_are_noted(tmp_path: Path) -> None:
     for name in ("train-0.tar", "train-1.tar"):
         pack(tmp_path / name, samples([0, 1]))
-    with pytest.warns(
-        UserWarning, match=r"2 keys of train are there more than once, such as train-0"
-    ):
+    with pytest.warns(UserWarning, match=r"2 keys of train occur more than once, such as train-0"):
         assert len(taken(tmp_path, val_fraction=0).train) == 4
 
 

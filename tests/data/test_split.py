@@ -130,9 +130,9 @@ def test_groups_of_paths() -> None:
 def test_images_without_a_group_are_counted_and_none_with_one_is_refused() -> None:
     with pytest.warns(UserWarning, match=r"set: --input.group-by pattern:\(x\): 1 of 2 images do"):
         check_keys("set", "pattern:(x)", ["x", None], ["a", "b"])
-    with pytest.raises(UserError, match="all 2 images lie in no folder of a group; the first: a"):
+    with pytest.raises(UserError, match="all 2 images are in no group folder; the first: a"):
         check_keys("set", "folder", [None, None], ["a", "b"])
-    with pytest.warns(UserWarning, match="1 of 2 images have no value there"):
+    with pytest.warns(UserWarning, match="1 of 2 images have no value in that column"):
         check_keys("set", "column:x", ["x", None], ["a", "b"])
 
 

@@ -63,15 +63,15 @@ def test_tables_of_many_forms(table, text):
 
 def test_a_choice_among_columns_is_noted(table):
     text = "file,species,family\na.jpg,cat,x\nb.jpg,dog,y\n"
-    with pytest.warns(UserWarning, match="labels are those of the column species; not used: fam"):
+    with pytest.warns(UserWarning, match="labels come from the column species; not used: fam"):
         assert labels(table(text)) == [("a.jpg", "cat"), ("b.jpg", "dog")]
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("image,age,gender\na.jpg,3,f\nb.jpg,4,m\n", "open which holds the label"),
-        ("left,right,label\na.jpg,b.jpg,cat\n", "open which holds the image"),
+        ("image,age,gender\na.jpg,3,f\nb.jpg,4,m\n", "is clearly the label"),
+        ("left,right,label\na.jpg,b.jpg,cat\n", "is clearly the image"),
         ("filename,cat,dog\na.jpg,1,0\nb.jpg,1,1\n", r"line 3 has 2 classes \(cat, dog\)"),
         ("filename,cat,dog\na.jpg,1,0\nb.jpg,0,0\n", r"line 3 has 0 classes \(none\)"),
         ("path,label,usage\na.jpg,cat,Training\nb.jpg,dog,PublicTest\n", "usage is 'publictest'"),
@@ -167,7 +167,7 @@ def test_several_tables_are_asked(make_tree: MakeTree) -> None:
     root = make_tree({"img": 2})
     for name in "ab":
         (root / f"{name}.csv").write_text("path,label\nimg/0.png,cat\n")
-    with pytest.raises(UserError, match=r"holds a\.csv, b\.csv; name the table"):
+    with pytest.raises(UserError, match=r"holds a\.csv, b\.csv; give the table"):
         read(root, ReadOptions())
 
 
@@ -194,7 +194,7 @@ def lines(*rows: object) -> str:
         ("t.txt", "a.jpg\tcat\n\nb.jpg\tdog"),
     ],
 )  # fmt: skip
-@pytest.mark.filterwarnings("ignore:.*labels are those of the column choice")
+@pytest.mark.filterwarnings("ignore:.*labels come from the column choice")
 def test_tables_that_are_json_or_lists(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     assert labels(tmp_path / name) == [("a.jpg", "cat"), ("b.jpg", "dog")]
@@ -207,9 +207,9 @@ def test_tables_that_are_json_or_lists(tmp_path: Path, name: str, text: str) -> 
         ("t.jsonl", '{"image": "a.jpg", "label": "cat"}\n{"image":\n', "line 2: not JSON"),
         ("t.jsonl", '{"image": "a.jpg", "label": "cat"}\n7\n', "line 2: not an object with"),
         ("t.json", '[{"image": "a.jpg", "choice": {"choices": ["a", "b"]}}]',
-         "line 1: choice has several values; a classifier needs one label an image"),
-        ("t.jsonl", '{"image": "a.jpg", "objects": {"bbox": []}}', "open which holds the label"),
-        ("t.json", '{"a.jpg": "cat"}', "open which holds the image"),
+         "line 1: choice has several values; a classifier needs one label per image"),
+        ("t.jsonl", '{"image": "a.jpg", "objects": {"bbox": []}}', "is clearly the label"),
+        ("t.json", '{"a.jpg": "cat"}', "is clearly the image"),
         ("t.json", "[" * 100_000, "line 1: not JSON"),
     ],
 )  # fmt: skip

@@ -102,7 +102,7 @@ def test_a_range_that_is_given_is_taken_and_what_lies_beyond_is_counted(tmp_path
 def test_a_network_of_more_bits_says_that_8_bits_stay(tmp_path: Path) -> None:
     file = saved(tmp_path, "a.png", (RAMP * 255).astype(np.uint8))
     levels.narrow.clear()
-    with pytest.warns(UserWarning, match="images of 8 bits stay as they are"):
+    with pytest.warns(UserWarning, match="8-bit images stay unchanged"):
         photo.read_pixels(file, reading=Reading(3, (0.0, 4095.0)))
 
 
@@ -145,7 +145,7 @@ def test_transparency_is_a_fourth_channel_where_four_are_asked_for(tmp_path: Pat
 
 def test_bands_that_do_not_fit_are_told_before_the_first_step(tmp_path: Path) -> None:
     file = saved(tmp_path, "a.png", np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(UserError, match=r"a\.png: an image .* has 3 bands, where 4 are needed"):
+    with pytest.raises(UserError, match=r"a\.png: an image .* has 3 bands, but 4 are needed"):
         fitted([file], channels=4)
     other = saved(tmp_path, "b.npy", np.zeros((8, 8, 5), np.uint8))
     with pytest.raises(UserError, match=r"different numbers of bands: 1 of 3 .*, 1 of 5 .*b\.npy"):
@@ -154,7 +154,7 @@ def test_bands_that_do_not_fit_are_told_before_the_first_step(tmp_path: Path) ->
 
 def test_a_channel_without_contrast_is_told(tmp_path: Path) -> None:
     values = np.dstack([RAMP * 4000, RAMP * 10]).astype(np.uint16)
-    with pytest.warns(UserWarning, match="nearly one value throughout.* 2 of 2"):
+    with pytest.warns(UserWarning, match="nearly constant channels.* 2 of 2"):
         found = fitted([saved(tmp_path, "a.npy", values)])
     assert min(found.std) > 0
 

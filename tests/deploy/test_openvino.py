@@ -1,17 +1,31 @@
-"""Detectors in OpenVINO."""
+"""What OpenVINO is given: the operations of a classifier, the objects of a detector."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
+from res2net import create_model
+from res2net.capture import fold_batchnorm
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy import openvino
 from res2net.deploy.program import Program
 from res2net.deploy.verify import eager
 from res2net.heads.detector import make_detector
 from res2net.tasks.detect.graph import Detector, compare
+
+
+def test_a_classifier_is_its_layers_and_the_normalisation_alone() -> None:
+    network = fold_batchnorm(create_model("res2net50_26w_4s").eval())
+    graph = openvino.convert(Program(network, default_preprocess(64)), (64, 64), 1)
+    kinds = Counter(op.get_type_name() for op in graph.get_ops())
+    layers = {"Convolution", "Relu", "Add", "VariadicSplit", "Concat", "AvgPool", "MaxPool"}
+    ends = {"Parameter", "Result", "Constant", "ReduceMean", "MatMul"}
+    assert {*kinds} - layers - ends == {"Convert", "Transpose", "Multiply"}  # bytes to the network
+    assert [kinds[name] for name in ("Convert", "Transpose", "Multiply")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("least", [0.0, 2.0], ids=["many", "none"])

@@ -51,7 +51,7 @@ def test_time_left(tiny_study, rows):
     expected = 60 * tiny_study.work(split) / tiny_study.work(plain)
     assert seconds_left(tiny_study, [(split, 0)], only_plain)[0] == pytest.approx(expected)
     assert progress(tiny_study, [(plain, 2)] * 90, rows) == (
-        "trainings left: 90, about 1.5 h (as fast as the rows so far)"
+        "trainings left: 90, about 1.5 h (at the speed so far)"
     )
 
 
@@ -75,10 +75,10 @@ def test_a_file_of_rows(tiny_study, rows, tmp_path):
 def test_a_file_of_something_else(tiny_study, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="holds no rows of a study"):
+    with pytest.raises(UserError, match="has no rows of a study"):
         read_rows(tiny_study, path)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="name another --results"):
+    with pytest.raises(UserError, match="give another --results"):
         read_rows(tiny_study, path)
 
 

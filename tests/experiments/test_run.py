@@ -78,7 +78,7 @@ def test_what_another_process_trains_is_passed_over(tiny_study, tmp_path):
     said = Listener()
     with FileLock(folder / ".plain-seed0.lock"):
         rows = run_study(as_trial(tiny_study), folder, results, say=said)
-    assert "plain, seed 0: another process trains it" in said
+    assert "plain, seed 0: in training by another process" in said
     assert [row["point"] for row in rows] == ["split"]
 
 

@@ -100,11 +100,11 @@ def test_a_map_that_one_network_lacks_is_left_out_for_all(
 ) -> None:
     class Blind(Red):
         def explain(self, *_: Any, **__: Any) -> Explained:
-            raise UnexplainedError("blind finds no box to explain in the image")
+            raise UnexplainedError("blind detects no box to explain in the image")
 
     with pytest.raises(UserError, match="none of 1 images has an annotation"):
         study([Red("red", ("a",)), Blind("blind", ("a",))], scenes(), scenes().val, "boxes")
-    assert "blind finds no box" in str(recwarn.pop(UserWarning).message)
+    assert "blind detects no box" in str(recwarn.pop(UserWarning).message)
 
 
 def test_what_stands_out_has_no_class() -> None:

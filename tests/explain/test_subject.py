@@ -125,7 +125,7 @@ def test_an_artifact_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_key_points_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "open_target", lambda _: opened("pose"))
-    with pytest.raises(UserError, match="has no class to explain.*`res2net predict` draws them"):
+    with pytest.raises(UserError, match="has no class to explain.*use `res2net predict`"):
         open_subject("runs/a")
 
 

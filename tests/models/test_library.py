@@ -95,7 +95,7 @@ def test_options_that_mean_nothing_for_it_are_refused() -> None:
             create_model("timm:resnet18", **option)
     with pytest.raises(TypeError, match="several splits"):
         create_model("timm:resnet18", first_block="paper")
-    with pytest.raises(UserError, match="classifier only"):
+    with pytest.raises(UserError, match="have no feature maps"):
         create_backbone("timm:resnet18")
 
 

@@ -230,7 +230,7 @@ def test_a_card_inside_a_checkpoint_of_any_other_kind_is_told(run, spoilt):
 
 def test_weights_alone(run):
     (run / "model.json").unlink()
-    with pytest.raises(UserError, match=r"weights alone; model.json, which names the network"):
+    with pytest.raises(UserError, match=r"contains only weights; model.json with the network"):
         load_target(run)
 
 
@@ -238,7 +238,7 @@ def test_weights_alone(run):
     ("target", "message"),
     [
         ("nowhere/run", "nowhere/run: no such run, checkpoint or network."),
-        ("res2net50_26w_4s", "res2net50_26w_4s is a network without weights: none are shipped"),
+        ("res2net50_26w_4s", "res2net50_26w_4s has no weights, since none are shipped"),
         ("res2net50_26w4s", "Did you mean 'res2net50_26w_4s'?"),
     ],
 )

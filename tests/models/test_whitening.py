@@ -47,5 +47,5 @@ def test_whitening_follows_from_images_and_seed_alone():
 
 
 def test_a_network_without_a_plain_first_convolution_is_not_whitened():
-    with pytest.raises(UserError, match="--net.whiten: this network has no plain first"):
+    with pytest.raises(UserError, match="--net.whiten: needs a network with a plain first"):
         whiten(nn.Sequential(nn.Conv2d(8, 8, 3)), torch.rand(2, 3, 8, 8), 0)

@@ -129,7 +129,7 @@ def test_norm_and_activation_are_the_callers_choice() -> None:
     [
         ({"width": 0, "scale": 4}, "width is 0"),
         ({"width": 4, "scale": 0}, "scale is 0"),
-        ({"width": 5, "scale": 4, "cardinality": 2}, "cannot be cut into 2 groups"),
+        ({"width": 5, "scale": 4, "cardinality": 2}, "does not divide into 2 groups"),
         ({"width": 4, "scale": 4, "stride": 2, "first": "paper"}, "moves the stride"),
         ({"width": 4, "scale": 4, "first": "pol"}, "'pol' is not a valid FirstBlock"),
     ],

@@ -160,7 +160,7 @@ def test_where_the_kernel_runs(monkeypatch):
     gpu, processor = torch.device("cuda"), torch.device("cpu")
     if find_spec("triton") is not None:
         assert fused.missing(gpu) is None
-        assert fused.missing(processor) == "here is no GPU"
+        assert fused.missing(processor) == "no GPU is available"
     monkeypatch.setattr(fused, "find_spec", lambda _: None)
     assert fused.missing(gpu) == "Triton is not installed"
 

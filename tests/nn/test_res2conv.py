@@ -128,10 +128,10 @@ def test_backward_reaches_every_parameter() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"out_channels": 10}, "out_channels 10 cannot be cut into 4 splits"),
-        ({"scale": 0}, "cut into 0 splits"),
+        ({"out_channels": 10}, "out_channels 10 does not divide into 4 splits"),
+        ({"scale": 0}, "divide into 0 splits"),
         ({"in_channels": 0}, "in_channels is 0"),
-        ({"groups": 2}, "width 3 cannot be cut into 2 groups"),
+        ({"groups": 2}, "width 3 does not divide into 2 groups"),
         ({"kernel_size": (3, 3, 3)}, "kernel_size is"),
         ({"stride": 0}, "stride is 0"),
         ({"first": "paper", "stride": 2}, "moves the stride"),

@@ -309,7 +309,7 @@ def test_report_counts_what_pytorch_counts(make_net: Any) -> None:
 @pytest.mark.parametrize(
     ("build", "options", "message"),
     [
-        ("torchvision/resnet18", {}, "nothing to replace in ResNet: looked for a 1×1, a k×k"),
+        ("torchvision/resnet18", {}, "nothing to replace in ResNet: no sequence of 1×1, k×k"),
         ("torchvision/vgg11", {}, "not a plain 1×1"),
         ("torchvision/mobilenet_v2", {}, "is depthwise"),
         ("torchvision/densenet121", {}, "nothing to replace in DenseNet"),

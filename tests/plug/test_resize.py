@@ -105,5 +105,5 @@ def test_squeeze_and_excitation_keeps_its_inner_width() -> None:
 
 
 def test_groups_that_do_not_divide() -> None:
-    with pytest.raises(UserError, match="10 channels in, 8 out cannot be cut into 4 groups"):
+    with pytest.raises(UserError, match="10 channels in, 8 out do not divide into 4 groups"):
         resize_conv(nn.Conv2d(8, 8, 3, groups=4), channels_in=10)

@@ -29,7 +29,7 @@ def test_reads_what_export_wrote(artifact: Path, onnx_artifact: Path) -> None:
 
 def test_other_folders_are_no_artifacts(tmp_path: Path) -> None:
     assert not is_artifact(tmp_path)
-    with pytest.raises(UserError, match="not an artifact; make one with"):
+    with pytest.raises(UserError, match="not an artifact; create one with"):
         Artifact.read(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         Artifact.read(tmp_path / "none")

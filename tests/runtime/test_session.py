@@ -183,7 +183,7 @@ def test_a_gpu_that_cannot_be_used_is_told(
     import onnxruntime
 
     monkeypatch.setattr(onnxruntime.InferenceSession, "usable", False)
-    with pytest.warns(UserWarning, match="no GPU can be used; it runs on the CPU"):
+    with pytest.warns(UserWarning, match="no usable GPU; running on the CPU"):
         load(onnx_artifact)
     with pytest.raises(UserError, match="--device cuda: ONNX Runtime cannot use it"):
         load(onnx_artifact, device="cuda")
@@ -192,7 +192,9 @@ def test_a_gpu_that_cannot_be_used_is_told(
 
 
 def test_a_device_that_is_not_there(artifact: Path, onnx_artifact: Path) -> None:
-    with pytest.raises(UserError, match=r"--device tpu: ONNX Runtime has auto, cpu.* here; GPUs"):
+    with pytest.raises(
+        UserError, match=r"--device tpu: ONNX Runtime has auto, cpu.* here; for GPUs"
+    ):
         load(onnx_artifact, device="tpu")
     with pytest.raises(UserError, match=r"--device cuda: OpenVINO finds auto, cpu.* here"):
         load(artifact, device="cuda")
@@ -207,9 +209,9 @@ def test_machine_code_is_not_run_unasked(artifact: Path, tmp_path: Path) -> None
     card = json.loads((folder / "model.json").read_text())
     card["artifact"]["engine"] = "aoti"
     (folder / "model.json").write_text(json.dumps(card))
-    with pytest.raises(UserError, match="holds machine code, .* add --engine aoti"):
+    with pytest.raises(UserError, match="contains machine code, .* add --engine aoti"):
         load(folder)
     with pytest.raises(UserError, match="compiled for one device"):
         load(folder, engine="aoti", device="cuda")
-    with pytest.raises(UserError, match="the engine refuses it"):
+    with pytest.raises(UserError, match="the engine cannot load it"):
         load(folder, engine="aoti")

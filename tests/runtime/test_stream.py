@@ -105,10 +105,10 @@ def test_going_on_with_something_else_is_refused(
     with pytest.raises(UserError, match="was not written by this command with --top 3"):
         predict_to_file(runtime, [str(photos)], out, top=3, resume=True)
     (photos / "a" / "00.png").write_bytes((photos / "a" / "0.png").read_bytes())
-    with pytest.raises(UserError, match="come in another order or are others"):
+    with pytest.raises(UserError, match="differ or have another order"):
         predict_to_file(runtime, [str(photos)], out, top=2, resume=True)
     assert out.read_bytes() == before
-    with pytest.raises(UserError, match=r"its ending can be \.csv"):
+    with pytest.raises(UserError, match=r"its suffix can be \.csv"):
         predict_to_file(runtime, [str(photos)], tmp_path / "x.xls", top=2)
 
 
@@ -118,7 +118,7 @@ def test_parquet(runtime: Runtime, photos: Path, tmp_path: Path) -> None:
     predict_to_file(runtime, [str(photos)], out, top=2)
     table = parquet.read_table(out).to_pylist()
     assert [row["image"] for row in table] == _names(photos)
-    with pytest.raises(UserError, match="cannot be added to"):
+    with pytest.raises(UserError, match="cannot be resumed"):
         predict_to_file(runtime, [str(photos)], out, top=2, resume=True)
 
 
@@ -287,7 +287,7 @@ def test_half_a_row_stays_where_the_images_are_others(
     predict_to_file(runtime, [str(photos)], out, top=2)
     half = out.read_bytes()[:-9]
     out.write_bytes(half)
-    with pytest.raises(UserError, match="come in another order or are others"):
+    with pytest.raises(UserError, match="differ or have another order"):
         predict_to_file(runtime, [str(photos / "b")], out, top=2, resume=True)
     assert out.read_bytes() == half
 

@@ -59,7 +59,7 @@ def test_addresses():
             "--precision: must be one of 'auto', 'fp32', 'bf16', 'fp16', not 'fp8'",
         ),
         (("nowhere", "--port", "0"), "nowhere: no such run, checkpoint or network."),
-        (("res2net50_26w_4s", "--port", "0"), "res2net50_26w_4s is a network without weights"),
+        (("res2net50_26w_4s", "--port", "0"), "res2net50_26w_4s has no weights"),
     ],
 )
 def test_mistakes_are_one_line(cli, words, start):

@@ -40,6 +40,6 @@ def test_other_channels_and_too_many_pixels_are_refused() -> None:
     with pytest.raises(Refusal, match="30 x 20 pixels are more") as large:
         read_upload(stack, "a.npy", max_pixels=599, reading=Reading(5))
     assert large.value.status == 413
-    with pytest.raises(Refusal, match="has 1 band, where 5 are needed") as other:
+    with pytest.raises(Refusal, match="has 1 band, but 5 are needed") as other:
         read_upload(_bytes(RAMP, "PNG"), "a.png", max_pixels=600, reading=Reading(5))
     assert other.value.status == 422

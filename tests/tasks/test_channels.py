@@ -93,10 +93,10 @@ def test_files_arrays_and_the_exported_network_give_the_same(
         runtime(np.zeros((1, 32, 32, 3), np.uint8))
 
 
-@pytest.mark.filterwarnings("ignore:images of 8 bits stay")
+@pytest.mark.filterwarnings("ignore:8-bit images stay")
 def test_images_of_other_channels_are_told(run: Run, tmp_path: Path) -> None:
     Image.new("RGB", (40, 40)).save(tmp_path / "rgb.png")
-    with pytest.raises(UserError, match=r"rgb\.png: .* has 3 bands, where 4 are needed"):
+    with pytest.raises(UserError, match=r"rgb\.png: .* has 3 bands, but 4 are needed"):
         run.load().predict(tmp_path / "rgb.png")
 
 

@@ -66,7 +66,7 @@ def test_objects_that_all_are_difficult_are_refused_before_the_first_step(
     cli: Any, tmp_path: Path
 ) -> None:
     done = train(cli, voc(tmp_path / "a", ("RBC",), difficult=True), tmp_path / "run")
-    assert "the 2 training images have no object that counts: 0 are without annot" in done.line
+    assert "the 2 training images have no usable object: 0 have no annot" in done.line
     assert not (tmp_path / "run").exists()
 
 
@@ -138,4 +138,4 @@ def test_a_set_without_its_training_part_is_measured(cli: Any, tmp_path: Path) -
         assert count in done.out
     (lists / "train.txt").unlink()
     assert cli("evaluate", run, "--data", data, "--out", tmp_path / "out").code == 0
-    assert "no images to train on" in train(cli, data, tmp_path / "other").line
+    assert "no training images" in train(cli, data, tmp_path / "other").line

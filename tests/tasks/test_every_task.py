@@ -198,7 +198,7 @@ def test_an_engine_that_detectors_lack_is_refused(
         (("--task", "pose", "--input.size", "100"), "--input.size is 100; the height must be"),
         (("--task", "saliency", "--input.size", "8"), "--input.size is 8"),
         (("--task", "detect", "--recipe", "imagenet"), "recipe 'imagenet' is not for detect"),
-        (("--task", "detect", "--data", "digits"), "holds classes of whole images"),
+        (("--task", "detect", "--data", "digits"), "has classes of whole images"),
     ],
 )
 def test_mistakes_get_one_line(
@@ -219,7 +219,7 @@ def test_a_set_for_evaluation_is_not_trained_on(cli: Any, tmp_path: Path) -> Non
     words = ("--model", "res2net18", "--recipe", "smoke", "--out", tmp_path / "run")
     done = cli("train", "--task", "saliency", "--data", tmp_path, *words)
     assert f"{tmp_path}: recognised as ecssd data" in done.out
-    assert "no images to train on; as it is, this set is for `res2net evaluate`" in done.line
+    assert "no training images; this set is for `res2net evaluate`" in done.line
 
 
 def test_a_smoke_run_sees_small_images() -> None:

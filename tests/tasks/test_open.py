@@ -54,7 +54,7 @@ def test_a_name_is_its_structure_with_the_same_random_weights_each_time():
     assert first.sha256 == second.sha256
     assert len(first.card.classes) == first.network.num_classes == 1000
     assert torch.equal(state, torch.random.get_rng_state()), "the caller's chance is left alone"
-    with pytest.raises(UserError, match="res2net29_small is a network without weights"):
+    with pytest.raises(UserError, match="res2net29_small has no weights"):
         first.predictor()
 
 
@@ -79,7 +79,7 @@ def test_a_repository_of_the_hub_is_a_run(tiny_run, monkeypatch):
     [
         ("nowhere", "nowhere: no such run, checkpoint or network."),
         ("res2net29_smal", "Did you mean 'res2net29_small'"),
-        ("hf-hub:x", "'hf-hub:x' is no address on the hub"),
+        ("hf-hub:x", "'hf-hub:x' is not a hub address"),
     ],
 )
 def test_what_is_none_is_told(target, message, tmp_path, monkeypatch):

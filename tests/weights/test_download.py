@@ -63,7 +63,7 @@ def test_the_file_arrives_whole_in_spite_of(trouble, server, behaviour, tmp_path
 def test_a_broken_download_goes_on_where_it_stopped(server, behaviour, tmp_path: Path) -> None:
     serving = server.files["/f.pth"] = behaviour(BODY, drop_first=1, drop_after=100_000)
     target = tmp_path / "f.pth"
-    with pytest.raises(UserError, match="broken off after 100,000 of 300,000 bytes"):
+    with pytest.raises(UserError, match="interrupted after 100,000 of 300,000 bytes"):
         _fetch(server.url("/f.pth"), target, patience=Patience(rounds=1, stall=0.3))
     assert not target.exists()
     assert target.with_name("f.pth.part").stat().st_size == 100_000
@@ -130,8 +130,8 @@ def test_a_part_as_long_as_the_file_or_longer(there, server, behaviour, tmp_path
         ({"status": 500}, 3, "500 Internal Server Error"),
         ({"status": 503}, 3, "503 Service Unavailable"),
         ({"content_type": "text/html"}, 1, "a web page instead of the file"),
-        ({"stall_first": 9}, 3, "no byte in 0.3 s"),
-        ({"drop_first": 9, "drop_after": 10, "ranges": False}, 3, "broken off after 10 of"),
+        ({"stall_first": 9}, 3, "no data in 0.3 s"),
+        ({"drop_first": 9, "drop_after": 10, "ranges": False}, 3, "interrupted after 10 of"),
     ],
     ids=str,
 )
@@ -140,7 +140,7 @@ def test_what_cannot_be_fetched_says_why(
 ) -> None:
     serving = server.files["/f.pth"] = behaviour(BODY, **trouble)
     start = time.monotonic()
-    with pytest.raises(UserError, match=r"f\.pth could not be fetched") as caught:
+    with pytest.raises(UserError, match=r"f\.pth could not be downloaded") as caught:
         _fetch(server.url("/f.pth"), tmp_path / "f.pth")
     assert reason in str(caught.value)
     assert "RES2NET_WEIGHTS_URL" in str(caught.value)
@@ -172,7 +172,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/f"
     pauses: list[float] = []
-    with pytest.raises(UserError, match=r"not reached \(.*[Rr]efused"):
+    with pytest.raises(UserError, match=r"not reachable \(.*[Rr]efused"):
         _fetch(url, tmp_path / "f", sleep=pauses.append)
     assert len(pauses) == 1  # twice out of reach is enough
 
@@ -254,7 +254,7 @@ def test_a_process_that_never_ends_does_not_block_for_ever(
     server.files["/f"] = behaviour(BODY)
     with (
         FileLock(tmp_path / "f.lock"),
-        pytest.raises(UserError, match="another process has been fetching f for"),
+        pytest.raises(UserError, match="another process has been downloading f for"),
     ):
         _fetch(server.url("/f"), tmp_path / "f", patience=Patience(lock=0.1))
 
@@ -295,7 +295,7 @@ def test_other_schemes_are_refused(url: str, tmp_path: Path) -> None:
 
 
 def test_an_address_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not a valid address"):
+    with pytest.raises(UserError, match="not a valid URL"):
         _fetch("http://127.0.0.1:1/a b", tmp_path / "f")
 
 

@@ -36,7 +36,7 @@ def test_every_tensor_arrives() -> None:
     [
         (1000, 10, "left out the classifier of 1000 classes: the network has a fresh one of 10"),
         (10, 0, "left out the classifier of 10 classes"),
-        (0, 10, "no classifier in the file: the network keeps its fresh one"),
+        (0, 10, "no classifier in the file: the network keeps its initialised one"),
     ],
 )
 def test_a_classifier_of_another_size_is_left_out(there: int, here: int, said: str) -> None:
@@ -141,9 +141,9 @@ def test_the_example_of_the_manual() -> None:
     [
         (lambda s: s.pop("layer2.1.convs.0.weight"), "1 tensors missing, 0 unknown .*convs.0"),
         (lambda s: s.update({"neck.weight": torch.ones(1)}), "0 tensors missing, 1 unknown.*neck"),
-        (lambda s: s["bn1.weight"].fill_(float("nan")), "bn1.weight holds NaN or infinity"),
-        (lambda s: s["fc.bias"].fill_(float("inf")), "fc.bias holds NaN or infinity"),
-        (lambda s: s["bn1.running_var"].fill_(-1), "bn1.running_var holds a negative variance"),
+        (lambda s: s["bn1.weight"].fill_(float("nan")), "bn1.weight has NaN or infinite values"),
+        (lambda s: s["fc.bias"].fill_(float("inf")), "fc.bias has NaN or infinite values"),
+        (lambda s: s["bn1.running_var"].fill_(-1), "bn1.running_var has a negative variance"),
         (lambda s: s.update({"fc.bias": torch.ones(10, dtype=torch.int8)}), "holds int8, not"),
         (lambda s: s.update({"bn1.bias": torch.ones(5)}), r"bn1.bias is \(5,\) there, \(16,\)"),
     ],
@@ -184,7 +184,7 @@ def test_norms_without_counters_or_statistics() -> None:
     model = _model()
     fit(model, bare, "f")
     assert int(model.state_dict()["bn1.num_batches_tracked"]) == 0
-    with pytest.raises(UserError, match="the weights come with batch statistics"):
+    with pytest.raises(UserError, match="the weights have batch statistics"):
         fit(_model(norm_layer=group_norm), state, "f")
 
 

@@ -36,7 +36,7 @@ def state() -> dict[str, torch.Tensor]:
 def test_flattened_weights_are_told(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
     path = tmp_path / "f.pth"
     torch.save({name: value.reshape(-1) for name, value in state.items()}, path)
-    with pytest.raises(UserError, match=r"f\.pth: named like a network of this project, but"):
+    with pytest.raises(UserError, match=r"f\.pth: has tensor names of a supported network, but"):
         inspect_file(path)
 
 

@@ -194,10 +194,10 @@ def test_every_layout_gives_our_tensors(form: str) -> None:
 @pytest.mark.parametrize(
     ("form", "remark"),
     [
-        ("mmdet", "left out what is no part of the network: neck, rpn_head"),
+        ("mmdet", "left out entries outside of the network: neck, rpn_head"),
         ("mmdet", "trained as mmdetection builds it"),
         ("detectron2, C4", "trained as the detectron2 fork builds it"),
-        ("maskrcnn-benchmark, C4", "left out what is no part of the network: rpn"),
+        ("maskrcnn-benchmark, C4", "left out entries outside of the network: rpn"),
     ],
 )
 def test_what_was_done_is_said(form: str, remark: str) -> None:
@@ -314,14 +314,14 @@ def test_wrapped_state_dicts(wrap, averaged: bool) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epoch": 3, "lr": 0.1}, r"no weights in it \(it holds epoch, lr\)"),
-        ({}, "no weights in it"),
-        ({"state_dict": {}}, "no weights in it"),
+        ({"epoch": 3, "lr": 0.1}, r"no weights \(it holds epoch, lr\)"),
+        ({}, r"no weights \(it holds"),
+        ({"state_dict": {}}, r"no weights \(it holds"),
         (
             {"a": {"conv.weight": torch.ones(2, 2)}, "b": {"conv.weight": torch.ones(2, 2)}},
             r"holds 2 networks \(under a, b\)",
         ),
-        ({"encoder.weight": torch.ones(2)}, "no layout of a network that this project has"),
+        ({"encoder.weight": torch.ones(2)}, "not the layout of a supported network"),
         (
             {
                 "student.layer1.0.conv1.weight": torch.ones(2),

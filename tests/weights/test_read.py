@@ -169,10 +169,10 @@ def test_plain_data_of_training_scripts_is_no_harm(tmp_path: Path) -> None:
         (b"\x1f\x8b\x08\x00", "a gzip archive"),
         (b"\x89HDF\r\n", "HDF5"),
         (b"\x89PNG\r\n", "a picture"),
-        (b"hello, these are not weights at all", "damaged, or no file of weights"),
+        (b"hello, these are not weights at all", "damaged or not a weight file"),
         (b"\x80\x04", "damaged or not a file of weights"),
         (b"PK\x03\x04 and then nothing", "damaged"),
-        (b"\x08\0\0\0\0\0\0\0{}      ", "no weights in it"),
+        (b"\x08\0\0\0\0\0\0\0{}      ", r"no weights \(it holds"),
         (b"\xff\0\0\0\0\0\0\0{", "damaged or not a safetensors file"),
         (pickle.dumps([1, 2]), "holds a list, not weights by name"),
     ],
@@ -257,7 +257,7 @@ def test_flipped_bytes_never_crash_and_never_pass_a_known_hash(form: str, data) 
         if data.draw(st.booleans()):
             bad = bad[: data.draw(st.integers(0, len(bad)))]
         path.write_bytes(bad)
-        with pytest.raises(UserError, match="promises"):
+        with pytest.raises(UserError, match="its sha256 begins with"):
             check_hash(path, digest[:8], "its name")
         with contextlib.suppress(UserError):  # every other exception fails the test
             translate(read_content(path), str(path))
@@ -270,7 +270,7 @@ def test_a_small_file_that_takes_all_memory_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as to:
         for name in source.namelist():
             to.writestr(name, source.read(name))
-    with pytest.raises(UserError, match=r"packed\.pth: refused, .* would become .* bomb"):
+    with pytest.raises(UserError, match=r"packed\.pth: refused: .* would unpack to .* bomb"):
         read_content(packed)
     assert read_content(plain).values["w"].numel() == 20 << 20
 

@@ -1,5 +1,5 @@
-"""Measured speed: one timing protocol, and a file a subject of ``res2net bench``.
+"""Benchmarks: one timing protocol, and one file per subject of ``res2net bench``.
 
-A subject's file has ``run(options, track)``, which gives a ``Measurement``, and the ``COLUMNS``
-that a terminal shows; its options stand in ``options.py``.
+A subject's file has ``run(options, track)``, which returns a ``Measurement``, and the ``COLUMNS``
+for the terminal; its options are in ``options.py``.
 """

@@ -1,10 +1,10 @@
-"""Cases of several engines, each engine in a process of its own, round by round in turns.
+"""Time cases of several engines, each engine in its own process, interleaved by round.
 
-In one process engines slow each other: threads of one spin while the other works, and allocators
-are shared. One after the other, a machine that is slower for a minute makes an engine look slower.
-So the processes stay, and every round visits each of them. A case is called twice a round and the
-second call is timed: what a case before it pushed out of the caches is back. And a process may have
-luck with where its memory lies, all its life: the rounds are shared among several lives.
+In one process engines slow each other down: idle threads spin, and allocators are shared. If
+engines ran one after the other, a temporary slowdown of the machine would affect only one of them.
+So the processes are kept, and every round visits each of them. A case is called twice per round
+and the second call is timed, with warm caches. Memory placement can favour a process for its
+lifetime, so the rounds are divided among several processes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from res2net.bench.engines import Call, Case, prepare
 from res2net.bench.protocol import Timing, Track, rotated
 from res2net.errors import UserError
 
-LIVES = 3  # processes of an engine, one after the other
-WARMUP = 2  # rounds of each that are run and not counted
+LIVES = 3  # consecutive processes per engine
+WARMUP = 2  # uncounted rounds of each process
 
 
 def time_apart(
@@ -39,9 +39,9 @@ def time_apart(
     Args:
         groups: cases that share a process.
         size: pixels.
-        rounds: counted, of all lives together.
-        lives: how often the processes are started anew.
-        track: shows how far the rounds of a life are.
+        rounds: counted rounds in total.
+        lives: number of times that the processes are started.
+        track: shows the progress.
 
     Raises:
         UserError: a case cannot be made, or its process died.
@@ -67,7 +67,7 @@ def time_apart(
 
 
 class _Process:
-    """Cases ready in another process, which sleeps between rounds."""
+    """Cases in another process, which sleeps between rounds."""
 
     def __init__(self, cases: Sequence[Case], size: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -79,16 +79,16 @@ class _Process:
         there.close()
 
     def wait(self) -> None:
-        """Until its cases are ready."""
+        """Wait until its cases are ready."""
         self._receive()
 
     def round(self, number: int) -> list[tuple[Case, float]]:
-        """Seconds of each case, called in the order of this round."""
+        """Seconds of each case, in the order of this round."""
         self._here.send(number)
         return [(self._cases[index], elapsed) for index, elapsed in self._receive()]
 
     def close(self) -> None:
-        """End it, after the round that it may be at."""
+        """End it after its current round."""
         self._here.close()
         self._process.join()
 
@@ -103,8 +103,8 @@ class _Process:
 
 
 def _serve(to_parent: Connection, cases: Sequence[Case], size: int, threads: int) -> None:
-    """The other process: make the cases, then one round for each number that comes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and goes
+    """The other process: make the cases, then run one round per received number."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     torch.set_num_threads(threads)
     try:
         calls = [prepare(case, size) for case in cases]

@@ -1,4 +1,4 @@
-"""Networks side by side: what they hold, compute, write, keep and take."""
+"""Compare networks: parameters, multiply-adds, activations, memory and latency."""
 
 from __future__ import annotations
 
@@ -30,33 +30,33 @@ from res2net.models.network import Network
 from res2net.paper.networks import find_variant
 from res2net.paper.structure import default_classes, tally
 
-ROUNDS = 15  # a look, not a benchmark: `res2net bench` takes 45
+ROUNDS = 15  # a quick estimate; `res2net bench` uses 45
 MIB = 2**20
 BAR, BETWEEN = 26, 74  # pixels: of a bar, between panels
 MEASURES = (  # field, title, factor, decimals
     ("params", "Parameters, M", 1e-6, 2),
     ("macs", "Multiply-adds, G", 1e-9, 3),
     ("activations", "Activations, M numbers", 1e-6, 2),
-    ("kept", "Kept for backward, MiB an image", 1 / MIB, 1),
+    ("kept", "Kept for backward, MiB per image", 1 / MIB, 1),
     ("latency", "Latency of one image, ms", 1e3, 1),
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compared:
-    """One network of a comparison; one image unless it says otherwise."""
+    """One network of a comparison; values are for one image."""
 
     network: str
     size: int  # pixels, side of the image
     params: int
     macs: int  # multiply-adds
-    activations: int  # numbers that all convolutions write
-    kept: int | None = None  # bytes that a training step keeps for backward, fp32
+    activations: int  # output values of all convolutions
+    kept: int | None = None  # bytes kept for backward in a training step, fp32
     latency: float | None = None  # seconds, median; None: not measured
 
 
 def count(names: Sequence[str], *, size: int | None, num_classes: int | None) -> list[Compared]:
-    """The counted part, without torch's work.
+    """The counted values, without torch.
 
     Raises:
         UserError: no such network, or a size that is too small for it.
@@ -120,7 +120,7 @@ def _case(model: Network, image: Tensor) -> Callable[[], object]:
 
 
 def as_csv(compared: Sequence[Compared]) -> str:
-    """A line a network, in whole units (numbers, bytes, seconds)."""
+    """One line per network, in base units (numbers, bytes, seconds)."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(asdict(compared[0])), lineterminator="\n")
     writer.writeheader()
@@ -129,7 +129,7 @@ def as_csv(compared: Sequence[Compared]) -> str:
 
 
 def draw_comparison(compared: Sequence[Compared], path: Path, *, subtitle: str) -> None:
-    """A panel for each measure, a bar for each network, with its ratio to the first.
+    """Draw a panel per measure with a bar per network and its ratio to the first.
 
     Raises:
         UserError: ``path`` cannot be written.
@@ -141,7 +141,7 @@ def draw_comparison(compared: Sequence[Compared], path: Path, *, subtitle: str) 
     panel = max(len(compared) * BAR, 60)
     rows = -(-len(shown) // 2)
     height = TOP + 30 + rows * (panel + BETWEEN) + MARGIN
-    with headed_figure(path, height, "Networks side by side", subtitle) as figure:
+    with headed_figure(path, height, "Network comparison", subtitle) as figure:
         for i, (field, title, factor, decimals) in enumerate(shown):
             row, column = divmod(i, 2)
             left = MARGIN + margin + column * (WIDTH - 2 * MARGIN) / 2

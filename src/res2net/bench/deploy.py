@@ -1,4 +1,4 @@
-"""Deployed networks timed beside each other: engine by engine, maker by maker."""
+"""Benchmark deployed networks by engine and implementation."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from res2net.errors import UserError, counted
 from res2net.machine import note_slow_bf16
 from res2net.processor import threads
 
-REFERENCE = "resnet50"  # what a network's time is compared with
-PEER = {"native": "openvino"}  # where other makers' networks run that cannot run in an engine
-OVER = ("over_timm", "over_timm_eager")  # speed over another case's; other ratios are times
+REFERENCE = "resnet50"  # the network for comparison
+PEER = {"native": "openvino"}  # engine for other makers' networks that cannot run in an engine
+OVER = ("over_timm", "over_timm_eager")  # ratios of speeds; others are ratios of times
 RATIOS = ("over_timm", "to_resnet50", "to_best_resnet50", "over_timm_eager")
 COLUMNS = {n: n for n in ("network", "maker", "engine", "precision", "median_ms", *RATIOS)}
 BAR = 20  # pixels of a bar
@@ -56,7 +56,7 @@ def run(options: DeployOptions, track: Track) -> Measurement:
     torch.set_num_threads(threads())
     engines = options.engines.split(",")
     if "captured" in engines and not torch.cuda.is_available():
-        raise UserError("--engines captured: it records the launches of a GPU, and here is none")
+        raise UserError("--engines captured: needs a GPU, whose launches it records")
     precisions = options.precisions.split(",")
     if "bf16" in precisions:
         note_slow_bf16("bf16")
@@ -76,12 +76,12 @@ def run(options: DeployOptions, track: Track) -> Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """What one case took, and what that is beside others."""
+    """The times of one case, and ratios to others."""
 
     case: Case
     size: int  # pixels
     timing: Timing
-    ratios: Mapping[str, Ratio]  # RATIOS that there are
+    ratios: Mapping[str, Ratio]  # available RATIOS
 
 
 def cases(
@@ -95,7 +95,7 @@ def cases(
     """Every combination that exists.
 
     Raises:
-        UserError: a maker, engine or precision that does not exist, or nothing is left.
+        UserError: an unknown maker, engine or precision, or no combination is left.
     """
     for option, given, known in (
         ("--makers", makers, MAKERS),
@@ -117,7 +117,7 @@ def cases(
     ]
     if not found:
         raise UserError(
-            f"nothing to time: none of {', '.join(makers)} has such a network, or none of "
+            f"nothing to time: none of {', '.join(makers)} has this network, or none of "
             f"{', '.join(engines)} runs it in {', '.join(precisions)}"
         )
     return found
@@ -131,7 +131,7 @@ def measure(
     lives: int = LIVES,
     track: Track | None = None,
 ) -> list[Speed]:
-    """Time the cases, those of each engine in a process of their own."""
+    """Time the cases, with one process per engine."""
     kinds = dict.fromkeys((case.engine, case.batch) for case in wanted)
     groups = [[c for c in wanted if (c.engine, c.batch) == kind] for kind in kinds]
     timings = time_apart(groups, size=size, rounds=rounds, lives=lives, track=track)
@@ -154,7 +154,7 @@ def as_row(speed: Speed) -> dict[str, object]:
 
 
 def references(case: Case) -> dict[str, list[Case]]:
-    """Ratio of RATIOS → the cases that it may be to; it is to the fastest of them.
+    """Ratio of RATIOS → candidate reference cases, of which the fastest is used.
 
     ``over_timm`` is to timm's network in the same precision and engine or PEER, ``to_resnet50`` to
     the same maker's ResNet-50 in the same engine, ``to_best_resnet50`` in any engine,
@@ -173,7 +173,7 @@ def references(case: Case) -> dict[str, list[Case]]:
 
 
 def compared(case: Case, seconds: Mapping[Case, float]) -> dict[str, Case]:
-    """Ratio → the case that it is to, of those that were timed."""
+    """Ratio → its reference case, among the timed ones."""
     timed = {k: [c for c in v if c in seconds] for k, v in references(case).items()}
     return {k: min(v, key=lambda c: seconds[c]) for k, v in timed.items() if v}
 
@@ -189,13 +189,13 @@ def _speed(case: Case, size: int, timings: dict[Case, Timing]) -> Speed:
 
 
 def draw_speeds(rows: Sequence[Mapping[str, Any]], path: Path, *, measured: str = "") -> None:
-    """Draw the time of each network in each engine, the fastest first, and write a PNG.
+    """Draw the time of each network per engine, the fastest first, and write a PNG.
 
-    Where other makers' networks cannot run in an engine, those in its PEER stand beside.
+    Other makers' networks that cannot run in an engine are shown in its PEER.
 
     Args:
-        rows: of ``as_row``, or of a file of results; of one batch and one size of images.
-        measured: where and when, for the subtitle.
+        rows: from ``as_row`` or a file of results, with one batch and one image size.
+        measured: place and date, for the subtitle.
 
     Raises:
         UserError: ``path`` cannot be written.
@@ -226,7 +226,7 @@ def draw_speeds(rows: Sequence[Mapping[str, Any]], path: Path, *, measured: str 
     left = max(measure_text(name, 7) for name in named) + 16
     tall = len(ranked) * pitch * BAR
     subtitle = fit(subtitle, WIDTH - 2 * MARGIN, 8)
-    with headed_figure(path, TOP + tall + 120, "Networks in engines", subtitle) as figure:
+    with headed_figure(path, TOP + tall + 120, "Latency by engine", subtitle) as figure:
         axes = add_axes(figure, MARGIN + left, TOP + 20, WIDTH - 2 * MARGIN - left, tall)
         for m, maker in enumerate(makers):
             kept = [(i, *found[how][maker]) for i, how in enumerate(ranked) if maker in found[how]]
@@ -239,6 +239,6 @@ def draw_speeds(rows: Sequence[Mapping[str, Any]], path: Path, *, measured: str 
         axes.set_yticks([i * pitch + (len(makers) - 1) / 2 for i in range(len(ranked))], named)
         axes.invert_yaxis()
         axes.margins(x=0.1, y=0.01)
-        axes.set_xlabel("ms, shorter is faster")
+        axes.set_xlabel("ms, lower is better")
         axes.grid(axis="y", visible=False)
         figure.legend(*axes.get_legend_handles_labels(), loc="upper right", ncols=len(makers))

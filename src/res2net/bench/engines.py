@@ -1,8 +1,8 @@
-"""Networks in inference engines: ours as ``res2net export`` makes them, and other makers' models.
+"""Networks in inference engines: ours as exported by ``res2net export``, and other makers' models.
 
-A case names its network, its maker, its engine and its precision. timm's and torchvision's models
-go into an engine the way its manual says: converted as they are, float NCHW images in. Ours take
-bytes: their normalisation is part of what is timed.
+A case has a network, a maker, an engine and a precision. timm's and torchvision's models are
+converted unchanged, as in the engine's manual, with float NCHW input. Ours take bytes, so their
+time includes normalisation.
 
 Legend: B batch · S side of the square image
 """
@@ -38,7 +38,7 @@ from res2net.processor import bytes_saturate
 from res2net.runtime.engines import openvino_core, openvino_has_bf16
 
 Call = Callable[[], object]
-# engine → its precisions; torch itself, on the GPU where there is one, the same for every maker:
+# engine → its precisions; torch itself, on the GPU if there is one, the same for every maker:
 # eager-nchw (the network as it comes), eager (norms folded, channels-last), captured (as
 # `res2net.load` runs it on a GPU), compiled (torch.compile)
 ENGINES = {
@@ -50,13 +50,13 @@ ENGINES = {
     "openvino": ("fp32", "bf16", "int8"),
     "native": ("fp32", "bf16", "int8"),  # our own kernels, of the ResNet family
 }
-CALIBRATION = 16  # images for int8: enough for ranges, and speed does not depend on them
-HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8: what is left in float
+CALIBRATION = 16  # images for int8 ranges; the speed does not depend on them
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8: operations left in float
 
 
 @dataclass(frozen=True, order=True)
 class Case:
-    """One thing to time."""
+    """One case to time."""
 
     network: str
     maker: str
@@ -101,7 +101,7 @@ def runs_in(network: str, maker: str, engine: str, precision: str) -> bool:
     if engine == "captured":
         return torch.cuda.is_available()
     if engine == "openvino" and precision == "bf16":
-        return openvino_has_bf16()  # else it would be float32 that is timed
+        return openvino_has_bf16()  # else float32 would be timed
     if engine != "native":
         return True
     ours = maker == "ours" and isinstance(find_variant(network), ResNetVariant)
@@ -109,7 +109,7 @@ def runs_in(network: str, maker: str, engine: str, precision: str) -> bool:
 
 
 def _network(case: Case) -> nn.Module:
-    """With the same random weights whenever it is asked for."""
+    """A network with reproducible random weights."""
     torch.manual_seed(0)
     return builder(case.network, case.maker)().eval().requires_grad_(False)
 
@@ -120,12 +120,12 @@ def _images(case: Case, size: int) -> Tensor:
 
 
 def _eager(case: Case, net: nn.Module, size: int) -> Call:
-    """Norms folded, as in every export."""
+    """The network with folded norms, as in every export."""
     return _in_torch(case, fold_batchnorm(net), size)
 
 
 def _captured(case: Case, net: nn.Module, size: int) -> Call:
-    """Rewritten and, on a GPU, its launches recorded."""
+    """The rewritten network, on a GPU with recorded launches."""
     return _in_torch(case, Captured(net), size)
 
 
@@ -187,7 +187,7 @@ def _native(case: Case, net: nn.Module, size: int) -> Call:
 
 
 def native_program(case: Case, size: int) -> tuple[NativeProgram, npt.NDArray[np.uint8]]:
-    """What the native engine runs, and images for it.
+    """The network in the native engine, and images for it.
 
     Raises:
         UserError: a network of another family.
@@ -229,7 +229,7 @@ def _program(net: nn.Module, size: int) -> Program:
 
 
 def _given(case: Case, size: int) -> Any:
-    """What the engine is fed: bytes (B, S, S, 3) for ours, else floats (B, 3, S, S)."""
+    """Input of the engine: bytes (B, S, S, 3) for ours, else floats (B, 3, S, S)."""
     images = _images(case, size).numpy()
     if case.maker != "ours":
         return images
@@ -237,7 +237,7 @@ def _given(case: Case, size: int) -> Any:
 
 
 def _noise(case: Case, size: int) -> Iterator[Any]:
-    """What int8 is calibrated with: batches of what the engine is fed."""
+    """Calibration data for int8: batches of engine inputs."""
     chance = np.random.default_rng(0)
     shape = _given(case, size).shape
     for _ in range(max(1, CALIBRATION // case.batch)):
@@ -246,7 +246,7 @@ def _noise(case: Case, size: int) -> Iterator[Any]:
 
 
 def _quantised(model: Any, case: Case, size: int) -> Any:
-    """In int8 as ``export`` makes it on this processor, ours and others."""
+    """The int8 model as ``export`` makes it on this processor, for ours and others."""
     batches: list[Any] = list(_noise(case, size))
     if case.maker == "ours" or case.engine == "onnxruntime":
         batches = [{INPUT: noise} for noise in batches]

@@ -1,4 +1,4 @@
-"""COCO's AP by our wrapper, by faster-coco-eval called directly, by torchmetrics; peaks of maps."""
+"""Benchmark COCO AP (our wrapper, faster-coco-eval, torchmetrics) and peaks of heat maps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from res2net.tasks.pose.task import peaks
 Tensors = dict[str, torch.Tensor]
 IMAGES, FOUND = 200, 50  # images; detections in each
 HEAT = (32, len(COCO_PERSON.names), 64, 48)  # maps of 32 objects at 256x192
-OURS = {  # case of others → what does the same here
+OURS = {  # case of others → our equivalent
     "coco faster-coco-eval": "coco ours",
     "coco faster-coco-eval, rows ready": "coco ours",
     "coco torchmetrics": "coco ours",
@@ -35,7 +35,7 @@ COLUMNS = {
 
 
 def run(options: EvaluatorsOptions, track: Track) -> Measurement:
-    """Evaluators and decoders beside the plain way."""
+    """Compare evaluators and decoders with plain implementations."""
     timings = interleave(make(), rounds=options.rounds, track=track)
     rows: list[dict[str, object]] = []
     for case, timing in timings.items():
@@ -54,7 +54,7 @@ def run(options: EvaluatorsOptions, track: Track) -> Measurement:
 
 
 def make() -> dict[str, Callable[[], object]]:
-    """Case → what to time; cases of one kind do the same work to the same end."""
+    """Case → function to time; cases of one kind compute the same result."""
     chance = np.random.default_rng(0)
     scenes = [generate(index, 0, SceneRules()) for index in range(IMAGES)]
     found = [_detections(scene, chance) for scene in scenes]
@@ -76,7 +76,7 @@ def make() -> dict[str, Callable[[], object]]:
 
 
 def _directly(truth: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
-    """As its manual says, from annotations and results in COCO's form."""
+    """As in its manual, from annotations and results in COCO's format."""
     from faster_coco_eval import COCO, COCOeval_faster
 
     with redirect_stdout(io.StringIO()):
@@ -89,7 +89,7 @@ def _directly(truth: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
 
 
 def _rows_one_by_one(found: list[DetectionArrays]) -> list[dict[str, Any]]:
-    """The plain version of ``results``, as its users write it."""
+    """The plain version of ``results``, as users of the library write it."""
     rows = []
     for number, each in enumerate(found, 1):
         for box, score, label in zip(each.boxes, each.scores, each.labels, strict=True):
@@ -106,7 +106,7 @@ def _rows_one_by_one(found: list[DetectionArrays]) -> list[dict[str, Any]]:
 
 
 def _by_torchmetrics(found: list[Tensors], annotated: list[Tensors]) -> Any:
-    """As people who train with Lightning do, on the same library."""
+    """Evaluation by torchmetrics on the same library, as with Lightning."""
     from torchmetrics.detection import MeanAveragePrecision
 
     score = MeanAveragePrecision(backend="faster_coco_eval")
@@ -131,7 +131,7 @@ def _truth_as_tensors(scene: Scene) -> Tensors:
 
 
 def peaks_one_by_one(heat: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
-    """The plain version of ``peaks``: (B, K, h, w) → (B, K, 3), a map after the other."""
+    """The plain version of ``peaks``: (B, K, h, w) → (B, K, 3), one map at a time."""
     out = np.zeros((*heat.shape[:2], 3))
     h, w = heat.shape[2:]
     for i, j in np.ndindex(heat.shape[:2]):

@@ -1,4 +1,4 @@
-"""Files to classes, end to end, beside the network alone."""
+"""Classify files end to end, compared with the network alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUNDS = 5
 
 
 def run(options: FolderOptions, track: Track) -> Measurement:  # noqa: ARG001  rounds are few
-    """An artifact over files, and what reading them costs.
+    """Run an artifact on files, and measure the cost of reading them.
 
     Raises:
         UserError: no artifact, or no images.
@@ -31,7 +31,7 @@ def run(options: FolderOptions, track: Track) -> Measurement:  # noqa: ARG001  r
         f"{artifact.card.network} {artifact.engine} {artifact.precision}: {found.images} files at "
         f"{found.whole:.1f} images/s, the network alone at {found.alone:.1f}: "
         f"{100 * found.share.median:.0f} % ({100 * found.share.low:.0f} to "
-        f"{100 * found.share.high:.0f}), median of ratios, round by round (quartiles)"
+        f"{100 * found.share.high:.0f}), median of per-round ratios (quartiles)"
     )
     row: dict[str, object] = {
         "network": artifact.card.network,
@@ -49,11 +49,11 @@ def run(options: FolderOptions, track: Track) -> Measurement:  # noqa: ARG001  r
 
 @dataclass(frozen=True, kw_only=True)
 class Throughput:
-    """Images a second, medians of the rounds."""
+    """Images per second, medians over rounds."""
 
     images: int
-    alone: float  # shaped images that lie in memory
-    whole: float  # files: read, decoded, shaped, classified
+    alone: float  # preprocessed images in memory
+    whole: float  # files: read, decoded, preprocessed, classified
     share: Ratio  # whole / alone
 
 

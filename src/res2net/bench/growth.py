@@ -1,7 +1,7 @@
-"""Time and memory against size: what grows with the data, a process for each measurement.
+"""Time and memory as a function of data size, with one process per measurement.
 
-Each case is made in a temporary folder, then read or scored by a fresh process. Its seconds do not
-hold imports, its memory is what the process took beyond that of before.
+Each case is created in a temporary folder, then read or scored by a fresh process. Seconds exclude
+imports, and memory is the increase over that before the measurement.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ COLUMNS = {"what": "what", "number": "number", "seconds": "seconds", "mib": "MiB
 
 
 def run(options: GrowthOptions, track: Track) -> Measurement:
-    """Time and memory of each kind of data in several sizes.
+    """Measure time and memory of each kind of data in several sizes.
 
     Raises:
-        UserError: sizes that are no numbers, or a chart that cannot be written.
+        UserError: sizes that are not numbers, or a chart that cannot be written.
     """
     named = [options.what] if options.what else list(KINDS)
     if options.sizes and not options.what:
-        raise UserError("--sizes is for one kind of data; name it: --what " + "|".join(KINDS))
+        raise UserError("--sizes applies to one kind of data; give --what " + "|".join(KINDS))
     own = _sizes(options.sizes)
     cases = [(what, number) for what in named for number in own or KINDS[what].sizes]
     rows = []
@@ -161,7 +161,7 @@ class Kind(NamedTuple):
     """Data of any size."""
 
     unit: str
-    sizes: tuple[int, ...]  # that are measured
+    sizes: tuple[int, ...]  # measured sizes
     make: Callable[[Path, int], None]
     read: Callable[[Path], object]
 
@@ -183,10 +183,10 @@ KINDS = {
 
 
 def _alone(what: str, home: Path, number: int) -> tuple[float, int]:
-    """Seconds and bytes of a reader in a process that has looked at nothing before.
+    """Seconds and bytes of a reader in a fresh process.
 
     Raises:
-        UserError: it ended with a fault.
+        UserError: the process failed.
     """
     code = f"import sys; from {__name__} import run_alone; run_alone(*sys.argv[1:])"
     command = [sys.executable, "-W", "ignore", "-c", code, what, str(home)]
@@ -200,7 +200,7 @@ def _alone(what: str, home: Path, number: int) -> tuple[float, int]:
 
 
 def run_alone(what: str, home: str) -> None:
-    """Read once; print seconds, and the bytes that it took at most beyond those of before."""
+    """Read once; print seconds and the peak increase in bytes."""
     before, start = resident(), time.perf_counter()
     found = KINDS[what].read(Path(home))
     seconds = time.perf_counter() - start
@@ -211,7 +211,7 @@ def run_alone(what: str, home: str) -> None:
 def draw_growth(
     rows: Sequence[Mapping[str, Any]], path: Path, *, measured: str = "double logarithmic"
 ) -> None:
-    """A row for each kind of data: seconds and MiB against its size, and write a PNG.
+    """Draw seconds and MiB against size for each kind of data, and write a PNG.
 
     Raises:
         UserError: ``path`` cannot be written.
@@ -220,7 +220,7 @@ def draw_growth(
     tall, between = 150, 100
     width = (WIDTH - 2 * MARGIN - 160) / 2
     height = TOP + 40 + len(named) * (tall + between)
-    with headed_figure(path, height, "Time and memory against size", measured) as figure:
+    with headed_figure(path, height, "Time and memory by data size", measured) as figure:
         for i, what in enumerate(named):
             own = sorted((r for r in rows if r["what"] == what), key=lambda r: int(r["number"]))
             numbers = [int(row["number"]) for row in own]

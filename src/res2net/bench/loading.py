@@ -1,7 +1,7 @@
-"""What reading images costs in an epoch: the same steps with and without the loader.
+"""The cost of reading images in an epoch: the same steps with and without the loader.
 
-Half of the rounds train on batches from the loader, half on one batch that is already there. The
-share is how much longer the first take.
+Half of the rounds train on batches from the loader, half on one batch in memory. The share is the
+additional time of the former.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from res2net.training.optimise import make_optimiser
 
 
 def run(options: LoadingOptions, track: Track) -> Measurement:  # noqa: ARG001  epochs show nothing
-    """The share of an epoch that reading images costs.
+    """Measure the share of an epoch spent on reading images.
 
     Raises:
-        UserError: data or an option that cannot be used.
+        UserError: unusable data or options.
     """
     config = RunConfig(
         model=options.model,
@@ -61,7 +61,7 @@ def run(options: LoadingOptions, track: Track) -> Measurement:  # noqa: ARG001  
 
 @dataclass(frozen=True, kw_only=True)
 class LoadingShare:
-    """An epoch with the loader beside the same steps without."""
+    """An epoch with the loader and the same steps without."""
 
     images: int  # of the epoch
     loaded: float  # seconds, with the loader

@@ -1,4 +1,4 @@
-"""Bytes that a forward pass keeps alive, the most that a process holds, operations of a step."""
+"""Bytes kept alive by a forward pass, peak memory of a process, operations of a step."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from torch.utils._pytree import tree_leaves
 
 
 def bytes_kept(forward: Callable[[], Tensor]) -> int:
-    """Bytes of all that ``forward`` made and that still lives while its result does.
+    """Bytes allocated by ``forward`` that stay alive as long as its result.
 
-    In training that is what backward needs. Each storage counts once; what was there before
-    (parameters, images) does not count.
+    In training these are needed by backward. Each storage counts once; existing ones (parameters,
+    images) do not count.
     """
     made = _Made()
     with made:
@@ -34,10 +34,10 @@ def bytes_kept(forward: Callable[[], Tensor]) -> int:
 
 
 def operations(call: Callable[[], object], device: str) -> Counter[str]:
-    """Operators that a call runs on a device, by name: each is a kernel launch or a few on a GPU.
+    """Operators of a call on a device, by name: each takes at least one kernel launch on a GPU.
 
-    Views and allocations are not counted. On ``meta`` nothing is computed, so any machine counts
-    what a GPU would be asked for.
+    Views and allocations are not counted. On ``meta`` nothing is computed, so any machine can count
+    the operations of a GPU.
     """
     asked = _Asked(device)
     with asked:
@@ -46,7 +46,7 @@ def operations(call: Callable[[], object], device: str) -> Counter[str]:
 
 
 class _Asked(TorchDispatchMode):
-    """Counts operators that get or return a tensor of a device."""
+    """Count operators with an input or output tensor on a device."""
 
     def __init__(self, device: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -73,7 +73,7 @@ class _Asked(TorchDispatchMode):
 
 
 class _Made(TorchDispatchMode):
-    """Remembers, weakly, every storage that an operator returns and did not get."""
+    """Keep weak references to every storage that an operator returns and did not receive."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -95,7 +95,7 @@ class _Made(TorchDispatchMode):
         return result
 
     def alive(self) -> int:
-        """Bytes of the storages that are still there."""
+        """Bytes of the storages that are still alive."""
         return sum(size for storage, size in self.storages.values() if not storage.expired())
 
 
@@ -104,10 +104,10 @@ def _key(tensor: Tensor) -> int:
 
 
 def peak_memory(module: str, **case: object) -> int:
-    """Peak bytes of a fresh process that does three steps of a case: on the GPU, else resident.
+    """Peak bytes of a fresh process with three steps of a case: on the GPU, else resident.
 
     Args:
-        module: has ``step_of(**case)``, which gives what does a step.
+        module: has ``step_of(**case)``, which returns a function for one step.
     """
     code = f"import sys; from {__name__} import run_alone; run_alone(*sys.argv[1:])"
     command = [sys.executable, "-W", "ignore", "-c", code, module, json.dumps(case)]
@@ -126,14 +126,14 @@ def run_alone(module: str, case: str, steps: int = 3) -> None:
 def resident() -> int:
     """Peak resident bytes of this process.
 
-    Linux's ``ru_maxrss`` would be that of the process that started it, where that is larger.
+    Linux's ``ru_maxrss`` includes that of the parent process, if larger.
     """
     status = Path("/proc/self/status")
     if status.is_file():
         found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
         if found:
             return int(found[1]) * 1024
-    import resource  # which Windows lacks
+    import resource  # not on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -1,4 +1,4 @@
-"""Every option of ``res2net bench``, a class a subject; the comment is the help. No torch."""
+"""Options of ``res2net bench``, one class per subject; comments are the help. No torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Grown = Literal["folder", "index", "annotations", "classes", "checkpoint"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rounds:
-    """Options of subjects that are timed in rounds."""
+    """Options of subjects timed in rounds."""
 
     rounds: int = ROUNDS  # counted rounds
 
@@ -114,7 +114,7 @@ class GrowthOptions:
     chart: Path | None = None  # also draw the results to this PNG file; default: none
 
 
-# subject → its options, whose docstring is its help; what measures it is in its own file
+# subject → its options, whose docstring is the help; the measurement is in the subject's file
 SUBJECTS: Mapping[str, type] = MappingProxyType(
     {
         "deploy": DeployOptions,

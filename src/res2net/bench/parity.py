@@ -1,4 +1,4 @@
-"""Our networks beside timm's and torchvision's with the same weights: how far apart are they?
+"""Numerical differences between our networks and timm's and torchvision's with the same weights.
 
 Evaluation is compared in float32, a training step in float64: in float32 batch statistics differ
 by memory layout alone, for a network against itself.
@@ -22,7 +22,7 @@ from res2net.models.factory import create_model
 
 SIZES = (64, 65, 225, 299)  # pixels
 SIZES_DLA = (64, 96, 224)  # timm's DLA takes multiples of 32 only
-EVALUATION, TRAINING = 1e-5, 1e-9  # relative differences that are allowed
+EVALUATION, TRAINING = 1e-5, 1e-9  # allowed relative differences
 _STAGES = {"c2": "layer1", "c3": "layer2", "c4": "layer3", "c5": "layer4"}
 _LEVELS = {  # library, DLA or not → level → module of theirs whose output it is
     ("timm", False): {"c1": "act1", **_STAGES},
@@ -83,19 +83,19 @@ class Parity:
     library: str
     sizes: tuple[int, ...]  # pixels, in evaluation
     logits: float
-    levels: Mapping[str, float]  # level → difference; empty where theirs has no such maps
+    levels: Mapping[str, float]  # level → difference; empty if theirs has no such maps
     gradients: float
     statistics: float  # running means and variances after the step
 
     @property
     def holds(self) -> bool:
-        """Within what is allowed."""
+        """Whether all differences are allowed."""
         evaluated = max(self.logits, *self.levels.values(), 0.0)
         return evaluated < EVALUATION and max(self.gradients, self.statistics) < TRAINING
 
 
 def compare(network: str, library: str, sizes: tuple[int, ...] | None = None) -> Parity:
-    """Measure one network beside its peer.
+    """Compare one network with its counterpart.
 
     Raises:
         UserError: the library is not installed.
@@ -140,7 +140,7 @@ def _train(network: str, library: str) -> tuple[float, float]:
     outputs = [logits for _, logits in ours.training_outputs(image)]
     torch.autograd.backward([y.square().sum() for y in outputs])
     torch.manual_seed(0)
-    expected_outputs = theirs(image)  # of inception two: its auxiliary classifier's as well
+    expected_outputs = theirs(image)  # two for inception: also those of the auxiliary classifier
     several = isinstance(expected_outputs, tuple)
     expected_outputs = expected_outputs if several else (expected_outputs,)
     torch.autograd.backward([y.square().sum() for y in expected_outputs])
@@ -159,11 +159,11 @@ def _train(network: str, library: str) -> tuple[float, float]:
 
 
 def _pair(network: str, library: str, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Ours and theirs with the same weights and statistics, at which every path matters."""
+    """Ours and theirs with the same weights and statistics, chosen so that every path matters."""
     theirs = builder(network, library)().to(dtype)
     generator = torch.Generator().manual_seed(7)
     for name, value in theirs.state_dict().items():
-        if value.ndim <= 1 and value.is_floating_point():  # fresh norms would hide a missing one
+        if value.ndim <= 1 and value.is_floating_point():  # initial norms would hide a missing one
             noise = torch.rand(value.shape, generator=generator, dtype=value.dtype)
             value.copy_((0.0 if name.endswith(("bias", "mean")) else 1.0) + 0.2 * (noise - 0.5))
     ours = create_model(network).to(dtype)

@@ -1,7 +1,7 @@
-"""How this project times things: interleaved, in rotating order, many rounds, ratios by round.
+"""Timing protocol: interleaved cases in rotating order, many rounds, per-round ratios.
 
-A machine that is slower for a while is slower for every case of a round, so the ratio of two cases
-in the same round says more than two lone times.
+A temporary slowdown affects all cases of a round, so the ratio of two cases in the same round is
+more reliable than separate times.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from res2net.processor import flags, has_bf16, level, threads
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
-QUARTILES = ("q1", "q3")  # what the columns of a ratio's quartiles end with
-RATIOS = "Ratios: median of ratios, round by round (first to third quartile)."
-# Instructions that a time depends on, as the system names them: of x86, of ARM.
+QUARTILES = ("q1", "q3")  # suffixes of the columns with a ratio's quartiles
+RATIOS = "Ratios: median of per-round ratios (first to third quartile)."
+# CPU features that affect times, as named by the system: x86, ARM.
 X86 = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 VECTORS = frozenset((*X86, "asimd", "i8mm", "bf16", "sve"))
 LIBRARIES = ("timm", "openvino", "onnxruntime", "nncf")  # packages
@@ -36,16 +36,16 @@ LIBRARIES = ("timm", "openvino", "onnxruntime", "nncf")  # packages
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What a subject found."""
+    """The result of a subject."""
 
-    rows: list[dict[str, object]]  # of a file of results
-    columns: Mapping[str, str] = field(default_factory=dict)  # shown on a terminal → their heads
-    lines: Sequence[str] = ()  # for people, below
+    rows: list[dict[str, object]]  # rows for a file of results
+    columns: Mapping[str, str] = field(default_factory=dict)  # column → heading, for the terminal
+    lines: Sequence[str] = ()  # text below the table
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """The ratios of two cases in the same rounds. It is not the ratio of their medians."""
+    """Statistics of per-round ratios of two cases, which differ from the ratio of medians."""
 
     median: float
     low: float  # first quartile
@@ -53,13 +53,13 @@ class Ratio:
 
     @classmethod
     def of(cls, ratios: Sequence[float]) -> Ratio:
-        """Median and quartiles of one ratio a round."""
+        """Median and quartiles of per-round ratios."""
         low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75)).tolist()
         return cls(median, low, high)
 
 
 def ratio_cells(name: str, ratio: Ratio | None) -> dict[str, object]:
-    """The three cells of a ratio in a row of results; blank where there is none."""
+    """The three cells of a ratio in a row of results; blank if there is none."""
     found = dict.fromkeys((name, *(f"{name}_{quartile}" for quartile in QUARTILES)), "")
     if ratio is None:
         return {**found}
@@ -68,7 +68,7 @@ def ratio_cells(name: str, ratio: Ratio | None) -> dict[str, object]:
 
 
 def shown(row: Mapping[str, object], name: str) -> str:
-    """A cell of a row for people: a ratio with its quartiles in brackets."""
+    """A cell as text: ratios with quartiles in brackets."""
     low, high = (row.get(f"{name}_{quartile}", "") for quartile in QUARTILES)
     return f"{row[name]} ({low} to {high})" if low != "" else str(row[name])
 
@@ -78,7 +78,7 @@ class Timing:
     """The rounds of one case."""
 
     name: str
-    seconds: tuple[float, ...]  # one entry a round
+    seconds: tuple[float, ...]  # one entry per round
 
     @property
     def median(self) -> float:
@@ -91,13 +91,13 @@ class Timing:
         return min(self.seconds)
 
     def speed_over(self, other: Timing) -> Ratio:
-        """How many times faster this case is, round by round."""
+        """Speed of this case over another, as per-round ratios."""
         pairs = zip(other.seconds, self.seconds, strict=True)
         return Ratio.of([theirs / ours for theirs, ours in pairs])
 
 
 def rotated(items: Sequence[Item], number: int) -> list[Item]:
-    """The items in the order of a round: the first one moves on by one from round to round."""
+    """The items rotated by the number of the round."""
     turn = number % len(items)
     return [*items[turn:], *items[:turn]]
 
@@ -112,9 +112,9 @@ def interleave(
     """Time every case once a round; the order rotates from round to round.
 
     Args:
-        cases: name → what to time.
-        warmup: rounds that are run and not counted.
-        track: shows how far the rounds are.
+        cases: name → function to time.
+        warmup: uncounted rounds.
+        track: shows the progress.
     """
     names = list(cases)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -130,7 +130,7 @@ def interleave(
 
 
 def computed_here(cases: Sequence[str]) -> tuple[str, ...]:
-    """The cases without those in bf16 on a processor that would emulate it; a line says so."""
+    """The cases, without bf16 on a processor that would emulate it (with a note)."""
     if machine.best_device().type != "cpu" or has_bf16():
         return tuple(cases)
     print("cases in bf16 are left out: this processor has no bfloat16 instructions")
@@ -138,39 +138,39 @@ def computed_here(cases: Sequence[str]) -> tuple[str, ...]:
 
 
 def commit_to_record(out: Path) -> str:
-    """The commit that rows of ``out`` will name; "" of an installed package.
+    """The commit to record in rows of ``out``; "" for an installed package.
 
     Raises:
-        UserError: the checkout has changes, so that no commit is what would be measured.
+        UserError: the checkout has uncommitted changes.
     """
     found = machine.commit()
     if found.endswith(machine.CHANGES):
         raise UserError(
             f"--out {out}: the sources differ from commit {found.removesuffix(machine.CHANGES)}, "
-            "and a recorded row names the commit that was measured; commit the changes, or leave "
-            "out --out, which prints and writes nothing"
+            "but recorded rows name the measured commit; commit the changes, or run without "
+            "--out to print results only"
         )
     return found
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, object]], command: str) -> None:
-    """Append measured rows to a CSV of results, each with what it depends on.
+    """Append measured rows with their conditions to a CSV of results.
 
-    Columns are those of the rows, then date, commit, versions, processor and command. An older file
-    keeps its rows; a column that it lacked is blank there.
+    Columns are those of the rows, then date, commit, versions, processor and command. Existing rows
+    are kept, with blanks in new columns.
     """
     about = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "commit": machine.commit(),
         **machine.versions(),
         "instructions": " ".join(sorted(VECTORS & flags())),
-        "level": level(),  # of them that is used
-        "cores": threads(),  # that are used
+        "level": level(),  # the level in use
+        "cores": threads(),  # cores in use
         "command": command,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
-    with locked(lock, str(path), wait=WAIT):  # two at once must not lose a row
+    with locked(lock, str(path), wait=WAIT):  # concurrent writers must not lose rows
         remove_leftovers(path.parent, path.name)
         old: list[dict[str, object]] = []
         if path.is_file():
@@ -186,7 +186,7 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, object]], command: str) 
 
 
 def versions_of(*packages: str) -> dict[str, str]:
-    """Versions of what a row compares with, beside those of every row; "" where it is missing."""
+    """Versions of the compared libraries; "" if not installed."""
     return {package: _version(package) or _version(f"{package}-gpu") for package in packages}
 
 

@@ -1,8 +1,8 @@
-"""What each stage of a network reaches in the native engine, beside what the processor can do.
+"""Speed of each stage of a network in the native engine, relative to the processor's peak.
 
-The peak is measured: the engine's own multiply-add instruction in registers, on every thread, with
-nothing read or written. A 3×3 that takes two pixels at once (``native.network.by_pairs``) does two
-thirds of the multiply-adds it is counted with, so it may pass the peak by half.
+The peak is measured with the engine's multiply-add instruction on registers, on all threads,
+without memory access. A 3×3 that computes two pixels at once (``native.network.by_pairs``) needs
+two thirds of the counted multiply-adds, so it can exceed the peak by half.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ COLUMNS = {
 
 
 def run(options: RooflineOptions, track: Track) -> Measurement:
-    """What stages reach of the processor's peak.
+    """Measure the share of the processor's peak that each stage reaches.
 
     Raises:
-        UserError: a name that does not exist, a processor that the engine does not run on, or a
-            chart that cannot be written.
+        UserError: an unknown name, a processor without support in the engine, or a chart that
+            cannot be written.
     """
     torch.set_num_threads(threads())
     wanted = rooflines(options.model.split(","), options.precisions.split(","))
@@ -65,7 +65,7 @@ def run(options: RooflineOptions, track: Track) -> Measurement:
         draw_rooflines(found, options.size, options.chart)
     rows = [row for case, each in found.items() for row in as_rows(case, options.size, each)]
     lines = [
-        f"{case.network} {case.precision}: {each.milliseconds:.2f} ms over its operations; "
+        f"{case.network} {case.precision}: {each.milliseconds:.2f} ms for all operations; "
         f"peak {each.peak:.0f} GFLOP/s"
         for case, each in found.items()
     ]
@@ -82,7 +82,7 @@ class Part:
 
     @property
     def gflops(self) -> float:
-        """10⁹ multiplications and additions a second."""
+        """10⁹ multiplications and additions per second."""
         return 2 * self.macs / self.milliseconds / 1e6
 
 
@@ -92,15 +92,15 @@ class Roofline:
 
     peak: float  # GFLOP/s
     parts: tuple[Part, ...]
-    rounds: int  # that times are the median of
+    rounds: int  # rounds of the median
 
     @property
     def milliseconds(self) -> float:
-        """Of all operations, a barrier behind each."""
+        """Time of all operations, with a barrier after each."""
         return sum(part.milliseconds for part in self.parts)
 
     def share(self, part: Part) -> float:
-        """Of the peak that a part reaches."""
+        """Share of the peak that a part reaches."""
         return part.gflops / self.peak
 
     def at_peak(self, part: Part) -> float:
@@ -109,21 +109,21 @@ class Roofline:
 
 
 def rooflines(networks: Sequence[str], precisions: Sequence[str]) -> list[Case]:
-    """What can be measured here.
+    """The cases that can be measured here.
 
     Raises:
-        UserError: a network or precision that does not exist or that the engine does not run.
+        UserError: a network or precision that is unknown or not supported by the engine.
     """
     reasons = [
         unsupported_reason(precision) for precision in precisions if precision in ENGINES["native"]
     ]
     if reasons and all(reasons):
-        raise UserError(f"roofline: the native engine does not run here: {reasons[0]}")
+        raise UserError(f"roofline: the native engine is not available here: {reasons[0]}")
     return cases(networks, makers=["ours"], engines=["native"], precisions=precisions)
 
 
 def measure(case: Case, *, size: int, rounds: int) -> Roofline:
-    """Time the operations of a network on as many threads as torch has."""
+    """Time the operations of a network on torch's number of threads."""
     used = torch.get_num_threads()
     program, images = native_program(case, size)
     engine = NativeNetwork(program, case.precision, used)
@@ -141,7 +141,7 @@ def measure(case: Case, *, size: int, rounds: int) -> Roofline:
 
 
 def _peak(precision: str, used: int, rounds: int = 4_000_000) -> float:
-    """GFLOP/s of so many threads together; the best of a few tries."""
+    """Total GFLOP/s of a number of threads; the best of a few tries."""
     best = 0.0
     with ThreadPoolExecutor(used) as pool:
         for _ in range(5):
@@ -159,7 +159,7 @@ def _macs(op: Mapping[str, Any], engine: NativeNetwork) -> int:
 
 
 def _name(op: Mapping[str, Any]) -> str:
-    """The stage and the kind of an operation; outside of blocks its own name."""
+    """Stage and kind of an operation; its own name outside of blocks."""
     name = str(op.get("name", op["op"]))
     if not (of_block := _IN_BLOCK.match(name)):
         return name
@@ -171,7 +171,7 @@ def _name(op: Mapping[str, Any]) -> str:
 
 
 def as_rows(case: Case, size: int, found: Roofline) -> Iterator[dict[str, object]]:
-    """The parts that multiply, and the rest in one, as rows of results."""
+    """Rows of results for the multiplying parts, and one for the rest."""
     rest = sum(part.milliseconds for part in found.parts if not part.macs)
     for part in (*(p for p in found.parts if p.macs), Part(name="rest", milliseconds=rest, macs=0)):
         yield {
@@ -190,7 +190,7 @@ def as_rows(case: Case, size: int, found: Roofline) -> Iterator[dict[str, object
 
 
 def draw_rooflines(found: Mapping[Case, Roofline], size: int, path: Path) -> None:
-    """Draw what each part reaches beside the measured peak, in GFLOP/s, and write a PNG.
+    """Draw the speed of each part and the measured peak in GFLOP/s, and write a PNG.
 
     Raises:
         UserError: ``path`` cannot be written.
@@ -205,7 +205,7 @@ def draw_rooflines(found: Mapping[Case, Roofline], size: int, path: Path) -> Non
     subtitle = (
         f"GFLOP/s of one image of {size}x{size} pixels; dashed: the processor's measured peak"
     )
-    with headed_figure(path, height, "What each stage reaches", subtitle) as figure:
+    with headed_figure(path, height, "Speed by stage", subtitle) as figure:
         keys = [Patch(color=colours[network], label=network) for network in networks]
         figure.legend(handles=keys, loc="upper right", ncols=len(keys))
         for i, precision in enumerate(precisions):

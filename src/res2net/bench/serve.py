@@ -1,4 +1,4 @@
-"""A crowd before ``res2net serve``: who is answered, who has to come back, who waits how long."""
+"""Load test of ``res2net serve``: answered and retried requests, and latencies."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from res2net.bench.protocol import LIBRARIES, Measurement, Track, versions_of
 from res2net.errors import UserError
 from res2net.serve.examples import example_photos
 
-START_SECONDS = 120  # in which a server has to be ready
-ANSWER_SECONDS = 120  # after which a request counts as hung
-ALONE = 30  # requests of one client, for the latency without a crowd
+START_SECONDS = 120  # limit until the server is ready
+ANSWER_SECONDS = 120  # limit after which a request counts as hung
+ALONE = 30  # requests of a single client, for the latency without load
 
 
 def run(options: ServeOptions, track: Track) -> Measurement:  # noqa: ARG001  the crowd is all at once
-    """A crowd before a server of its own process, on loopback.
+    """Load a server in its own process on the loopback interface.
 
     Raises:
         UserError: the server does not start.
@@ -46,34 +46,34 @@ def run(options: ServeOptions, track: Track) -> Measurement:  # noqa: ARG001  th
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What became of one request."""
+    """The outcome of one request."""
 
-    status: int  # the last; 0 where there was none
-    refused: int  # times it was told to come back (429)
+    status: int  # final HTTP status; 0 without an answer
+    refused: int  # number of 429 answers
     last: float  # seconds of the last attempt
-    whole: float  # seconds with everything before it
+    whole: float  # seconds including all attempts and waits
     fault: str = ""  # why there was no answer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crowd:
-    """What became of all of them."""
+    """The outcome of all requests."""
 
     asked: tuple[Asked, ...]
     seconds: float  # for all
-    alone: float  # seconds, median of one client's requests before the crowd came
+    alone: float  # seconds, median of a single client's requests before the load
 
     def with_status(self, status: int) -> int:
-        """Requests that ended so."""
+        """Number of requests with this final status."""
         return Counter(each.status for each in self.asked)[status]
 
     @property
     def refused_first(self) -> int:
-        """Requests that were told to come back at least once."""
+        """Number of requests with at least one 429."""
         return sum(each.refused > 0 for each in self.asked)
 
     def percentile(self, share: float, of: Callable[[Asked], float]) -> float:
-        """Of the answered ones."""
+        """95th percentile of the answered requests."""
         answered = [of(each) for each in self.asked if each.status == 200]
         return float(np.percentile(answered, share)) if answered else math.nan
 
@@ -83,7 +83,7 @@ class Crowd:
         faults = ", ".join(sorted({each.fault for each in self.asked if each.fault}))
         return (
             f"{len(self.asked)} requests: {self.with_status(200)} answered, "
-            f"{self.refused_first} were told to come back first, {self.with_status(0)} lost or "
+            f"{self.refused_first} of them after a 429 and retry, {self.with_status(0)} lost or "
             f"hung{f' ({faults})' if faults else ''}; p95 {last:.0f} ms, with retries "
             f"{whole:.0f} ms; one client alone {1000 * self.alone:.0f} ms"
         )
@@ -119,9 +119,9 @@ def figures(model: Mapping[str, Any], crowd: Crowd, options: ServeOptions) -> di
 def measure(
     address: str, photos: Sequence[Path], *, clients: int, requests: int, token: str | None = None
 ) -> Crowd:
-    """Let ``clients`` send ``requests`` in all, each the next as soon as it has its answer.
+    """Let ``clients`` send ``requests`` in total, each the next one after its answer.
 
-    A client that is told to come back waits as long as it is told, then sends the same again.
+    A client that gets a 429 waits as long as the server requests, then retries.
     """
     bodies = [photo.read_bytes() for photo in photos]
     headers = {"Content-Type": "application/octet-stream"}
@@ -138,7 +138,7 @@ def measure(
             asked: list[Asked] = []
 
             async def client() -> None:
-                for number in numbers:  # one list of work for all
+                for number in numbers:  # shared by all clients
                     asked.append(await _ask(http, bodies[number % len(bodies)]))
 
             start = time.perf_counter()
@@ -172,10 +172,10 @@ async def _ask(http: httpx.AsyncClient, body: bytes) -> Asked:
 
 @contextmanager
 def running(words: Sequence[str]) -> Iterator[str]:
-    """``res2net serve`` with these words at a free port; gives its address, stops it at the end.
+    """Run ``res2net serve`` with these words on a free port; yield its URL, and stop it at the end.
 
     Raises:
-        UserError: it does not start; says what it said.
+        UserError: it does not start; the message has its last output.
     """
     command = [sys.executable, "-m", "res2net", "serve", *words, "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

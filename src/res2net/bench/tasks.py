@@ -1,11 +1,11 @@
-"""A training step and an inference of each other task, beside other libraries' own models.
+"""Benchmark training step and inference of the dense tasks against other libraries' models.
 
-A case names its maker, its precision and its memory layout. ``ours bf16 nhwc`` is what ``res2net
-train`` and ``predict`` do on a processor with bfloat16; ``ours fp32 nchw`` is set up as the others
-are. All stand on ResNet-50, which they share; detectors have the same weights, so that they find
-the same number of things. Segmenters have equal parameters and multiply-adds: another library's
-dilated ResNet-50 and ASPP stand under our decoder, as its own segmenters are larger or smaller
-ones. Salient objects and key-points have no model in those libraries.
+A case has a maker, a precision and a memory layout. ``ours bf16 nhwc`` is the default of ``res2net
+train`` and ``predict`` on a processor with bfloat16; ``ours fp32 nchw`` is set up like the others.
+All use ResNet-50; detectors share weights, so that they detect the same number of objects.
+Segmenters have equal parameters and multiply-adds: the other library's dilated ResNet-50 and ASPP
+get our decoder, since its own segmenters differ in size. Those libraries have no models for
+saliency and key-points.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ CASES = {
     "saliency": OURS,
     "pose": OURS,
 }
-EQUAL = OURS[1]  # what a ratio at equal precision and layout is of
+EQUAL = OURS[1]  # our case for ratios at equal precision and layout
 KINDS = ("train", "infer")
 CLASSES = {"detect": 90, "instances": 90, "segment": 21, "saliency": 2, "pose": 1}
-BOXES = 4  # in an image
+BOXES = 4  # per image
 DEEP, WIDE = 2048, 256  # channels of ResNet-50's last map, of DeepLab's pyramid
 COLUMNS = {n: n for n in ("task", "kind", "case", "median_ms", "speed_of_ours", "peak_mib")}
 
 
 def run(options: TasksOptions, track: Track) -> Measurement:
-    """Time and memory of each task, ours and others'.
+    """Measure time and memory of each task, ours and others'.
 
     Raises:
         UserError: a library that is not installed.
@@ -106,13 +106,13 @@ def make(task: str, case: str, *, batch: int, size: int) -> Running:
     """What runs a case.
 
     Args:
-        size: pixels of the square images; of key-points the height.
+        size: side of the square images in pixels; for key-points the height.
 
     Raises:
         UserError: no such task or case, or a library that is not installed.
     """
     if task not in CASES or case not in CASES[task]:
-        raise UserError(f"{case} of {task}: there are {', '.join(CASES.get(task, CASES))}")
+        raise UserError(f"no {case} of {task}; choose from {', '.join(CASES.get(task, CASES))}")
     maker, precision, layout = case.split()
     torch.manual_seed(0)
     makers = {"ours": _ours, "torchvision": _torchvision, "smp": _smp}
@@ -150,7 +150,7 @@ def step_of(task: str, case: str, kind: str, *, batch: int, size: int) -> Callab
 
 
 def _loss(task: str, images: Tensor) -> Callable[[nn.Module], Tensor]:
-    """(network) → its loss on the images with random marks."""
+    """(network) → its loss on the images with random annotations."""
     batch, _, height, width = images.shape
     if task in ("detect", "instances"):
         targets = [_boxes(height) for _ in range(batch)]
@@ -242,7 +242,7 @@ def _smp(task: str, size: int) -> nn.Module:  # noqa: ARG001  every maker is giv
 
 
 class _Levels(nn.Module):
-    """The maps of smp's encoder that DeepLab v3+ takes, by name."""
+    """The maps of smp's encoder for DeepLab v3+, by name."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()

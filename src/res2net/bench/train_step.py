@@ -1,8 +1,8 @@
-"""One training step (forward, loss, backward, SGD) beside timm's same network.
+"""Benchmark one training step (forward, loss, backward, SGD) against timm's same network.
 
-Each case names its maker, its precision and its memory layout. ``ours bf16 nhwc`` is what
-``res2net train`` does on a processor with bfloat16; ``timm fp32 nchw`` is what timm does unless
-told otherwise; ``cheap`` and ``full`` are kinds of gradient checkpointing.
+Each case has a maker, a precision and a memory layout. ``ours bf16 nhwc`` is the default of
+``res2net train`` on a processor with bfloat16; ``timm fp32 nchw`` is timm's default; ``cheap`` and
+``full`` are kinds of gradient checkpointing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CASES = (
 EQUAL = tuple(
     (case, " ".join(["timm", *case.split()[1:3]])) for case in CASES if case.startswith("ours")
 )
-# ratio → case → what its speed is over
+# ratio → case → reference case of its speed
 OVER = {"speed_over_timm_default": dict([DEFAULTS]), "speed_over_timm_equal": dict(EQUAL)}
 COLUMNS = {
     "case": "case",
@@ -54,7 +54,7 @@ COLUMNS = {
 
 
 def run(options: TrainStepOptions, track: Track) -> Measurement:
-    """Time and memory of a training step, ours and timm's.
+    """Measure time and memory of a training step, ours and timm's.
 
     Raises:
         UserError: timm is not installed, or lacks the network.
@@ -91,7 +91,7 @@ def run(options: TrainStepOptions, track: Track) -> Measurement:
 
 
 def speed_ratios(case: str, timings: dict[str, Timing]) -> dict[str, object]:
-    """How many times faster than timm's default and than timm at equal precision and layout."""
+    """Speed relative to timm's default and to timm at equal precision and layout."""
     found: dict[str, object] = {}
     for name, pairs in OVER.items():
         other = timings.get(pairs.get(case, ""))
@@ -116,7 +116,7 @@ def make_training(case: str, network: str, *, batch: int, size: int) -> Training
     """What trains a case.
 
     Raises:
-        UserError: timm is asked for and not installed, or lacks the network.
+        UserError: timm is requested and not installed, or lacks the network.
     """
     maker, precision, layout, *checkpointing = case.split()
     device = machine.best_device()

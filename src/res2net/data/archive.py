@@ -1,10 +1,10 @@
-"""Files in a zip or tar archive, read to the end of the archive and checked.
+"""Read files from a zip or tar archive, with a check that the archive is complete.
 
-What stands in an archive that is cut or damaged is never taken for all that was packed: a tar must
-end with its empty block, a compressed stream with its checksum, and a zip must have as many members
-as it says, under the names that stand before their data.
+A truncated or damaged archive is never taken for a complete one: a tar must end with its empty
+block, a compressed stream with its checksum, and a zip must have as many members as its directory
+lists, under the names in their local headers.
 
-No member takes more memory than ``LARGEST``, whatever it unpacks to.
+Members that unpack to more than ``LARGEST`` bytes are refused.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
         wanted: takes the name of a member. Links to other members are followed.
 
     Raises:
-        UserError: not a plain file, not an archive, or a damaged one; whatever came before the
-            damage has been given by then.
+        UserError: not a plain file, not an archive, or a damaged one; members before the damage
+            have been yielded by then.
     """
     check_file(path)
     try:
@@ -58,18 +58,18 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
         raise
     except RuntimeError as error:
         if "password" in str(error):
-            raise UserError(f"{path}: has a password; unpack it first") from error
+            raise UserError(f"{path}: is encrypted; unpack it first") from error
         raise _damaged(path, error) from error
     except Exception as error:  # a damaged archive can raise anything
         raise _damaged(path, error) from error
 
 
 def entries(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The entries of a tar that is not compressed, in its order, each with the open tar.
+    """The entries of an uncompressed tar, in its order, each with the open tar.
 
     Raises:
-        UserError: not a plain file, compressed, not a tar, or a damaged one; whatever came before
-            the damage has been given by then.
+        UserError: not a plain file, compressed, not a tar, or a damaged one; entries before the
+            damage have been yielded by then.
     """
     check_file(path)
     try:
@@ -92,7 +92,7 @@ def entries(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
 
 
 def first_name(path: Path) -> str | None:
-    """The name of the first member of a tar; None where it has none or is none."""
+    """The name of the first member of a tar; None for an empty tar or another file."""
     try:
         check_file(path)
         with closing(_unpacked(path)) as file:
@@ -117,7 +117,7 @@ def _zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         said = _entries_said(path, len(archive.comment))
-        if said not in (len(entries), 0xFFFF):  # 0xFFFF: more than two bytes can say
+        if said not in (len(entries), 0xFFFF):  # 0xFFFF: more than fit in two bytes
             raise _damaged(path, f"it lists {len(entries)} of {said} members")
         for entry in entries:
             with archive.open(entry) as file:  # compares both of its names
@@ -130,7 +130,7 @@ def _zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
 
 
 def _entries_said(path: Path, comment: int) -> int:
-    """The number of members that the end of a zip names."""
+    """The number of members in a zip's end record."""
     with path.open("rb") as file:
         file.seek(-22 - comment, 2)
         end = file.read(22)
@@ -141,9 +141,9 @@ def _entries_said(path: Path, comment: int) -> int:
 
 
 class _Bounded:
-    """A file that refuses to hand over more at once than a member may have.
+    """A file that refuses reads larger than a member may be.
 
-    Headers name the lengths of other headers, which ``tarfile`` reads whole.
+    Headers give the lengths of other headers, which ``tarfile`` reads whole.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -170,10 +170,10 @@ def _check_end(path: Path, file: BinaryIO, end: int) -> None:
     """Refuse a tar that does not end where its last entry does."""
     file.seek(end)
     if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise _damaged(path, f"it breaks off or has a damaged header at byte {end:,}")
+        raise _damaged(path, f"it is truncated or has a damaged header at byte {end:,}")
     while rest := file.read(_STEP):  # to its end, where the checksum of a stream stands
         if rest.count(0) != len(rest):
-            raise _damaged(path, "more follows behind its end")
+            raise _damaged(path, "there is data after its end")
 
 
 def _opened(file: BinaryIO) -> tarfile.TarFile:

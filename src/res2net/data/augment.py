@@ -1,4 +1,4 @@
-"""How training images are varied, as data; ``transforms`` turns it into functions."""
+"""Options of the augmentation; ``transforms`` turns them into functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that Pillow has no mode for: TIFF of several bands or odd numbers, NumPy arrays. No torch.
+"""Images that Pillow has no mode for: multi-band TIFF, unusual types, NumPy arrays. No torch.
 
 Legend: H, W pixels · B bands that a file stores, C channels that a network takes
 """
@@ -20,8 +20,8 @@ from res2net.data.foreign import LARGEST
 from res2net.errors import one_line
 
 ENDING = ".npy"
-MOST_PAGES = 1024  # that are counted
-LONGEST_BANDS = 16  # from more on, an axis of an array is taken for pixels
+MOST_PAGES = 1024  # pages counted at most
+LONGEST_BANDS = 16  # a longer axis of an array is taken for pixels
 _NUMPY = b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0")
 _ALPHA = (1, 2)  # values of the TIFF tag ExtraSamples
@@ -29,43 +29,43 @@ _GREY, _RGB = (0, 1), 2  # values of the TIFF tag PhotometricInterpretation
 
 
 class UnfitError(ValueError):
-    """An image that is whole but cannot be used; the message says why and what to do."""
+    """An intact image that cannot be used; the message gives the reason and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What the head of a TIFF or an array tells."""
+    """The header of a TIFF or an array."""
 
     size: tuple[int, int]  # H, W as stored
-    samples: int  # values of a pixel
-    alpha: tuple[int, ...] = ()  # which of them are transparency
+    samples: int  # values per pixel
+    alpha: tuple[int, ...] = ()  # indices of the transparency samples
     dtype: np.dtype[Any] = np.dtype(np.uint8)  # noqa: RUF009  immutable
-    pages: int = 1  # of one size, in one file
-    orientation: int = 1  # as EXIF has it
+    pages: int = 1  # pages of one size in the file
+    orientation: int = 1  # EXIF number
     photometric: int = 1
     by_rows: bool = False  # tifffile wrote an array (H, W, B) as H pages
-    by_pillow: bool = False  # Pillow reads the first page, or of several bands the colours, right
+    by_pillow: bool = False  # Pillow reads the first page (of several bands, the colours) correctly
 
     @property
     def bands(self) -> int:
-        """Values of a pixel without transparency."""
+        """Values per pixel, without transparency."""
         return self.samples - len(self.alpha)
 
     @property
     def upright(self) -> tuple[int, int]:
-        """H, W of the image as it is turned."""
+        """H, W of the upright image."""
         return self.size[::-1] if self.orientation >= 5 else self.size
 
     @property
     def own_channels(self) -> int | None:
-        """The channels that the file decides by itself; None: it is read in colours."""
+        """The channels given by the file itself; None: it is read as RGB."""
         if self.photometric not in (*_GREY, _RGB):
             return None
         return None if self.by_pillow or self.bands == 3 else self.bands
 
 
 def describe(data: npt.NDArray[np.uint8] | BinaryIO) -> Stack | None:
-    """The head of a TIFF or of an array; None of other files and of a damaged head.
+    """The header of a TIFF or an array; None for other files and for a damaged header.
 
     Raises:
         UnfitError: an array that is no image.
@@ -80,7 +80,7 @@ def describe(data: npt.NDArray[np.uint8] | BinaryIO) -> Stack | None:
         return _of_tiff(file) if head[:4] in _TIFF else None
     except UnfitError:
         raise
-    except Exception:  # a damaged head can raise anything; the decoder says what is wrong
+    except Exception:  # a damaged header can raise anything; the decoder reports it
         return None
     finally:
         file.seek(start)
@@ -92,11 +92,11 @@ def read(
     """The stored values, upright: (H, W, B).
 
     Args:
-        channels: that are wanted. A file that stores as many with transparency gives that too; one
-            of as many pages gives a band a page.
+        channels: the number to return. A file with that many including transparency returns it
+            too; a file with that many pages returns one band per page.
 
     Raises:
-        UnfitError: tifffile is missing, or cannot read it.
+        UnfitError: tifffile is not installed, or cannot read the file.
         ValueError: damaged.
     """
     content = data.data if isinstance(data, np.ndarray) else data.read()
@@ -123,7 +123,7 @@ def _array_head(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 def _of_array(shape: tuple[int, ...], _: bool, dtype: np.dtype[Any]) -> Stack:
     if dtype.hasobject or dtype.kind not in "buif":
-        raise UnfitError(f"an array of {dtype}; images hold numbers")
+        raise UnfitError(f"an array of {dtype}; images need numbers")
     if len(shape) == 2:
         shape = (*shape, 1)
     if len(shape) != 3 or not min(shape):
@@ -176,7 +176,7 @@ def _of_tiff(file: BinaryIO) -> Stack:
 
 
 def _array_in_pages(description: str, page: tuple[int, int]) -> tuple[int, int, int] | None:
-    """H, W, B of an array whose rows tifffile took for pages, which it notes; None of any other."""
+    """H, W, B of an array whose rows tifffile wrote as pages (it notes this); None for others."""
     if not description.startswith('{"shape": ['):
         return None
     shape = json.loads(description)["shape"]
@@ -186,10 +186,10 @@ def _array_in_pages(description: str, page: tuple[int, int]) -> tuple[int, int, 
 
 
 def _pillow_reads(stack: Stack, planes: int) -> bool:
-    """Whether Pillow gives the values that are stored: it takes some types and layouts for others.
+    """Whether Pillow returns the stored values: it misreads some types and layouts.
 
-    Found by reading each with both: signed bytes come unsigned, unsigned 32 bits signed, 16 bits in
-    planes scrambled, and what is beyond three colours is dropped.
+    Found by comparison with tifffile: signed bytes are read as unsigned, unsigned 32 bits as
+    signed, planar 16 bits are scrambled, and bands beyond three are dropped.
     """
     if stack.photometric not in (*_GREY, _RGB):
         return True
@@ -203,7 +203,7 @@ def _pillow_reads(stack: Stack, planes: int) -> bool:
 
 
 def _count_pages(file: BinaryIO, tags: Any, first: Stack, start: int) -> int:
-    """Pages of the first one's size; thumbnails and smaller copies are none."""
+    """Number of pages of the first page's size; thumbnails and reduced copies do not count."""
     pages, seen = 1, {0}
     while tags.next not in seen and len(seen) < MOST_PAGES:
         seen.add(tags.next)
@@ -214,10 +214,10 @@ def _count_pages(file: BinaryIO, tags: Any, first: Stack, start: int) -> int:
 
 
 def _check_size(stack: Stack) -> None:
-    """Refuse what would take all memory.
+    """Refuse images that would exhaust the memory.
 
     Raises:
-        DecompressionBombError: as Pillow does.
+        DecompressionBombError: too many pixels, as in Pillow.
         UnfitError: too many bytes.
     """
     pixels, most = stack.size[0] * stack.size[1], Image.MAX_IMAGE_PIXELS
@@ -231,7 +231,7 @@ def _check_size(stack: Stack) -> None:
 
 
 def _pages(content: Any, stack: Stack, numbers: Sequence[int]) -> npt.NDArray[np.generic]:
-    """The values of these pages beside each other: (H, W, B)."""
+    """The values of these pages, stacked as bands: (H, W, B)."""
 
     def read_pages(file: Any) -> list[npt.NDArray[Any]]:
         pages = [file.pages[number] for number in numbers]
@@ -243,10 +243,10 @@ def _pages(content: Any, stack: Stack, numbers: Sequence[int]) -> npt.NDArray[np
 def _with_tifffile(
     content: Any, stack: Stack, take: Callable[[Any], list[npt.NDArray[Any]]]
 ) -> npt.NDArray[np.generic]:
-    """What ``take`` reads of the file, beside each other: (H, W, B).
+    """The arrays that ``take`` reads from the file, stacked as bands: (H, W, B).
 
     Raises:
-        UnfitError: tifffile is missing, or needs what is.
+        UnfitError: tifffile or a codec that it needs is not installed.
         ValueError: damaged.
     """
     try:
@@ -260,7 +260,7 @@ def _with_tifffile(
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
             found = np.concatenate(take(file), axis=2)
-    except Exception as error:  # its own kinds, down from ValueError or not
+    except Exception as error:  # its own classes, only some of them ValueErrors
         if "imagecodecs" in str(error):
             raise UnfitError(
                 f"compressed ({one_line(error)}): pip install 'res2net[tiff]'"
@@ -282,7 +282,7 @@ def _bands_last(values: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
 
 
 def _turned(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """Upright, by the number that EXIF has for it."""
+    """The array turned upright by its EXIF orientation number."""
     if orientation in (5, 6, 7, 8):
         values = values.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

@@ -21,14 +21,14 @@ from res2net.errors import UserError
 from res2net.files import cache_folder
 
 SIDE = 32  # pixels
-_KEY = "archive"  # entry of the cached file: which archive it was read from
+_KEY = "archive"  # entry of the cached file: the archive that it was read from
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """One of the two data sets, as the official archives hold it."""
+    """Layout of one of the two data sets in its official archive."""
 
-    archive: str  # name of the archive, less its ending
+    archive: str  # name of the archive without its suffix
     folder: str  # its top folder
     train: tuple[str, ...]  # files of the training images, in order
     test: str
@@ -78,7 +78,7 @@ def read_cifar100(path: Path, options: ReadOptions) -> LabelledImages:
 
 
 def recognise(path: Path) -> list[str]:
-    """Which of the two a path holds: its extracted folder, its archive, or a folder of either."""
+    """The data sets at a path: an extracted folder, an archive, or a folder that holds either."""
     return [name for name, layout in LAYOUTS.items() if _find(path, layout) is not None]
 
 
@@ -91,7 +91,7 @@ def _read(name: str, path: Path, options: ReadOptions) -> LabelledImages:
     if found is None:
         raise UserError(
             f"{path}: no folder {layout.folder} and no {layout.archive}.tar.gz or .tar.xz there; "
-            "give the path of one, or set download"
+            "give its path, or set download"
         )
     arrays = _read_folder(found, layout) if found.is_dir() else _read_archive(found, layout)
     return LabelledImages(
@@ -116,11 +116,11 @@ def _find(path: Path, layout: Layout) -> Path | None:
 
 
 def _is_archive_of(path: Path, layout: Layout) -> bool:
-    """Whether the first member lies in the layout's folder; nothing more is unpacked."""
+    """Whether the first member is in the layout's folder; nothing else is unpacked."""
     if not path.name.endswith(ARCHIVE_ENDINGS):
         return False
     first = first_name(path)
-    if first is None:  # which reading it explains
+    if first is None:  # reading it reports the reason
         return path.name.startswith(layout.archive)
     return layout.folder in Path(first).parts
 
@@ -134,7 +134,7 @@ def _read_folder(folder: Path, layout: Layout) -> dict[str, Any]:
 
 
 def _read_archive(path: Path, layout: Layout) -> dict[str, Any]:
-    """The arrays of an archive, unpacked in memory; the next time they come from the cache."""
+    """The arrays of an archive, unpacked in memory and then cached."""
     cached = _kept(path)
     if cached is not None:
         return cached
@@ -155,7 +155,7 @@ def _read_archive(path: Path, layout: Layout) -> dict[str, Any]:
 
 
 def _kept(archive: Path) -> dict[str, Any] | None:
-    """What :func:`_keep` kept of this archive; None if nothing, or if the archive has changed."""
+    """The arrays that :func:`_keep` cached; None if there are none or the archive has changed."""
     try:
         with np.load(_cache_file(archive), allow_pickle=False) as stored:
             if str(stored[_KEY]) != _stamp(archive):
@@ -166,9 +166,9 @@ def _kept(archive: Path) -> dict[str, Any] | None:
 
 
 def _keep(archive: Path, arrays: Mapping[str, Any]) -> None:
-    """Keep the arrays: unpacking takes ten seconds, reading them back a tenth of one.
+    """Cache the arrays: unpacking takes ten seconds, reading them back 0.1 s.
 
-    Where the folder cannot be written, they are read anew next time.
+    If the cache is not writable, the archive is unpacked again next time.
     """
     temporary = None
     try:
@@ -184,7 +184,7 @@ def _keep(archive: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def _cache_file(archive: Path) -> Path:
-    """One file an archive, in the cache."""
+    """The cache file of an archive."""
     digest = hashlib.sha256(os.fsencode(archive.resolve())).hexdigest()[:16]
     return cache_folder() / f"cifar-{digest}.npz"
 
@@ -242,6 +242,6 @@ def _download(path: Path, layout: Layout) -> None:
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{path}: cannot download {layout.folder} ({reason}); fetch its archive by other "
-            "means and give its path"
+            f"{path}: cannot download {layout.folder} ({reason}); download the archive "
+            "yourself and give its path"
         ) from error

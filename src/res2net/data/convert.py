@@ -1,4 +1,4 @@
-"""A data set written in another layout; what is read back has the same annotations.
+"""Write a data set in another layout; reading it back gives the same annotations.
 
 Legend: N objects · K key-points · H, W pixels of an image
 """
@@ -34,9 +34,9 @@ PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class _Image:
-    """An image of a part under the name that it gets."""
+    """An image of a part, with its name in the new data set."""
 
-    name: str  # with its ending
+    name: str  # with its suffix
     image: File | Pixels
     label: int = 0
     scene: Scene | None = None
@@ -54,7 +54,7 @@ class _Image:
 
 @dataclass(frozen=True, kw_only=True)
 class _Out:
-    """Where a layout is written, and how images get there."""
+    """The folder that a layout is written to, and how images get there."""
 
     folder: Path
     copy: bool
@@ -73,7 +73,7 @@ class _Out:
             target.symlink_to(image.image.resolve())
 
     def text(self, below: str, text: str) -> None:
-        """Write a file of text."""
+        """Write a text file."""
         target = self.folder / below
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
@@ -82,25 +82,25 @@ class _Out:
 def convert(
     found: LabelledImages | Scenes, holds: str, folder: Path, layout: str, *, copy: bool = False
 ) -> None:
-    """Write a data set in a layout that its kind of annotations can have.
+    """Write a data set in a layout that can hold its annotations.
 
-    The parts are those that were read; a part held out of training becomes ``val``.
+    The parts are written as read; a held-out validation part becomes ``val``.
 
     Args:
-        found: what a reader returned.
-        holds: its annotations: "labels", or ``SceneOptions.marks``.
+        found: the data set, from a reader.
+        holds: its kind of annotations: "labels", or one of ``SceneOptions.marks``.
         folder: to write; it must not exist.
         layout: "folder", "coco", "yolo", "voc" or "pairs".
         copy: copy the images instead of linking to them.
 
     Raises:
-        UserError: a layout that cannot hold the annotations, or a folder that exists or cannot be
-            written; nothing is left behind then.
+        UserError: the layout cannot hold the annotations, or the folder exists or cannot be
+            written; no partial output is left behind.
     """
     fitting = [name for name in WRITERS if holds in HOLDS[name]]
     if layout not in fitting:
         raise UserError(
-            f"--format {layout} cannot hold {holds}; it can be {', '.join(fitting) or 'none'}"
+            f"--format {layout} cannot hold {holds}; choose from {', '.join(fitting) or 'none'}"
         )
     with new_folder(folder, "--write") as beside:
         try:
@@ -117,7 +117,7 @@ def _parts(found: LabelledImages | Scenes) -> Iterator[tuple[str, list[_Image]]]
             continue
         if isinstance(images, Split):
             if images.labels.ndim == 2:
-                raise UserError("--write holds one class an image; these have several")
+                raise UserError("--write supports one class per image; these images have several")
             rows = [
                 _Image(
                     name=_free(images.names(i), images.images[i], taken),
@@ -134,7 +134,7 @@ def _parts(found: LabelledImages | Scenes) -> Iterator[tuple[str, list[_Image]]]
 
 
 def _free(name: str, image: File | Pixels, taken: set[str]) -> str:
-    """A file name by the image's own, with its folders before it where that is taken."""
+    """A unique file name: the image's own, prefixed with its folders if it is taken."""
     path = Path(name.replace("#", ""))
     ending = path.suffix if isinstance(image, File) else ".png"
     stems = [path.stem, "_".join([*path.parent.parts, path.stem]).strip("/")]
@@ -145,18 +145,18 @@ def _free(name: str, image: File | Pixels, taken: set[str]) -> str:
 
 
 def _write_folder(found: LabelledImages | Scenes, holds: str, out: _Out) -> None:
-    """A folder a class, below a folder a part."""
+    """One folder per part, with one folder per class."""
     del holds
     odd = [name for name in found.classes if "/" in name or name in (".", "..") or "\0" in name]
     if odd:
-        raise UserError(f"the class {odd[0]!r} cannot be the name of a folder; rename it first")
+        raise UserError(f"the class {odd[0]!r} is not a valid folder name; rename it first")
     for part, images in _parts(found):
         for each in images:
             out.place(each, f"{part}/{found.classes[each.label]}")
 
 
 def _write_coco(found: LabelledImages | Scenes, holds: str, out: _Out) -> None:
-    """``annotations/instances_PART.json``, of key-points ``person_keypoints_PART.json``."""
+    """``annotations/instances_PART.json``, or ``person_keypoints_PART.json`` for key-points."""
     assert isinstance(found, Scenes)
     kind = "person_keypoints" if holds == "keypoints" else "instances"
     categories: list[dict[str, Any]] = [
@@ -202,7 +202,7 @@ def _coco_rows(objects: Objects) -> Iterator[dict[str, Any]]:
 
 
 def _write_yolo(found: LabelledImages | Scenes, holds: str, out: _Out) -> None:
-    """``data.yaml``, ``images/PART`` and ``labels/PART``; what does not count is left out."""
+    """``data.yaml``, ``images/PART`` and ``labels/PART``; ignored objects are left out."""
     assert isinstance(found, Scenes)
     settings: dict[str, Any] = {"path": ".", "names": dict(enumerate(found.classes))}
     if found.skeleton is not None:
@@ -227,8 +227,8 @@ def _yolo_lines(objects: Objects, holds: str, size: tuple[int, int], name: str) 
             outline = (objects.segments or ())[i]
             if not isinstance(outline, list) or len(outline) != 1:
                 raise UserError(
-                    f"{name}: an object has {_kind(outline)}, and a line of YOLO's labels holds "
-                    "one polygon; --format coco holds all"
+                    f"{name}: an object has {_kind(outline)}, and a YOLO label holds one "
+                    "polygon; --format coco keeps all"
                 )
             numbers = (np.array(outline[0]).reshape(-1, 2) / scale).ravel().tolist()
         if objects.keypoints is not None:
@@ -239,11 +239,11 @@ def _yolo_lines(objects: Objects, holds: str, size: tuple[int, int], name: str) 
 
 
 def _kind(outline: object) -> str:
-    return f"{len(outline)} parts" if isinstance(outline, list) else "a mask of pixels"
+    return f"{len(outline)} parts" if isinstance(outline, list) else "a pixel mask"
 
 
 def _write_voc(found: LabelledImages | Scenes, holds: str, out: _Out) -> None:
-    """``JPEGImages``, ``Annotations`` and ``ImageSets/Main``, and the classes in their order."""
+    """``JPEGImages``, ``Annotations`` and ``ImageSets/Main``, and a list of classes."""
     del holds
     assert isinstance(found, Scenes)
     for part, images in _parts(found):
@@ -276,7 +276,7 @@ def _voc_xml(image: _Image, classes: Sequence[str]) -> str:
 
 
 def _write_pairs(found: LabelledImages | Scenes, holds: str, out: _Out) -> None:
-    """``PART/images`` and ``PART/masks`` (PNG), and of class maps their list of classes."""
+    """``PART/images`` and ``PART/masks`` (PNG), and a list of classes for class maps."""
     assert isinstance(found, Scenes)
     marks: Marks = "classes" if holds == "classes" else "salient"
     for part, images in _parts(found):

@@ -1,4 +1,4 @@
-"""A table of images: a column of paths, one of labels, and one of parts if wanted."""
+"""A table of images: columns of paths, labels and, optionally, parts."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from res2net.errors import UserError
 
 
 def read(path: Path, options: ReadOptions) -> LabelledImages:
-    """The images that a table lists, or the tables of a folder; other columns are ignored.
+    """The images listed in a table or in the tables of a folder; other columns are ignored.
 
-    Paths are relative to its folder; a file that is not there is looked for below it by the end of
-    its path. Labels are names, whole numbers (then in the order of numbers), or columns of 0 and 1.
+    Paths are relative to its folder; missing files are searched for below it by the end of their
+    path. Labels are names, whole numbers (sorted as numbers), or columns of 0 and 1.
     Without validation rows (a column of train, val and test) some training rows are held out; test
-    rows are never used in training.
+    rows are never used for training.
 
     Raises:
         UserError: missing columns or values (names the line), missing or empty files (unless
@@ -53,7 +53,7 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     classes = sorted(names, key=_in_order_of_numbers) if numbers else names
     alone = needed == [options.measured]
     if not options.multi_label and (joined := [name for name in names if set(";|") & set(name)]):
-        warnings.warn(f"{path}: {some(joined)} taken for one class each ({SEVERAL})", stacklevel=2)
+        warnings.warn(f"{path}: {some(joined)} taken as one class each ({SEVERAL})", stacklevel=2)
     if options.multi_label and not names:
         raise UserError(f"{path}: no image has a label")
     if not alone and not options.multi_label:
@@ -90,7 +90,7 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
 def _groups(
     path: Path, rows: Sequence[Row], side: npt.NDArray[np.str_], by: str
 ) -> Sequence[str | None]:
-    """The group of each row; those that are in two parts are noted."""
+    """The group of each row, with a note of groups in two parts."""
     keys = [row.group or None for row in rows]
     check_keys(path, by, keys, [row.path for row in rows])
     named = {"train": "training", "": "training", "val": "validation", "test": "test"}
@@ -106,10 +106,10 @@ def _labels_of(row: Row, several: bool) -> list[str]:
 
 
 def _merged(path: Path, rows: Sequence[Row]) -> list[Row]:
-    """Each image once with the labels of all its rows, as in tables of a label a row.
+    """Merge the rows of each image into one with all labels, for tables of one label per row.
 
     Raises:
-        UserError: an image in two parts.
+        UserError: an image is in two parts.
     """
     merged: dict[str, Row] = {}
     for row in rows:
@@ -126,7 +126,7 @@ def _merged(path: Path, rows: Sequence[Row]) -> list[Row]:
 
 
 def _rows(path: Path, column: str, several: bool) -> list[Row]:
-    """The rows of a table, or of those that lie in a folder, each once, with their files found."""
+    """The unique rows of a table or of the tables in a folder, with their files found."""
     tables = tables_of(path)
     home = path if path.is_dir() else path.parent
     finder = Finder(home)
@@ -142,10 +142,10 @@ def _rows(path: Path, column: str, several: bool) -> list[Row]:
 
 
 def tables_of(path: Path) -> dict[Path, str]:
-    """Tables → the part that each lists; "" where it does not tell.
+    """Tables → the part that each lists; "" if its name gives none.
 
     Raises:
-        UserError: a folder without a table, or with several that are no parts.
+        UserError: a folder without a table, or with several that are not parts.
     """
     if not path.is_dir():
         return {path: ""}
@@ -162,14 +162,14 @@ def tables_of(path: Path) -> dict[Path, str]:
         return {each: part for each, part in parts.items() if part == "train" or _labelled(each)}
     if len(here) != 1:
         raise UserError(
-            f"{path}: holds {some([each.name for each in here]) or 'no table'}; name the table of "
+            f"{path}: holds {some([each.name for each in here]) or 'no table'}; give the table of "
             "path and label"
         )
     return {here[0]: ""}
 
 
 def _labelled(table: Path) -> bool:
-    """Whether a table of a test part has labels; one that is for predictions has none."""
+    """Whether a test table has labels; a table for predictions has none."""
     try:
         read_table(table)
     except UserError as error:
@@ -179,7 +179,7 @@ def _labelled(table: Path) -> bool:
 
 
 def list_tables(folder: Path) -> list[Path]:
-    """Files of tables, sorted: CSV, else JSON in lines, else lists of a path and a label."""
+    """The table files, sorted: CSV, else JSON lines, else lists of path and label."""
     files = sorted(folder.iterdir())
     for endings in ((".csv", ".tsv"), (".jsonl", ".ndjson"), (".txt",)):
         found = [each for each in files if each.suffix.lower() in endings]
@@ -193,7 +193,7 @@ def list_tables(folder: Path) -> list[Path]:
 
 
 def _found(table: Path, row: Row, finder: Finder, prefix: str) -> Row:
-    """The row with the path of its file from the folder, where there is one."""
+    """The row with the path of its file relative to the folder, if the file exists."""
     try:
         name = finder.find(row.path)
     except (UserError, ValueError, OSError) as error:
@@ -205,7 +205,7 @@ def _found(table: Path, row: Row, finder: Finder, prefix: str) -> Row:
 
 
 def _check_one_file(table: Path, written: Sequence[Row], found: Sequence[Row]) -> None:
-    """Refuse different paths of which one file is left, as where folders were merged."""
+    """Refuse different paths that resolve to one file, as after folders were merged."""
     lines: dict[str, Row] = {}
     for before, after in zip(written, found, strict=True):
         if before.path == after.path:
@@ -214,24 +214,24 @@ def _check_one_file(table: Path, written: Sequence[Row], found: Sequence[Row]) -
         if other.path != before.path:
             raise UserError(
                 f"{table}: lines {other.line} and {before.line} name {other.path} and "
-                f"{before.path}, of which only {after.path} is there"
+                f"{before.path}, but only {after.path} exists"
             )
 
 
 def _once(path: Path, rows: Sequence[Row]) -> list[Row]:
-    """Each image once, where a table lists it again with the same label and part."""
+    """Drop repeated rows with the same image, label and part."""
     kept: dict[tuple[str, str, str], Row] = {}
     for row in rows:
         kept.setdefault((os.path.normpath(row.path), row.label, row.split), row)
     if len(kept) < len(rows):
         warnings.warn(
-            f"{path}: {len(rows) - len(kept)} rows are listed again and count once", stacklevel=4
+            f"{path}: {len(rows) - len(kept)} duplicate rows are counted once", stacklevel=4
         )
     return list(kept.values())
 
 
 def _in_order_of_numbers(name: str) -> tuple[int, str, str]:
-    """Of any number of digits."""
+    """Sort key for whole numbers of any length."""
     digits = name.lstrip("0")
     return len(digits), digits, name
 
@@ -249,7 +249,7 @@ def _warn_two_labels(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _present(path: Path, root: Path, rows: Sequence[Row], options: ReadOptions) -> Sequence[bool]:
-    """Which rows to keep: all, or with ``skip_bad`` those whose files are readable."""
+    """The rows to keep: all, or with ``skip_bad`` those whose files are readable."""
     names = [row.path for row in rows]
     if options.skip_bad:
         return [bool(kept) for kept in usable(root, names, skip_bad=True, empty=())]

@@ -1,4 +1,4 @@
-"""A split as a torch data set: decode, transform, label."""
+"""A split as a torch ``Dataset``: decode, transform, label."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from res2net.data.preprocess import AS_RGB, Reading
 from res2net.data.sampler import Key, KeyedDataset, SampleKey, seeded
 
 Sample = tuple[Tensor, int | Tensor, int]  # uint8 (C, S, S), label, index
-# uint8 (B, C, S, S); labels int64 (B,), of several an image float (B, classes); indices int64 (B,)
+# uint8 (B, C, S, S); labels int64 (B,), multi-label float (B, classes); indices int64 (B,)
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
@@ -27,10 +27,10 @@ class ImageDataset(KeyedDataset[Sample]):
     Args:
         split: files or arrays, with labels.
         transform: uint8 (C, H, W) to uint8 (C, S, S).
-        min_side: pixels of the short side that files need to be decoded at; None: whole.
-        skip_bad: leave files that cannot be decoded out of their batch, with a warning.
+        min_side: smallest short side in pixels to decode files at; None: full size.
+        skip_bad: leave undecodable files out of their batch, with a warning.
         reading: channels C and range of values.
-        alternate: flip each image, left to right, in every second epoch.
+        alternate: flip each image horizontally in every second epoch.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ImageDataset(KeyedDataset[Sample]):
         return self.transform(self.stored(index)), target, index
 
     def varied(self, image: Tensor, key: Key) -> Tensor:
-        """An image of ``stored``, on any device, as the data set gives it for a key."""
+        """The sample of a key, made from the image of ``stored`` on any device."""
         with seeded(key.seed) if isinstance(key, SampleKey) else nullcontext():
             return self._turned(self.transform(image), key)
 
@@ -76,7 +76,7 @@ class ImageDataset(KeyedDataset[Sample]):
         """Image ``index`` before the transform: uint8 (C, H, W).
 
         Args:
-            coded: a JPEG file that ``decode.whole_jpeg`` takes stays as it is: its bytes, (n,).
+            coded: return a JPEG that ``decode.whole_jpeg`` accepts as its bytes, (n,).
 
         Raises:
             UserError: as ``decode``.

@@ -1,6 +1,6 @@
-"""Image files, arrays and Pillow images to uint8 tensors, RGB or of other channels.
+"""Decode image files, arrays and Pillow images to uint8 tensors, RGB or other channels.
 
-Legend: H, W pixels · C channels of ``Reading``, 3 where nothing else is asked for
+Legend: H, W pixels · C channels of ``Reading``, 3 by default
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def decode(path: str | File, *, min_side: int | None = None, reading: Reading = 
     """Decode an image file to uint8 (C, H, W), upright by its EXIF rotation.
 
     Grey, CMYK and palette images become RGB; grey of more than 8 bits is scaled to 0..255, not
-    clipped (:func:`res2net.data.levels.to_uint8`); transparency is composited on white, as a page
-    shows it; of an animation it is the first frame. The strides may be those of (H, W, C).
+    clipped (:func:`res2net.data.levels.to_uint8`); transparency is composited on white;
+    an animation gives its first frame. The strides may be those of (H, W, C).
 
     Args:
         path: the file; its content decides the format, not its name.
-        min_side: pixels of the short side that are enough. A larger JPEG is decoded at 1/2, 1/4 or
-            1/8 of its scale, as long as the short side does not fall below this.
+        min_side: short side in pixels that suffices. A larger JPEG is decoded at 1/2, 1/4 or 1/8
+            scale, as long as its short side stays at or above this.
         reading: channels and range of values.
 
     Raises:
@@ -55,7 +55,7 @@ def decode(path: str | File, *, min_side: int | None = None, reading: Reading = 
             if fast is not None and _is_plain_jpeg(image) and not _can_reduce(image, min_side):
                 if reading.range is not None:
                     levels.note_narrow(reading)
-                with suppress(RuntimeError):  # damaged: Pillow, below, says how
+                with suppress(RuntimeError):  # damaged: Pillow, below, reports how
                     return fast(torch.from_numpy(data), _RGB_MODE, True)
             return _channels_first(
                 photo.opened_to_pixels(image, min_side=min_side, reading=reading)
@@ -64,7 +64,7 @@ def decode(path: str | File, *, min_side: int | None = None, reading: Reading = 
 
 
 def whole_jpeg(path: str | File, min_side: int | None, reading: Reading) -> Tensor | None:
-    """The bytes of an RGB JPEG file that ``decode`` decodes whole and does not turn: uint8 (n,).
+    """The bytes of an RGB JPEG that ``decode`` neither scales nor rotates: uint8 (n,).
 
     None for any other file.
 
@@ -82,7 +82,7 @@ def whole_jpeg(path: str | File, min_side: int | None, reading: Reading) -> Tens
 
 
 def gpu_jpeg_decoder() -> tuple[JpegDecoder | None, str]:
-    """nvJPEG on the current GPU, by torchvision; else None and why."""
+    """nvJPEG on the current GPU through torchvision; else None and the reason."""
     import torchvision  # noqa: F401  registers the operators
 
     operator = getattr(torch.ops.image, "decode_jpegs_cuda", None)
@@ -111,19 +111,18 @@ def _smallest_jpeg() -> Tensor:
 def as_pixels(
     image: str | Path | Image.Image | npt.NDArray[Any] | Tensor, reading: Reading = AS_RGB
 ) -> Tensor:
-    """Any image a caller may hand over, as uint8 (C, H, W).
+    """Any supported image as uint8 (C, H, W).
 
     Args:
         image: a file, a Pillow image, an array (H, W) or (H, W, C), or a tensor (H, W) or
-            (C, H, W); where C is 3, of 1, 3 or 4 channels. Values of other types than uint8 are
-            scaled as :func:`res2net.data.levels.to_uint8` says; floats are meant in 0..1 where no
-            range is set.
+            (C, H, W); for C = 3, of 1, 3 or 4 channels. Types other than uint8 are scaled by
+            :func:`res2net.data.levels.to_uint8`; floats lie in 0..1 unless a range is set.
         reading: channels and range of values.
 
     Raises:
         UserError: a file that cannot be decoded.
-        ValueError: a shape or values that are not an image's.
-        TypeError: something else altogether.
+        ValueError: a shape or values that cannot be an image.
+        TypeError: an unsupported type.
     """
     if isinstance(image, str | Path):
         return decode(image, reading=reading)
@@ -137,7 +136,7 @@ def as_pixels(
 
 
 def channels_last(image: Tensor, reading: Reading = AS_RGB) -> npt.NDArray[Any]:
-    """A tensor (H, W) or (C, H, W) as an array (H, W) or (H, W, C), its values as they are.
+    """A tensor (H, W) or (C, H, W) as an array (H, W) or (H, W, C), values unchanged.
 
     Raises:
         ValueError: another shape.
@@ -159,7 +158,7 @@ def _channels_first(pixels: photo.Pixels) -> Tensor:
 
 
 def _is_plain_jpeg(image: Image.Image) -> bool:
-    """A grey or RGB JPEG: those that torchvision decodes to the very pixels of Pillow."""
+    """Whether a JPEG is grey or RGB: torchvision decodes those to exactly Pillow's pixels."""
     return image.format in photo.JPEG_FORMATS and image.mode in ("L", "RGB")
 
 
@@ -171,7 +170,7 @@ def _can_reduce(image: Image.Image, min_side: int | None) -> bool:
 def _jpeg_decoder() -> Callable[[Tensor, int, bool], Tensor] | None:
     """torchvision's JPEG decoder, the faster one; None in a torchvision without it.
 
-    The operator itself: its Python wrapper warns on every call that it will move to torchcodec.
+    This is the operator itself, since its Python wrapper issues a deprecation warning per call.
     """
     import torchvision  # noqa: F401  registers the operators
 

@@ -10,7 +10,7 @@ from res2net.data.labelled import LabelledImages, ReadOptions, Split, held_out
 
 
 def read(_: Path, options: ReadOptions) -> LabelledImages:
-    """The digits as uint8 RGB (N, 8, 8, 3), their 17 grey levels scaled to 0..255, split here."""
+    """The digits as uint8 RGB (N, 8, 8, 3), 17 grey levels scaled to 0..255, and split."""
     from sklearn.datasets import load_digits
 
     data = load_digits()

@@ -1,4 +1,4 @@
-"""Pooled features of a set of images: their file, and what they tell of the set. No torch.
+"""Pooled features of a set of images: file format, duplicates, outliers and map. No torch.
 
 Similarity is the cosine of two feature vectors. Legend: N images · C features
 """
@@ -19,23 +19,23 @@ from res2net.files import write_error
 
 Floats = npt.NDArray[np.float32]
 ENDINGS = (".npz", ".parquet")
-MOST = 50_000  # images whose pairs are all compared
-NEIGHBOURS = 5  # that outliers are told by
-BY_TSNE = range(20, 5_001)  # images of a map by t-SNE; by principal components otherwise
+MOST = 50_000  # largest set of which all pairs are compared
+NEIGHBOURS = 5  # nearest images that outlier scores use
+BY_TSNE = range(20, 5_001)  # set sizes mapped by t-SNE; others by PCA
 
 
 class Embeddings(NamedTuple):
-    """What a file holds."""
+    """Features with the names of their images."""
 
     names: list[str]  # N
     features: Floats  # (N, C)
     about: dict[str, str]  # target, sha256 and precision of the network
 
     def write(self, out: Path) -> None:
-        """Write .npz or .parquet, whole or not at all; features on the disk are never all read.
+        """Write .npz or .parquet atomically, without loading features on disk into memory.
 
         Raises:
-            UserError: the disk is full, or the folder may not be written to.
+            UserError: the disk is full, or the folder is not writable.
         """
         beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
         about = json.dumps(self.about)
@@ -59,7 +59,7 @@ class Embeddings(NamedTuple):
 
 
 def parquet(path: Path) -> tuple[Any, Any]:
-    """pyarrow and its module of Parquet.
+    """pyarrow and its Parquet module.
 
     Raises:
         UserError: it is not installed.
@@ -68,15 +68,15 @@ def parquet(path: Path) -> tuple[Any, Any]:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ModuleNotFoundError:
-        raise UserError(f"{path} needs pyarrow: pip install pyarrow; .npz needs nothing") from None
+        raise UserError(f"{path} needs pyarrow: pip install pyarrow, or write .npz") from None
     return pa, pq
 
 
 def read_embeddings(path: Path) -> Embeddings:
-    """What ``res2net embed`` wrote.
+    """Read a file written by ``res2net embed``.
 
     Raises:
-        UserError: no such file, another one, or a damaged one.
+        UserError: a missing, foreign or damaged file.
     """
     check_file(path)
     try:
@@ -100,7 +100,7 @@ def read_embeddings(path: Path) -> Embeddings:
             raise ValueError
     except UserError:
         raise
-    except Exception as error:  # whatever a foreign file makes of its readers
+    except Exception as error:  # a foreign file can raise anything
         raise UserError(f"{path}: not a file that `res2net embed` wrote, or damaged") from error
     if not np.isfinite(features).all():
         raise UserError(f"{path}: some features are not finite; check the weights and embed again")
@@ -108,7 +108,7 @@ def read_embeddings(path: Path) -> Embeddings:
 
 
 def nearest(features: Floats, query: Floats, count: int) -> list[tuple[int, float]]:
-    """The images most similar to ``query`` (C,): (index, cosine), the most similar first."""
+    """The images most similar to ``query`` (C,): (index, cosine), in descending order."""
     lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(query)
     cosines = features @ query / np.where(lengths > 0, lengths, 1)
     return [(int(i), float(cosines[i])) for i in np.argsort(-cosines, kind="stable")[:count]]
@@ -117,11 +117,11 @@ def nearest(features: Floats, query: Floats, count: int) -> list[tuple[int, floa
 def near_duplicates(
     features: Floats, threshold: float
 ) -> tuple[list[tuple[int, int, float]], npt.NDArray[np.float64]]:
-    """Pairs of images that are alike, and how far each image is from the others.
+    """Similar pairs of images, and an outlier score for each image.
 
     Returns:
-        (first, second, cosine) of the pairs, the most similar first, of an image only those among
-        its ``NEIGHBOURS`` nearest; (N,) mean 1 - cosine to those, over the median of all images.
+        (first, second, cosine) of pairs, in descending order, each image with its ``NEIGHBOURS``
+        nearest only; (N,) mean 1 - cosine to those, divided by the median over all images.
 
     Raises:
         UserError: fewer than 3 images, or more than ``MOST``.
@@ -130,8 +130,8 @@ def near_duplicates(
 
     if not 3 <= len(features) <= MOST:
         raise UserError(
-            f"the file holds {len(features):,} images; all pairs of 3 to {MOST:,} are compared: "
-            "embed a part of them, or name a photo"
+            f"the file holds {len(features):,} images; comparing all pairs takes 3 to {MOST:,}: "
+            "embed a subset, or give one photo"
         )
     near = min(NEIGHBOURS, len(features) - 1)
     search = NearestNeighbors(n_neighbors=near, metric="cosine", algorithm="brute").fit(features)
@@ -146,7 +146,7 @@ def near_duplicates(
 
 
 def plane(features: Floats) -> tuple[npt.NDArray[np.float64], str]:
-    """Places of the images on a map, (N, 2), and how they were found, in words."""
+    """Map coordinates of the images, (N, 2), and the method in words."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 

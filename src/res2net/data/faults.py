@@ -1,4 +1,4 @@
-"""The guard against faulty files: all of a data set are found before the first step.
+"""Find all faulty files of a data set before the first training step.
 
 Legend: H, W pixels of an image
 """
@@ -24,7 +24,7 @@ from res2net.errors import UserError
 Part = TypeVar("Part", Split, Sequence[Scene])
 Images = TypeVar("Images", LabelledImages, Scenes)
 
-NAMED = 10  # faulty files that a message names
+NAMED = 10  # faulty files listed in a message
 
 
 def usable_images(
@@ -36,18 +36,18 @@ def usable_images(
     option: str,
     say: Say | None = None,
 ) -> Images:
-    """The images to train on and to validate on whose files can be used.
+    """The training and validation images whose files are usable.
 
     Args:
         where: the data as FORMAT:PATH.
-        images: of a reader.
-        marks: the annotations that are used; None: labels of whole images.
+        images: from a reader.
+        marks: the annotations in use; None: labels of whole images.
         skip_bad: leave out faulty files, with a warning that counts and names them.
-        option: what leaves them out, as it is typed for this command.
-        say: takes lines of progress.
+        option: the option of this command that leaves them out, as typed.
+        say: callback for lines of progress.
 
     Raises:
-        UserError: faulty files, all at once: their number, the first ten and why the first is one.
+        UserError: faulty files: their number, the first ten, and the reason for the first.
     """
     faults: dict[str, str] = {}
     train, good_train = _good(where, images.train, images, marks, faults, say)
@@ -68,7 +68,7 @@ def usable_part(
     option: str,
     say: Say | None = None,
 ) -> Part:
-    """The images of one part whose files can be used: see ``usable_images``."""
+    """The images of one part whose files are usable: see ``usable_images``."""
     faults: dict[str, str] = {}
     good, _ = _good(where, part, images, marks, faults, say)
     _tell(where, faults, len(part), skip_bad=skip_bad, option=option)
@@ -76,7 +76,7 @@ def usable_part(
 
 
 def sentence(where: str, faults: Sequence[tuple[str, str]], count: int) -> str:
-    """How many of ``count`` images are faulty, which, and why: (name, reason) each."""
+    """A sentence on the faulty ones of ``count`` images; ``faults`` are (name, reason) pairs."""
     names = ", ".join(name for name, _ in faults[:NAMED])
     more = f" and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
     name, fault = faults[0]
@@ -94,13 +94,13 @@ def check_scene(
         size: H, W of the image.
 
     Raises:
-        UserError: a map that cannot be read, of another size or with values that are no classes;
-            objects that were annotated in an image of another size.
+        UserError: a map that is unreadable, of another size or has values that are not classes;
+            objects annotated in an image of another size.
     """
     if marks in ("classes", "salient") and isinstance(images, Scenes):
         map_of(scene, marks, size, len(images.classes), images.legend)
     elif scene.size is not None and scene.size != size:
-        turned = ", turned as its EXIF orientation says" if scene.size == size[::-1] else ""
+        turned = " after its EXIF rotation" if scene.size == size[::-1] else ""
         raise UserError(
             f"{scene.name}: is {size}{turned}, its annotations are for {scene.size} (H, W)"
         )
@@ -114,7 +114,7 @@ def _good(
     faults: dict[str, str],
     say: Say | None,
 ) -> tuple[Any, bool]:
-    """The part without its faulty images, and whether it has none; their names are added."""
+    """The part without its faulty images, and whether it has none; adds their names."""
     if isinstance(part, Split):
         files = part.images
         if isinstance(files, np.ndarray):
@@ -131,7 +131,7 @@ def _good(
         return f"{words} {marks} {scene.size} {len(images.classes)} {legend}" if all(words) else ""
 
     def check(scene: Scene) -> None:
-        if isinstance(scene.image, Path):  # others are drawn here
+        if isinstance(scene.image, Path):  # others are generated
             check_scene(scene, photo.probe(scene.image).size, images, marks)
 
     found = faults_of(where, part, identify, check, say)
@@ -152,9 +152,9 @@ def _tell(where: str, faults: dict[str, str], count: int, *, skip_bad: bool, opt
     text = sentence(where, list(faults.items()), count)
     if not skip_bad:
         raise UserError(
-            f"{text}; mend or delete them, or leave them out: {option} "
+            f"{text}; fix or delete them, or leave them out: {option} "
             f"(`res2net data {where} --json` lists all)"
         )
     if len(faults) == count:
-        raise UserError(f"{text}; nothing is left")
+        raise UserError(f"{text}; no image is left")
     warnings.warn(f"{text}; they are left out", stacklevel=4)

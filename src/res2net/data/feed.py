@@ -1,7 +1,7 @@
-"""Training batches that are finished on the device of the network, behind the loader.
+"""Training batches that are completed on the network's device, after the loader.
 
-The images are those of the plain data set (``ImageDataset``) for the same keys: bit for bit on a
-processor; on a GPU too where pixels are only moved. Resizing and nvJPEG round otherwise there.
+The images equal those of the plain data set (``ImageDataset``) for the same keys: bit for bit on a
+CPU, and on a GPU if pixels are only moved. Resizing and nvJPEG round differently on a GPU.
 
 Legend: N images · B batch · C channels · S side in pixels
 """
@@ -24,15 +24,15 @@ from res2net.data.preprocess import Preprocess
 from res2net.data.sampler import Key, KeyedDataset, SampleKey
 from res2net.errors import UserError
 
-MOST_BYTES = 1 << 30  # of images that are kept on a GPU without being asked for
+MOST_BYTES = 1 << 30  # largest data set kept on a GPU by default
 
 
 @dataclass(frozen=True)
 class Feed:
-    """What takes the place of a plain data set in the loader, and what finishes its batches."""
+    """The data set for the loader, and the function that completes its batches."""
 
     dataset: KeyedDataset[Any]
-    collate: Callable[[list[Any]], Any]  # to anything but a tuple, which is a finished batch
+    collate: Callable[[list[Any]], Any]  # returns anything but a tuple, which is a completed batch
     finish: Callable[[Any, torch.device], Batch]
 
 
@@ -40,7 +40,7 @@ class Feed:
 
 
 def moves_pixels(plain: ImageDataset, augment: Augment, preprocess: Preprocess) -> bool:
-    """Whether the images lie in one array, and augmentation is but a shift and a flip."""
+    """Whether the images are one array, and augmentation is only shift and flip."""
     images, side = plain.split.images, preprocess.size
     as_they_are = augment.crop == "pad" or (augment.crop == "none" and preprocess.resize == side)
     recolours = augment.color_jitter or augment.randaugment or augment.random_erasing
@@ -55,7 +55,7 @@ def moves_pixels(plain: ImageDataset, augment: Augment, preprocess: Preprocess) 
 
 
 def gathered(plain: ImageDataset, augment: Augment) -> Feed:
-    """The images of an array, kept on the device, shifted and flipped by the batch."""
+    """The images of an array, kept on the device, and shifted and flipped per batch."""
     images = plain.split.images
     assert isinstance(images, np.ndarray)
     drawn = DrawnShifts(plain.split.labels, augment)
@@ -64,7 +64,7 @@ def gathered(plain: ImageDataset, augment: Augment) -> Feed:
 
 
 class DrawnShifts(KeyedDataset[list[int]]):
-    """What ``train_transform`` would draw for an image: [top, left, flipped], its label, index."""
+    """The draws of ``train_transform`` for an image: [top, left, flipped], its label, index."""
 
     def __init__(self, labels: Labels, augment: Augment) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class DrawnShifts(KeyedDataset[list[int]]):
         return [top, left, int(flipped), *more]
 
     def sample(self, index: int) -> list[int]:
-        """In the order of the transform's own draws."""
+        """Draw in the same order as the transform."""
         given = self.augment
         reach = 2 * given.pad if given.crop == "pad" else 0
         top, left = (int(torch.randint(reach + 1, ())) if reach else 0 for _ in range(2))
@@ -90,11 +90,11 @@ class DrawnShifts(KeyedDataset[list[int]]):
 
 
 class Gather:
-    """Batches out of an array of images, uint8 (N, S, S, C), that stays on the device.
+    """Batches from an array of images, uint8 (N, S, S, C), that stays on the device.
 
     Args:
-        reach: pixels of the border around each image.
-        reflect: the border shows the image reflected; else it is black.
+        reach: width in pixels of the border around each image.
+        reflect: reflect the image in the border; else the border is black.
     """
 
     def __init__(self, images: Pixels, reach: int, *, reflect: bool) -> None:
@@ -102,7 +102,7 @@ class Gather:
         self._kept: Tensor | None = None
 
     def __deepcopy__(self, memo: object) -> Self:
-        """Itself: a network with its moving average holds the images once."""
+        """Return itself, so that a network and its moving average share the images."""
         return self
 
     def __call__(self, drawn: Tensor, device: torch.device) -> Batch:
@@ -121,7 +121,7 @@ class Gather:
         return found.permute(0, 3, 1, 2), labels, index
 
     def _source(self, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixel of the image at a place (B, S) of the bordered one, and whether it is inside."""
+        """Image coordinates for positions (B, S) in the bordered image, and which are inside."""
         assert self._kept is not None
         last, at = self._kept.shape[1] - 1, place - self.reach
         if self.reflect:
@@ -134,7 +134,7 @@ class Gather:
 
 @dataclass(frozen=True)
 class Sent:
-    """A batch as it is stored: pixels uint8 (C, H, W) each, or the bytes of a JPEG file (n,)."""
+    """A batch as stored: pixels uint8 (C, H, W) or the bytes of a JPEG file (n,) per image."""
 
     images: list[Tensor]
     keys: list[Key]
@@ -142,7 +142,7 @@ class Sent:
 
 
 def sent(plain: ImageDataset, jpeg: JpegDecoder | None) -> Feed:
-    """Images that the device augments, one by one; with ``jpeg`` it decodes JPEG files too."""
+    """Images augmented one by one on the device; with ``jpeg``, JPEG is decoded there too."""
     return Feed(StoredImages(plain, coded=jpeg is not None), _sent, Augmenter(plain, jpeg))
 
 
@@ -150,7 +150,7 @@ class StoredImages(KeyedDataset[tuple[Tensor, Key, int]]):
     """Images before augmentation.
 
     Args:
-        coded: plain JPEG files stay as they are.
+        coded: keep plain JPEG files encoded.
     """
 
     def __init__(self, plain: ImageDataset, *, coded: bool) -> None:
@@ -177,13 +177,13 @@ def _sent(samples: Sequence[tuple[Tensor, Key, int]]) -> Sent:
 
 
 class Augmenter:
-    """Decodes and augments on the device, image by image, with the transform of ``plain``."""
+    """Decode and augment images one by one on the device, with the transform of ``plain``."""
 
     def __init__(self, plain: ImageDataset, jpeg: JpegDecoder | None) -> None:
         self.plain, self.jpeg = plain, jpeg
 
     def __deepcopy__(self, memo: object) -> Self:
-        """Itself: a network with its moving average holds the data set once."""
+        """Return itself, so that a network and its moving average share the data set."""
         return self
 
     def __call__(self, batch: Sent, device: torch.device) -> Batch:
@@ -194,7 +194,7 @@ class Augmenter:
         """
         try:
             images = self._decoded(batch.images, device)
-        except RuntimeError:  # a damaged file: the plain way names it, or leaves it out
+        except RuntimeError:  # a damaged file: the plain data set reports it or leaves it out
             samples = self.plain.__getitems__(batch.keys)
             if isinstance(samples, UserError):
                 raise samples from None

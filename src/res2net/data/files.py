@@ -1,4 +1,4 @@
-"""Listing image files: fast for a million of them, and stable against file-system order."""
+"""List image files: fast for a million files, independent of the file system's order."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from res2net.data.looked import faults_of, identity
 from res2net.data.packed import File
 from res2net.errors import UserError
 
-# Folders that tools leave behind; hidden ones (.ipynb_checkpoints, .git) are skipped by their dot.
+# Folders that tools leave behind; hidden ones (.ipynb_checkpoints, .git) are skipped anyway.
 SKIPPED_FOLDERS = frozenset({"__MACOSX", "__pycache__", "@eaDir"})
 
-# Words for the parts of a data set in names of folders, lists and columns, in lower case.
+# Lower-case words for the parts of a data set in names of folders, lists and columns.
 PART_WORDS: Mapping[str, tuple[str, ...]] = {  # in names of folders, files and columns
     "train": ("train", "training", "trn"),
     "val": ("val", "valid", "validation", "dev", "eval"),
@@ -31,11 +31,11 @@ PART_WORDS: Mapping[str, tuple[str, ...]] = {  # in names of folders, files and 
 PARTS = {word: part for part, words in PART_WORDS.items() for word in words}
 
 T = TypeVar("T")
-Identity = tuple[int, int]  # device and inode: what a link really points to
+Identity = tuple[int, int]  # device and inode: the same for all links to a file
 
 
 class Texts:
-    """N texts in two flat arrays, which processes can share."""
+    """N strings in two flat arrays, which processes can share."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         encoded = [os.fsencode(text) for text in texts]
@@ -44,7 +44,7 @@ class Texts:
 
     @classmethod
     def of(cls, bytes_: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]) -> Texts:
-        """The texts of two arrays, those of another."""
+        """The strings of another object's two arrays."""
         found = cls(())
         found.bytes, found.ends = bytes_, ends
         return found
@@ -64,8 +64,8 @@ class Texts:
 class Files(Sequence[Path]):
     """Paths under one folder, held in two flat arrays.
 
-    A list of a million ``Path`` objects takes most of a gigabyte, and every loader worker would
-    copy it as reference counts change. This takes the bytes of the names.
+    A list of a million ``Path`` objects takes almost a gigabyte, and every loader worker would
+    copy it as reference counts change. This takes only the bytes of the names.
     """
 
     def __init__(self, root: Path, names: Iterable[str] | Texts) -> None:
@@ -91,40 +91,40 @@ class Files(Sequence[Path]):
 
 @dataclass(kw_only=True)
 class Listing:
-    """What a walk over folders found."""
+    """Result of a walk over folders."""
 
     names: list[str] = field(default_factory=list)  # images, relative to the root walked from
-    empty: list[str] = field(default_factory=list)  # those of no bytes, where asked for
-    ignored: Counter[str] = field(default_factory=Counter)  # ending -> files that are no images
-    linked: bool = False  # whether a link was met, so that a file may have two names
+    empty: list[str] = field(default_factory=list)  # files of 0 bytes, on request
+    ignored: Counter[str] = field(default_factory=Counter)  # suffix -> number of other files
+    linked: bool = False  # a link was found, so a file may have two names
 
     def warn_ignored(self, where: Path) -> None:
-        """One warning that counts the files of other endings, if any."""
+        """Issue one warning that counts the files with other suffixes, if any."""
         if self.ignored:
             counts = ", ".join(f"{end or 'none'}: {n}" for end, n in self.ignored.most_common(5))
             warnings.warn(
-                f"{where}: {self.ignored.total()} files ignored, their endings are not of images "
+                f"{where}: {self.ignored.total()} files ignored, whose suffixes are not of images "
                 f"({counts})",
                 stacklevel=2,
             )
 
 
 def subfolders(folder: Path) -> list[str]:
-    """The visible folders in ``folder``, sorted; links that lead back up are left out."""
+    """The visible folders in ``folder``, sorted, without links to its own parents."""
     with _opened(folder) as entries:
         above = _ancestors(folder)
         return sorted(e.name for e in entries if _is_folder(e) and _identity(e.path) not in above)
 
 
 def folders_below(folder: Path) -> list[Path]:
-    """A folder and all visible ones below it."""
+    """A folder and all visible folders below it."""
     return [folder, *(each for name in subfolders(folder) for each in folders_below(folder / name))]
 
 
 def list_images(root: Path, folder: str, listing: Listing, *, find_empty: bool) -> int:
-    """Add the images under ``root/folder``, at any depth and sorted, to ``listing``; their number.
+    """Add the images under ``root/folder``, sorted, to ``listing``; return their number.
 
-    ``find_empty`` asks the file system for each file's size: some seconds for a million files.
+    ``find_empty`` reads each file's size: some seconds for a million files.
     """
     start = len(listing.names)
     path = root / folder
@@ -135,7 +135,7 @@ def list_images(root: Path, folder: str, listing: Listing, *, find_empty: bool) 
 
 
 def _without_arrays(names: Sequence[str], listing: Listing) -> Sequence[str]:
-    """Arrays are images in a folder without others; beside photos they hold something else."""
+    """Take array files as images only in a folder without photos."""
     is_array = [name.lower().endswith(ARRAY) for name in names]
     if not any(is_array):
         return names
@@ -154,13 +154,13 @@ def _without_arrays(names: Sequence[str], listing: Listing) -> Sequence[str]:
 def usable(
     root: Path, names: Sequence[str], *, skip_bad: bool, empty: Sequence[str]
 ) -> npt.NDArray[np.bool_]:
-    """Which of ``names`` to keep: bool (N,).
+    """Mask of the ``names`` to keep: bool (N,).
 
     With ``skip_bad`` every file is probed (``photo.probe``) and one warning counts and names those
-    left out. Without, only the ``empty`` ones found on the way are refused.
+    left out. Otherwise only the ``empty`` files of the listing are refused.
 
     Raises:
-        UserError: there are empty files and they may not be skipped.
+        UserError: there are empty files, without ``skip_bad``.
     """
     if not skip_bad:
         if empty:
@@ -188,13 +188,13 @@ def spread(things: Sequence[T], most: int) -> list[T]:
 
 
 def warn_rescaled(where: object, paths: Sequence[File]) -> None:
-    """Say how many of some images have more than 8 bits and are scaled by their own range."""
+    """Warn of images with more than 8 bits that are scaled by their own range."""
     looked = spread(paths, 64)
     found = [path for path in looked if photo.is_rescaled(path)]
     if found:
         levels.told.set()
         warnings.warn(
-            f"{where}: {len(found)} of {len(looked)} images that were looked at ({found[0]} is the "
+            f"{where}: {len(found)} of {len(looked)} sampled images ({found[0]} is the "
             f"first): {levels.RESCALED}",
             stacklevel=3,
         )
@@ -207,7 +207,7 @@ def some(names: Sequence[str]) -> str:
 
 
 def whether(check: Callable[[], bool]) -> bool:
-    """What ``path.is_file`` or the like finds; False for what can be no path (too long, NUL)."""
+    """The result of ``path.is_file`` or the like; False for an invalid path (too long, NUL)."""
     try:
         return check()
     except (OSError, ValueError):
@@ -256,7 +256,7 @@ def _ending(name: str) -> str:
 
 
 def _size(entry: os.DirEntry[str]) -> tuple[int, int]:
-    """Bytes, and how many names the file has; no bytes for a link that leads nowhere."""
+    """Size in bytes and number of hard links; 0 bytes for a dangling link."""
     try:
         found = entry.stat()
     except OSError:

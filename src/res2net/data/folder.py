@@ -1,4 +1,4 @@
-"""A folder of class folders: ``train/``, ``val/`` and ``test/``, or one that is split here."""
+"""A folder of class folders, in ``train/``, ``val/`` and ``test/`` or to be split here."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from res2net.data.labelled import (
 )
 from res2net.errors import UserError
 
-# words that may stand beside that of a part
+# words allowed next to the name of a part
 _BESIDE = frozenset({"set", "data", "dataset", "images", "imgs", "img", "seg", "split"})
 
 
 def read(root: Path, options: ReadOptions) -> LabelledImages:
-    """The images of a folder; every visible folder of a split is a class, at any depth below.
+    """Read a folder; every visible folder in a part is a class, with images at any depth.
 
     Without a validation folder, part of the training images is held out; a test folder is never
-    used in training. Files are sorted by name, so the automatic split does not depend on the file
-    system. Hidden files, folders that tools leave behind and looping links are passed over; files
-    whose endings are not of images are counted in a warning.
+    used for training. Files are sorted by name, so the automatic split does not depend on the file
+    system. Hidden files, folders left behind by tools and looping links are skipped; files with
+    other suffixes than those of images are counted in a warning.
 
     Raises:
         UserError: no class folders, one class only, an empty class, classes that differ between
@@ -77,7 +77,7 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
 
 
 class Splits(NamedTuple):
-    """Names of the folders of each part, relative to the root: ``""`` is the root itself."""
+    """Folders of each part, relative to the root: ``""`` is the root itself."""
 
     train: str
     val: str | None
@@ -88,10 +88,10 @@ def find_splits(root: Path, measured: str | None = None) -> Splits:
     """The folders of the parts; a folder without ``train/`` is one part.
 
     Args:
-        measured: the part that is evaluated, if one is; it needs no other.
+        measured: the part to evaluate, if any; then no other part is needed.
 
     Raises:
-        UserError: folders of other parts, but none to train on.
+        UserError: there are folders of other parts, but none for training.
     """
     names = subfolders(root)
     found: dict[str, str] = {}
@@ -108,7 +108,7 @@ def find_splits(root: Path, measured: str | None = None) -> Splits:
 
 
 def _read_one(root: Path, named: Mapping[str, str], options: ReadOptions) -> LabelledImages:
-    """The one part that is evaluated, with the classes of its own folders."""
+    """The part to evaluate, with the classes of its own folders."""
     [(part, folder)] = named.items()
     classes = class_folders(root, folder)
     listing = Listing()
@@ -118,7 +118,7 @@ def _read_one(root: Path, named: Mapping[str, str], options: ReadOptions) -> Lab
 
 
 def part_named(folder: str) -> str:
-    """The part that the name of a folder tells: ``Training_set`` is "train"; else ""."""
+    """The part named by a folder: ``Training_set`` is "train"; "" if none."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder)
     plain = [word for word in re.split(r"[\W_\d]+", words.lower()) if word]
     named = {PARTS[word] for word in plain if word in PARTS}
@@ -129,7 +129,7 @@ def part_named(folder: str) -> str:
 def _read_test(
     root: Path, folder: str | None, classes: Sequence[str], listing: Listing, options: ReadOptions
 ) -> Split | None:
-    """The labelled images of a test folder; None, with a warning, where it cannot be measured."""
+    """The labelled images of a test folder; None, with a warning, if it cannot be evaluated."""
     if folder is None:
         return None
     held = subfolders(root / folder)
@@ -164,10 +164,10 @@ def read_split(
     *,
     every_class: bool = True,
 ) -> Split:
-    """The images of one split; what was ignored is added to ``listing``.
+    """The images of one split; adds ignored files to ``listing``.
 
     Raises:
-        UserError: a class without images, where every class must have some.
+        UserError: a class has no images and every class must have some.
     """
     own = Listing(ignored=listing.ignored)
     prefix = f"{split}/" if split else ""
@@ -189,7 +189,7 @@ def read_split(
 
 
 def _check_several(root: Path, train: str, classes: Sequence[str]) -> None:
-    """Refuse one class; a single folder around the class folders is a common slip of unpacking."""
+    """Refuse a single class, often caused by an extra folder level from unpacking."""
     inner = root / train / classes[0]
     if len(classes) == 1 and len(subfolders(inner)) > 1:
         raise UserError(f"{root / train}: holds one folder only; did you mean {inner}?")
@@ -197,20 +197,20 @@ def _check_several(root: Path, train: str, classes: Sequence[str]) -> None:
 
 
 def _warn_beside(root: Path, train: str, used: Sequence[str | None]) -> None:
-    """Say which folders of images beside ``train/`` are not used: they may be classes."""
+    """Warn of unused folders of images next to ``train/``: they may be classes."""
     others = [name for name in subfolders(root) if name not in used]
     counts = {name: list_images(root, name, Listing(), find_empty=False) for name in others}
     unused = [f"{name}/ ({count} images)" for name, count in counts.items() if count]
     if unused:
         warnings.warn(
-            f"{root}: not used: {some(unused)}; {train}/ is taken for the training part, and its "
-            f"folders for the classes. Rename {train}/ if it is a class itself",
+            f"{root}: not used: {some(unused)}; {train}/ is taken as the training part, and its "
+            f"folders as the classes. Rename {train}/ if it is a class itself",
             stacklevel=3,
         )
 
 
 def _warn_nested(root: Path, train: Split, depth: int) -> None:
-    """Say that folders inside class folders are no classes of their own."""
+    """Warn that folders inside class folders are not separate classes."""
     below: dict[str, set[str]] = {}
     for i in range(len(train)):
         folders = train.names(i).split("/")[depth:-1]
@@ -220,7 +220,7 @@ def _warn_nested(root: Path, train: Split, depth: int) -> None:
     if several:
         name, inside = next(iter(several.items()))
         warnings.warn(
-            f"{root}: {len(several)} class folders hold folders, whose images all count for the "
+            f"{root}: {len(several)} class folders have subfolders, whose images all belong to the "
             f"class: {name} holds {some(inside)}",
             stacklevel=3,
         )

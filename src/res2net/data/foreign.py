@@ -1,7 +1,7 @@
-"""Files that anybody may have made: plain files of a bounded size, and what JSON in them holds.
+"""Untrusted files: plain files of bounded size, and values of the JSON in them.
 
-A named pipe is waited for without end, a device has no end, and a few bytes of JSON or of an
-archive can be made into all the memory there is: each is refused before it is read.
+Reading a named pipe can block and a device never ends, and a few bytes of JSON or of an archive
+can exhaust the memory: each is refused before it is read.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from res2net.data.packed import File, Packed
 from res2net.errors import UserError, one_line
 
 GIB = 1 << 30
-LARGEST = GIB  # bytes of one image, packed; a TIFF of 89 megapixels in 16 bits has half of it
-_DESCRIPTION = GIB >> 4  # bytes of a description in JSON
+LARGEST = GIB  # bytes of one encoded image; a 16-bit TIFF of 89 megapixels has half of that
+_DESCRIPTION = GIB >> 4  # bytes of a JSON description
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -28,10 +28,10 @@ _KINDS = {
 
 
 def check_file(path: File, *, largest: int | None = None) -> None:
-    """Refuse what is not a plain file (or a link to one).
+    """Refuse anything but a plain file (or a link to one).
 
     Args:
-        largest: bytes that it may have.
+        largest: maximum size in bytes.
 
     Raises:
         UserError: missing, a folder, a named pipe, a socket, a device, or too large.
@@ -55,7 +55,7 @@ def _size(path: Path) -> int:
 
 
 def in_gib(size: int) -> str:
-    """A number of bytes for people."""
+    """A number of bytes as text in GiB."""
     return f"{size / GIB:.3g} GiB"
 
 
@@ -63,7 +63,7 @@ def read_json(path: Path, what: str) -> Any:
     """The content of a JSON file.
 
     Args:
-        what: the kind of file, as errors name it: "a model description".
+        what: the kind of file, for errors: "a model description".
 
     Raises:
         UserError: not a plain file, too large, not JSON, or nested too deep.
@@ -77,15 +77,15 @@ def read_json(path: Path, what: str) -> Any:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value of JSON is a finite number (true and false are none)."""
+    """Whether a JSON value is a finite number (true and false are not)."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_count(value: object, most: int) -> bool:
-    """Whether a value of JSON is a whole number of 1..most."""
+    """Whether a JSON value is a whole number in 1..most."""
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 def is_texts(value: object) -> bool:
-    """Whether a value of JSON is a list of texts (of a checkpoint: a tuple)."""
+    """Whether a JSON value is a list of strings (in a checkpoint: a tuple)."""
     return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)

@@ -1,4 +1,4 @@
-"""ImageNet (ILSVRC 2012) as its archives unpack, or as Kaggle ships it."""
+"""ImageNet (ILSVRC 2012), from its unpacked archives or from Kaggle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from res2net.data.labelled import LabelledImages, ReadOptions, Split, check_clas
 from res2net.errors import UserError
 
 WNID = re.compile(r"n\d{8}")
-BASES = ("", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "ILSVRC")  # where train/ and val/ may lie
+BASES = ("", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC", "ILSVRC")  # possible places of train/ and val/
 VAL_CSV = "LOC_val_solution.csv"
 NAMES = "LOC_synset_mapping.txt"
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
@@ -26,14 +26,14 @@ DEVKIT = "ILSVRC2012_devkit_t12/data"
 
 
 def read(root: Path, options: ReadOptions) -> LabelledImages:
-    """ImageNet: classes in the order of their wnids, the order of all published networks.
+    """Read ImageNet, with classes sorted by wnid, the order of all published networks.
 
-    ``train/`` has a folder a wnid. ``val/`` has the same, or lies flat with its labels in
+    ``train/`` has one folder per wnid. ``val/`` has the same, or is flat with its labels in
     ``LOC_val_solution.csv`` (Kaggle) or in the devkit's ground truth and ``meta.mat``. Classes are
-    named by ``LOC_synset_mapping.txt`` where it is found, else by wnid.
+    named by ``LOC_synset_mapping.txt`` if it is found, else by wnid.
 
     Raises:
-        UserError: a layout that is none of these, or validation images without labels.
+        UserError: another layout, or validation images without labels.
     """
     base = _base(root)
     if base is None:
@@ -43,7 +43,7 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
         )
     wnids = [name for name in subfolders(base / "train") if WNID.fullmatch(name)]
     classes = _class_names(base, wnids)
-    alone = options.needed(("train", "val")) == ["val"]  # whose training part takes minutes to list
+    alone = options.needed(("train", "val")) == ["val"]  # listing the training part takes minutes
     val_wnids = subfolders(base / "val")
     if val_wnids:
         check_classes(base, wnids, val_wnids)
@@ -62,7 +62,7 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
 
 
 def recognise(path: Path) -> bool:
-    """Whether a folder is ImageNet and not any folder of wnids: by a devkit or Kaggle file."""
+    """Whether a folder of wnids is ImageNet itself, judged by a devkit or Kaggle file."""
     base = _base(path)
     return base is not None and any(_companion(base, name) for name in (VAL_CSV, NAMES, TRUTH))
 
@@ -78,7 +78,7 @@ def _base(root: Path) -> Path | None:
 
 
 def _companion(base: Path, name: str) -> Path | None:
-    """A file that comes with the images: beside them, in the devkit, or up to 3 folders above."""
+    """A companion file of the images: beside them, in the devkit, or up to 3 folders above."""
     real = base.resolve()
     for folder in (real, *real.parents[:3]):
         for file in (folder / name, folder / DEVKIT / name):
@@ -141,7 +141,7 @@ def _val_wnids(base: Path) -> Mapping[str, str]:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Turn what a damaged companion file raises into one line that names it."""
+    """Turn any exception from a damaged companion file into a one-line error that names it."""
     try:
         yield
     except Exception as error:  # loadmat of a damaged file raises nearly anything
@@ -150,7 +150,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _devkit_wnids(meta: Path) -> dict[int, str]:
-    """The devkit's class number -> wnid; its numbers are not in the order of the wnids."""
+    """The devkit's class number -> wnid; the numbers do not follow the order of wnids."""
     from scipy.io import loadmat
 
     with _named(meta):
@@ -159,7 +159,7 @@ def _devkit_wnids(meta: Path) -> dict[int, str]:
 
 
 def _class_names(base: Path, wnids: Sequence[str]) -> tuple[str, ...]:
-    """The first name of each class; two classes of one name (crane) keep their wnid with it."""
+    """The first name of each class; classes that share a name (crane) have their wnid added."""
     table = _companion(base, NAMES)
     if table is None:
         return tuple(wnids)

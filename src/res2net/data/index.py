@@ -1,8 +1,8 @@
-"""``--input.index FILE``: the list of a huge data set, kept so that the next start reads one file.
+"""``--input.index FILE``: cache the file list of a huge data set in one file for later starts.
 
-What tells that the list is out of date: the time of any folder below the root (a file was added,
-removed or renamed there), size and time of the tables, and those of ``SAMPLED`` files. A file that
-was written over in place, so that its folder's time is as it was, is found if it is one of these.
+The list is out of date if these have changed: the time of any folder below the root (a file was
+added, removed or renamed there), size and time of the tables, and those of ``SAMPLED`` files. A
+file overwritten in place, which leaves its folder's time unchanged, is found only among these.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from res2net.errors import UserError
 from res2net.files import write_bytes
 
 SAMPLED = 256  # files whose size and time are compared at each start
-_FORM = 1  # of the file and of how lists are made
+_FORM = 1  # version of the file and of the listing rules
 _PARTS, _KEPT = ("train", "val", "test"), ("name", "classes", "validation")
 
-Stamps = dict[str, list[int]]  # path → size, 0 of a folder, and time; nothing where it is not there
+Stamps = dict[str, list[int]]  # path → size (0 for a folder) and time; empty if it does not exist
 
 
 def indexed(
     file: Path, source: Source, options: ReadOptions, read: Callable[[], LabelledImages]
 ) -> LabelledImages:
-    """What ``read`` gives, out of the index where it is not out of date, with the same notes.
+    """The result of ``read``, from the index if it is up to date, with the same notes.
 
     Args:
-        file: the index; it is made where it is absent and made again, with a note, where it is out
-            of date. It may lie anywhere.
+        file: the index; it is created if it is absent, and rebuilt with a note if it is out of
+            date. It may be in any folder.
         source: of format folder or csv.
-        options: with which ``read`` reads.
+        options: passed to ``read``.
 
     Raises:
-        UserError: whatever ``read`` raises; a file that is no index or that of other data, or one
-            that cannot be written.
+        UserError: as ``read``; a file that is not an index, is the index of other data, or cannot
+            be written.
     """
     home = source.path or Path()
     found = _read(file, home)
@@ -56,10 +56,10 @@ def indexed(
             for note in about["notes"]:
                 warnings.warn(note, stacklevel=3)
             return _images(home, about, arrays)
-        warnings.warn(f"--input.index {file}: {reason}; it is made again", stacklevel=3)
+        warnings.warn(f"--input.index {file}: {reason}; it is rebuilt", stacklevel=3)
     if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
         raise UserError(
-            f"--input.index {file}: {file.parent} is no folder that can be written to; name a "
+            f"--input.index {file}: {file.parent} is not a writable folder; give a "
             "file in another one"
         )
     if source.format == "csv":
@@ -68,7 +68,7 @@ def indexed(
     else:
         places = folders_below(home)
     _check_beside(file, places)
-    watched = _stamps(places)  # as they are before they are read
+    watched = _stamps(places)  # their state before they are read
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         images = read()
@@ -84,11 +84,11 @@ def indexed(
 
 
 def _out_of_date(about: dict[str, Any], options: str) -> str:
-    """Why the list has to be made again; "" where it has not."""
+    """Why the index must be rebuilt; "" if it is up to date."""
     if about["form"] != _FORM:
-        return "it is of another version"
+        return "it was written by another version"
     if about["options"] != options:
-        return "it was made with other options of the split or of reading"
+        return "it was made with other options for reading or splitting"
     for kind in ("watched", "sampled"):
         now = _stamps(map(Path, about[kind]))
         changed = [path for path, stamp in about[kind].items() if now[path] != stamp]
@@ -101,8 +101,8 @@ def _out_of_date(about: dict[str, Any], options: str) -> str:
 def _check_beside(file: Path, watched: Iterable[Path]) -> None:
     if any(each.resolve() == file.parent.resolve() for each in watched):
         raise UserError(
-            f"--input.index {file}: lies in a folder of the data, whose time tells whether they "
-            "changed; name a file outside of them"
+            f"--input.index {file}: is in a folder of the data, and writing it would make the "
+            "data look changed; give a file in another folder"
         )
 
 
@@ -141,10 +141,10 @@ def _write(file: Path, home: Path, images: LabelledImages, about: dict[str, Any]
 
 
 def _read(file: Path, home: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """What an index tells and its arrays; None where there is no file.
+    """The header and the arrays of an index; None if there is no file.
 
     Raises:
-        UserError: something else, or the index of other data: neither is written over.
+        UserError: another kind of file or the index of other data; neither is overwritten.
     """
     try:
         with np.load(BytesIO(file.read_bytes()), allow_pickle=False) as held:
@@ -154,13 +154,13 @@ def _read(file: Path, home: Path) -> tuple[dict[str, Any], dict[str, Any]] | Non
         return None
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
         raise UserError(
-            f"--input.index {file}: not an index of images, or a damaged one; name another file, "
-            "or remove it to have it made again"
+            f"--input.index {file}: not an index of images, or a damaged one; give another file, "
+            "or delete it to rebuild it"
         ) from None
     if about["home"] != str(home.resolve()):
         raise UserError(
-            f"--input.index {file}: is the index of {about['home']}, not of {home.resolve()}; name "
-            "another file, or remove it"
+            f"--input.index {file}: is the index of {about['home']}, not of {home.resolve()}; give "
+            "another file, or delete it"
         )
     return about, arrays
 

@@ -1,4 +1,4 @@
-"""What every reader returns: images with labels, in a training and a validation split."""
+"""The result of every reader: labelled images in a training and a validation split."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from res2net.errors import UserError
 
 Labels = npt.NDArray[np.int64]  # (N,)
 Pixels = npt.NDArray[np.uint8]  # (N, H, W, 3)
-# Where the validation part comes from: the data's own, held out of the training part here, or the
-# test part of a published protocol that has no other (CIFAR, VOC07, ECSSD).
+# Source of the validation part: given by the data, held out of the training part here, or the test
+# part of a published protocol without a validation part (CIFAR, VOC07, ECSSD).
 Validation = Literal["given", "train", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions(Holdout):
-    """How to read, for the formats that leave a choice."""
+    """Options for reading; each applies to some formats."""
 
-    skip_bad: bool = False  # drop unreadable files with a warning, instead of refusing
-    download: bool = False  # fetch CIFAR where it is not there yet
+    skip_bad: bool = False  # drop unreadable files with a warning instead of an error
+    download: bool = False  # download CIFAR if it is missing
 
 
 Reader = Callable[[Path, ReadOptions], "LabelledImages"]
 
 
-Images = Sequence[File] | Pixels  # files, also those in tar files; or uint8 (N, H, W, 3)
+Images = Sequence[File] | Pixels  # files, on disk or in tars; or uint8 (N, H, W, 3)
 
 
 def _joined(parts: Sequence[Images]) -> Images:
@@ -67,7 +67,7 @@ class Split:
         return len(self.labels)
 
     def of(self, chosen: Labels) -> Split:
-        """Some of the images, by their indices."""
+        """The images at these indices."""
         images: Images
         if isinstance(self.images, np.ndarray):
             images = self.images[chosen]
@@ -98,11 +98,11 @@ class LabelledImages:
     val: Split
     native_size: int | None  # pixels, when all images are squares of one known size
     validation: Validation = "given"
-    test: Split | None = None  # for `evaluate --split test` alone; None where there is none
-    notes: tuple[str, ...] = ()  # what the reader noted, for the report
+    test: Split | None = None  # only for `evaluate --split test`; None if there is none
+    notes: tuple[str, ...] = ()  # notes of the reader, for the report
 
     def __deepcopy__(self, memo: object) -> Self:
-        """Itself: a network with its moving average holds the data set once."""
+        """Return itself, so that a network and its moving average share the data set."""
         return self
 
     @property
@@ -126,14 +126,14 @@ def counts_of(labels: Labels, classes: int) -> Labels:
 
 
 def named(label: Labels, classes: Sequence[str]) -> str:
-    """The class of an image, or all of its classes: of () or (classes,)."""
+    """Name of the class of an image, or of all its classes; ``label`` is () or (classes,)."""
     if label.ndim == 0:
         return classes[int(label)]
     return ", ".join(classes[k] for k in np.flatnonzero(label)) or "no class"
 
 
 def one_part(name: str, classes: Sequence[str], part: str, images: Split) -> LabelledImages:
-    """A data set of which one part alone was read, to be evaluated: "val" or "test"."""
+    """A data set with only the part to evaluate: "val" or "test"."""
     none = images.of(np.zeros(0, np.int64))
     return LabelledImages(
         name=name,
@@ -163,14 +163,14 @@ def check_classes(where: Path, train: Sequence[str], val: Sequence[str]) -> None
 
 
 def check_labelled(where: str, images: LabelledImages, *, weighted: bool = False) -> None:
-    """Refuse, before the first step, labels that nothing can be learnt from; note unequal ones.
+    """Before the first step, refuse labels that cannot be learnt from, and note class imbalance.
 
     Args:
         where: the data, for messages.
-        weighted: rare classes count more already.
+        weighted: class weights are already in use.
 
     Raises:
-        UserError: no image to validate on, or fewer than two classes to learn.
+        UserError: no validation image, or fewer than two training classes.
     """
     counts = {
         part: counts_of(split.labels, len(images.classes))
@@ -181,7 +181,7 @@ def check_labelled(where: str, images: LabelledImages, *, weighted: bool = False
     there = [name for name, n in zip(images.classes, counts["training"], strict=True) if n]
     if len(there) < (1 if images.train.labels.ndim == 2 else 2):
         raise UserError(
-            f"{where}: the {len(images.train)} training images are of one class only "
+            f"{where}: the {len(images.train)} training images have one class only "
             f"({some(there) or 'none'}); a classifier needs at least two"
         )
     for part, each in counts.items():
@@ -196,29 +196,29 @@ def check_labelled(where: str, images: LabelledImages, *, weighted: bool = False
     if numbers.max() >= UNEQUAL * numbers.min() and not weighted:
         least = there[int(numbers.argmin())]
         warnings.warn(
-            f"{where}: very unequal classes: {numbers.max()} training images of "
+            f"{where}: strong class imbalance: {numbers.max()} training images of "
             f"{there[int(numbers.argmax())]}, {numbers.min()} of {least}; --train.class-weights "
-            "balanced weighs them alike",
+            "balanced gives every class the same total weight",
             stacklevel=3,
         )
 
 
-UNEQUAL = 10  # times as many images of one class as of another: worth a note
+UNEQUAL = 10  # ratio of the class sizes from which the imbalance is noted
 
 
 def note_alike(where: object, classes: Iterable[str]) -> None:
-    """Note classes that a person would take for one."""
+    """Warn of class names that probably mean the same class."""
     alike = _alike(classes)
     if alike:
         warnings.warn(
-            f"{where}: classes that differ in case, spaces or the form of a number or letter alone "
-            f"are kept apart: {some([' and '.join(map(repr, group)) for group in alike])}",
+            f"{where}: classes that differ only in case, spaces or the form of a number or letter "
+            f"are kept separate: {some([' and '.join(map(repr, group)) for group in alike])}",
             stacklevel=4,
         )
 
 
 def _alike(classes: Iterable[str]) -> list[list[str]]:
-    """Groups of classes that a person would take for one: ``Cat`` and ``cat``, 1 and 01 and 1.0."""
+    """Groups of names that probably mean one class: ``Cat`` and ``cat``, 1 and 01 and 1.0."""
     groups: dict[str, list[str]] = {}
     for name in dict.fromkeys(classes):
         plain = re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name)).strip().casefold()
@@ -228,7 +228,7 @@ def _alike(classes: Iterable[str]) -> list[list[str]]:
 
 
 def warn_shared(where: Path, images: LabelledImages) -> None:
-    """Say how many files are in two parts, whatever links or spellings lead to them."""
+    """Warn of files that are in two parts, also through links or other spellings."""
     parts = {"training": images.train, "validation": images.val, "test": images.test}
     files = {name: part.images for name, part in parts.items() if part is not None}
     held = {
@@ -265,13 +265,13 @@ def group_keys(
     """
     if isinstance(part.images, np.ndarray):
         raise UserError(
-            f"{where}: --input.group-by {by} means nothing here; the images have no file names"
+            f"{where}: --input.group-by {by} is not possible; the images have no file names"
         )
     return keys_of(_names(part), by, [named(label, classes) for label in part.labels])
 
 
 def _names(part: Split) -> list[str]:
-    if isinstance(part.images, PackedFiles):  # a shard is no group
+    if isinstance(part.images, PackedFiles):  # a shard is not a group
         return [part.images.member(i) for i in range(len(part))]
     return [part.names(i) for i in range(len(part))]
 
@@ -281,7 +281,7 @@ def warn_shared_groups(where: Path | str, by: str, images: LabelledImages) -> No
     named = {"training": images.train, "validation": images.val, "test": images.test}
     parts = {name: part for name, part in named.items() if part is not None and len(part)}
     keys = {name: group_keys(where, by, part, images.classes) for name, part in parts.items()}
-    if images.validation != "train":  # else this was looked at when the part was held out
+    if images.validation != "train":  # else checked when the part was held out
         names = [name for part in parts.values() for name in _names(part)]
         check_keys(where, by, [key for own in keys.values() for key in own], names)
     note_shared(where, by, keys)
@@ -306,10 +306,10 @@ def split_of(
     """Sorted indices (train, val) of a part, by class and by group.
 
     Args:
-        keys: group of each image, where it is not that of its path.
+        keys: group of each image, if it does not follow from the path.
 
     Raises:
-        UserError: a class with fewer than two images, or no two groups.
+        UserError: a class has fewer than two images, or there is only one group.
     """
     if options.group_by and keys is None and options.fraction:
         keys = group_keys(where, options.group_by, part, classes)
@@ -327,12 +327,12 @@ def stratified_split(
 ) -> tuple[Labels, Labels]:
     """Sorted indices (train, val) with ``val_fraction`` of every class, at least one in each.
 
-    A fraction of 0 holds nothing out. Classes are drawn one by one from the seed, so new images of
-    one class leave the split of the others as it was. Where images are in groups, a group is on one
-    side, and a class in a single group is left in training.
+    A fraction of 0 holds nothing out. Each class is drawn separately from the seed, so new images
+    of one class do not change the split of the others. With groups, a group is never divided, and a
+    class in a single group stays in training.
 
     Raises:
-        UserError: a class with fewer than two images, or all images in one group.
+        UserError: a class has fewer than two images, or all images are in one group.
     """
     from sklearn.model_selection import train_test_split
 
@@ -341,7 +341,7 @@ def stratified_split(
     if labels.ndim == 2:
         chosen = hold_out([np.flatnonzero(row).tolist() for row in labels], options, keys)
         if not chosen:
-            raise UserError(f"{where}: fewer than 2 images or groups, so no validation part")
+            raise UserError(f"{where}: fewer than 2 images or groups; none can be held out")
         return np.setdiff1d(np.arange(len(labels)), chosen), np.array(chosen, np.int64)
     if keys is not None or options.fold:
         chosen = hold_out([[int(label)] for label in labels], options, keys)
@@ -354,7 +354,7 @@ def stratified_split(
     members = np.split(order, np.cumsum(np.bincount(labels, minlength=len(classes)))[:-1])
     small = [name for name, own in zip(classes, members, strict=True) if len(own) < 2]
     if small:
-        raise UserError(f"{where}: fewer than 2 images, so no split, in class {some(small)}")
+        raise UserError(f"{where}: cannot be split; fewer than 2 images in class {some(small)}")
     train, val = [], []
     for own in members:
         count = min(max(round(options.fraction * len(own)), 1), len(own) - 1)

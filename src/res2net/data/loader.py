@@ -1,4 +1,4 @@
-"""Batches of a split, in an order and with an augmentation that a resumed run repeats."""
+"""Batches of a split, in an order and with augmentation that a resumed run reproduces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_WORKERS = 16
 
 
 class BatchLoader(DataLoader[Any]):
-    """A loader whose workers hand over errors as values; they are raised here, as they were."""
+    """A loader whose workers return errors as values; they are raised here unchanged."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         for batch in super().__iter__():
@@ -46,27 +46,27 @@ def make_loader(
     """Batches of a data set, the same for every task.
 
     Args:
-        collate: samples of a batch → what the task takes.
-        batch: images a batch, in this process.
-        shuffle: a new order each epoch (``set_epoch`` of the sampler), or the data set's own.
-        seed: of the order and the augmentation.
-        workers: processes that load, each with one torch thread; they live across epochs.
-            0: load in this process.
-        rank: number of this process.
+        collate: samples of a batch → the input of the task.
+        batch: images per batch in this process.
+        shuffle: a new order each epoch (``set_epoch`` of the sampler), or the data set's order.
+        seed: random seed for order and augmentation.
+        workers: loader processes with one torch thread each, kept across epochs; 0: load in this
+            process.
+        rank: index of this process.
         world: processes that share the epoch (``EpochSampler``).
-        drop_last: leave out a last batch that is not full.
-        factors: how often images are drawn (``EpochSampler``).
+        drop_last: drop an incomplete last batch.
+        factors: sampling frequency of the images (``EpochSampler``).
 
     Raises:
-        UserError: when iterating, a file that cannot be decoded; at once, a batch larger than the
-            data set with ``drop_last``.
+        UserError: a file that cannot be decoded (during iteration); a batch larger than the data
+            set with ``drop_last`` (at once).
     """
     sampler = EpochSampler(
         len(dataset), shuffle=shuffle, seed=seed, rank=rank, world=world, factors=factors
     )
     if drop_last and len(sampler) < batch:
         raise UserError(
-            f"batch is {batch}, but there are {len(sampler)} images a process: lower the batch"
+            f"batch is {batch}, but there are {len(sampler)} images per process: lower the batch"
         )
 
     return BatchLoader(
@@ -74,20 +74,20 @@ def make_loader(
         batch_size=batch,
         sampler=sampler,
         num_workers=workers,
-        collate_fn=partial(_collated, collate),  # what spawned workers can unpickle
+        collate_fn=partial(_collated, collate),  # picklable for spawned workers
         drop_last=drop_last,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
-        # Of its own, so that loading draws nothing from the generator of the training.
+        # A separate generator, so that loading draws nothing from that of training.
         generator=torch.Generator().manual_seed(derive_seed(seed)),
     )
 
 
 def default_workers() -> int:
-    """Loader processes that leave one core to the training; those of torchrun share the cores.
+    """Number of loader processes: leaves one core to training; torchrun processes share the cores.
 
-    On a CPU they keep within OMP_NUM_THREADS, as the training does. A GPU waits for its images, and
-    clusters set that variable to 1 for everybody: there only the cores count.
+    On a CPU it stays within OMP_NUM_THREADS, as training does. With a GPU only the cores count,
+    since loading is the bottleneck there and clusters often set that variable to 1.
     """
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     gpu = torch.cuda.is_available()

@@ -1,6 +1,6 @@
-"""Files looked at before they are used: all faulty ones are found at once, good ones kept in mind.
+"""Check files before use: find all faulty ones at once, and cache which ones are good.
 
-What was found good is not looked at again while the size and the time of its file stay the same.
+A good file is not checked again as long as its size and time are unchanged.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from res2net.files import cache_folder, write_bytes
 T = TypeVar("T")
 Say = Callable[[str], None]
 
-_FORM = f"1 {PIL.__version__}"  # of the checks: others begin anew
-_CHUNK = 256  # things a thread takes at once
+_FORM = f"1 {PIL.__version__}"  # version of the checks; a new one invalidates the cache
+_CHUNK = 256  # items per thread and turn
 _OFTEN = 10.0  # seconds between two lines of progress
-WORTH = 2.0  # seconds; what took less is not kept
+WORTH = 2.0  # seconds; shorter checks are not cached
 
 
 def identity(path: File) -> str:
-    """A file as it is now: its number, size and time; "" where it cannot be found."""
+    """Identity of a file: inode, size and time; "" if it does not exist."""
     if isinstance(path, Packed):
         return f"{path.shard} {path.offset} {path.size}"
     try:
@@ -50,13 +50,13 @@ def faults_of(
     check: Callable[[T], object],
     say: Say | None = None,
 ) -> dict[int, str]:
-    """What is wrong with each of some things: index → why, of the faulty ones.
+    """Check items; return index → reason for the faulty ones.
 
     Args:
         where: the data set that they belong to.
-        identify: a thing as it is now; of the same words the same is found. "": look each time.
-        check: raises ``UserError`` for a faulty one.
-        say: takes a line of progress every ten seconds.
+        identify: identity of an item; equal ones share a result. "": check every time.
+        check: raises ``UserError`` for a faulty item.
+        say: callback for a line of progress every ten seconds.
     """
     began = told = time.monotonic()
     file = _file(where)
@@ -75,7 +75,7 @@ def faults_of(
         return found
 
     faults: dict[int, str] = {}
-    with ThreadPoolExecutor(processor.cores()) as pool:  # more would wait for Python's lock
+    with ThreadPoolExecutor(processor.cores()) as pool:  # more would wait for Python's GIL
         numbers = [number for chunk in pool.map(known_as, chunks) for number in chunk]
         keys = np.array(numbers, np.uint64)  # (N,)
         new = np.flatnonzero(~np.isin(keys, _read(file)) | (keys == 0)).tolist()
@@ -85,7 +85,7 @@ def faults_of(
             done += _CHUNK
             if say is not None and time.monotonic() - told > _OFTEN:
                 told = time.monotonic()
-                say(f"looking at the files of {where}: {min(done, len(new)):,} of {len(new):,}")
+                say(f"checking the files of {where}: {min(done, len(new)):,} of {len(new):,}")
     if new and file is not None and time.monotonic() - began > WORTH:
         good = np.ones(len(things), bool)
         good[list(faults)] = False
@@ -109,7 +109,7 @@ def _file(where: object) -> Path | None:
 
 
 def _read(file: Path | None) -> npt.NDArray[np.uint64]:
-    """What was found good; nothing where the file is absent or damaged."""
+    """Items found good; none if the cache file is absent or damaged."""
     with suppress(OSError, ValueError, EOFError):
         if file is not None:
             return np.asarray(np.load(file, allow_pickle=False), np.uint64).reshape(-1)
@@ -119,6 +119,6 @@ def _read(file: Path | None) -> npt.NDArray[np.uint64]:
 def _write(file: Path, keys: npt.NDArray[np.uint64]) -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.unique(np.concatenate([keys, _read(file)])))
-    with suppress(OSError, UserError):  # then it is looked at again
+    with suppress(OSError, UserError):  # then they are checked again
         file.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(file, buffer.getvalue())

@@ -1,4 +1,4 @@
-"""Outlines of objects as masks: polygons, COCO's run lengths, and back."""
+"""Convert outlines of objects (polygons, COCO run lengths) to masks and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Mask = npt.NDArray[np.uint8]  # (H, W) of 0 and 1
 
 
 def to_mask(outline: Segment, height: int, width: int) -> Mask:
-    """An outline filled: uint8 (H, W) of 0 and 1, by COCO's own rule for polygons.
+    """The filled outline: uint8 (H, W) of 0 and 1, by COCO's rule for polygons.
 
     Raises:
         ValueError: run lengths of another size than (height, width), or damaged ones.
@@ -29,16 +29,16 @@ def to_mask(outline: Segment, height: int, width: int) -> Mask:
 
 
 def pack(mask: npt.NDArray[Any]) -> RLE:
-    """A mask (H, W) as packed run lengths, plain types for JSON."""
+    """A mask (H, W) as compressed run lengths, in plain types for JSON."""
     rle = _library().encode(np.asfortranarray(mask.astype(np.uint8)))
     return {"size": list(rle["size"]), "counts": _text(rle["counts"])}
 
 
 def placed(mask: RLE, corner: tuple[int, int], size: tuple[int, int]) -> RLE:
-    """The mask of a part of an image, whose upper left corner is (left, top), in the whole."""
+    """Paste the mask of an image region with upper left corner (left, top) into the whole image."""
     (left, top), (height, width) = corner, size
     filled = np.pad(to_mask(mask, *mask["size"]).T.astype(np.int8), ((0, 0), (1, 1)))
-    column, row = np.nonzero(np.diff(filled, axis=1))  # where runs begin and end, in turn
+    column, row = np.nonzero(np.diff(filled, axis=1))  # alternating starts and ends of runs
     ends = (left + column) * height + top + row
     counts = np.diff(ends, prepend=0, append=height * width).tolist()
     rle = _rle({"size": size, "counts": counts}, height, width)
@@ -46,7 +46,7 @@ def placed(mask: RLE, corner: tuple[int, int], size: tuple[int, int]) -> RLE:
 
 
 def area(rle: RLE) -> float:
-    """Pixels of a packed mask."""
+    """Pixels of a compressed mask."""
     return float(_library().area(rle))
 
 
@@ -55,7 +55,7 @@ def overlaps(
 ) -> npt.NDArray[np.float64]:
     """Intersection over union (N, M) of boxes (left, top, width, height) or outlines.
 
-    With a crowd it is over the area of ``found`` alone, as COCO has it.
+    For a crowd the denominator is the area of ``found`` alone, as in COCO.
     """
     if not found or not objects:
         return np.zeros((len(found), len(objects)))
@@ -68,7 +68,7 @@ def overlaps(
 def parts_of(outline: object, *, deepest: int = 3) -> list[Any]:
     """The parts of an outline, each x1, y1, x2, y2, ...
 
-    One polygon without the list around it is one part; points may be pairs, and lists nested.
+    A polygon without a list around it is one part; points may be pairs, and lists nested.
     """
     if not isinstance(outline, list) or not outline or not deepest:
         return []
@@ -89,7 +89,7 @@ def _is_pair(point: object) -> bool:
 
 
 def corners(part: object) -> npt.NDArray[np.float64] | None:
-    """A part of an outline as (n, 2); None for what is no polygon of three corners or more."""
+    """A part of an outline as (n, 2); None unless it is a polygon of at least three corners."""
     if not isinstance(part, list) or len(part) < 6 or len(part) % 2:
         return None
     try:
@@ -102,18 +102,18 @@ def corners(part: object) -> npt.NDArray[np.float64] | None:
 
 
 def fits(outline: RLE, size: tuple[int, int]) -> bool:
-    """Whether run lengths are those of an image of (height, width)."""
+    """Whether run lengths fit an image of (height, width)."""
     stated, counts = outline.get("size"), outline.get("counts")
     if not isinstance(stated, list | tuple) or tuple(stated) != size:
         return False
     if not isinstance(counts, list):
-        return isinstance(counts, str | bytes)  # packed: looked into when it is decoded
+        return isinstance(counts, str | bytes)  # compressed: checked when it is decoded
     whole = all(isinstance(each, int) and each >= 0 for each in counts)
     return whole and sum(counts) == size[0] * size[1]
 
 
 def bounds(outline: object, size: tuple[int, int]) -> list[float] | None:
-    """Left, top, right, bottom of an outline in an image of (height, width); None of no outline."""
+    """Left, top, right, bottom of an outline in an image of (height, width); None if invalid."""
     if isinstance(outline, dict) and fits(outline, size):
         left, top, width, height = map(float, _library().toBbox(_rle(outline, *size)))
         return [left, top, left + width, top + height]
@@ -129,7 +129,7 @@ def _rle(outline: Any, height: int, width: int) -> RLE:
     if isinstance(outline, dict):
         size = tuple(outline.get("size", ()))
         if size != (height, width):
-            raise ValueError(f"its run lengths are of {size}, the image is {(height, width)}")
+            raise ValueError(f"its run lengths are for {size}, the image is {(height, width)}")
         if isinstance(outline["counts"], list):
             if sum(outline["counts"]) != height * width:
                 raise ValueError(f"its run lengths add up to {sum(outline['counts'])} pixels")

@@ -1,7 +1,7 @@
-"""Images inside tar files, each read from where it lies; nothing is unpacked.
+"""Images inside tar files, each read in place without unpacking.
 
-A million of them are two arrays. Every process opens the tar files itself, so loader workers share
-no position in a file.
+A million images take two arrays. Every process opens the tar files itself, so loader workers do
+not share a file position.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from res2net.errors import UserError
 
-_KEPT = 64  # tar files that a process keeps open
-ROW = np.dtype(  # of an image: number of its shard, where its bytes and its name lie
+_KEPT = 64  # tar files kept open per process
+ROW = np.dtype(  # per image: index of its shard, place of its bytes and its name
     [("shard", "i4"), ("length", "i4"), ("offset", "i8"), ("size", "i8"), ("start", "i8")]
 )
 Rows = npt.NDArray[np.void]  # (N,) of ROW
@@ -32,7 +32,7 @@ class Shard(NamedTuple):
 
     path: Path
     size: int  # bytes
-    time: int  # of its last change, nanoseconds
+    time: int  # of the last change, nanoseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ class Packed:
 
     @property
     def suffix(self) -> str:
-        """The ending of the name, with its dot."""
+        """The suffix of the name, with its dot."""
         return Path(self.name).suffix
 
     def open(self, mode: str = "rb") -> io.BufferedReader:
-        """The bytes as a file that is read where it is asked to.
+        """The bytes as a seekable file.
 
         Raises:
             UserError: the tar is gone or was changed.
@@ -70,11 +70,11 @@ class Packed:
         return np.frombuffer(bytearray(_bytes(self.shard, self.size, self.offset)), np.uint8)
 
 
-File = Path | Packed  # what holds an encoded image
+File = Path | Packed  # an encoded image
 
 
 def as_file(file: str | File) -> File:
-    """A path of text as a ``Path``."""
+    """A string as a ``Path``."""
     return Path(file) if isinstance(file, str) else file
 
 
@@ -82,10 +82,10 @@ class PackedFiles(Sequence[Packed]):
     """Images in the tar files of a data set, held in flat buffers.
 
     Args:
-        root: folder that the names of the tar files are relative to in reports.
+        root: folder to which the tar names in reports are relative.
         shards: the tar files.
-        names: of all images in their tars, one after the other.
-        rows: one an image.
+        names: names of all images in their tars, concatenated.
+        rows: one per image.
     """
 
     def __init__(self, root: Path, shards: Sequence[Shard], names: Buffer, rows: Rows) -> None:
@@ -96,7 +96,7 @@ class PackedFiles(Sequence[Packed]):
         return len(self.rows)
 
     def of(self, rows: Rows) -> PackedFiles:
-        """Other rows of the same data set."""
+        """The same data set with other rows."""
         return PackedFiles(self.root, self.shards, self._names.data, rows)
 
     def member(self, i: int) -> str:
@@ -122,7 +122,7 @@ class PackedFiles(Sequence[Packed]):
 
 
 class _Window(io.RawIOBase):
-    """A part of a tar file as a file of its own."""
+    """A part of a tar file as a separate file."""
 
     def __init__(self, packed: Packed) -> None:
         self.packed, self.at = packed, 0
@@ -151,7 +151,7 @@ def _bytes(shard: Shard, size: int, offset: int) -> bytes:
     """A part of a tar file.
 
     Raises:
-        UserError: it is gone or was changed since it was indexed.
+        UserError: it was deleted or changed since it was indexed.
     """
     try:
         data = _opened(shard, os.getpid()).read(size, offset)
@@ -174,7 +174,7 @@ def _opened(shard: Shard, process: int) -> _Handle:
 
 
 class _Handle:
-    """An open tar file, closed when nothing reads from it any more."""
+    """An open tar file, closed with its last reader."""
 
     def __init__(self, shard: Shard) -> None:
         self.number = os.open(shard.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
@@ -187,5 +187,5 @@ class _Handle:
             os.close(self.number)
 
     def read(self, size: int, offset: int) -> bytes:
-        """Up to ``size`` bytes, without moving a position that threads would share."""
+        """Read up to ``size`` bytes without a file position, which threads would share."""
         return os.pread(self.number, size, offset)

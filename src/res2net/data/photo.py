@@ -1,6 +1,6 @@
-"""Photos as people have them, to bytes of RGB or of other channels: Pillow and NumPy, no torch.
+"""Decode photos to uint8, RGB or other channels, with Pillow and NumPy. No torch.
 
-Legend: H, W pixels · C channels of ``Reading``, 3 where nothing else is asked for
+Legend: H, W pixels · C channels of ``Reading``, 3 by default
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _ENDINGS = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "JPEG2000": (".jp2", ".j2k"),
     "AVIF": (".avif",),
-    "HEIF": (".heic", ".heif"),  # by the plugin pillow-heif
+    "HEIF": (".heic", ".heif"),  # through the plugin pillow-heif
 }
 EXTENSIONS = frozenset(
     [*(ending for endings in _ENDINGS.values() for ending in endings), bands.ENDING]
 )
-FIRST_THREE = "of images of more than three bands the first three are taken as red, green and blue"
+FIRST_THREE = "images of more than three bands: the first three are taken as red, green and blue"
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO: several JPEGs in one file, as some cameras write
 
 _ORIENTATION = 0x0112  # EXIF tag
@@ -59,12 +59,12 @@ _TURNS: dict[object, Image.Transpose] = {
 
 _SWAPPING = [_TURNS[tag] for tag in (5, 6, 7, 8)]  # width and height trade places
 
-_COLOURS = ("RGB", "LA")  # raw modes of which Pillow keeps the upper 8 of 16 bits
+_COLOURS = ("RGB", "LA")  # raw modes for which Pillow keeps the upper 8 of 16 bits
 _JPEG_END = b"\xff\xd9"
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")  # brands of the file
 _AVIF = (b"avif", b"avis")
 
-# What Pillow's decoders raise on damaged files.
+# Exceptions of Pillow's decoders on damaged files.
 _FAULTS = (
     OSError,
     SyntaxError,
@@ -93,7 +93,7 @@ def read_pixels(
 
 
 def read_rgb(path: str | File) -> RGB:
-    """An image file as a picture: uint8 (H, W, 3); of more bands the first three, of two the first.
+    """An image file for display: uint8 (H, W, 3), from the first three bands or the first of two.
 
     Raises:
         UserError: names the file and what is wrong with it.
@@ -107,7 +107,7 @@ def read_rgb(path: str | File) -> RGB:
 
 
 def shown(pixels: Pixels) -> RGB:
-    """Pixels as a picture: (H, W, C) → (H, W, 3), the first three channels or the first one."""
+    """Pixels for display: (H, W, C) → (H, W, 3), the first three channels or the first one."""
     if pixels.shape[2] == 3:
         return pixels
     return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] > 3 else pixels[..., [0, 0, 0]])
@@ -122,7 +122,7 @@ def any_to_pixels(
 
     Raises:
         UserError: a file that cannot be read; names it.
-        TypeError, ValueError: something that is no image.
+        TypeError, ValueError: not an image.
     """
     if isinstance(image, str | File):
         return read_pixels(image, min_side=min_side, reading=reading)
@@ -134,7 +134,7 @@ def any_to_pixels(
 
 
 class Stored(NamedTuple):
-    """What the header of an image file tells."""
+    """The header of an image file."""
 
     size: tuple[int, int]  # H, W, upright
     mode: str  # Pillow's
@@ -144,7 +144,7 @@ class Stored(NamedTuple):
 def probe(path: File) -> Stored:
     """The header of a readable image.
 
-    A JPEG that ends with its end marker passes on its header; anything else is decoded.
+    For a JPEG that ends with its end marker the header suffices; anything else is decoded.
 
     Raises:
         UserError: the file is not a readable image.
@@ -168,7 +168,7 @@ def probe(path: File) -> Stored:
     _, values = stored(path) if found else (None, None)
     if values is None:
         read_rgb(path)
-    else:  # scaled when it is used, by the range of the data set
+    else:  # scaled later, by the range of the data set
         with faults_named(path):
             levels.least_and_greatest(values)
     assert found is not None, "an empty file"
@@ -176,7 +176,7 @@ def probe(path: File) -> Stored:
 
 
 def stored(path: File) -> tuple[bands.Stack | None, npt.NDArray[Any] | None]:
-    """What a TIFF or an array tells of itself, and the values of an image of more than 8 bits.
+    """The header of a TIFF or an array, and the values of an image of more than 8 bits.
 
     Raises:
         UserError: not a readable image.
@@ -198,7 +198,7 @@ def stored(path: File) -> tuple[bands.Stack | None, npt.NDArray[Any] | None]:
 
 
 def image_size(path: File) -> tuple[int, int]:
-    """H, W from the file's head, upright.
+    """H, W from the file's header, upright.
 
     Raises:
         UserError: not an image.
@@ -215,7 +215,7 @@ def read_bytes(path: File) -> npt.NDArray[np.uint8]:
     """The bytes of a file, uint8 (N,).
 
     Raises:
-        UserError: missing, empty, too large, or no plain file (a named pipe is waited for).
+        UserError: missing, empty, too large, or not a plain file (a named pipe would block).
     """
     check_file(path, largest=LARGEST)
     with faults_named(path):
@@ -228,7 +228,7 @@ def read_bytes(path: File) -> npt.NDArray[np.uint8]:
 def open_image(data: npt.NDArray[np.uint8] | io.BufferedReader) -> ImageFile.ImageFile:
     """The header of an encoded image, checked; pixels are decoded later.
 
-    Pillow passes over a wrong checksum of PNG pixels, so checksums are read here.
+    Pillow ignores wrong checksums of PNG pixels, so they are checked here.
     """
     file = io.BytesIO(data.data) if isinstance(data, np.ndarray) else data
     image = _opened(file)
@@ -243,8 +243,8 @@ def _opened(file: BinaryIO) -> ImageFile.ImageFile:
     """The header of an encoded image.
 
     Raises:
-        UnfitError: what reads this format is not installed; says what does.
-        UnidentifiedImageError: no format that is known.
+        UnfitError: the reader for this format is not installed; the message names it.
+        UnidentifiedImageError: an unknown format.
     """
     try:
         return Image.open(file, formats=_known_formats())
@@ -255,7 +255,7 @@ def _opened(file: BinaryIO) -> ImageFile.ImageFile:
         if kind[:4] != b"ftyp" or kind[4:] not in (*_HEIC, *_AVIF):
             raise
         if kind[4:] in _AVIF and "AVIF" not in _known_formats():
-            raise UnfitError("AVIF, which this Pillow does not read; install Pillow 11.3") from None
+            raise UnfitError("AVIF, which this Pillow cannot read; install Pillow 11.3") from None
         _add_heif()
         return Image.open(file, formats=("HEIF", "AVIF"))
 
@@ -270,7 +270,7 @@ def _add_heif() -> None:
     try:
         import pillow_heif
     except ModuleNotFoundError:
-        raise UnfitError("HEIC, which needs a plugin; pip install 'res2net[heic]'") from None
+        raise UnfitError("HEIC, which needs a plugin: pip install 'res2net[heic]'") from None
     pillow_heif.register_heif_opener()
 
 
@@ -284,7 +284,7 @@ def decoded(
     """An encoded image as uint8 (H, W, C): its first frame, upright.
 
     Args:
-        check: is told H, W before anything is decoded, and may refuse them.
+        check: called with H, W before decoding; raises to refuse them.
     """
     stack = bands.describe(data)
     paged = stack is not None and 1 < stack.pages == reading.channels
@@ -318,7 +318,7 @@ def opened_to_pixels(
 
 
 def raw_mode(image: ImageFile.ImageFile) -> str:
-    """How the pixels of a freshly opened image are stored, in Pillow's words; "" if not known."""
+    """Pillow's raw mode of a freshly opened image; "" if unknown."""
     if not image.tile:
         return ""
     args: Any = image.tile[0][3]
@@ -326,7 +326,7 @@ def raw_mode(image: ImageFile.ImageFile) -> str:
 
 
 def _deep_colours(image: Image.Image, file: Any, stored: str, reading: Reading) -> Pixels:
-    """Colours of 16 bits, of which Pillow keeps the upper 8: the lower ones where they count.
+    """Restore 16-bit colours, of which Pillow keeps the upper 8 bits, if the lower bits matter.
 
     Args:
         image: the loaded image.
@@ -342,9 +342,9 @@ def _deep_values(image: Image.Image, file: Any, stored: str) -> npt.NDArray[np.u
     """All 16 bits of colours: uint16 (H, W, 3), or with transparency (H, W, 4), upright."""
     file.seek(0)
     again = Image.open(file, formats=(str(image.format),))
-    other = stored[:-1] + ("B" if stored[-1] != "B" else "L")  # read the other byte as the upper
+    other = stored[:-1] + ("B" if stored[-1] != "B" else "L")  # with the other byte as upper one
     if stored.startswith("LA"):
-        other = "RGBA"  # the four bytes of grey and transparency
+        other = "RGBA"  # four bytes of grey and transparency
     tiles = []
     for tile in again.tile:
         args: Any = tile[3]
@@ -360,19 +360,19 @@ def _deep_values(image: Image.Image, file: Any, stored: str) -> npt.NDArray[np.u
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF orientation says; a damaged EXIF block turns nothing."""
+    """The image rotated by its EXIF orientation; a damaged EXIF block is ignored."""
     turn = turn_of(image)
     return image if turn is None else image.transpose(turn)
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """H, W of the image as ``upright`` turns it."""
+    """H, W of the image after ``upright``."""
     swapped = turn_of(image) in _SWAPPING
     return image.size if swapped else (image.height, image.width)
 
 
 def turn_of(image: Image.Image) -> Image.Transpose | None:
-    """What the EXIF orientation asks for; None where nothing, or where it is damaged."""
+    """The transposition for the EXIF orientation; None if there is none or it is damaged."""
     try:
         return _TURNS.get(image.getexif().get(_ORIENTATION))
     except _FAULTS:
@@ -380,10 +380,10 @@ def turn_of(image: Image.Image) -> Image.Transpose | None:
 
 
 def to_pixels(image: Image.Image, reading: Reading = AS_RGB) -> Pixels:
-    """Any Pillow mode to uint8 (H, W, C).
+    """Convert any Pillow mode to uint8 (H, W, C).
 
     Grey of more than 8 bits is scaled (:func:`res2net.data.levels.to_uint8`); transparency is
-    composited on white, as a page shows it, unless it is one of the channels.
+    composited on white unless it is one of the channels.
 
     Raises:
         UnfitError: other channels.
@@ -403,9 +403,9 @@ def to_pixels(image: Image.Image, reading: Reading = AS_RGB) -> Pixels:
 
 
 def array_to_pixels(array: npt.NDArray[Any], reading: Reading = AS_RGB) -> Pixels:
-    """An array of shape (H, W) or (H, W, B) to uint8 (H, W, C).
+    """Convert an array (H, W) or (H, W, B) to uint8 (H, W, C).
 
-    B is C; or 1, 3 or (with transparency) 4, where C is 3 or 1.
+    B is C; or for C = 3 or 1 it may be 1, 3 or (with transparency) 4.
 
     Raises:
         ValueError: no pixels, or values that are not finite numbers.
@@ -425,7 +425,7 @@ def _fitted(pixels: Pixels, reading: Reading) -> Pixels:
     """(H, W, B) → (H, W, C).
 
     Raises:
-        UnfitError: bands that do not become these channels.
+        UnfitError: bands that cannot be converted to these channels.
     """
     count, wanted = pixels.shape[2], reading.channels
     if count == wanted:
@@ -438,12 +438,12 @@ def _fitted(pixels: Pixels, reading: Reading) -> Pixels:
         return np.array(Image.fromarray(pixels).convert("L"))[..., None]
     raise UnfitError(
         f"an image of shape {pixels.shape} has {count} {'band' if count == 1 else 'bands'}, "
-        f"where {wanted} {'is' if wanted == 1 else 'are'} needed"
+        f"but {wanted} {'is' if wanted == 1 else 'are'} needed"
     )
 
 
 def is_rescaled(path: File) -> bool:
-    """Whether an image file is scaled by its own bits or range; not of one that cannot be read."""
+    """Whether an image file is scaled by its own bits or range; False for unreadable files."""
     try:
         check_file(path)
         with faults_named(path), path.open("rb") as file:
@@ -458,7 +458,7 @@ def is_rescaled(path: File) -> bool:
 
 @contextmanager
 def faults_named(path: File) -> Iterator[None]:
-    """Turn what a damaged file raises into one line that names it."""
+    """Turn any exception from a damaged file into a one-line error that names it."""
     try:
         yield
     except UserError:
@@ -471,7 +471,7 @@ def faults_named(path: File) -> Iterator[None]:
         raise UserError(f"{path}: {one_line(error)} Scale it down.") from error
     except UnidentifiedImageError as error:
         raise UserError(
-            f"{path}: not an image (or of a format unknown here); delete it, or convert it to JPEG "
+            f"{path}: not an image (or of an unknown format); delete it, or convert it to JPEG "
             "or PNG"
         ) from error
     except _FAULTS as error:

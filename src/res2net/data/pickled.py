@@ -1,8 +1,7 @@
-"""Pickles of NumPy arrays (PaddlePaddle's ``.pdparams``, detectron2's ``.pkl``, CIFAR), no others.
+"""Read pickles of NumPy arrays only (PaddlePaddle ``.pdparams``, detectron2 ``.pkl``, CIFAR).
 
-A pickle may name any function and have it called. This reader knows a handful of names, all its own
-stand-ins, and refuses every other; arrays are put together here from their bytes, so that nothing
-in the file reaches numpy's own unpickling.
+A pickle can call any function. This reader maps a few names to its own stand-ins and refuses all
+others; it builds arrays from their bytes itself, so nothing in the file reaches numpy's unpickling.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ _DTYPE = re.compile(r"[<>=|]?(?:[fiu](?:1|2|4|8)|b1|\?)")
 
 
 class RefusedError(pickle.UnpicklingError):
-    """The file names something that no file of arrays needs."""
+    """The file uses a name that no file of arrays needs."""
 
 
 class _DType:
-    """An element type: float, integer or truth value."""
+    """An element type: float, integer or boolean."""
 
     def __init__(self, code: object = "f4", *_: object) -> None:
         if not isinstance(code, str) or not _DTYPE.fullmatch(code):
@@ -38,12 +37,12 @@ class _DType:
         self.order = state[1] if state[1] in ("<", ">") else "="
 
     def numpy(self) -> np.dtype[Any]:
-        """The same type for numpy."""
+        """The equivalent numpy dtype."""
         return np.dtype(f"{self.order}{self.code}")
 
 
 class _Array:
-    """An array, put together when its state comes."""
+    """An array, built when its state is set."""
 
     def __init__(self, *_: object) -> None:
         self.value = np.empty(0, np.float32)
@@ -59,12 +58,12 @@ def _assemble(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray[Any, 
     if not isinstance(data, bytes | bytearray) or not isinstance(dtype, _DType):
         raise RefusedError("an array of Python objects")
     flat = np.frombuffer(bytes(data), dtype.numpy())
-    native = flat.astype(flat.dtype.newbyteorder("="))  # a copy, which may be written to
+    native = flat.astype(flat.dtype.newbyteorder("="))  # a writable copy
     return native.reshape(tuple(int(n) for n in shape), order=order)
 
 
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
-    """How protocol 5 writes an array."""
+    """An array in protocol 5."""
     array = _Array()
     array.value = _assemble(data, dtype, shape, order)
     return array
@@ -75,14 +74,14 @@ def _scalar(dtype: Any, data: Any) -> Any:
 
 
 def _latin1(text: Any, encoding: Any) -> bytes:
-    """How protocol 2 writes bytes."""
+    """Bytes in protocol 2."""
     if encoding != "latin1" or not isinstance(text, str):
         raise RefusedError(f"encoding {encoding!r}")
     return text.encode("latin1")
 
 
 class _ArrayType:
-    """Stands for the name ``numpy.ndarray``, which arrays are announced with."""
+    """Stand-in for ``numpy.ndarray``, the class that pickled arrays name."""
 
 
 # name in a pickle → what is called instead
@@ -106,7 +105,7 @@ STAND_INS: dict[str, Callable[..., Any]] = {
 
 
 class _Named:
-    """A stand-in as a pickle gets it: it can be called, and nothing of it can be changed."""
+    """A stand-in for the pickle: callable and immutable."""
 
     __slots__ = ("stand_in",)
 
@@ -117,7 +116,7 @@ class _Named:
         return self.stand_in(*arguments)
 
     def __setstate__(self, state: object) -> None:
-        raise RefusedError("a change of what it calls")
+        raise RefusedError("a modified stand-in")
 
 
 class _Reader(pickle.Unpickler):
@@ -133,34 +132,34 @@ def read_arrays(content: bytes, origin: str, what: str) -> Any:
 
     Args:
         content: a pickle of any protocol, from Python 2 or 3.
-        origin: the file, as errors name it.
-        what: the kind of file, as errors name it: "a file of weights".
+        origin: name of the file for errors.
+        what: kind of file for errors: "a file of weights".
 
     Raises:
-        UserError: damaged, or holding anything else.
+        UserError: a damaged file, or one that holds anything else.
     """
     try:
         _check_places(content)
         return _Plain().of(_Reader(io.BytesIO(content), encoding="latin1").load())
     except RefusedError as error:
         raise UserError(
-            f"{origin}: refused, {what} holds arrays only and this one names {error}"
+            f"{origin}: refused: {what} may hold only arrays, but this one contains {error}"
         ) from None
     except Exception as error:  # a damaged pickle can raise anything
         raise UserError(f"{origin}: damaged or not {what} ({one_line(error)[:120]})") from None
 
 
 def _check_places(content: bytes) -> None:
-    """Refuse places in the memo beyond what a pickle can fill: a list of that length is made."""
+    """Refuse memo indices larger than a pickle can fill: a list of that length is allocated."""
     for place, (operation, argument, _) in enumerate(pickletools.genops(content)):
         if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > place + 1:
-            raise ValueError(f"place {argument} in a memo that has {place}")
+            raise ValueError(f"index {argument} in a memo of {place}")
 
 
 class _Plain:
-    """Stand-ins replaced by arrays, PaddlePaddle's (name, array) pairs by their array.
+    """Replace stand-ins by arrays, and PaddlePaddle's (name, array) pairs by their array.
 
-    What a pickle holds once and names often is made once.
+    Objects that are referenced several times are converted once.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""An image with its annotations drawn on it."""
+"""Draw the annotations of an image on it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def annotated(image: Pixels, scene: Scene, found: Scenes, marks: Marks) -> Pixel
 
 
 def draw_objects(image: Pixels, objects: Objects, classes: Sequence[str]) -> Pixels:
-    """The image with masks and boxes; an object that does not count has no name."""
+    """The image with masks and boxes; ignored objects have no name."""
     colours = [colour_of(int(label)) for label in objects.labels]
     for outline, colour in zip(objects.segments or (), colours, strict=False):
         image = tint(image, to_mask(outline, *image.shape[:2]).astype(bool), colour)

@@ -1,4 +1,4 @@
-"""What an image goes through before the network sees it, as data that a run saves."""
+"""Preprocessing of images for a network, as data that a run saves."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ CIFAR_MEAN = (125.3 / 255, 123.0 / 255, 113.9 / 255)
 CIFAR_STD = (63.0 / 255, 62.1 / 255, 66.7 / 255)
 
 CROP_SHARE = 224 / 256  # centre crop 224 of short side 256
-SMALL = 64  # pixels; images up to this size are seen whole
-ENOUGH = 512  # pixels of the short side; photos are decoded to no fewer, however small the network
+SMALL = 64  # pixels; images up to this size are not cropped
+ENOUGH = 512  # pixels; photos are decoded to at least this short side, whatever the network's input
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the values that a file stores become bytes of so many channels."""
+    """Conversion of stored values to bytes with a number of channels."""
 
     channels: int = 3
-    # values of more than 8 bits that become 0 and 255; None: by the bits or range of each file
+    # values beyond 8 bits that become 0 and 255; None: by the bits or range of each file
     range: tuple[float, float] | None = None
 
 
@@ -36,12 +36,12 @@ AS_RGB = Reading()
 class Preprocess:
     """Resize, centre crop and normalisation at evaluation.
 
-    ``mean`` and ``std`` have a value for each channel of an image: three of R, G, B, unless the
-    network takes grey images or others of several bands.
+    ``mean`` and ``std`` have a value per channel: three (R, G, B) unless the network takes grey or
+    multi-band images.
     """
 
-    size: int  # pixels, side of the square the network sees
-    resize: int  # pixels, short side before the centre crop; equal to size: no margin
+    size: int  # pixels, side of the network's square input
+    resize: int  # pixels, short side before the centre crop; same as size: no margin
     mean: tuple[float, ...]  # of each channel (R, G, B) in 0..1
     std: tuple[float, ...]  # of each channel (R, G, B) in 0..1
     interpolation: Interpolation = "bilinear"  # of the resizing, antialiased
@@ -54,8 +54,8 @@ class Preprocess:
             raise ValueError(f"resize is {self.resize}; it must be at least size ({self.size})")
         if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
             raise ValueError(
-                f"mean {self.mean} and std {self.std} must have a value for each channel, those of "
-                "std above 0"
+                f"mean {self.mean} and std {self.std} must have a value for each channel, and std "
+                "must be above 0"
             )
         if self.range is not None and not (len(self.range) == 2 and self.range[0] < self.range[1]):
             raise ValueError(f"range is {self.range}; it must be two numbers, the lower one first")
@@ -67,26 +67,26 @@ class Preprocess:
 
     @property
     def channels(self) -> int:
-        """Of the images that the network takes."""
+        """Number of channels of the network's input."""
         return len(self.mean)
 
     @property
     def reading(self) -> Reading:
-        """How the values of a file become what is normalised."""
+        """The conversion of a file's values, before normalisation."""
         return Reading(self.channels, self.range)
 
     @property
     def decode_side(self) -> int:
-        """Pixels of the short side that an image needs to have: the ``min_side`` of ``decode``.
+        """Smallest short side in pixels to decode images at: the ``min_side`` of ``decode``.
 
-        Twice what it is resized to: a JPEG decoded at a reduced scale that is nearer is so unlike
-        the whole one, resized, that small networks see other classes in it (docs/lab-notebook.md).
-        Random crops of a quarter of the image still have all their pixels.
+        Twice the resized side: a JPEG decoded at a smaller scale differs so much from the resized
+        full image that small networks predict other classes (docs/lab-notebook.md). Random crops of
+        a quarter of the image also keep all their pixels.
         """
         return max(2 * self.resize, ENOUGH)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON and YAML."""
+        """As plain types, for JSON and YAML."""
         values = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
         values["range"] = self.range and list(self.range)
         return {name: value for name, value in values.items() if value is not None}
@@ -112,12 +112,12 @@ class Preprocess:
 def default_preprocess(
     size: int, *, cifar: bool = False, native_size: int | None = None
 ) -> Preprocess:
-    """How the recipes see images: photos with a margin of 1/8, small images whole.
+    """The recipes' preprocessing: photos with a margin of 1/8, small images uncropped.
 
     Args:
-        size: pixels, side of the square the network sees.
-        cifar: the mean and std of the CIFAR recipe, instead of ImageNet's.
-        native_size: pixels of the images, where all have one size (``LabelledImages.native_size``).
+        size: pixels, side of the network's square input.
+        cifar: use the mean and std of the CIFAR recipe instead of ImageNet's.
+        native_size: side of the images in pixels if all are equal (``LabelledImages.native_size``).
     """
     small = min(size, native_size or size) <= SMALL
     return Preprocess(

@@ -28,7 +28,7 @@ READERS: dict[str, Reader] = {
     "digits": digits.read,
     "scenes": single.read,
 }
-LOOKED_AT = ("folder", "csv")  # whose readers look at each file where faulty ones may be left out
+LOOKED_AT = ("folder", "csv")  # readers that check each file if faulty ones may be left out
 
 
 def read(source: Source, options: ReadOptions | None = None) -> LabelledImages:
@@ -36,19 +36,19 @@ def read(source: Source, options: ReadOptions | None = None) -> LabelledImages:
 
     Args:
         source: from ``parse_source``.
-        options: the validation part to hold out; folder, csv and shards: whether to drop what
-            cannot be used, with one warning that counts and names it (otherwise empty files and
-            faulty samples are an error here, other damage when it is decoded); cifar10 and
+        options: the validation part to hold out; for folder, csv and shards: whether to drop
+            unusable files, with one warning that counts and names them (otherwise empty files and
+            faulty samples are an error here, other damage when it is decoded); for cifar10 and
             cifar100: whether to download the archive.
 
     Raises:
-        UserError: what is wrong with the data, in one line.
+        UserError: faulty data, described in one line.
     """
     options = options or ReadOptions()
     if source.format not in READERS:
         raise UserError(
-            f"{source}: has marks inside images, for --task detect, instances, segment, saliency "
-            f"or pose; classifying needs one of {', '.join(READERS)}"
+            f"{source}: annotated inside images, for --task detect, instances, segment, saliency "
+            f"or pose; classification needs one of {', '.join(READERS)}"
         )
     if options.multi_label and source.format != "csv":
         raise UserError(
@@ -63,7 +63,7 @@ def read(source: Source, options: ReadOptions | None = None) -> LabelledImages:
 
 
 def _as_asked(source: Source, found: LabelledImages, options: ReadOptions) -> LabelledImages:
-    """A published test part is for tests where a validation part is asked for; groups are noted."""
+    """Keep a published test part for testing if a validation part is requested; note groups."""
     if found.validation == "test" and options.asked:
         train, val = held_out(found.train, options, classes=found.classes, where=str(source))
         found = replace(found, train=train, val=val, test=found.val, validation="train")

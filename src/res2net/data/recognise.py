@@ -1,4 +1,4 @@
-"""Which formats a path without ``FORMAT:`` can be, by what lies there, and why."""
+"""Recognise the possible formats of a path without ``FORMAT:``, with reasons."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from res2net.data.shardindex import is_shard
 from res2net.data.table import is_json_table, is_list
 from res2net.errors import UserError
 
-_SNIFFED = 50  # files whose first bytes are looked at
-_LABEL = re.compile(r"\d+(\.0+)?([\s,]+-?[\d.]+(e-?\d+)?){4,}")  # a line of YOLO's
-_FEW = 50  # entries of a folder that are looked at
-_FOLDERS, _DEEP = 200, 4  # folders that are looked at, and how far below
-_EVALUATED = ("ground_truth_mask", "pixelwisegt", "dut-omron")  # sets that nothing is trained on
+_SNIFFED = 50  # files of which the first bytes are read
+_LABEL = re.compile(r"\d+(\.0+)?([\s,]+-?[\d.]+(e-?\d+)?){4,}")  # a line of YOLO labels
+_FEW = 50  # entries of a folder that are inspected
+_FOLDERS, _DEEP = 200, 4  # folders that are inspected, and their depth
+_EVALUATED = ("ground_truth_mask", "pixelwisegt", "dut-omron")  # sets for evaluation only
 BOXES_ALONE = "annotates an image"  # an XML file: VOC's layout without its lists and maps
 SCENE_JSON = ("coco", "labelme", "labelstudio", "via", "createml")  # formats of JSON files
 
 
 def candidates(path: Path) -> dict[str, str]:
-    """Format → what speaks for it, of an existing file or folder; the most specific first."""
-    found = dict.fromkeys(cifar.recognise(path), "its batches lie there")
+    """Format → evidence for it at an existing file or folder, the most specific first."""
+    found = dict.fromkeys(cifar.recognise(path), "it holds its batches")
     if path.is_file():
         if name := _of_file(path):
             found[name] = f"a {path.suffix.lower()} file"
@@ -68,14 +68,14 @@ def _of_file(path: Path) -> str:
 
 
 def _lists(path: Path) -> dict[str, str]:
-    """What JSON and CSV files of annotations there are."""
+    """Formats of the JSON and CSV files of annotations."""
     found: dict[str, str] = {}
     for file in islice(files_with(path, ".json"), _SNIFFED):
         form = form_of(file)
-        if not form and file.parent.name.lower() == "annotations":  # told why when it is read
+        if not form and file.parent.name.lower() == "annotations":  # the reader gives the reason
             form = "coco"
         if form in SCENE_JSON:
-            found.setdefault(form, f"{file.relative_to(path)} is of that form")
+            found.setdefault(form, f"{file.relative_to(path)} has this format")
     for file in islice(files_with(path, ".csv"), _FEW):
         if box_columns(file):
             found.setdefault("csv-boxes", f"{file.relative_to(path)} lists boxes")
@@ -95,7 +95,7 @@ def _yolo(path: Path) -> str:
 
 
 def _is_beside(path: Path, labels: Path) -> bool:
-    """Whether a file of labels is in a folder of labels, or has an image beside it."""
+    """Whether a label file is in a folder of labels, or has an image beside it."""
     images = (labels.with_suffix(ending) for ending in photo.EXTENSIONS)
     folders = labels.relative_to(path).parts[:-1]
     return any("label" in each.lower() for each in folders) or any(e.is_file() for e in images)
@@ -123,11 +123,11 @@ def _camvid(path: Path) -> str:
 
 
 def _pairs(path: Path) -> dict[str, str]:
-    """Photos and maps of the same names, in folders of their own or with a word in their names."""
+    """Photos and maps with matching names, in separate folders or distinguished by a suffix."""
     names = sorted(_sample(path))
     try:
         found = find_pairs(names, Tally())
-    except UserError:  # two maps of an image: the reader names them
+    except UserError:  # two maps of an image: the reader reports them
         found = Found(pairs={"": [("images", "maps")]})
     if not found.pairs:
         return {}
@@ -136,7 +136,7 @@ def _pairs(path: Path) -> dict[str, str]:
     homes = [path, *((path / mapped).parents)[: len(Path(mapped).parts) - 1]]
     if any((home / name).is_file() for home in homes for name in FILES):
         return {"pairs": why}
-    # of salient objects: published with a training and a test part, or for evaluation alone
+    # saliency sets: published with a training and a test part, or for evaluation only
     published = found.pairs.keys() - {""} or any(each in mapped.lower() for each in _EVALUATED)
     return {"ecssd" if published else "pairs": why}
 
@@ -156,7 +156,7 @@ def _sample(path: Path) -> Iterator[str]:
 
 
 def _class_folders(path: Path) -> str:
-    """Two folders or more with images, at the top or in ``train``, none of which holds maps."""
+    """At least two folders with images, at the top or in ``train``, none of them with maps."""
     train = [each for each in _folders(path) if PARTS.get(each.name.lower()) == "train"]
     for home in (*train, path):
         names = [each.name for each in _folders(home) if _has_images(each)]
@@ -168,7 +168,7 @@ def _class_folders(path: Path) -> str:
 
 
 def _table(path: Path) -> str:
-    """A table beside images, at the top or in the folder of a part."""
+    """A table next to images, at the top or in the folder of a part."""
     for home in (path, *(each for each in _folders(path) if each.name.lower() in PARTS)):
         for table in list_tables(home):
             if _has_images(home):
@@ -183,7 +183,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _has_images(folder: Path) -> bool:
-    """Whether an image lies in a folder or in one below it."""
+    """Whether a folder or one below it has an image."""
     inside: Iterator[Path] = chain(
         islice(folder.iterdir(), _FEW),
         islice(folder.glob("*/*"), _FEW),

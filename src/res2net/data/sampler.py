@@ -1,7 +1,7 @@
-"""The order of an epoch and the randomness of each sample, from the seed and the epoch alone.
+"""The order of an epoch and the randomness of each sample, from seed and epoch alone.
 
-Also what every data set for the loaders does with them: augmentation from the key's seed, faults
-as values, one copy of its arrays for all processes.
+Also the base of all data sets for loaders: augmentation from the key's seed, errors returned as
+values, one copy of the arrays for all processes.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ class SampleKey(NamedTuple):
     """One sample of one epoch."""
 
     index: int  # type: ignore[assignment]  # of the image in its split
-    seed: int  # of its augmentation
-    turned: bool = False  # alternates from epoch to epoch; a half of the images begins with either
+    seed: int  # for its augmentation
+    turned: bool = False  # alternates between epochs; half of the images start with each value
 
 
 def derive_seed(*parts: int) -> int:
-    """A 64-bit seed from whole numbers, by a hash: near parts give unrelated seeds."""
+    """A 64-bit seed hashed from whole numbers: similar ones give unrelated seeds."""
     packed = struct.pack(f"<{len(parts)}q", *parts)
     return int.from_bytes(hashlib.blake2b(packed, digest_size=8).digest(), "little")
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from torch's CPU generator as seeded; afterwards it continues where it was.
+    """Seed torch's CPU generator inside the context, and restore its state afterwards.
 
-    Only the CPU's: ``torch.manual_seed`` would reseed every accelerator too.
+    ``torch.manual_seed`` would reseed every accelerator too.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -55,21 +55,21 @@ def seeded(seed: int) -> Iterator[None]:
 class EpochSampler(Sampler[SampleKey]):
     """Keys of one epoch for one of ``world`` processes.
 
-    The order follows only from (seed, epoch), and every key carries a seed derived from (seed,
+    The order depends only on (seed, epoch), and every key has a seed derived from (seed,
     epoch, index): the same images with the same augmentation whatever the number of workers or
     processes, and after a resume. Rank r takes positions r, r + world, ... of that order, so the
     k-th batch of all ranks together is the k-th global batch of a single process.
 
     Shuffled (training), every rank gets ``count // world`` keys and the last ``count % world`` of
-    the order sit out this epoch. In order (evaluation), every image is dealt once: no padding, no
-    duplicates, and ranks may differ by one.
+    the order are left out of this epoch. In order (evaluation), every image occurs once: no
+    padding, no duplicates, and ranks may differ by one.
 
     Args:
-        factors: how often each image is drawn, shuffled, relative to the others: (count,). An image
-            comes as often as its share of the epoch, rounded down or up; None: once.
+        factors: relative frequency of each image, shuffled: (count,). An image occurs as often as
+            its share of the epoch, rounded down or up; None: once.
 
     Raises:
-        UserError: shuffled, and fewer images than processes.
+        UserError: fewer images than processes, when shuffled.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class EpochSampler(Sampler[SampleKey]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch that the next iteration is of; Lightning calls it."""
+        """Set the epoch of the next iteration; called by Lightning."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -115,7 +115,7 @@ class EpochSampler(Sampler[SampleKey]):
         return (self._key(epoch, *each) for each in islice(pairs, len(self)))
 
     def _drawn(self, factors: npt.NDArray[np.float64], start: float) -> Tensor:
-        """Indices in rising order, at equal steps along the sum of the factors: (count,)."""
+        """Ascending indices at equal steps of the cumulative factors: (count,)."""
         sums = factors.cumsum()
         places = (np.arange(self.count) + start) * (sums[-1] / self.count)
         return torch.from_numpy(np.searchsorted(sums, places, "right").clip(max=self.count - 1))
@@ -127,7 +127,7 @@ class EpochSampler(Sampler[SampleKey]):
 
 
 def _earlier(order: Tensor) -> Tensor:
-    """How often each index came before in the order: (N,)."""
+    """How often each index occurred earlier in the order: (N,)."""
     rows = order.numpy()
     by_index = np.argsort(rows, kind="stable")
     first = np.searchsorted(rows[by_index], rows[by_index])
@@ -141,24 +141,24 @@ Sample = TypeVar("Sample")
 
 
 class KeyedDataset(Dataset[Sample], Generic[Sample]):
-    """Samples by an index, or by a ``SampleKey`` with the augmentation of its seed.
+    """Samples by index, or by ``SampleKey`` with augmentation from its seed.
 
     Args:
-        skip_bad: leave files that cannot be decoded out of their batch, with a warning.
+        skip_bad: leave undecodable files out of their batch, with a warning.
     """
 
     def __init__(self, *, skip_bad: bool = False) -> None:
         self.skip_bad = skip_bad
-        # address and size of an array → itself, and its copy that processes share
+        # address and size of an array → the array and its shared copy
         self._shared: dict[tuple[int, int], tuple[memoryview, Tensor]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_shared": {}}
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Where a process is spawned, large arrays go there as memory that all processes share.
+        """Pass large arrays to spawned processes as shared memory.
 
-        A forked one shares all memory until it is written to.
+        Forked processes share all memory until it is written to.
         """
         if get_spawning_popen() is None:
             return super().__reduce_ex__(protocol)
@@ -186,10 +186,10 @@ class KeyedDataset(Dataset[Sample], Generic[Sample]):
 
     @abstractmethod
     def sample(self, index: int) -> Sample:
-        """One sample; what is drawn is drawn from torch's generator.
+        """One sample; random numbers come from torch's generator.
 
         Raises:
-            UserError: a file that cannot be decoded or does not fit; names it.
+            UserError: a file, named in the message, that cannot be decoded or does not fit.
         """
 
     def __getitem__(self, key: Key) -> Sample:
@@ -199,7 +199,7 @@ class KeyedDataset(Dataset[Sample], Generic[Sample]):
             return self.sample(key.index)
 
     def __getitems__(self, keys: Sequence[Key]) -> list[Sample] | UserError:
-        """A batch, for the loader. An error is returned, as torch would rewrite a raised one."""
+        """A batch for the loader. Errors are returned, since torch would rewrite raised ones."""
         samples: list[Sample] = []
         fault: UserError | None = None
         for key in keys:
@@ -217,7 +217,7 @@ _LEAST_SHARED = 1 << 16  # bytes of an array
 
 
 class _Pickler(pickle.Pickler):
-    """Data sets as any object, also those within others."""
+    """Pickler for data sets, including nested ones."""
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, KeyedDataset):
@@ -226,5 +226,5 @@ class _Pickler(pickle.Pickler):
 
 
 def unshared(stream: bytes, tensors: Sequence[Tensor]) -> Any:
-    """A data set in a spawned process, its arrays in the memory of all."""
+    """Rebuild a data set in a spawned process, with its arrays in shared memory."""
     return pickle.loads(stream, buffers=[each.numpy() for each in tensors])

@@ -1,4 +1,4 @@
-"""What the readers of the dense tasks return: images with boxes, masks, key-points, class maps.
+"""Annotated images for the dense tasks: boxes, masks, key-points, class maps.
 
 Coordinates are continuous pixels from the upper left corner of the image: a box (0, 0, 2, 1) covers
 two pixels. Legend: N objects · K key-points · H, W space
@@ -20,26 +20,26 @@ import numpy.typing as npt
 from res2net.data.files import Texts
 from res2net.data.labelled import Validation
 
-Pixels = npt.NDArray[np.uint8]  # (H, W, 3), or (H, W) of a map of classes
+Pixels = npt.NDArray[np.uint8]  # (H, W, 3), or (H, W) for a class map
 Polygons: TypeAlias = list[list[float]]  # each x1, y1, x2, y2, ...
-RLE: TypeAlias = dict[str, Any]  # of COCO: size (H, W), counts as a list or packed
+RLE: TypeAlias = dict[str, Any]  # COCO's: size (H, W), counts as a list or compressed
 Colour: TypeAlias = tuple[int, int, int]  # red, green, blue
 Segment: TypeAlias = Polygons | RLE | npt.NDArray[np.bool_]
 
-IGNORED = 255  # class of pixels that count neither way
+IGNORED = 255  # class of ignored pixels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Objects:
-    """The N objects that are annotated in an image."""
+    """The N annotated objects of an image."""
 
     boxes: npt.NDArray[np.float64]  # (N, 4) left, top, right, bottom
     labels: npt.NDArray[np.int64]  # (N,) index into the classes, from 0
-    ignored: npt.NDArray[np.bool_]  # (N,) crowds of COCO, difficult ones of VOC: neither asked for
-    areas: npt.NDArray[np.float64]  # (N,) pixels of the object: of its mask, where it has one
+    ignored: npt.NDArray[np.bool_]  # (N,) COCO's crowds, VOC's difficult objects
+    areas: npt.NDArray[np.float64]  # (N,) pixels of the object, of its mask if it has one
     segments: Sequence[Segment] | None = None  # N outlines
     keypoints: npt.NDArray[np.float64] | None = None  # (N, K, 3) x, y, 0 absent 1 hidden 2 visible
-    crowds: npt.NDArray[np.bool_] | None = None  # (N,) ignored ones that stand for many objects
+    crowds: npt.NDArray[np.bool_] | None = None  # (N,) ignored objects that stand for many
 
     def __post_init__(self) -> None:
         n = len(self.labels)
@@ -53,7 +53,7 @@ class Objects:
         return len(self.labels)
 
     def of(self, chosen: npt.NDArray[Any]) -> Objects:
-        """Some of the objects, by a mask or by indices."""
+        """The objects selected by a mask or indices."""
         indices = np.arange(len(self))[chosen]
         return Objects(
             boxes=self.boxes[indices],
@@ -66,7 +66,7 @@ class Objects:
         )
 
     def learnable(self) -> npt.NDArray[np.bool_]:
-        """Which are learnt from and asked for: (N,); of key-points, those with one annotated."""
+        """Objects used for training and evaluation: (N,); with key-points if they are annotated."""
         if self.keypoints is None:
             return ~self.ignored
         return np.asarray(~self.ignored & (self.keypoints[:, :, 2] > 0).any(axis=1))
@@ -74,14 +74,14 @@ class Objects:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Scene:
-    """One image and what is known of it."""
+    """One image and its annotations."""
 
     name: str  # for reports: its path within the data set
     image: Path | Pixels
     objects: Objects | None = None
     classes: Path | Pixels | None = None  # the class of each pixel: a file, or (H, W)
-    salient: Path | Pixels | None = None  # what stands out: a file, or (H, W) of 0 and 255
-    size: tuple[int, int] | None = None  # H, W where the annotation tells
+    salient: Path | Pixels | None = None  # saliency map: a file, or (H, W) of 0 and 255
+    size: tuple[int, int] | None = None  # H, W if the annotation states it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,12 +89,12 @@ class Skeleton:
     """The key-points of a kind of object."""
 
     names: tuple[str, ...]  # K
-    swaps: tuple[tuple[int, int], ...]  # left and right ones, which trade places in a mirror
+    swaps: tuple[tuple[int, int], ...]  # left and right pairs, swapped by a horizontal flip
     bones: tuple[tuple[int, int], ...]  # lines to draw
     sigmas: tuple[float, ...]  # (K,) of the object key-point similarity
 
     def mirrored(self) -> list[int]:
-        """Index of the key-point that takes each place in a mirror: (K,)."""
+        """Order of the key-points after a horizontal flip: (K,)."""
         order = list(range(len(self.names)))
         for left, right in self.swaps:
             order[left], order[right] = right, left
@@ -103,12 +103,12 @@ class Skeleton:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Legend:
-    """What the values of class maps mean, where they are not simply the classes' numbers."""
+    """Meaning of the values of class maps, if they are not simply class indices."""
 
-    void: tuple[int, ...] = ()  # values that do not count, beside 255
+    void: tuple[int, ...] = ()  # ignored values besides 255
     binary: bool = False  # masks of 0 and 255: 255 is class 1
     colours: Mapping[Colour, int] = field(default_factory=dict)  # colour → class, 255: no class
-    order: tuple[int, ...] = ()  # class in the maps → index into the classes, where they differ
+    order: tuple[int, ...] = ()  # class in the maps → index into the classes, if different
     values: Mapping[int, int] = field(default_factory=dict)  # value → class, 255: no class
 
 
@@ -120,16 +120,16 @@ class Scenes:
     classes: tuple[str, ...]  # label -> name
     train: Sequence[Scene]
     val: Sequence[Scene]
-    test: Sequence[Scene] = ()  # for `evaluate --split test` alone
-    validation: Validation = "given"  # where the validation part comes from
+    test: Sequence[Scene] = ()  # only for `evaluate --split test`
+    validation: Validation = "given"  # source of the validation part
     skeleton: Skeleton | None = None
     palette: tuple[Colour, ...] = field(default=())  # colours of the classes
-    legend: Legend = field(default_factory=Legend)  # of the class maps
-    notes: tuple[str, ...] = ()  # what the reader noted, for the report
-    voc_metric: bool = False  # reported with VOC's average precision beside COCO's
+    legend: Legend = field(default_factory=Legend)  # legend of the class maps
+    notes: tuple[str, ...] = ()  # notes of the reader, for the report
+    voc_metric: bool = False  # also report VOC's average precision
 
     def __deepcopy__(self, memo: object) -> Self:
-        """Itself: a network with its moving average holds the data set once."""
+        """Return itself, so that a network and its moving average share the data set."""
         return self
 
     @property
@@ -138,7 +138,7 @@ class Scenes:
         return stored((*self.train, *self.val, *self.test))
 
     def stored(self) -> Scenes:
-        """The same scenes in few flat arrays, where they are files."""
+        """The same scenes in a few flat arrays, if they are files."""
         train, val, test = map(stored, (self.train, self.val, self.test))
         return replace(self, train=train, val=val, test=test)
 
@@ -146,7 +146,7 @@ class Scenes:
         """The same scenes with their objects' classes numbered by name as in ``classes``.
 
         Raises:
-            ValueError: objects are of a class that is not among them; its message is their names.
+            ValueError: objects have other classes; the message is the names.
         """
         numbers = {name: label for label, name in enumerate(classes)}
         order = np.array([numbers.get(name, -1) for name in self.classes], np.int64)
@@ -162,7 +162,7 @@ class Scenes:
         """The same scenes with the classes of their maps numbered by name as in ``classes``.
 
         Raises:
-            ValueError: the data list a class that is not among them; its message is their names.
+            ValueError: the data list other classes; the message is the names.
         """
         numbers = {name: label for label, name in enumerate(classes)}
         strange = [name for name in self.classes if name not in numbers]
@@ -198,31 +198,31 @@ def _renumbered(part: Sequence[Scene], order: npt.NDArray[np.int64]) -> Sequence
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Columns:
-    """N scenes with M objects; each ``ends`` has one number more than there are things."""
+    """N scenes with M objects; every ``ends`` has one more entry than its items."""
 
     names: Texts  # N
     images: Texts  # N paths
     classes: Texts  # N paths; "": no map
     salient: Texts  # N
-    sizes: npt.NDArray[np.int32]  # (N, 2) H, W; -1 where the annotation does not tell
+    sizes: npt.NDArray[np.int32]  # (N, 2) H, W; -1 if not stated
     holds: npt.NDArray[np.bool_]  # (N, 4) whether there are objects, segments, key-points, crowds
     ends: npt.NDArray[np.int64]  # (N + 1,) of the objects of each scene
     boxes: npt.NDArray[np.float64]  # (M, 4)
     labels: npt.NDArray[np.int64]  # (M,)
     flags: npt.NDArray[np.bool_]  # (M, 2) ignored, crowds
     areas: npt.NDArray[np.float64]  # (M,)
-    keypoints: npt.NDArray[np.float64]  # (M, K, 3); (0, K, 3) where no scene has some
+    keypoints: npt.NDArray[np.float64]  # (M, K, 3); (0, K, 3) without key-points
     parts: npt.NDArray[np.int64]  # (M + 1,) ends of the polygons of each outline
     corners: npt.NDArray[np.int64]  # (number of polygons + 1,) ends of the numbers of each
     numbers: npt.NDArray[Any]  # of all polygons: float64, or hundredths of a pixel, whole
-    run_lengths: Texts  # M outlines that are no polygons, as JSON; "": polygons
+    run_lengths: Texts  # M outlines other than polygons, as JSON; "": polygons
 
 
 class StoredScenes(Sequence[Scene]):
-    """Scenes with images in files, held in few flat arrays; a scene is made when it is asked for.
+    """Scenes with images in files, stored in a few flat arrays; scenes are created on access.
 
-    Objects of Python are copied by every loader process as their reference counts change: some
-    2 KB for an outline. Masks of pixels come back as run lengths, whole numbers as floats.
+    Python objects are copied in every loader process as their reference counts change: about 2 KB
+    per outline. Pixel masks are returned as run lengths, whole numbers as floats.
     """
 
     def __init__(self, columns: _Columns, rows: npt.NDArray[np.int64]) -> None:
@@ -232,7 +232,7 @@ class StoredScenes(Sequence[Scene]):
         return len(self.rows)
 
     def of(self, chosen: npt.NDArray[Any] | slice) -> StoredScenes:
-        """Some of the scenes, by a mask or by indices."""
+        """The scenes selected by a mask or indices."""
         return StoredScenes(self.columns, self.rows[chosen])
 
     @overload
@@ -272,7 +272,7 @@ class StoredScenes(Sequence[Scene]):
 
 
 class _Outlines(Sequence[Segment]):
-    """Outlines of stored scenes, each made when it is asked for."""
+    """Outlines of stored scenes, created on access."""
 
     def __init__(self, columns: _Columns, rows: range) -> None:
         self.columns, self.rows = columns, rows
@@ -301,7 +301,7 @@ class _Outlines(Sequence[Segment]):
 
 
 def stored(scenes: Sequence[Scene]) -> Sequence[Scene]:
-    """The same scenes in few flat arrays; as they are where images or maps are pixels."""
+    """The same scenes in a few flat arrays, unchanged if images or maps are pixels."""
     held = [each for scene in scenes for each in (scene.image, scene.classes, scene.salient)]
     points = [scene.objects.keypoints for scene in scenes if scene.objects is not None]
     kinds = {each.shape[1] for each in points if each is not None}  # numbers K of key-points
@@ -369,7 +369,7 @@ def _joined(parts: list[Any], shape: tuple[int, ...], kind: Any = np.float64) ->
 
 
 def _hundredths(numbers: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
-    """Whole hundredths where that loses nothing, as of most annotations: a quarter of the bytes."""
+    """Store as whole hundredths if lossless, as for most annotations: a quarter of the bytes."""
     held = [np.zeros(0, np.int32)]
     for part in np.array_split(numbers, len(numbers) // _AT_ONCE + 1):
         whole = np.rint(part * 100).clip(-(2**31), 2**31 - 1)
@@ -380,11 +380,11 @@ def _hundredths(numbers: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
     return np.concatenate(held, dtype=np.uint16 if small else np.int32, casting="unsafe")
 
 
-_AT_ONCE = 1 << 20  # numbers that are looked at
+_AT_ONCE = 1 << 20  # numbers checked at a time
 
 
 def _as_text(segment: RLE | npt.NDArray[np.bool_]) -> str:
-    from res2net.data.outlines import pack  # which needs the types above
+    from res2net.data.outlines import pack  # needs the types above
 
     rle = segment if isinstance(segment, dict) else pack(segment)
     counts = rle["counts"]
@@ -393,7 +393,7 @@ def _as_text(segment: RLE | npt.NDArray[np.bool_]) -> str:
 
 
 def no_objects() -> Objects:
-    """Of an image in which nothing is annotated: a negative."""
+    """The objects of an image without annotations: a negative."""
     return Objects(
         boxes=np.zeros((0, 4)),
         labels=np.zeros(0, np.int64),

@@ -1,6 +1,6 @@
-"""The index of one WebDataset shard: which images lie where in a tar file, with which labels.
+"""The index of one WebDataset shard: positions and labels of the images in a tar file.
 
-A tar is walked through once; its index is kept in the cache for the next time.
+A tar is scanned once; its index is cached.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from res2net.data.packed import ROW, Rows, Shard
 from res2net.errors import UserError
 from res2net.files import cache_folder, write_bytes
 
-_KINDS = ("cls", "json", "txt")  # endings of labels, in order of precedence
-_KEYS = ("label", "class", "cls")  # of a label in JSON
+_KINDS = ("cls", "json", "txt")  # suffixes of labels, in order of precedence
+_KEYS = ("label", "class", "cls")  # keys of a label in JSON
 _LONGEST = 200  # characters of a label; a longer text is a caption
-_SMALL = 1 << 20  # bytes of a file with a label
-_FORM = 1  # of the index
-_SNIFFED = 20  # members of a tar that tell whether it is a shard
+_SMALL = 1 << 20  # largest label file in bytes
+_FORM = 1  # version of the index
+_SNIFFED = 20  # members of a tar that decide whether it is a shard
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Index:
     """Samples of a shard."""
 
-    rows: Rows  # (N,), the starts of names within ``names``
-    names: bytes  # of the images, one after the other
+    rows: Rows  # (N,), with offsets of names in ``names``
+    names: bytes  # of the images, concatenated
     keys: npt.NDArray[np.uint64]  # (N,) hashes of the keys
     codes: npt.NDArray[np.int32]  # (N,) index into ``labels``
     labels: list[str]
@@ -50,10 +50,10 @@ class Index:
 
 @dataclass(slots=True)
 class _Sample:
-    """What a shard has under one key."""
+    """The members of a shard under one key."""
 
-    images: list[tuple[str, str, int, int]] = field(default_factory=list)  # ending, name, place
-    texts: dict[str, bytes] = field(default_factory=dict)  # ending → content
+    images: list[tuple[str, str, int, int]] = field(default_factory=list)  # suffix, name, place
+    texts: dict[str, bytes] = field(default_factory=dict)  # suffix → content
     fault: str = ""
 
 
@@ -62,7 +62,7 @@ class FaultError(Exception):
 
 
 def index_of(path: Path) -> tuple[Shard, Index]:
-    """The index of a shard: of the cache, where the file has not changed, or made now."""
+    """The index of a shard, cached as long as the file is unchanged."""
     check_file(path)
     found = path.stat()
     shard = Shard(path, found.st_size, found.st_mtime_ns)
@@ -119,13 +119,13 @@ def _keep(file: Path, shard: Shard, index: Index) -> None:
         codes=index.codes,
         words=np.frombuffer(words, np.uint8),
     )
-    with suppress(OSError, UserError):  # then it is made again
+    with suppress(OSError, UserError):  # then it is rebuilt
         file.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(file, buffer.getvalue())
 
 
 def _made(shard: Shard) -> Index:
-    """The index of a shard, by a walk through it; what is wrong becomes faults."""
+    """Scan a shard for its index; errors in samples become faults."""
     samples: dict[str, _Sample] = {}
     faults: list[tuple[str, str]] = []
     try:
@@ -167,7 +167,7 @@ def _hashed(key: str) -> int:
 
 
 def _key(name: str) -> tuple[str, str]:
-    """Key and ending of a member: WebDataset's key ends at the first dot of the file's name."""
+    """Key and suffix of a member: WebDataset's key ends at the first dot of the file name."""
     folder, slash, base = name.rpartition("/")
     stem, _, ending = base.partition(".")
     return f"{folder}{slash}{stem}", ending.lower()
@@ -189,12 +189,12 @@ def _add(sample: _Sample, tar: Any, entry: Any, ending: str, end: int) -> None:
     if not entry.isfile():
         sample.fault = f"{entry.name} is a link or a device, not a file"
     elif ending in sample.texts or any(ending == each[0] for each in sample.images):
-        sample.fault = f"{entry.name} is there twice"
+        sample.fault = f"{entry.name} occurs twice"
     elif _is_image(ending):
         if entry.size > LARGEST:
             sample.fault = f"too large ({in_gib(entry.size)}; at most {in_gib(LARGEST)})"
         elif not entry.size or entry.offset_data + entry.size > end:
-            sample.fault = f"{entry.name} is {'cut off' if entry.size else 'empty (0 bytes)'}"
+            sample.fault = f"{entry.name} is {'truncated' if entry.size else 'empty (0 bytes)'}"
         sample.images.append((ending, entry.name, entry.offset_data, entry.size))
     elif entry.size <= _SMALL:
         with tar.extractfile(entry) as file:
@@ -202,10 +202,10 @@ def _add(sample: _Sample, tar: Any, entry: Any, ending: str, end: int) -> None:
 
 
 def _labelled(sample: _Sample) -> Iterator[tuple[tuple[str, str, int, int], str]]:
-    """The images of a sample with their labels: one, or several that have labels of their own.
+    """The images of a sample with their labels: one, or several with separate labels.
 
     Raises:
-        FaultError: no image, no label, or two of either.
+        FaultError: no image, no label, or more than one.
     """
     if sample.fault:
         raise FaultError(sample.fault)
@@ -223,16 +223,16 @@ def _labelled(sample: _Sample) -> Iterator[tuple[tuple[str, str, int, int], str]
 
 
 def _texts(texts: Mapping[str, bytes], prefix: str) -> dict[str, bytes]:
-    """Of KEY.v2.jpg: KEY.v2.cls and the like."""
+    """The label files of KEY.v2.jpg: KEY.v2.cls and the like."""
     names = {kind: f"{prefix}.{kind}" if prefix else kind for kind in _KINDS}
     return {kind: texts[name] for kind, name in names.items() if name in texts}
 
 
 def _label(texts: Mapping[str, bytes]) -> str:
-    """The label that the files of a sample tell.
+    """The label of a sample, from its files.
 
     Raises:
-        FaultError: none, or two.
+        FaultError: no label, or two different ones.
     """
     found = {kind: _words(texts[kind], kind) for kind in _KINDS if kind in texts}
     told = {kind: text for kind, text in found.items() if text is not None}

@@ -31,24 +31,24 @@ from res2net.errors import UserError
 
 LISTS = ("classes.txt", "classes.json", "class_names.txt", "classnames.txt", "labels.txt")
 _PACKED = re.compile(r".*\.(tgz|tbz2?|txz|tar\.\w+)", re.IGNORECASE)
-_MOST = 1_000_000  # shards that braces name
+_MOST = 1_000_000  # largest number of shards in a brace expression
 
 
 def read(path: Path, options: ReadOptions) -> LabelledImages:
-    """The images of a folder of shards, of one shard, or of those that braces name.
+    """The images of a folder of shards, of one shard, or of shards in a brace expression.
 
-    The words train, val and test in the names of shards, or of the folders that they lie in, tell
-    the parts. Labels are names, or numbers, which a list of classes beside the shards can name.
+    The words train, val and test in the names of shards or of their folders give the parts. Labels
+    are names or numbers; a list of classes next to the shards can name the numbers.
 
     Raises:
-        UserError: no shards, shards that are compressed, cut or damaged, samples without a label or
-            with two images (unless ``skip_bad``), or labels that are not in the list.
+        UserError: no shards; compressed, truncated or damaged shards; samples without a label or
+            with two images (unless ``skip_bad``); labels that are not in the list.
     """
     root, files = find_shards(path)
     needed = options.needed(files)
     alone = needed == [options.measured]
     if "train" not in needed and not alone:
-        raise UserError(f"{path}: holds shards of {some(needed)}, but none to train on")
+        raise UserError(f"{path}: holds shards of {some(needed)}, but none for training")
     files = {part: files[part] for part in needed}
     whole = _Whole.of(root, [(part, file) for part, own in files.items() for file in own])
     _tell(path, whole, options)
@@ -88,7 +88,7 @@ def find_shards(path: Path) -> tuple[Path, dict[str, list[Path]]]:
     """The folder, and the shards of each part, sorted by name.
 
     Raises:
-        UserError: none, compressed ones, some that are missing, or some whose part is not told.
+        UserError: no shards, compressed or missing ones, or names that give no part.
     """
     if path.is_dir():
         root, files = path, _in_folder(path)
@@ -99,22 +99,22 @@ def find_shards(path: Path) -> tuple[Path, dict[str, list[Path]]]:
         root = Path(os.path.commonpath([each.parent for each in files]))
         if missing := [str(each) for each in files if not each.is_file()]:
             raise UserError(
-                f"{path}: {len(missing)} of {len(files)} shards are not there: {some(missing)}"
+                f"{path}: {len(missing)} of {len(files)} shards do not exist: {some(missing)}"
             )
     if packed := [each.name for each in files if _PACKED.fullmatch(each.name)]:
         raise UserError(
-            f"{path}: {len(packed)} shards are compressed ({some(packed)}), and images in them "
-            "cannot be read by their place; unpack them to .tar (gunzip)"
+            f"{path}: {len(packed)} shards are compressed ({some(packed)}), which does not "
+            "allow random access; unpack them to .tar (gunzip)"
         )
     parts: dict[str, list[Path]] = {}
     for file in sorted(set(files)):
         parts.setdefault(_part_of(file, root), []).append(file)
     if not parts:
-        raise UserError(f"{path}: no .tar files in it, nor in its folders train, val or test")
+        raise UserError(f"{path}: no .tar files there or in its folders train, val and test")
     unnamed = parts.pop("", [])
     if unnamed and parts:
         raise UserError(
-            f"{path}: the names of {len(unnamed)} shards tell no part ({some(names_of(unnamed))}), "
+            f"{path}: the names of {len(unnamed)} shards give no part ({some(names_of(unnamed))}), "
             f"others do ({', '.join(parts)}); put train, val or test into every name"
         )
     return root, parts or {"train": unnamed}
@@ -132,17 +132,17 @@ def _in_folder(path: Path) -> list[Path]:
 
 
 def _part_of(file: Path, root: Path) -> str:
-    """The part that the name of the folder or of the file tells; "" where neither does.
+    """The part in the name of the folder or the file; "" if neither has one.
 
     Raises:
-        UserError: the name of the file tells two.
+        UserError: the file name contains two parts.
     """
     if file.parent != root and (part := part_named(file.parent.name)):
         return part
     words = re.split(r"[\W_\d]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", file.stem).lower())
     named = {PARTS[word] for word in words if word in PARTS}
     if len(named) > 1:
-        raise UserError(f"{file}: its name tells more than one part ({', '.join(sorted(named))})")
+        raise UserError(f"{file}: its name has more than one part ({', '.join(sorted(named))})")
     return named.pop() if named else ""
 
 
@@ -150,7 +150,7 @@ def _expanded(text: str) -> list[str]:
     """``{000..009}`` and ``{a,b}`` as shells and WebDataset expand them.
 
     Raises:
-        UserError: other braces.
+        UserError: any other brace expression.
     """
     found = re.search(r"\{([^{}]*)\}", text)
     if found is None:
@@ -172,7 +172,7 @@ def _expanded(text: str) -> list[str]:
 
 
 def first_shard(path: Path) -> Path | None:
-    """A shard in a folder, for one of no format named; None where none of the first three is."""
+    """A shard in a folder without a named format; None if none of the first three files is."""
     with suppress(UserError, OSError):
         files = sorted(each for each in _in_folder(path) if each.suffix.lower() == ".tar")
         return next((file for file in files[:3] if is_shard(file)), None)
@@ -225,7 +225,7 @@ class _Whole:
         )
 
     def used(self, *parts: str) -> list[str]:
-        """Labels that occur in some parts."""
+        """Labels that occur in these parts."""
         return [self.labels[k] for k in np.unique(self.codes[np.isin(self.parts, parts)])]
 
     def split(self, part: str, labels: npt.NDArray[np.int64]) -> Split:
@@ -235,29 +235,29 @@ class _Whole:
 
 
 def _tell(path: Path, whole: _Whole, options: ReadOptions) -> None:
-    """Refuse samples that cannot be used, or note them where they are left out."""
+    """Refuse unusable samples, or warn if they are left out."""
     if not whole.faults:
         return
     text = sentence(str(path), whole.faults, len(whole.images) + len(whole.faults))
     if not options.skip_bad:
         raise UserError(
-            f"{text}; mend or delete them, or leave them out (--input.skip-bad true; --skip-bad of "
+            f"{text}; fix or delete them, or leave them out (--input.skip-bad true; --skip-bad of "
             "evaluate)"
         )
     warnings.warn(f"{text}; they are left out", stacklevel=4)
 
 
 def _note_keys(path: Path, whole: _Whole) -> None:
-    """Note keys in several shards of a part: counted anew in each, or samples there twice."""
+    """Warn of keys in several shards of a part: numbering restarts, or duplicate samples."""
     for part in np.unique(whole.parts):
         own = np.flatnonzero(whole.parts == part)
         kept, counts = np.unique(whole.keys[own], return_counts=True)
         if several := int((counts > 1).sum()):
             first = own[whole.keys[own] == kept[counts > 1][0]][:2].tolist()
             warnings.warn(
-                f"{path}: {several} keys of {part} are there more than once, such as "
-                f"{' and '.join(whole.images.name(i) for i in first)}; all are used, as samples of "
-                "their own (`res2net data` finds equal images)",
+                f"{path}: {several} keys of {part} occur more than once, such as "
+                f"{' and '.join(whole.images.name(i) for i in first)}; all are used as separate "
+                "samples (`res2net data` finds equal images)",
                 stacklevel=4,
             )
 
@@ -265,10 +265,10 @@ def _note_keys(path: Path, whole: _Whole) -> None:
 def _listed(
     path: Path, root: Path, files: Sequence[Path], whole: _Whole
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int64]] | None:
-    """(classes, class of each label) by a list of names, where labels are numbers.
+    """(classes, class of each label) from a list of names for numeric labels.
 
     Raises:
-        UserError: a list that cannot be read, or a number that it does not name.
+        UserError: an unreadable list, or a number that is not in it.
     """
     if not all(label.isdecimal() for label in whole.labels):
         return None
@@ -282,17 +282,17 @@ def _listed(
     if strange:
         strange.sort(key=int)
         raise UserError(
-            f"{path}: {len(strange)} labels are not in {there[0]}, which names {len(known)} "
+            f"{path}: {len(strange)} labels are not in {there[0]}, which has {len(known)} "
             f"classes ({min(known, default=0)}..{max(known, default=0)}): {some(strange)}"
         )
     return found.names, np.array([known[int(label)] for label in whole.labels], np.int64)
 
 
 def _as_found(path: Path, whole: _Whole) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    """(classes, class of each label) in the order of numbers or of names.
+    """(classes, class of each label) sorted by number or by name.
 
     Raises:
-        UserError: numbers and names.
+        UserError: labels are both numbers and names.
     """
     used = whole.used(*np.unique(whole.parts).tolist())
     numbers = [label for label in used if label.isdecimal()]
@@ -308,7 +308,7 @@ def _as_found(path: Path, whole: _Whole) -> tuple[tuple[str, ...], npt.NDArray[n
 
 
 def _without_strange_tests(path: Path, whole: _Whole) -> _Whole:
-    """Without a test part whose labels do not all occur in the others; that is noted."""
+    """Drop, with a note, a test part with labels that do not occur in the others."""
     strange = sorted(set(whole.used("test")) - set(whole.used("train", "val")))
     if not strange:
         return whole

@@ -1,4 +1,4 @@
-"""``--data FORMAT:PATH``: a string becomes a :class:`Source`, once. No torch."""
+"""Parse ``--data FORMAT:PATH`` to a :class:`Source`. No torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from res2net.errors import UserError, did_you_mean
 from res2net.files import at_home
 
-LABELS = "labels"  # of whole images; other annotations are those of ``SceneOptions.marks``
-# format → the annotations that it can have, the usual one first
+LABELS = "labels"  # labels of whole images; other annotations: ``SceneOptions.marks``
+# format → the annotations that it supports, the usual one first
 HOLDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("folder", "csv", "shards", "imagenet"), (LABELS,)),
     **dict.fromkeys(("cifar10", "cifar100", "digits"), (LABELS,)),
@@ -33,32 +33,32 @@ PATHLESS = {"digits": "it ships inside scikit-learn", "scenes": "they are genera
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the images are and how they are laid out."""
+    """Place and layout of the images."""
 
     format: str  # one of FORMATS
-    path: Path | None  # None for what needs no files (PATHLESS)
+    path: Path | None  # None for formats without files (PATHLESS)
     guessed: bool  # the format was recognised by the content, not given
-    why: str = field(default="", compare=False)  # by what
-    others: tuple[str, ...] = field(default=(), compare=False)  # formats that it also fits
+    why: str = field(default="", compare=False)  # evidence for a guessed format
+    others: tuple[str, ...] = field(default=(), compare=False)  # other formats that fit
 
     def __str__(self) -> str:
         return self.format if self.path is None else f"{self.format}:{self.path}"
 
 
 def parse_source(text: str, holds: str | None = None) -> Source:
-    """The source that ``text`` names: ``FORMAT:PATH``, ``digits``, or a bare path.
+    """Parse ``text``: ``FORMAT:PATH``, ``digits``, or a bare path.
 
-    A bare path is recognised by its content (``data/recognise.py``), among the formats that have
-    the annotations that are asked for. A path of ``cifar10:`` or ``cifar100:`` need not exist yet,
-    as it may be downloaded into; one of ``shards:`` may have braces.
+    The format of a bare path is recognised by its content (``data/recognise.py``), among those with
+    the requested annotations. A path of ``cifar10:`` or ``cifar100:`` need not exist, since it can
+    be a download target; one of ``shards:`` may have braces.
 
     Args:
-        text: what was given as data.
-        holds: annotations that are needed: "labels", or ``SceneOptions.marks``; None: any.
+        text: the value of the option.
+        holds: required annotations: "labels", or one of ``SceneOptions.marks``; None: any.
 
     Raises:
-        UserError: an unknown format or a missing path (names the nearest), a file that no reader
-            takes, or a path that fits several formats.
+        UserError: an unknown format or a missing path (suggests the nearest), a file that no
+            reader supports, or a path that fits several formats.
     """
     prefix, colon, rest = text.partition(":")
     if colon and prefix in FORMATS:
@@ -83,10 +83,10 @@ def _given(name: str, rest: str) -> Source:
         return Source(format=name, path=None, guessed=False)
     if not rest:
         raise UserError(f"data format {name!r} needs a path: {name}:PATH")
-    from res2net.data import cifar  # and Pillow, which no help needs
+    from res2net.data import cifar  # imports Pillow, which help texts do not need
 
     path = at_home(rest)
-    braces = name == "shards" and "{" in rest  # of several files
+    braces = name == "shards" and "{" in rest  # several files
     if not path.exists() and name not in cifar.LAYOUTS and not braces:
         raise _missing(path)
     return Source(format=name, path=path, guessed=False)
@@ -109,7 +109,7 @@ def _recognise(path: Path, holds: str | None) -> Source:
     if holds == "classes" and found.get("voc", "").endswith(BOXES_ALONE):
         fitting.remove("voc")
     if not fitting and path.is_dir() and holds in HOLDS["pairs"]:
-        fitting = ["pairs"]  # whose reader says what is missing
+        fitting = ["pairs"]  # its reader reports what is missing
     objects = holds in ("boxes", "masks", "keypoints")
     if (
         not fitting
@@ -118,7 +118,7 @@ def _recognise(path: Path, holds: str | None) -> Source:
     ):
         told = f": {other}" if isinstance(other, str) else ""
         raise UserError(
-            f"{path}: holds no annotations of objects in a format that is read{told}; export them "
+            f"{path}: holds no object annotations in a supported format{told}; export them "
             "as COCO, YOLO or VOC"
         )
     from res2net.data import cifar
@@ -126,7 +126,7 @@ def _recognise(path: Path, holds: str | None) -> Source:
     fitting = fitting or list(found)
     if len(fitting) > 1 and (holds is not None or fitting[0] in cifar.LAYOUTS):
         either = " or ".join(f"{name}:{path} ({found[name]})" for name in fitting)
-        raise UserError(f"{path}: fits more than one format; say which: {either}")
+        raise UserError(f"{path}: fits more than one format; choose one: {either}")
     if fitting:
         others = tuple(name for name in found if name != fitting[0])
         first = fitting[0]

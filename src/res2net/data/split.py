@@ -1,7 +1,7 @@
-"""Which images are held out for validation: by a seed, by class and by group. No torch.
+"""Hold out validation images by seed, class and group. No torch.
 
-A patient's slices, a video's frames or a scene's views are near-duplicates: a network that has seen
-one of them in training looks better on the others than it is.
+A patient's slices, a video's frames or a scene's views are near-duplicates: if some are in training
+and others in validation, the validation score is too high.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from typing import Any, Literal
 from res2net.errors import UserError
 
 SplitRule = Literal["v2", "v1"]
-USUAL = 0.2  # share that is held out where nobody names one
+USUAL = 0.2  # default share to hold out
 Keys = Sequence[str | None]  # group of each image; None: a group of its own
-_PLACES = re.compile(  # folders of the parts and kinds of a data set, which are no groups
+_PLACES = re.compile(  # folders of the parts and kinds of a data set, which are not groups
     r"(train|training|val|valid|validation|test|testing)\d*|images?|imgs?|jpegimages", re.IGNORECASE
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holdout:
-    """How a validation part is held out of the training images."""
+    """Options for holding out a validation part of the training images."""
 
-    val_fraction: float | None = None  # None: ``USUAL`` where the data have no such part; 0: none
+    val_fraction: float | None = None  # None: ``USUAL`` without such a part; 0: none
     seed: int = 0
     group_by: str = ""  # see ``check_grouping``
-    split_rule: SplitRule = "v2"  # v1: annotated images by chance alone, as runs of before
-    multi_label: bool = False  # whole images: each has any number of classes
+    split_rule: SplitRule = "v2"  # v1: annotated images purely at random, as in old runs
+    multi_label: bool = False  # whole images with any number of classes each
     fold: str = ""  # k/K: hold out the k-th of K parts that share no image; val_fraction is 1/K
-    measured: str | None = None  # part that is evaluated ("val", "test"); None: all are needed
+    measured: str | None = None  # part to evaluate ("val", "test"); None: read all parts
 
     def __post_init__(self) -> None:
         if not 0 <= self.fraction < 1:
@@ -45,22 +45,22 @@ class Holdout:
             fold_of(self.fold)
 
     def as_dict(self) -> dict[str, Any]:
-        """What decides the split, for the card of a network."""
+        """The parameters of the split, for the card of a network."""
         names = ("val_fraction", "seed", "group_by", "split_rule", *(["fold"] if self.fold else []))
         return {name: getattr(self, name) for name in names}
 
     @property
     def fraction(self) -> float:
-        """The share of the training images to hold out where there is no validation part."""
+        """The share of the training images to hold out if there is no validation part."""
         return USUAL if self.val_fraction is None else self.val_fraction
 
     @property
     def asked(self) -> bool:
-        """Whether a share was named: then a published test part is no validation part."""
+        """Whether a share was given: then a published test part is not used for validation."""
         return bool(self.val_fraction) and self.split_rule != "v1"
 
     def needed(self, parts: Iterable[str]) -> list[str]:
-        """Which of the parts that the data name ("train", "val", "test") have to be read."""
+        """Which parts of the data ("train", "val", "test") must be read."""
         named = list(parts)
         if self.measured in named and not self.asked:
             return [str(self.measured)]
@@ -81,10 +81,10 @@ def fold_of(text: str) -> tuple[int, int]:
 
 
 def check_grouping(by: str, option: str = "--input.group-by") -> None:
-    """Refuse what names no way of grouping.
+    """Check the value of the grouping option.
 
     Args:
-        option: as it is typed for this command.
+        option: the option of this command, as typed.
 
     Raises:
         UserError: not ``folder``, ``column:NAME`` or ``pattern:REGEX`` with one group.
@@ -103,24 +103,24 @@ def check_grouping(by: str, option: str = "--input.group-by") -> None:
         raise UserError(f"{option} {by}: not a regular expression ({error})") from None
     if groups != 1:
         raise UserError(
-            f"{option} {by}: has {groups} groups; put round brackets around the one part "
-            "of the path that names the patient, video or scene, and (?:...) around others"
+            f"{option} {by}: has {groups} groups; put parentheses around the one part "
+            "of the path that identifies the patient, video or scene, and (?:...) around others"
         )
 
 
 def column_of(by: str) -> str:
-    """The column of a CSV that images are grouped by; "" where it is none."""
+    """The CSV column to group images by; "" for other groupings."""
     kind, _, rest = by.partition(":")
     return rest.strip().lower() if kind == "column" else ""
 
 
 def keys_of(names: Sequence[str], by: str, classes: Sequence[str] | None = None) -> Keys:
-    """The group of each image; None of one without.
+    """The group of each image; None for images without a group.
 
     Args:
         names: paths within the data set.
         by: ``folder`` or ``pattern:REGEX``.
-        classes: of each image, where its class is the name of a folder.
+        classes: class of each image, if it is given by a folder name.
     """
     paths = [name.replace("\\", "/") for name in names]
     if by == "folder":
@@ -131,12 +131,12 @@ def keys_of(names: Sequence[str], by: str, classes: Sequence[str] | None = None)
 
 
 def check_keys(where: object, by: str, keys: Keys, names: Sequence[str]) -> None:
-    """Note images without a group, which stand alone.
+    """Warn of images without a group, each of which becomes its own group.
 
     Raises:
-        UserError: no image has one.
+        UserError: no image has a group.
     """
-    fault = {"folder": "lie in no folder of a group", "column": "have no value there"}.get(
+    fault = {"folder": "are in no group folder", "column": "have no value in that column"}.get(
         by.partition(":")[0], "do not match"
     )
     alone = [name for name, key in zip(names, keys, strict=True) if not key]
@@ -148,7 +148,7 @@ def check_keys(where: object, by: str, keys: Keys, names: Sequence[str]) -> None
     if alone:
         warnings.warn(
             f"{where}: --input.group-by {by}: {len(alone)} of {len(names)} images {fault} and "
-            f"count as groups of their own; the first: {alone[0]}",
+            f"count as single-image groups; the first: {alone[0]}",
             stacklevel=4,
         )
 
@@ -162,7 +162,7 @@ def _folder(name: str, own: str) -> str | None:
 
 
 def no_columns(where: object, by: str) -> UserError:
-    """Only a CSV has columns."""
+    """The error for a column of data that are not a CSV."""
     return UserError(
         f"{where}: --input.group-by {by}: only a CSV has columns; give folder or pattern:REGEX"
     )
@@ -172,7 +172,7 @@ def note_unused(where: object, options: Holdout) -> None:
     """Note that a share to hold out means nothing.
 
     Raises:
-        UserError: a fold was asked for.
+        UserError: a fold was requested.
     """
     if options.fold:
         raise UserError(
@@ -185,7 +185,7 @@ def note_unused(where: object, options: Holdout) -> None:
 
 
 def one_group(where: object, by: str, classes: Sequence[str] = ()) -> UserError:
-    """All images, or those of each class, are in one group, so none can be held out."""
+    """The error that all images, or those of a class, are in one group."""
     of_which = f" of class {classes[0]}" if classes else ""
     return UserError(
         f"{where}: --input.group-by {by}: all images{of_which} are in one group, so no validation "
@@ -214,15 +214,15 @@ def note_shared(where: object, by: str, parts: Mapping[str, Keys]) -> None:
 def hold_out(
     held: Sequence[Collection[int]], options: Holdout, keys: Keys | None = None
 ) -> list[int]:
-    """Indices of the images to validate on, sorted: the fraction of the images of each class.
+    """Sorted indices of the validation images: the fraction of the images of each class.
 
-    Classes are served in turn, the rarest first, so that each with images in two groups or more is
-    in both parts wherever that can be; no class loses its last training image while another image
-    would do.
+    Classes are drawn in turn, the rarest first, so that each class with images in at least two
+    groups is in both parts if possible; a class loses its last training image only if no other
+    image can be drawn.
 
     Args:
         held: classes in each image.
-        keys: group of each image; None: every image stands alone.
+        keys: group of each image; None: every image is its own group.
 
     Raises:
         UserError: a fold without an image.
@@ -260,7 +260,7 @@ def _fold(held: Sequence[Collection[int]], options: Holdout, keys: Keys | None) 
 
 
 def _units(keys: Keys) -> list[list[int]]:
-    """Images that stay together, in the order of their first ones."""
+    """Groups of images, in the order of their first images."""
     units: dict[object, list[int]] = {}
     for i, key in enumerate(keys):
         units.setdefault(key or i, []).append(i)
@@ -274,23 +274,23 @@ class _Draw:
         self, units: Sequence[Sequence[int]], held: Sequence[Collection[int]], options: Holdout
     ) -> None:
         self.fraction = options.fraction
-        # images of each class in a unit; -1: of none
+        # images of each class in a unit; -1: of no class
         self.counts = [
             Counter(label for i in unit for label in (set(held[i]) or {-1})) for unit in units
         ]
         order = list(range(len(units)))
         random.Random(options.seed).shuffle(order)
-        self.holding: dict[int, list[int]] = defaultdict(list)  # class → its units, drawn
+        self.holding: dict[int, list[int]] = defaultdict(list)  # class → its units in drawn order
         for unit in order:
             for label in self.counts[unit]:
                 self.holding[label].append(unit)
-        self.left = {label: len(own) for label, own in self.holding.items()}  # to train on
+        self.left = {label: len(own) for label, own in self.holding.items()}  # for training
         self.chosen: set[int] = set()
         self.served: set[int] = set()
-        self.images: Counter[int] = Counter()  # held out of each class
+        self.images: Counter[int] = Counter()  # held-out images per class
 
     def serve(self, label: int) -> None:
-        """Hold out the share of a class, or one unit of it at least."""
+        """Hold out the share of a class, at least one unit."""
         own = self.holding[label]
         wanted = self.fraction * sum(self.counts[unit][label] for unit in own)
         fresh = [unit for unit in own if not self.served & self.counts[unit].keys()]
@@ -303,7 +303,7 @@ class _Draw:
             return
         free = [unit for unit in own if unit not in self.chosen]
         spared = [unit for unit in free if self._spares(unit)]
-        # rather than none: of a class that is in one unit alone, that one
+        # as a last resort, the only unit of a class
         spared = spared or [unit for unit in free if self._spares(unit, least=2)]
         if spared:
             self.take(min(spared, key=lambda unit: self.counts[unit].total()))
@@ -316,6 +316,6 @@ class _Draw:
             self.left[label] -= 1
 
     def _spares(self, unit: int, *, least: int = 1) -> bool:
-        """Whether each class in a unit that is in ``least`` units or more is left to train on."""
+        """Whether every class of a unit with at least ``least`` units keeps a training unit."""
         labels = self.counts[unit]
         return all(self.left[k] > 1 or len(self.holding[k]) < least for k in labels)

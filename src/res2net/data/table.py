@@ -1,6 +1,6 @@
-"""Tables of images: which columns hold the image, its label and its part, and where its file is.
+"""Tables of images: find the columns of image, label and part, and the image files.
 
-A table is a CSV file, JSON (a list of objects or an object a line), or a path and a label a line.
+A table is a CSV file, JSON (a list of objects or one object per line), or lines of path and label.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from res2net.data.files import PARTS, Listing, list_images, some
 from res2net.data.photo import EXTENSIONS
 from res2net.errors import UserError, did_you_mean, one_line
 
-# Names of columns, in lower case and without blanks, dashes and underscores; those of a kind.
+# Column names by kind, in lower case and without blanks, dashes and underscores.
 _IMAGES = frozenset(
     {
         *("path", "paths", "image", "images", "img", "imgs", "file", "files", "filename"),
@@ -45,8 +45,8 @@ _FLAGS = {"isvalid": "val", "isval": "val", "isvalidation": "val", "istest": "te
 _YES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _JSON_LINES = (".jsonl", ".ndjson")
 SEVERAL = "several: train --input.multi-label true, data --multi-label"
-_FEW = 1000  # rows that show what a column holds
-_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # of files that were uploaded to Label Studio
+_FEW = 1000  # rows inspected for the content of a column
+_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # of files uploaded to Label Studio
 
 
 class Row(NamedTuple):
@@ -55,34 +55,34 @@ class Row(NamedTuple):
     line: int  # in the file, from 1
     path: str  # as written
     label: str
-    split: str  # "train", "val", "test" or "" where no column tells
-    group: str = ""  # in the column that images are grouped by
+    split: str  # "train", "val", "test" or "" without such a column
+    group: str = ""  # value of the grouping column
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Where a table holds what."""
+    """The columns of a table."""
 
     image: int
     label: int | None  # None: one-hot columns
     one_hot: tuple[int, ...] = ()
     split: int | None = None
-    flag: str = ""  # the part of rows whose split column is true
+    flag: str = ""  # the part of rows with a true split column
     group: int | None = None
 
 
-Cells = tuple[int, list[str]]  # number of the line, its values
+Cells = tuple[int, list[str]]  # line number, values
 
 
 def read_table(path: Path, *, group: str = "", several: bool = False) -> list[Row]:
-    """The rows of a table of any separator and encoding, with or without a header.
+    """Read a table with any separator and encoding, with or without a header.
 
     Args:
-        group: a column whose values are read as well; "" for none.
-        several: an image may have any number of labels; a row has them with line ends between.
+        group: a column to read as groups; "" for none.
+        several: images may have any number of labels, joined by line ends in a row.
 
     Raises:
-        UserError: not a table, or it is open which column holds the image or the label.
+        UserError: not a table, or the column of the image or the label is ambiguous.
     """
     try:
         header, rows = _cells(path, several)
@@ -98,7 +98,7 @@ def read_table(path: Path, *, group: str = "", several: bool = False) -> list[Ro
 
 
 def _cells(path: Path, several: bool = False) -> tuple[list[str], list[Cells]]:
-    """The header, [] where there is none, and the other lines."""
+    """The header ([] if there is none) and the other lines."""
     if path.suffix.lower() in (".json", *_JSON_LINES):
         return _of_json(path, several)
     if is_list(path):
@@ -123,7 +123,7 @@ def _cells(path: Path, several: bool = False) -> tuple[list[str], list[Cells]]:
 
 
 def is_list(path: Path) -> bool:
-    """Whether a file of text lists images: a path, blanks and a label a line, as of Caffe."""
+    """Whether a text file lists images, as for Caffe: each line a path, blanks and a label."""
     if path.suffix.lower() != ".txt":
         return False
     name, _, label = _head(path).strip().replace("\t", " ").rpartition(" ")
@@ -131,20 +131,20 @@ def is_list(path: Path) -> bool:
 
 
 def is_json_table(path: Path) -> bool:
-    """Whether a JSON file holds rows of a table: a key of the first one is that of an image."""
+    """Whether a JSON file holds rows of a table: the first one has a key for an image."""
     keys = re.findall(r'"([^"]{1,40})"\s*:', _head(path).lstrip("[ ").partition("}")[0])
     return bool({_plain(key) for key in keys} & _IMAGES)
 
 
 def _head(path: Path) -> str:
-    """The first line with words, or what is read of it."""
+    """The first non-empty line, as far as it is read."""
     with suppress(OSError, UnicodeError), path.open(encoding="utf-8-sig") as text:
         return next((line for line in iter(lambda: text.readline(4000), "") if len(line) > 3), "")
     return ""
 
 
 def _of_json(path: Path, several: bool) -> tuple[list[str], list[Cells]]:
-    """The keys and the values of objects; those with several values are left out."""
+    """The keys and the values of objects, without those with several values."""
     text = path.read_text(encoding="utf-8-sig")
     texts = {1: text}
     if path.suffix.lower() in _JSON_LINES:
@@ -167,7 +167,7 @@ def _of_json(path: Path, several: bool) -> tuple[list[str], list[Cells]]:
         for key in nested & row.keys():
             if _plain(key) in _LABELS and _cell(row[key]) is None:
                 fault = (
-                    f"{key} has several values; a classifier needs one label an image ({SEVERAL})"
+                    f"{key} has several values; a classifier needs one label per image ({SEVERAL})"
                 )
                 raise UserError(f"{path}: line {line}: {fault}")
     header = [name for name in names if name not in nested]
@@ -175,7 +175,7 @@ def _of_json(path: Path, several: bool) -> tuple[list[str], list[Cells]]:
 
 
 def _cell(value: object) -> str | None:
-    """A value of JSON as a table has it; None of several."""
+    """A JSON value as text for a table; None for several values."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, list | dict):
@@ -212,14 +212,14 @@ def _columns(path: Path, header: list[str], rows: list[Cells], group: str) -> Co
         missing = "path" if image is None else "label"
         raise UserError(
             f"{path}: line 1 must name the columns path and label; it has "
-            f"{some(header) or 'nothing'}, and it is open which holds the "
+            f"{some(header) or 'nothing'}, none of which is clearly the "
             f"{'image' if image is None else 'label'}.{did_you_mean(missing, header)}"
         )
     _note_choice(path, header, (image, label, split), one_hot)
     lower = [name.lower() for name in header]
     if group and group not in lower:
         raise UserError(
-            f"{path}: --input.group-by column:{group}: line 1 names no such column; it has "
+            f"{path}: --input.group-by column:{group}: line 1 has no such column; it has "
             f"{some(header)}.{did_you_mean(group, lower)}"
         )
     return Columns(
@@ -235,21 +235,21 @@ def _columns(path: Path, header: list[str], rows: list[Cells], group: str) -> Co
 def _note_choice(
     path: Path, header: list[str], used: Sequence[int | None], one_hot: Sequence[int]
 ) -> None:
-    """Say which column was taken for the label, where its name does not and others are left."""
+    """Warn which column is taken as label, if its name is unclear and other columns are left."""
     label = used[1]
     left = [
         name for i, name in enumerate(header) if i not in (*used, *one_hot) and not _aside(name)
     ]
     if left and label is not None and _plain(header[label]) != "label":
         warnings.warn(
-            f"{path}: labels are those of the column {header[label]}; not used: {some(left)}; name "
-            "another column label to take it",
+            f"{path}: labels come from the column {header[label]}; not used: {some(left)}; rename "
+            "another column to label to use it",
             stacklevel=5,
         )
 
 
 def _aside(name: str) -> bool:
-    """Whether a column without use needs no word: an index, or another name of image or class."""
+    """Whether an unused column needs no warning: an index, or another name of image or class."""
     numbers = ("classid", "labelid", "categoryid")
     return _plain(name) in ("", "index", "unnamed:0", *numbers) or _plain(name) in _IMAGES
 
@@ -275,7 +275,7 @@ def _value(values: Sequence[str], i: int) -> str:
 
 
 def _image_column(names: Sequence[str], few: Sequence[Sequence[str]]) -> int | None:
-    """The one named path, else the only one with names of files, else the only one with a name."""
+    """The column named path, else the only one with file names, else with such a name."""
     if "path" in names:
         return names.index("path")
     known = [i for i, name in enumerate(names) if name in _IMAGES]
@@ -289,11 +289,11 @@ def _image_column(names: Sequence[str], few: Sequence[Sequence[str]]) -> int | N
 def _label_column(
     names: Sequence[str], few: Sequence[Sequence[str]], rest: Sequence[int]
 ) -> int | None:
-    """The one named label, else the only one of such a name, else the only one that is left."""
+    """The column named label, else the only one of such a name, else the only one left."""
     if "label" in names:
         return names.index("label")
     known = [i for i in rest if names[i] in _LABELS]
-    if len(known) == 2:  # the number and the name of a class
+    if len(known) == 2:  # number and name of a class
         pairs = {(_value(each, known[0]), _value(each, known[1])) for each in few}
         sides = [{pair[k] for pair in pairs} for k in (0, 1)]
         numbers = [all(value.isdecimal() for value in side) for side in sides]
@@ -307,7 +307,7 @@ def _label_column(
 def _split_column(
     names: Sequence[str], few: Sequence[Sequence[str]], image: int | None
 ) -> tuple[int | None, str]:
-    """The column that names the part of each row; and, of a column of yes and no, the part."""
+    """The column with the part of each row; for a yes/no column also the part that yes means."""
     if "split" in names:
         return names.index("split"), ""
     for i, name in enumerate(names):
@@ -336,7 +336,7 @@ def _several(path: Path, line: int, value: str) -> list[str]:
             with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
                 names = ast.literal_eval(value)
         if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
-            raise UserError(f"{path}: line {line}: {value[:50]!r} is no list of labels")
+            raise UserError(f"{path}: line {line}: {value[:50]!r} is not a list of labels")
     return sorted({text for name in names if (text := " ".join(str(name).split()))})
 
 
@@ -355,8 +355,8 @@ def _row(
         )
     held = "".join(values)
     if "\0" in held or "\n" in held or "\r" in held:
-        what = "a NUL byte" if "\0" in held else "a value over several lines (an open quote?)"
-        raise UserError(f"{path}: line {line} holds {what}; write the file anew as UTF-8 text")
+        what = "a NUL byte" if "\0" in held else "a value over several lines (an unclosed quote?)"
+        raise UserError(f"{path}: line {line} has {what}; save the file again as UTF-8 text")
     image = _value(values, columns.image)
     if columns.label is not None:
         label = _value(values, columns.label)
@@ -395,9 +395,9 @@ def _number(path: Path, line: int, value: str) -> float:
 
 
 class Finder:
-    """Where the files of a table are: as written, else below the folder by the end of the path.
+    """Find the files of a table: as written, else below the folder by the end of the path.
 
-    Tables are moved between machines, written on Windows, or leave out folders and endings.
+    Tables may come from another machine or Windows, or omit folders and suffixes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -405,7 +405,7 @@ class Finder:
         self._names: dict[str, list[str]] | None = None
 
     def find(self, written: str) -> str | None:
-        """The path from the folder; None where there is none.
+        """The path relative to the folder; None if no file fits.
 
         Raises:
             UserError: several files fit.
@@ -422,7 +422,7 @@ class Finder:
         return None
 
     def _index(self) -> dict[str, list[str]]:
-        """Ends of paths, with and without the ending of the file → files."""
+        """Ends of paths, with and without the suffix → files."""
         if self._names is None:
             self._names = {}
             listing = Listing()
@@ -437,7 +437,7 @@ class Finder:
 
 
 def _spellings(parts: Sequence[str]) -> Iterator[str]:
-    """Ends of a path, the longest first; then what a file was before its upload."""
+    """Ends of a path, the longest first, then those of the name before an upload."""
     for i in range(len(parts)):
         yield "/".join(parts[i:])
     if parts and _PREFIX.search(parts[-1]):

@@ -1,7 +1,7 @@
 """Augmentation and preprocessing as torchvision v2 transforms.
 
-uint8 (3, H, W) of any size and shape goes in, uint8 (3, size, size) comes out: bytes are what the
-loader moves. Normalisation and mixing work on whole batches, on the device.
+Input is uint8 (3, H, W) of any size, output is uint8 (3, size, size), so that the loader moves
+bytes. Normalisation and mixing work on whole batches, on the device.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from res2net.data.augment import Augment
 from res2net.data.preprocess import Preprocess
 
 CROPS = 5  # test-time views of an image: centre and corners
-LONGEST = 8  # long side over short side; what is beyond is cut away before resizing
+LONGEST = 8  # aspect ratio; longer images are cropped to it before resizing
 
 
 def train_transform(augment: Augment, preprocess: Preprocess) -> v2.Transform:
-    """Random crop, flip and whatever else ``augment`` asks for, drawn from torch's generator.
+    """Random crop, flip and the other steps of ``augment``, drawn from torch's generator.
 
-    Flips that alternate are the data set's: they follow from the epoch.
+    Alternating flips depend on the epoch and are done by the data set.
     """
     steps = _crop(augment, preprocess)
     if augment.hflip and augment.flip == "random":
@@ -39,7 +39,7 @@ def train_transform(augment: Augment, preprocess: Preprocess) -> v2.Transform:
 
 
 def eval_transform(preprocess: Preprocess) -> v2.Transform:
-    """Short side to ``preprocess.resize``, then the central square of ``preprocess.size``."""
+    """Resize the short side to ``preprocess.resize``, then centre-crop to ``preprocess.size``."""
     return v2.Compose(_centre(preprocess.resize, preprocess))
 
 
@@ -50,7 +50,7 @@ def crops_transform(preprocess: Preprocess) -> v2.Transform:
 
 
 def normalise(batch: Tensor, preprocess: Preprocess, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 (B, 3, S, S) to (value/255 - mean)/std of type ``dtype``, on the batch's device.
+    """Normalise uint8 (B, 3, S, S) to (value/255 - mean)/std of ``dtype``, on the batch's device.
 
     Types of less than 32 bits are rounded once, at the end. The memory format is kept.
     """
@@ -62,7 +62,7 @@ def normalise(batch: Tensor, preprocess: Preprocess, dtype: torch.dtype = torch.
 def mix(
     images: Tensor, targets: Tensor, augment: Augment, num_classes: int
 ) -> tuple[Tensor, Tensor]:
-    """Blend each image of a batch with another: mixup or CutMix, either at random if both are set.
+    """Mix each image of a batch with another by mixup or CutMix, at random if both are set.
 
     Draws from torch's default generator (see ``res2net.data.sampler.seeded``).
 
@@ -71,8 +71,8 @@ def mix(
         targets: int64 (B,).
 
     Returns:
-        images (B, 3, S, S) and soft targets: float (B, num_classes), each row adding up to 1;
-        one-hot where ``augment`` mixes nothing.
+        images (B, 3, S, S) and soft targets: float (B, num_classes), rows sum to 1; one-hot
+        if ``augment`` mixes nothing.
     """
     mixers = []
     if augment.mixup:
@@ -110,7 +110,7 @@ def _short_side(resize: int, preprocess: Preprocess) -> list[Any]:
 
 
 def _cut_long(image: Tensor) -> Tensor:
-    """The middle of a strip: resizing a 5000x3 image whole would take 300 MB."""
+    """The middle of a long image: resizing 5000x3 pixels uncropped would take 300 MB."""
     height, width = image.shape[-2:]
     if max(height, width) <= LONGEST * min(height, width):
         return image

@@ -1,4 +1,4 @@
-"""What the values of the training images decide for a run: their range, channels, mean and spread.
+"""Range, channels, mean and standard deviation of the training images, for a run.
 
 Legend: C channels of the network · B bands that a file stores. No torch.
 """
@@ -24,10 +24,10 @@ from res2net.data.preprocess import Preprocess, Reading
 from res2net.data.scene import Scenes
 from res2net.errors import UserError
 
-LOOKED = 256  # images whose values decide, evenly spread; all where there are no more
-MEASURED = 64  # images that mean and standard deviation are taken from
-_INNER = (0.1, 99.9)  # percentiles: what lies between them is no dead pixel
-_SAMPLED = 1 << 16  # values of an image that percentiles are taken from
+LOOKED = 256  # images sampled at even steps, or all if there are fewer
+MEASURED = 64  # images used for mean and standard deviation
+_INNER = (0.1, 99.9)  # percentiles that exclude dead pixels
+_SAMPLED = 1 << 16  # values per image used for percentiles
 
 Images = Sequence[Any] | npt.NDArray[np.uint8]  # files, arrays (H, W, B), or (N, H, W, B)
 
@@ -41,14 +41,14 @@ def training_images(found: LabelledImages | Scenes) -> Images:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What an image stores."""
+    """Properties of the values that an image stores."""
 
     path: File
-    channels: int  # that it decides by itself, else 3
+    channels: int  # given by the file, else 3
     pages: int
     dtype: np.dtype[Any]
-    span: tuple[float, float] | None  # least and greatest value; None of 8 bits
-    inner: tuple[float, float]  # all but 0.2 % of the values lie between them
+    span: tuple[float, float] | None  # minimum and maximum; None for 8 bits
+    inner: tuple[float, float]  # range of the central 99.8 % of the values
 
 
 def fit_to_values(
@@ -61,17 +61,17 @@ def fit_to_values(
 ) -> Preprocess:
     """The preprocessing of a run, with the range and the channels of its training images.
 
-    Three channels keep the mean and standard deviation of published weights; others have their
-    own. Images of 8 bits in three channels change nothing.
+    Three channels keep the mean and standard deviation of published weights; other numbers of
+    channels use those of the data. 8-bit images in three channels change nothing.
 
     Args:
         where: the data, for messages.
-        within: values that become 0 and 255; () reads them from the images.
-        channels: that are asked for; None is what the images have.
+        within: values that become 0 and 255; () takes them from the images.
+        channels: the requested number; None: that of the images.
 
     Raises:
-        UserError: a range for images of 8 bits, images of different numbers of bands, or bands
-            that do not become the channels.
+        UserError: a range for 8-bit images, images with different numbers of bands, or bands that
+            cannot be converted to the channels.
     """
     files = [] if isinstance(images, np.ndarray) else images
     paths = [each for each in spread(files, LOOKED) if isinstance(each, File)]
@@ -87,7 +87,7 @@ def fit_to_values(
 
 
 def _look(path: File) -> _Look | None:
-    """What a file stores; None of one that cannot be read: it is told, or left out, where used."""
+    """Values of a file; None if it is unreadable, which is reported when it is used."""
     try:
         stack, values = photo.stored(path)
     except UserError:
@@ -102,7 +102,7 @@ def _look(path: File) -> _Look | None:
 
 
 def _own_channels(looks: Sequence[_Look], where: str) -> int:
-    """The channels that the images have.
+    """The number of channels of the images.
 
     Raises:
         UserError: they differ.
@@ -125,8 +125,8 @@ def _note_pages(looks: Sequence[_Look], where: str, channels: int) -> None:
     if several:
         pages = several[0].pages
         warnings.warn(
-            f"{where}: {len(several)} of {len(looks)} images that were looked at have more than "
-            f"one page, the first is read; the first: {several[0].path} ({pages} pages). Where the "
+            f"{where}: {len(several)} of {len(looks)} sampled images have more than one "
+            f"page, only the first is read; the first: {several[0].path} ({pages} pages). If the "
             f"pages are bands of one image, give --input.channels {pages}",
             stacklevel=3,
         )
@@ -135,12 +135,12 @@ def _note_pages(looks: Sequence[_Look], where: str, channels: int) -> None:
 def _range(
     looks: Sequence[_Look], where: str, within: Sequence[float]
 ) -> tuple[float, float] | None:
-    """The values that become 0 and 255; None where all images have 8 bits.
+    """The values that become 0 and 255; None if all images have 8 bits.
 
-    The rule of a single image (``levels.scale_of``) for the least and the greatest of all.
+    Applies the rule for a single image (``levels.scale_of``) to the overall minimum and maximum.
 
     Raises:
-        UserError: a range is given for images of 8 bits, or there is none to take.
+        UserError: a range is given for 8-bit images, or the images have no range.
     """
     deep = [look for look in looks if look.span is not None]
     if not deep:
@@ -154,8 +154,8 @@ def _range(
     if plain:
         levels.narrow.set()
         warnings.warn(
-            f"{where}: {len(plain)} of {len(looks)} images that were looked at have 8 bits and "
-            f"stay as they are (the first: {plain[0].path}); one range of values holds for the "
+            f"{where}: {len(plain)} of {len(looks)} sampled images have 8 bits and stay "
+            f"unchanged (the first: {plain[0].path}); one range of values applies to the "
             f"{len(deep)} others (the first: {deep[0].path})",
             stacklevel=3,
         )
@@ -187,10 +187,10 @@ def _range(
 def _mean_and_std(
     images: Images, reading: Reading, where: str
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Of each channel in 0..1, over up to 64 of the images.
+    """Mean and standard deviation per channel in 0..1, over up to 64 of the images.
 
     Raises:
-        UserError: an image of other bands, or none that can be read.
+        UserError: an image with other bands, or no readable image.
     """
 
     def sums(image: File | photo.Pixels) -> npt.NDArray[np.float64] | UserError:
@@ -212,8 +212,8 @@ def _mean_and_std(
     flat = [str(band) for band, each in enumerate(deviations, 1) if each * 255 < 2]
     if flat:
         warnings.warn(
-            f"{where}: channels with nearly one value throughout, of less than 2 of the 256 levels "
-            f"around their mean: {', '.join(flat)} of {reading.channels}; --input.range sets the "
+            f"{where}: nearly constant channels, with a deviation of less than 2 of the 256 levels "
+            f"from their mean: {', '.join(flat)} of {reading.channels}; --input.range sets the "
             "values that become 0 and 255",
             stacklevel=3,
         )

@@ -13,6 +13,7 @@ from res2net.config import RunConfig
 from res2net.deploy.targets import Target, check_offered
 from res2net.errors import UserError
 from res2net.models.backbone import Backbone, as_backbone
+from res2net.paper.networks import check_levels
 from res2net.tasks.data import Annotated
 from res2net.tasks.deployed import Comparison
 from res2net.tasks.network import Size
@@ -81,6 +82,7 @@ def open_subject(
     net: Any = deployment.graph(opened.network.cpu().float())
     outputs = deployment.outputs(card)
     if features is not None:
+        check_levels(card.network)
         net = _backbone(net, features)
         card = replace(card, task="features", metrics={})
         outputs = tuple(level._asdict() for level in net.levels)

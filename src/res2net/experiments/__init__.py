@@ -1,1 +1,1 @@
-"""Networks trained side by side: studies of our own, and the paper's tables and figures."""
+"""Comparative trainings: our own studies, and the paper's tables and figures."""

@@ -1,6 +1,6 @@
-"""Figs. 2 and 3: the block of a row of the model table, as a diagram. Imports matplotlib."""
+"""Figs. 2 and 3: diagram of a network's block. Imports matplotlib."""
 
-# Places are in units of a split's column, from the lower left; text in points.
+# Positions are in units of a split's column, from the lower left; text is in points.
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST = 8  # splits that fit
 
 
 def draw_blocks(networks: Sequence[str], path: Path, *, title: str) -> None:
-    """The blocks of networks side by side, in the widths of their first stage; a PNG.
+    """Draw the blocks of networks side by side, with widths of their first stage, as PNG.
 
     Raises:
         UserError: a network without bottlenecks, too many splits, or a file that cannot be written.
@@ -34,7 +34,7 @@ def draw_blocks(networks: Sequence[str], path: Path, *, title: str) -> None:
     splits = max(row.scale for row in rows.values())
     inner = 3.0 + STEP * max(0, splits - 2)  # units between the two 1×1
     tall = inner + 5.6 + any(row.se for row in rows.values())
-    subtitle = "channels are those of the first stage; “sees” is the field of the block's own 3×3"
+    subtitle = "channels of the first stage; “sees”: receptive field within the block's 3×3 layers"
     with headed_figure(path, round(TOP + tall * scale) + MARGIN, title, subtitle) as figure:
         axes = add_axes(figure, MARGIN, TOP, WIDTH - 2 * MARGIN, tall * scale)
         axes.set_xlim(0, sum(widths.values()))
@@ -49,7 +49,7 @@ def draw_blocks(networks: Sequence[str], path: Path, *, title: str) -> None:
 def _bottleneck_row(name: str) -> ResNetVariant:
     row = find_variant(name)
     if not isinstance(row, ResNetVariant) or row.basic:
-        raise UserError(f"--networks {name}: has no bottleneck to draw; take a ResNet-like row")
+        raise UserError(f"--networks {name}: has no bottleneck to draw; choose a ResNet-like model")
     if row.scale > MOST:
         raise UserError(f"--networks {name}: {row.scale} splits do not fit; at most {MOST}")
     return row
@@ -65,7 +65,7 @@ def _block(
     *,
     size: float,
 ) -> None:
-    """One block: what it is, its convolutions, the shortcut around them."""
+    """One block: title, convolutions, shortcut."""
     columns = [left + (i + 0.5) * COLUMN for i in range(row.scale)]
     middle, wide = sum(columns) / row.scale, row.scale * COLUMN - 0.3
     channels = split_channels(row.planes, row.width, row.cardinality)
@@ -94,7 +94,7 @@ def _block(
 def _splits(
     axes: Axes, row: ResNetVariant, columns: list[float], top: float, mid: float, size: float
 ) -> None:
-    """The 3×3 between the two 1×1, each after the sum with the result of the one before."""
+    """The 3×3 convolutions between the two 1×1, each with the previous output added."""
     groups = f"\n{row.cardinality} groups" if row.cardinality > 1 else ""
     tall = 0.8 if groups else 0.6
     for i, x in enumerate(columns):

@@ -1,4 +1,4 @@
-"""Charts of what was measured: a study's means over seeds, an item's dots and lines.
+"""Charts of results: a study's means over seeds, an item's dots and lines.
 
 Imports matplotlib.
 """
@@ -30,12 +30,12 @@ from res2net.experiments.studies import MAPS, column_of
 from res2net.experiments.study import Drawing, Point, Study
 
 COLOURS = (BLUE, ORANGE, GREEN, RED)  # of lines
-ROW, PLOT, LEFT = 56, 520, 210  # pixels: a point of bars, the height of lines, before the axes
-LINE, NAME = 34, 380  # pixels: a row of dots, the room for its name
+ROW, PLOT, LEFT = 56, 520, 210  # pixels: per bar, height of line plots, left margin
+LINE, NAME = 34, 380  # pixels: per row of dots, width of its name
 
 
 def draw(study: Study, rows: Sequence[Row], path: Path) -> None:
-    """Draw the points that have rows and write a PNG.
+    """Draw the points with results and write a PNG.
 
     Raises:
         UserError: ``path`` cannot be written.
@@ -70,7 +70,7 @@ def _subtitle(study: Study, rows: Sequence[Row], shown: Sequence[Point]) -> str:
 
 
 def _bars(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -> None:
-    """A row a point: each seed a ring, their mean a dot."""
+    """One row per point, with a ring per seed and a dot for their mean."""
     for place, point in enumerate(shown):
         accuracy = _accuracy(spread(rows, point))
         axes.errorbar(
@@ -84,11 +84,11 @@ def _bars(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.margins(x=0.15)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"{score} after the last epoch, %  (a ring: one seed)")
+    axes.set_xlabel(f"{score} after the last epoch, %  (ring: one seed)")
 
 
 def _lines(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -> None:
-    """Accuracy against parameters, a line a group; points without a group begin every line."""
+    """Accuracy against parameters, one line per group, starting at points without a group."""
     start = [point for point in shown if not point.group]
     groups = list(dict.fromkeys(point.group for point in shown if point.group))
     for group, colour in zip(groups, COLOURS, strict=False):
@@ -123,19 +123,19 @@ def _lines(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) 
 
 
 def _sizes(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -> None:
-    """Accuracy against the length of the object, a line a point."""
+    """Accuracy against object length, one line per point."""
     _by_length(axes, shown, lambda point, length: _accuracy(spread(rows, point, column_of(length))))
     axes.set_ylabel(f"{score} of the best epoch, %")
 
 
 def _maps(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], name: str) -> None:
-    """A figure of the class activation maps against the length of the object, a line a point."""
+    """A measure of class activation maps against object length, one line per point."""
     _by_length(
         axes, shown, lambda point, length: spread(rows, point, column_of(length, f"{name}_"))
     )
     if name == "energy":
         even = [spread(rows, shown[0], column_of(length, "area_")).mean for length in LENGTHS]
-        axes.plot(LENGTHS, even, "--", color=GREY, label="an even map")
+        axes.plot(LENGTHS, even, "--", color=GREY, label="uniform map")
         axes.legend(loc="best")
     axes.set_title(MAPS[name], fontsize=7)
 
@@ -157,7 +157,7 @@ def _by_length(axes: Axes, shown: Sequence[Point], of: Callable[[Point, float], 
     axes.set_xticks(LENGTHS, [f"{length:.0f}" for length in LENGTHS])
     axes.minorticks_off()
     axes.legend(loc="best")
-    axes.set_xlabel("length of the object, pixels")
+    axes.set_xlabel("object length, pixels")
 
 
 def _accuracy(errors: Spread) -> Spread:
@@ -177,7 +177,7 @@ _DRAWINGS: dict[Drawing, Callable[..., None]] = {  # (axes, rows, points, score)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dots:
-    """One figure for each row, where it is known."""
+    """One value per row, if known."""
 
     label: str
     values: tuple[float | None, ...]
@@ -188,7 +188,7 @@ class Dots:
 def draw_dots(
     path: Path, title: str, subtitle: str, names: Sequence[str], dots: Sequence[Dots], axis: str
 ) -> None:
-    """Rows of dots; hollow ones are what the paper prints.
+    """Draw rows of dots; hollow dots are the paper's values.
 
     Raises:
         UserError: ``path`` cannot be written.

@@ -1,6 +1,6 @@
-"""``--scale full``: the paper's trainings as studies, their data, hours and commands.
+"""``--scale full``: the paper's trainings as studies, with data, hours and commands.
 
-No torch in here. Rows of several tables share a study: Tables 5 and 6 are of the same runs.
+No torch in here. Tables may share a study: Tables 5 and 6 use the same runs.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from res2net.experiments.study import Point, Study, run_folder, scores_of
 from res2net.paper.tasks import CLASSIFY, TaskName
 from res2net.weights.catalogue import CATALOGUE
 
-RATE = 10.0  # 10^12 multiply-adds a second that one recent GPU sustains in mixed precision
+RATE = 10.0  # 10^12 multiply-adds per second sustained by a recent GPU in mixed precision
 PASSES = 3  # a training step costs three forward passes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """A data set in full, and where it lies below ``--data-root``."""
+    """A full data set and its place below ``--data-root``."""
 
     format: str
     folder: str
-    needs: str  # what has to lie there, for people
+    needs: str  # required content, for messages
 
     def path(self, root: Path) -> Path:
-        """Where it lies."""
+        """Its path."""
         return root / self.folder
 
     def source(self, root: Path) -> str:
-        """What ``--data`` takes."""
+        """The value for ``--data``."""
         return f"{self.format}:{self.path(root)}"
 
 
@@ -64,9 +64,9 @@ _VOC12 = Place(
 _MSRA_B = Place(
     format="msra-b",
     folder="MSRA-B",
-    needs="images, masks and the lists of 2,500 and 500 (docs/errata.md says which)",
+    needs="images, masks and the lists of 2,500 and 500 (see docs/errata.md)",
 )
-TESTS: Mapping[str, Place] = MappingProxyType(  # of salient objects, measured beside MSRA-B
+TESTS: Mapping[str, Place] = MappingProxyType(  # saliency sets, evaluated besides MSRA-B
     {
         name.lower(): Place(format="ecssd", folder=name, needs="images and masks")
         for name in ("ECSSD", "PASCAL-S", "HKU-IS", "DUT-OMRON")
@@ -76,7 +76,7 @@ TESTS: Mapping[str, Place] = MappingProxyType(  # of salient objects, measured b
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How the paper trains the networks of some tables."""
+    """The paper's training for some tables."""
 
     task: TaskName
     place: Place
@@ -84,7 +84,7 @@ class Training:
     images: int  # of an epoch
     classes: int
     pixels: int  # side of a square of the area that is seen
-    tests: Mapping[str, Place] = field(default_factory=dict)  # sets that it is measured on too
+    tests: Mapping[str, Place] = field(default_factory=dict)  # further sets for evaluation
 
 
 TRAININGS: Mapping[str, Training] = MappingProxyType(
@@ -105,7 +105,7 @@ TRAININGS: Mapping[str, Training] = MappingProxyType(
 
 
 def full_study(name: str) -> Study:
-    """The study of that name, with a point for each network that any table has from it."""
+    """The study of that name, with a point for each network of its tables."""
     training = TRAININGS[name]
     networks = dict.fromkeys(
         row.network
@@ -134,7 +134,7 @@ class Planned:
 
     study: Study
     point: Point
-    rows: tuple[TableRow, ...]  # of the table, that it fills
+    rows: tuple[TableRow, ...]  # rows of the table that it fills
 
     @property
     def _training(self) -> Training:
@@ -142,20 +142,20 @@ class Planned:
 
     @property
     def place(self) -> Place:
-        """Where its data lie."""
+        """The path of its data."""
         return self._training.place
 
     @property
     def tests(self) -> Mapping[str, Place]:
-        """Further sets that it is measured on."""
+        """Further sets for evaluation."""
         return self._training.tests
 
     def missing(self, root: Path) -> list[Place]:
-        """Data that are not there."""
+        """Missing data."""
         return [p for p in (self.place, *self.tests.values()) if not p.path(root).exists()]
 
     def hours(self, rate: float = RATE) -> float:
-        """On a device that sustains ``rate``·10^12 multiply-adds a second; heads not counted."""
+        """Hours on a device with ``rate``·10^12 multiply-adds per second, without heads."""
         return self.study.work(self.point) * PASSES / (rate * 1e12) / 3600
 
 
@@ -184,7 +184,7 @@ def growth_study() -> Study:
 
 
 def full_plan(item: Item) -> tuple[Planned, ...]:
-    """The trainings of a table, each once; of a figure, those of the networks that it shows."""
+    """The unique trainings of a table, or those of the networks in a figure."""
     if item.figure == "growth":
         study = growth_study()
         return tuple(Planned(study=study, point=point, rows=()) for point in study.points)
@@ -205,7 +205,7 @@ def full_plan(item: Item) -> tuple[Planned, ...]:
 
 
 def published_networks(item: Item) -> Mapping[str, Place]:
-    """The networks of an item whose weights were published, and where they are measured."""
+    """The networks of an item with published weights, and the data to evaluate them on."""
     known = {file.network for file in CATALOGUE}
     return {
         planned.point.network: planned.place
@@ -215,14 +215,14 @@ def published_networks(item: Item) -> Mapping[str, Place]:
 
 
 def readable(hours: float) -> str:
-    """Hours in words; an estimate deserves two digits."""
+    """Hours as text with two digits."""
     if hours < 1:
         return f"{max(1, round(60 * hours))} min"
     return f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"
 
 
 def train_words(study: Study, point: Point, source: str, run: Path) -> list[str]:
-    """What `res2net` is given to train a point: the recipe's name, and what differs from it."""
+    """Arguments of `res2net` to train a point: the recipe and the differences from it."""
     task = [] if study.task == CLASSIFY else ["--task", study.task]
     words = ["train", *task, "--model", point.network, "--data", source, "--recipe", study.recipe]
     for name, value in {**study.settings, **point.settings}.items():
@@ -231,17 +231,17 @@ def train_words(study: Study, point: Point, source: str, run: Path) -> list[str]
 
 
 def as_line(words: Sequence[str]) -> str:
-    """As it is typed."""
+    """The command line as typed."""
     return shlex.join(["res2net", *words])
 
 
 def runs_of(study: Study, out: Path) -> Path:
-    """Where the runs of a study lie below ``--out``."""
+    """The folder of a study's runs below ``--out``."""
     return out / "runs" / study.name
 
 
 def full_words(planned: Planned, root: Path, out: Path) -> list[list[str]]:
-    """The commands of a training in full, and of its further measurements."""
+    """The commands of a full training and its further evaluations."""
     run = run_folder(runs_of(planned.study, out), planned.point, 0)
     source = planned.place.source(root)
     words = [train_words(planned.study, planned.point, source, run)]
@@ -252,6 +252,6 @@ def full_words(planned: Planned, root: Path, out: Path) -> list[list[str]]:
 
 
 def published_words(network: str, place: Place, root: Path, out: Path) -> list[str]:
-    """The command that measures published weights."""
+    """The command that evaluates published weights."""
     folder = str(out / "published" / network)
     return ["evaluate", network, "--data", place.source(root), "--out", folder]

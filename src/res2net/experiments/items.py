@@ -1,4 +1,4 @@
-"""The items, one for each table and figure of the paper, and the rows of the tables. No torch."""
+"""The items, one per table and figure of the paper, and the rows of the tables. No torch."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Figure = Literal["block", "activation", "growth", "segment", "saliency"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Full:
-    """How a row of a table is trained in full, and where its cells are found afterwards."""
+    """The full training of a table row, and the columns of its results."""
 
-    study: str  # of the table of full studies (full.py)
+    study: str  # name in the table of full studies (full.py)
     keys: Mapping[str, str]  # the paper's metric → its column in the results
 
 
@@ -29,29 +29,29 @@ class Full:
 class Item:
     """A table or figure of the paper."""
 
-    name: str  # as it is typed
+    name: str  # as typed
     title: str
     section: str
     task: TaskName = "classify"
-    full: Mapping[str, Full] = field(default_factory=dict)  # setting → how; "" for all others
-    figure: Figure | None = None  # what kind of picture
-    networks: tuple[str, ...] = ()  # that a figure shows
-    of: str | None = None  # a figure: the item whose trained networks it shows
-    note: str = ""  # what to know when its figures are read
+    full: Mapping[str, Full] = field(default_factory=dict)  # setting → training; "" for all others
+    figure: Figure | None = None  # kind of figure
+    networks: tuple[str, ...] = ()  # networks in a figure
+    of: str | None = None  # for a figure: the item whose trained networks it uses
+    note: str = ""  # remark on its values
 
     @property
     def table(self) -> str | None:
-        """Its name in the paper room, "Table 1"; None of a figure."""
+        """Its name in ``res2net.paper``, "Table 1"; None for a figure."""
         number = self.name.removeprefix("table")
         return None if number == self.name else f"Table {number}"
 
     @property
     def word(self) -> str:
-        """As the paper calls it: "Table 1", "Fig. 2"."""
+        """Its name in the paper: "Table 1", "Fig. 2"."""
         return self.table or self.name.replace("fig", "Fig. ")
 
     def how(self, setting: str) -> Full | None:
-        """How a row of this setting is trained in full."""
+        """The full training of rows with this setting."""
         return self.full.get(setting) or self.full.get("")
 
 
@@ -211,10 +211,10 @@ ITEMS: Mapping[str, Item] = MappingProxyType({i.name: i for i in (*_TABLES, *_FI
 
 
 def find_items(name: str) -> tuple[Item, ...]:
-    """The item of that name, or every one for ``all``.
+    """The item of that name, or all items for ``all``.
 
     Raises:
-        UserError: no such item; names the nearest.
+        UserError: no such item; suggests the nearest.
     """
     if name == "all":
         return tuple(ITEMS.values())
@@ -226,7 +226,7 @@ def find_items(name: str) -> tuple[Item, ...]:
     return (ITEMS[name],)
 
 
-NAMES: Mapping[str, str] = {  # the paper's metric → the head of its column
+NAMES: Mapping[str, str] = {  # the paper's metric → column heading
     "top1_error": "top-1 error, %",
     "top5_error": "top-5 error, %",
     "flops": "FLOPs, G",
@@ -252,7 +252,7 @@ LOWER_IS_BETTER = frozenset({"top1_error", "top5_error", "mae", "runtime"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableRow:
-    """One row of a table of the paper: a network in a setting; what is printed, what is counted."""
+    """One row of a table of the paper: a network in a setting, published and counted values."""
 
     item: str  # "table1"
     label: str  # as in the paper
@@ -264,12 +264,12 @@ class TableRow:
 
     @property
     def title(self) -> str:
-        """The row in the paper's words."""
+        """The row's label as in the paper."""
         return " ".join(part for part in (self.label, self.setting) if part)
 
 
 def rows_of(item: Item) -> tuple[TableRow, ...]:
-    """The rows of a table in the paper's order; none of a figure."""
+    """The rows of a table in the paper's order; none for a figure."""
     if item.table is None:
         return ()
     cells: dict[tuple[str, str, str], dict[str, float]] = {}
@@ -301,12 +301,12 @@ def counts(network: str, size: int | None = None) -> tuple[int, int]:
 
 
 def metrics_of(rows: Sequence[TableRow]) -> tuple[str, ...]:
-    """The metrics that a table prints, in its order."""
+    """The metrics of a table, in order."""
     return tuple(dict.fromkeys(metric for row in rows for metric in row.published))
 
 
 def shown(metric: str, value: float | None) -> str:
-    """A figure with the decimals that the paper prints; "" where there is none."""
+    """A value with the paper's number of decimals; "" if there is none."""
     if value is None:
         return ""
     if metric in ("f_measure", "mae"):

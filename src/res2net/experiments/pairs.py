@@ -31,21 +31,21 @@ from res2net.tasks.scores import Measuring
 from res2net.tasks.segment.task import labelled
 from res2net.tasks.table import find_task
 
-SHOWN = 6  # images, where none are given
+SHOWN = 6  # images by default
 
 
 def draw_pair(item: Item, runs: Sequence[Path], images: Sequence[Path], path: Path) -> None:
-    """The figure of two runs: on the given images, or on some of their validation images.
+    """The figure of two runs, on the given images or on some of their validation images.
 
     Raises:
         UserError: not two runs of the figure's task, or an image that cannot be read.
     """
     if len(runs) != 2:
-        raise UserError(f"--runs: {item.name} shows two runs, not {len(runs)}; RUN,RUN")
+        raise UserError(f"--runs: {item.name} needs two runs, not {len(runs)}: RUN,RUN")
     what = "activation" if item.figure == "activation" else "found"
     rows, names = (_activations if what == "activation" else _found)(item, runs, images)
-    seen = "the image" if images or what == "activation" else "the image, its marks"
-    subtitle = f"{counted(len(rows), 'image')}, a row each: {seen}, {names[0]}, {names[1]}"
+    seen = "image" if images or what == "activation" else "image, annotation"
+    subtitle = f"{counted(len(rows), 'image')}, one per row: {seen}, {names[0]}, {names[1]}"
     draw_sheet(rows, f"{item.word}: {item.title}", subtitle, path)
 
 
@@ -53,7 +53,7 @@ Rows = list[tuple[tuple[Picture, ...], str]]
 
 
 def _found(item: Item, runs: Sequence[Path], images: Sequence[Path]) -> tuple[Rows, list[str]]:
-    """What two networks of a task find."""
+    """Predictions of two networks of a task."""
     task = find_task(item.task)
     pair: list[Any] = [open_target(run).predictor() for run in runs]
     for run, each in zip(runs, pair, strict=True):
@@ -89,7 +89,7 @@ def _painted(item: Item, predictor: Predictor, image: Tensor, found: Tensor) -> 
 def _activations(
     item: Item, runs: Sequence[Path], images: Sequence[Path]
 ) -> tuple[Rows, list[str]]:
-    """Class activation maps: of the true class of validation images, of the likeliest of others."""
+    """Class activation maps for the true class of validation images, else the predicted class."""
     del item
     opened = [open_target(run) for run in runs]
     for each in opened:
@@ -126,7 +126,7 @@ def _activations(
 
 
 def _spread(count: int) -> list[int]:
-    """Some indices over all of a part: neighbours are often alike."""
+    """Indices spread over a part, since neighbours are often similar."""
     shown = min(SHOWN, count)
     return [i * count // shown for i in range(shown)]
 
@@ -134,12 +134,12 @@ def _spread(count: int) -> list[int]:
 def _config(run: Path) -> RunConfig:
     config = run_of(run)
     if config is None:
-        raise UserError(f"--runs {run}: holds no run (no config.yaml), so give images to look at")
+        raise UserError(f"--runs {run}: is not a run folder (no config.yaml), so give images")
     return config
 
 
 def _names(runs: Sequence[Path], cards: Sequence[ModelCard]) -> list[str]:
-    """What the two are called: their networks or, of one network, their folders."""
+    """Names of the two runs: their networks, or their folders if the networks are equal."""
     networks = [card.network for card in cards]
     return networks if len(set(networks)) == len(networks) else [run.name for run in runs]
 

@@ -1,4 +1,4 @@
-"""One HTML page of items: tables, charts and pictures, all inside the file. Imports matplotlib."""
+"""A self-contained HTML page of items: tables, charts and figures. Imports matplotlib."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def write_report(
         out: folder of ``report.html``, with ``pictures`` in it.
         measured: rows of results.
         timed: rows of runtimes.
-        pictures: item → the picture of a figure.
+        pictures: item → the image of a figure.
 
     Raises:
-        UserError: the folder cannot be written to.
+        UserError: the folder is not writable.
     """
     folder = out / "pictures"
     parts = []
@@ -68,8 +68,8 @@ def write_report(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Res2Net: the paper and here</title><style>{_STYLE}</style></head><body>"
-        "<h1>Res2Net: what the paper prints, what is counted, what was measured</h1>"
-        "<p>A dash is a figure that the paper leaves out, or that is not measured here yet.</p>"
+        "<h1>Res2Net: published, counted and measured results</h1>"
+        "<p>A dash marks a value that is not in the paper or not measured here yet.</p>"
         f"<nav>{links}</nav>{''.join(parts)}</body></html>\n"
     )
     write_text(out / "report.html", page)
@@ -77,7 +77,7 @@ def write_report(
 
 
 def charts(item: Item, folder: Path, measured: Measured) -> list[Path]:
-    """Charts of an item: its first score beside ours, and what small networks reached."""
+    """Charts of an item: its first published score with ours, and results of small networks."""
     drawn = [_paper_chart(item, folder, measured)] if item.table else []
     small = small_rows(item, measured)
     if item.figure == "growth":
@@ -86,7 +86,7 @@ def charts(item: Item, folder: Path, measured: Measured) -> list[Path]:
 
 
 def _growth_charts(item: Item, folder: Path, small: Measured, full: Measured) -> list[Path]:
-    """A chart for each study of Fig. 5: sizes and accuracies of different data do not mix."""
+    """A chart for each study of Fig. 5, since different data are not comparable."""
     studies = dict.fromkeys(row["study"] for row in (*full, *small))
     paths = []
     for study in studies:
@@ -125,13 +125,13 @@ def _small_chart(item: Item, folder: Path, small: Measured) -> Path:
         )
 
     dots = (
-        Dots(label="ResNet and its kin", values=of(False), colour=ORANGE),
+        Dots(label="ResNet and other baselines", values=of(False), colour=ORANGE),
         Dots(label="Res2Net", values=of(True), colour=BLUE),
     )
     path = folder / f"{item.name}-small.png"
     names = [f"{row['point']} on {row['data']}" for row in small]
     subtitle = f"{_data(small)}; {_better(key)}"
-    draw_dots(path, f"{item.word} in small", subtitle, names, dots, axis)
+    draw_dots(path, f"{item.word}, small scale", subtitle, names, dots, axis)
     return path
 
 
@@ -149,7 +149,7 @@ def _section(item: Item, sheets: Sequence[Sheet], pictures: Sequence[Path]) -> s
     tables = "".join(_table(sheet, headed=sheet.title != title) for sheet in sheets)
     shown = "".join(_image(path) for path in pictures)
     note = "" if item.table or not item.note else f'<p class="note">{html.escape(item.note)}</p>'
-    nothing = "" if tables or shown else "<p>Nothing was measured here yet.</p>"
+    nothing = "" if tables or shown else "<p>No measurements yet.</p>"
     return f'<h2 id="{item.name}">{html.escape(title)}</h2>{note}{tables}{shown}{nothing}'
 
 

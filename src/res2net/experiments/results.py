@@ -1,4 +1,4 @@
-"""Rows of results: read, summed up, and how long what is left will take. No torch."""
+"""Rows of results: reading, statistics and the remaining time. No torch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from res2net.experiments.study import Point, Study
 
 Row = Mapping[str, str]
 SCORE = "last_error"  # percent; see ``study.headline``
-# Multiply-adds of forward passes a second, until a study has rows of its own: one core with bf16
-# trains a Res2Net of 49 M at about 200 images a second.
+# Multiply-adds of forward passes per second, until a study has measured rows: one core with bf16
+# trains a Res2Net of 49 M multiply-adds at about 200 images per second.
 USUAL_SPEED = 1e10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spread:
-    """Some numbers, one a seed."""
+    """Values, one per seed."""
 
     values: tuple[float, ...]
 
@@ -30,7 +30,7 @@ class Spread:
 
     @property
     def std(self) -> float:
-        """Of the sample (n − 1); 0 for one value."""
+        """Sample standard deviation (n − 1); 0 for one value."""
         return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class Spread:
 
 
 def check_results(results: Path | None) -> None:
-    """Rows go to a file.
+    """Check that the path of results is a file.
 
     Raises:
         UserError: it is a folder, or has no name.
@@ -52,10 +52,10 @@ def check_results(results: Path | None) -> None:
 
 
 def read_results(*files: Path) -> list[dict[str, str]]:
-    """The rows of files of results that are there.
+    """The rows of all existing result files.
 
     Raises:
-        UserError: a file that cannot be read as a table.
+        UserError: a file is not a readable table.
     """
     rows: list[dict[str, str]] = []
     for file in files:
@@ -66,26 +66,26 @@ def read_results(*files: Path) -> list[dict[str, str]]:
                 rows += csv.DictReader(content)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(
-                f"{file}: cannot be read as a table of results ({error}); name another --results"
+                f"{file}: cannot be read as a table of results ({error}); give another --results"
             ) from None
     return rows
 
 
 def read_rows(study: Study, results: Path) -> list[dict[str, str]]:
-    """The rows that a file holds of a study; none where there is no file.
+    """The rows of a study in a file; none if the file does not exist.
 
     Raises:
-        UserError: it holds a point that was trained with other settings, or is no table of results.
+        UserError: a point was trained with other settings, or the file is not a table of results.
     """
     rows = read_results(results)
     now = {point.label: written(study, point) for point in study.points}
     for row in rows:
         if not {"study", "point", "seed", "settings"} <= row.keys():
-            raise UserError(f"{results}: holds no rows of a study; name another --results")
+            raise UserError(f"{results}: has no rows of a study; give another --results")
         if row["study"] == study.name and row["settings"] != now.get(row["point"]):
             raise UserError(
                 f"{results}: {row['point']}, seed {row['seed']} was trained with other settings "
-                f"than study {study.name} has now; name another --results"
+                f"than study {study.name} has now; give another --results"
             )
     return [row for row in rows if row["study"] == study.name]
 
@@ -97,18 +97,18 @@ def written(study: Study, point: Point) -> str:
 
 
 def is_done(rows: Sequence[Row], point: Point, seed: int) -> bool:
-    """Whether a row is there."""
+    """Whether the row exists."""
     return any(row["point"] == point.label and row["seed"] == str(seed) for row in rows)
 
 
 def spread(rows: Sequence[Row], point: Point, column: str = SCORE) -> Spread:
-    """A column of a point over its seeds."""
+    """Values of a column over the seeds of a point."""
     own = [row for row in rows if row["point"] == point.label and row.get(column)]
     return Spread(values=tuple(float(row[column]) for row in own))
 
 
 def difference(rows: Sequence[Row], point: Point, base: Point) -> Spread:
-    """How much more a point has of the score than another, seed by seed where both have one."""
+    """Score differences between two points, paired by seed."""
     by_seed = [
         {row["seed"]: float(row[SCORE]) for row in rows if row["point"] == p.label}
         for p in (point, base)
@@ -120,7 +120,7 @@ def difference(rows: Sequence[Row], point: Point, base: Point) -> Spread:
 def seconds_left(
     study: Study, left: Sequence[tuple[Point, int]], rows: Sequence[Row]
 ) -> tuple[float, bool]:
-    """Seconds that the trainings left will take, and whether that follows from measured rows."""
+    """Estimated seconds of the remaining trainings, and whether measured rows are the basis."""
     points = {point.label: point for point in study.points}
     spent = sum(float(row["seconds"]) for row in rows)
     speed = sum(study.work(points[row["point"]]) for row in rows) / spent if spent else USUAL_SPEED
@@ -130,8 +130,8 @@ def seconds_left(
 
 
 def progress(study: Study, left: Sequence[tuple[Point, int]], rows: Sequence[Row]) -> str:
-    """How much is left, in trainings and hours."""
+    """The remaining trainings and hours, in words."""
     seconds, measured = seconds_left(study, left, rows)
     hours = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
-    basis = "as fast as the rows so far" if measured else "guessed from multiply-adds"
+    basis = "at the speed so far" if measured else "estimated from multiply-adds"
     return f"trainings left: {len(left)}, about {hours} ({basis})"

@@ -1,4 +1,4 @@
-"""Run a study or an item: each training once, resumed where it stopped, a row as it ends.
+"""Run a study or an item: train each network once, with resume, and append a row for each.
 
 Imports torch.
 """
@@ -46,25 +46,24 @@ def run_study(
     command: str = "",
     say: Say = print,
 ) -> list[dict[str, str]]:
-    """Train what has no row yet, all points of seed 0 first; returns the rows of the study.
+    """Train all runs without a row, seed 0 of all points first; return the rows of the study.
 
-    A kill loses at most the epoch that ran: the same call resumes. Two calls at once share the
-    work, as a run that another process trains is passed over.
+    An interruption loses at most the current epoch: the same call resumes. Concurrent calls share
+    the work, since runs in training by another process are skipped.
 
     Args:
         folder: of the run folders, POINT-seedN.
-        results: CSV that a row is appended to as soon as a run has ended; a picture of all rows
-            lies beside it.
+        results: CSV to append a row to when a run ends; a chart of all rows is written beside it.
         data: FORMAT:PATH or a path; None for data without files.
-        only: labels of points; all where empty.
-        seeds: so many of each point; None takes the study's number.
-        machine: settings that change how fast a run is, not what it computes.
-        command: what the rows say they were made by.
-        say: takes each line for people.
+        only: labels of points; empty: all.
+        seeds: number of seeds per point; None: as in the study.
+        machine: settings that affect the speed of a run, not its result.
+        command: the command recorded in the rows.
+        say: callback for lines of output.
 
     Raises:
-        UserError: data, point or file that cannot be used.
-        Stopped: somebody stopped it; says how to resume.
+        UserError: unusable data, point or file.
+        Stopped: stopped by the user; the message tells how to resume.
     """
     if seeds is not None and seeds < 1:
         raise UserError(f"--seeds is {seeds}; it must be at least 1")
@@ -89,7 +88,7 @@ def run_study(
                 _append(_row(study, point, seed, run), study, results, command)
                 say(f"row appended to {results}")
         except TakenError:
-            say(f"{point.label}, seed {seed}: another process trains it")
+            say(f"{point.label}, seed {seed}: in training by another process")
     return read_rows(study, results)
 
 
@@ -101,7 +100,7 @@ def _train(config: RunConfig, run: Path, say: Say) -> None:
 
 
 def _row(study: Study, point: Point, seed: int, run: Path) -> dict[str, object]:
-    """What is kept of a finished run."""
+    """The row of a finished run."""
     card, epochs, count = card_of(run), epochs_of(run), study.count(point)
     return {
         "study": study.name,
@@ -124,7 +123,7 @@ def _row(study: Study, point: Point, seed: int, run: Path) -> dict[str, object]:
 
 
 def _append(row: dict[str, object], study: Study, results: Path, command: str) -> None:
-    """Append a row, which several processes may do at once, and draw all there are."""
+    """Append a row (safe for concurrent processes) and redraw the chart."""
     append_rows(results, [row], command)
     picture = results.with_suffix(".png")
     with locked(picture.with_name(f".{picture.name}.lock"), str(picture), wait=WAIT):
@@ -143,14 +142,14 @@ def run_small(
     say: Say,
     only: Sequence[str] = (),
 ) -> None:
-    """Train the small networks of an item; what has a row is passed over.
+    """Train the small networks of an item, except those with a row.
 
     Args:
-        only: labels of networks; all where empty.
+        only: labels of networks; empty: all.
 
     Raises:
-        UserError: ``root`` is no folder, or data that cannot be used.
-        Stopped: somebody stopped it; the same command resumes.
+        UserError: ``root`` is not a folder, or unusable data.
+        Stopped: stopped by the user; the same command resumes.
     """
     study, source = small_study(item, root)
     run_study(
@@ -166,7 +165,7 @@ def run_small(
 
 
 def pair_runs(item: Item, scale: str, root: Path | None, out: Path) -> list[Path]:
-    """The two run folders that a figure shows; they need not be there."""
+    """The two run folders of a figure, which need not exist."""
     assert item.of is not None
     if scale == "full":
         plan = full_plan(item)
@@ -185,7 +184,7 @@ def run_full(
     command: str,
     say: Say,
 ) -> int:
-    """Train and measure every row whose data are there; returns how many are not.
+    """Train and evaluate every row with available data; return the number of others.
 
     Raises:
         UserError: data that cannot be used.
@@ -195,7 +194,7 @@ def run_full(
     for planned in full_plan(item):
         if missing := planned.missing(root):
             paths = ", ".join(str(place.path(root)) for place in missing)
-            say(f"{planned.study.name}, {planned.point.label}: left out, {paths} is not there")
+            say(f"{planned.study.name}, {planned.point.label}: skipped, {paths} is missing")
             left += 1
             continue
         study = planned.study
@@ -218,7 +217,7 @@ def run_full(
 
 
 def _on_tests(planned: Planned, run: Path, root: Path) -> dict[str, float]:
-    """What a run measured on its validation part, and on each further set by its name."""
+    """Scores of a run on its validation part, and on each further set by name."""
     from res2net.tasks.evaluate import evaluate
 
     scores = scores_of(run)
@@ -231,7 +230,7 @@ def _on_tests(planned: Planned, run: Path, root: Path) -> dict[str, float]:
 def measure_published(
     network: str, source: str, out: Path, results: Path, command: str, say: Say
 ) -> None:
-    """The published weights on ImageNet's validation images, once; a line where they are not had.
+    """Evaluate published weights on ImageNet's validation images, or print why they are missing.
 
     Raises:
         UserError: data that cannot be used.
@@ -245,7 +244,7 @@ def measure_published(
     try:
         open_pretrained(IN1K, network)
     except UserError as error:
-        say(f"published weights of {network}: left out, {error}")
+        say(f"published weights of {network}: skipped, {error}")
         return
     found = evaluate(network, source, out=out / "published" / network)
     row = {
@@ -262,7 +261,7 @@ def measure_published(
 
 
 def time_networks(item: Item, times: Path, *, rounds: int, command: str, say: Say) -> None:
-    """Time every network of a table, eager and (where OpenVINO is installed) deployed; append rows.
+    """Time all networks of a table, eager and (with OpenVINO) deployed, and append rows.
 
     Raises:
         UserError: the file cannot be written.

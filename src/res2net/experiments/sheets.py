@@ -1,4 +1,4 @@
-"""An item as tables, for the terminal, the docs and the report. No torch in here."""
+"""Tables of an item for the terminal, the docs and the report. No torch in here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from res2net.experiments.results import Row
 from res2net.experiments.small import COLUMNS, has_small, shared_name
 
 BLANK = "–"
-PUBLISHED_WEIGHTS = "published-weights"  # the study that their rows are filed under
+PUBLISHED_WEIGHTS = "published-weights"  # study name of their rows
 GROWTH = "classify-cifar100-growth"  # the study of Fig. 5 in full
 SMALL_NOTE = (
     "Small networks, short trainings, one seed: this shows that the item runs and how near the "
@@ -21,10 +21,10 @@ Measured = Sequence[Row]  # rows of results, oldest first
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sheet:
-    """A table with what has to be known to read it."""
+    """A table with a note."""
 
     title: str
-    head: tuple[str, ...]  # the first ``left`` columns are words
+    head: tuple[str, ...]  # the first ``left`` columns are text
     rows: tuple[tuple[str, ...], ...]
     left: int = 1
     note: str = ""
@@ -33,7 +33,7 @@ class Sheet:
 def measured_cell(
     item: Item, row: TableRow, metric: str, measured: Measured, study: str
 ) -> float | None:
-    """The last figure that was measured for a cell; None where there is none."""
+    """The latest measured value of a cell; None if there is none."""
     how = item.how(row.setting)
     if how is None or metric not in how.keys:
         return None
@@ -45,10 +45,10 @@ def measured_cell(
 
 
 def paper_sheet(item: Item, measured: Measured = ()) -> Sheet:
-    """A table of the paper with our counts, and with what was measured in full."""
+    """A table of the paper with our counts and full-scale measurements."""
     rows = rows_of(item)
     metrics = metrics_of(rows)
-    sources = {}  # (what the head says, metric) → a cell for each row
+    sources = {}  # (heading, metric) → a cell for each row
     for metric in metrics:
         ours, files = [], []
         for row in rows:
@@ -86,7 +86,7 @@ def paper_sheet(item: Item, measured: Measured = ()) -> Sheet:
 
 
 def small_rows(item: Item, measured: Measured) -> list[Row]:
-    """The rows of an item's small studies, the last of each network on each data."""
+    """The latest rows of an item's small studies, per network and data."""
     if not has_small(item):
         return []
     of_item = f"{shared_name(item)}-small-"
@@ -104,13 +104,13 @@ def growth_rows(measured: Measured) -> list[Row]:
 
 
 def small_sheet(item: Item, measured: Measured) -> Sheet | None:
-    """What small networks reached; None where nothing was measured."""
+    """Results of small networks; None without measurements."""
     rows = small_rows(item, measured)
     return _trained_sheet(item, rows, f"{item.word} in small", f"{SMALL_NOTE} ") if rows else None
 
 
 def growth_sheet(item: Item, measured: Measured) -> Sheet | None:
-    """Fig. 5's networks in full; None where nothing was measured."""
+    """Fig. 5's networks at full scale; None without measurements."""
     rows = growth_rows(measured) if item.figure == "growth" else []
     return _trained_sheet(item, rows, f"{item.word} in full", "") if rows else None
 
@@ -150,7 +150,7 @@ def _about(row: Row) -> str:
 
 
 def runtime_sheet(item: Item, timed: Measured) -> Sheet | None:
-    """Table 3's runtime on this machine, eager and deployed; None where nothing was timed."""
+    """Table 3's runtime on this machine, eager and deployed; None without measurements."""
     networks = dict.fromkeys(row.network for row in rows_of(item))
     last = {
         (row["network"], row["engine"], row["precision"]): row
@@ -188,7 +188,7 @@ def runtime_sheet(item: Item, timed: Measured) -> Sheet | None:
 
 
 def sheets_of(item: Item, measured: Measured, timed: Measured) -> list[Sheet]:
-    """Every table that there is of an item."""
+    """All available tables of an item."""
     found = [paper_sheet(item, measured) if item.table else None, growth_sheet(item, measured)]
     found.append(small_sheet(item, measured))
     if item.table and "runtime" in metrics_of(rows_of(item)):

@@ -1,8 +1,8 @@
-"""``--scale small``: each item with small networks on data that are here, in ten minutes or less.
+"""``--scale small``: each item with small networks on local data, in at most ten minutes.
 
-One seed, short trainings, small networks: what such a study shows is that the item can be run from
-end to end, and how near the two kinds of network are at this size. It does not bear out the paper,
-nor does it refute it. No torch in here.
+With one seed, short trainings and small networks, such a study shows that the item runs end to end
+and how the two kinds of network compare at this size. It neither confirms nor refutes the paper.
+No torch in here.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from res2net.experiments.items import Item
 from res2net.experiments.study import Point, Settings, Study, scores_of
 from res2net.paper.tasks import TaskName
 
-SPEED = 1e10  # multiply-adds of forward passes a second of a training, on one core of 2026
-MINUTES = 10  # that an item may take at that speed
+SPEED = 1e10  # multiply-adds of forward passes per second in training, on one core of 2026
+MINUTES = 10  # maximum per item at that speed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Images:
-    """Images that small networks learn from."""
+    """Training images for small networks."""
 
     data: str  # format
-    found: tuple[str, ...]  # patterns below --data-root, the first that is there; () needs no file
+    found: tuple[str, ...]  # patterns below --data-root, the first match counts; () needs no file
     images: int
     classes: int
     pixels: int
     plain: str  # the small ResNet
     split: str  # the small Res2Net
-    deeper: int  # layers of the deeper form
+    deeper: int  # layers of the deeper network
     recipe: str
     settings: Settings
 
     def source(self, root: Path | None) -> str | None:
-        """What ``--data`` takes; None where it is not below the root."""
+        """The value for ``--data``; None if it is not below the root."""
         if not self.found:
             return self.data
         places = (place for word in self.found for place in sorted((root or Path()).glob(word)))
@@ -57,7 +57,7 @@ class Line:
     deeper: bool = False
 
     def point(self, images: Images) -> Point:
-        """As a point of a study on these images."""
+        """The row as a point of a study on these images."""
         settings = dict(self.settings)
         if self.deeper:
             settings["net.depth"] = images.deeper
@@ -71,7 +71,7 @@ _DIGITS = Images(
     images=1438,
     classes=10,
     pixels=32,
-    plain="resnet29_small",  # CIFAR's form: three stages, a quarter of the planes
+    plain="resnet29_small",  # CIFAR architecture: three stages, a quarter of the planes
     split="res2net29_small",
     deeper=47,
     recipe="digits",
@@ -99,7 +99,7 @@ def _photos(
     channels: int,
     length: Settings = _FEW,
 ) -> Images:
-    """Annotated images, for a head of so many channels."""
+    """Annotated images, for a head with this number of channels."""
     return Images(
         data=data,
         found=found,
@@ -153,7 +153,7 @@ _NEXT = (
 
 
 def _grown() -> tuple[Line, ...]:
-    """Fig. 5: one dimension grows at a time from one base."""
+    """Fig. 5: growing one dimension at a time from one base."""
     base = {"net.width": 24, "net.scale": 1, "net.cardinality": 2, "net.depth": 20}
     steps = {
         "scale": ("net.scale", (2, 3, 4)),
@@ -172,7 +172,7 @@ def _grown() -> tuple[Line, ...]:
     )
 
 
-# item → its lines, and epochs on the digits or steps on CIFAR-100, so that it takes minutes
+# item → its rows, and epochs on the digits or steps on CIFAR-100, for a run of minutes
 _LINES: Mapping[str, tuple[tuple[Line, ...], int, int]] = MappingProxyType(
     {
         "table1": (
@@ -232,19 +232,19 @@ _LINES: Mapping[str, tuple[tuple[Line, ...], int, int]] = MappingProxyType(
 )
 
 
-PAIR = (_PLAIN.label, _SPLIT.label)  # the two that Figs. 4, 6 and 7 show
+PAIR = (_PLAIN.label, _SPLIT.label)  # the two networks of Figs. 4, 6 and 7
 
 
 def has_small(item: Item) -> bool:
-    """Whether small networks are trained for it."""
+    """Whether the item trains small networks."""
     return item.name in _LINES
 
 
 def small_study(item: Item, root: Path | None) -> tuple[Study, str]:
-    """The study of an item on the images that are here, and what its ``--data`` is.
+    """The study of an item on the available images, and the value of its ``--data``.
 
     Raises:
-        UserError: ``root`` is no folder.
+        UserError: ``root`` is not a folder.
     """
     if root is not None and not root.is_dir():
         raise UserError(f"--data-root {root}: no such folder")
@@ -276,16 +276,16 @@ def small_study(item: Item, root: Path | None) -> tuple[Study, str]:
 
 
 def shared_name(item: Item) -> str:
-    """Tables 5 and 6 are of the same networks."""
+    """The shared name of items with the same networks, such as Tables 5 and 6."""
     return "table5" if item.name == "table6" else item.name
 
 
 def minutes(study: Study) -> float:
-    """What the backbones of a study take at ``SPEED``; heads not counted."""
+    """Minutes of a study at ``SPEED``, for backbones without heads."""
     return sum(study.work(point) for point in study.points) / SPEED / 60
 
 
-# The columns that a table of a task shows, with their heads.
+# Columns in the table of a task, with their headings.
 COLUMNS: Mapping[TaskName, tuple[tuple[str, str], ...]] = MappingProxyType(
     {
         "classify": (("top1_error", "top-1 error, %"),),

@@ -1,7 +1,7 @@
-"""The studies, a row each: on CIFAR-100, on generated scenes, on annotated images. No torch.
+"""The studies, one entry each: on CIFAR-100, generated scenes and annotated images. No torch.
 
-To add a study, add a row to ``STUDIES``. Where it says bf16, that is set and not left to the
-machine, so that the outcome does not depend on where a study runs.
+To add a study, add an entry to ``STUDIES``. bf16 is set explicitly, so that the result does not
+depend on the machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SPLIT = "res2net29_small"
 _on_cifar = partial(
     Study, data="cifar100", images=50_000, classes=100, pixels=32, recipe="cifar-short"
 )
-# Ten minutes a training on one processor: three passes, in twice as many steps.
+# Ten minutes per training on one processor: three passes, in twice as many steps.
 BRIEF: dict[str, Any] = {
     "train.epochs": 3,
     "train.batch": 64,
@@ -32,7 +32,7 @@ TWINS = _on_cifar(
     name="cifar-twins",
     question="At equal cost and recipe, is Res2NeXt better than ResNeXt?",
     # 2c×48w against 2c×18w×4s: the widths of one cardinality whose counts agree best among
-    # networks of 300,000 to 500,000 parameters (+0.1 % parameters, +0.5 % MACs).
+    # networks with 300,000 to 500,000 parameters (+0.1 % parameters, +0.5 % MACs).
     points=(
         Point(
             label="resnext29_2c48w",
@@ -121,13 +121,13 @@ ABLATIONS = _on_cifar(
     settings=BRIEF,
 )
 
-PREFIX = "error_"  # columns of the error at each length: error_8, error_11.3, ...
-# Scale → width at which parameters and multiply-adds are those of the plain network within 2 %.
+PREFIX = "error_"  # columns with the error at each length: error_8, error_11.3, ...
+# Scale → width that matches parameters and multiply-adds of the plain network within 2 %.
 WIDTHS = {1: 48, 2: 33, 4: 18, 8: 10}
 
 
 def column_of(length: float, prefix: str = PREFIX) -> str:
-    """The column that holds a figure, the error by default, for objects of a length in pixels."""
+    """The column of a measure, by default the error, for objects of a length in pixels."""
     return f"{prefix}{length:.1f}".removesuffix(".0")
 
 
@@ -148,7 +148,7 @@ def by_size(run: Path) -> dict[str, float]:
 _on_scenes = partial(
     Study,
     data="scenes",
-    images=TRAIN + VAL // 3,  # an image that is only measured costs a third
+    images=TRAIN + VAL // 3,  # a validation image costs a third of a training image
     classes=4,
     pixels=SIDE,
     recipe="scenes",
@@ -173,7 +173,7 @@ SCENES = _on_scenes(
     drawing="sizes",
 )
 
-# what is measured of a map (``explain.study.on_single_objects``) → its words
+# measure of a map (``explain.study.on_single_objects``) → label
 MAPS = {
     "energy": "heat on the object, %",
     "covered": "object covered, %",
@@ -183,7 +183,7 @@ MAPS = {
 
 
 def maps_by_length(run: Path) -> dict[str, float]:
-    """``by_size``, and how the class activation maps lie on the object, for each length."""
+    """``by_size``, and measures of the class activation maps for each length."""
     from res2net.explain.study import on_single_objects
 
     found = on_single_objects(run, per_length=200)
@@ -204,15 +204,15 @@ FIGURE4 = _on_scenes(
     drawing="maps",
 )
 
-# A small Res2Net against its ResNet twin on annotated images, from scratch. Both have 26 layers and
-# half of ResNet's planes; their backbones differ by 0.6 % in parameters and 5 % in multiply-adds.
-# An hour of one processor is the budget of a study.
+# A small Res2Net and its cost-matched ResNet on annotated images, from scratch. Both have 26 layers
+# and half of ResNet's planes; their backbones differ by 0.6 % in parameters, 5 % in multiply-adds.
+# The budget of a study is one hour on one processor.
 PAIR = ("resnet26_small", "res2net26_small")
 _twins = partial(
     Study,
     points=tuple(Point(label=name, network=name) for name in PAIR),
     seeds=2,
-    classes=0,  # the backbone alone is counted; the head is the same
+    classes=0,  # only the backbone is counted; the heads are equal
     recipe="scratch",
 )
 _BLOOD_CELLS: dict[str, Any] = {
@@ -279,7 +279,7 @@ def find_study(name: str) -> Study:
     """The study of that name.
 
     Raises:
-        UserError: no such study; names the nearest.
+        UserError: no such study; suggests the nearest.
     """
     if name not in STUDIES:
         raise UserError(

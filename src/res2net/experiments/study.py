@@ -1,6 +1,6 @@
-"""What a study is, as data, and what is kept of its runs. No torch.
+"""Studies as data, and the recorded results of their runs. No torch.
 
-A point is one network with settings of its own; it is trained once for each seed.
+A point is one network with its settings, trained once per seed.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ Found = TypeVar("Found")
 def headline(run: Path) -> dict[str, float]:
     """The scores of the best epoch's weights, and the error of the last epoch.
 
-    The best epoch is chosen on the images that are measured; the last one is not, so means over
-    seeds are taken of ``last_error``.
+    The best epoch is selected on the evaluation images, which biases its score; means over seeds
+    therefore use ``last_error``.
 
     Raises:
         UserError: a damaged file of the run.
@@ -49,11 +49,11 @@ def headline(run: Path) -> dict[str, float]:
 
 
 def annotated_headline(run: Path, error: str, val_images: int) -> dict[str, float]:
-    """The figures of the best epoch's weights on whole images, and the error of the last epoch.
+    """The scores of the best epoch's weights on whole images, and the error of the last epoch.
 
     Args:
         error: column of ``metrics.csv``, in percent.
-        val_images: number of images that are measured.
+        val_images: number of evaluation images.
 
     Raises:
         UserError: a damaged file of the run.
@@ -62,7 +62,7 @@ def annotated_headline(run: Path, error: str, val_images: int) -> dict[str, floa
 
 
 def scores_of(run: Path, decimals: int = 6) -> dict[str, float]:
-    """The scalar figures of ``metrics.json``, of any task.
+    """The scalar values of ``metrics.json``, for any task.
 
     Raises:
         UserError: a damaged file of the run.
@@ -76,7 +76,7 @@ def scores_of(run: Path, decimals: int = 6) -> dict[str, float]:
 
 
 def epochs_of(run: Path) -> list[dict[str, str]]:
-    """A row an epoch, as the run wrote them.
+    """The rows of a run, one per epoch.
 
     Raises:
         UserError: a damaged file.
@@ -94,7 +94,7 @@ def epochs_of(run: Path) -> list[dict[str, str]]:
 
 
 def card_of(run: Path) -> dict[str, Any]:
-    """What the run says of its network, its data and the versions it was trained with.
+    """The run's record of its network, data and versions.
 
     Raises:
         UserError: a damaged file.
@@ -116,10 +116,10 @@ def _read(path: Path, parse: Callable[[str], Found]) -> Found:
         return parse(path.read_text(encoding="utf-8"))
     except UserError:
         raise
-    except Exception as error:  # a file that was cut or edited can raise anything
+    except Exception as error:  # a truncated or edited file can raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
         raise UserError(
-            f"{path}: damaged ({reason}); remove the run folder and train again"
+            f"{path}: damaged ({reason}); delete the run folder and train again"
         ) from None
 
 
@@ -129,8 +129,8 @@ class Point:
 
     label: str  # names its rows and its run folders
     network: str  # a row of the model table
-    group: str = ""  # points of one group make one line of the picture
-    settings: Settings = field(default_factory=dict)  # where it differs from the study
+    group: str = ""  # points of one group form one line of the chart
+    settings: Settings = field(default_factory=dict)  # differences from the study
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,23 +140,23 @@ class Study:
     name: str
     question: str
     points: tuple[Point, ...]
-    seeds: int  # 0, 1, ... of each point
+    seeds: int  # seeds 0, 1, ... per point
     data: str  # format of the images
     images: int  # of an epoch
     classes: int
-    pixels: int  # side that the networks see
+    pixels: int  # side of the network's input
     recipe: str
     task: TaskName = "classify"
-    settings: Settings = field(default_factory=dict)  # where all differ from the recipe
-    measure: Callable[[Path], dict[str, float]] = headline  # a finished run → what its row holds
-    score: str = "top-1 accuracy"  # what 100 % minus the column ``last_error`` is
+    settings: Settings = field(default_factory=dict)  # differences from the recipe
+    measure: Callable[[Path], dict[str, float]] = headline  # a finished run → values of its row
+    score: str = "top-1 accuracy"  # name of 100 % minus the column ``last_error``
     drawing: Drawing = "bars"
 
     def find_point(self, label: str) -> Point:
         """The point of that label.
 
         Raises:
-            UserError: no such point; names the nearest.
+            UserError: no such point; suggests the nearest.
         """
         labels = [point.label for point in self.points]
         if label not in labels:
@@ -167,7 +167,7 @@ class Study:
         return self.points[labels.index(label)]
 
     def settings_of(self, point: Point) -> dict[str, Any]:
-        """Every setting of a point that is not a default: recipe, study, point, in this order."""
+        """Settings of a point that are not defaults, from recipe, study and point in this order."""
         return {**find_recipe(self.recipe, self.task).settings, **self.settings, **point.settings}
 
     def config(self, point: Point, seed: int, data: str, machine: Settings) -> RunConfig:
@@ -175,7 +175,7 @@ class Study:
 
         Args:
             data: FORMAT:PATH.
-            machine: settings that change how fast a run is, not what it computes.
+            machine: settings that affect the speed of a run, not its result.
 
         Raises:
             UserError: an unknown setting, or a value out of range.
@@ -193,7 +193,7 @@ class Study:
         return RunConfig.from_dict(values)
 
     def count(self, point: Point) -> Structure:
-        """The network of a point counted, for the images of this study."""
+        """Counts of a point's network for the images of this study."""
         settings = self.settings_of(point)
         changed = ("width", "scale", "cardinality", "depth", "se")
         given = {name: settings.get(f"net.{name}") for name in changed}
@@ -209,14 +209,14 @@ class Study:
         return float(self.count(point).macs * self.images * settings["train.epochs"])
 
     def source(self, given: str | None) -> str:
-        """FORMAT:PATH of the data: as given, with or without the format.
+        """FORMAT:PATH of the data, given with or without the format.
 
         Raises:
-            UserError: no path where one is needed, data of another format, or no such path.
+            UserError: a missing path, data of another format, or a path that does not exist.
         """
         if self.data in PATHLESS:
             if given and given != self.data:
-                raise UserError(f"--data {given}: study {self.name} takes {self.data}, no path")
+                raise UserError(f"--data {given}: study {self.name} takes {self.data} without path")
             return self.data
         if not given:
             raise UserError(f"--data is missing: study {self.name} needs {self.data}:PATH")
@@ -229,18 +229,18 @@ class Study:
 
 
 def as_trial(study: Study) -> Study:
-    """Two steps of everything: shows that a study runs, measures nothing."""
+    """Two steps of everything, to test that a study runs."""
     few = {"train.epochs": 1, "train.max_steps": 2, "train.val_batches": 2, "train.batch": 8}
     points = tuple(replace(p, settings={**p.settings, **few}) for p in study.points)
     return replace(study, points=points)
 
 
 def run_folder(folder: Path, point: Point, seed: int) -> Path:
-    """Where the run of a point and a seed lies."""
+    """The run folder of a point and a seed."""
     return folder / f"{point.label}-seed{seed}"
 
 
 def machine_settings(threads: int | None, workers: int | None) -> dict[str, int]:
-    """Settings that change how fast a run is, not what it computes."""
+    """Settings that affect the speed of a run, not its result."""
     given = {"train.threads": threads, "input.workers": workers}
     return {name: value for name, value in given.items() if value is not None}

@@ -1,1 +1,1 @@
-"""Where a network looks, and how far it can see."""
+"""Class activation maps and receptive fields."""

@@ -1,10 +1,10 @@
-"""Class activation maps: which pixels speak for a class (Grad-CAM, Selvaraju et al. 2017; Fig. 4).
+"""Class activation maps: evidence for a class by pixel (Grad-CAM, Selvaraju et al. 2017; Fig. 4).
 
 Legend: B batch · H, W pixels of the image · C channels, h, w pixels of a level · N classes
 
-Not from a library: those hook modules, and a level here is what a step gives out, which need not
-be a module (Big-Little Net's merged maps). ``tests/explain/test_cam.py`` holds these maps against
-the grad-cam package.
+Libraries hook modules, but a level here need not be the output of a module (Big-Little Net's merged
+maps), hence this implementation. ``tests/explain/test_cam.py`` compares it with the grad-cam
+package.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from res2net.models.network import Network
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ActivationMaps:
-    """What a batch of images was explained with."""
+    """Class activation maps of a batch."""
 
-    maps: Tensor  # (B, H, W) float32 on the CPU, 0..1; the highest is 1, all 0 where nothing speaks
+    maps: Tensor  # (B, H, W) float32 on the CPU, 0..1; the maximum is 1, or all 0 without evidence
     classes: tuple[int, ...]  # explained class of each image
-    probabilities: tuple[float, ...]  # that the network gives it
-    level: str  # whose map was weighed: c1, c2, ...
+    probabilities: tuple[float, ...]  # predicted for that class
+    level: str  # level of the feature map: c1, c2, ...
 
 
 def class_activation_map(
@@ -39,17 +39,17 @@ def class_activation_map(
 ) -> ActivationMaps:
     """Grad-CAM of a classifier, in evaluation mode and full precision.
 
-    Each channel of the level is weighed by the mean gradient of the class's logit; what adds up to
-    less than zero speaks against the class and is left out.
+    Each channel of the level is weighted by the mean gradient of the class's logit; negative sums
+    are evidence against the class and set to 0.
 
     Args:
         images: (B, 3, H, W), preprocessed, on any device.
-        classes: index of a class for each image; None takes the likeliest.
-        level: a level of the network; None takes the last, as Fig. 4 does.
+        classes: class index for each image; None: the predicted class.
+        level: a level of the network; None: the last, as in Fig. 4.
 
     Raises:
-        ValueError: a network without classifier, a level or a class that it does not have, or
-            another number of classes than images.
+        ValueError: a network without classifier, an unknown level or class, or a number of
+            classes other than that of the images.
     """
     if not network.num_classes:
         raise ValueError("the network has no classifier, so there is no class to explain")
@@ -70,10 +70,10 @@ def class_activation_map(
 
 
 def weighed(features: Tensor, score: Tensor) -> Tensor:
-    """The channels weighed by their mean gradient, what is below zero left out.
+    """The sum of channels weighted by their mean gradient, with negative values set to 0.
 
     Args:
-        features: (B, C, h, w), of which ``score`` was computed.
+        features: (B, C, h, w), from which ``score`` was computed.
         score: one number, the sum over the images.
 
     Returns:
@@ -90,13 +90,13 @@ def enlarged(heat: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def stretched(maps: Tensor) -> Tensor:
-    """(B, H, W), each divided by its highest value; a map of zeros stays one."""
+    """(B, H, W), each divided by its maximum; maps of zeros are unchanged."""
     highest = maps.amax(dim=(1, 2), keepdim=True)
     return torch.where(highest > 0, maps / highest.clamp_min(torch.finfo(maps.dtype).tiny), 0.0)
 
 
 def check_level(has: Sequence[str], level: str | None) -> str:
-    """The level's name; the last where none is asked for.
+    """The level's name; the last by default.
 
     Raises:
         ValueError: it is not one of ``has``.
@@ -110,7 +110,7 @@ def check_level(has: Sequence[str], level: str | None) -> str:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, the modes of before behind."""
+    """Switch to evaluation mode, and restore the modes afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -121,14 +121,14 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _split_forward(network: Network, x: Tensor, level: str) -> tuple[Tensor, Tensor]:
-    """(the level's map, logits); only what lies behind the level is kept for the gradient."""
+    """(the level's map, logits); the graph starts at the level."""
     features: Tensor | None = None
     for step in network.steps():
         with torch.set_grad_enabled(features is not None):
             x = step.run(x)
         if step.level == level:
             features = x.detach().requires_grad_()
-            x = features * 1  # an activation that works in place must leave the map as it is
+            x = features * 1  # protects the map from in-place activations
     assert features is not None, level
     return features, network.forward_head(x)
 

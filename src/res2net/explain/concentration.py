@@ -1,4 +1,4 @@
-"""How concentrated a map is: on objects, and on itself (paper 4.5).
+"""Concentration of class activation maps, on objects and overall (paper 4.5).
 
 Legend: H, W pixels of an image
 """
@@ -16,15 +16,15 @@ from res2net.explain.subject import Box
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Concentration:
-    """A map measured against what it should lie on; shares are of what the network sees."""
+    """A map compared with a mask; shares refer to the network's input region."""
 
-    energy: float  # share of the heat that lies inside
-    area: float  # share of the pixels that lie inside: what an even map would have
-    hit: bool  # the hottest pixel lies inside (the pointing game, Zhang et al. 2016)
+    energy: float  # share of the map's sum inside the mask
+    area: float  # share of the pixels inside the mask: the value for a uniform map
+    hit: bool  # the maximum is inside (the pointing game, Zhang et al. 2016)
 
 
 def half_area(heat: npt.NDArray[Any], seen: Box) -> float:
-    """The share of the seen pixels that holds half of the heat, hottest first: small is tight.
+    """The smallest share of input pixels with half of the map's sum: smaller is more concentrated.
 
     1 for a map of zeros.
     """
@@ -38,14 +38,14 @@ def half_area(heat: npt.NDArray[Any], seen: Box) -> float:
 def concentration(
     heat: npt.NDArray[Any], inside: npt.NDArray[np.bool_], seen: Box
 ) -> Concentration | None:
-    """A map against a mask.
+    """Compare a map with a mask.
 
     Args:
         heat: (H, W), at least 0.
         inside: (H, W).
 
     Returns:
-        None where no pixel inside is seen, or all are, or the map is all zeros: nothing to measure.
+        None if there is nothing to measure: no input pixel or all are inside, or the map is zero.
     """
     heat, inside = _cut(heat, seen), _cut(inside, seen)
     total = float(heat.sum(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""The effective receptive field: how much each pixel really moves a value (Luo et al. 2016).
+"""The effective receptive field: the influence of each pixel on a value (Luo et al. 2016).
 
 Legend: B images · C channels of a level · S side of the image in pixels
 """
@@ -17,15 +17,15 @@ from res2net.explain.cam import check_level, evaluating
 from res2net.models.factory import create_model
 from res2net.models.network import Network
 
-BATCH = 4  # images at a time
+BATCH = 4  # images per pass
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EffectiveField:
-    """The energy of the gradient of a level's middle value over the image."""
+    """The energy of the gradient of a level's central value over the image."""
 
     level: str
-    centre: tuple[int, int]  # row and column of the pixel that the value stands for
+    centre: tuple[int, int]  # row and column of the pixel at the value's position
     energy: npt.NDArray[np.float64]  # (S, S), adds up to 1
 
     def within(self, radius: int) -> float:
@@ -36,7 +36,7 @@ class EffectiveField:
         return float(self.energy[rows, columns].sum())
 
     def side(self, share: float) -> int:
-        """Pixels: side of the smallest square around the centre with this share of the energy."""
+        """Side in pixels of the smallest square around the centre with this share of energy."""
         for radius in range(max(self.energy.shape)):
             if self.within(radius) >= share:
                 return 2 * radius + 1
@@ -46,18 +46,18 @@ class EffectiveField:
 def effective_field(
     network: Network, *, size: int, level: str | None = None, images: int = 16, seed: int = 0
 ) -> EffectiveField:
-    """The mean energy over images of white noise, all channels counted.
+    """The mean energy over images of white noise and all channels.
 
-    The squared gradients of all C channels of the middle value add up; each image estimates that
-    sum by one gradient of the channels under random signs.
+    The squared gradients of all C channels at the central position are summed; each image estimates
+    the sum by one gradient of the channels with random signs.
 
     Args:
         size: S.
-        level: None takes the last.
-        images: how many.
+        level: None: the last.
+        images: number of images.
 
     Raises:
-        ValueError: a level that the network does not have, or no image.
+        ValueError: an unknown level, or no images.
     """
     if images < 1:
         raise ValueError(f"images is {images}; it must be at least 1")
@@ -80,12 +80,12 @@ def effective_field(
 
 
 def untrained(name: str, *, size: int, seed: int = 0, **variant: Any) -> Network:
-    """A network of the table with random weights, as its training would begin to use them.
+    """A network of the table with random weights, as at the start of training.
 
-    No residual branch is silent, and the norms know the statistics of noise.
+    No residual branch is zero-initialised, and norms have the statistics of noise.
 
     Raises:
-        UserError, TypeError, ValueError: what ``create_model`` refuses.
+        UserError, TypeError, ValueError: as ``create_model``.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -93,7 +93,7 @@ def untrained(name: str, *, size: int, seed: int = 0, **variant: Any) -> Network
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         if norm.weight is not None and not norm.weight.any():
-            nn.init.ones_(norm.weight)  # zero-init would show the shortcuts alone
+            nn.init.ones_(norm.weight)  # zero-init would leave only the shortcuts
         norm.momentum = 1.0
     network.train()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Receptive fields drawn: paths of a block, paths of the network, energy over the image."""
+"""Draw receptive fields: paths of a block, paths of the network, energy over the image."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from res2net.explain.effective import EffectiveField
 from res2net.paper.paths import Paths
 
 PLOT, GAP, SQUARE = 300, 100, 400  # pixels: height of a plot, between plots, side of an image
-FAINTEST = 1e-4  # of the strongest energy that is still drawn
-PANEL = 540  # room for a name
+FAINTEST = 1e-4  # smallest drawn energy relative to the maximum
+PANEL = 540  # pixels for a name
 SHARES = ((0.5, GREEN), (0.95, "#FFFFFF"))  # squares around the centre
 
 
@@ -39,21 +39,21 @@ class Fields:
 
     network: str
     level: str
-    block: str  # whose paths are shown
+    block: str  # block whose paths are shown
     block_paths: Paths
     paths: Paths
     effective: EffectiveField | None = None
 
 
 def scientific(number: int) -> str:
-    """``123`` as it is, larger ones as ``4.3e13``, of any size."""
+    """Format a whole number: ``123``, large ones as ``4.3e13``."""
     if number < 10**6:
         return f"{number:,}"
     return f"{Decimal(number):.1e}".replace("e+", "e")
 
 
 def draw_fields(shown: Sequence[Fields], path: Path) -> None:
-    """One network, or two side by side, as PNG.
+    """Draw one network, or two side by side, as PNG.
 
     Raises:
         UserError: ``path`` cannot be written.
@@ -103,7 +103,7 @@ def _draw_network(axes: Any, shown: Sequence[Fields]) -> None:
         axes.plot([sides[-1]], [100], "o", color=colour)
     axes.set_title(f"Paths of the whole network to {shown[0].level}")
     axes.set_xlabel("side of the field, pixels of the image")
-    axes.set_ylabel("paths that see no more, %")
+    axes.set_ylabel("cumulative share of paths, %")
     axes.set_ylim(0, 104)
     axes.set_xlim(left=0)
     axes.legend(loc="lower right", fontsize=6.5)

@@ -1,4 +1,4 @@
-"""Heat over a picture, in the picture's own pixels."""
+"""Overlay a heat map on an image at the image's resolution."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from PIL import Image, ImageFilter
 
-COLOURS = "inferno"  # dark to bright: readable without colour, and by the colour-blind
-STRONGEST = 0.75  # share of the heat's colour where it is highest
-LINE = (0, 229, 255)  # of an outline: a colour that heat never has
-FINE = 110  # an outline is this part of the longer side wide
-DIM = 0.45  # brightness that is left of the picture where there is none
+COLOURS = "inferno"  # dark to bright: readable in grey and by the colour-blind
+STRONGEST = 0.75  # opacity of the map's colour at its maximum
+LINE = (0, 229, 255)  # colour of an outline, absent from the colour map
+FINE = 110  # longer side divided by the width of an outline
+DIM = 0.45  # brightness of the image where the map is 0
 
 
 def heat_overlay(image: npt.NDArray[np.uint8], heat: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """The picture, dim where nothing is and glowing where the heat is high.
+    """The image, darkened where the map is 0 and coloured where it is high.
 
     Args:
         image: uint8 (H, W, 3).
@@ -27,10 +27,10 @@ def heat_overlay(image: npt.NDArray[np.uint8], heat: npt.NDArray[Any]) -> npt.ND
         uint8 (H, W, 3).
 
     Raises:
-        ValueError: another shape of one than of the other, or heat outside 0..1.
+        ValueError: the shapes differ, or heat is outside 0..1.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.shape[:2] != heat.shape:
-        raise ValueError(f"a picture of {image.shape} and heat of {heat.shape} do not fit")
+        raise ValueError(f"an image of {image.shape} and heat of {heat.shape} differ in size")
     if heat.size and not (heat.min() >= 0 and heat.max() <= 1):
         raise ValueError(f"heat is {heat.min()} to {heat.max()}; it must be 0 to 1")
     colours = colormaps[COLOURS](heat)[..., :3] * 255  # (H, W, 3)
@@ -42,7 +42,7 @@ def heat_overlay(image: npt.NDArray[np.uint8], heat: npt.NDArray[Any]) -> npt.ND
 
 
 def outlined(image: npt.NDArray[np.uint8], inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """The picture with a line along the inner edge of what is annotated.
+    """The image with a line along the inner edge of the mask.
 
     Args:
         image: uint8 (H, W, 3).

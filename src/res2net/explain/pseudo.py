@@ -1,7 +1,7 @@
-"""Activation maps as masks: how well a network that was shown no mask segments (paper 4.5).
+"""Masks from activation maps: segmentation by a network trained without masks (paper 4.5).
 
-Each pixel takes the class, of those annotated in its image, whose map is highest there; it is
-background where that map lies below a threshold. Legend: H, W pixels · K classes of the data
+Each pixel gets the annotated class of its image with the highest map value, or background if that
+value is below a threshold. Legend: H, W pixels · K classes of the data
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from res2net.explain.study import Mark
 from res2net.explain.subject import Explained
 from res2net.files import make_folder, write_bytes
 
-THRESHOLDS = tuple(step / 20 for step in range(1, 19))  # 0.05..0.9 of a map's highest value
+THRESHOLDS = tuple(step / 20 for step in range(1, 19))  # 0.05..0.9 of a map's maximum
 BACKGROUND = 0  # in a mask; class k of the data is k + 1
 
 
@@ -29,20 +29,20 @@ class PseudoRow:
     """The masks of a network at a threshold."""
 
     network: str
-    threshold: float  # share of a map's highest value
+    threshold: float  # share of a map's maximum
     images: int
-    mean_iou: float  # percent, over the background and the classes that are annotated
+    mean_iou: float  # percent, over the background and the annotated classes
     best: bool  # of the network's thresholds, on these images
 
 
 class PseudoMasks:
-    """Gathers the masks of several networks over images, at every threshold.
+    """Accumulate the masks of several networks over images, at all thresholds.
 
     Args:
         networks: names.
-        classes: K names of the data; all objects are of one where there are none.
-        folder: where the masks are written, in a folder for each network; None writes none.
-        threshold: of the masks that are written.
+        classes: K names of the data; if empty, all objects have one class.
+        folder: output folder for masks, with a subfolder per network; None: do not write.
+        threshold: threshold of the written masks.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class PseudoMasks:
         self.images = 0
 
     def add(self, name: str, found: Sequence[tuple[Mark, Sequence[Explained]]]) -> None:
-        """The maps of an image: of each annotated class, one of each network."""
+        """Add an image, with one map per annotated class and network."""
         true = np.full(found[0][0].masks[0].shape, BACKGROUND, np.uint8)
         numbers = [self.classes.index(mark.name or self.classes[0]) + 1 for mark, _ in found]
         for (mark, _), number in zip(found, numbers, strict=True):
@@ -96,7 +96,7 @@ class PseudoMasks:
         write_bytes(place / f"{Path(name).stem}.png", data.getvalue())
 
     def rows(self) -> list[PseudoRow]:
-        """A row for each network and threshold; classes that no image shows do not count."""
+        """A row for each network and threshold, without classes that no image has."""
         there = self.either[..., 1:].max(axis=(0, 1)) > 0
         counted = np.array([True, *there])
         iou = 100 * self.both[..., counted] / np.maximum(1, self.either[..., counted])

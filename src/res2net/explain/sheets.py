@@ -1,6 +1,6 @@
-"""Pictures of explanations: the contact sheet as Fig. 4, and concentration by size."""
+"""Figures of explanations: a contact sheet like Fig. 4, and concentration by size."""
 
-# lengths and places in pixels from the figure's top left
+# lengths and positions in pixels from the figure's top left
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from res2net.explain.subject import Explained
 from res2net.metrics.sizes import SIZES
 
 ON_A_SHEET = 24  # images
-COLUMNS = 6  # tiles in a row
-LINE, GAP, APART = 20, 12, 28  # pixels: of text, between tiles of an image, between images
+COLUMNS = 6  # tiles per row
+LINE, GAP, APART = 20, 12, 28  # pixels: text line, between tiles of an image, between images
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sheet:
-    """An image with the maps of one network or two."""
+    """An image with the maps of one or two networks."""
 
     name: str
     image: Picture
@@ -54,13 +54,13 @@ class Sheet:
 def draw_sheet(
     tiles: Sequence[Sheet], networks: Sequence[str], path: Path, *, images: int, note: str
 ) -> None:
-    """Each image beside its maps; what is annotated is outlined, and the heat inside it told.
+    """Draw each image with its maps, annotations outlined, and the share of the map inside.
 
     Args:
         tiles: the first ``ON_A_SHEET`` are drawn.
         networks: names, in the order of the maps.
-        images: how many there are in all.
-        note: what people must know of the networks; may be empty.
+        images: total number of images.
+        note: a remark on the networks; may be empty.
 
     Raises:
         UserError: ``path`` cannot be written.
@@ -68,7 +68,7 @@ def draw_sheet(
     shown = tiles[:ON_A_SHEET]
     wide = 1 + len(networks)
     groups = max(1, min(COLUMNS // wide, len(shown)))
-    fields = COLUMNS // wide  # the tile's size does not depend on how few there are
+    fields = COLUMNS // wide  # the tile size does not depend on their number
     room = (WIDTH - 2 * MARGIN - (fields - 1) * APART) / fields
     side = int((room - (wide - 1) * GAP) / wide)
     annotated = any(each.inside is not None for each in shown)
@@ -78,11 +78,11 @@ def draw_sheet(
     level = shown[0].maps[0].level
     part = "" if len(shown) == images else f", the first of {images:,}"
     subtitle = (
-        f"{counted(len(shown), 'image')}{part}, level {level}: bright speaks for the class; "
+        f"{counted(len(shown), 'image')}{part}, level {level}: bright is evidence for the class; "
         f"% is the {shown[0].maps[0].meaning}"
     )
     if annotated:
-        subtitle += "; outlined: what is annotated; even: of an even map"
+        subtitle += "; outlined: annotations; uniform: share for a uniform map"
     title = "Class activation maps: " + " and ".join(networks)
     with headed_figure(path, height, fit(title, WIDTH - 2 * MARGIN, 12), subtitle) as figure:
         write(figure, fit(note, WIDTH - 2 * MARGIN, 8), MARGIN, 76 + LINE, color=RED)
@@ -113,11 +113,11 @@ def _inside(found: Explained, inside: npt.NDArray[np.bool_]) -> str:
     measured = concentration(found.heat, inside, found.seen)
     if measured is None:
         return "nothing to measure"
-    return f"{100 * measured.energy:.0f} % inside, even {100 * measured.area:.0f} %"
+    return f"{100 * measured.energy:.0f} % inside, uniform {100 * measured.area:.0f} %"
 
 
 def draw_concentration(summaries: Sequence[Summary], path: Path, *, subtitle: str) -> None:
-    """Energy on the objects and pointing game, by size, beside what an even map would have.
+    """Draw energy on the objects and the pointing game by size, compared with a uniform map.
 
     Raises:
         UserError: ``path`` cannot be written.
@@ -126,7 +126,7 @@ def draw_concentration(summaries: Sequence[Summary], path: Path, *, subtitle: st
     sizes = [size for size in ("all", *SIZES) if any(each.size == size for each in summaries)]
     height = TOP + 40 + 320 + 100
     width = (WIDTH - 2 * MARGIN - 60 - 100) / 2
-    with headed_figure(path, height, "Do the maps lie on the objects?", subtitle) as figure:
+    with headed_figure(path, height, "Class activation maps and objects", subtitle) as figure:
         left = add_axes(figure, MARGIN + 60, TOP + 40, width, 320)
         right = add_axes(figure, MARGIN + 60 + width + 100, TOP + 40, width, 320)
         bar = 0.8 / len(networks)
@@ -144,7 +144,7 @@ def draw_concentration(summaries: Sequence[Summary], path: Path, *, subtitle: st
         for axes in (left, right):
             spread = [(i - 0.42, i + 0.42) for i in range(len(sizes))]
             for k, ((start, end), value) in enumerate(zip(spread, even, strict=True)):
-                label = "an even map" if k == 0 else None
+                label = "uniform map" if k == 0 else None
                 axes.plot([start, end], [value, value], color=INK, ls="--", lw=1.2, label=label)
             labels = [f"{s}\n{counted(first[s].count, 'map')}" for s in sizes]
             axes.set_xticks(range(len(sizes)), labels)
@@ -152,7 +152,7 @@ def draw_concentration(summaries: Sequence[Summary], path: Path, *, subtitle: st
             axes.tick_params(axis="x", length=0)
             axes.set_facecolor("white")
             axes.spines["bottom"].set_color(PALE)
-        left.set_title("Heat that lies on them, %")
-        right.set_title("Hottest pixel lies on them, % of maps")
+        left.set_title("Share of the map on objects, %")
+        right.set_title("Maximum on an object, % of maps")
         left.margins(y=0.3)
         left.legend(loc="upper left", fontsize=6.5)

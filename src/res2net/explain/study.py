@@ -1,4 +1,4 @@
-"""Maps measured on annotated images: by network and by size of the object (paper 4.5).
+"""Measure maps on annotated images, by network and object size (paper 4.5).
 
 Legend: H, W pixels of an image · N objects
 """
@@ -38,7 +38,7 @@ from res2net.explain.subject import (
 from res2net.metrics.sizes import SIZES, size_index
 from res2net.tasks.network import in_colours
 
-MARKS: dict[str, Marks] = {  # what to measure on, of each format that has it
+MARKS: dict[str, Marks] = {  # format → annotations to measure on
     "coco": "masks",
     "scenes": "masks",
     "voc": "boxes",
@@ -53,13 +53,13 @@ Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mark:
-    """The objects of a class in an image, or all that is annotated in it."""
+    """The objects of a class in an image, or all of its annotations."""
 
-    name: str | None  # of the class; None: whatever it is
+    name: str | None  # class name; None: any class
     masks: tuple[npt.NDArray[np.bool_], ...]  # (H, W) each, at least one
 
     def by_size(self) -> dict[str, npt.NDArray[np.bool_]]:
-        """The pixels (H, W) of all objects, and of the small, medium and large ones there are."""
+        """Masks (H, W) of all objects, and of the small, medium and large ones if present."""
         sizes = size_index(np.array([float(mask.sum()) for mask in self.masks]))
         parts = {"all": np.logical_or.reduce(self.masks)}
         for k, size in enumerate(SIZES):
@@ -71,32 +71,32 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
-    """A mark of an image and what each network shows for it, to be drawn."""
+    """An annotation of an image and the map of each network, to be drawn."""
 
-    name: str  # of the image
+    name: str  # name of the image
     image: Tensor  # uint8 (3, H, W)
-    inside: npt.NDArray[np.bool_]  # (H, W), all objects of the mark
+    inside: npt.NDArray[np.bool_]  # (H, W), all objects of the annotation
     maps: tuple[Explained, ...]  # in the order of the networks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A map and what it lies on."""
+    """Measures of one map."""
 
     image: str
     network: str
     explained: str  # class
     score: float
-    size: str  # of the objects it is measured on: all, small, medium, large, as COCO has it
-    area: float  # share of the seen pixels that they cover
-    energy: float  # share of the heat on them
-    hit: bool  # the hottest pixel is one of them
-    half_area: float  # share of the seen pixels that holds half of the heat
+    size: str  # of the objects: all, small, medium or large, as in COCO
+    area: float  # share of the input pixels that they cover
+    energy: float  # share of the map on them
+    hit: bool  # the maximum is on them
+    half_area: float  # share of the input pixels with half of the map's sum
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """The rows of a network and a size together; means over maps."""
+    """Means over the maps of a network and an object size."""
 
     network: str
     size: str
@@ -120,15 +120,15 @@ def study(
     show: Callable[[Case], None] | None = None,
     gather: Callable[[str, list[tuple[Mark, tuple[Explained, ...]]]], None] | None = None,
 ) -> list[Row]:
-    """Explain every image and measure the maps.
+    """Explain all images and measure the maps.
 
-    Where the data name classes that all networks know, each such class of an image is explained
-    and measured on its own objects; else the class that a network is surest of, on all objects.
+    If the data and all networks share classes, each such class in an image is explained and
+    measured on its own objects; otherwise each network's top class is measured on all objects.
 
     Args:
         chosen: images of ``scenes``.
-        wanted: explain this class only, on all objects unless the data name it too.
-        show: gets the first mark of each image that could be measured.
+        wanted: explain only this class, on all objects unless the data have it too.
+        show: called with the first measurable annotation of each image.
         gather: gets the name of each image, and all its marks with a map of each network.
 
     Raises:
@@ -171,7 +171,7 @@ def study(
 
 
 def known_by_all(subjects: Sequence[Subject], scenes: Scenes, marks: Marks) -> tuple[str, ...]:
-    """The classes of the data that every network has, by name; none where all just stands out."""
+    """Names of classes shared by the data and all networks; none for saliency data."""
     if marks == "salient":
         return ()
     return tuple(name for name in scenes.classes if all(name in s.classes for s in subjects))
@@ -185,7 +185,7 @@ def _maps(
     level: str | None,
     wanted: str | None,
 ) -> tuple[Explained, ...]:
-    """A map of each network; none where one of them has nothing to explain: all compare."""
+    """A map of each network, or none if one of them has nothing to explain."""
     asked = mark.name if wanted is None else wanted
     maps: list[Explained] = []
     for subject in subjects:
@@ -201,7 +201,7 @@ def _maps(
 def _measured(
     name: str, mark: Mark, subjects: Sequence[Subject], maps: Sequence[Explained]
 ) -> Iterator[Row]:
-    """A row for each size and network; none where one of them cannot be measured."""
+    """A row for each size and network; none if one of them cannot be measured."""
     if not maps:
         return
     for size, inside in mark.by_size().items():
@@ -223,10 +223,10 @@ def _measured(
 
 
 def marks_of(target: dict[str, Any], classes: Sequence[str]) -> list[Mark]:
-    """The marks of an image by class, as ``SceneDataset`` gives them; crowds and void left out.
+    """The annotations of an image by class, from ``SceneDataset``, without crowds and void.
 
     Args:
-        target: boxes, masks or a map; a map of 0 and 1 where there are no ``classes``.
+        target: boxes, masks or a map; a map of 0 and 1 if there are no ``classes``.
     """
     if "map" in target:
         values = target["map"].numpy()
@@ -249,14 +249,14 @@ def marks_of(target: dict[str, Any], classes: Sequence[str]) -> list[Mark]:
 
 
 def together(marks: Sequence[Mark]) -> list[Mark]:
-    """All marks as one; none where there are none."""
+    """All annotations as one; none if there are none."""
     if not marks:
         return []
     return [Mark(name=None, masks=tuple(mask for mark in marks for mask in mark.masks))]
 
 
 def summarise(rows: Sequence[Row]) -> list[Summary]:
-    """All objects first, then by their size; networks in the order of the rows."""
+    """All objects first, then by size; networks in the order of the rows."""
     networks = list(dict.fromkeys(row.network for row in rows))
     found = []
     for size in ("all", *SIZES):
@@ -293,14 +293,14 @@ def as_csv(rows: Sequence[Any]) -> str:
     return text.getvalue()
 
 
-COVERED = 0.2  # share of a map's highest value from which a pixel counts (Zhou et al. 2016)
+COVERED = 0.2  # threshold relative to a map's maximum (Zhou et al. 2016)
 
 
 def on_single_objects(run: Path, per_length: int) -> dict[float, dict[str, float]]:
-    """The maps of a classifier trained on generated images of one object, by its length.
+    """Measure maps of a classifier trained on generated single-object images, by object length.
 
-    Each map is of the true class, at the network's last level, whether the network predicts that
-    class or not: a map of a wrong class would be measured on another question.
+    Each map is for the true class at the network's last level, whether or not it is the predicted
+    class, so that all maps answer the same question.
 
     Args:
         run: run folder of ``--data scenes``.
@@ -308,9 +308,9 @@ def on_single_objects(run: Path, per_length: int) -> dict[float, dict[str, float
 
     Returns:
         Length in pixels → means in percent: ``area`` (of the image that the object covers, the
-        value of an even map), ``energy`` (of the heat that lies on the object), ``pointing`` (of
-        maps whose hottest pixel is on it), ``covered`` (of the object where the map has at least
-        a fifth of its highest value) and ``iou`` (of those pixels with the object).
+        value of a uniform map), ``energy`` (of the map on the object), ``pointing`` (of maps with
+        their maximum on it), ``covered`` (of the object where the map has at least a fifth of its
+        maximum) and ``iou`` (of those pixels with the object).
 
     Raises:
         UserError: a damaged run.
@@ -324,7 +324,7 @@ def on_single_objects(run: Path, per_length: int) -> dict[float, dict[str, float
         assert scene.objects.segments is not None
         image = torch.from_numpy(np.asarray(scene.image)).permute(2, 0, 1).contiguous()
         inside = np.asarray(scene.objects.segments[0])
-        each = dict.fromkeys(("energy", "pointing", "covered", "iou"), 0.0)  # of a map of zeros
+        each = dict.fromkeys(("energy", "pointing", "covered", "iou"), 0.0)  # for a map of zeros
         each["area"] = float(inside.mean())
         with suppress(UnexplainedError):
             found = subject.explain(image, wanted=int(scene.objects.labels[0]))

@@ -1,6 +1,6 @@
-"""What is explained: a network of any task that has a score to ask about, one level weighed.
+"""Networks of all tasks that can be explained, with the score to differentiate.
 
-Legend: H, W pixels of an image · S side of the square that a classifier sees · C channels, h, w
+Legend: H, W pixels of an image · S side of a classifier's square input · C channels, h, w
 pixels of a level · N classes
 """
 
@@ -27,6 +27,7 @@ from res2net.explain.cam import check_level, class_activation_map, enlarged, eva
 from res2net.machine import best_device
 from res2net.models.backbone import Backbone
 from res2net.models.network import Network
+from res2net.paper.networks import check_levels
 from res2net.tasks.open import open_target
 from res2net.tasks.saliency.task import squared
 from res2net.tasks.segment.task import LARGEST
@@ -36,23 +37,23 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
 class UnexplainedError(UserError):
-    """A network has nothing to say of an image that could be explained."""
+    """A network predicts nothing in an image that could be explained."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Explained:
-    """Why a network says what it says of one image."""
+    """The explanation of a prediction for one image."""
 
-    heat: npt.NDArray[np.float32]  # (H, W), 0..1; 0 where the network does not look at all
-    seen: Box  # the part of the image that reaches the network
+    heat: npt.NDArray[np.float32]  # (H, W), 0..1; 0 outside the network's input
+    seen: Box  # the part of the image that the network receives
     label: str  # of the explained class
-    score: float  # 0..1, what the network says of it
-    level: str  # whose map was weighed
+    score: float  # 0..1, predicted for it
+    level: str  # level of the feature map
     meaning: str = "probability"  # of the score
 
 
 def reading_of(subjects: Sequence[Subject]) -> Reading:
-    """How the images are read that all networks are shown.
+    """The reading of images that are shown to all networks.
 
     Raises:
         UserError: they take different channels or ranges of values.
@@ -67,12 +68,12 @@ def reading_of(subjects: Sequence[Subject]) -> Reading:
 
 
 class Subject(ABC):
-    """A network with its classes, ready to be asked about."""
+    """A network with its classes, ready to explain."""
 
-    chooses = True  # whether one of several classes can be asked for
+    chooses = True  # whether the class can be chosen
 
     def __init__(self, name: str, card: ModelCard, levels: Sequence[str]) -> None:
-        self.name = name  # for people
+        self.name = name  # for messages
         self.card = card
         self.levels = tuple(levels)
         self.structure_only = False  # random weights
@@ -82,10 +83,10 @@ class Subject(ABC):
         return self.card.classes
 
     def number_of(self, wanted: str) -> int:
-        """The index of a class, given by its name or number.
+        """The index of a class, given its name or number.
 
         Raises:
-            UserError: no such class; names the nearest.
+            UserError: no such class; suggests the nearest.
         """
         if wanted in self.classes:
             return self.classes.index(wanted)
@@ -100,7 +101,7 @@ class Subject(ABC):
         """The level, the last by default.
 
         Raises:
-            UserError: the network does not have it; lists those it has.
+            UserError: the network does not have it; the message lists those it has.
         """
         try:
             return check_level(self.levels, level)
@@ -108,15 +109,15 @@ class Subject(ABC):
             raise UserError(f"--level: {error} ({self.name})") from None
 
     def evidence(self, heat: Tensor, label: str, level: str) -> Tensor:
-        """The same map.
+        """Return the map after a check.
 
         Raises:
-            UnexplainedError: it is zero throughout.
+            UnexplainedError: the map is zero everywhere.
         """
         if not heat.any():
             raise UnexplainedError(
                 f"no evidence: the map of {self.name} at level {level} for class {label} is zero "
-                "throughout; another --level may have some"
+                "everywhere; try another --level"
             )
         return heat
 
@@ -128,16 +129,16 @@ class Subject(ABC):
 
         Args:
             image: uint8 (3, H, W).
-            wanted: index of the class; None takes what the network is surest of.
+            wanted: index of the class; None: the network's top prediction.
 
         Raises:
-            UserError: a level that the network does not have.
+            UserError: an unknown level.
             UnexplainedError: nothing to explain.
         """
 
 
 class Classifier(Subject):
-    """A classifier; it sees the middle of the image."""
+    """A classifier, whose input is the centre of the image."""
 
     def __init__(self, name: str, model: Network, card: ModelCard) -> None:
         super().__init__(name, card, [level.name for level in model.levels])
@@ -166,7 +167,7 @@ class Classifier(Subject):
 
 
 def seen_part(height: int, width: int, resize: int, size: int) -> Box:
-    """What of an image lies in the central square behind resizing the short side.
+    """The part of an image in the central crop after the short side is resized.
 
     Args:
         resize, size: of the preprocessing, in pixels.
@@ -182,7 +183,7 @@ def seen_part(height: int, width: int, resize: int, size: int) -> Box:
 
 
 def placed(heat: Tensor, seen: Box, height: int, width: int) -> npt.NDArray[np.float32]:
-    """A map (1, h, w) laid over the part of the image that it is of: (H, W), 0 elsewhere."""
+    """A map (1, h, w) placed at its part of the image: (H, W), 0 elsewhere."""
     left, top, right, bottom = seen
     whole = torch.zeros(height, width)
     whole[top:bottom, left:right] = enlarged(heat, (bottom - top, right - left))[0]
@@ -190,7 +191,7 @@ def placed(heat: Tensor, seen: Box, height: int, width: int) -> npt.NDArray[np.f
     return (whole / highest if highest > 0 else whole).numpy()
 
 
-BACKGROUND = ("background", "void")  # classes that nobody asks about first
+BACKGROUND = ("background", "void")  # classes that are not chosen by default
 
 
 class _OnBackbone(Subject):
@@ -202,7 +203,7 @@ class _OnBackbone(Subject):
 
 
 class Segmenter(_OnBackbone):
-    """Score: the mean logit of a class over the pixels that it is given (all, if none are)."""
+    """Score: the mean logit of a class over its predicted pixels (over all, if there are none)."""
 
     def explain(
         self, image: Tensor, *, wanted: int | None = None, level: str | None = None
@@ -264,7 +265,7 @@ class Salience(_OnBackbone):
 
 
 class Detector(_OnBackbone):
-    """Score: that of the surest box of a class."""
+    """Score: that of the highest-scoring box of a class."""
 
     def explain(
         self, image: Tensor, *, wanted: int | None = None, level: str | None = None
@@ -292,7 +293,7 @@ class Detector(_OnBackbone):
             label=label,
             score=float(score.detach()),
             level=name,
-            meaning="score of the surest box",
+            meaning="score of the most confident box",
         )
 
     def _surest(self, found: dict[str, Tensor], wanted: int | None) -> tuple[Tensor, int]:
@@ -302,7 +303,7 @@ class Detector(_OnBackbone):
             scores = scores[labels == wanted]
         if not len(scores):
             what = "" if wanted is None else f" of class {self.classes[wanted]}"
-            raise UnexplainedError(f"{self.name} finds no box{what} to explain in the image")
+            raise UnexplainedError(f"{self.name} detects no box{what} to explain in the image")
         best = int(scores.argmax())
         return scores[best], int(labels[best]) if wanted is None else wanted
 
@@ -317,10 +318,10 @@ _SUBJECTS: dict[str, Callable[[str, Any, ModelCard], Subject]] = {
 
 
 def open_subject(target: str) -> Subject:
-    """A run folder, a checkpoint, a ``.safetensors`` file, or a name with random weights.
+    """Open a run folder, a checkpoint, a ``.safetensors`` file, or a name with random weights.
 
     Raises:
-        UserError: nothing there, an artifact, or a network without classes, as of key-points.
+        UserError: a missing target, an artifact, or a network without classes, as for key-points.
     """
     opened = open_target(target)
     if opened.kind == "artifact":
@@ -329,13 +330,14 @@ def open_subject(target: str) -> Subject:
             "that it was exported from"
         )
     if opened.card.multi_label:
-        raise UserError(f"{target}: networks with any number of labels per image are not explained")
+        raise UserError(f"{target}: multi-label networks are not supported")
     if opened.task not in _SUBJECTS:
         raise UserError(
             f"{target}: a network of {find_task(opened.task).title} has no class to explain "
-            "(its maps are its answer: `res2net predict` draws them); give a classifier, detector, "
+            "(its maps show location: use `res2net predict`); give a classifier, detector, "
             "segmenter or saliency run"
         )
+    check_levels(opened.card.network)
     name = Path(target).name or opened.card.network
     subject = _SUBJECTS[opened.task](name, opened.network, opened.card)
     subject.structure_only = not opened.trained
@@ -344,7 +346,7 @@ def open_subject(target: str) -> Subject:
 
 @contextmanager
 def captured(body: Backbone, level: str) -> Iterator[list[Any]]:
-    """The maps that the backbone gives for a level, one for each time it runs, with gradients."""
+    """The backbone's maps of a level, one per forward pass, with gradients."""
     maps: list[Any] = []
 
     def keep(_: object, __: object, out: dict[str, Tensor]) -> None:
@@ -359,7 +361,7 @@ def captured(body: Backbone, level: str) -> Iterator[list[Any]]:
 
 
 def _at_most(image: Tensor, longest: int) -> Tensor:
-    """uint8 (3, H, W), made smaller where a side is longer: windows have no gradient in common."""
+    """uint8 (3, H, W), reduced if a side is longer, since windows would not share a gradient."""
     height, width = image.shape[-2:]
     scale = longest / max(height, width)
     if scale >= 1:

@@ -1,1 +1,1 @@
-"""How good predictions are: the official measures of each task, on numpy arrays. No torch."""
+"""The official metrics of each task, on numpy arrays. No torch."""

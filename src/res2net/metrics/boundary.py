@@ -1,4 +1,4 @@
-"""How well outlines are met: the boundary F-measure of Csurka et al. 2013 (BMVC), by class.
+"""Quality of outlines: the boundary F-measure of Csurka et al. 2013 (BMVC), by class.
 
 A pixel lies on the outline of its class where one of its four neighbours is of another class. With
 a tolerance of 0.75 % of the image's diagonal, and of 1 pixel at least, precision is the share of
@@ -13,7 +13,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-TOLERANCE = 0.0075  # of the diagonal
+TOLERANCE = 0.0075  # share of the diagonal
 
 Classes = npt.NDArray[np.integer] | npt.NDArray[np.bool_]
 Flags = npt.NDArray[np.bool_]

@@ -1,7 +1,7 @@
-"""COCO's average precision and recall of boxes, masks and key-points, by faster-coco-eval.
+"""COCO's average precision and recall of boxes, masks and key-points, with faster-coco-eval.
 
-Crowds, sizes and limits are COCO's own; tests/metrics compares every figure with pycocotools.
-An ignored object that is no crowd (VOC's difficult ones) takes one detection by plain overlap.
+Crowds, sizes and limits are COCO's; tests/metrics compares all values with pycocotools.
+An ignored object that is not a crowd (VOC's difficult ones) matches one detection by plain IoU.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KEYPOINT_STATS = (
 
 @dataclass(frozen=True, kw_only=True)
 class CocoScores:
-    """Averages in percent; None where no such object is annotated."""
+    """Averages in percent; None if no such object is annotated."""
 
     kind: Kind
     stats: dict[str, float | None]  # ap, ap50, ap75, ap_small, ..., ar1, ar10, ar100, ...
@@ -48,12 +48,12 @@ def coco_scores(
     kind: Kind = "bbox",
     sigmas: Sequence[float] | None = None,
 ) -> CocoScores:
-    """The twelve figures of COCO (ten for key-points), and the average precision by class.
+    """The twelve COCO metrics (ten for key-points), and the average precision by class.
 
     Args:
-        scenes: with objects; masks or key-points where ``kind`` asks for them.
-        found: what was detected in each.
-        sigmas: (K,) of key-points; None are those of COCO's persons.
+        scenes: images with objects, with masks or key-points if ``kind`` needs them.
+        found: detections in each.
+        sigmas: (K,) of key-points; None: those of COCO's persons.
 
     Raises:
         UserError: faster-coco-eval is not installed.

@@ -1,4 +1,4 @@
-"""What a detector says of one image."""
+"""Predictions of a detector for one image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from res2net.data.scene import RLE
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class DetectionArrays:
-    """N detections in the image's own pixels, best first or not."""
+    """N detections in pixels of the image, in any order."""
 
     boxes: npt.NDArray[np.float64]  # (N, 4) left, top, right, bottom
     scores: npt.NDArray[np.float64]  # (N,) 0..1
@@ -24,7 +24,7 @@ class DetectionArrays:
         return len(self.scores)
 
     def of(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> DetectionArrays:
-        """Some of them, by a mask or by indices."""
+        """The detections selected by a mask or indices."""
         indices = np.arange(len(self))[chosen]
         return DetectionArrays(
             boxes=self.boxes[indices],
@@ -36,7 +36,7 @@ class DetectionArrays:
 
 
 def box_iou(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Intersection over union of boxes (N, 4) and (M, 4): (N, M); of empty ones 0."""
+    """Intersection over union of boxes (N, 4) and (M, 4): (N, M); 0 for empty boxes."""
     upper = np.maximum(a[:, None, :2], b[None, :, :2])
     lower = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.clip(lower - upper, 0, None).prod(axis=2)

@@ -1,4 +1,4 @@
-"""Object key-point similarity, and the suppression of poses that say the same."""
+"""Object key-point similarity (OKS), and the suppression of duplicate poses."""
 
 # N poses · K key-points
 
@@ -20,7 +20,7 @@ def oks(
     *,
     visible: Floats | None,
 ) -> Floats:
-    """Similarity of poses (N, K, 2 or 3) to one of (K, 2 or 3): (N,), 1 is the same place.
+    """Similarity of poses (N, K, 2 or 3) to a pose (K, 2 or 3): (N,); 1 for equal positions.
 
     Mean over key-points of exp(-d² / (2 area (2σ)²)).
 
@@ -48,7 +48,7 @@ def oks_nms(
     *,
     threshold: float = 0.9,
 ) -> npt.NDArray[np.int64]:
-    """Indices of the poses that stay, surest first: none like a surer one by more than OKS 0.9.
+    """Non-maximum suppression at OKS 0.9: indices of the remaining poses, by descending score.
 
     Args:
         poses: (N, K, 2 or 3).
@@ -69,10 +69,10 @@ NEAR = 0.2  # of the longer side of an object's box (Yang and Ramanan 2013)
 
 
 def pck(distances: Floats) -> tuple[int, float | None, float | None]:
-    """How many key-points are annotated, their PCK at 0.2 and the area under its curve to there.
+    """Number of annotated key-points, PCK at 0.2, and the area under the PCK curve up to 0.2.
 
     PCK is the share of the annotated key-points within the distance, in percent; the area is its
-    mean over all distances from 0 to 0.2. None where no key-point is annotated.
+    mean over all distances from 0 to 0.2. None if no key-point is annotated.
 
     Args:
         distances: of found from annotated key-points in longer sides of the box, of any shape; inf

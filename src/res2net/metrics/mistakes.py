@@ -1,7 +1,7 @@
-"""Where a detector is wrong: precision and recall by score, confusions, kinds of errors.
+"""Errors of a detector: precision and recall by score, confusions, kinds of errors.
 
-All of it rests on one matching at an overlap of 0.5, that of COCO's AP50. The kinds are those of
-TIDE (Bolya et al. 2020), by its definition. Legend: D detections · G objects that count · C classes
+All use one matching at an IoU of 0.5, as in COCO's AP50. The kinds are those of TIDE (Bolya et al.
+2020). Legend: D detections · G objects, ignored ones excluded · C classes
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from res2net.metrics.detections import DetectionArrays
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-FOUND, NEAR = 0.5, 0.1  # overlaps from which an object counts as found, as aimed at
-MOST = 100  # detections of a class in an image, as COCO counts them
-KINDS = {  # of detections that match no object, in the order in which they are tried
+FOUND, NEAR = 0.5, 0.1  # IoU from which an object counts as found, and as the target of a detection
+MOST = 100  # detections per class and image, as in COCO
+KINDS = {  # of unmatched detections, in the order of precedence
     "double": "second detection of an object",
     "class": "on an object of another class",
     "localisation": "overlap below 0.5",
@@ -35,7 +35,7 @@ DOUBLE, CLASS, PLACE, BOTH, BACKGROUND = range(5)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mistakes:
-    """The D detections of a part that count, surest first, beside its G objects.
+    """The D counted detections of a part, by descending score, and its G objects.
 
     Attributes:
         labels, scores: (D,) of detections.
@@ -59,7 +59,7 @@ class Mistakes:
         return np.bincount(self.truth, minlength=len(self.classes))
 
     def curve(self, label: int) -> tuple[Floats, Floats, Floats]:
-        """Scores, precision and recall of a class, each (n,), at every score that it has."""
+        """Scores, precision and recall of a class, each (n,), at all of its scores."""
         own = self.labels == label
         scores, hits = self.scores[own], np.cumsum(self.matched[own] >= 0)
         last = np.flatnonzero(np.diff(scores, append=-1.0))  # equal scores come together
@@ -69,7 +69,7 @@ class Mistakes:
     def best(self, label: int) -> tuple[float, float, float, float] | None:
         """The score with the highest F1 of a class, that F1, precision and recall.
 
-        None of a class without objects or without detections.
+        None for a class without objects or without detections.
         """
         scores, precision, recall = self.curve(label)
         if not len(scores) or not self.objects[label]:
@@ -117,7 +117,7 @@ class Mistakes:
         return cells.reshape(background + 1, background + 1)
 
     def counts(self, least: float) -> dict[str, int]:
-        """How often each kind of error is made by detections of a score of ``least`` or more."""
+        """Number of errors of each kind among detections with a score of at least ``least``."""
         sure = self.scores >= least
         wrong = np.bincount(self.kinds[sure & (self.kinds >= 0)], minlength=len(KINDS) - 1)
         reached = np.concatenate([self.matched[sure], self.aims[sure]])
@@ -137,7 +137,7 @@ def mistakes(
     *,
     kind: Kind = "bbox",
 ) -> Mistakes:
-    """Match and sort the errors; arguments as of ``coco_scores``, without key-points.
+    """Match detections and classify errors; arguments as in ``coco_scores``, without key-points.
 
     Raises:
         UserError: faster-coco-eval is not installed.

@@ -1,8 +1,8 @@
-"""Maps of what stands out: max F-measure and MAE as Table 9 has them; S- and E-measure beside.
+"""Saliency maps: max F-measure and MAE as in Table 9; also S- and E-measure.
 
 F: at each of 256 thresholds t the pixels with ``saliency > t`` are taken; precision and recall are
-averaged over the images, then F = (1 + β²) P R / (β² P + R) with β² = 0.3, and the best t counts
-(the protocol of the paper's base: thresholds strict, ε = 1e-4 above and below, so an empty map has
+averaged over the images, then F = (1 + β²) P R / (β² P + R) with β² = 0.3, maximised over t
+(the protocol of the paper's baseline: strict thresholds, ε = 1e-4 on both sides; an empty map has
 precision 1). pysodmetrics averages F itself, stretches each map to 0..1 and takes ``>=``.
 MAE: the mean of |saliency - truth| with the truth's grey values, which only F cuts at 128.
 """
@@ -29,7 +29,7 @@ class SaliencyScores:
     """Averages over the images."""
 
     max_f: float  # 0..1
-    threshold: int  # where F is at its best, 0..255
+    threshold: int  # threshold of the maximum F, 0..255
     mae: float  # 0..1
     precision: Floats  # (256,)
     recall: Floats  # (256,)
@@ -40,7 +40,7 @@ class SaliencyScores:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one image adds."""
+    """Contribution of one image."""
 
     precision: Floats  # (256,)
     recall: Floats  # (256,)
@@ -49,7 +49,7 @@ class Measured:
 
 @dataclass(kw_only=True, eq=False)
 class SaliencyMetric:
-    """Takes images one by one; holds two curves and a figure an image, no pixels.
+    """Accumulate images one by one; stores two curves and a value per image, no pixels.
 
     Args:
         structure: also S- and E-measure, which pysodmetrics computes (much the slower part).

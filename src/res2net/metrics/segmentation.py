@@ -19,7 +19,7 @@ SMALLEST_REGION = 16  # pixels; specks below are left out of the report by size
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SegmentationScores:
-    """In percent; None for a class (or size) that is neither there nor predicted."""
+    """Scores in percent; None for a class (or size) that is neither present nor predicted."""
 
     mean_iou: float
     pixel_accuracy: float
@@ -32,7 +32,7 @@ class SegmentationScores:
 
 
 class _Image(NamedTuple):
-    """What one image adds."""
+    """Contribution of one image."""
 
     cells: Counts  # (n,) of the confusion matrix, flat, that have pixels
     pixels: Counts  # (n,) in each of them
@@ -42,11 +42,11 @@ class _Image(NamedTuple):
 
 
 class SegmentationMetric:
-    """Takes images one by one: (H, W) predicted and true classes.
+    """Accumulate images one by one: (H, W) predicted and true classes.
 
     Args:
-        classes: how many.
-        by_size: also follow connected regions of the truth, by their area, and outlines.
+        classes: number of classes.
+        by_size: also evaluate connected regions of the truth by area, and outlines.
     """
 
     def __init__(self, classes: int, *, by_size: bool = True) -> None:
@@ -54,10 +54,10 @@ class SegmentationMetric:
         self._images: list[_Image] = []
 
     def update(self, predicted: npt.NDArray[np.integer], true: npt.NDArray[np.integer]) -> None:
-        """Add an image; pixels of class 255 in the truth do not count.
+        """Add an image; pixels of class 255 in the truth are ignored.
 
         Raises:
-            ValueError: shapes that differ, or a class that there is not.
+            ValueError: different shapes, or a class out of range.
         """
         if predicted.shape != true.shape:
             raise ValueError(f"predicted is {predicted.shape}, true {true.shape}")
@@ -81,7 +81,7 @@ class SegmentationMetric:
             chosen: indices of images, which may be repeated; None takes each once.
 
         Raises:
-            ValueError: no pixel counted.
+            ValueError: all pixels are ignored.
         """
         images = self._images if chosen is None else [self._images[i] for i in chosen]
         confusion = self._confusion(images)
@@ -118,7 +118,7 @@ class SegmentationMetric:
 
 
 def _mean_by_class(images: Sequence[dict[int, float]], classes: int) -> tuple[float | None, ...]:
-    """In percent; None of a class that no image has."""
+    """In percent; None for a class without images."""
     total, count = np.zeros(classes), np.zeros(classes)
     for each in images:
         keys = list(each)

@@ -1,4 +1,4 @@
-"""Small, medium and large, as COCO has them: the same limits for every task of this project."""
+"""Small, medium and large objects as in COCO, with the same limits for all tasks."""
 
 from __future__ import annotations
 

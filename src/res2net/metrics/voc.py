@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class VocScores:
-    """Average precision of each class in percent; None where no object of it is annotated."""
+    """Average precision of each class in percent; None for classes without annotated objects."""
 
     eleven_points: tuple[float | None, ...]  # VOC07: mean of the precision at recall 0, 0.1, ..., 1
     area: tuple[float | None, ...]  # from VOC10 on: area under the monotone curve
@@ -45,8 +45,8 @@ def voc_scores(
 ) -> VocScores:
     """Average precision by class.
 
-    A detection is right when its best overlap with an object of its class is ``overlap`` or more
-    and nothing took that object before; on an ignored (difficult) object it counts neither way.
+    A detection is correct if its best overlap with an object of its class is at least ``overlap``
+    and the object is not matched yet; a match with an ignored (difficult) object is not counted.
 
     Raises:
         ValueError: not one list of detections for each scene.
@@ -65,9 +65,9 @@ def voc_scores(
 def precision_recall(
     scenes: Sequence[Scene], found: Sequence[DetectionArrays], label: int, *, overlap: float
 ) -> tuple[Floats, Floats] | None:
-    """Precision and recall behind each detection of a class, surest first; None without objects."""
+    """Precision and recall after each detection, by descending score; None without objects."""
     scores: list[float] = []
-    right: list[int] = []  # 1 right, 0 wrong, -1 counts neither way
+    right: list[int] = []  # 1 correct, 0 wrong, -1 not counted
     wanted = 0
     for scene, each in zip(scenes, found, strict=True):
         assert scene.objects is not None

@@ -1,1 +1,1 @@
-"""The families built from the rows of the model table, and what they promise to heads."""
+"""The families of networks in the model table, and their common interface for heads."""

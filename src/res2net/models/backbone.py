@@ -1,4 +1,4 @@
-"""Networks as backbones: named maps for somebody else's head (docs/backbones.md).
+"""Networks as backbones: named feature maps for any head (docs/backbones.md).
 
 Legend: B batch · C channels of a level · H, W space · s stride of a level
 """
@@ -14,14 +14,13 @@ from typing import Any, ClassVar, TypeVar
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from res2net.errors import UserError
 from res2net.models.factory import create_model, find_row
 from res2net.models.network import Level, Network, Step
 from res2net.nn.layers import ActLayer, NormLayer
-from res2net.paper.networks import find_variant, library_of
+from res2net.paper.networks import check_levels, find_variant
 from res2net.paper.variant import FirstBlock
 
-DEFAULT_LEVELS = ("c2", "c3", "c4", "c5")  # of rows for photos; rows for 32×32 give all they have
+DEFAULT_LEVELS = ("c2", "c3", "c4", "c5")  # for photos; models for 32×32 return all
 
 
 class Interface(Network):
@@ -62,12 +61,12 @@ def _bare(interface: type[Interface], family: type[Network]) -> Network:
 
 
 class Backbone(Interface):
-    """A network that ends in maps: (B, in_channels, H, W) → {level: (B, C, H/s, W/s)}.
+    """A network that returns feature maps: (B, in_channels, H, W) → {level: (B, C, H/s, W/s)}.
 
-    Parameter names are those of the network; nothing behind the deepest level is left in it.
+    Parameter names are those of the network; layers after the deepest level are removed.
 
     Attributes:
-        levels: name, channels and stride of the maps that ``forward`` gives, in its order.
+        levels: name, channels and stride of the maps that ``forward`` returns, in order.
     """
 
     _reached: tuple[Level, ...]  # every level up to the deepest one, as freezing counts them
@@ -85,7 +84,7 @@ class Backbone(Interface):
         Raises:
             TypeError: always.
         """
-        raise TypeError("a backbone has no classifier; create_model makes a network with one")
+        raise TypeError("a backbone has no classifier; use create_model for a network with one")
 
 
 def create_backbone(
@@ -107,12 +106,12 @@ def create_backbone(
     """Build a network of the model table as a backbone: (B, in_channels, H, W) → named maps.
 
     Args:
-        name: a row of the model table (``res2net.list_models()``).
-        out_levels: the maps to give, in this order; None gives c2 to c5, and c1 to c3 of the rows
-            for 32×32 images. What lies behind the deepest of them is left out.
-        output_stride: of the deepest map: 32, 16 or 8 (rows for 32×32 images: 4, 2 or 1); None is
-            the row's own. Removed strides become dilations. Inception-v3, DenseNets and Wide ResNet
-            have only their own.
+        name: a model name (``res2net.list_models()``).
+        out_levels: the maps to return, in this order; None: c2 to c5, or c1 to c3 for models for
+            32×32 images. Layers after the deepest of them are left out.
+        output_stride: of the deepest map: 32, 16 or 8 (models for 32×32 images: 4, 2 or 1); None:
+            the model's own. Removed strides become dilations. Inception-v3, DenseNets and Wide
+            ResNet support only their own.
         frozen_stages: freeze this many levels: 1 is the stem (up to c1), 2 the first stage as well.
         frozen_norm: every batch norm keeps its statistics, weight and bias.
         pretrained, in_channels, drop_path, first_block, zero_init, norm_layer, act_layer, variant:
@@ -120,16 +119,15 @@ def create_backbone(
 
     Raises:
         UserError: an unknown network, or weights that cannot be loaded.
-        TypeError: an option that this row, or any backbone, does not have.
-        ValueError: a level or stride that the network does not have (lists those it has), or a
+        TypeError: an option that this model, or any backbone, does not have.
+        ValueError: an unknown level or unsupported stride (the message lists the choices), or a
             value out of range.
     """
     strangers = sorted(variant.keys() & inspect.signature(create_model).parameters.keys())
     if strangers:
         raise TypeError(f"create_backbone takes no {strangers[0]}: a backbone has no classifier")
     find_row(name, variant, create_backbone)
-    if library_of(name):
-        raise UserError(f"{name} is a classifier only; a backbone is a row of the model table")
+    check_levels(name)
     network = network_at_stride(
         name,
         output_stride,
@@ -174,7 +172,7 @@ def network_at_stride(name: str, output_stride: int | None, **options: Any) -> N
     }
     given.update(
         num_classes=network.num_classes,
-        first_block=network.first_block,  # of the weights, where nobody asked for a rule
+        first_block=network.first_block,  # by default that of the weights
         output_stride=output_stride,
     )
     dense = family(find_variant(name, variant), **given)

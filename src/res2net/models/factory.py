@@ -1,4 +1,4 @@
-"""From a name of the model table to a network: the one place that turns a row into a module."""
+"""Build a network from its name in the model table."""
 
 from __future__ import annotations
 
@@ -65,29 +65,29 @@ def create_model(
     """Build a network of the model table: (B, in_channels, H, W) → (B, num_classes).
 
     Args:
-        name: a row of the model table (``res2net.list_models()``); or ``timm:NAME`` or
+        name: a model name (``res2net.list_models()``), or ``timm:NAME`` or
             ``torchvision:NAME``, whose bottlenecks a ``scale`` above 1 splits.
-        num_classes: 0 leaves the classifier out, so the network gives pooled features.
+        num_classes: 0 leaves the classifier out, so the network returns pooled features.
         in_channels: channels of the image.
-        pretrained: weights to start from: ``"in1k"`` (published ones, fetched and checked), a name
-            that ``res2net weights list`` shows, an address, a file of any layout that
-            docs/weights.md names, or a run folder. The licence is printed once and kept in
-            ``weights_notice``; what had to be changed to fit is printed too.
-        drop_path: probability of dropping the last block's residual branch in training; the blocks
-            before it get linearly less.
-        first_block: rule for the first block of each stage (``res2net.FirstBlock``); None takes the
-            rule that the weights were trained under, or the row's.
-        zero_init: start residual branches at zero; None takes what the row was published with.
+        pretrained: initial weights: ``"in1k"`` (published ones, downloaded and checked), a name
+            from ``res2net weights list``, a URL, a file in a layout of docs/weights.md, or a run
+            folder. The licence is printed once and kept in ``weights_notice``; changes made to fit
+            the network are printed too.
+        drop_path: probability of dropping the last block's residual branch in training; it
+            decreases linearly towards the first block.
+        first_block: rule for the first block of each stage (``res2net.FirstBlock``); None: the
+            training rule of the weights, or the model's.
+        zero_init: start residual branches at zero; None: as published for the model.
         norm_layer: channels → normalisation; None is batch normalisation.
         act_layer: () → activation; None is ReLU.
         global_pool: "avg", "max" or "avgmax".
-        **variant: the row's own fields, to build its neighbours: width, scale, cardinality, depth,
-            se (whichever the row has).
+        **variant: fields of the model to change: width, scale, cardinality, depth, se (those that
+            it has).
 
     Raises:
         UserError: an unknown network, or weights that cannot be loaded.
-        TypeError: an option that this row does not have (names the nearest), or a layer that is
-            none.
+        TypeError: an option that this model does not have (suggests the nearest), or an invalid
+            layer.
         ValueError: a value out of range.
     """
     row = find_row(name, variant, create_model)
@@ -108,9 +108,9 @@ def create_model(
     options = {option: value for option, value in given.items() if value is not None}
     for option in options:
         if option not in takes:
-            raise TypeError(f"{name} cannot take {option}: its architecture has no use for it")
+            raise TypeError(f"{name} has no option {option}: its architecture does not use it")
     if "first_block" in options and not splits:
-        raise TypeError(f"{name} cannot take first_block: the rule is of blocks of several splits")
+        raise TypeError(f"{name} has no option first_block: the rule needs several splits")
     check_count("num_classes", num_classes, 0)
     check_count("in_channels", in_channels, 1)
     if zero_init not in (None, True, False):

@@ -1,4 +1,4 @@
-"""Classifiers of timm and torchvision by their names there, with or without Res2Net units.
+"""Classifiers of timm and torchvision by name, with or without Res2Net units.
 
 Legend: B batch · C channels · H, W space · N classes
 """
@@ -23,8 +23,8 @@ _AUXILIARY = ("googlenet", "inception_v3")
 class LibraryNetwork(Network):
     """A network of a library, with its own pooling: (B, in_channels, H, W) → (B, num_classes).
 
-    It has one level, its pooled features, so it can be trained, measured and exported as a
-    classifier, and is no backbone.
+    Its only level is the pooled features, so it can be trained, evaluated and exported as a
+    classifier, but is not a backbone.
     """
 
     HEAD = "head"
@@ -75,7 +75,7 @@ def _of_timm(name: str, in_channels: int) -> tuple[nn.Module, int]:
 
 
 def _of_torchvision(name: str, in_channels: int) -> tuple[nn.Module, int]:
-    """The network without its classifier, its last linear layer, and the features that it takes."""
+    """The network without its classifier (the last linear layer), and the number of features."""
     _check_name("torchvision", name, tv.list_models(module=tv))
     if name in _AUXILIARY:
         raise UserError(f"torchvision:{name} has auxiliary classifiers and cannot be trained here")

@@ -1,6 +1,6 @@
-"""What every network promises: levels, pooled features, a head that can be changed.
+"""The interface of all networks: levels, pooled features, a replaceable head.
 
-Behind the class stands what the families share in building one: which strides become dilations
+After the class follow helpers shared by the families: which strides become dilations
 (``output_stride``), drop-path rates, initialisation.
 
 Legend: B batch · C channels · H, W space · N classes
@@ -26,11 +26,11 @@ Checkpointing = Literal["none", "cheap", "full"]  # see res2net.models.checkpoin
 
 
 class Level(NamedTuple):
-    """One feature map that a network offers to heads."""
+    """One feature map of a network for heads."""
 
     name: str  # c1..c5 (ImageNet rows), c1..c3 (CIFAR rows)
     channels: int
-    stride: int  # input pixels a step of this map
+    stride: int  # input pixels per step of this map
 
 
 class Step(NamedTuple):
@@ -52,11 +52,10 @@ class GlobalPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "avg":
-            return F.adaptive_avg_pool2d(x, 1).flatten(1)
+            return x.mean((2, 3))  # as adaptive pooling, whose graph holds strides besides
         if self.kind == "max":
             return F.adaptive_max_pool2d(x, 1).flatten(1)
-        mean, peak = F.adaptive_avg_pool2d(x, 1), F.adaptive_max_pool2d(x, 1)
-        return (0.5 * (mean + peak)).flatten(1)
+        return 0.5 * (x.mean((2, 3)) + F.adaptive_max_pool2d(x, 1).flatten(1))
 
     def extra_repr(self) -> str:
         return self.kind
@@ -82,7 +81,7 @@ class Network(nn.Module, ABC):
     HEAD = "fc"
     levels: tuple[Level, ...]
     first_block: FirstBlock | None = None  # rule of its first blocks, set by create_model
-    weights_notice = ""  # where its weights come from and their licence, set by create_model
+    weights_notice = ""  # source and licence of its weights, set by create_model
 
     def __init__(self, *, global_pool: GlobalPool) -> None:
         super().__init__()
@@ -105,10 +104,10 @@ class Network(nn.Module, ABC):
         return self.levels[-1].channels
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Replace the classifier by a fresh one; 0 takes it away, so ``forward`` gives features.
+        """Replace the classifier by a new one; 0 removes it, so ``forward`` returns features.
 
         Raises:
-            ValueError: a negative number, or none that is whole.
+            ValueError: a negative or non-integer number.
         """
         check_count("num_classes", num_classes, 0)
         old = next(self.parameters(), None)
@@ -128,7 +127,7 @@ class Network(nn.Module, ABC):
         """The maps of the named levels (all by default), by name.
 
         Raises:
-            ValueError: a level that this network does not have; lists those it has.
+            ValueError: an unknown level; the message lists the levels.
         """
         has = [level.name for level in self.levels]
         wanted = has if names is None else list(names)
@@ -153,11 +152,11 @@ class Network(nn.Module, ABC):
         return self.forward_head(self.forward_features(x))
 
     def training_outputs(self, x: Tensor) -> tuple[tuple[float, Tensor], ...]:
-        """(weight of its loss, logits) for each classifier that trains; one unless overridden."""
+        """(loss weight, logits) for each trained classifier; one unless overridden."""
         return ((1.0, self(x)),)
 
     def run_blocks(self, blocks: nn.Module, x: Tensor) -> Tensor:
-        """Run blocks in a row, each recomputed in backward as ``gradient_checkpointing`` says."""
+        """Run consecutive blocks, with recomputation as set by ``gradient_checkpointing``."""
         kind = self.gradient_checkpointing
         if kind == "none" or not (self.training and torch.is_grad_enabled()):
             return blocks(x)
@@ -318,7 +317,7 @@ def whiten(model: nn.Module, images: Tensor, seed: int) -> None:
     first = next(each for each in model.modules() if isinstance(each, nn.Conv2d))
     if first.in_channels != images.shape[1] or first.groups > 1:
         raise UserError(
-            "--net.whiten: this network has no plain first convolution; set it to false"
+            "--net.whiten: needs a network with a plain first convolution; set it to false"
         )
     size = first.weight[0].numel()
     count, total = 0, torch.zeros(size, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Files of weights: safetensors and checkpoints, read without running anything they hold.
+"""Weight files: safetensors and checkpoints, read without running code in them.
 
 A target is a run folder, a checkpoint (``.ckpt``, ``.pth``, ``.pt``), a ``.safetensors`` file with
 its ``model.json`` beside it, or the name of a network.
@@ -40,15 +40,15 @@ __all__ = [
 ]
 
 _, *CHECKPOINTS = RUN_FILES
-LARGEST = 2_000_000_000  # parameters of a network that is built by a description
+LARGEST = 2_000_000_000  # maximum parameters of a network built from a description
 _PREFIX = "model."  # of the network inside a training checkpoint
 
 
 def build(card: ModelCard, pretrained: str | None = None) -> Network:
-    """The classifier that a card describes, with fresh weights or those named."""
+    """The classifier described by a card, with initial or pretrained weights."""
     options = dict(card.options)
     if options.get("scale", getattr(find_variant(card.network), "scale", 1)) == 1:
-        options.pop("first_block", None)  # runs of before may name one, to no effect
+        options.pop("first_block", None)  # old runs may have one without effect
     norm = options.pop("norm", None)
     return create_model(
         card.network,
@@ -65,7 +65,7 @@ def check_description(
     state: dict[str, Tensor] | None = None,
     file: str | Path = "",
 ) -> None:
-    """Refuse a description before memory is taken for its network.
+    """Refuse a bad description before memory is allocated for its network.
 
     Args:
         build: makes the network; called here on PyTorch's "meta" device, which holds shapes alone.
@@ -134,13 +134,13 @@ def apply_weights(model: nn.Module, state: dict[str, Tensor], origin: str) -> No
 
 
 def load_weights(model: Network, target: str | Path) -> None:
-    """Start a network from whatever ``create_model(pretrained=...)`` takes (docs/weights.md).
+    """Initialise a network from any value of ``create_model(pretrained=...)`` (docs/weights.md).
 
-    A classifier of another size is left fresh. Warns where the weights were trained under another
-    first-block rule than the network has.
+    A classifier of another size keeps its initial weights. Warns if the weights were trained with
+    another first-block rule than the network's.
 
     Raises:
-        UserError: nothing there, damaged, or of another network.
+        UserError: missing, damaged, or of another network.
     """
     weights = open_pretrained(target, None)
     weights.load_into(model, head=model.HEAD, first_block=model.first_block)
@@ -148,10 +148,10 @@ def load_weights(model: Network, target: str | Path) -> None:
 
 
 def load_target(target: str | Path) -> tuple[Network, ModelCard]:
-    """The network and card behind a run folder, a checkpoint or a ``.safetensors`` file.
+    """Load network and card from a run folder, a checkpoint or a ``.safetensors`` file.
 
     Raises:
-        UserError: nothing there, nothing that can be loaded, or a network of another task.
+        UserError: missing, not loadable, or a network of another task.
     """
     state, card, file, origin = read_target(target)
     check_task(card, "classify", target)
@@ -162,20 +162,20 @@ def load_target(target: str | Path) -> tuple[Network, ModelCard]:
 
 
 def check_task(card: ModelCard, task: str, target: str | Path) -> None:
-    """Refuse a network that learnt something else.
+    """Refuse a network of another task.
 
     Raises:
         UserError: names the target and both tasks.
     """
     if card.task != task:
-        raise UserError(f"{target}: was trained with --task {card.task}; {task} is asked for")
+        raise UserError(f"{target}: was trained with --task {card.task}, but {task} is needed")
 
 
 def no_weights(name: str | Path) -> UserError:
-    """The mistake of a name where a trained network is asked for."""
+    """The error for a model name where a trained network is needed."""
     return UserError(
-        f"{name} is a network without weights: none are shipped; give the run folder or a "
-        f"checkpoint of one that was trained (`res2net train --model {name} ...`)"
+        f"{name} has no weights, since none are shipped; give the run folder or a "
+        f"checkpoint of a trained one (`res2net train --model {name} ...`)"
     )
 
 
@@ -200,8 +200,8 @@ def read_target(target: str | Path) -> tuple[dict[str, Tensor], ModelCard, Path,
         origin = file.with_name(CARD_NAME)
         if not origin.is_file():
             raise UserError(
-                f"{file}: weights alone; {CARD_NAME}, which names the network and the classes, "
-                "must lie beside them"
+                f"{file}: contains only weights; {CARD_NAME} with the network and the classes must "
+                "be in the same folder"
             )
         card = ModelCard.read(origin)
     return state, card, file, origin

@@ -1,1 +1,1 @@
-"""Our own engine for one family: ResNet, ResNeXt and Res2Net on a CPU, in C++. No torch."""
+"""Our C++ inference engine for ResNet, ResNeXt and Res2Net on CPUs. No torch."""

@@ -1,5 +1,5 @@
-"""The shared library beside this file, by ctypes: it needs no headers of Python's, and a call lets
-other threads of Python run.
+"""The shared library beside this file, through ctypes, which needs no Python headers and releases
+the GIL during calls.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 
 def unsupported_reason(precision: str) -> str | None:
-    """Why this machine cannot run native networks in a precision, in words; None where it can.
+    """Why this machine cannot run native networks in a precision; None if it can.
 
     Raises:
         UserError: ``RES2NET_CPU`` names no level.
@@ -94,7 +94,7 @@ def unsupported_reason(precision: str) -> str | None:
         return "the native engine is not installed: pip install 'res2net[native]'"
     needed, name = _NEEDS[precision]
     if not allows(needed):
-        return f"{precision} needs {name}, which {LEVEL}={os.environ[LEVEL]} hides"
+        return f"{precision} needs {name}, which {LEVEL}={os.environ[LEVEL]} disables"
     if instruction_set(precision) is None:
         return f"this processor lacks {name}, which {precision} needs"
     return None

@@ -1,4 +1,4 @@
-"""A program loaded into the library and run.
+"""Load a program into the library and run it.
 
 Legend: B batch · C channels · H, W space
 """
@@ -39,7 +39,7 @@ PLANES = np.array([[1, 0.5, 0.5, 0], [0, 0.5, -0.5, 0], [0, 0.5, 0.5, 1]], np.fl
 
 
 def by_pairs(op: dict[str, Any]) -> bool:
-    """Whether a convolution in float takes two pixels by four products a row instead of six."""
+    """Whether a float convolution computes two pixels with four instead of six products per row."""
     one_source = op.get("second", -1) < 0 and not op.get("rows")
     side_by_side = op["stride"] == 1 and op.get("dilation", 1) == 1
     return bool(op["kernel"] == 3 and side_by_side and one_source)
@@ -54,13 +54,13 @@ class NativeNetwork:
     """Images of any size and number → the program's outputs. Calls from several threads take turns.
 
     Args:
-        program: what to run; its arrays are not needed afterwards.
+        program: the program; its arrays are not needed afterwards.
         precision: "bf16", "fp32" or, of a program in int8, that: what convolutions multiply in.
             Sums are float32, of int8 whole numbers of 32 bits.
         threads: processors to use.
 
     Raises:
-        ValueError: a program that does not hold together, or instructions that are not there.
+        ValueError: an inconsistent program, or missing CPU instructions.
     """
 
     def __init__(self, program: NativeProgram, precision: str, threads: int) -> None:

@@ -23,7 +23,7 @@ from safetensors.numpy import save
 from res2net.errors import UserError
 
 VERSION = "1"
-DILATED = "2"  # of a file with dilated convolutions, which earlier readers would take for plain
+DILATED = "2"  # of a file with dilated convolutions, which earlier readers would misread
 Array = npt.NDArray[Any]
 
 
@@ -59,10 +59,10 @@ class NativeProgram:
 
     @classmethod
     def read(cls, path: Path) -> NativeProgram:
-        """The program in a file.
+        """Read a program from a file.
 
         Raises:
-            UserError: no such file, or damaged.
+            UserError: a missing or damaged file.
         """
         try:
             with safe_open(path, "np") as file:

@@ -37,13 +37,13 @@ MakePool = Callable[[bool], nn.Module]  # is the pad counted? → average pool
 
 
 def _drop_path(probability: float) -> nn.Module:
-    """Drops the residual branch of whole images with this probability while training."""
+    """Drop the residual branch of whole images with this probability in training."""
     return StochasticDepth(probability, mode="row") if probability > 0 else nn.Identity()
 
 
 def _check_groups(width: int, cardinality: int) -> None:
     if width < 1 or cardinality < 1 or width % cardinality:
-        raise ValueError(f"width {width} cannot be cut into {cardinality} groups of channels")
+        raise ValueError(f"width {width} does not divide into {cardinality} groups of channels")
 
 
 class SplitUnit(nn.Module):
@@ -120,7 +120,7 @@ class SplitUnit(nn.Module):
 
     @property
     def form(self) -> str:
-        """What it does with its splits: grouped, hierarchy or pooled."""
+        """The form of the unit: grouped, hierarchy or pooled."""
         return "grouped" if self.grouped else "hierarchy" if self.hierarchical else "pooled"
 
     def extra_repr(self) -> str:

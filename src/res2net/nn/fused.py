@@ -21,14 +21,14 @@ LEAST = 16  # channels that are multiplied at once
 
 
 def missing(device: torch.device) -> str | None:
-    """Why the kernel does not run on a device; None where it does.
+    """Why the kernel does not run on a device; None if it does.
 
-    On a processor it runs in Triton's interpreter alone (``TRITON_INTERPRET=1``), for tests.
+    On a CPU it runs only in Triton's interpreter (``TRITON_INTERPRET=1``), for tests.
     """
     if find_spec("triton") is None:
         return "Triton is not installed"
     if device.type != "cuda" and not _interpreted():
-        return "here is no GPU"
+        return "no GPU is available"
     return None
 
 

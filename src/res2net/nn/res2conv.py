@@ -47,8 +47,8 @@ class _Res2Conv(SplitUnit):
                 raise ValueError(f"{what} is {channels}; it must be at least 1")
         if scale < 1 or out_channels % scale:
             raise ValueError(
-                f"out_channels {out_channels} cannot be cut into {scale} splits of equal width; "
-                f"take a multiple of the scale"
+                f"out_channels {out_channels} does not divide into {scale} splits of equal width; "
+                f"use a multiple of the scale"
             )
         norm = self.NORM if norm_layer is None else norm_layer
 
@@ -97,7 +97,7 @@ class _Res2Conv(SplitUnit):
         )
         if not even:
             return convolution
-        # last axis first, as PyTorch wants it; the odd pixel at the end, as padding="same"
+        # last axis first, as in PyTorch; the odd pixel at the end, as padding="same"
         both = tuple(side for pad in reversed(pads) for side in (pad // 2, pad - pad // 2))
         return nn.Sequential(self.PAD(both), convolution)
 

@@ -1,1 +1,1 @@
-"""The spec room: every network, recipe and published result of the paper. No torch in here."""
+"""Specification: all networks, recipes and published results of the paper. No torch in here."""

@@ -1,8 +1,8 @@
-"""What the paper's text says of its tables, sentence by sentence, and the cells that each compares.
+"""Claims in the paper's text about its tables, and the cells that each claim compares.
 
 Tables 1-4 are checked in sections 4.2 and 4.3, Tables 5-10 in 4.6 to 4.10. The abstract, sections
-1 to 4.1, 4.4, 4.5 and 5 quote no figure that a table holds. A claim that its table does not bear
-out carries an erratum (docs/errata.md).
+1 to 4.1, 4.4, 4.5 and 5 quote no value from a table. Claims that their table does not support have
+an erratum (docs/errata.md).
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ Kind = Literal["lower", "higher", "ratio"]  # baseline − ours, ours − baseli
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """A sentence of the paper, and the two cells of a table that it compares."""
+    """A claim of the paper, and the two cells of a table that it compares."""
 
     item: str  # "Table 1"
-    section: str  # of the text, "4.2.1"
-    words: str  # what the sentence says, in ours
+    section: str  # section of the text, "4.2.1"
+    words: str  # the claim in our words
     metric: str
     ours: Row
     baseline: Row
     claimed: float | None  # in the metric's unit, a ratio in percent; None: ours is better
     kind: Kind = "higher"
-    erratum: str = ""  # what is wrong with it, if anything
+    erratum: str = ""  # the error in the claim, if any
 
     def from_table(self, rows: Iterable[Published]) -> float:
-        """The same figure by the printed cells, rounded as those are.
+        """The claimed value computed from the printed cells, with their rounding.
 
         Raises:
             KeyError: the table has no such row.
@@ -59,7 +59,7 @@ class Claim:
         return round(baseline - ours if self.kind == "lower" else ours - baseline, 4)
 
     def agrees(self, rows: Iterable[Published]) -> bool:
-        """Whether the table bears it out; a ratio is quoted in whole percent."""
+        """Whether the table supports the claim; ratios are quoted in whole percent."""
         found = self.from_table(rows)
         if self.claimed is None:
             return found < 100 if self.kind == "ratio" else found > 0
@@ -90,7 +90,7 @@ def _error(
 
 
 def _size(ours: Row, baseline: Row, claimed: float | None, words: str, erratum: str = "") -> Claim:
-    """Parameters of a row of Table 4 over those of another."""
+    """Ratio of parameters between two rows of Table 4."""
     return Claim(
         item="Table 4",
         section="4.3",
@@ -133,7 +133,7 @@ _TABLES_1_TO_3 = (
     _plain("bLRes2Net-50", "bLResNet-50", 0.73),
     _error("Table 1", "4.2.1", ("Res2Net-50-299", "299×299"), ("InceptionV3", "299×299"), 1.14),
     _error("Table 2", "4.2.2", ("Res2Net-101", ""), ("ResNet-101", ""), 1.82),
-    _error("Table 1", "4.2.2", ("Res2Net-50", ""), ("ResNet-50", ""), 1.84),  # said once more
+    _error("Table 1", "4.2.2", ("Res2Net-50", ""), ("ResNet-50", ""), 1.84),  # repeated in the text
     _error("Table 2", "4.2.2", ("Res2Net-101", ""), ("DenseNet-161", ""), 1.54),
     *(
         _error("Table 3", "4.2.3", ours, before, None, _SCALE)

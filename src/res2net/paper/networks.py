@@ -1,4 +1,4 @@
-"""The model table: one row a network. To add a network, add a row."""
+"""The model table: one row per network. To add a network, add a row."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ NETWORKS: dict[str, Variant] = {
     "res2net18": replace(_RES2NET_BASIC, depth=18),
     "res2net34": replace(_RES2NET_BASIC, depth=34),
     "res2net26_26w_4s": replace(_RES2NET, depth=26),
-    # Not in the paper: half the planes, to learn from a few hundred photos on a laptop
+    # Not in the paper: half the planes, for training on a few hundred photos on a laptop
     "resnet26_small": _SMALL,
     "res2net26_small": replace(_SMALL, width=26, scale=4),
     # CIFAR, Table 4 and Fig. 5
@@ -100,7 +100,7 @@ NETWORKS: dict[str, Variant] = {
 }
 
 
-_SPLITS = ("width", "scale", "cardinality", "first_block")  # what a plain twin may differ in
+_SPLITS = ("width", "scale", "cardinality", "first_block")  # that the plain baseline may change
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -114,10 +114,10 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def plain_twin(variant: Variant) -> str | None:
-    """The row that differs from a Res2Net only in not being split: the baseline of its kind.
+    """The plain baseline of a Res2Net: the row that differs only in not being split.
 
-    With groups it is the one that has as many of them in all (8c×4w×4s → 32×4d), if there is one.
-    None where the table has no such row, and for rows that are not split.
+    With groups it is the row with the same total number of groups (8c×4w×4s → 32×4d), if any.
+    None if the table has no such row, and for rows that are not split.
     """
     if getattr(variant, "scale", 1) == 1:
         return None
@@ -139,16 +139,29 @@ def library_of(name: str) -> str:
     return library if library in LIBRARIES and re.fullmatch(r"\w+", architecture, re.A) else ""
 
 
+def check_levels(name: str) -> None:
+    """Refuse a network of a library where feature maps are needed.
+
+    Raises:
+        UserError: ``timm:NAME`` or ``torchvision:NAME``.
+    """
+    if library_of(name):
+        raise UserError(
+            f"{name}: networks of libraries are classifiers here and have no feature maps; use a "
+            "network of the model table"
+        )
+
+
 def find_variant(name: str, options: Mapping[str, Any] | None = None) -> Variant:
-    """The row of a network, with the given options (width, scale, cardinality, depth, se) changed.
+    """The row of a network, with options (width, scale, cardinality, depth, se) replaced.
 
     Args:
         name: a row of the table, or ``timm:NAME`` or ``torchvision:NAME``, whose NAME is checked
             when the network is built.
 
     Raises:
-        UserError: no such network; names the nearest.
-        TypeError: an option that the row does not have; names the nearest.
+        UserError: no such network; suggests the nearest.
+        TypeError: an option that the row does not have; suggests the nearest.
         ValueError: a value out of range.
     """
     if isinstance(name, str) and (library := library_of(name)):

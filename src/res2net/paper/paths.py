@@ -1,9 +1,9 @@
-"""The paths through a network, counted exactly: how many see how much of the image (paper 3.1).
+"""Exact counts of the paths through a network by receptive field (paper 3.1).
 
-A path is one way from the image to a value: at an addition or a concatenation it may come from any
-of the parts, and each split is a part of its own; channels and groups are not told apart. A
-convolution or pooling of kernel k adds dilation · (k − 1) · stride so far to what a path sees; the
-global path of squeeze-and-excitation is left out. Counts are whole numbers of any size.
+A path leads from the image to a value: at an addition or a concatenation it may come from any of
+the parts, and each split is a separate part; channels and groups are not distinguished. A
+convolution or pooling of kernel k adds dilation · (k − 1) · stride so far to the receptive field of
+a path; the global path of squeeze-and-excitation is left out. Counts are whole numbers of any size.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ Reach = tuple[int, int]  # pixels beyond the first, (height, width)
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """How many paths have which receptive field."""
+    """Number of paths per receptive field."""
 
     counts: Mapping[int, int]  # side of the field in pixels, the larger one → paths; by side
 
     @property
     def total(self) -> int:
-        """Paths in all."""
+        """Total number of paths."""
         return sum(self.counts.values())
 
     @property
     def largest(self) -> int:
-        """Side of the largest field: what `res2net info` calls the receptive field."""
+        """Side of the largest field: the receptive field in `res2net info`."""
         return max(self.counts)
 
     @property
     def mean(self) -> float:
-        """Side of the field of an average path."""
+        """Mean side of the field over all paths."""
         return float(Fraction(sum(side * n for side, n in self.counts.items()), self.total))
 
     def quantile(self, share: Fraction) -> int:
-        """The smallest side such that this share of the paths sees no more."""
+        """The smallest side that contains the fields of this share of the paths."""
         below = 0
         for side, number in self.counts.items():
             below += number
@@ -67,12 +67,12 @@ def paths_of(start: Trail, ends: Sequence[Trail], *, stride: int = 1) -> list[Pa
 
 
 def paths_in(block: Block) -> Paths:
-    """The paths of one block, in pixels of the map that it gets."""
+    """The paths of one block, in pixels of its input map."""
     return paths_of(block.start.trail, [block.end.trail], stride=block.start.stride)[0]
 
 
 def _arriving(trail: Trail, found: Mapping[Trail, Counter[Reach]]) -> Counter[Reach]:
-    """What the sources' paths see behind one more step; none where it is not behind the start."""
+    """Extend the sources' paths by one step; none if it does not depend on the start."""
     dh, dw = trail.reach
     sums: Counter[Reach] = Counter()
     for source in trail.sources:
@@ -82,7 +82,7 @@ def _arriving(trail: Trail, found: Mapping[Trail, Counter[Reach]]) -> Counter[Re
 
 
 def _in_order(end: Trail, known: Mapping[Trail, object]) -> list[Trail]:
-    """The trails up to ``end`` that are not known, sources first (networks are deep: no calls)."""
+    """The uncounted trails up to ``end``, sources first (iterative, since networks are deep)."""
     order: dict[Trail, None] = {}
     waiting = [end]
     while waiting:

@@ -1,4 +1,4 @@
-"""What the paper prints: every number of its Tables 1-10. Quoted, never measured here."""
+"""The paper's published values: every number of Tables 1-10, quoted, not measured here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from res2net.paper.networks import NETWORKS
 
 Metric = tuple[str, str]  # (name, unit)
 Row = tuple[str, str]  # (label, setting)
-Cells = tuple[float | None, ...]  # one a metric; None where the paper prints a dash
+Cells = tuple[float | None, ...]  # one per metric; None for a dash in the paper
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +31,7 @@ def _table(
     metrics: tuple[Metric, ...],
     lines: Iterable[tuple[str | None, str, str, Cells]],
 ) -> tuple[Published, ...]:
-    """A table as it is printed: (network, label, setting, cells) a line."""
+    """A table as printed, with lines of (network, label, setting, cells)."""
     return tuple(
         Published(
             item=item,
@@ -122,7 +122,7 @@ RESNET_64W, LIGHT = ("ResNet-50", "64w"), ("Res2Net-50-L", "18w×4s")  # rows of
 
 
 # ---------------------------------------------------------------- Tables 5-10: other tasks
-# The paper does not say which w×s its "Res2Net-50" of Tables 5, 6, 9 and 10 has; by Tables 1 and 2
+# The paper does not state the w×s of "Res2Net-50" in Tables 5, 6, 9 and 10; by Tables 1 and 2
 # it is 26w×4s.
 
 _RESNET, _RES2NET = "resnet50", "res2net50_26w_4s"
@@ -214,8 +214,8 @@ PUBLISHED: tuple[Published, ...] = (
     *(*TABLE_6, *TABLE_7, *TABLE_8, *TABLE_9, *TABLE_10),
 )
 
-# Not the paper: the AP that the authors' own repository (Res2Net-Pose-Estimation, README) gives for
-# the networks of Table 10, by whose person boxes were used.
+# Not from the paper: AP in the authors' repository (Res2Net-Pose-Estimation, README) for the
+# networks of Table 10, by source of the person boxes.
 POSE_README = _table(
     "Res2Net-Pose-Estimation",
     _POSE[:1],
@@ -235,7 +235,7 @@ def published(item: str | None = None, network: str | None = None) -> tuple[Publ
     """The published results of a table ("Table 1"), of a network, or of both; all by default.
 
     Raises:
-        UserError: no such table, or no such network; names the nearest.
+        UserError: no such table or network; suggests the nearest.
     """
     items = list(dict.fromkeys(row.item for row in PUBLISHED))
     for word, what, known in ((item, "table", items), (network, "model", list(NETWORKS))):
@@ -247,9 +247,9 @@ def published(item: str | None = None, network: str | None = None) -> tuple[Publ
 
 
 def tables_of(network: str) -> tuple[str, ...]:
-    """The tables that a network appears in, in the paper's order; empty when the paper lacks it.
+    """The tables that contain a network, in the paper's order; empty if there are none.
 
     Raises:
-        UserError: no such network; names the nearest.
+        UserError: no such network; suggests the nearest.
     """
     return tuple(dict.fromkeys(row.item for row in published(network=network)))

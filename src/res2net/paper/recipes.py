@@ -1,9 +1,8 @@
-"""Training recipes as data: what each run starts from before anybody changes an option.
+"""Training recipes as data: the settings of a run before options are applied.
 
-Settings are names of options of ``res2net train``. A recipe says where it comes from and what it is
-said to reach; a number that nobody published and we did not measure stays away. Beyond
-classification the paper names its bases and changes the backbone only; what it leaves open is
-theirs.
+Settings are named like options of ``res2net train``. A recipe states its source and its reported
+result; numbers that are neither published nor measured are not given. Beyond classification the
+paper cites baseline codes and changes only the backbone; open settings are taken from those codes.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ class Recipe:
     """A named starting point."""
 
     summary: str  # one line for --help
-    source: str  # where it was published
-    promise: str  # what it reaches, and who says so; "" where nobody measured it
+    source: str  # publication of the recipe
+    promise: str  # reported result and its source; "" if not measured
     settings: Settings  # option → value
 
 
-# ---------------------------------------------------------------- what several recipes share
+# ---------------------------------------------------------------- shared settings
 
 _IMAGENET: dict[str, Any] = {
     "train.epochs": 100,
@@ -129,7 +128,7 @@ _SMOKE = Recipe(
         "augment.hflip": 0.5,
     },
 )
-_SMOKE_OBJECTS = replace(  # what the heads do with each region is most of the work
+_SMOKE_OBJECTS = replace(  # most of the work is per region in the heads
     _SMOKE, settings={**_SMOKE.settings, "head.regions": 16}
 )
 
@@ -254,7 +253,7 @@ _CLASSIFY: dict[str, Recipe] = {
             "train.epochs": 12,
             "train.batch": 64,
             "train.lr": 2e-3,
-            "augment.crop": "none",  # an object keeps its length
+            "augment.crop": "none",  # keeps object lengths
             "augment.hflip": 0.5,
         },
     ),
@@ -386,7 +385,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 settings={
                     "train.epochs": 140,
                     "train.batch": 128,
-                    "train.optimizer": "adamw",  # Adam, as nothing decays
+                    "train.optimizer": "adamw",  # equals Adam without weight decay
                     "train.lr": 1e-3,
                     "train.weight_decay": 0.0,
                     "train.schedule": "step",
@@ -413,7 +412,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
     }
 )
 
-# task → data format → the recipe where none is named; "" stands for the other formats
+# task → data format → default recipe; "" stands for the other formats
 _USUAL: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "classify": {
@@ -431,7 +430,7 @@ _USUAL: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 
 def recipes_of(task: str) -> Mapping[str, Recipe]:
-    """What a run of a task can start from, by name."""
+    """The recipes of a task, by name."""
     own = RECIPES[task]
     return {**own, "smoke": own.get("smoke", _SMOKE)}
 
@@ -440,7 +439,7 @@ def find_recipe(name: str, task: str = CLASSIFY) -> Recipe:
     """The recipe of that name for a task.
 
     Raises:
-        UserError: no such recipe (names the nearest and all), or one for another task.
+        UserError: no such recipe (suggests the nearest and lists all), or one for another task.
     """
     known = recipes_of(task)
     if name not in known:
@@ -452,6 +451,6 @@ def find_recipe(name: str, task: str = CLASSIFY) -> Recipe:
 
 
 def recipe_for(data_format: str, task: str = CLASSIFY) -> str:
-    """The recipe that data of this format get when none is named."""
+    """The default recipe for data of this format."""
     usual = _USUAL.get(task, {})
     return usual.get(data_format, usual.get("", "scratch"))

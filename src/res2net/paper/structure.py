@@ -1,4 +1,4 @@
-"""Every network of the table counted without torch: layers, levels, parameters, multiply-adds."""
+"""Count any network of the table without torch: layers, levels, parameters, multiply-adds."""
 
 from __future__ import annotations
 
@@ -31,38 +31,38 @@ __all__ = ["Block", "Layer", "Level", "Structure", "default_classes", "tally"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Structure:
-    """What a network is made of, for one square image."""
+    """The structure of a network for one square image."""
 
     size: int  # pixels, side of the image
     num_classes: int
     layers: tuple[Layer, ...]  # in the order they run
     levels: tuple[Level, ...]  # c1, c2, ...
-    image: Trail = field(compare=False, repr=False)  # where every path begins
+    image: Trail = field(compare=False, repr=False)  # start of all paths
     blocks: tuple[Block, ...]  # in the order they run
-    auxiliary: tuple[Layer, ...] = ()  # run in training only: parameters, but no multiply-adds
+    auxiliary: tuple[Layer, ...] = ()  # used only in training: parameters, but no multiply-adds
 
     @property
     def params(self) -> int:
-        """Learned parameters, auxiliary heads counted."""
+        """Learned parameters, including auxiliary heads."""
         return sum(layer.params for layer in (*self.layers, *self.auxiliary))
 
     @property
     def tensors(self) -> int:
-        """Entries of the state dict (five a batch norm), auxiliary heads counted."""
+        """Entries of the state dict (five per batch norm), including auxiliary heads."""
         return sum(layer.tensors for layer in (*self.layers, *self.auxiliary))
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of convolutions and linear layers, one image: the paper's FLOPs."""
+        """Multiply-adds of convolutions and linear layers for one image: the paper's FLOPs."""
         return sum(layer.macs for layer in self.layers)
 
     @property
     def activations(self) -> int:
-        """Numbers that all convolutions put out, one image."""
+        """Output values of all convolutions for one image."""
         return sum(layer.activations for layer in self.layers)
 
 
-_MOST = 1_000_000  # pixels, classes or channels; counts stay numbers that floats hold
+_MOST = 1_000_000  # pixels, classes or channels; keeps counts within float range
 
 
 def default_classes(variant: Variant) -> int:

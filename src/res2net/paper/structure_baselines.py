@@ -1,4 +1,4 @@
-"""The other baselines counted: Wide ResNet, DenseNet-BC, DenseNet-161, Inception-v3."""
+"""Counts of the other baselines: Wide ResNet, DenseNet-BC, DenseNet-161, Inception-v3."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _dense_layer(tally: Tally, x: Map, growth: int, name: str) -> Map:
 def _transition(
     tally: Tally, x: Map, name: str, norm: str, conv: str, *, ceil_mode: bool = False
 ) -> Map:
-    """Half the channels, half the pixels; ``norm`` and ``conv`` are the state-dict prefixes."""
+    """Halve channels and pixels; ``norm`` and ``conv`` are the state-dict prefixes."""
     tally.stage = name.removeprefix("features.")
     x = tally.batch_norm(x, name=norm)
     x = tally.conv(x, x.channels // 2, 1, name=conv)
@@ -135,7 +135,7 @@ def inception_v3(tally: Tally, x: Map, num_classes: int) -> tuple[Level, ...]:
 
 
 def inception_auxiliary(tally: Tally, num_classes: int) -> None:
-    """The second classifier on Mixed_6e: runs in training only; shapes as at 299 pixels."""
+    """The auxiliary classifier on Mixed_6e, used only in training; shapes as at 299 pixels."""
     tally.stage = "AuxLogits"
     x = tally.average_pool(Map(768, 17, 17, 16), 5, stride=3, name="AuxLogits.pool")
     x = _inception_conv(tally, x, 128, 1, "AuxLogits.conv0")
@@ -159,7 +159,7 @@ def _inception_conv(
 
 
 def _branch(tally: Tally, x: Map, name: str, *convs: tuple[str, int, Kernel]) -> Map:
-    """Convolutions one after the other: (name, channels, kernel) each, sizes kept."""
+    """Consecutive convolutions, given as (name, channels, kernel), that keep the size."""
     for suffix, out, kernel in convs:
         x = _inception_conv(tally, x, out, kernel, f"{name}.{suffix}")
     return x

@@ -1,7 +1,7 @@
-"""The families that have a Res2Net form, counted: ResNet, DLA, Big-Little Net.
+"""Counts of the families with a Res2Net form: ResNet, DLA, Big-Little Net.
 
-The unit and the bottleneck come first; all three families are made of them. The counts follow the
-papers and the authors' code and never look at the modules that they check.
+All three families are built from the unit and the bottleneck, which come first. The counts follow
+the papers and the authors' code, independently of the modules that they check.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def unit(
 ) -> Map:
     """The Res2Net unit, s·w channels in and out: s − 1 convolutions, the last split bypasses.
 
-    ``first`` says whether it stands first in its stage (in DLA: whether it is strided).
+    ``first``: whether it is the first in its stage (in DLA: whether it is strided).
     """
     if first and v.first_block.grouped:
         groups = v.cardinality * v.scale
@@ -140,7 +140,7 @@ def _shortcut(tally: Tally, x: Map, v: ResNetVariant, out: int, stride: int, nam
 
 
 # ---------------------------------------------------------------- DLA-60 (Yu et al.)
-# The projections that nothing uses are left out.
+# The unused projections are left out.
 
 
 def dla(tally: Tally, v: DLAVariant, x: Map, num_classes: int) -> tuple[Level, ...]:
@@ -163,7 +163,7 @@ def dla(tally: Tally, v: DLAVariant, x: Map, num_classes: int) -> tuple[Level, .
 
 
 def _plain_level(tally: Tally, x: Map, depth: int, out: int, stride: int, name: str) -> Map:
-    """3×3 convolutions in a row, the first with the stride."""
+    """Consecutive 3×3 convolutions, the first with the stride."""
     for i in range(depth):
         conv, norm = f"{name}.{3 * i}", f"{name}.{3 * i + 1}"  # conv, norm, ReLU
         x = tally.conv_bn(x, out, 3, stride=stride if i == 0 else 1, name=conv, norm=norm)
@@ -181,7 +181,7 @@ def _dla_tree(
     children: tuple[Map, ...] = (),
     level_root: bool = False,
 ) -> Map:
-    """Two blocks and their root, or two smaller trees; the last root sees all ``children``."""
+    """Two blocks and their root, or two smaller trees; the last root gets all ``children``."""
     if depth > 1 and not level_root:
         bottom = x  # not used: the smaller trees pool for themselves
     elif stride > 1:
@@ -254,7 +254,7 @@ def _branches(tally: Tally, x: Map, v: BigLittleVariant, out: int, blocks: int, 
 def _sequence(
     tally: Tally, x: Map, v: BigLittleVariant, out: int, blocks: int, stride: int, name: str
 ) -> Map:
-    """Bottlenecks in a row; the first has the stride and follows the first-block rule."""
+    """Consecutive bottlenecks; the first has the stride and follows the first-block rule."""
     for i in range(blocks):
         x = _biglittle_block(tally, x, v, out, stride if i == 0 else 1, i == 0, f"{name}.{i}")
     return x

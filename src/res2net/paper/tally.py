@@ -1,4 +1,4 @@
-"""Counts of a network without building it: a map flows through, a tally writes down.
+"""Count a network without building it: layers of a feature map's path are recorded in a tally.
 
 Multiply-adds (MACs) are those of convolutions and linear layers, half of what
 ``torch.utils.flop_counter`` counts. The receptive field is the largest along any path; the global
@@ -16,21 +16,21 @@ Kernel = int | tuple[int, int]  # one side, or (height, width)
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Trail:
-    """How a map came about, for counting paths (``res2net.paper.paths``); each is itself alone."""
+    """The origin of a map, for counting paths (``res2net.paper.paths``); compared by identity."""
 
     sources: tuple[Trail, ...] = ()  # none: the image
-    reach: tuple[int, int] = (0, 0)  # input pixels by which every path sees more, (height, width)
+    reach: tuple[int, int] = (0, 0)  # input pixels added to every field, (height, width)
 
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """One feature map (channels, height, width) and where its pixels lie in the image."""
+    """One feature map (channels, height, width) and the position of its pixels in the image."""
 
     channels: int
     height: int  # pixels of this map
     width: int
     stride: int = 1  # input pixels from one pixel of this map to the next
-    receptive_field: tuple[int, int] = (1, 1)  # input pixels that one pixel sees, (height, width)
+    receptive_field: tuple[int, int] = (1, 1)  # of one pixel, in input pixels, (height, width)
     trail: Trail = field(default_factory=Trail, compare=False, repr=False)
 
 
@@ -40,7 +40,7 @@ class Level:
 
     name: str  # c1, c2, ...
     channels: int
-    stride: int  # input pixels a step
+    stride: int  # input pixels per step
     height: int  # pixels
     width: int
     receptive_field: int  # input pixels, the larger side
@@ -65,7 +65,7 @@ def levels(maps: list[Map]) -> tuple[Level, ...]:
 
 
 def add(*maps: Map) -> Map:
-    """The sum of maps of one shape; it sees what the widest of them sees."""
+    """The sum of maps of one shape, with the widest of their receptive fields."""
     first = maps[0]
     for x in maps[1:]:
         here, there = (first.channels, first.height, first.width), (x.channels, x.height, x.width)
@@ -74,7 +74,7 @@ def add(*maps: Map) -> Map:
 
 
 def concatenate(*maps: Map) -> Map:
-    """The maps one behind the other along the channels."""
+    """The maps concatenated along the channels."""
     first = maps[0]
     for x in maps[1:]:
         here, there = (first.height, first.width), (x.height, x.width)
@@ -84,7 +84,7 @@ def concatenate(*maps: Map) -> Map:
 
 
 def upsample(x: Map, like: Map) -> Map:
-    """``x`` enlarged to the pixels of ``like`` (nearest neighbour: no pixel sees more)."""
+    """``x`` upsampled to the size of ``like`` (nearest neighbour keeps the receptive field)."""
     return replace(x, height=like.height, width=like.width, stride=like.stride)
 
 
@@ -121,8 +121,8 @@ def window(
             steps -= 1  # a window must start inside the map or its left padding
         if steps < 0:
             raise UserError(
-                f"the image is too small: {name} gets {x.height}x{x.width} pixels and would put "
-                "out none. Take a larger size."
+                f"the image is too small: {name} gets {x.height}x{x.width} pixels and would "
+                "output none. Choose a larger size."
             )
         sides.append(steps + 1)
     dh, dw = (dilation * (side - 1) * x.stride for side in kernel)
@@ -158,12 +158,12 @@ class Layer:
 
     @property
     def activations(self) -> int:
-        """Numbers that a convolution puts out for one image; 0 for every other kind."""
+        """Output values of a convolution for one image; 0 for every other kind."""
         return self.channels_out * self.height * self.width if self.kind == "conv" else 0
 
 
 class Tally:
-    """Writes one row a layer while a map flows through. ``stage`` names the group of rows."""
+    """Record one row per layer of a map's path. ``stage`` names the group of rows."""
 
     def __init__(self, stage: str = "stem") -> None:
         self.stage = stage
@@ -171,7 +171,7 @@ class Tally:
         self.blocks: list[Block] = []
 
     def block(self, name: str, start: Map, end: Map) -> Map:
-        """Note that a block leads from one map to the other; returns the latter."""
+        """Record a block from one map to the other; return the latter."""
         self.blocks.append(Block(name, start, end))
         return end
 
@@ -194,8 +194,8 @@ class Tally:
             padding = (dilation * (kh // 2), dilation * (kw // 2))
         if x.channels % groups or out % groups:
             raise UserError(
-                f"{name}: {x.channels} channels in, {out} out cannot be cut into {groups} groups; "
-                "take another cardinality"
+                f"{name}: {x.channels} channels in, {out} out do not divide into {groups} groups; "
+                "choose another cardinality"
             )
         y = window(x, (kh, kw), stride, padding, dilation, name=name)
         y = replace(y, channels=out)

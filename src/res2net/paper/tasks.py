@@ -1,4 +1,4 @@
-"""The tasks as the commands know them before a network is imported: names, words, options."""
+"""The tasks for the commands, without importing networks: names, texts, options."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import Literal
 
 TaskName = Literal["classify", "detect", "instances", "segment", "saliency", "pose"]
-CLASSIFY: TaskName = "classify"  # the task where none is named
+CLASSIFY: TaskName = "classify"  # the default task
 
 _CROPS = ("augment.crop", "augment.crop_scale")
 _REGIONS = ("head.anchors", "head.regions")
-# which detections are kept: `tasks.finding` has their meaning
+# options that select detections: explained in `tasks.finding`
 _SUPPRESSION = ("iou", "class_agnostic", "tiles", "overlap")
 FINDING = ("score", "max_detections", *_SUPPRESSION)
 _HEAD = ("head.channels", "head.lr_factor")
@@ -24,15 +24,15 @@ _MAPS = (*_LOSS, "augment.scale", "augment.color_jitter")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRow:
-    """What stands in the help of a task, and the options that it reads and others do not.
+    """Help texts of a task, and the options that only some tasks read.
 
     Its code is the row called ``NAME`` in ``tasks/ROOM/task.py``.
     """
 
-    learns: str  # what a network is trained to do
-    annotations: str  # that it learns from, as ``data.source.HOLDS`` names them
+    learns: str  # the trained ability
+    annotations: str  # training annotations, as in ``data.source.HOLDS``
     example: str  # data and run folder of the example in the help
-    room: str = ""  # of ``tasks``, where it is not called like the task
+    room: str = ""  # package in ``tasks``, if not named like the task
     train: tuple[str, ...] = _HEAD
     predict: tuple[str, ...] = ("out",)  # with "out", the results of an image are drawn there
     evaluate: tuple[str, ...] = ()

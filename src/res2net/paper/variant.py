@@ -1,4 +1,4 @@
-"""What a row of the model table may say.
+"""The rows of the model table.
 
 A variant is frozen data. ``planes`` is the bottleneck's inner width of a plain ResNet in that stage
 (64, 128, 256, 512 on ImageNet); every split width of this project follows from it by one rule,
@@ -27,13 +27,13 @@ class _Rule(NamedTuple):
 
 
 class FirstBlock(StrEnum):
-    """What the first block of a stage does with its splits (docs/first-block.md).
+    """Rule for the splits in the first block of a stage (docs/first-block.md).
 
     Attributes:
         words: the rule in a sentence.
-        pools: even at stride 1 nothing is added and the last split is average-pooled, as in every
-            strided unit.
-        counts_pad: that average counts the padding, as zeros.
+        pools: nothing is added and the last split is average-pooled even at stride 1, as in
+            every strided unit.
+        counts_pad: that average includes the padding, as zeros.
         grouped: one 3×3 convolution over all splits instead of one for each.
         stride_at_entry: the convolution before the splits has the stride.
     """
@@ -100,12 +100,12 @@ def split_channels(planes: int, width: int, cardinality: int = 1) -> int:
     return planes * width // 64 * cardinality
 
 
-_MOST = 4096  # of any option of a row; far above what is built, and structures are listed at once
+_MOST = 4096  # maximum of any option, far above real networks, since structures are listed at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Row:
-    """The part that every row has: which fields a caller may change, and how."""
+    """Base of all rows: the fields that a caller may change."""
 
     OPTIONS: ClassVar[tuple[str, ...]] = ()
 
@@ -126,7 +126,7 @@ class _Row:
         """This row with the given options replaced.
 
         Raises:
-            TypeError: an option that this row does not have; names the nearest that it has.
+            TypeError: an option that this row does not have; suggests the nearest.
             ValueError: a value out of range.
         """
         for option in options:
@@ -153,7 +153,7 @@ IMAGENET_BLOCKS: dict[int, tuple[int, ...]] = {
     152: (3, 8, 36, 3),
     200: (3, 12, 48, 3),
 }
-BASIC_DEPTHS = (18, 34)  # two 3×3 a block; every other depth is a bottleneck
+BASIC_DEPTHS = (18, 34)  # two 3×3 per block; all other depths use bottlenecks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,7 +209,7 @@ class ResNetVariant(_Row):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParallelVariant(ResNetVariant):
-    """A Res2Net whose splits stand side by side: Eq. 1 without its additions, as an ablation."""
+    """A Res2Net with independent splits: Eq. 1 without additions, as an ablation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,7 +218,7 @@ class DLAVariant(_Row):
 
     OPTIONS: ClassVar[tuple[str, ...]] = ("width", "scale", "cardinality", "se")
 
-    width: int = 64  # channels of one split where the block puts out 128 (planes = 64)
+    width: int = 64  # channels of one split for 128 block output channels (planes = 64)
     scale: int = 1
     cardinality: int = 1
     se: bool = False
@@ -289,7 +289,7 @@ class DenseNetVariant(_Row):
     OPTIONS: ClassVar[tuple[str, ...]] = ("width", "depth")
 
     depth: int = 190  # 6n + 4
-    width: int = 40  # growth rate k: channels that each layer adds
+    width: int = 40  # growth rate k: channels added per layer
     size: int = 32
 
     def __post_init__(self) -> None:
@@ -300,7 +300,7 @@ class DenseNetVariant(_Row):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TorchvisionVariant(_Row):
-    """A baseline that torchvision has, taken from there: no option of its own."""
+    """A baseline taken from torchvision, without options."""
 
     architecture: Literal["inception_v3", "densenet161"]
     size: int = 224

@@ -1,4 +1,4 @@
-"""How wide a split must be for a network to cost what its plain form costs."""
+"""The split width at which a network matches the cost of its plain form."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def choose_width(
     cardinality: int | None = None,
     unit: Unit = "params",
 ) -> int:
-    """The width w at which a network cut into ``scale`` splits comes nearest to a budget.
+    """The width w at which a network with ``scale`` splits comes nearest to a budget.
 
     With ResNet-50's parameters, scales 2, 4 and 8 give 48, 26 and 14: the paper's Table 3.
 
     Args:
         scale: number of splits (s).
-        budget: "params" or "macs" for what ``network`` itself has of them, or a number of either.
-        network: a row of the model table whose depth, stem and shortcuts are kept.
+        budget: "params" or "macs" for the value of ``network`` itself, or a number of either.
+        network: the model whose depth, stem and shortcuts are kept.
         cardinality: groups of each 3×3; None keeps the row's.
-        unit: what ``budget`` counts if it is a number.
+        unit: unit of ``budget`` if it is a number.
 
     Returns:
-        w: channels of one split (per group) where the plain network's 3×3 has 64. Of two widths
-        that are equally near, the smaller.
+        w: channels of one split (per group) where the plain network's 3×3 has 64; the smaller one
+        of two equally near widths.
 
     Raises:
-        UserError: no such network, a unit that is not known, or a budget that is not positive.
+        UserError: no such network, an unknown unit, or a budget that is not positive.
         TypeError: a row that has no width or scale.
         ValueError: a scale or cardinality out of range.
     """
@@ -56,7 +56,7 @@ def choose_width(
         try:
             variant = find_variant(network, {**options, "width": width})
         except ValueError:
-            return 0  # so narrow that a split would have no channel
+            return 0  # a split would have no channel
         return int(getattr(tally(variant), unit))
 
     return nearest_width(cost, wanted)
@@ -66,9 +66,9 @@ def nearest_width(cost: Callable[[int], int], budget: float, *, least: int = 1) 
     """The whole number from ``least`` up whose cost is nearest to the budget.
 
     Args:
-        cost: must not fall as its argument grows; called about 2·log2(result) times.
+        cost: non-decreasing function; called about 2·log2(result) times.
         budget: in the unit of ``cost``.
-        least: where to begin.
+        least: lower bound.
     """
     known = cache(cost)
     below, above = least, least

@@ -1,1 +1,1 @@
-"""The plug: the Res2Net unit put into networks that were built elsewhere."""
+"""Put the Res2Net unit into networks of other libraries."""

@@ -1,4 +1,4 @@
-"""What a network would cost at a width, without building it."""
+"""The cost of a network at a width, without building it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def count_params(model: nn.Module) -> int:
 def cost_of_width(
     model: nn.Module, run: Record, sequences: list[ConvSequence], setting: Setting, budget: Budget
 ) -> Callable[[int], int]:
-    """Width → parameters or multiply-adds of the whole network, from a copy without numbers."""
+    """Width → parameters or multiply-adds of the whole network, from a copy without values."""
     skeleton = _skeleton(model)
     touched = {name for sequence in sequences for name in sequence.modules}
     macs = {name: sum(s.macs for s in run.steps if s.module == name) for name in touched}
@@ -48,7 +48,7 @@ def cost_of_width(
 
 
 def _skeleton(model: nn.Module) -> nn.Module:
-    """A copy whose tensors have shapes only."""
+    """A copy whose tensors have only shapes."""
     memo: dict[int, object] = {}
     for p in model.parameters():
         memo[id(p)] = nn.Parameter(torch.empty_like(p, device="meta"), p.requires_grad)
@@ -58,7 +58,7 @@ def _skeleton(model: nn.Module) -> nn.Module:
 
 
 def _weights(layer: nn.Module) -> int:
-    """Numbers that a layer multiplies with: its largest tensor, or those of a unit."""
+    """Number of multiplying weights of a layer: its largest tensor, or those of a unit."""
     if isinstance(layer, SplitUnit):
         return sum(_weights(conv) for conv in layer.convs)
     own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]

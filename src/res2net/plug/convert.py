@@ -1,4 +1,4 @@
-"""``convert``: any network with bottlenecks, its k×k convolutions replaced by Res2Net units."""
+"""``convert``: replace the k×k convolutions in a network's bottlenecks by Res2Net units."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def convert(
     """Put a Res2Net unit into every bottleneck of a network, in a copy: (network, report).
 
     The k×k convolution of each bottleneck becomes a unit of s splits of w channels, the layers
-    around it are widened or narrowed to s·w channels, and the norm and activation behind the k×k
-    move into the splits. Layers that keep their channels keep their weights; the others start anew,
-    so the network must be trained.
+    around it are resized to s·w channels, and the norm and activation after the k×k move into the
+    splits. Layers with unchanged channels keep their weights; the others are reinitialised, so the
+    network must be trained.
 
     Args:
-        model: a network that takes an image (B, C, H, W); it is left as it is.
+        model: a network that takes an image (B, C, H, W); it is not changed.
         scale: splits of each unit (s), at least 2.
         width: channels of one split where the k×k has 64 (the paper's w), floor(channels·w/64)
             elsewhere, down to a multiple of the groups; or the w that comes nearest to the
             network's own parameters ("match-params") or multiply-adds ("match-macs").
-        cardinality: groups of each split's convolution; None shares out those of the k×k, as the
-            paper does (32 groups become 8 in each of 4 splits).
+        cardinality: groups of each split's convolution; None divides those of the k×k, as in the
+            paper (32 groups become 8 in each of 4 splits).
         where: which k×k convolutions to replace. None: those of bottlenecks, found by shape. Names
             of modules: the bottlenecks inside them, or the convolutions themselves. A function
-            (name, convolution, sequence) → bool: it is asked for every k×k convolution between two
-            others (``sequence.is_bottleneck`` says whether it is found by shape).
+            (name, convolution, sequence) → bool: called for every k×k convolution between two
+            others (``sequence.is_bottleneck``: whether it is found by shape).
         first_block: rule for the first block of a stage, that is one that is strided or whose
             output has other channels than its input (``res2net.FirstBlock``).
-        image_size: pixels, side of the image that the network is followed and counted with.
-        norm_layer, act_layer: norm and activation inside the splits; None takes the block's own.
+        image_size: pixels, side of the image for tracing and counting the network.
+        norm_layer, act_layer: norm and activation inside the splits; None: the block's own.
 
     Raises:
         UserError: nothing to replace, a name that matches nothing, a width too small, a network
@@ -97,12 +97,12 @@ def convert(
 
 
 def _run_again(converted: nn.Module, before: Record, image_size: int) -> Record:
-    """The run of the converted network, which must put out what the other did."""
+    """Trace the converted network, which must have the same output shapes."""
     try:
         after = record(converted, image_size)
         if after.output == before.output:
             return after
-        reason = f"it puts out {after.output} instead of {before.output}"
+        reason = f"it outputs {after.output} instead of {before.output}"
     except UserError as error:
         reason = str(error)
     raise UserError(f"after conversion: {reason}; leave blocks out with `where`")
@@ -169,20 +169,20 @@ def _sees(run: Record, sequence: ConvSequence) -> int:
 
 
 def _notes(sequences: list[ConvSequence]) -> tuple[str, ...]:
-    """How norm and activation behind the k×k were dealt with."""
+    """Notes on the norm and activation after the k×k."""
     notes = []
     if any(s.tail.norm or s.tail.act_alone for s in sequences):
         notes.append(
-            "Norm and activation behind each k×k stand inside the splits now; an identity has "
-            "taken their place."
+            "Norm and activation after each k×k are now inside the splits; an identity replaces "
+            "them."
         )
     stays = [s for s in sequences if s.tail.act and not s.tail.act_alone and not s.tail.act_in_norm]
     if stays:
         same = all(s.entry_tail.act == s.tail.act for s in stays)
         effect = "changes nothing" if same else "changes only the split that passes"
         notes.append(
-            "The activation behind the k×k cannot be taken out, for the block calls it in several "
-            f"places or as a function; applied once more to the unit's output, it {effect}."
+            "The activation after the k×k cannot be removed, since the block calls it in several "
+            f"places or as a function; applied again to the unit's output, it {effect}."
         )
     tails = [(s.tail, s.entry_tail) for s in sequences]
     if any(
@@ -190,7 +190,7 @@ def _notes(sequences: list[ConvSequence]) -> tuple[str, ...]:
         for tail, entry in tails
     ):
         notes.append(
-            "Where no norm or no activation follows the k×k at once, the splits have that of the "
-            "1×1 before; what follows later stays."
+            "Where no norm or no activation directly follows the k×k, the splits have that of the "
+            "1×1 before; later ones stay."
         )
     return tuple(notes)

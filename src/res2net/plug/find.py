@@ -1,7 +1,7 @@
-"""Where a Res2Net unit can stand: a k×k convolution between two others, found by shape.
+"""Find places for a Res2Net unit: a k×k convolution between two others, found by shape.
 
-The search reads a recorded run, so it sees what is computed, not how it is written: modules that
-are shared, functions between modules and any name of an attribute are all the same to it.
+The search uses a recorded run and thus the actual computation: shared modules, functions between
+modules and attribute names make no difference.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _ONCE_IS_ENOUGH = frozenset({"relu", "hardtanh"})  # applied twice, they change 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tail:
-    """Norm and activation right behind a convolution, as far as they are there."""
+    """Norm and activation directly after a convolution, if present."""
 
     norm: str | None = None  # module
     act: str | None = None  # name of the operation
     act_module: str | None = None  # the norm itself if it is both; None for a function
-    act_alone: bool = False  # the module is called here and nowhere else: it can be taken out
+    act_alone: bool = False  # the module is called only here and can be removed
 
     @property
     def act_in_norm(self) -> bool:
@@ -38,7 +38,7 @@ class Tail:
 
     @property
     def once_is_enough(self) -> bool:
-        """Applied a second time, the activation changes nothing."""
+        """Whether the activation is idempotent."""
         return self.act in _ONCE_IS_ENOUGH
 
 
@@ -53,8 +53,8 @@ class ConvSequence:
     after: tuple[str, ...]  # modules between conv and exit
     entry_tail: Tail  # norm and activation right behind entry
     tail: Tail  # norm and activation right behind conv
-    first: bool  # of its stage: the map gets smaller, or the channels change
-    obstacle: str  # why it is no bottleneck; "" if it is one
+    first: bool  # of its stage: the resolution or the channels change
+    obstacle: str  # why it is not a bottleneck; "" if it is one
 
     @property
     def is_bottleneck(self) -> bool:
@@ -68,7 +68,7 @@ class ConvSequence:
 
     @property
     def block(self) -> str:
-        """What the names of the three convolutions have in common: the block's name."""
+        """The common prefix of the three convolutions: the block's name."""
         parts = zip(*(name.split(".") for name in (self.entry, self.conv, self.exit)), strict=False)
         common = []
         for part in parts:
@@ -79,7 +79,7 @@ class ConvSequence:
 
 
 def find_sequences(model: nn.Module, run: Record) -> list[ConvSequence]:
-    """Every place where a unit could stand, bottlenecks and others, in the order they run."""
+    """All possible places for a unit, bottlenecks and others, in execution order."""
     return _Search(model, run).sequences()
 
 
@@ -219,7 +219,7 @@ class _Search:
         return isinstance(layer, NORMS) or any(tensor.shape == step.shape[1:2] for tensor in own)
 
     def _obstacle(self, entry: Step, middle: Step, exit_: Step) -> str:
-        """Why this is no bottleneck, or ""."""
+        """Why this is not a bottleneck, or ""."""
         for step in (entry, exit_):
             conv = self._conv(step)
             if conv.kernel_size != (1, 1) or conv.groups > 1:

@@ -1,6 +1,6 @@
-"""How much of the image a value sees, operation by operation (the receptive field).
+"""The receptive field of a value, computed operation by operation.
 
-As in ``res2net.paper.tally``: the largest along any path, a global mean counted for nothing.
+As in ``res2net.paper.tally``: the largest along any path, ignoring global means.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What a value sees, and how far values are apart; pixels of the image, (height, width)."""
+    """Receptive field and stride of values in pixels of the image, (height, width)."""
 
     field: tuple[int, int]
     stride: tuple[int, int]
@@ -25,7 +25,7 @@ _Window = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # kernel, st
 
 
 def _pair(value: Any) -> tuple[int, int]:
-    """(height, width) of what PyTorch allows to be one number or a list of one or two."""
+    """(height, width) from one number or a list of one or two."""
     sides = [value] if isinstance(value, int) else list(value)
     return sides[0], sides[-1]
 
@@ -50,7 +50,7 @@ _WINDOWS: dict[str, Callable[[Sequence[Any]], _Window]] = {
 def reach_behind(
     op: str, args: Sequence[Any], inputs: Sequence[Reach], shape: Sequence[int]
 ) -> Reach:
-    """The reach of what an operation puts out: windows widen it, others keep the widest input's.
+    """The reach of an operation's output: windows widen it, others keep the widest input's.
 
     Args:
         op: name of the operation.

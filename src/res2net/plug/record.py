@@ -1,8 +1,8 @@
-"""One run of a network written down: what feeds what, how large it is, what it costs.
+"""Record one run of a network: data flow, shapes and costs.
 
-The run is on an image without numbers (shapes only), so it takes no memory and moves no statistics.
-What a call of a convolution, a norm or any other module without layers inside does is one step;
-everything else is one step an operation, so functions between modules are seen too.
+The run uses an image without values (shapes only), so it takes no memory and changes no statistics.
+A call of a convolution, a norm or any other module without inner layers is one step; elsewhere
+every operation is one step, so functions between modules are recorded too.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from res2net.plug.reach import PIXEL, Reach, reach_behind
 
 @dataclass(kw_only=True, slots=True)
 class Step:
-    """What happened to the image at one place."""
+    """One step of the computation."""
 
     index: int
     module: str  # qualified name of the innermost module; "" is the network's own forward
-    inputs: tuple[int, ...]  # steps whose output it reads
-    whole: bool  # all that this call of the module did, else one operation
+    inputs: tuple[int, ...]  # input steps
+    whole: bool  # a whole module call, else one operation
     ops: list[str] = field(default_factory=list)  # names of operations, in-place ones without _
     pointwise: bool = True  # every operation works value by value
     shape: tuple[int, ...] = ()  # of what it puts out
     macs: int = 0
-    receptive_field: int = 0  # pixels of the image, the larger side; a global mean sees none
+    receptive_field: int = 0  # pixels of the image, the larger side; a global mean counts as none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ class Record:
     """The steps of a run in their order; step 0 is the image."""
 
     steps: tuple[Step, ...]
-    output: tuple[tuple[int, ...], ...]  # shapes of all that the network returns
+    output: tuple[tuple[int, ...], ...]  # shapes of the network's outputs
 
     @property
     def macs(self) -> int:
@@ -54,9 +54,9 @@ class Record:
 
 
 def record(model: nn.Module, image_size: int) -> Record:
-    """Run the network on one square image, in evaluation mode, and write it down.
+    """Run the network on one square image in evaluation mode, and record it.
 
-    The image has the channels of the network's first convolution, or 3 where that fails.
+    The image has the channels of the network's first convolution, or 3 if that fails.
 
     Raises:
         UserError: the network cannot be run on such an image.
@@ -90,7 +90,7 @@ def _record(model: nn.Module, channels: int, image_size: int) -> Record:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(
                 f"{type(model).__name__} cannot be run on an image of {image_size}x{image_size} "
-                f"with {channels} channels; {place} says: {reason} (image_size chooses another)"
+                f"with {channels} channels; {place}: {reason} (image_size chooses another)"
             ) from error
     made = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
     return Record(steps=tuple(recorder.steps), output=tuple(tuple(t.shape) for t in made))
@@ -98,7 +98,7 @@ def _record(model: nn.Module, channels: int, image_size: int) -> Record:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """PyTorch prints every error of a run without numbers; inside, it does not."""
+    """Silence PyTorch's printed errors of runs without values."""
     log = logging.getLogger("torch._subclasses.fake_tensor")
     log.disabled, before = True, log.disabled
     try:
@@ -121,15 +121,15 @@ class _Frame:
 
 
 class _Recorder(TorchDispatchMode):
-    """Sees every operation; the hooks tell it inside which module."""
+    """Intercept every operation; hooks track the current module."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.steps: list[Step] = []
         self._frames: list[_Frame] = []
         self._made_by: dict[int, int] = {}  # id of a tensor → step
-        self._reach: dict[int, Reach] = {}  # id of a tensor → what it sees
-        self._alive: list[Tensor] = []  # so that no id is used twice
+        self._reach: dict[int, Reach] = {}  # id of a tensor → its reach
+        self._alive: list[Tensor] = []  # keeps ids unique
 
     @property
     def place(self) -> str:

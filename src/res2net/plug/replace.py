@@ -1,4 +1,4 @@
-"""One block changed: the unit in the place of its k×k convolution, the layers around it fitted."""
+"""Change one block: replace its k×k convolution by the unit and resize the layers around it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _FUNCTIONS: dict[str, ActLayer] = {"relu": nn.ReLU}  # activations that may be f
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """What every unit of a conversion has in common, its width apart."""
+    """Options shared by all units of a conversion, except the width."""
 
     scale: int  # splits
-    cardinality: int | None  # groups of each split; None shares out the convolution's groups
+    cardinality: int | None  # groups of each split; None divides the convolution's groups
     first_block: FirstBlock
     norm_layer: NormLayer | None  # None takes the block's own
     act_layer: ActLayer | None
@@ -46,7 +46,7 @@ def replace(model: nn.Module, sequence: ConvSequence, setting: Setting, width: i
     """Change one block of the model in place.
 
     Raises:
-        UserError: an activation that cannot be taken out, or channels that cannot be grouped.
+        UserError: an activation that cannot be removed, or channels that cannot be grouped.
     """
     layers = dict(model.named_modules())
     conv, entry, exit_ = (layers[n] for n in (sequence.conv, sequence.entry, sequence.exit))
@@ -111,7 +111,7 @@ def _unit(
 
 
 def _norm_like(layers: dict[str, nn.Module], sequence: ConvSequence) -> NormLayer:
-    """The norm behind the convolution, or that behind the entry, or none."""
+    """The norm after the convolution, or that after the entry, or none."""
     for tail, conv in ((sequence.tail, sequence.conv), (sequence.entry_tail, sequence.entry)):
         if tail.norm is not None:
             norm, old = layers[tail.norm], layers[conv].out_channels
@@ -121,7 +121,7 @@ def _norm_like(layers: dict[str, nn.Module], sequence: ConvSequence) -> NormLaye
 
 
 def _act_like(layers: dict[str, nn.Module], sequence: ConvSequence, channels: int) -> ActLayer:
-    """The activation behind the convolution, or that behind the entry; none if a norm brings it."""
+    """The activation after the convolution or after the entry; none if a norm includes it."""
     tail, conv = sequence.tail, sequence.conv
     if tail.act is None:
         tail, conv = sequence.entry_tail, sequence.entry
@@ -135,10 +135,10 @@ def _act_like(layers: dict[str, nn.Module], sequence: ConvSequence, channels: in
 
 
 def _settle_act(unit: SplitUnit, tail: Tail, setting: Setting) -> None:
-    """See to it that the activation behind the convolution is not applied twice.
+    """Ensure that the activation after the convolution is not applied twice.
 
-    It moves into the splits. Where it is shared with other places, or a function, it cannot be
-    taken out behind the unit: a ReLU does no harm there, any other activation is refused.
+    It moves into the splits. If it is shared with other places or a function, it cannot be removed
+    after the unit: a ReLU is harmless there, any other activation is refused.
     """
     if tail.act_in_norm and setting.norm_layer is not None and setting.act_layer is None:
         raise UserError(f"{tail.norm} is norm and activation in one: give act_layer as well")
@@ -148,8 +148,8 @@ def _settle_act(unit: SplitUnit, tail: Tail, setting: Setting) -> None:
     if not (tail.once_is_enough and known) or setting.act_layer is not None:
         where = f"{tail.act_module} is shared" if tail.act_module else "it is a function"
         raise UserError(
-            f"the activation {tail.act} behind the convolution cannot be taken out, as {where}, "
-            "and would be applied twice: give it a module of its own"
+            f"the activation {tail.act} after the convolution cannot be removed, since {where}, "
+            "and would be applied twice: give it a separate module"
         )
     if unit.grouped:
         unit.act = nn.Identity()  # the one that stays does it

@@ -1,4 +1,4 @@
-"""What a conversion did, block by block: readable in a terminal, in Markdown, in a program."""
+"""Report of a conversion by block: for the terminal, as Markdown, and as data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BlockChange:
     conv: str  # qualified name of the k×k that was replaced, now of the unit
     kernel: tuple[int, int]  # (height, width)
     stride: int  # of the convolutions in the unit
-    form: str  # hierarchy, pooled or grouped: what the unit does with its splits
+    form: str  # hierarchy, pooled or grouped: how the unit treats its splits
     channels: int  # of the k×k before
     groups: int
     width: int  # channels of one split now (w)
@@ -27,12 +27,12 @@ class BlockChange:
     cardinality: int  # groups of each split's convolution now (c)
     params: tuple[int, int]  # learned, from the 1×1 before to the 1×1 after; (before, after)
     macs: tuple[int, int]  # multiply-adds of the same, one image
-    receptive_field: tuple[int, int]  # pixels of the image that the block's last 1×1 sees
+    receptive_field: tuple[int, int]  # of the block's last 1×1, in pixels of the image
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConversionReport:
-    """What ``res2net.convert`` did. ``print`` shows it as a table; pairs are (before, after)."""
+    """Report of ``res2net.convert``; ``print`` shows a table, pairs are (before, after)."""
 
     network: str  # its class
     image_size: int  # pixels, side of the image that multiply-adds are counted for
@@ -42,7 +42,7 @@ class ConversionReport:
     blocks: tuple[BlockChange, ...]
     params: tuple[int, int]  # of the whole network
     macs: tuple[int, int]
-    notes: tuple[str, ...]  # what else there is to know
+    notes: tuple[str, ...]  # further remarks
 
     def markdown(self) -> str:
         """A summary and a Markdown table of the blocks."""

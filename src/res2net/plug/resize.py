@@ -1,7 +1,7 @@
-"""Layers given other channels: what fits stays as it is, what does not starts anew.
+"""Change the channels of layers: matching tensors are kept, others are reinitialised.
 
-New convolutions and linear layers are drawn by He's rule (fan out, as the authors' code does), new
-norms start as the identity; anything else takes the mean of what was there.
+New convolutions and linear layers use He initialisation (fan out, as in the authors' code), new
+norms start as the identity; other tensors are filled with the mean of the old values.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def resize_conv(
     channels_out: int | None = None,
     groups: int | None = None,
 ) -> None:
-    """Change a convolution in place; what is None stays. Nothing is touched if all stays."""
+    """Change a convolution in place; None keeps a value. Without changes it stays untouched."""
     inputs = conv.in_channels if channels_in is None else channels_in
     outputs = conv.out_channels if channels_out is None else channels_out
     groups = conv.groups if groups is None else groups
     if (inputs, outputs, groups) == (conv.in_channels, conv.out_channels, conv.groups):
         return
     if inputs % groups or outputs % groups:
-        raise UserError(f"{inputs} channels in, {outputs} out cannot be cut into {groups} groups")
+        raise UserError(f"{inputs} channels in, {outputs} out do not divide into {groups} groups")
     weight, old_outputs = conv.weight.shape, conv.out_channels
     fan_in = conv.weight[0].numel()
 
@@ -106,7 +106,7 @@ def another_layer(layer: nn.Module, old: int, channels: int) -> nn.Module:
 
 
 def _shell(layer: Layer) -> Layer:
-    """A copy that shares its own tensors with the layer, to be renewed."""
+    """A copy that shares its tensors with the layer, to be reinitialised."""
     own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
     return copy.deepcopy(layer, {id(tensor): tensor for tensor in own})
 
@@ -118,7 +118,7 @@ def _norm_groups(old: int, groups: int, new: int) -> int:
 
 
 def _renew(layer: nn.Module, new_shape: NewShape, *, always: bool = False) -> bool:
-    """Replace the layer's own tensors whose shape changes (or all); says whether any did."""
+    """Replace the layer's tensors whose shape changes (or all); return whether any did."""
     changed = False
     for group in (layer._parameters, layer._buffers):
         for name, tensor in group.items():

@@ -1,4 +1,4 @@
-"""Which of the places found are changed: what ``where`` means."""
+"""Select the places to change: the meaning of ``where``."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _nothing(model: nn.Module, found: list[ConvSequence], where: Where | None) -
         )
     near = f"; {found[-1].obstacle}" if found else ""
     return (
-        f"nothing to replace in {network}: looked for a 1×1, a k×k and a 1×1 convolution in a row "
-        f"whose result is added to a shortcut{near}. `where` can name other k×k convolutions, and "
+        f"nothing to replace in {network}: no sequence of 1×1, k×k and 1×1 convolutions whose "
+        f"result is added to a shortcut{near}. `where` can name other k×k convolutions, and "
         "Res2Conv2d can take the place of any"
     )

@@ -1,4 +1,4 @@
-"""An exported artifact in use: ``res2net.runtime.load(DIR)``. No torch."""
+"""Run exported artifacts: ``res2net.runtime.load(DIR)``. No torch."""
 
 from res2net.runtime.artifact import Artifact
 from res2net.runtime.session import Runtime, load

@@ -12,12 +12,12 @@ from res2net.data.foreign import check_file, is_count, is_texts, read_json
 from res2net.errors import UserError
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
-LARGEST_BATCH = 4096  # images that a graph takes at once
+LARGEST_BATCH = 4096  # maximum batch size of a graph
 
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """What is in the folder, by its ``model.json``."""
+    """The content of the folder, from its ``model.json``."""
 
     folder: Path
     card: ModelCard
@@ -25,25 +25,25 @@ class Artifact:
     precision: str  # fp32, bf16, fp16, int8
     file: str  # of the model
     files: dict[str, str]  # name → SHA-256
-    batch: int | None  # images the graph takes at once; None: any number
+    batch: int | None  # batch size of the graph; None: any
     height: int  # pixels
     width: int  # pixels
     outputs: tuple[str, ...]  # "logits", or the names of levels
-    structure_only: bool  # weights are random: nothing was trained
+    structure_only: bool  # random, untrained weights
 
     @classmethod
     def read(cls, folder: str | Path) -> Artifact:
-        """The artifact in a folder, its files checked against their hashes.
+        """Read the artifact in a folder and verify the hashes of its files.
 
         Raises:
-            UserError: no such folder, no artifact, or a file that is missing or damaged.
+            UserError: no such folder, not an artifact, or a missing or damaged file.
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; name one that `res2net export` wrote")
+            raise UserError(f"{folder}: no such folder; give an artifact of `res2net export`")
         path = folder / CARD_NAME
         if not is_artifact(folder):
-            raise UserError(f"{folder}: not an artifact; make one with `res2net export`")
+            raise UserError(f"{folder}: not an artifact; create one with `res2net export`")
         values: dict[str, Any] = read_json(path, "a model description")
         record = values.pop("artifact")
         card = ModelCard.from_dict(values, str(path))
@@ -55,10 +55,10 @@ class Artifact:
         return artifact
 
     def check_files(self) -> None:
-        """Refuse a model that is not the one that was verified.
+        """Refuse a model that differs from the verified one.
 
         Raises:
-            UserError: names the file.
+            UserError: a file is missing or changed.
         """
         for name, sha256 in self.files.items():
             path = self.folder / name
@@ -78,7 +78,7 @@ class Artifact:
 
     @property
     def rows_vary(self) -> bool:
-        """Whether the outputs have a row for each thing found: those of detectors."""
+        """Whether the outputs have one row per detection."""
         return "boxes" in self.outputs
 
     @property
@@ -88,7 +88,7 @@ class Artifact:
 
 
 def is_artifact(folder: str | Path) -> bool:
-    """Whether a folder holds what ``res2net export`` wrote."""
+    """Whether a folder is an artifact of ``res2net export``."""
     try:
         values = read_json(Path(folder) / CARD_NAME, "a model description")
     except UserError:
@@ -97,7 +97,7 @@ def is_artifact(folder: str | Path) -> bool:
 
 
 def _described(record: dict[str, Any]) -> dict[str, Any]:
-    """What ``model.json`` says of the files, each entry of the kind that it must be.
+    """The record of the files in ``model.json``, with the types of entries checked.
 
     Raises:
         KeyError, TypeError, ValueError: names the entry.
@@ -133,6 +133,6 @@ def _described(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _needed(engine: str, file: str) -> tuple[str, ...]:
-    """The files that an engine reads: OpenVINO takes the weights beside its graph unasked."""
+    """The files that an engine reads, including OpenVINO's weights beside its graph."""
     beside = {"openvino": (".bin",), "native": (".xml", ".bin")}.get(engine, ())
     return (file, *(str(Path(file).with_suffix(ending)) for ending in beside))

@@ -1,4 +1,4 @@
-"""What runs an artifact's model: OpenVINO, ONNX Runtime or our own engine, imported when used.
+"""Engines for an artifact's model: OpenVINO, ONNX Runtime or our own, imported when used.
 
 Legend: B batch · S side of the square image
 """
@@ -44,10 +44,10 @@ class Engine(Protocol):
     """A loaded model."""
 
     def run(self, images: Pixels) -> Outputs:
-        """One pass over images that the graph takes at once."""
+        """One pass over one batch."""
 
     def stream(self, items: Iterable[tuple[Key, Pixels]]) -> Iterator[tuple[Key, Outputs]]:
-        """Passes over many, in order, several under way at a time where the engine can."""
+        """Passes over many batches, in order, several in flight if the engine supports it."""
 
 
 class OpenVino:
@@ -79,7 +79,7 @@ class OpenVino:
             else:
                 warnings.warn(
                     f"{artifact.folder}: this processor has no bfloat16 instructions; "
-                    "it runs in float32",
+                    "running in float32",
                     stacklevel=2,
                 )
         try:
@@ -119,7 +119,7 @@ class OpenVino:
 
 
 class _InTurn(ABC):
-    """A model that takes one pass after the other."""
+    """A model that runs one pass at a time."""
 
     @abstractmethod
     def run(self, images: Pixels) -> Outputs:
@@ -138,7 +138,7 @@ PROVIDERS = {  # of ONNX Runtime: device → what computes there
 
 
 class OnnxRuntime(_InTurn):
-    """ONNX Runtime: on a GPU where its build for GPUs is installed, else on the CPU."""
+    """ONNX Runtime, on a GPU if its GPU build is installed, else on the CPU."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class OnnxRuntime(_InTurn):
         if place not in able:
             raise UserError(
                 f"--device {device}: ONNX Runtime has {', '.join([AUTO, *able])} here; "
-                "GPUs need onnxruntime-gpu in the place of onnxruntime"
+                "for GPUs install onnxruntime-gpu instead of onnxruntime"
             )
         providers = list(dict.fromkeys([PROVIDERS[place], PROVIDERS["cpu"]]))
         try:
@@ -175,9 +175,7 @@ class OnnxRuntime(_InTurn):
         if self._session.get_providers()[0] != providers[0]:  # no driver, or another version
             if device != AUTO:
                 raise UserError(f"--device {device}: ONNX Runtime cannot use it on this machine")
-            warnings.warn(
-                f"{artifact.folder}: no GPU can be used; it runs on the CPU", stacklevel=2
-            )
+            warnings.warn(f"{artifact.folder}: no usable GPU; running on the CPU", stacklevel=2)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         _check_graph(artifact, [port.shape for port in inputs], [port.shape for port in outputs])
         self._input = inputs[0].name
@@ -215,10 +213,10 @@ class Native(_InTurn):
 
 
 class Package(_InTurn):
-    """Machine code that AOTInductor compiled: PyTorch runs it, on the device it was compiled for.
+    """Machine code compiled by AOTInductor, run by PyTorch on its target device.
 
     Attributes:
-        metadata: what the file says of itself.
+        metadata: metadata of the file.
 
     Raises:
         RuntimeError: a damaged file, or code for another device.
@@ -263,7 +261,7 @@ class Aoti(Package):
             raise UserError(_unloadable(artifact, error)) from error
 
 
-# the artifact's engine → those that can run it, the usual one first
+# the artifact's engine → engines that can run it, the usual one first
 ENGINES: dict[str, dict[str, type[OpenVino | OnnxRuntime | Native | Aoti]]] = {
     "openvino": {"openvino": OpenVino},
     "onnx": {"onnx": OnnxRuntime, "openvino": OpenVino},  # OpenVINO reads ONNX files too
@@ -284,10 +282,10 @@ def open_engine(
 
     Args:
         name: an engine that can run it, or "auto".
-        threads: processors to use; None takes all.
-        stream: for many images at the highest rate, instead of one at the least delay.
-        device: of ONNX Runtime "cpu", "cuda" or "tensorrt", of OpenVINO one that it finds; "auto"
-            is a GPU of CUDA in ONNX Runtime, else the CPU.
+        threads: CPU threads; None: all.
+        stream: optimise for throughput instead of latency.
+        device: for ONNX Runtime "cpu", "cuda" or "tensorrt", for OpenVINO any that it finds;
+            "auto": CUDA in ONNX Runtime if available, else the CPU.
 
     Raises:
         UserError: an engine that cannot run it, is not installed, or refuses the file.
@@ -300,8 +298,8 @@ def open_engine(
         )
     if artifact.engine == "aoti" and name == AUTO:
         raise UserError(
-            f"{artifact.folder}: holds machine code, which is run as any program is; if you trust "
-            "whoever exported it, add --engine aoti (res2net-run, res2net.runtime.load)"
+            f"{artifact.folder}: contains machine code, which runs like any program; if you trust "
+            "its source, add --engine aoti (res2net-run, res2net.runtime.load)"
         )
     if name != AUTO and name not in able:
         raise UserError(
@@ -320,7 +318,7 @@ def _usual(artifact: Artifact, able: Iterable[str], threads: int | None, device:
     if device not in (AUTO, "cpu"):
         return "openvino"
     if (reason := unsupported_reason(artifact.precision)) is not None:
-        warnings.warn(f"{artifact.folder}: {reason}; it runs in OpenVINO", stacklevel=3)
+        warnings.warn(f"{artifact.folder}: {reason}; running in OpenVINO", stacklevel=3)
         return "openvino"
     if find_spec("openvino") is None:
         return first
@@ -333,7 +331,7 @@ def _usual(artifact: Artifact, able: Iterable[str], threads: int | None, device:
 
 
 def _answer(artifact: Artifact, here: Mapping[str, str | int]) -> Path:
-    """Where the engine that was the faster is kept, for an artifact and a processor."""
+    """Cache path of the faster engine for an artifact and a processor."""
     about = repr((sorted(artifact.files.items()), artifact.precision, sorted(here.items())))
     name = hashlib.sha256(about.encode()).hexdigest()[:16]
     return cache_folder() / "fastest" / f"{name}.txt"
@@ -348,7 +346,7 @@ def _kept(artifact: Artifact, here: Mapping[str, str | int]) -> str | None:
 
 
 def _tried(artifact: Artifact, here: Mapping[str, str | int]) -> str:
-    """The engine of the least median time of five images, in turns; kept for the next start."""
+    """The engine with the lowest median time over five interleaved images, cached for later."""
     images = np.zeros((artifact.batch or 1, artifact.height, artifact.width, 3), np.uint8)
     threads = int(here["threads"])
     engines = {
@@ -373,7 +371,7 @@ _TRIES = 5
 
 
 def _openvino_file(artifact: Artifact) -> Path:
-    """What OpenVINO reads of an artifact; of a native one it lies beside the program."""
+    """The model file for OpenVINO; in a native artifact it is beside the program."""
     return artifact.path.with_suffix(".xml") if artifact.engine == "native" else artifact.path
 
 
@@ -392,13 +390,13 @@ def openvino_core() -> ov.Core:
 
 
 def openvino_has_bf16() -> bool:
-    """Whether OpenVINO computes in bfloat16 here, and not in float32 instead."""
+    """Whether OpenVINO computes in bfloat16 here instead of falling back to float32."""
     able = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return processor.allows("full") and "BF16" in able
 
 
 def _writable(folder: Path) -> Path | None:
-    """The folder, made if need be; None where nothing can be written."""
+    """The folder, created if necessary; None if it is not writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -416,7 +414,7 @@ def _shapes(ports: Iterable[Any]) -> list[list[object]]:
 def _check_graph(
     artifact: Artifact, inputs: Sequence[Sequence[object]], outputs: Sequence[Sequence[object]]
 ) -> None:
-    """Refuse a graph of other sizes than ``model.json`` names.
+    """Refuse a graph with other sizes than in ``model.json``.
 
     Args:
         inputs, outputs: lengths of their axes; something else than a number where one varies.
@@ -454,4 +452,4 @@ def _missing(artifact: Artifact, package: str, extra: str) -> str:
 
 def _unloadable(artifact: Artifact, error: Exception) -> str:
     reason = " ".join(str(error).split())[:200]
-    return f"{artifact.path}: the engine refuses it ({reason}); export it again"
+    return f"{artifact.path}: the engine cannot load it ({reason}); export it again"

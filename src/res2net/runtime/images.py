@@ -1,4 +1,4 @@
-"""Images as the exported graph takes them, by Pillow and NumPy alone.
+"""Preprocess images for the exported graph with Pillow and NumPy.
 
 The same geometry as ``res2net.data.transforms.eval_transform``: short side to ``resize`` with
 antialiasing, then the central square. Both are antialiased with the same filter; rounding differs
@@ -18,7 +18,7 @@ from res2net.data import photo
 from res2net.data.preprocess import Preprocess
 
 Picture = str | Path | Image.Image | npt.NDArray[Any]
-LONGEST = 8  # long side over short side; what is beyond is cut away before resizing
+LONGEST = 8  # aspect ratio; longer images are cropped to it before resizing
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -30,8 +30,8 @@ def shaped(image: Picture, preprocess: Preprocess) -> photo.Pixels:
             with C input channels (H, W, C).
 
     Raises:
-        UserError: a file that cannot be read; names it.
-        TypeError, ValueError: something that is no image.
+        UserError: a file, named in the message, that cannot be read.
+        TypeError, ValueError: not an image.
     """
     return fit(photo.any_to_pixels(image, preprocess.decode_side, preprocess.reading), preprocess)
 

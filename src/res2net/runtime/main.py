@@ -34,36 +34,36 @@ def make_parser() -> argparse.ArgumentParser:
     """All options."""
     parser = _Parser(
         prog="res2net-run",
-        description="Say what is in images with a network that `res2net export` wrote. "
+        description="Classify images with a network exported by `res2net export`. "
         "PyTorch is not needed.",
         epilog=EXAMPLES,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("artifact", help="folder that `res2net export` wrote")
+    parser.add_argument("artifact", help="artifact folder of `res2net export`")
     parser.add_argument(
         "images",
         nargs="+",
-        help="image files, folders, archives (zip, tar), lists (.txt, a path a line), - for a list "
-        "on standard input",
+        help="image files, folders, archives (zip, tar), lists (.txt, one path per line), - for a "
+        "list on standard input",
     )
     parser.add_argument("--top", type=int, default=5, help="classes to name for each image [5]")
     parser.add_argument("--out", type=Path, help="write .csv, .jsonl or .parquet instead")
     parser.add_argument("--resume", action="store_true", help="resume: append to the file in --out")
-    parser.add_argument("--json", action="store_true", help="print JSON, a line an image")
+    parser.add_argument("--json", action="store_true", help="print JSON, one line per image")
     parser.add_argument("--engine", default=AUTO, help="auto, openvino, onnx or native [auto]")
     parser.add_argument(
         "--device",
         default=AUTO,
         help="auto, cpu, or a GPU: cuda or tensorrt (ONNX Runtime), gpu (OpenVINO) [auto]",
     )
-    parser.add_argument("--threads", type=int, help="processors for the network; default all")
+    parser.add_argument("--threads", type=int, help="CPU threads for the network; default all")
     parser.add_argument("--workers", type=int, help="threads that decode images; default all")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run and return the exit code: 0, 2 (a mistake of the user's), 130 (stopped)."""
+    """Run and return the exit code: 0, 2 (user error), 130 (stopped)."""
     warnings.showwarning = lambda message, *_, **__: _say(f"note: {message}")
     try:
         level()  # a wrong one is a mistake, whichever engine runs
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(str(error))
         return 2
     except KeyboardInterrupt:
-        _say("stopped; the same command with --resume resumes")
+        _say("stopped; rerun with --resume to continue")
         return 130
     except BrokenPipeError:
         sys.stderr.close()

@@ -1,7 +1,7 @@
-"""An artifact over more images than one machine should read: Ray Data does the distribution.
+"""Run an artifact on several machines with Ray Data.
 
-``pip install 'res2net[runtime,ray]'`` on every machine; the artifact folder and the images must lie
-where every machine sees them. Ray starts on this machine alone unless ``ray.init(address=...)`` was
+Install ``res2net[runtime,ray]`` on every machine; the artifact folder and the images must be
+accessible from all of them. Ray starts only on this machine unless ``ray.init(address=...)`` was
 called before.
 """
 
@@ -24,7 +24,7 @@ BATCH = 64  # images that a worker takes at a time
 
 
 class Classifier:
-    """One of Ray's workers: it loads the artifact once and keeps it."""
+    """A Ray worker, which loads the artifact once."""
 
     def __init__(self, artifact: str, top: int, threads: int) -> None:
         self.runtime = load(artifact, threads=threads, stream=True)
@@ -72,8 +72,8 @@ def predict_with_ray(
     except ModuleNotFoundError:
         raise UserError("Ray is not installed: pip install 'res2net[runtime,ray]'") from None
     if Path(out).exists():
-        raise UserError(f"{out} exists; name another folder")
-    Artifact.read(artifact)  # a damaged one is told here, not by every worker
+        raise UserError(f"{out} exists; give another folder")
+    Artifact.read(artifact)  # report a damaged one here, not in every worker
     names = [{"image": str(Path(image.name).absolute())} for image in sources(images)]
     if not names:
         raise UserError("no images there")

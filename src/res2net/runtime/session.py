@@ -1,4 +1,4 @@
-"""``res2net.runtime.load(DIR)``: an artifact that takes images.
+"""``res2net.runtime.load(DIR)``: predict with an artifact.
 
 Legend: B batch · H, W of the images (S: square) · N classes · C channels and s stride of a level
 """
@@ -26,8 +26,8 @@ class Runtime:
     """A deployed network.
 
     Attributes:
-        artifact: what is known of it.
-        engine: what runs it.
+        artifact: its description.
+        engine: the engine that runs it.
     """
 
     def __init__(self, artifact: Artifact, engine: Engine) -> None:
@@ -41,7 +41,7 @@ class Runtime:
 
     @property
     def preprocess(self) -> Preprocess:
-        """What an image goes through before the graph, and inside it."""
+        """Preprocessing before and inside the graph."""
         return self.artifact.card.preprocess
 
     def __call__(self, images: Pixels) -> Floats | dict[str, Floats]:
@@ -62,9 +62,7 @@ class Runtime:
             )
         if self.artifact.rows_vary:
             if len(images) > 1:
-                raise ValueError(
-                    "a detector gives as many rows as it finds: call it image by image"
-                )
+                raise ValueError("a detector returns one row per detection: call it image by image")
             return self._named(self.engine.run(images))
         step = self.artifact.batch or len(images)
         parts = [self.engine.run(part) for part in _cut(images, step)]
@@ -96,10 +94,10 @@ class Runtime:
             yield key, self._prediction(outputs, top)
 
     def check_classifies(self) -> None:
-        """Refuse a network that does not name classes of whole images.
+        """Refuse a network that is not an image classifier.
 
         Raises:
-            UserError: says what it gives, and what takes it.
+            UserError: the message has its outputs and an alternative.
         """
         if self.artifact.card.task != "classify":
             raise UserError(
@@ -145,13 +143,13 @@ def load(
 
     Args:
         engine: "auto", "openvino", "onnx" or "native".
-        threads: processors to use; None takes all.
-        stream: tune for many images at the highest rate, not for one at the least delay.
+        threads: CPU threads; None: all.
+        stream: optimise for throughput instead of latency.
         device: "auto", "cpu", or a GPU that the engine finds: "cuda" or "tensorrt" of ONNX Runtime,
             "gpu" of OpenVINO.
 
     Raises:
-        UserError: no artifact, a damaged one, or an engine that is missing or cannot run it.
+        UserError: not an artifact, a damaged one, or an engine that is missing or cannot run it.
     """
     if threads is not None and threads < 1:
         raise UserError(f"threads is {threads}; it must be at least 1")

@@ -1,9 +1,9 @@
-"""Predictions to a file, row by row: CSV, JSONL or Parquet; the first two can be gone on with.
+"""Write predictions to a file row by row: CSV, JSONL or Parquet; CSV and JSONL can be resumed.
 
-A file is gone on with only if all its rows are of this command; any other is left as it is.
+A file is resumed only if all its rows are from this command; other files are left unchanged.
 
-An image that cannot be read has a row too, with the reason: so the number of rows is the number of
-images done, and a stopped run resumes behind the last whole row.
+Unreadable images also get a row, with the reason, so the number of rows is the number of processed
+images, and a stopped run resumes after the last complete row.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def open_sink(path: Path, *, top: int, resume: bool) -> Iterator[Sink]:
     kinds = {".csv": _Csv, ".jsonl": _Jsonl, ".parquet": _Parquet}
     ending = path.suffix.lower()
     if ending not in kinds:
-        raise UserError(f"--out {path}: its ending can be {', '.join(kinds)}")
+        raise UserError(f"--out {path}: its suffix can be {', '.join(kinds)}")
     if not path.parent.is_dir():
-        raise UserError(f"--out {path}: folder {path.parent} does not exist; make it and run again")
+        raise UserError(f"--out {path}: folder {path.parent} does not exist; create it first")
     if path.exists() and not resume:
-        raise UserError(f"--out {path} exists; give --resume to append to it, or name another file")
+        raise UserError(f"--out {path} exists; give --resume to append, or choose another file")
     if path.exists() and ending == ".parquet":
-        raise UserError(f"--resume: {path} is Parquet, which cannot be added to; use CSV or JSONL")
+        raise UserError(f"--resume: {path} is Parquet, which cannot be resumed; use CSV or JSONL")
     sink: Sink | None = None
     try:
         sink = kinds[ending](path, top)
@@ -127,7 +127,7 @@ class _Text(ABC):
     def foreign(self) -> UserError:
         return UserError(
             f"--resume: {self.path} was not written by this command with --top {self.top}; "
-            "give the same options, or name another file"
+            "give the same options, or choose another file"
         )
 
 

@@ -1,7 +1,7 @@
-"""Images of any number, listed one by one: folders, archives, list files, single files.
+"""List any number of images one by one: folders, archives, list files, single files.
 
-Nothing is held but the names of one folder at a time, so a million files take no more memory than
-the largest folder. The order is fixed, which is what lets a stopped run resume.
+Only the names of one folder are in memory at a time. The order is fixed, so that a stopped run can
+resume.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One image that is to be read."""
+    """One image to read."""
 
     name: str  # as the results name it
     data: bytes | None = None  # of a member of an archive; None: the name is a file's
@@ -54,7 +54,7 @@ class Source:
 
 
 def sources(given: Iterable[str]) -> Iterator[Source]:
-    """Every image that is meant, in a fixed order.
+    """All given images, in a fixed order.
 
     Args:
         given: image files, folders, archives (zip, tar), list files (a path a line), or "-" for a
@@ -72,7 +72,7 @@ def sources(given: Iterable[str]) -> Iterator[Source]:
         elif not path.exists():
             raise UserError(f"{item}: no such file or folder")
         elif not path.is_file():
-            check_file(path)  # which says what it is
+            check_file(path)  # reports its kind
         elif item.lower().endswith(ARCHIVES):
             yield from _archive(path)
         elif path.suffix.lower() in LISTS:

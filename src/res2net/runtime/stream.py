@@ -1,4 +1,4 @@
-"""Many images through an artifact: decoded in threads while the engine works, results in order."""
+"""Run an artifact on many images: decoding in threads, inference in parallel, ordered results."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from res2net.runtime.sources import Source, sources
 
 AHEAD = 8  # images decoded ahead of the engine, for each thread
 HELD = 256 << 20  # bytes of packed images, beyond which no more are read ahead from an archive
-Result = tuple[str, Classification | str]  # name, and what was seen or why it could not be read
+Result = tuple[str, Classification | str]  # name, and the prediction or why it could not be read
 Track = Callable[[Iterable[Result]], Iterable[Result]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """What a run over many images did."""
+    """Summary of a run over many images."""
 
-    done: int  # images of this run, bad ones included
-    before: int  # images that were done already
+    done: int  # images of this run, including bad ones
+    before: int  # images done before this run
     bad: int  # images of this run that could not be read
     first_bad: str  # why the first could not; "" without any
 
@@ -122,16 +122,16 @@ def predict_to_file(
     workers: int | None = None,
     track: Track | None = None,
 ) -> Count:
-    """Classify everything and write it as it comes.
+    """Classify all images and write results as they come.
 
     Args:
         given: see ``sources``.
         out: .csv, .jsonl or .parquet.
-        resume: append behind the last row of ``out``, if it exists.
+        resume: append after the last row of ``out``, if it exists.
         track: wraps the results in a progress bar.
 
     Raises:
-        UserError: nothing to read, or an ``out`` that cannot be written or gone on with.
+        UserError: nothing to read, or an ``out`` that cannot be written or resumed.
     """
     done, bad, first = 0, 0, ""
     with open_sink(out, top=min(top, len(runtime.classes)), resume=resume) as sink:
@@ -156,9 +156,9 @@ def predict_to_file(
 
 
 def _check_same(out: Path, image: list[Source], last: str | None) -> None:
-    """Refuse to resume where the images are not those of the rows so far."""
+    """Refuse to resume if the images differ from those of the existing rows."""
     if not image or image[0].name != last:
         raise UserError(
-            f"--resume: the last row of {out} is {last}, but the images given now come in another "
-            "order or are others; start a new file"
+            f"--resume: the last row of {out} is {last}, but the given images differ or have "
+            "another order; start a new file"
         )

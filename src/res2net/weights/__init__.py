@@ -1,1 +1,1 @@
-"""Files of weights that others published: where they are, how they are read, what they are."""
+"""Published weight files: catalogue, download, reading and identification."""

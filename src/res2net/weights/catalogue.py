@@ -1,8 +1,8 @@
-"""Every published file of Res2Net weights: one row a file. No torch in here.
+"""All published files of Res2Net weights, one row per file. No torch in here.
 
-Errors are in percent, as their source prints them (accuracies are subtracted from 100); what nobody
-published stays None. ``sha256`` holds the leading digits that a file's own name promises, the
-torch.hub convention; where the name promises none it is empty.
+Errors are in percent, as published (accuracies are subtracted from 100); unpublished values are
+None. ``sha256`` holds the leading digits in a file's name, the torch.hub convention; it is empty if
+the name has none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHIPPED = Path(__file__).resolve().parent.parent / "shipped"
 
 
 class Source(StrEnum):
-    """Who published a file."""
+    """Publisher of a file."""
 
     OFFICIAL = "official"
     TIMM = "timm"
@@ -35,9 +35,9 @@ class Licence:
     """What a file may be used for."""
 
     name: str
-    commercial: bool  # may be used commercially
+    commercial: bool  # whether commercial use is allowed
     url: str
-    note: str = ""  # who says so, where that is not plain
+    note: str = ""  # source of the licence, if it is not obvious
 
     @property
     def short(self) -> str:
@@ -57,7 +57,7 @@ LICENCES: dict[Source, Licence] = {
         name=_NONCOMMERCIAL,
         commercial=False,
         url=_CC_URL,
-        note="the authors' weights; timm itself says 'unknown'",
+        note="the authors' weights; timm itself states 'unknown'",
     ),
     Source.OPENMMLAB: Licence(
         name=_NONCOMMERCIAL,
@@ -73,7 +73,7 @@ LICENCES: dict[Source, Licence] = {
     ),
 }
 
-# The rule that each source's networks were trained under (docs/first-block.md).
+# The first-block rule of each source's networks (docs/first-block.md).
 RULES: dict[Source, FirstBlock] = {
     Source.OFFICIAL: FirstBlock.POOL,
     Source.TIMM: FirstBlock.POOL,
@@ -88,27 +88,27 @@ Errors = tuple[float, float]  # top-1 and top-5 error on ImageNet's validation s
 class WeightFile:
     """One published file."""
 
-    name: str  # NETWORK.SOURCE, what ``pretrained=`` and ``res2net weights fetch`` take
+    name: str  # NETWORK.SOURCE, for ``pretrained=`` and ``res2net weights fetch``
     network: str  # row of the model table
     source: Source
     file: str
     urls: tuple[str, ...]  # mirrors, in the order they are tried
     hub: str = ""  # repository on the Hugging Face hub that holds ``file``
-    sha256: str = ""  # its leading hexadecimal digits
+    sha256: str = ""  # leading hexadecimal digits
     published: Errors | None = None
     published_by: str = ""
-    measured: Errors | None = None  # by somebody else, on the same weights
+    measured: Errors | None = None  # by a third party, on the same weights
     measured_by: str = ""
     preprocess: Preprocess = field(default_factory=lambda: default_preprocess(224))
 
     @property
     def licence(self) -> Licence:
-        """What the file may be used for."""
+        """The licence of the file."""
         return LICENCES[self.source]
 
     @property
     def first_block(self) -> FirstBlock:
-        """The rule its network was trained under."""
+        """The first-block rule that its network was trained with."""
         return RULES[self.source]
 
 
@@ -123,7 +123,7 @@ _OPENMMLAB = "https://download.openmmlab.com/mmclassification/v0/res2net/"
 _PADDLE = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/"
 _TIMM_CSV = "timm, results-imagenet.csv"
 
-# network, basename, errors of the authors, errors that timm measured
+# network, basename, errors by the authors, errors measured by timm
 _OFFICIAL: tuple[tuple[str, str, Errors, Errors], ...] = (
     ("res2net50_48w_2s", "res2net50_48w_2s-afed724a", (22.68, 6.47), (22.472, 6.438)),
     ("res2net50_26w_4s", "res2net50_26w_4s-06e79181", (22.01, 6.15), (22.006, 6.140)),
@@ -137,7 +137,7 @@ _OFFICIAL: tuple[tuple[str, str, Errors, Errors], ...] = (
     ("res2net50d", "res2net50_v1b_26w_4s-3cf99910", (19.73, 4.96), (19.720, 4.972)),
     ("res2net101d", "res2net101_v1b_26w_4s-0812c246", (18.77, 4.64), (18.764, 4.654)),
 )
-# network, basename, error that its model zoo prints
+# network, basename, error in its model zoo
 _MMPRETRAIN: tuple[tuple[str, str, Errors], ...] = (
     (
         "res2net50_14w_8s",
@@ -155,7 +155,7 @@ _MMPRETRAIN: tuple[tuple[str, str, Errors], ...] = (
         (20.81, 5.56),
     ),
 )
-# network, basename, suffix of the name, errors that PaddleClas prints
+# network, basename, suffix of the name, errors by PaddleClas
 _PADDLECLAS: tuple[tuple[str, str, str, Errors], ...] = (
     ("res2net50_26w_4s", "Res2Net50_26w_4s", "", (20.67, 5.43)),
     ("res2net50_14w_8s", "Res2Net50_14w_8s", "", (20.54, 5.30)),
@@ -233,7 +233,7 @@ CATALOGUE: tuple[WeightFile, ...] = (*_official(), *_timm(), *_openmmlab(), *_pa
 
 
 def list_files(pattern: str = "*") -> list[WeightFile]:
-    """Files whose name or file name matches a shell pattern; without a wildcard, contains it."""
+    """Files whose name or file name matches a shell pattern, or contains it without wildcards."""
     if not any(sign in pattern for sign in "*?["):
         pattern = f"*{pattern}*"
     return [
@@ -244,10 +244,10 @@ def list_files(pattern: str = "*") -> list[WeightFile]:
 
 
 def find_file(name: str) -> WeightFile:
-    """A file by its name; a network's name gives the first that was published for it.
+    """A file by its name; a network's name gives the first file published for it.
 
     Raises:
-        UserError: no such file; names the nearest.
+        UserError: no such file; suggests the nearest.
     """
     for row in CATALOGUE:
         if name in (row.name, row.network) or (name == row.file and not row.hub):
@@ -260,18 +260,18 @@ def find_file(name: str) -> WeightFile:
 
 
 def published_for(network: str) -> WeightFile:
-    """The file that ``pretrained="in1k"`` means: the first published for a network.
+    """The file for ``pretrained="in1k"``: the first published for a network.
 
     Raises:
-        UserError: nobody published any; says which networks have some.
+        UserError: there is none; the message lists the networks with weights.
     """
     for row in CATALOGUE:
         if row.network == network:
             return row
     has = ", ".join(dict.fromkeys(row.network for row in CATALOGUE))
     raise UserError(
-        f"nobody published ImageNet weights of {network} that are in the catalogue; these have "
-        f"some: {has}. A file of your own loads by its path."
+        f"the catalogue has no ImageNet weights of {network}; it has weights of: {has}. "
+        "Load your own file by its path."
     )
 
 
@@ -281,24 +281,24 @@ def names() -> list[str]:
 
 
 def copy_on_hub(repository: str) -> WeightFile | None:
-    """The row of a repository on the hub, if there is one."""
+    """The row of a hub repository, if there is one."""
     return next((row for row in CATALOGUE if row.hub == repository), None)
 
 
 def recognise(file: str) -> WeightFile | None:
-    """The row of a file with this name, if there is one; hub files all have the same name."""
+    """The row of a file with this name, if any; hub files all share one name."""
     return next((row for row in CATALOGUE if row.file == file and not row.hub), None)
 
 
 def shipped() -> Path:
-    """The folder of the shipped network: weights and ``model.json``, loaded like a run folder.
+    """The folder of the shipped network: weights and ``model.json``, usable as a run folder.
 
     Raises:
-        UserError: this package came without it; says what to give instead.
+        UserError: this package does not include it; the message names an alternative.
     """
     if all((SHIPPED / name).is_file() for name in (WEIGHTS_NAME, CARD_NAME)):
         return SHIPPED
     raise UserError(
-        "no shipped network in this package; name a trained one: --model RUN_FOLDER "
+        "this package has no shipped network; give a trained one: --model RUN_FOLDER "
         "(`res2net demo` trains one in two minutes)"
     )

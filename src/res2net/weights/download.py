@@ -1,7 +1,7 @@
-"""One file from the web, whole and checked, or one line that says why not. No torch in here.
+"""Download one file completely, with a hash check, or fail with one line. No torch in here.
 
 A download goes to ``FILE.part``, resumes there after any interruption, is checked against its hash
-and only then renamed to ``FILE``. A lock lets two processes that want the same file fetch it once.
+and only then renamed to ``FILE``. A lock makes concurrent processes download a file only once.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from res2net.errors import UserError
 from res2net.files import write_error, write_text
 
 Sleep = Callable[[float], None]
-Show = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
+Show = Callable[[int, int | None], None]  # bytes so far, total bytes if known
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # a later attempt may succeed
 _CHUNK = 1 << 16  # bytes
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-_PROGRESS = 1 << 20  # bytes; an attempt that brought as much does not count as failed
+_PROGRESS = 1 << 20  # bytes; an attempt with this progress does not count as failed
 
 
 def silent(_done: int, _total: int | None) -> None:
@@ -45,13 +45,13 @@ def silent(_done: int, _total: int | None) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
-    """How hard a download tries."""
+    """Retry limits of a download."""
 
-    rounds: int = 5  # times that every mirror is asked before giving up
-    stall: float = 15.0  # seconds without a byte that count as a broken connection
-    pause: float = 1.0  # seconds before the second round; doubles each round, ± half by chance
+    rounds: int = 5  # attempts per mirror before giving up
+    stall: float = 15.0  # seconds without data until a connection counts as broken
+    pause: float = 1.0  # seconds before the second round; doubles each round, with ± 50 % jitter
     longest_pause: float = 60.0  # seconds
-    lock: float = 3600.0  # seconds to wait for another process that fetches the same file
+    lock: float = 3600.0  # seconds to wait for another process with the same file
 
 
 def download(
@@ -63,15 +63,15 @@ def download(
     show: Show = silent,
     sleep: Sleep = time.sleep,
 ) -> Path:
-    """Fetch a file unless it is there already; return ``target``.
+    """Download a file unless it exists already; return ``target``.
 
     Args:
         urls: mirrors, in the order they are tried. http or https.
-        sha256: leading hexadecimal digits that the file's sha256 must have; "" trusts the first
-            download and remembers its hash beside it for later use.
+        sha256: required leading hexadecimal digits of the file's sha256; "" trusts the first
+            download and stores its hash beside it for later checks.
 
     Raises:
-        UserError: no mirror has it, a wrong hash everywhere, no space, no permission.
+        UserError: no mirror has it, all hashes are wrong, no space, no permission.
     """
     patience = patience or Patience()
     for url in urls:
@@ -87,7 +87,7 @@ def download(
 
 
 def is_whole(target: Path, sha256: str = "") -> bool:
-    """Whether the file is there with the promised hash; a damaged one is taken out of the way.
+    """Whether the file exists with the expected hash; a damaged one is removed.
 
     Raises:
         OSError: it cannot be removed.
@@ -102,7 +102,7 @@ def is_whole(target: Path, sha256: str = "") -> bool:
 
 
 def remembered_path(target: Path) -> Path:
-    """Where the hash of a downloaded file is kept."""
+    """Path of the stored hash of a downloaded file."""
     return target.with_name(f"{target.name}.sha256")
 
 
@@ -113,14 +113,14 @@ def _remembered(target: Path) -> str:
 
 @contextmanager
 def _alone(target: Path, patience: Patience) -> Iterator[None]:
-    """Hold the file's lock; the system frees it when a process dies."""
+    """Hold the file's lock; the system releases it when a process dies."""
     lock = FileLock(target.with_name(f"{target.name}.lock"))
     try:
         lock.acquire(timeout=patience.lock)
     except Timeout:
         raise UserError(
-            f"another process has been fetching {target.name} for {patience.lock:.0f} s; "
-            f"end it, or remove {lock.lock_file}"
+            f"another process has been downloading {target.name} for {patience.lock:.0f} s; "
+            f"stop it, or delete {lock.lock_file}"
         ) from None
     try:
         yield
@@ -136,7 +136,7 @@ def _fetch(
     show: Show,
     sleep: Sleep,
 ) -> None:
-    """Ask the mirrors in rounds until one gave the whole file."""
+    """Try the mirrors in rounds until one delivers the whole file."""
     live, failures = list(dict.fromkeys(urls)), dict[str, str]()
     part = Part(target.with_name(f"{target.name}.part"), any_mirror=bool(sha256))
     failed_rounds = 0
@@ -151,7 +151,7 @@ def _fetch(
                 continue
             except BrokenOffError as error:
                 if not error.reached and url in failures:
-                    live.remove(url)  # twice out of reach
+                    live.remove(url)  # unreachable twice
                 failures[url] = str(error)
                 advised = max(advised, error.wait)
                 continue
@@ -159,7 +159,7 @@ def _fetch(
             if found.startswith(sha256):
                 _finish(part, target, found)
                 return
-            if part.conclusive:  # else bytes of two versions may have been joined, or some miss
+            if part.conclusive:  # else bytes of two versions may be mixed, or some missing
                 live.remove(url)
             failures[url] = f"wrong file (sha256 {found[:8]} instead of {sha256[:8]})"
             part.remove()
@@ -168,21 +168,21 @@ def _fetch(
         if live and failed_rounds < patience.rounds:
             sleep(_pause(failed_rounds, advised, patience))
     reasons = "; ".join(f"{urlsplit(url).netloc}: {why}" for url, why in failures.items())
-    kept = f"; {part.size:,} bytes are kept and resumed next time" if part.size else ""
+    kept = f"; {part.size:,} bytes are kept for resuming" if part.size else ""
     raise UserError(
-        f"{target.name} could not be fetched ({reasons}){kept}. Set RES2NET_WEIGHTS_URL to a "
+        f"{target.name} could not be downloaded ({reasons}){kept}. Set RES2NET_WEIGHTS_URL to a "
         f"mirror that you can reach, or put the file at {target}"
     )
 
 
 def _pause(failed_rounds: int, advised: float, patience: Patience) -> float:
-    """Seconds until the next round: exponential, by chance ± half, or what a server asked for."""
+    """Seconds until the next round: exponential with ± 50 % jitter, or as a server requested."""
     backoff = patience.pause * 2 ** max(0, failed_rounds - 1) * random.uniform(0.5, 1.5)
     return min(max(backoff, advised), patience.longest_pause)
 
 
 def _finish(part: Part, target: Path, sha256: str) -> None:
-    """The checked file takes its name; what was remembered of its parts goes."""
+    """Rename the checked file and delete the record of its parts."""
     write_text(remembered_path(target), f"{sha256}\n")
     part.path.replace(target)
     part.remove()
@@ -205,14 +205,14 @@ def sha256_of(path: Path) -> str:
 
 
 class RefusedError(Exception):
-    """This address will not give the file."""
+    """The URL does not provide the file."""
 
 
 class BrokenOffError(Exception):
-    """A later attempt may give the rest.
+    """The transfer failed, and a later attempt may succeed.
 
     Args:
-        wait: seconds that the server asked for.
+        wait: seconds requested by the server.
         reached: whether the server answered at all.
     """
 
@@ -224,33 +224,33 @@ class BrokenOffError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """Where a part came from."""
+    """Source of a part."""
 
     url: str
-    validator: str  # the server's mark of this version of the file, "" for none
+    validator: str  # the server's ETag or date of this version, "" if none
     total: int | None  # bytes
 
 
 class Part:
-    """A file on its way: ``FILE.part``, and ``FILE.part.json`` that says where it came from.
+    """A partial file: ``FILE.part``, with its source in ``FILE.part.json``.
 
     Args:
-        any_mirror: bytes of different mirrors may be joined, because a hash will tell.
+        any_mirror: bytes of different mirrors may be combined, since a hash is checked.
     """
 
     def __init__(self, path: Path, *, any_mirror: bool) -> None:
         self.path = path
         self.any_mirror = any_mirror
-        self.conclusive = False  # came in one go, as long as announced: a wrong hash is final
+        self.conclusive = False  # one complete transfer: a wrong hash is final
         self._about = path.with_name(f"{path.name}.json")
 
     @property
     def size(self) -> int:
-        """Bytes that are there."""
+        """Number of bytes present."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def origin(self) -> _Origin | None:
-        """What is known of the bytes that are there; None where they cannot be resumed."""
+        """The source of the bytes present; None if they cannot be resumed."""
         try:
             values = json.loads(self._about.read_text())
             return _Origin(values["url"], values["validator"], values["total"])
@@ -258,22 +258,22 @@ class Part:
             return None
 
     def remember(self, origin: _Origin) -> None:
-        """Note where the bytes come from."""
+        """Record the source of the bytes."""
         values = {"url": origin.url, "validator": origin.validator, "total": origin.total}
         write_text(self._about, json.dumps(values))
 
     def remove(self) -> None:
-        """Forget all of it."""
+        """Delete the part and its record."""
         self.path.unlink(missing_ok=True)
         self._about.unlink(missing_ok=True)
 
 
 def transfer(url: str, part: Part, *, stall: float, show: Show) -> None:
-    """Fetch what is missing of a file; on return the part is complete as far as the server says.
+    """Download the rest of a file; on return the part is complete according to the server.
 
     Raises:
-        RefusedError: the server will not give it.
-        BrokenOffError: broken off; what came is kept in the part.
+        RefusedError: the server refuses it.
+        BrokenOffError: interrupted; the received bytes are kept in the part.
         OSError: it cannot be written.
     """
     origin = part.origin()
@@ -292,11 +292,11 @@ def transfer(url: str, part: Part, *, stall: float, show: Show) -> None:
     except HTTPError as error:
         _explain(error, part, offset)
     except URLError as error:
-        raise BrokenOffError(f"not reached ({error.reason})", reached=False) from None
+        raise BrokenOffError(f"not reachable ({error.reason})", reached=False) from None
     except TimeoutError:
         raise BrokenOffError(f"no answer in {stall:g} s", reached=False) from None
     except (http.client.InvalidURL, ValueError):
-        raise RefusedError("not a valid address") from None
+        raise RefusedError("not a valid URL") from None
     except (http.client.HTTPException, OSError) as error:
         raise BrokenOffError(_text(error)) from None
     else:
@@ -305,11 +305,11 @@ def transfer(url: str, part: Part, *, stall: float, show: Show) -> None:
 
 
 def _explain(error: HTTPError, part: Part, offset: int) -> None:
-    """Turn the server's refusal into ours; return where it means that nothing is missing."""
+    """Translate the server's refusal; return if it means that the file is complete."""
     with error:
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             if error.headers.get("Content-Range") == f"bytes */{offset}":
-                return  # all bytes were there already
+                return  # the part is complete already
             part.remove()
             raise BrokenOffError("it has another version of the file now")
         reason = f"{error.code} {error.reason}"
@@ -320,7 +320,7 @@ def _explain(error: HTTPError, part: Part, offset: int) -> None:
 
 
 def _receive(response: Any, url: str, part: Part, offset: int, stall: float, show: Show) -> None:
-    """Append the body to the part, or start it anew where the server sends all of it."""
+    """Append the body to the part, or start again if the server sends the whole file."""
     headers = response.headers
     if headers.get_content_type() == "text/html":
         raise RefusedError("a web page instead of the file")
@@ -333,7 +333,7 @@ def _receive(response: Any, url: str, part: Part, offset: int, stall: float, sho
     if total is not None and shutil.disk_usage(part.path.parent).free < total - offset:
         raise OSError(errno.ENOSPC, "No space left on device")
     validator = headers.get("ETag", "")
-    if not validator or validator.startswith("W/"):  # a weak mark does not promise equal bytes
+    if not validator or validator.startswith("W/"):  # a weak ETag does not guarantee equal bytes
         validator = headers.get("Last-Modified", "")
     with part.path.open("ab" if offset else "wb") as file:
         part.remember(_Origin(url, validator, total))
@@ -343,16 +343,16 @@ def _receive(response: Any, url: str, part: Part, offset: int, stall: float, sho
             done += len(chunk)
             show(done, total)
     if total is not None and done != total:
-        raise BrokenOffError(f"broken off after {done:,} of {total:,} bytes")
+        raise BrokenOffError(f"interrupted after {done:,} of {total:,} bytes")
     part.conclusive = offset == 0 and total is not None
 
 
 def _check_range(text: str, part: Part, offset: int) -> int | None:
-    """The size of the whole file, where the server sends what was asked for."""
+    """The size of the whole file, after a check that the server sends the requested range."""
     found = _RANGE.fullmatch(text)
     if not found or int(found.group(1)) != offset:
         part.remove()
-        raise BrokenOffError("it sent another part of the file than was asked for")
+        raise BrokenOffError("it sent another range than requested")
     total = None if found.group(2) == "*" else int(found.group(2))
     origin = part.origin()
     if origin and origin.total and total and origin.total != total:
@@ -362,16 +362,16 @@ def _check_range(text: str, part: Part, offset: int) -> int | None:
 
 
 def _read(response: Any, stall: float) -> bytes:
-    """The next bytes; only the network's errors are caught here, never the disk's."""
+    """Read the next bytes; catches only errors of the network, not of the disk."""
     try:
         chunk: bytes = response.read1(_CHUNK)
         return chunk
     except TimeoutError:
-        raise BrokenOffError(f"no byte in {stall:g} s") from None
+        raise BrokenOffError(f"no data in {stall:g} s") from None
     except (http.client.HTTPException, OSError) as error:
         raise BrokenOffError(_text(error)) from None
 
 
 def _text(error: Exception) -> str:
-    """An error in a few words."""
+    """A short description of an error."""
     return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__

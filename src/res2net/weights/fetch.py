@@ -1,7 +1,7 @@
-"""From a row of the catalogue, an address or a hub repository to a checked file in the cache.
+"""Download a catalogue entry, a URL or a hub repository to a checked file in the cache.
 
-``RES2NET_CACHE`` is the folder (``~/.cache/res2net``), ``RES2NET_WEIGHTS_URL`` a mirror that is
-asked first, ``RES2NET_OFFLINE=1`` keeps off the network. No torch in here.
+``RES2NET_CACHE`` is the folder (default ``~/.cache/res2net``), ``RES2NET_WEIGHTS_URL`` a mirror to
+try first, and ``RES2NET_OFFLINE=1`` disables network access. No torch in here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from res2net.files import cache_folder, unusable_cache, write_error
 from res2net.weights.catalogue import WeightFile
 from res2net.weights.download import Patience, Show, download, is_whole, sha256_of, silent
 
-PREFIX = "hf-hub:"  # as timm writes it
+PREFIX = "hf-hub:"  # as in timm
 HUB_FILES = (WEIGHTS_NAME, "pytorch_model.bin")  # in this order
 _ADDRESS = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -31,17 +31,17 @@ _PROMISE = re.compile(r"-([0-9a-f]{8,64})\.[A-Za-z]+$")  # torch.hub: NAME-<hash
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file on this machine."""
+    """A local file."""
 
     path: Path
-    revision: str = ""  # commit of the hub repository that it is from
+    revision: str = ""  # commit of its hub repository
 
 
 def fetch(row: WeightFile, *, patience: Patience | None = None) -> Fetched:
-    """The file of a row, from the cache where it is there.
+    """The file of a row, from the cache if possible.
 
     Raises:
-        UserError: it is not available; says why and what to do.
+        UserError: it is not available; the message has the reason and the remedy.
     """
     if row.hub:
         return fetch_from_hub(row.hub, files=(row.file,))
@@ -51,16 +51,16 @@ def fetch(row: WeightFile, *, patience: Patience | None = None) -> Fetched:
 
 
 def fetch_url(url: str, *, patience: Patience | None = None) -> Fetched:
-    """A file of weights at an address; each address has its own place in the cache.
+    """A weight file at a URL; each URL has its own place in the cache.
 
-    A name that ends in the digits of its hash (``NAME-0123abcd.pth``) is held to it.
+    The hash in a name such as ``NAME-0123abcd.pth`` is verified.
 
     Raises:
-        UserError: it is not available; says why and what to do.
+        UserError: it is not available; the message has the reason and the remedy.
     """
     file = PurePosixPath(unquote(urlsplit(url).path)).name
     if not file:
-        raise UserError(f"{url}: no file name in this address")
+        raise UserError(f"{url}: no file name in this URL")
     target = cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:12] / file
     return Fetched(_cached((url,), target, promised_hash(file), url, patience))
 
@@ -75,8 +75,8 @@ def _cached(
         raise write_error(error, target) from error
     if offline():
         raise UserError(
-            f"{target.name} is not in the cache and RES2NET_OFFLINE is set; fetch it where there "
-            f"is a network (`res2net weights fetch {name}`) and copy it to {target}"
+            f"{target.name} is not in the cache and RES2NET_OFFLINE is set; download it on a "
+            f"machine with network (`res2net weights fetch {name}`) and copy it to {target}"
         )
     make_folder(target.parent)
     with shown(target.name) as show:
@@ -87,10 +87,10 @@ def _cached(
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder of the cache ready to be written to.
+    """Create a writable folder in the cache.
 
     Raises:
-        UserError: it cannot be made or written to; says how to choose another.
+        UserError: it cannot be created or written; the message tells how to choose another.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,10 +101,10 @@ def make_folder(folder: Path) -> None:
 
 
 def offline() -> bool:
-    """Whether the network is off limits.
+    """Whether network access is disabled.
 
     Raises:
-        UserError: ``RES2NET_OFFLINE`` is neither yes nor no.
+        UserError: ``RES2NET_OFFLINE`` has an invalid value.
     """
     value = os.environ.get("RES2NET_OFFLINE", "").strip().lower()
     if value in ("", "0", "false", "no", "off"):
@@ -115,28 +115,28 @@ def offline() -> bool:
 
 
 def with_mirror(urls: tuple[str, ...], file: str) -> tuple[str, ...]:
-    """The addresses of a file, the user's mirror first where one is set."""
+    """The URLs of a file, with the user's mirror first if one is set."""
     mirror = os.environ.get("RES2NET_WEIGHTS_URL", "").strip()
     return (f"{mirror.rstrip('/')}/{file}", *urls) if mirror else urls
 
 
 def promised_hash(file: str) -> str:
-    """The leading digits of the sha256 that a file's name promises (torch.hub); "" for none."""
+    """The leading sha256 digits in a file's name (torch.hub convention); "" if none."""
     found = _PROMISE.search(file)
     return found.group(1) if found else ""
 
 
 def check_hash(path: Path, promised: str, what: str) -> str:
-    """The sha256 of a file, which must begin with ``promised``.
+    """The sha256 of a file, verified to begin with ``promised``.
 
     Raises:
-        UserError: it does not.
+        UserError: the hash is wrong.
     """
     found = sha256_of(path)
     if not found.startswith(promised):
         raise UserError(
-            f"{path}: its sha256 begins with {found[: len(promised)]}, but {what} promises "
-            f"{promised}: damaged or changed; fetch it again, or rename it"
+            f"{path}: its sha256 begins with {found[: len(promised)]}, but {what} has "
+            f"{promised}: damaged or changed; download it again, or rename it"
         )
     return found
 
@@ -148,12 +148,12 @@ def parse_address(address: str) -> tuple[str, str | None]:
     """``OWNER/NAME[@REVISION]`` as (repository, revision).
 
     Raises:
-        UserError: not of that form.
+        UserError: not of this form.
     """
     found = _ADDRESS.fullmatch(address.removeprefix(PREFIX))
     if not found:
         raise UserError(
-            f"{address!r} is no address on the hub; it must be {PREFIX}OWNER/NAME or "
+            f"{address!r} is not a hub address; it must be {PREFIX}OWNER/NAME or "
             f"{PREFIX}OWNER/NAME@REVISION"
         )
     return found["repository"], found["revision"]
@@ -165,10 +165,10 @@ def fetch_from_hub(
     revision: str | None = None,
     files: tuple[str, ...] = HUB_FILES,
 ) -> Fetched:
-    """The weights in a repository: the first of ``files`` that it has.
+    """The weights in a repository: the first of ``files`` that exists.
 
-    Every version has its own place in the cache, so two of them never mix; without a revision it is
-    the newest, and offline the newest that was fetched. ``HF_ENDPOINT`` is another hub to ask.
+    Every version has its own place in the cache; without a revision it is the newest, and offline
+    the newest that was downloaded. ``HF_ENDPOINT`` selects another hub.
 
     Raises:
         UserError: no such repository, revision or file; no network; no huggingface_hub.
@@ -197,7 +197,7 @@ def fetch_from_hub(
             if isinstance(error, LocalEntryNotFoundError) and not offline():
                 raise _failure(repository, error) from None
             continue
-        except Exception as error:  # it passes on whatever its HTTP library raises
+        except Exception as error:  # it lets errors of its HTTP library through
             raise _failure(repository, error) from None
         return _checked(Path(path))
     where = "in the cache, and RES2NET_OFFLINE is set" if offline() else "in it"
@@ -205,7 +205,7 @@ def fetch_from_hub(
 
 
 def _checked(path: Path) -> Fetched:
-    """The file, its hash compared with the one that the hub names it by."""
+    """The file, after its hash is compared with the hub's."""
     blob = path.resolve().name
     if _SHA256.fullmatch(blob):
         check_hash(path, blob, "the hub")
@@ -215,12 +215,12 @@ def _checked(path: Path) -> Fetched:
 
 def _failure(repository: str, error: Exception) -> UserError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return UserError(f"{PREFIX}{repository} could not be fetched ({reason[:300]})")
+    return UserError(f"{PREFIX}{repository} could not be downloaded ({reason[:300]})")
 
 
 @contextmanager
 def shown(file: str) -> Iterator[Show]:
-    """Takes the bytes so far and the bytes in all, and shows them on standard error."""
+    """A callback that shows the bytes so far and the total on standard error."""
     if not sys.stderr.isatty():
         print(printable(f"fetching {file}"), file=sys.stderr)
         yield silent

@@ -1,4 +1,4 @@
-"""Putting a state dict into a network: everything that belongs there, and nothing unsaid."""
+"""Load a state dict into a network completely, with a report of every change."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _FLOATING = (".weight", ".bias", ".running_mean", ".running_var")
 
 
 def fit(model: nn.Module, state: State, origin: str, *, head: str = "fc") -> tuple[str, ...]:
-    """Load weights into a network; what had to be changed for that is returned in words.
+    """Load weights into a network; return the necessary changes in words.
 
-    A classifier of another size is left out and the network's fresh one stays. A first convolution
-    for another number of channels is adapted as timm does (``adapt_channels``).
+    A classifier of another size is left out, which keeps the network's initialised one. A first
+    convolution for another number of channels is adapted as in timm (``adapt_channels``).
 
     Args:
         state: tensors under our names.
-        origin: what errors call the weights.
+        origin: name of the weights in errors.
         head: name of the network's classifier.
 
     Raises:
-        UserError: tensors missing, unknown, of another shape or not finite; says which network the
-            weights belong to. The network is then as it was.
+        UserError: tensors are missing, unknown, of another shape or not finite; the message names
+            the network that the weights belong to. The network is unchanged.
     """
     own = model.state_dict()
     said: list[str] = []
@@ -40,10 +40,10 @@ def fit(model: nn.Module, state: State, origin: str, *, head: str = "fc") -> tup
 
 
 def check_fits(state: State, own: State, origin: str) -> None:
-    """Every tensor of the network is there in its shape, and no other.
+    """Check that the state dict has exactly the network's tensors and shapes.
 
     Raises:
-        UserError: where not; says what the weights belong to, as far as shapes tell.
+        UserError: it differs; the message identifies the weights as far as shapes allow.
     """
     missing = [key for key in own if key not in state]
     surplus = [key for key in state if key not in own]
@@ -54,14 +54,14 @@ def check_fits(state: State, own: State, origin: str) -> None:
     found = differences(file, model) if file and model else None
     if file and found:
         recipe = file.recipe()
-        remedy = f"use {recipe}" if recipe else "no network of the table is like it"
+        remedy = f"use {recipe}" if recipe else "no network of the table matches it"
         raise UserError(
             f"{origin} does not fit: this file is {found[0]}, the model is {found[1]}: {remedy}"
         )
     if surplus and all(key.endswith(("running_mean", "running_var")) for key in surplus):
         raise UserError(
-            f"{origin}: the weights come with batch statistics, the network's norm has none; "
-            "leave norm_layer (or --net.norm) as it is"
+            f"{origin}: the weights have batch statistics, but the network's norm has none; "
+            "use the default norm_layer (or --net.norm)"
         )
     if shaped and not (missing or surplus):
         key = shaped[0]
@@ -77,7 +77,7 @@ def check_fits(state: State, own: State, origin: str) -> None:
 
 
 def check_values(state: State, origin: str) -> None:
-    """Numbers that a network can compute with.
+    """Check that all values are usable.
 
     Raises:
         UserError: NaN, infinity, a negative variance, or whole numbers where weights should be.
@@ -91,16 +91,16 @@ def check_values(state: State, origin: str) -> None:
                 "point weights (a quantised file?)"
             )
         if not torch.isfinite(value).all():
-            raise UserError(f"{origin}: {key} holds NaN or infinity; the file is of no use")
+            raise UserError(f"{origin}: {key} has NaN or infinite values; the file is unusable")
         if key.endswith("running_var") and bool((value < 0).any()):
-            raise UserError(f"{origin}: {key} holds a negative variance; the file is of no use")
+            raise UserError(f"{origin}: {key} has a negative variance; the file is unusable")
 
 
 def adapt_channels(weight: Tensor, channels: int) -> Tensor:
-    """A first convolution for another number of channels: (O, C, k, k) → (O, channels, k, k).
+    """Adapt a first convolution to another number of channels: (O, C, k, k) → (O, channels, k, k).
 
-    For one channel the weights are summed over C, so a grey image gives what its three copies gave;
-    for any other number they are repeated and scaled by C/channels, so activations stay as large.
+    For one channel the weights are summed over C, so a grey image gives the same result as three
+    copies of it; otherwise they are repeated and scaled by C/channels to keep activations in range.
     """
     before = weight.shape[1]
     if channels == 1:
@@ -110,7 +110,7 @@ def adapt_channels(weight: Tensor, channels: int) -> Tensor:
 
 
 def _counters(state: State, own: State) -> State:
-    """Batch counters added where a library keeps none, dropped where the network keeps none."""
+    """Add or drop batch counters, depending on whether the network has them."""
     ending = "num_batches_tracked"
     kept = {k: v for k, v in state.items() if k in own or not k.endswith(ending)}
     fresh = {k: torch.zeros_like(v) for k, v in own.items() if k.endswith(ending)}
@@ -118,7 +118,7 @@ def _counters(state: State, own: State) -> State:
 
 
 def _classifier(state: State, own: State, head: str, said: list[str]) -> State:
-    """The file's classifier where it has the right size, else the network's own."""
+    """The file's classifier if it has the right size, else the network's own."""
     result = dict(state)
     for name in (head, _AUXILIARY):
         there = f"{name}.weight" in state
@@ -144,7 +144,7 @@ def _same_size(file: Tensor, own: Tensor) -> bool:
 def _classifier_said(state: State, own: State, head: str) -> str:
     there, here = state.get(f"{head}.weight"), own.get(f"{head}.weight")
     if there is None:
-        return "no classifier in the file: the network keeps its fresh one"
+        return "no classifier in the file: the network keeps its initialised one"
     if there.ndim < 2:
         return f"left out the classifier, whose weights have the shape {tuple(there.shape)}"
     if here is None:
@@ -158,7 +158,7 @@ def _classifier_said(state: State, own: State, head: str) -> str:
 
 
 def _first_convolution(state: State, own: State, said: list[str]) -> State:
-    """The first convolution adapted where only its number of input channels differs."""
+    """Adapt the first convolution if only its number of input channels differs."""
     key = next((key for key, value in own.items() if value.ndim == 4), None)
     if key is None or key not in state or state[key].ndim != 4:
         return state

@@ -1,4 +1,4 @@
-"""What network a state dict belongs to, read off the shapes of its tensors."""
+"""Identify the network of a state dict by the shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ _GROUPED, _SPLIT = "grouped first blocks", "split first blocks"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """A network as far as shapes tell. Two networks with equal identities share their files."""
+    """A network's identity by shapes. Networks with equal identities can share files."""
 
     family: str
     setting: str = ""  # the paper's notation: "26w x 4s", "8c x 4w x 4s"
-    blocks: str = ""  # in each stage
-    layers: str = ""  # "50 layers", where the table has that depth
+    blocks: str = ""  # blocks per stage
+    layers: str = ""  # "50 layers", if the table has that depth
     stem: str = ""
     shortcuts: str = ""
     se: str = ""
     planes: str = ""
     first_blocks: str = ""
-    options: tuple[tuple[str, int | bool], ...] = ()  # what create_model would be given
+    options: tuple[tuple[str, int | bool], ...] = ()  # options for create_model
 
     def name(self) -> str | None:
-        """The row of the model table that is like it."""
+        """The matching row of the model table."""
         return _names().get(_key(self))
 
     def recipe(self) -> str | None:
-        """How to build it: its name, or the nearest row with options; None where none fits."""
+        """How to build it: its name, or the nearest row with options; None if none fits."""
         return self.name() or min(_recipes(self), key=len, default=None)
 
 
 def _recipes(wanted: Identity) -> Iterator[str]:
-    """Every row that becomes the network when options are given."""
+    """All rows that give the network with suitable options."""
     options = dict(wanted.options)
     for name, row in NETWORKS.items():
         known = {key: value for key, value in options.items() if key in row.OPTIONS}
@@ -75,7 +75,7 @@ _SAID = ("setting", "layers", "blocks", "stem", "se", "shortcuts", "planes", "fi
 
 
 def differences(file: Identity, model: Identity) -> tuple[str, str] | None:
-    """What is said of each where they differ, or None where shapes show no difference."""
+    """Descriptions of the differences, or None if shapes show none."""
     if _key(file) == _key(model):
         return None
     if file.family != model.family:
@@ -108,7 +108,7 @@ def _names() -> dict[tuple[object, ...], str]:
     return names
 
 
-# ---------------------------------------------------------------- of a row
+# ---------------------------------------------------------------- identity of a row
 
 
 def of_variant(variant: Variant) -> Identity:
@@ -212,16 +212,16 @@ def _plain(family: str, *, depth: int, width: int) -> Identity:
     )
 
 
-# ---------------------------------------------------------------- of a state dict
+# ---------------------------------------------------------------- identity of a state dict
 
 
 def of_state(state: Mapping[str, Tensor]) -> Identity | None:
-    """The identity of a network from its tensors under our names; None for a stranger."""
+    """The identity of a network from its tensors under our names; None if unknown."""
     shapes: Shapes = {name: tuple(value.shape) for name, value in state.items()}
     try:
         return _of_shapes(shapes)
     except (KeyError, IndexError, ZeroDivisionError, ValueError, TypeError):
-        # parts of it are missing, or have shapes of no network
+        # parts are missing, or shapes match no network
         return None
 
 
@@ -279,7 +279,7 @@ def _of_blocks(
     pooled: bool = False,
     base: int = 64,
 ) -> Identity:
-    """From one normal block, whose plain form would have ``planes`` channels inside."""
+    """Identity from one normal block whose plain form would have ``planes`` inner channels."""
     whole, *_, kernel = shapes[f"{normal}conv1.weight"]
     basic = kernel > 1
     inner = shapes.get(f"{normal}convs.0.weight")
@@ -290,7 +290,7 @@ def _of_blocks(
         cardinality = split // per_group
         scale = whole // split
     grouped = inner is not None and scale > 2 and f"{first}convs.1.weight" not in shapes
-    if scale == 2 and inner is not None:  # one convolution either way: over all splits, or one
+    if scale == 2 and inner is not None:  # one convolution in both cases: over all splits, or one
         grouped = shapes[f"{first}convs.0.weight"][0] == shapes[f"{first}conv1.weight"][0]
     return _identity(
         family,
@@ -308,6 +308,6 @@ def _of_blocks(
 
 
 def _count(shapes: Shapes, stage: str) -> int:
-    """Blocks of a stage."""
+    """Number of blocks of a stage."""
     numbered = re.compile(rf"{re.escape(stage)}(\d+)\.")
     return len({found[1] for name in shapes if (found := numbered.match(name))})

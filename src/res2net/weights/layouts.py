@@ -1,7 +1,7 @@
-"""Layouts of names: which library wrote a state dict, and the same tensors under our names.
+"""Name layouts: recognise the library of a state dict and rename its tensors to our names.
 
-Ours are the official ones; timm, torchvision and mmpretrain's shallow stem share them. A layout is
-recognised by a name that only it has, and everything before that name is a prefix to take off.
+Our names are the official ones, shared by timm, torchvision and mmpretrain's shallow stem. A layout
+is recognised by a name unique to it; everything before that name is a prefix and removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from res2net.weights.read import Content, State, unwrap
 
 
 class Layout(StrEnum):
-    """Whose names a file uses."""
+    """The library whose names a file uses."""
 
     OFFICIAL = "official"  # also timm's, torchvision's and ours
     OPENMMLAB = "openmmlab"
@@ -42,7 +42,7 @@ def _renames(*pairs: tuple[str, Replacement]) -> Renames:
     return tuple((re.compile(pattern), replacement) for pattern, replacement in pairs)
 
 
-# name that only this layout has → layout; the first that is found counts
+# name unique to a layout → layout; the first match counts
 _MARKS: tuple[tuple[re.Pattern[str], Layout], ...] = tuple(
     (re.compile(rf"(?P<prefix>(?:.*\.)?){mark}$"), layout)
     for mark, layout in (
@@ -59,7 +59,7 @@ _MARKS: tuple[tuple[re.Pattern[str], Layout], ...] = tuple(
 _RENAMES: dict[Layout, Renames] = {
     Layout.OFFICIAL: _renames(
         (r"^last_linear\.", "fc."),
-        # torchvision's file of DenseNet is older than its code
+        # torchvision's DenseNet file is older than its code
         (r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),
     ),
     Layout.OPENMMLAB: _renames(
@@ -116,7 +116,7 @@ _RENAMES: dict[Layout, Renames] = {
         (r"\.shortcut\.shortcut_bn\.", ".downsample.1."),
     ),
 }
-# torchvision's detectors, whose published files are older than its code
+# torchvision's detectors: the published files are older than its code
 _OLD_DETECTORS = _renames(
     (r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)$", r"\1.0.\2"),
     (r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1"),
@@ -125,30 +125,28 @@ _OLD_DETECTORS = _renames(
         lambda found: f"{found[1]}.{int(found[2]) - 1}.0.",
     ),
 )
-# The official DLA files hold three projections that its forward pass computes and throws away.
+# The official DLA files have three projections that the forward pass computes but does not use.
 DEAD = ("level3.project.", "level4.project.", "level4.tree1.project.")
 _DETECTORS = ("neck", "rpn_head", "roi_head", "bbox_head", "mask_head")
-_FORK_RULE = (
-    "trained as {0} builds it, whose first blocks no rule here equals (docs/first-block.md)"
-)
-SUFFIXES = (".pth", ".safetensors")  # of files that are written
+_FORK_RULE = "trained as built by {0}, whose first blocks match no rule here (docs/first-block.md)"
+SUFFIXES = (".pth", ".safetensors")  # of written files
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A state dict under our names, and where it comes from."""
+    """A state dict under our names, with its source."""
 
     state: State
     layout: Layout
-    said: tuple[str, ...] = ()  # what was done to get it, for people
-    first_block: FirstBlock | None = None  # the rule it was trained under, where the layout tells
+    said: tuple[str, ...] = ()  # conversion steps, for messages
+    first_block: FirstBlock | None = None  # its training rule, if the layout implies it
 
 
 def translate(content: Content, origin: str) -> Weights:
     """The tensors of a file under our names.
 
     Raises:
-        UserError: no weights of a network that this project has, or of two.
+        UserError: no weights of a supported network, or those of several.
     """
     state, said = unwrap(content.values, origin)
     layout, prefix = _recognise(state, origin)
@@ -156,7 +154,7 @@ def translate(content: Content, origin: str) -> Weights:
         layout = _refine(state, prefix)
     taken = _places(layout, prefix)
     found: State = {}
-    left: dict[str, None] = {}  # what else is in the file, by its first names
+    left: dict[str, None] = {}  # other entries of the file, by their first names
     for name, value in state.items():
         place = next((place for place in taken if name.startswith(place)), None)
         if place is None:
@@ -164,7 +162,7 @@ def translate(content: Content, origin: str) -> Weights:
         else:
             found[f"{taken[place]}{name.removeprefix(place)}"] = value
     if left:
-        said.append(f"left out what is no part of the network: {', '.join(list(left)[:6])}")
+        said.append(f"left out entries outside of the network: {', '.join(list(left)[:6])}")
     if note := _fork(layout, state):
         said.append(note)
     ours = {_rename(name, _RENAMES[layout]): value for name, value in found.items()}
@@ -176,25 +174,25 @@ def translate(content: Content, origin: str) -> Weights:
 
 
 def _recognise(state: State, origin: str) -> tuple[Layout, str]:
-    """Whose names these are, and what stands before them."""
+    """The layout of the names, and their prefix."""
     for mark, layout in _MARKS:
         prefixes = [found["prefix"] for name in state if (found := mark.match(name))]
         if len(prefixes) > 1:
             raise UserError(
                 f"{origin}: holds {len(prefixes)} networks (under {', '.join(sorted(prefixes))}); "
-                "save the one that is meant as a file of its own"
+                "save the intended one as a separate file"
             )
         if prefixes:
             return layout, prefixes[0]
     example = next(iter(state))
     raise UserError(
-        f"{origin}: no layout of a network that this project has ({len(state)} tensors, such as "
+        f"{origin}: not the layout of a supported network ({len(state)} tensors, such as "
         f"{example!r})"
     )
 
 
 def _refine(state: State, prefix: str) -> Layout:
-    """Which of the libraries that kept the official names of blocks it is."""
+    """The library, among those with the official block names."""
     if f"{prefix}stem.conv1.weight" in state:
         return Layout.MASKRCNN
     parts = {name.removeprefix(prefix.removesuffix("backbone.")).split(".")[0] for name in state}
@@ -205,11 +203,11 @@ def _refine(state: State, prefix: str) -> Layout:
 
 
 def _places(layout: Layout, prefix: str) -> dict[str, str]:
-    """Where a library keeps the network: beginning of their names → what it becomes."""
-    top = prefix.partition("backbone.")[0]  # of the model that the backbone is a part of
+    """Prefix renames for libraries with a nested backbone: old prefix → new prefix."""
+    top = prefix.partition("backbone.")[0]  # of the model that contains the backbone
     elsewhere = {
         Layout.OPENMMLAB: {f"{top}head.fc.": "fc."},
-        # Detectors on the fourth stage (C4) keep the fifth in their box head.
+        # C4 detectors keep the fifth stage in their box head.
         Layout.DETECTRON2: {f"{top}roi_heads.res5.": "res5."},
         Layout.MASKRCNN: {f"{top}roi_heads.box.feature_extractor.head.layer4.": "layer4."},
     }
@@ -217,8 +215,8 @@ def _places(layout: Layout, prefix: str) -> dict[str, str]:
 
 
 def _finish_paddle(state: State) -> State:
-    """What names alone do not say: where the shortcut's pool stands, and (in, out) of a linear."""
-    first = 1 if "conv1.0.weight" in state else 0  # a deep stem goes with pooled shortcuts
+    """Renames that depend on shapes: the shortcut's pool, and (in, out) of a linear layer."""
+    first = 1 if "conv1.0.weight" in state else 0  # a deep stem implies pooled shortcuts
     renames = _renames(
         (r"\.short\._conv\.", f".downsample.{first}."),
         (r"\.short\._batch_norm\.", f".downsample.{first + 1}."),
@@ -230,7 +228,7 @@ def _finish_paddle(state: State) -> State:
 
 
 def _fork(layout: Layout, state: State) -> str:
-    """A remark where a library trains under a rule that has no name here."""
+    """A remark if a library trains with a rule that has no name here."""
     if layout in (Layout.DETECTRON2, Layout.MASKRCNN):
         return _FORK_RULE.format(f"the {layout} fork")
     if layout is Layout.OPENMMLAB and any(
@@ -247,7 +245,7 @@ def _rename(name: str, renames: Renames) -> str:
 
 
 def detector_of_now(state: State) -> State:
-    """A state dict, that of a detector under the names that torchvision has today."""
+    """A state dict, with detectors renamed to torchvision's current names."""
     return {_rename(name, _OLD_DETECTORS): value for name, value in state.items()}
 
 
@@ -281,7 +279,7 @@ def to_official(state: State) -> State:
 
 
 def _root(state: State, level: int) -> str:
-    """Where the last root of a level is: at its top, or down its second trees."""
+    """Path of a level's last root: at its top, or down its second trees."""
     path = "root."
     while f"level{level}.{path}bn.weight" not in state:
         path = f"tree2.{path}"
@@ -289,7 +287,7 @@ def _root(state: State, level: int) -> str:
 
 
 def to_mmdet(state: State) -> State:
-    """mmdetection's backbone: a deep stem is called ``stem``, and there is no classifier."""
+    """mmdetection's backbone: a deep stem is named ``stem``, and there is no classifier."""
     renamed = {
         re.sub(r"^conv1\.(\d)\.", r"stem.\1.", name): value
         for name, value in state.items()
@@ -308,10 +306,10 @@ LAYOUTS: dict[str, Callable[[State], State]] = {
 
 
 def write_state(state: State, path: Path) -> None:
-    """Write tensors as safetensors or as a checkpoint of PyTorch, as the file's ending says.
+    """Write tensors as safetensors or as a PyTorch checkpoint, by the file's suffix.
 
     Raises:
-        UserError: another ending, or the file cannot be written.
+        UserError: another suffix, or the file cannot be written.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     if path.suffix == ".safetensors":

@@ -1,4 +1,4 @@
-"""``pretrained=``: from a name, address or path to weights that fit, their licence printed once."""
+"""``pretrained=``: load weights by name, URL or path, and print their licence once."""
 
 from __future__ import annotations
 
@@ -41,34 +41,34 @@ from res2net.weights.read import card_of, find_weights, read_content
 
 IN1K = "in1k"  # ImageNet-1k: the catalogue's first file for the network
 
-_told: set[str] = set()  # notices that this process has printed
+_told: set[str] = set()  # notices printed by this process
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pretrained:
-    """Weights that were asked for, read and checked."""
+    """Requested weights, read and checked."""
 
     weights: Weights
-    origin: str  # what errors call them
-    notice: str  # where they come from and what they may be used for
-    first_block: FirstBlock | None  # the rule they were trained under; None where nobody knows
+    origin: str  # name for errors
+    notice: str  # source and licence
+    first_block: FirstBlock | None  # training rule; None if unknown
 
     def load_into(
         self, model: nn.Module, *, head: str = "fc", first_block: FirstBlock | None = None
     ) -> tuple[str, ...]:
-        """Put them into a network and print their licence and what had to be changed.
+        """Load them into a network, and print their licence and the necessary changes.
 
-        Warns where the network has another first-block rule: nothing else shows that mistake.
+        Warns if the network has another first-block rule, which nothing else would reveal.
 
         Args:
             head: name of the network's classifier.
-            first_block: rule that the network was built under; None where it has no splits.
+            first_block: rule of the network; None if it has no splits.
 
         Returns:
-            In words, what had to be changed.
+            The changes, in words.
 
         Raises:
-            UserError: they do not fit; says which network they belong to.
+            UserError: they do not fit; the message names the network that they belong to.
         """
         said = (*self.weights.said, *fit(model, self.weights.state, self.origin, head=head))
         tell_once(self.notice)
@@ -77,7 +77,7 @@ class Pretrained:
         if first_block is not None and self.first_block not in (None, first_block):
             warnings.warn(
                 f"{self.origin} was trained with first_block='{self.first_block}', the network has "
-                f"'{first_block}': names and shapes fit, but accuracy drops silently; build it "
+                f"'{first_block}': names and shapes fit, but accuracy will be lower; build it "
                 f"with first_block='{self.first_block}'",
                 stacklevel=3,
             )
@@ -87,16 +87,16 @@ class Pretrained:
 def open_pretrained(
     asked: str | Path, network: str | None, *, patience: Patience | None = None
 ) -> Pretrained:
-    """Find, fetch, check and read weights.
+    """Find, download, check and read weights.
 
     Args:
-        asked: ``"in1k"`` (what was first published for the network), a name of the catalogue
-            (``res2net50_26w_4s.timm``), an address (``https://...``, ``hf-hub:OWNER/NAME``) or the
-            path of a file.
-        network: the row that will get them; None where it is no row of the table.
+        asked: ``"in1k"`` (the first published for the network), a catalogue name
+            (``res2net50_26w_4s.timm``), a URL (``https://...``, ``hf-hub:OWNER/NAME``) or the path
+            of a file.
+        network: the row of the target network; None if it is not in the table.
 
     Raises:
-        UserError: nothing of that kind, or it cannot be fetched or read.
+        UserError: not found, or it cannot be downloaded or read.
     """
     row, fetched = _find(str(asked), network, patience)
     path = fetched.path
@@ -115,14 +115,14 @@ def open_pretrained(
 
 
 def _promised(path: Path, row: WeightFile | None) -> str:
-    """The leading digits of the sha256 that a file's row or name promises, "" for none."""
+    """The leading sha256 digits in a file's row or name, "" if none."""
     return (row.sha256 if row else "") or promised_hash(path.name)
 
 
 def _find(
     asked: str, network: str | None, patience: Patience | None
 ) -> tuple[WeightFile | None, Fetched]:
-    """The row of the catalogue where it is one, and the file."""
+    """The catalogue row, if any, and the file."""
     if asked == IN1K:
         row = published_for(network or "a network of your own")
         return row, fetch(row, patience=patience)
@@ -144,7 +144,7 @@ def _find(
     if not path.exists():
         hint = did_you_mean(asked, [IN1K, *names()])
         raise UserError(
-            f"pretrained={asked!r}: no such file, and no name of the catalogue.{hint} "
+            f"pretrained={asked!r}: no such file or catalogue name.{hint} "
             "`res2net weights list` lists all"
         )
     return None, Fetched(find_weights(path) if path.is_dir() else path)
@@ -158,7 +158,7 @@ def _notice(
     rule: FirstBlock | None,
     card: dict[str, Any],
 ) -> str:
-    """One line for people and for ``model.json``."""
+    """One line for messages and ``model.json``."""
     file = row.hub if row and row.hub else fetched.path.name
     parts = [f"weights from {file}"]
     if fetched.revision:
@@ -168,7 +168,7 @@ def _notice(
         notes = str(card.get("notes") or "")
         parts.append(f"trained by this project{f' ({notes})' if notes else ''}")
     else:
-        parts.append(f"licence {row.licence}" if row else "licence unknown to us")
+        parts.append(f"licence {row.licence}" if row else "licence unknown")
     parts.append(f"{layout} layout")
     if rule:
         parts.append(f"first block '{rule}'")
@@ -176,39 +176,39 @@ def _notice(
 
 
 def _rule_of(card: dict[str, Any]) -> FirstBlock | None:
-    """The rule of a network that this project trained."""
+    """The rule of a network trained by this project."""
     options = card.get("options")
     named = options.get("first_block") if isinstance(options, dict) else None
     row = NETWORKS.get(str(card.get("network")))
     try:
         return FirstBlock(named) if named else getattr(row, "first_block", None)
-    except ValueError:  # of a later version
+    except ValueError:  # from a later version
         return None
 
 
 def tell_once(notice: str) -> None:
-    """Print a notice on standard error, the first time in this process."""
+    """Print a notice on standard error, once per process."""
     if notice not in _told:
         _told.add(notice)
         print(printable(notice), file=sys.stderr)
 
 
-# ---------------------------------------------------------------- what a file is
+# ---------------------------------------------------------------- inspection of a file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inspection:
-    """A file that was read and found sound."""
+    """A file that was read and checked."""
 
     path: Path
     sha256: str
-    promised: str  # leading digits that its name promises, "" for none
-    row: WeightFile | None  # of the catalogue
+    promised: str  # leading digits in its name, "" if none
+    row: WeightFile | None  # its catalogue entry
     weights: Weights
     identity: Identity
 
     def facts(self) -> list[tuple[str, str]]:
-        """(name, value) pairs for people."""
+        """(name, value) pairs for display."""
         state = self.weights.state
         parameters = sum(
             value.numel()
@@ -218,14 +218,14 @@ class Inspection:
         heads = (k for k in ("fc.weight", "classifier.weight") if k in state and state[k].ndim)
         head = next(heads, None)
         rule = self.weights.first_block or (self.row.first_block if self.row else None)
-        promise = "as its name promises" if self.promised else "its name promises none"
+        promise = "matches its name" if self.promised else "none in its name"
         return [
             ("file", f"{self.path} ({self.path.stat().st_size:,} bytes)"),
             ("sha256", f"{self.sha256} ({promise})"),
-            ("published as", self.row.name if self.row else "unknown to the catalogue"),
-            ("licence", str(self.row.licence) if self.row else "unknown to the catalogue"),
+            ("published as", self.row.name if self.row else "not in the catalogue"),
+            ("licence", str(self.row.licence) if self.row else "not in the catalogue"),
             ("layout", str(self.weights.layout)),
-            ("network", self.identity.recipe() or "none of the model table"),
+            ("network", self.identity.recipe() or "not in the model table"),
             ("first block", str(rule) if rule else "not stated in the file"),
             ("classes", str(state[head].shape[0]) if head else "no classifier"),
             ("tensors", f"{len(state)} with {parameters:,} parameters, all finite"),
@@ -234,10 +234,10 @@ class Inspection:
 
 
 def inspect_file(path: Path) -> Inspection:
-    """Read a file, check its hash and its numbers, and find out what it is.
+    """Read a file, check its hash and its values, and identify it.
 
     Raises:
-        UserError: wrong hash, damaged, no weights, numbers that are not finite.
+        UserError: wrong hash, damaged, no weights, or values that are not finite.
     """
     if path.is_dir() or not path.exists():
         raise UserError(f"{path} is a folder" if path.is_dir() else f"{path}: no such file")
@@ -250,8 +250,8 @@ def inspect_file(path: Path) -> Inspection:
     identity = of_state(weights.state)
     if identity is None:
         raise UserError(
-            f"{path}: named like a network of this project, but tensors are missing or have shapes "
-            "that no such network has; save or fetch it again"
+            f"{path}: has tensor names of a supported network, but tensors are missing or have "
+            "wrong shapes; save or download it again"
         )
     return Inspection(
         path=path,

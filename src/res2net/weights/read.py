@@ -1,7 +1,7 @@
-"""The one reader of files of weights: it runs nothing that a file holds.
+"""Read weight files without running any code in them.
 
-What a file is shows in its first bytes, never in its name. A checkpoint holds more than weights:
-``unwrap`` finds the one state dict in it that is meant.
+The format is recognised by the first bytes, not by the name. A checkpoint holds more than weights:
+``unwrap`` finds its state dict.
 """
 
 from __future__ import annotations
@@ -29,84 +29,84 @@ from res2net.errors import UserError, one_line
 _ZIP, _OLD_TORCH = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _NOT_WEIGHTS = (
     (b"version https://git-lfs", "a Git LFS pointer; fetch the file itself with `git lfs pull`"),
-    (b"<", "a web page or XML, not a file of weights; the download went wrong"),
+    (b"<", "a web page or XML, not a weight file; the download failed"),
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
     (b"\x89HDF", "an HDF5 file, which this project cannot read"),
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8", "a picture"),
 )
-# Plain data that training scripts put beside their weights; none of it can run anything.
+# Plain data types that training scripts store with weights; none of them can run code.
 _HARMLESS: list[Any] = [
     argparse.Namespace,
     *((PurePosixPath, f"{module}.PosixPath") for module in ("pathlib", "pathlib._local")),
     *((PureWindowsPath, f"{module}.WindowsPath") for module in ("pathlib", "pathlib._local")),
     *((stand_in, name) for name, stand_in in STAND_INS.items() if name.startswith("numpy.")),
 ]
-_SPARE = 64 << 20  # bytes that a file may become beyond what it holds
+_SPARE = 64 << 20  # bytes that a file may grow by when unpacked
 _NAMED = re.compile(r"GLOBAL ([\w.]+) (?:was not an allowed|whose module)")
 
 
-# A run's own files, best first.
+# Files of a run, the preferred one first.
 RUN_FILES = (WEIGHTS_NAME, "checkpoints/best.ckpt", "checkpoints/last.ckpt")
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a file holds, as it is."""
+    """The raw content of a file."""
 
     kind: str  # "safetensors", "torch" or "pickle"
     values: dict[str, Any]
-    metadata: dict[str, str] = field(default_factory=dict)  # of a safetensors file
+    metadata: dict[str, str] = field(default_factory=dict)  # for a safetensors file
 
 
 def find_weights(run: Path) -> Path:
     """The best weights in a run folder.
 
     Raises:
-        UserError: a folder without any.
+        UserError: a folder without weights.
     """
     for name in RUN_FILES:
         if (run / name).is_file():
             if name == RUN_FILES[-1]:
                 warnings.warn(
-                    f"{run}: neither {RUN_FILES[0]} nor {RUN_FILES[1]} is there; using the last "
+                    f"{run}: neither {RUN_FILES[0]} nor {RUN_FILES[1]} exists; using the last "
                     f"epoch's weights, {name}",
                     stacklevel=3,
                 )
             return run / name
     raise UserError(
-        f"{run} is a folder without weights (no {RUN_FILES[0]}, no checkpoint); give a file of "
-        "weights or a run folder"
+        f"{run} is a folder without weights (no {RUN_FILES[0]}, no checkpoint); give a weight "
+        "file or a run folder"
     )
 
 
 def card_inside(content: Content) -> dict[str, Any] | None:
-    """The description that a checkpoint of this project carries."""
+    """The model description in a checkpoint of this project."""
     saved = content.values.get("hyper_parameters")
     card = saved.get("card") if isinstance(saved, dict) else None
     return card if isinstance(card, dict) else None
 
 
 def card_of(content: Content, path: Path) -> dict[str, Any]:
-    """The description that a file of this project carries, or has beside it; else empty."""
+    """The model description inside or beside a file of this project; else empty."""
     card = card_inside(content)
     beside = path.with_name(CARD_NAME)
     if card is None and path.name == RUN_FILES[0] and beside.is_file():
         try:
             card = read_json(beside, "a model description")
         except UserError:
-            card = None  # a damaged description says nothing; the weights may still be good
+            card = None  # ignore a damaged description; the weights may be intact
     return card if isinstance(card, dict) else {}
 
 
 def read_content(path: Path) -> Content:
-    """Read a safetensors file, a checkpoint of PyTorch or a pickle of arrays.
+    """Read a safetensors file, a PyTorch checkpoint or a pickle of arrays.
 
     Raises:
-        UserError: missing, a folder, not readable, damaged, holding code or not weights at all.
+        UserError: missing, a folder, unreadable, damaged, with code, or not weights.
     """
     if path.is_dir():
-        raise UserError(f"{path} is a folder; give a file of weights or a run folder")
+        raise UserError(f"{path} is a folder; give a weight file or a run folder")
     if not path.exists():
         raise UserError(f"{path}: no such file")
     check_file(path)
@@ -129,9 +129,7 @@ def read_content(path: Path) -> Content:
     if head[:1] == b"\x80":
         arrays = read_arrays(path.read_bytes(), str(path), "a file of weights")
         return Content("pickle", _as_dict(_to_tensors(arrays), path))
-    raise UserError(
-        f"{path}: damaged, or no file of weights (neither safetensors, PyTorch nor PaddlePaddle)"
-    )
+    raise UserError(f"{path}: damaged or not a weight file (safetensors, PyTorch or PaddlePaddle)")
 
 
 def _as_dict(values: Any, path: Path) -> dict[str, Any]:
@@ -160,10 +158,10 @@ def _read_safetensors(path: Path) -> Content:
 def _read_torch(path: Path) -> Any:
     try:
         zipped = zipfile.is_zipfile(path)
-    except zipfile.BadZipFile as error:  # Python 3.12 raises it where others answer no
-        raise UserError(f"{path}: damaged ({one_line(error)}); fetch it again") from None
+    except zipfile.BadZipFile as error:  # raised by Python 3.12 instead of returning False
+        raise UserError(f"{path}: damaged ({one_line(error)}); download it again") from None
     plain = zipped and _check_sums(path)
-    # The file itself is the memory until a tensor is written to; Windows could not replace it then.
+    # Tensors are memory-mapped until written to; Windows could not replace the file meanwhile.
     mapped = plain and os.name == "posix"
     try:
         with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
@@ -173,61 +171,61 @@ def _read_torch(path: Path) -> Any:
         text = " ".join(str(error).split())
         if "TorchScript" in text:
             raise UserError(
-                f"{path}: a TorchScript archive, a program and not a file of weights; save the "
+                f"{path}: a TorchScript archive, which is a program, not a weight file; save the "
                 "state dict of the model instead"
             ) from None
         if found := _NAMED.search(text):
             raise UserError(
-                f"{path}: refused, it holds Python code or objects ({found.group(1)}); whoever "
-                "trusts the file can save its state dict alone and give that"
+                f"{path}: refused: it holds Python code or objects ({found.group(1)}); if you "
+                "trust the file, save its state dict alone and give that"
             ) from None
         raise UserError(f"{path}: damaged or not a checkpoint ({one_line(error)[:120]})") from None
 
 
 def _check_sums(path: Path) -> bool:
-    """Compare the checksums in a ``.pth``, which PyTorch does not.
+    """Verify the checksums in a ``.pth``, which PyTorch does not do.
 
     Returns:
-        Whether its parts lie there as they are, none of them compressed.
+        Whether all parts are stored uncompressed.
 
     Raises:
-        UserError: one does not fit.
+        UserError: a checksum is wrong.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             unpacked = sum(entry.file_size for entry in entries)
             _check_growth(unpacked, path.stat().st_size, path)
-            # files may be written without checksums
+            # files may have no checksums
             broken = archive.testzip() if any(entry.CRC for entry in entries) else None
     except UserError:
         raise
     except Exception as error:  # a damaged archive can raise anything
         raise UserError(f"{path}: damaged ({one_line(error)[:120]})") from None
     if broken:
-        raise UserError(f"{path}: damaged (the checksum of {broken} in it does not fit)")
+        raise UserError(f"{path}: damaged (wrong checksum of {broken} in it)")
     return all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
 
 
 def _check_growth(unpacked: int, packed: int, path: Path) -> None:
-    """Refuse what is small on the disk and takes all memory: weights hardly shrink when packed.
+    """Refuse decompression bombs; real weights hardly compress.
 
     Raises:
-        UserError: it becomes much larger than it is.
+        UserError: it unpacks to much more than its size.
     """
     if unpacked > 4 * packed + _SPARE:
         raise UserError(
-            f"{path}: refused, {in_gib(packed)} would become {in_gib(unpacked)} (a decompression "
-            "bomb, or not a file of weights)"
+            f"{path}: refused: {in_gib(packed)} would unpack to {in_gib(unpacked)} (a "
+            "decompression bomb, or not a weight file)"
         )
 
 
 def _check_tensors(values: dict[str, Any], path: Path) -> None:
-    """Refuse tensors that are no plain numbers in memory, at any depth.
+    """Refuse tensors that are not plain dense data, at any depth.
 
     Raises:
-        UserError: sparse, quantised, without data, or much larger than their data (a few numbers
-            that are repeated).
+        UserError: sparse, quantised, without data, or much larger than their storage (repeated
+            values).
     """
     left: list[Any] = [values]
     seen: set[int] = set()
@@ -250,57 +248,57 @@ def _to_tensors(values: Any) -> Any:
     return torch.from_numpy(values) if isinstance(values, np.ndarray) else values
 
 
-# ---------------------------------------------------------------- the state dict that is meant
+# ---------------------------------------------------------------- the state dict
 
 
 State = dict[str, Tensor]
 Values = dict[str, Any]
-Found = tuple[tuple[str, ...], Values]  # the names on the way to a state dict, and itself
+Found = tuple[tuple[str, ...], Values]  # path of names to a state dict, and the state dict
 
-# Where training programs keep weights, the one to take first. An average of the weights comes
-# before the weights, since it is what is evaluated (timm takes it as well).
+# Keys under which training programs store weights, the preferred one first. Averaged weights take
+# precedence, since those are evaluated (as in timm).
 _AVERAGE = re.compile(r"(?:.*_)?(?:ema|swa|averaged)(?:_.*)?")
 _PLAIN = (
     *("state_dict", "model", "model_state_dict", "model_state", "net", "network", "weights"),
     *("params", "module"),
 )
-_DEPTH = 4  # dictionaries within each other, at most
-# Parts of names: torch.compile's, FSDP's, and that of checkpointed activations.
+_DEPTH = 4  # maximum nesting of dictionaries
+# Name parts added by torch.compile, FSDP and activation checkpointing.
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 
 def unwrap(values: Values, origin: str) -> tuple[State, list[str]]:
-    """The tensors by name, and what was chosen to get them.
+    """The tensors by name, and the choices made to find them.
 
-    The state dict is the dictionary that holds layers' weights, whatever else is in the file:
-    training programs keep their best accuracy as a tensor beside it.
+    The state dict is the dictionary with the weights of layers; training programs also store other
+    tensors, such as their best accuracy.
 
     Raises:
-        UserError: no tensors in it, or several state dicts under names that say nothing.
+        UserError: no tensors, or several state dicts under unknown names.
     """
-    average = None if _is_mmengine(values) else _AVERAGE  # it has the average as state_dict
+    average = None if _is_mmengine(values) else _AVERAGE  # its state_dict is the average
     way, chosen = _find(values, average, origin) or ((), values)
     if not _tensors(chosen):
         holds = ", ".join(list(values)[:5]) or "nothing"
-        raise UserError(f"{origin}: no weights in it (it holds {holds})")
+        raise UserError(f"{origin}: no weights (it holds {holds})")
     said: list[str] = []
     for key in way:
         if average and average.fullmatch(key):
             said.append(f"took the moving average of the weights ({key})")
         elif key not in _PLAIN:
-            said.append(f"took the weights that it holds as {key}")
+            said.append(f"took the weights under {key}")
     state = _named_plainly(_tensors(chosen))
     beside = [name for name in state if "." not in name]
-    if beside and len(beside) < len(state):  # counters, accuracies: a layer's tensor has a dot
+    if beside and len(beside) < len(state):  # counters, accuracies: layers' tensors have a dot
         state = {name: value for name, value in state.items() if "." in name}
-        said.append(f"left out what is no part of a layer: {', '.join(beside[:6])}")
+        said.append(f"left out entries that are not part of a layer: {', '.join(beside[:6])}")
     return state, said
 
 
 def _find(
     values: Values, average: re.Pattern[str] | None, origin: str, depth: int = _DEPTH
 ) -> Found | None:
-    """The state dict, at the top or below: an average, under a usual name, or the only one."""
+    """The state dict at any depth: an average, one under a usual name, or the only one."""
     if _holds_layers(values):
         return (), values
     inner = {str(key): value for key, value in values.items() if isinstance(value, dict)}
@@ -321,13 +319,13 @@ def _find(
     if len(left) > 1:
         raise UserError(
             f"{origin}: holds {len(left)} networks (under {', '.join(sorted(left))}); save the "
-            "one that is meant as a file of its own"
+            "intended one as a separate file"
         )
     return next(iter(left.values()), None)
 
 
 def _holds_layers(values: Values) -> bool:
-    """Whether weights of a convolution or a linear layer are in it."""
+    """Whether it has weights of a convolution or a linear layer."""
     return any(
         isinstance(value, Tensor) and value.ndim > 1 and str(key).endswith(".weight")
         for key, value in values.items()
@@ -339,7 +337,7 @@ def _tensors(values: Values) -> State:
 
 
 def _named_plainly(state: State) -> State:
-    """Without what DataParallel, torch.compile and their like put into names."""
+    """Remove the name parts added by DataParallel, torch.compile and the like."""
     state = {
         ".".join(part for part in name.split(".") if part not in _WRAPPERS): value
         for name, value in state.items()

@@ -34,7 +34,7 @@ def data(train: list[Scene], val: list[Scene]) -> Scenes:
 @pytest.mark.parametrize(
     ("train", "val", "message"),
     [
-        ([scene([])], [scene([0])], "the 1 training images have no object .* 1 are without annot"),
+        ([scene([])], [scene([0])], "1 training images have no usable object.* 1 have no annot"),
         ([scene([0])], [scene([1], ignored=True)], "1 validation images .* 1 objects are crowds"),
     ],
 )
@@ -52,8 +52,8 @@ def test_nothing_to_learn_or_to_validate_on_is_refused(
         (False, (20, 30), ""),
         (True, (30, 20), ""),  # as it is shown
         (False, None, ""),
-        (True, (20, 30), "is 20x30 pixels .* are for 30x20 .the image is turned by its EXIF tag"),
-        (False, (30, 20), "its width and height are exchanged"),
+        (True, (20, 30), "is 20x30 pixels .* are for 30x20 .the image is rotated by its EXIF tag"),
+        (False, (30, 20), "its width and height are swapped"),
         (False, (40, 60), "p.jpg is 30x20 pixels .width x height., its annotations are for 60x40;"),
     ],
 )
@@ -107,7 +107,7 @@ def test_no_arithmetic_of_huge_numbers_is_heard() -> None:
     assert sound(objects, (9, 9), "a", tally).boxes.tolist() == [[0, 0, 9, 5], [0, 0, 0.5, 5]]
     assert {fault: number for fault, (number, _) in tally.faults.items()} == {
         "boxes left out that have no area": 1,
-        "boxes cut that reach beyond their image": 1,
+        "boxes clipped to their image": 1,
         "boxes are less than a pixel wide or high": 1,
     }
     assert not len(sound(no_objects(), (9, 9), "a", tally))
@@ -179,5 +179,5 @@ def test_a_part_in_shares_of_the_image_is_refused() -> None:
 
 def test_classes_alike_are_noted() -> None:
     pair = Scenes(name="x", classes=("Cat", "cat "), train=[scene([0, 1])], val=[scene([0, 1])])
-    with pytest.warns(UserWarning, match="classes that differ in case, spaces"):
+    with pytest.warns(UserWarning, match="classes that differ only in case, spaces"):
         check_objects("pets", pair, "boxes")

@@ -67,7 +67,7 @@ def test_a_class_of_one_part_alone_keeps_the_order_of_ids(
 
 def test_classes_of_one_name_are_one_class(root: Path, reads: Reads, both: Made) -> None:
     both(root, [CAT, DOG], names={1: "hand", 2: "hand"})
-    with pytest.warns(UserWarning, match="2 categories have the name of another"):
+    with pytest.warns(UserWarning, match="2 categories with the name of another"):
         data = reads("coco", root)
     assert data.classes == ("hand",)
     assert data.train[0].objects is not None
@@ -121,8 +121,8 @@ def test_a_degenerate_part_of_an_outline_goes_and_the_object_stays(
     far = [[1e9, 0, 0, 1e9, 5, 5]]
     both(root, [{**CAT, "segmentation": [*OUTLINE, [5, 5, 20, 20]]}, {**CAT, "segmentation": far}])
     with (
-        pytest.warns(UserWarning, match="2 masks left out whose outline is no polygon"),
-        pytest.warns(UserWarning, match="2 parts of outlines left out that are no polygons"),
+        pytest.warns(UserWarning, match="2 masks without a valid polygon left out"),
+        pytest.warns(UserWarning, match="2 outline parts that are not polygons left out"),
     ):
         data = reads("coco", root, "masks")
     _, marks, _ = SceneDataset(data.train, "masks", 1, as_it_is)[0]
@@ -214,7 +214,7 @@ def test_files_beyond_one_a_part_are_told(
     coco_file(root / "annotations" / "instances_train2.json", [])
     with pytest.warns(
         UserWarning,
-        match="1 more annotation files list images of the train part: left out; .*train2",
+        match="1 files repeat images of the train part and are left out; .*train2",
     ):
         reads("coco", root)
 
@@ -222,7 +222,7 @@ def test_files_beyond_one_a_part_are_told(
 def test_parts_that_are_not_named_are_asked_for(root: Path, reads: Reads, coco_file: Made) -> None:
     for name in ("a", "b"):
         coco_file(root / f"{name}.json", [CAT])
-    with pytest.raises(UserError, match=r"no file names the train or val part \(a.json, b.json\)"):
+    with pytest.raises(UserError, match=r"no file name contains train or val \(a.json, b.json\)"):
         reads("coco", root)
 
 
@@ -240,8 +240,8 @@ def test_crowds_are_read_as_they_are_written(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({**CAT, "iscrowd": [1]}, "iscrowd is 0 or 1"),
-        ({**CAT, "iscrowd": 2}, "iscrowd is 0 or 1"),
+        ({**CAT, "iscrowd": [1]}, "iscrowd must be 0 or 1"),
+        ({**CAT, "iscrowd": 2}, "iscrowd must be 0 or 1"),
         ({**CAT, "category_id": None}, "category None is not in the list"),
         ({**CAT, "category_id": float("nan")}, "category nan is not in the list"),
         ({**CAT, "image_id": [1]}, "an id must be a number or a name"),
@@ -309,7 +309,7 @@ def test_seventeen_points_are_a_person_by_their_names_alone(
     assert person is not None
     assert (person.names[1], person.sigmas) == ("Left Eye", COCO_PERSON.sigmas)
     both(root, rows, "person_keypoints", keypoints=[f"{name}_paw" for name in COCO_PERSON.names])
-    with pytest.warns(UserWarning, match=r"17 key-points without a spread .* OKS takes 0\.05"):
+    with pytest.warns(UserWarning, match=r"17 key-points without a spread .* OKS uses 0\.05"):
         animal = reads("coco", root, "keypoints").skeleton
     assert animal is not None
     assert animal.sigmas == (0.05,) * 17
@@ -318,7 +318,7 @@ def test_seventeen_points_are_a_person_by_their_names_alone(
 def test_key_points_without_names_are_numbered(root: Path, reads: Reads, both: Made) -> None:
     both(root, [{**CAT, "keypoints": points(3)}, {**CAT, "keypoints": []}], "person_keypoints")
     with (
-        pytest.warns(UserWarning, match="3 key-points without left and right: no mirror images"),
+        pytest.warns(UserWarning, match="3 key-points without left and right: no horizontal flips"),
         pytest.warns(UserWarning, match="3 key-points without a spread"),
     ):
         data = reads("coco", root, "keypoints")
@@ -441,7 +441,7 @@ def test_a_group_of_categories_without_objects_is_no_class(
         ],
     }
     (tmp_path / "a.json").write_text(json.dumps(content))
-    with pytest.warns(UserWarning, match="groups of others, without objects.*pets"):
+    with pytest.warns(UserWarning, match="supercategories without objects.*pets"):
         assert reads("coco", tmp_path, val_fraction=0).classes == ("cat",)
 
 

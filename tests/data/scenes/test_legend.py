@@ -88,7 +88,7 @@ def test_colours_come_from_another_list_by_name(tmp_path: Path) -> None:
         ("classes.txt", b"", r"lists 0 class\(es\)"),
         ("classes.txt", b"\n".join(b"c%d" % i for i in range(256)), r"lists 256 class\(es\)"),
         ("classes.txt", b"a\nb\na\n", "lists the class a twice"),
-        ("classes.txt", b"a\nb\0\n", r"'b\\x00' is no name"),
+        ("classes.txt", b"a\nb\0\n", r"'b\\x00' is not a class name"),
         ("classes.txt", b"a\n\xff\n", "cannot be read"),
         ("classes.txt", b"a 0 0 0\nb 0 0 0\n", r"lists the colour \(0, 0, 0\) twice"),
         ("classes.txt", b"a 0 0 0\nb 0 0 256\n", r"the colour \(0, 0, 256\) is beyond 0\.\.255"),

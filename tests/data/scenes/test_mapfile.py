@@ -111,7 +111,7 @@ def test_a_black_and_white_palette_counts_by_its_colours(tmp_path: Path) -> None
         (np.array([[0, 0.5]], np.float32), "not whole numbers"),
         (np.array([[0, np.nan]], np.float32), "not whole numbers"),
         (np.array([[[0, 0, 0], [9, 0, 0]]], np.uint8), r"in colours; name the colours in classes"),
-        (np.array([[[0, 0], [1, 100]]], np.uint8), "1 pixels are transparent and hold a value"),
+        (np.array([[[0, 0], [1, 100]]], np.uint8), "1 transparent pixels have a value"),
     ],
 )
 def test_maps_that_are_none_of_classes_are_named(tmp_path: Path, values: Any, reason: str) -> None:
@@ -136,7 +136,7 @@ def test_masks_of_0_and_255_have_the_second_of_two_classes(tmp_path: Path) -> No
     assert class_map(path, 2, legend).tolist() == [[0, 1]]
     assert class_map(path, 3, choose_legend(tmp_path, [path], 3, {})).tolist() == [[0, 255]]
     other = saved(tmp_path / "n.png", ROW)
-    with pytest.raises(UserError, match=r"n\.png: holds the value 1 .*hold 0 and 255 alone"):
+    with pytest.raises(UserError, match=r"n\.png: holds the value 1 .*have only 0 and 255"):
         class_map(other, 2, legend)
 
 
@@ -144,7 +144,7 @@ def test_255_beside_1_does_not_count_and_maps_without_1_are_told(tmp_path: Path)
     with_void = saved(tmp_path / "a.png", np.array([[0, 1, 255]], np.uint8))
     binary = saved(tmp_path / "b.png", np.array([[0, 255]], np.uint8))
     assert choose_legend(tmp_path, [with_void], 2, {}) == PLAIN
-    with pytest.warns(UserWarning, match="1 of 2 class maps hold 255 and no 1; 255 does not co"):
+    with pytest.warns(UserWarning, match="1 of 2 class maps hold 255 and no 1; 255 is ig"):
         assert choose_legend(tmp_path, [with_void, binary], 2, {}) == PLAIN
 
 
@@ -204,19 +204,19 @@ def test_whatever_is_not_black_in_a_palette_is_salient(tmp_path: Path) -> None:
     path = with_palette(tmp_path / "m.png", [[0, 1, 2]], colours)
     assert salient_map(path).tolist() == [[0, 255, 255]]
     path = with_palette(tmp_path / "m.png", [[1, 2]], colours)
-    with pytest.raises(UserError, match="2 colours in use, and which of them is salient is open"):
+    with pytest.raises(UserError, match="2 used colours, and it is unclear which are salient"):
         salient_map(path)
 
 
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (np.array([[0, 1, 255]], np.uint8), "holds 0, 1, 255, numbers of classes"),
-        (np.array([[0, 1, 2]], np.uint8), "its greatest value is 2, so what is salient is open"),
-        (np.array([[0, 40, 90]], np.uint8), "its greatest value is 90"),
-        (np.array([[38, 38]], np.uint8), "its greatest value is 38"),
-        (np.array([[0, 5, 4000]], np.uint16), "its greatest value is 4000"),
-        (np.array([[-1, 5, 200]], np.float32), "so what is salient is open"),
+        (np.array([[0, 1, 255]], np.uint8), "has 0, 1, 255, which are class indices"),
+        (np.array([[0, 1, 2]], np.uint8), "its maximum is 2, so it is unclear what is salient"),
+        (np.array([[0, 40, 90]], np.uint8), "its maximum is 90"),
+        (np.array([[38, 38]], np.uint8), "its maximum is 38"),
+        (np.array([[0, 5, 4000]], np.uint16), "its maximum is 4000"),
+        (np.array([[-1, 5, 200]], np.float32), "so it is unclear what is salient"),
         (np.array([[0, np.nan]], np.float32), "not finite"),
         (np.array([[(0, 0, 0), (128, 0, 0), (0, 128, 0)]], np.uint8), "saliency map in colours"),
     ],

@@ -100,7 +100,7 @@ def test_images_of_one_name_with_one_flat_map_are_left_out_and_counted(tmp_path:
     add(tmp_path, "images/a/x.jpg", "masks/x.png")
     add(tmp_path, "images/b/x.jpg", "masks/y.png")
     add(tmp_path, "images/b/y.jpg", "masks/y.png")
-    with pytest.warns(UserWarning, match="2 images left out, several .* share their name"):
+    with pytest.warns(UserWarning, match="2 images left out since several .* share their name"):
         data = read("ecssd", tmp_path, "salient")
     assert [scene.name for scene in data.val] == ["images/b/y.jpg"]
 
@@ -150,12 +150,12 @@ def pairs(root: Path, maps: list[Any], classes: str = "ground\ncat\ndog\n") -> S
 @pytest.mark.parametrize(
     ("maps", "reason"),
     [
-        ([MAP * 0] * 2, "in the 2 training maps are ground; 0 % .*two classes at least"),
-        ([MAP * 0 + 255], "all pixels of the 1 training maps hold 255, which does not count"),
+        ([MAP * 0] * 2, "in the 2 training maps are ground; 0 % .*at least two classes"),
+        ([MAP * 0 + 255], "all pixels of the 1 training maps hold 255, which is ignored"),
         ([np.where(MAP == 1, 255, 0)], r"12 % of the pixels .*a classes\.txt of two names"),
         ([MAP, MAP + 7, MAP + 8], r"2 of 3 maps cannot be used; the first: .*1\.png: holds the v"),
         ([MAP, MAP[:3]], r"1\.jpg: is \(6, 8\), its map \(3, 8\)"),
-        ([MAP, np.zeros((8, 6))], r"is \(6, 8\), turned as its EXIF orientation says, its map"),
+        ([MAP, np.zeros((8, 6))], r"is \(6, 8\) after its EXIF rotation, its map"),
     ],
 )
 def test_maps_without_anything_to_learn_are_refused(

@@ -120,7 +120,7 @@ def test_a_turned_rectangle_turns_about_its_corner(
     value = {"x": 50, "y": 50, "width": 25, "height": 12.5, "rotation": 90}
     task = _task("a.png", "rectanglelabels", {**value, "rectanglelabels": ["cat"]})
     (tmp_path / "project.json").write_text(json.dumps([task]))
-    with pytest.warns(UserWarning, match="rectangles are turned: boxes around them"):
+    with pytest.warns(UserWarning, match="rotated rectangles: boxes around them are used"):
         data = reads("labelstudio", tmp_path, val_fraction=0)
     assert boxes(data.train) == [[(0, [52, 48, 64, 80])]]
 
@@ -226,7 +226,7 @@ def test_key_points_of_shapes_are_told(tmp_path: Path, reads: Reads, draw: Made)
 
 def test_an_image_that_is_nowhere_is_told(tmp_path: Path, told: Made) -> None:
     _labelme(tmp_path / "a.json", {"points": CAT})
-    assert "none of the 1 annotated images is there: a.png" in told("labelme", tmp_path)
+    assert "none of the 1 annotated images exists: a.png" in told("labelme", tmp_path)
 
 
 def test_boxes_and_ellipses_have_their_bounds() -> None:
@@ -255,7 +255,9 @@ def test_points_of_a_labelme_group_are_the_key_points_of_its_rectangle(
     _labelme(tmp_path / "a.json", *shapes)
     assert parse_source(str(tmp_path), "keypoints").format == "labelme"
     with (
-        pytest.warns(UserWarning, match="1 key-points in no group with an outline are left out"),
+        pytest.warns(
+            UserWarning, match="key-points without an outline in their group are left out"
+        ),
         pytest.warns(UserWarning, match="without a spread"),
     ):
         data = reads("labelme", tmp_path, "keypoints", val_fraction=0)
@@ -330,7 +332,7 @@ def test_a_label_studio_brush_is_a_mask(tmp_path: Path, reads: Reads, draw: Made
 def test_a_damaged_brush_is_told(tmp_path: Path, told: Made, draw: Made, text: str) -> None:
     draw(tmp_path / "a.png", (16, 12))
     (tmp_path / "project.json").write_text(text)
-    assert "task 0: its brush is not Label Studio's run lengths" in told(
+    assert "task 0: its brush is not a run-length encoding" in told(
         *("labelstudio", tmp_path, "masks")
     )
 

@@ -63,7 +63,7 @@ def test_a_side_alone_turns_mirrors_off() -> None:
     skeleton = make_skeleton(FILE, ("left_eye", "right_eye", "left_ear"), tally)
     assert skeleton.swaps == ()
     assert "key-points of one side have no partner on the other" in tally.faults
-    (fault,) = [each for each in tally.faults if "no mirror images" in each]
+    (fault,) = [each for each in tally.faults if "no horizontal flips" in each]
     assert fault.endswith("unless --input.partners names pairs")
 
 
@@ -71,7 +71,7 @@ def test_lines_to_key_points_that_are_not_there_are_counted() -> None:
     tally = Tally()
     bones = [[1, 2], [0, 1], [2, 9], ["a", 1], [1], None, [True, 2]]
     assert make_skeleton(FILE, ("l_a", "r_a"), tally, bones=bones).bones == ((0, 1),)
-    assert tally.faults["lines of the skeleton left out: no such key-points"] == (6, FILE.name)
+    assert tally.faults["skeleton lines with unknown key-points left out"] == (6, FILE.name)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_partners_of_cocos_person_and_of_numbered_points_can_be_named() -> None:
         ("a:b:c", "has 'a:b:c'"),
         ("a:", "has 'a:'"),
         ("a:b,", "has ''"),
-        ("nse:b", "names 'nse', which is no key-point of these data; they are nose, a, b. Did you"),
+        ("nse:b", "names 'nse', which is not a key-point here; they are nose, a, b. Did you"),
     ],
 )
 def test_partners_that_cannot_be_are_told(given: str, told: str) -> None:

@@ -60,7 +60,7 @@ def test_a_single_byte_encoding(devkit: Made, reads: Reads, xml: Made) -> None:
 def test_bytes_of_another_encoding_are_told(devkit: Made, told: Made, encoding: str) -> None:
     text = f'<?xml version="1.0" encoding="{encoding}"?><annotation>\xff</annotation>'
     home = devkit({"a": text.encode("latin-1")}, train="a", val="a")
-    assert "a.xml: not an annotation in VOC's XML" in told("voc", home)
+    assert "a.xml: not a VOC XML annotation" in told("voc", home)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_no_lists_are_told_and_an_empty_one_holds_nothing_out(
     home = devkit({"a": xml(CAT)})
     assert "no train.txt, val.txt or trainval.txt" in told("voc", home)
     devkit({}, train="a", val="b")
-    with pytest.warns(UserWarning, match="1 listed images are not there; the first: JPEGImages/b"):
+    with pytest.warns(UserWarning, match="1 listed images do not exist; the first: JPEGImages/b"):
         assert reads("voc", home).val == ()
 
 
@@ -146,7 +146,7 @@ def test_maps_beside_xml_are_no_images(
         draw(tmp_path / "images" / f"{name}.jpg")
         draw(tmp_path / maps / f"{name}.png")
         (tmp_path / f"annotations/xmls/{name}.xml").write_text(xml(CAT))
-    with pytest.warns(UserWarning, match="5 maps of images are no images and are left out"):
+    with pytest.warns(UserWarning, match="5 maps of images are not images and are left out"):
         data = reads("voc", tmp_path)
     assert {Path(each.name).suffix for each in data.everything} == {".jpg"}
     assert boxes(data.everything) == [[(0, BOX)]] * 5
@@ -158,7 +158,7 @@ def test_images_beside_no_xml_are_counted(
     for name in "abc":
         draw(tmp_path / f"{name}.jpg")
     (tmp_path / "a.xml").write_text(xml(CAT))
-    with pytest.warns(UserWarning, match="2 images have no annotation and are taken for empty"):
+    with pytest.warns(UserWarning, match="2 images have no annotation and count as empty"):
         assert reads("voc", tmp_path).classes == ("cat",)
 
 
@@ -171,7 +171,7 @@ def test_a_list_of_classes_beside_the_data(
     )
     assert reads("voc", home).classes == ("dog", "cat")
     (home / "labelmap.txt").write_text("dog\n")
-    assert "labelmap.txt: lacks classes that are annotated: cat" in told("voc", home)
+    assert "labelmap.txt: lacks annotated classes: cat" in told("voc", home)
     (home / "labelmap.txt").write_text("cat\ncat\n")
     assert "labelmap.txt: names 1 classes twice" in told("voc", home)
 
@@ -250,7 +250,7 @@ def test_a_file_of_another_name_is_found_by_its_content(
     text = xml(CAT).replace("<annotation>", "<annotation><filename>a.png</filename>")
     (tmp_path / "0001.xml").write_text(text)
     (tmp_path / "0002.xml").write_text(text.replace("a.png", "b.png"))
-    with pytest.warns(UserWarning, match="1 XML files annotate an image that is not there"):
+    with pytest.warns(UserWarning, match="1 XML files annotate an image that does not exist"):
         assert boxes(reads("voc", tmp_path, val_fraction=0).train) == [[(0, BOX)]]
 
 
@@ -279,7 +279,7 @@ def test_boxes_of_a_tool_that_numbers_pixels_from_0_are_not_moved(
 ) -> None:
     texts = {"a": xml(("cat", (0, 5, 30, 40))), "b": xml(CAT)}
     root = devkit(texts, train="a", val="b")
-    note = "1 files have boxes that begin at 0: pixels are numbered from 0 in these data"
+    note = "1 files have boxes that start at 0: coordinates are taken as 0-based"
     with pytest.warns(UserWarning, match=note):
         found = reads("voc", root)
     assert boxes([*found.train, *found.val]) == [[(7, [0, 5, 30, 40])], [(7, [11, 11, 40, 40])]]

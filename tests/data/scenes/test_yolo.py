@@ -60,17 +60,17 @@ def test_names_in_every_form(
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ("names: [yes, no]", "True is no name of a class; put a name in quotes"),
+        ("names: [yes, no]", "True is not a class name; put names in quotes"),
         ("names: [cat, cat]", "names 1 classes twice, the first: cat"),
-        ("names: {a: cat}", "names is a list of names, or a mapping of numbers"),
+        ("names: {a: cat}", "names must be a list of names, or a mapping of numbers"),
         ("names: {1: cat, '1': dog}", "names has a number twice"),
-        ("names: [[cat]]", "is no name of a class"),
-        ("names: [cat]\nnc: 3", "nc is not the number of names, which is 1"),
-        ("names: 5", "names is a list"),
-        ("nothing: 1", "no list of names in it"),
+        ("names: [[cat]]", "is not a class name"),
+        ("names: [cat]\nnc: 3", "nc differs from the number of names, 1"),
+        ("names: 5", "names must be a list"),
+        ("nothing: 1", "has no list of names"),
         ("names: [" * 3000, "cannot be read as YAML"),
         ("names: !!python/object:os.system [cat]", "cannot be read as YAML"),
-        ("names: [cat]\nkpt_shape: 5", "kpt_shape is the number of key-points and 2 or 3"),
+        ("names: [cat]\nkpt_shape: 5", "kpt_shape must be the number of key-points and 2 or 3"),
     ],
 )
 def test_names_that_are_none_are_told(root: Path, told: Made, names: str, message: str) -> None:
@@ -96,13 +96,13 @@ def test_a_part_that_is_not_where_it_says_is_told(root: Path, told: Made, part: 
     settle(root)
     file = root / "data.yaml"
     file.write_text(file.read_text().replace(f"images/{part}", f"images/{part}_clean"))
-    assert f"its {part} images are at 'images/{part}_clean', which is not there" in told(
+    assert f"its {part} images are at 'images/{part}_clean', which does not exist" in told(
         "yolo", root
     )
     file.write_text(file.read_text().replace(f"images/{part}_clean", "[[1]]"))
-    assert f"{part} names a folder or a list, not [1]" in told("yolo", root)
+    assert f"{part} must be a folder or a list, not [1]" in told("yolo", root)
     file.write_text(file.read_text().replace("[[1]]", "x" * 5000))
-    assert "which is not there" in told("yolo", root)
+    assert "which does not exist" in told("yolo", root)
 
 
 def test_lists_of_folders_and_of_files(root: Path, reads: Reads, draw: Made, boxes: Made) -> None:
@@ -118,7 +118,7 @@ def test_lists_of_folders_and_of_files(root: Path, reads: Reads, draw: Made, box
     assert [each.name for each in data.train] == ["train.png", "a b.png"]
     assert boxes(data.val) == [[(0, BOX)]] * 2
     (root / "val.txt").write_text("images/val/val.png\nimages/val/lost.png\n")
-    with pytest.warns(UserWarning, match="1 listed images are not there; the first: images/val/l"):
+    with pytest.warns(UserWarning, match="1 listed images do not exist; the first: images/val/l"):
         assert len(reads("yolo", root).val) == 1
 
 
@@ -133,7 +133,7 @@ def test_without_a_validation_part_one_is_held_out(root: Path, reads: Reads, dra
     assert (len(data.train), len(data.val), data.validation) == (4, 1, "train")
     assert [each.name for each in data.test] == ["val.png"]  # which chooses no model
     (root / "data.yaml").write_text("train: images/train\ntest: ../test/images\nnames: [cat]\n")
-    with pytest.warns(UserWarning, match="1 folders of test images are not there"):
+    with pytest.warns(UserWarning, match="1 folders of test images do not exist"):
         assert not reads("yolo", root).test
 
 
@@ -194,10 +194,10 @@ def test_key_points_without_their_shape_are_told(root: Path, told: Made) -> None
     ("more", "message"),
     [
         ("flip_idx: [1, 2, 0]", "flip_idx does not pair its key-points"),
-        ("flip_idx: [1, 2]", "flip_idx is not an order of 3 key-points"),
+        ("flip_idx: [1, 2]", "flip_idx is not a permutation of 3 key-points"),
         ("kpt_names: {0: [a, b]}", "kpt_names are not 3 names"),
         ("kpt_names: {0: [a, b, b]}", "its list of key-points has 'b' twice"),
-        ("kpt_names: {0: [a, b, c]}", "4 numbers are no box with 3 key-points of 3"),
+        ("kpt_names: {0: [a, b, c]}", "4 numbers are not a box with 3 key-points of 3"),
     ],
 )
 def test_key_points_that_do_not_fit_are_told(
@@ -210,7 +210,7 @@ def test_key_points_that_do_not_fit_are_told(
 def test_rotated_boxes_are_counted_and_boxed(root: Path, reads: Reads, boxes: Made) -> None:
     for file in root.rglob("*.txt"):
         file.write_text("0 0.25 0 0.5 0.25 0.25 0.5 0 0.25\n")
-    with pytest.warns(UserWarning, match="2 lines of 8 numbers are rotated boxes or outlines"):
+    with pytest.warns(UserWarning, match="2 lines of 8 numbers are replaced by the boxes"):
         assert boxes(reads("yolo", settle(root)).train) == [[(0, BOX)]]
 
 
@@ -263,7 +263,7 @@ def test_classes_without_yaml(root: Path, reads: Reads, boxes: Made, name: str, 
 def test_lists_of_classes_that_differ_are_told(root: Path, told: Made) -> None:
     for part, name in (("train", "cat"), ("val", "dog")):
         (root / "labels" / part / "classes.txt").write_text(f"{name}\n")
-    assert "name different classes" in told("yolo", root)
+    assert "have different classes" in told("yolo", root)
 
 
 def test_darknets_lists_name_the_parts(tmp_path: Path, reads: Reads, draw: Made) -> None:
@@ -291,7 +291,7 @@ def test_parts_of_another_machine_are_found_below(root: Path, reads: Reads, home
 
 def test_a_folder_called_images_alone_is_of_no_part(root: Path, told: Made) -> None:
     (root / "data.yaml").write_text("train: images/train\nval: ../valid/images\nnames: [cat]\n")
-    assert "its val images are at '../valid/images', which is not there" in told("yolo", root)
+    assert "its val images are at '../valid/images', which does not exist" in told("yolo", root)
 
 
 def test_boxes_that_are_two_corners_are_refused(root: Path, told: Made) -> None:
@@ -307,10 +307,10 @@ def test_boxes_are_no_outlines(root: Path, told: Made) -> None:
 
 def test_a_confidence_after_the_box_is_told(root: Path, told: Made) -> None:
     (settle(root) / "labels" / "train" / "train.txt").write_text("0 0.25 0.25 0.5 0.5 0.9\n")
-    assert "predictions with their confidence" in told("yolo", root)
+    assert "as predictions with confidence" in told("yolo", root)
 
 
 def test_images_that_share_a_label_file_are_counted(root: Path, reads: Reads, draw: Made) -> None:
     draw(settle(root) / "images" / "train" / "train.jpg")
-    with pytest.warns(UserWarning, match="1 images have a label file that is another's as well"):
+    with pytest.warns(UserWarning, match="1 images share their label file with another image"):
         reads("yolo", root)

@@ -99,7 +99,7 @@ def test_without_the_option_several_labels_are_told_how_to_be_read(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,label\n0.png,[1\n", "line 2: '.1' is no list of labels"),
+        ("path,label\n0.png,[1\n", "line 2: '.1' is not a list of labels"),
         ("path,label\n0.png,\n1.png,[]\n", "no image has a label"),
         ("path,label,split\n0.png,a,train\n0.png,b,val\n", "lines 2 and 3 list 0.png in two part"),
         ("path,label,split\n0.png,a,train\n1.png,a;b,val\n", "no training row of class b"),
@@ -243,7 +243,7 @@ def test_a_resumed_run_is_bit_identical(run: tuple[Path, str], cli: Any, tmp_pat
             "export RUN --to onnx --out x",
             "predicts several labels per image, and an artifact give",
         ),
-        ("explain RUN IMAGE", "networks with any number of labels per image are not explained"),
+        ("explain RUN IMAGE", "multi-label networks are not supported"),
         ("train --data digits TINY", "--input.multi-label true needs a table of images and labels"),
         (
             "train --data DATA TINY --augment.mixup 0.2",

@@ -16,10 +16,15 @@ from PIL import Image
 
 from res2net.drawing.canvas import WIDTH
 from res2net.errors import UserError
-from res2net.tasks.classify.pictures import draw_calibration, draw_confusion
+from res2net.tasks.classify.pictures import (
+    accepted,
+    draw_calibration,
+    draw_confusion,
+    draw_precision_recall,
+)
 from res2net.tasks.classify.scores import ClassifyScores, score
 from res2net.tasks.classify.task import CLASSIFY
-from res2net.tasks.pictures import draw_curves
+from res2net.tasks.pictures import MOST_CURVES, draw_curves
 
 
 @pytest.fixture
@@ -205,6 +210,28 @@ def test_calibration_of_one_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("draw", [draw_confusion, draw_calibration])
+def test_precision_and_recall_of_what_is_accepted() -> None:
+    logits = torch.tensor([[4.0, 0], [3, 0], [2, 0], [0, 1], [1, 0]])
+    scores = score(logits, torch.tensor([0, 1, 0, 1, 0]), ("cat", "dog"))
+    (cat, dog) = accepted(scores)
+    assert cat[0] == "cat"
+    np.testing.assert_allclose(cat[1], torch.tensor([4.0, 3, 2, 1]).sigmoid())
+    np.testing.assert_allclose(cat[2], [1, 1 / 2, 2 / 3, 3 / 4])  # right among the surest
+    np.testing.assert_allclose(cat[3], [1 / 3, 1 / 3, 2 / 3, 1])  # of three cats
+    np.testing.assert_allclose([*dog[2], *dog[3]], [1, 1 / 2])
+
+
+def test_curves_of_the_worst_classes_are_drawn(tmp_path: Path, figures: list[Figure]) -> None:
+    scores = simulated(400, 12)
+    draw_precision_recall(scores, tmp_path / "curves.png")
+    assert is_picture(tmp_path / "curves.png")
+    left, right = figures[0].axes
+    assert len(left.lines) == MOST_CURVES
+    shown = {text.get_text() for text in right.get_legend().get_texts()}
+    worst = sorted(scores.per_class, key=lambda each: each.f1 or 0)[:MOST_CURVES]
+    assert shown == {each.name for each in worst}
+
+
 def test_nowhere_to_write(tmp_path: Path, draw: Any) -> None:
     with pytest.raises(UserError, match="does not exist"):
         draw(simulated(10, 2), tmp_path / "nowhere" / "c.png")

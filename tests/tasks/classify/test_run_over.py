@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from res2net.data.preprocess import default_preprocess
 from res2net.errors import UserError
 from res2net.machine import best_device
 from res2net.models.factory import create_model
-from res2net.tasks.classify.scores import run_over
+from res2net.tasks.classify.scores import averaged, outputs, run_over
 from res2net.tasks.network import in_use
 from res2net.tasks.scores import Measuring
 
@@ -105,3 +106,33 @@ def test_bad_files(network, photos):
             network, split, default_preprocess(SIZE), Measuring(workers=0, skip_bad=True)
         )
     assert seen.tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(("flip", "crops", "views"), [(True, 1, 2), (False, 5, 5), (True, 5, 10)])
+def test_probabilities_of_views_are_averaged(network, flip, crops, views):
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
+    labels = np.arange(3, dtype=np.int64)
+    preprocess = replace(default_preprocess(SIZE), resize=40)
+    how = Measuring(batch=2, workers=0, precision="fp32", flip=flip, crops=crops)
+    batches = outputs(network, Split(images=pixels, labels=labels), preprocess, how)
+    found = torch.cat([logits for logits, _, _ in batches])
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    corners = [(4, 4), (0, 0), (0, 8), (8, 0), (8, 8)][:crops]
+    crop = [images[..., top : top + SIZE, left : left + SIZE] for top, left in corners]
+    every = crop + [each.flip(-1) for each in crop] * flip
+    net = in_use(network, preprocess, "fp32")
+    wanted = torch.stack([net(each).softmax(1) for each in every]).double().mean(0)
+    assert len(every) == views
+    torch.testing.assert_close(found.softmax(1).cpu(), wanted.cpu(), rtol=1e-4, atol=1e-6)
+
+
+def test_probabilities_of_several_labels_are_averaged_each():
+    logits = [torch.tensor([[0.0, 3.0]]), torch.tensor([[2.0, 3.0]])]
+    wanted = torch.stack(logits).double().sigmoid().mean(0)
+    torch.testing.assert_close(averaged(logits, several=True).sigmoid(), wanted)
+
+
+def test_corners_need_a_margin(network, split):
+    how = Measuring(workers=0, crops=5)
+    with pytest.raises(UserError, match="the network takes whole"):
+        list(outputs(network, split, default_preprocess(SIZE), how))

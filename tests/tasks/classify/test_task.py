@@ -199,7 +199,7 @@ def test_processes_share_a_batch(photos):
         (
             "densenet161",
             {"norm": "group"},
-            "--model densenet161: densenet161 cannot take norm_layer",
+            "--model densenet161: densenet161 has no option norm_layer",
         ),
         ("res2net50d", {"pretrained": "nowhere.pth"}, "pretrained='nowhere.pth': no such file"),
     ],

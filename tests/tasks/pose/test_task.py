@@ -104,12 +104,12 @@ def test_partners_that_are_named_stay_with_the_run(tmp_path: Path, without_pictu
         assert found.images
         other = animals(tmp_path / "b", ["near", "far", "snout"])
         with (
-            pytest.warns(UserWarning, match="no mirror images"),
+            pytest.warns(UserWarning, match="no horizontal flips"),
             pytest.raises(UserError, match="its key-points are near, far, snout; the network's"),
         ):
             res2net.evaluate(out, f"coco:{other}", out=tmp_path / "e", say=lambda _: None)
     for partners, told in (
-        ("near:fa", "names 'fa', which is no key-point"),
+        ("near:fa", "names 'fa', which is not a key-point"),
         ("near", "has 'near'"),
     ):
         with pytest.raises(UserError, match=f"input.partners'?]? {told}"):

@@ -106,7 +106,7 @@ def test_predict_writes_pictures_maps_and_json(run: Path, cli: Any, tmp_path: Pa
             "--size does not apply to a network",
         ),
         (("predict", "RUN", "IMAGE", "--csv", "x.csv"), "--csv does not apply to a network"),
-        (("train", "--model", "resnet50", "--data", "DATA"), "has marks inside images, for --task"),
+        (("train", "--model", "resnet50", "--data", "DATA"), "annotated inside images, for --task"),
         ((*TINY, "--train.label-smoothing", "0.1"), "it is for --task classify"),
         ((*TINY, "--head.channels", "0"), "--head.channels is 0"),
         (
@@ -114,7 +114,7 @@ def test_predict_writes_pictures_maps_and_json(run: Path, cli: Any, tmp_path: Pa
             "is not for segment. It is for --task classify",
         ),
         (("train", "--model", "resnet50", "--data", "digits", "--head.channels", "8"), "--head."),
-        ((*TINY[:6], "digits", *TINY[7:]), "holds classes of whole images"),
+        ((*TINY[:6], "digits", *TINY[7:]), "has classes of whole images"),
     ],
 )
 def test_mistakes_get_one_line(

@@ -1,1 +1,1 @@
-"""Readers of the dense tasks: boxes, masks, class maps, salient objects, key-points."""
+"""Readers for dense tasks: boxes, masks, class maps, salient objects, key-points."""

@@ -1,4 +1,4 @@
-"""Lists of boxes: CSV as Roboflow, Kaggle's competitions and others have it; CreateML's JSON."""
+"""Lists of boxes: CSV as written by Roboflow, Kaggle and others; CreateML's JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from res2net.data.scenes.shapes import (
 )
 from res2net.errors import UserError
 
-_COLUMNS = {  # what a column holds → its usual names
+_COLUMNS = {  # content of a column → its usual names
     "image": ("filename", "file_name", "image_id", "image", "image_name", "imageid", "image_path"),
     "class": ("class", "label", "class_name", "category", "labelname", "label_name"),
     "left": ("xmin", "x_min", "x1", "left"),
@@ -38,22 +38,22 @@ _COLUMNS = {  # what a column holds → its usual names
     "bbox": ("bbox", "box", "bounding_box"),
 }
 _FORMS = (("left", "top", "right", "bottom"), ("x", "y", "width", "height"), ("bbox",))
-# without a line of names: RetinaNet's and makesense.ai's
+# formats without a header: RetinaNet's and makesense.ai's
 _UNNAMED = (
     ("image", "left", "top", "right", "bottom", "class"),
     ("class", "x", "y", "width", "height", "image", "", ""),
 )
-_ONE = "object"  # the class of boxes that have none
+_ONE = "object"  # the class of boxes without one
 
 
 def read_csv(root: Path, options: SceneOptions) -> Scenes:
-    """A box a line: an image's name, a class, and xmin, ymin, xmax, ymax (or x, y, width, height).
+    """One box per line: image name, class, and xmin, ymin, xmax, ymax (or x, y, width, height).
 
-    A ``bbox`` of four numbers is x, y, width, height. The part is stated by the name of the file
-    or of its folder. An image without numbers holds no object.
+    A ``bbox`` of four numbers is x, y, width, height. The name of the file or of its folder gives
+    the part. A line without numbers is an image without objects.
 
     Raises:
-        UserError: no such columns, no numbers, or no image that is there.
+        UserError: missing columns or numbers, or no image exists.
     """
     tally, corners = Tally(), Corners()
     files = [root] if root.is_file() else files_below(root, ".csv")
@@ -71,7 +71,7 @@ def read_csv(root: Path, options: SceneOptions) -> Scenes:
 
 
 def box_columns(file: Path) -> dict[str, int]:
-    """What is held → the number of its column; empty where a CSV file lists no boxes."""
+    """Content → index of its column; empty if a CSV file does not list boxes."""
     try:
         first = rows(file, 1)
     except UserError:
@@ -102,10 +102,10 @@ def _is_number(text: str) -> bool:
 
 
 def rows(file: Path, most: int | None = None) -> list[list[str]]:
-    """The lines of a CSV file, the first ``most`` of them.
+    """The first ``most`` lines of a CSV file.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the file cannot be read.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
@@ -124,7 +124,7 @@ def _of_csv(file: Path, columns: Mapping[str, int], root: Path, tally: Tally) ->
     for line, row in enumerate(lines[named:], 1 + named):
         where = f"{file}, line {line}"
         if len(row) <= max(columns.values()):
-            raise UserError(f"{where}: has {len(row)} values, fewer than there are columns")
+            raise UserError(f"{where}: has {len(row)} values, fewer than the columns")
         held = {what: row[number].strip() for what, number in columns.items()}
         image, label = held.pop("image"), held.pop("class", _ONE)
         new = Drawing(image=image, file=file, part=part_of_file(file, root))
@@ -142,15 +142,15 @@ def _of_csv(file: Path, columns: Mapping[str, int], root: Path, tally: Tally) ->
             continue
         drawing.shapes.append(Shape(label=label, points=box(one, two, three, four)))
     if "class" not in columns:
-        tally.add(f"files have no column of classes: all boxes are of one, {_ONE!r}", file.name)
+        tally.add(f"files have no class column: all boxes get the class {_ONE!r}", file.name)
     return [*drawings.values()]
 
 
 def read_createml(root: Path, options: SceneOptions) -> Scenes:
-    """CreateML's JSON: of each image the boxes by their centre, width and height.
+    """CreateML's JSON: boxes of each image by centre, width and height.
 
     Raises:
-        UserError: not this form, or no image that is there.
+        UserError: another format, or no image exists.
     """
     tally = Tally()
     drawings = []
@@ -161,7 +161,7 @@ def read_createml(root: Path, options: SceneOptions) -> Scenes:
             image = row.get("image", row.get("imagefilename")) if isinstance(row, dict) else None
             boxes = row.get("annotations", row.get("annotation")) if image else None
             if not isinstance(image, str) or not isinstance(boxes, list):
-                raise UserError(f"{where}: not CreateML's form (image and annotations)")
+                raise UserError(f"{where}: not CreateML's format (image and annotations)")
             shapes = [_of_createml(each, where) for each in boxes]
             part = part_of_file(file, root)
             drawings.append(Drawing(image=image, file=file, shapes=shapes, part=part))
@@ -171,6 +171,6 @@ def read_createml(root: Path, options: SceneOptions) -> Scenes:
 def _of_createml(row: object, where: str) -> Shape:
     held = row.get("coordinates") if isinstance(row, dict) else None
     if not isinstance(row, dict) or not isinstance(held, dict) or not row.get("label"):
-        raise UserError(f"{where}: an annotation has no label and coordinates")
+        raise UserError(f"{where}: an annotation has no label or coordinates")
     x, y, w, h = numbers([held.get(key) for key in ("x", "y", "width", "height")], where)
     return Shape(label=str(row["label"]), points=box(x - w / 2, y - h / 2, x + w / 2, y + h / 2))

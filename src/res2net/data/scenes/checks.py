@@ -1,4 +1,4 @@
-"""What is wrong with marks in an image: mended or left out, counted, and told once with a file."""
+"""Check annotations: faulty ones are corrected or left out, counted, and reported by kind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from res2net.errors import UserError
 
 @dataclass(kw_only=True)
 class Tally:
-    """Counts faults by kind and remembers the first file of each."""
+    """Count faults by kind, with the first file of each."""
 
     faults: dict[str, tuple[int, str]] = field(default_factory=dict)  # kind → number, first file
 
@@ -44,17 +44,17 @@ class Tally:
             self.faults[fault] = number + count, first
 
     def warn(self, where: Path) -> None:
-        """One warning a kind."""
+        """Issue one warning per kind."""
         for fault, (number, first) in self.faults.items():
             warnings.warn(f"{where}: {number} {fault}; the first: {first}", stacklevel=3)
 
 
 def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> Objects:
-    """The objects that can be used, their boxes cut to the image.
+    """The usable objects, with boxes clipped to the image.
 
-    Boxes that are not numbers, have no area or lie outside are left out; key-points outside the
-    image count as absent; run lengths of another size are left out, and so are parts of an outline
-    that are no polygons: the object stays where another part is one.
+    Boxes that are not finite, have no area or lie outside are left out; key-points outside the
+    image count as absent; run lengths of another size and parts of an outline that are not
+    polygons are left out, and an object stays if it has another valid part.
 
     Args:
         size: H, W of the image.
@@ -62,45 +62,45 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
     """
     height, width = size
     finite = np.array(np.isfinite(objects.boxes).all(axis=1))
-    tally.add("boxes left out that are not numbers", name, int((~finite).sum()))
+    tally.add("boxes with non-finite numbers left out", name, int((~finite).sum()))
     objects = objects.of(finite)
     sides = _sides(objects.boxes)
-    tally.add("boxes left out that have no area", name, int((sides < _LEAST_SIDE).any(1).sum()))
+    tally.add("boxes without area left out", name, int((sides < _LEAST_SIDE).any(1).sum()))
     objects = objects.of(np.array((sides >= _LEAST_SIDE).all(axis=1)))
     limits = np.array([width, height, width, height], np.float64)
     cut = objects.boxes.clip(0, limits)
     inside = np.array((_sides(cut) >= _LEAST_SIDE).all(axis=1))
-    tally.add("boxes left out that lie outside their image", name, int((~inside).sum()))
+    tally.add("boxes outside their image left out", name, int((~inside).sum()))
     reaching = (np.abs(cut - objects.boxes).max(axis=1, initial=0) > 1) & inside
-    tally.add("boxes cut that reach beyond their image", name, int(reaching.sum()))
+    tally.add("boxes clipped to their image", name, int(reaching.sum()))
     thin = int((_sides(cut[inside]) < 1).any(axis=1).sum())
     tally.add("boxes are less than a pixel wide or high", name, thin)
     objects.boxes[:] = cut
     objects = objects.of(inside)
     if objects.segments is None and objects.keypoints is None:
         rows = zip(objects.labels.tolist(), map(tuple, objects.boxes.tolist()), strict=True)
-        tally.add("objects have the class and box of another", name, len(objects) - len({*rows}))
+        tally.add("objects repeat the class and box of another", name, len(objects) - len({*rows}))
     if objects.segments is not None:
         fitting = [not isinstance(each, dict) or fits(each, size) for each in objects.segments]
         fit = np.array(fitting, bool)
-        tally.add("masks left out whose size is not the image's", name, int((~fit).sum()))
+        tally.add("masks of another size than the image left out", name, int((~fit).sum()))
         objects = objects.of(fit)
         outlines = [_outlined(each, size, name, tally) for each in objects.segments or ()]
         whole = np.array([bool(len(each)) for each in outlines], bool)  # (N,)
-        tally.add("masks left out whose outline is no polygon", name, int((~whole).sum()))
+        tally.add("masks without a valid polygon left out", name, int((~whole).sum()))
         objects = replace(objects, segments=tuple(outlines)).of(whole)
     if objects.keypoints is not None:
         x, y, seen = np.moveaxis(objects.keypoints, 2, 0)
         odd = int((~np.isin(seen, (0, 1, 2))).sum())
-        tally.add("key-points have another visibility than 0, 1, 2: above 0 is visible", name, odd)
+        tally.add("key-points have a visibility other than 0, 1, 2: above 0 is visible", name, odd)
         outside = (seen > 0) & ~((x >= 0) & (x < width) & (y >= 0) & (y < height))
-        tally.add("key-points left out that lie outside their image", name, int(outside.sum()))
+        tally.add("key-points outside their image left out", name, int(outside.sum()))
         objects.keypoints[outside | ~(seen > 0)] = 0
     return objects
 
 
-_LOOKED = 64  # images of a part whose size is compared with the stated one
-_LEAST_SIDE = 0.01  # pixels; less is no object, and may be nothing in fp32
+_LOOKED = 64  # images per part whose size is compared with the stated one
+_LEAST_SIDE = 0.01  # pixels; smaller is no object and may round to 0 in fp32
 
 
 def _sides(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -109,7 +109,7 @@ def _sides(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _outlined(segment: Segment, size: tuple[int, int], name: str, tally: Tally) -> Segment:
-    """The parts of an outline that are polygons, not beyond the image by more than its side."""
+    """The parts of an outline that are polygons, at most one image side beyond the image."""
     if isinstance(segment, dict | np.ndarray):
         return segment
     parts, side = parts_of(segment), max(size)
@@ -119,12 +119,12 @@ def _outlined(segment: Segment, size: tuple[int, int], name: str, tally: Tally) 
         if points is not None and -side <= points.min() and points.max() <= 2 * side:
             good.append(part)
     if good:
-        tally.add("parts of outlines left out that are no polygons", name, len(parts) - len(good))
+        tally.add("outline parts that are not polygons left out", name, len(parts) - len(good))
     return good
 
 
 def check_parts(where: Path, train: Sequence[Scene], val: Sequence[Scene]) -> None:
-    """Note images that are in both parts.
+    """Warn of images that are in both parts.
 
     Raises:
         UserError: no image at all.
@@ -138,13 +138,13 @@ def check_parts(where: Path, train: Sequence[Scene], val: Sequence[Scene]) -> No
             stacklevel=3,
         )
     if not train and not val:
-        raise UserError(f"{where}: no image with a file is listed")
+        raise UserError(f"{where}: none of the listed images has a file")
 
 
 def parted(
     where: Path, parts: Mapping[str, Sequence[Scene]], options: SceneOptions
 ) -> dict[str, Any]:
-    """The parts as ``Scenes`` takes them; where no "val" is named, it is held out of "train".
+    """The parts for ``Scenes``; without a "val", one is held out of "train".
 
     Raises:
         UserError: no image at all.
@@ -161,9 +161,9 @@ def parted(
 def split(
     where: Path, scenes: Sequence[Scene], options: SceneOptions
 ) -> tuple[tuple[Scene, ...], tuple[Scene, ...]]:
-    """(train, val): images of each class in both, as far as can be, and a group in one.
+    """(train, val): images of each class in both if possible, and no divided groups.
 
-    The classes of maps are looked at in data sets of up to 1,000 images.
+    Classes of maps are read for data sets of up to 1,000 images.
 
     Raises:
         UserError: images without groups, or all in one group.
@@ -184,7 +184,7 @@ def split(
 
 
 def _by_chance(count: int, options: SceneOptions) -> set[int]:
-    """Images of a permutation; at least one, and not all."""
+    """Images from a permutation; at least one, and not all."""
     if not options.fraction:
         return set()
     held_out = min(max(round(options.fraction * count), 1), count - 1)
@@ -193,7 +193,7 @@ def _by_chance(count: int, options: SceneOptions) -> set[int]:
 
 
 def _held(scenes: Sequence[Scene], options: SceneOptions) -> list[frozenset[int]]:
-    """What each image holds: classes of objects that count, or values of its class map."""
+    """Classes in each image: those of objects not ignored, or values of its class map."""
     maps = [scene.classes for scene in scenes if isinstance(scene.classes, Path)]
     if options.marks == "classes" and len(maps) == len(scenes) <= _MOST_MAPS:
         return list(at_once(held_values, maps))
@@ -204,7 +204,7 @@ def _held(scenes: Sequence[Scene], options: SceneOptions) -> list[frozenset[int]
     ]
 
 
-_MOST_MAPS = 1000  # that are read to hold out images of every class: 20 ms each
+_MOST_MAPS = 1000  # maps read to hold out images of every class: 20 ms each
 
 
 def group_keys(where: Path, scenes: Sequence[Scene], by: str) -> Keys:
@@ -218,7 +218,7 @@ def group_keys(where: Path, scenes: Sequence[Scene], by: str) -> Keys:
 
 
 def _inside(root: Path, scene: Scene) -> str:
-    """The path of an image within the data set; its name where it lies elsewhere."""
+    """The path of an image within the data set, or its name if it is elsewhere."""
     try:
         return str(scene.image.relative_to(root)) if isinstance(scene.image, Path) else scene.name
     except ValueError:
@@ -233,14 +233,14 @@ def note_groups(where: Path, images: Scenes, by: str) -> None:
     """
     named = {"training": images.train, "validation": images.val, "test": images.test}
     keys = {name: group_keys(where, part, by) for name, part in named.items()}
-    if images.validation != "train":  # else this was looked at when the part was held out
+    if images.validation != "train":  # else checked when the part was held out
         every = [key for own in keys.values() for key in own]
         check_keys(where, by, every, [scene.name for scene in images.everything])
     note_shared(where, by, keys)
 
 
 def shown(value: object) -> str:
-    """A value of a foreign file for a message, cut short."""
+    """A value of a foreign file for a message, truncated."""
     try:
         return _SHORT.repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits
@@ -252,22 +252,22 @@ _SHORT.maxstring = _SHORT.maxother = 60
 
 
 def check_names(where: Path, names: Sequence[object]) -> None:
-    """Names of classes are words that can be printed, or numbers.
+    """Check that names of classes are printable words or numbers.
 
     Raises:
-        UserError: one that is not.
+        UserError: one is not.
     """
     for name in names:
         number = type(name) in (int, float) and abs(name) < 1e9  # type: ignore[arg-type]
         if not number and not (isinstance(name, str) and name.strip() and name.isprintable()):
-            raise UserError(f"{where}: {shown(name)} is no name of a class; put a name in quotes")
+            raise UserError(f"{where}: {shown(name)} is not a class name; put names in quotes")
 
 
 def check_different(where: Path, names: Sequence[object]) -> None:
-    """Each class has a name of its own.
+    """Check that the names of the classes are unique.
 
     Raises:
-        UserError: two have one.
+        UserError: two classes have the same name.
     """
     twice = [name for name, count in Counter(map(str, names)).items() if count > 1]
     if twice:
@@ -275,7 +275,7 @@ def check_different(where: Path, names: Sequence[object]) -> None:
 
 
 def check_scale(where: Path | str, scenes: Sequence[Scene]) -> None:
-    """Refuse boxes and key-points in shares of the image where the format has pixels.
+    """Refuse boxes and key-points in normalised coordinates if the format has pixels.
 
     Raises:
         UserError: all of them end within the first pixel of their images.
@@ -293,32 +293,32 @@ def check_scale(where: Path | str, scenes: Sequence[Scene]) -> None:
     for what, found in (("boxes", ends), ("key-points", [each for each in points if each])):
         if found and max(found) <= 1:
             raise UserError(
-                f"{where}: all {what} of {len(found)} images lie within 0..1; this format has "
+                f"{where}: all {what} of {len(found)} images lie within 0..1; this format uses "
                 "pixels: multiply by the width and height of each image"
             )
 
 
 def check_sizes(where: str, scenes: Sequence[Scene]) -> None:
-    """Refuse annotations for images of another size, of a sample of the images.
+    """Refuse annotations for images of another size, by a sample of the images.
 
     Raises:
-        UserError: the size that an annotation states is not its image's.
+        UserError: the size in an annotation differs from that of its image.
     """
     looked = [each for each in spread(scenes, _LOOKED) if isinstance(each.image, Path)]
     for scene in looked:
         try:
             size = photo.image_size(scene.image)  # type: ignore[arg-type]
-        except UserError:  # told where all images are looked at
+        except UserError:  # reported by the check of all images
             continue
         if scene.size is None or scene.size == size:
             continue
         stated = "{1}x{0}".format(*scene.size)
         turned = scene.size == size[::-1]
-        hint = "the image is turned by its EXIF tag, or its width and height are exchanged"
+        hint = "the image is rotated by its EXIF tag, or its width and height are swapped"
         raise UserError(
             f"{where}: {scene.name} is {size[1]}x{size[0]} pixels (width x height), its "
-            f"annotations are for {stated}{f' ({hint})' if turned else ''}; mend the stated size "
-            "or the image"
+            f"annotations are for {stated}{f' ({hint})' if turned else ''}; correct the size or "
+            "the image"
         )
 
 
@@ -327,14 +327,14 @@ Boxes = npt.NDArray[np.float64]  # (N, 4)
 
 @dataclass(kw_only=True)
 class Corners:
-    """Finds boxes that state two corners where their format has a corner (or centre) and sides."""
+    """Detect boxes given as two corners in a format with a corner (or centre) and sides."""
 
     boxes: int = 0
-    like: int = 0  # of these: that are two corners within the image as well
-    beyond: int = 0  # of these: that reach out of the image as they are read
+    like: int = 0  # boxes that are also valid as two corners
+    beyond: int = 0  # boxes that extend beyond the image as read
 
     def add(self, stated: Boxes, read: Boxes, size: tuple[int, int]) -> None:
-        """Look at the boxes of an image.
+        """Count the boxes of an image.
 
         Args:
             stated: (N, 4) in pixels, in the order of the file.
@@ -351,30 +351,30 @@ class Corners:
         self.beyond += int(beyond.sum())
 
     def check(self, where: Path, form: str) -> None:
-        """Refuse where all boxes are corners and a third or more lie wrong otherwise.
+        """Refuse if all boxes are valid corners and at least a third extend beyond as read.
 
         Args:
             form: the four numbers of the format, in words.
 
         Raises:
-            UserError: they are.
+            UserError: the boxes are corners.
         """
         if self.boxes > 1 and self.like == self.boxes and self.beyond * 3 >= self.boxes:
             raise UserError(
                 f"{where}: its boxes look like left, top, right, bottom (as {form}, {self.beyond} "
-                f"of {self.boxes} reach out of their images); this format has {form}: convert them"
+                f"of {self.boxes} exceed their images); this format has {form}: convert them"
             )
 
 
 def check_objects(where: str, scenes: Scenes, marks: Marks) -> None:
-    """Refuse data with no object to learn from, note classes without one, before the first step.
+    """Before the first step, refuse data without usable objects and note classes without any.
 
     Args:
         where: the data, for messages.
-        marks: those of objects; other marks are not looked at.
+        marks: only those of objects are checked.
 
     Raises:
-        UserError: no object that counts in the training or in the validation images.
+        UserError: no usable object in the training or in the validation images.
     """
     if marks not in ("boxes", "masks", "keypoints"):
         return
@@ -390,8 +390,8 @@ def check_objects(where: str, scenes: Scenes, marks: Marks) -> None:
             empty = sum(not len(each) for each in objects)
             rest = sum(map(len, objects))
             raise UserError(
-                f"{where}: the {len(images)} {part} images have no object that counts: {empty} are "
-                f"without annotations, {rest} objects are crowds, difficult or without key-points"
+                f"{where}: the {len(images)} {part} images have no usable object: {empty} have no "
+                f"annotations, {rest} objects are crowds, difficult or without key-points"
             )
         absent = [name for name, count in zip(scenes.classes, counts, strict=True) if not count]
         if absent:

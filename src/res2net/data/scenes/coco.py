@@ -40,20 +40,18 @@ _CROWD = {0: False, 1: True, "0": False, "1": True, "": False, None: False}  # T
 
 
 def read(root: Path, options: SceneOptions) -> Scenes:
-    """COCO's JSON in the layouts of the usual tools, with the images wherever they lie below.
+    """COCO's JSON in the layouts of common tools, with images anywhere below the folder.
 
-    The part of a file is stated by its name or by its folder's. Files of a part that list
-    different images are read together. One file that names no part, or a JSON file as the path
-    itself, is split by ``options.val_fraction``. Classes are matched by name: the parts may number
-    them differently. The whole file is held while it is read: about 3 KB an annotation with
-    polygons.
+    The part of a file is given by its name or its folder's. Files of a part that list different
+    images are merged. A single file that names no part, or a JSON file given as the path, is split
+    by ``options.val_fraction``. Classes are matched by name, since parts may number them
+    differently. Reading takes about 3 KB of memory per annotation with polygons.
 
     Raises:
-        UserError: no such files, not COCO's JSON, an id that is used twice, a category that is
-            not listed.
+        UserError: no such files, not COCO's JSON, a duplicate id, an unlisted category.
     """
     if options.marks not in _KINDS:
-        raise UserError(f"{root}: COCO's layout has no {options.marks}")
+        raise UserError(f"{root}: COCO's format has no {options.marks}")
     tally = Tally()
     files = _files(root, _KINDS[options.marks], tally)
     needed = options.needed(dict(files))
@@ -71,7 +69,7 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     if not any(parts.values()):
         listed = [row["file_name"] for file in held for row in file.content["images"]]
         raise UserError(
-            f"{held[0].path}: none of its {len(listed)} images is there (looked for "
+            f"{held[0].path}: none of its {len(listed)} images exists (searched for "
             f"{some(listed[:1])} in {home} and the folders below it)"
         )
     tally.warn(root)
@@ -86,23 +84,23 @@ class _File:
     part: str
     path: Path
     content: dict[str, Any]
-    names: dict[str, str]  # id of a category → its name
+    names: dict[str, str]  # category id → name
 
 
 def _files(root: Path, kind: str, tally: Tally) -> list[tuple[str, Path]]:
-    """(part, file); one file that names no part is all of ``train``."""
+    """(part, file); a single file that names no part is ``train``."""
     if root.is_file():
         return [("train", root)]
     forms = {path: form_of(path) for path in files_with(root, ".json")}
     found = [path for path, form in forms.items() if form == "coco"]
-    found = found or [path for path, form in forms.items() if not form]  # told why when read
+    found = found or [path for path, form in forms.items() if not form]  # reading reports why
     found = [path for path in found if path.name.startswith(kind)] or found
     parts = [(_part(path, root), path) for path in found]
     named = [(part, path) for part, path in parts if part is not None]
     if named:
         rest = [path for part, path in parts if part is None]
         tally.add(
-            "annotation files name no part (train, val, test) and are left out",
+            "annotation files without a part (train, val, test) in their name are left out",
             *((rest[0].name, len(rest)) if rest else ("", 0)),
         )
         order = [*PART_WORDS]
@@ -111,22 +109,22 @@ def _files(root: Path, kind: str, tally: Tally) -> list[tuple[str, Path]]:
         return [("train", found[0])]
     if found:
         names = some([str(path.relative_to(root)) for path in found])
-        raise UserError(f"{root}: no file names the train or val part ({names}); give one as path")
+        raise UserError(f"{root}: no file name contains train or val ({names}); give one as path")
     other = other_tool(root)
     raise UserError(
-        f"{root}: no annotations/{kind}_train*.json, nor another JSON file of COCO's"
+        f"{root}: no annotations/{kind}_train*.json, nor another COCO JSON file"
         + f" ({other})" * bool(other)
     )
 
 
 def _part(path: Path, root: Path) -> str | None:
-    """As the file's name states it, else the nearest of its folders."""
+    """The part in the file's name, else in its nearest folder."""
     words = (path.stem, *reversed(path.relative_to(root).parts[:-1]))
     return next((part for word in words if (part := part_named(word))), None)
 
 
 def _held(files: Sequence[tuple[str, Path]], tally: Tally) -> list[_File]:
-    """The files that are read; of a part only those that list other images than the ones before."""
+    """The files to read: for each part those that list new images."""
     held: list[_File] = []
     listed: dict[str, set[str]] = defaultdict(set)
     for part, path in files:
@@ -136,7 +134,7 @@ def _held(files: Sequence[tuple[str, Path]], tally: Tally) -> list[_File]:
             continue
         names = {row["file_name"] for row in file.content["images"]}
         if names & listed[part]:
-            tally.add(f"more annotation files list images of the {part} part: left out", path.name)
+            tally.add(f"files repeat images of the {part} part and are left out", path.name)
             continue
         listed[part] |= names
         held.append(file)
@@ -144,7 +142,7 @@ def _held(files: Sequence[tuple[str, Path]], tally: Tally) -> list[_File]:
 
 
 def _load(part: str, path: Path) -> _File | None:
-    """A file, checked; None of test images without annotations."""
+    """A checked file; None for test images without annotations."""
     check_file(path)
     try:
         content = json.loads(path.read_bytes())
@@ -153,11 +151,11 @@ def _load(part: str, path: Path) -> _File | None:
     if part == "test" and isinstance(content, dict) and content.get("annotations") is None:
         return None
     if not isinstance(content, dict) or not _NEEDED.keys() <= content.keys():
-        raise UserError(f"{path}: not COCO's form (images, annotations, categories)")
+        raise UserError(f"{path}: not COCO's format (images, annotations, categories)")
     for name, needed in _NEEDED.items():
         rows = content[name]
         if not isinstance(rows, list):
-            raise UserError(f"{path}: its {name} are no list")
+            raise UserError(f"{path}: its {name} are not a list")
         for number, row in enumerate(rows):
             if isinstance(row, dict) and name == "images" and "coco_url" in row:  # LVIS
                 row.setdefault("file_name", "/".join(str(row["coco_url"]).split("/")[-2:]))
@@ -167,7 +165,7 @@ def _load(part: str, path: Path) -> _File | None:
                 )
     for image in content["images"]:
         if not isinstance(image["file_name"], str):
-            raise UserError(f"{path}: a file_name is a text, not {shown(image['file_name'])}")
+            raise UserError(f"{path}: a file_name is a string, not {shown(image['file_name'])}")
     check_names(path, [each["name"] for each in content["categories"]])
     for kind in ("images", "categories"):
         counts = Counter(_id(each["id"], path) for each in content[kind])
@@ -175,17 +173,17 @@ def _load(part: str, path: Path) -> _File | None:
         if twice:
             raise UserError(
                 f"{path}: {len(twice)} ids of its {kind} are used more than once, the first: "
-                f"{twice[0]}; give each its own"
+                f"{twice[0]}; ids must be unique"
             )
     names = {_id(each["id"], path): str(each["name"]) for each in content["categories"]}
     return _File(part=part, path=path, content=content, names=names)
 
 
 def _id(value: object, path: Path) -> str:
-    """Ids are numbers or names; 7, 7.0 and "7" are one.
+    """Normalise an id, a number or a name; 7, 7.0 and "7" are equal.
 
     Raises:
-        UserError: neither.
+        UserError: any other value.
     """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -195,23 +193,23 @@ def _id(value: object, path: Path) -> str:
 
 
 def _classes(held: Sequence[_File], tally: Tally) -> tuple[str, ...]:
-    """The names of all categories, once each: by id, or file by file where ids mean others.
+    """The unique names of all categories, by id, or per file if the files' ids differ.
 
-    A category that other categories name as theirs, and that has no object, is no class.
+    A supercategory without objects is not a class.
     """
     groups = _groups(held)
     for name in sorted(groups):
-        tally.add("categories are groups of others, without objects: no classes", name)
+        tally.add("supercategories without objects are not classes", name)
     orders = [sorted(file.names.items(), key=lambda each: _by_number(each[0])) for file in held]
     orders = [[each for each in order if each[1] not in groups] for order in orders]
     pairs = {pair for order in orders for pair in order}
     if len({key for key, _ in pairs}) < len(pairs):
-        tally.add("parts number their categories differently: matched by name", held[-1].path.name)
+        tally.add("files number their categories differently: matched by name", held[-1].path.name)
     else:
         orders = [sorted(pairs, key=lambda each: _by_number(each[0]))]
     for file in held:
         shared = len(file.names) - len(set(file.names.values()))
-        tally.add("categories have the name of another and are one class", file.path.name, shared)
+        tally.add("categories with the name of another are merged with it", file.path.name, shared)
     return tuple(dict.fromkeys(name for order in orders for _, name in order))
 
 
@@ -256,14 +254,14 @@ def _scenes(
         name, own = image["file_name"], by_image.pop(_id(image["id"], file.path), [])
         path = there.get(name)
         if path is None:
-            tally.add("images of the annotations are not there", name)
+            tally.add("annotated images do not exist", name)
             continue
         if path in rows:
-            tally.add("images are listed under more than one id: read as one", name)
+            tally.add("images are listed under several ids: merged", name)
         rows[path] = rows.get(path, []) + own
         of_image[path] = image
     lost = sum(map(len, by_image.values()))
-    tally.add("annotations belong to images that are not listed", file.path.name, lost)
+    tally.add("annotations refer to images that are not listed", file.path.name, lost)
     scenes = []
     for path, image in of_image.items():
         name, size = image["file_name"], _size(image) or photo.image_size(path)
@@ -275,7 +273,7 @@ def _scenes(
 
 
 def _folder(home: Path, annotations: Path, names: Sequence[str]) -> Path:
-    """The folder of the images: where most of some twenty are, without a change to their names."""
+    """The folder of the images: the one where most of about twenty listed paths exist."""
     part = annotations.stem.rpartition("_")[2]
     beside = annotations.parent
     above = [beside, *beside.parents]
@@ -295,11 +293,11 @@ def _folder(home: Path, annotations: Path, names: Sequence[str]) -> Path:
         paths = [folder / name.replace("\\", "/") for name in looked]
         return sum(whether(path.is_file) for path in paths)
 
-    return max((*folders, home), key=found)  # the first of equal ones
+    return max((*folders, home), key=found)  # the first of ties
 
 
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
-    """H, W as stated; None where they are no whole numbers."""
+    """H, W as stated; None unless they are whole numbers."""
     height, width = (_number(image.get(name)) for name in ("height", "width"))
     whole = all(
         side is not None and 0 < side < math.inf and side == int(side) for side in (height, width)
@@ -308,7 +306,7 @@ def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _number(value: object) -> float | None:
-    """A number of JSON, or in quotes, infinite where it is too large; None for anything else."""
+    """A JSON number, also in quotes, infinite if it is too large; None for anything else."""
     if isinstance(value, str) and len(value) < 40:
         try:
             return float(value)
@@ -357,13 +355,13 @@ def _objects(
 
 
 def _box(row: Mapping[str, Any], size: tuple[int, int], where: str) -> list[float]:
-    """Left, top, right, bottom; of the outline where no box is stated."""
+    """Left, top, right, bottom; from the outline if no box is given."""
     stated = row.get("bbox")
     if not stated and (around := bounds(row.get("segmentation"), size)):
         return around
     box = _numbers(stated)
     if box is None or len(box) != 4:
-        raise UserError(f"{where}: a bbox is four numbers, not {shown(stated)}")
+        raise UserError(f"{where}: a bbox must be four numbers, not {shown(stated)}")
     left, top, width, height = box
     return [left, top, left + width, top + height]
 
@@ -383,7 +381,7 @@ def _category(row: Mapping[str, Any]) -> str:
 def _crowd(row: Mapping[str, Any], where: str) -> bool:
     value = row.get("iscrowd", 0)
     if isinstance(value, list | dict) or value not in _CROWD:
-        raise UserError(f"{where}: iscrowd is 0 or 1, not {shown(value)}")
+        raise UserError(f"{where}: iscrowd must be 0 or 1, not {shown(value)}")
     return _CROWD[value]
 
 
@@ -403,16 +401,16 @@ def _points(row: Mapping[str, Any], count: int, where: str) -> Any:
         stated = [number for point in stated for number in point]
     values = _numbers(stated)
     if values is None or len(values) != 3 * count:
-        many = f"{len(values)} numbers" if values else "no list of numbers"
+        many = f"{len(values)} numbers" if values else "no numbers"
         raise UserError(
-            f"{where}: an annotation has {many} for its key-points; {count} key-points are named, "
-            "of x, y and visibility each"
+            f"{where}: an annotation has {many} for its key-points; expected x, y and visibility "
+            f"of {count} key-points"
         )
     return np.array(values).reshape(count, 3)
 
 
 def _area(row: Mapping[str, Any], box: Any) -> float:
-    """As it is stated; of the box where it is not."""
+    """The area as stated, else that of the box."""
     stated = _number(row.get("area"))
     if stated is not None and math.isfinite(stated) and stated > 0:
         return stated
@@ -421,7 +419,7 @@ def _area(row: Mapping[str, Any], box: Any) -> float:
 
 
 def _skeleton(held: Sequence[_File], tally: Tally, options: SceneOptions) -> Skeleton:
-    """The key-points that the categories name; numbered where they name none."""
+    """The key-points named by the categories; numbered if they name none."""
     file, lists = held[0], []
     for each in held:
         named = [row for row in each.content["categories"] if row.get("keypoints")]
@@ -442,7 +440,7 @@ def _skeleton(held: Sequence[_File], tally: Tally, options: SceneOptions) -> Ske
 
 
 def _count(held: Sequence[_File]) -> int:
-    """Key-points of the first annotation that has some."""
+    """Number of key-points of the first annotation with any."""
     for file in held:
         for row in file.content["annotations"]:
             if isinstance(row.get("keypoints"), list) and row["keypoints"]:

@@ -1,4 +1,4 @@
-"""Scenes as a torch data set: decoded, with marks as tensors that torchvision's transforms move.
+"""Scenes as a torch ``Dataset``: decoded images, and annotations as tensors for torchvision.
 
 Legend: H, W pixels · N objects · K key-points
 """
@@ -24,24 +24,24 @@ from res2net.data.scenes.options import Marks
 from res2net.errors import UserError
 
 Target = dict[str, Any]
-Sample = tuple[Tensor, Target, int]  # uint8 (C, H, W), marks, index
+Sample = tuple[Tensor, Target, int]  # uint8 (C, H, W), annotations, index
 Transform = Callable[[Tensor, Target], tuple[Tensor, Target]]
 
 
 class SceneDataset(KeyedDataset[Sample]):
-    """Scenes with one kind of marks.
+    """Scenes with one kind of annotation.
 
     The target of ``boxes``: boxes (N, 4), labels (N,), ignored (N,); of ``masks`` also masks
     (N, H, W); of ``keypoints`` also keypoints (N, K, 3); of ``classes``, ``salient``: map (H, W).
 
     Args:
-        scenes: what to show.
-        marks: which marks.
-        classes: of class maps; another value than these and 255 is a fault.
+        scenes: the images.
+        marks: the kind of annotation.
+        classes: number of classes of class maps; values other than these and 255 are errors.
         transform: (image, target) to the same, drawn from torch's generator.
-        legend: what the values of class maps mean.
+        legend: meaning of the values of class maps.
         skip_bad: leave faulty files out of their batch, with a warning.
-        reading: channels C of an image, and range of its values.
+        reading: channels C and range of values of an image.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class SceneDataset(KeyedDataset[Sample]):
         return len(self.scenes)
 
     def sample(self, index: int) -> Sample:
-        """Image, marks and index, transformed."""
+        """Transformed image, annotations and index."""
         return *self.transform(*self.load(index)), index
 
     def load(self, index: int) -> tuple[Tensor, Target]:
-        """Image uint8 (C, H, W) and marks, nothing transformed."""
+        """Image uint8 (C, H, W) and annotations before the transform."""
         scene = self.scenes[index]
         pixels = scene.image
         if isinstance(pixels, Path):
@@ -83,7 +83,7 @@ class SceneDataset(KeyedDataset[Sample]):
             return {"map": tv_tensors.Mask(torch.from_numpy(values))}
         assert scene.objects is not None
         if scene.size is not None and scene.size != size:
-            raise UserError(f"{scene.name}: is {size}, its marks are for {scene.size} (H, W)")
+            raise UserError(f"{scene.name}: is {size}, its annotations are for {scene.size} (H, W)")
         try:
             return _marks(scene.objects, size, self.marks)
         except (ValueError, RuntimeError) as error:
@@ -120,5 +120,5 @@ def stacked(samples: list[Sample]) -> tuple[Tensor, Tensor]:
 
 
 def listed(samples: list[Sample]) -> list[Sample]:
-    """Images of their own sizes."""
+    """Collate images of different sizes."""
     return samples

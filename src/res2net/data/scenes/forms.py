@@ -1,4 +1,4 @@
-"""Which tool wrote a file of annotations, by its first bytes and its ending."""
+"""Recognise the tool that wrote an annotation file, by its first bytes and its suffix."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from res2net.data.files import SKIPPED_FOLDERS, whether
 
-_HEAD = 65_536  # bytes at either end in which a file shows its keys
-_DEPTH = 3  # folders below the data in which annotations are looked for
-_BROAD = 100  # folders of a depth that are looked into; with more they are classes
-_BLANK = b"\xef\xbb\xbf\xff\xfe \t\r\n"  # what may stand before JSON
-# form of a JSON file → keys of which one set is there; the first that fits
+_HEAD = 65_536  # bytes at either end of a file that are searched for keys
+_DEPTH = 3  # depth of folders searched for annotations
+_BROAD = 100  # folders searched per depth; more are taken as classes
+_BLANK = b"\xef\xbb\xbf\xff\xfe \t\r\n"  # bytes allowed before JSON
+# format of a JSON file → sets of keys, one of which must be present; the first match counts
 _KEYS = {
     "labelme": ({"shapes", "imagePath"}, {"shapes", "imageData"}, {"shapes", "version"}),
     "via": ({"_via_img_metadata"}, {"filename", "regions"}),
@@ -32,7 +32,7 @@ _KEYS = {
         *({"images", "annotations"}, {"images", "categories"}, {"annotations", "categories"}),
         *({"file_name"}, {"image_id", "category_id"}),
     ),
-    "Supervisely ": ({"tags", "size", "objects"},),  # of an image without objects
+    "Supervisely ": ({"tags", "size", "objects"},),  # for an image without objects
     "Darwin (V7)": ({"schema_ref", "annotations"}, {"workview_url"}, {"slot_name"}),
     "Encord": ({"label_hash"}, {"data_units"}),
     "Labelbox": ({"data_row"}, {"External ID", "Label"}),
@@ -40,16 +40,16 @@ _KEYS = {
     "BDD100K": ({"box2d"}, {"poly2d"}),
     "VIA 3": ({"data_format_version", "project"},),
 }
-_OTHERS = {  # ending → what it is
+_OTHERS = {  # suffix → description
     ".tfrecord": "a TFRecord file",
     ".tfrecords": "a TFRecord file",
     ".parquet": "a Parquet file",
-    **dict.fromkeys((".ndjson", ".jsonl", ".odgt", ".manifest"), "JSON in lines"),
-    ".pkl": "a pickle of Python",
+    **dict.fromkeys((".ndjson", ".jsonl", ".odgt", ".manifest"), "a JSON Lines file"),
+    ".pkl": "a Python pickle",
     "_bbx_gt.txt": "WIDER FACE's list",
-    ".zip": "a packed export (unpack it)",
-    ".gz": "a packed file (unpack it)",
-    ".tar": "a packed export (unpack it)",
+    ".zip": "an archive (unpack it)",
+    ".gz": "a compressed file (unpack it)",
+    ".tar": "an archive (unpack it)",
     ".mat": "a MATLAB file",
 }
 _FOLDERS = {"label_2": "KITTI's layout", "labeltxt": "DOTA's layout", "gt": "MOT's layout"}
@@ -57,7 +57,7 @@ VIA_COLUMNS = ("region_shape_attributes", "region_attributes")
 
 
 def form_of(path: Path) -> str:
-    """The form of a JSON file: "coco", "labelme", ...; empty where it shows none."""
+    """The format of a JSON file: "coco", "labelme", ...; empty if unknown."""
     text = _ends(path)
     fits = (
         form
@@ -66,7 +66,7 @@ def form_of(path: Path) -> str:
     )
     form = next(fits, "").strip()
     if form == "coco" and text.lstrip(_BLANK)[:1] == b"[":
-        return "COCO's results (predictions)" if b'"score"' in text else ""
+        return "COCO results (predictions)" if b'"score"' in text else ""
     return form
 
 
@@ -76,18 +76,18 @@ def is_via_table(path: Path) -> bool:
 
 
 def is_cvat(path: Path) -> bool:
-    """Whether an XML file is CVAT's own: of all images, with ``<annotations>`` around them."""
+    """Whether an XML file is CVAT's own: all images within ``<annotations>``."""
     return b"<annotations>" in _ends(path)[:2000]
 
 
 def is_voc(path: Path) -> bool:
-    """Whether an XML file holds the annotation of one image, as VOC has it."""
+    """Whether an XML file holds the annotation of one image, as in VOC."""
     return re.search(rb"<annotation[\s/>]", _ends(path)) is not None
 
 
 def _ends(path: Path) -> bytes:
-    """The first and the last bytes of a file; of UTF-16 without every other."""
-    if not whether(path.is_file):  # a pipe is waited for without end
+    """The first and the last bytes of a file; for UTF-16 without every other byte."""
+    if not whether(path.is_file):  # reading a pipe may block
         return b""
     try:
         with path.open("rb") as file:
@@ -99,7 +99,7 @@ def _ends(path: Path) -> bytes:
 
 
 def files_with(root: Path, ending: str) -> Iterator[Path]:
-    """Files of an ending (in letters of any case) in a folder and some below it, upper first."""
+    """Files with a suffix (any case) in a folder and some below it, upper folders first."""
     level = [root]
     for _ in range(_DEPTH + 1):
         below: list[Path] = []
@@ -114,7 +114,7 @@ def files_with(root: Path, ending: str) -> Iterator[Path]:
 
 
 def files_below(root: Path, ending: str) -> list[Path]:
-    """All files of an ending (in letters of any case) below a folder, but hidden ones."""
+    """All files with a suffix (any case) below a folder, except hidden ones."""
     found = (path for path in root.rglob("*") if path.suffix.lower() == ending)
     own = ((path, path.relative_to(root).parts) for path in found)
     return sorted(
@@ -125,7 +125,7 @@ def files_below(root: Path, ending: str) -> list[Path]:
 
 
 def other_tool(path: Path) -> str:
-    """What a file or folder holds that no reader takes, in words; empty where nothing is known."""
+    """Describe an unsupported format at a path; empty if none is recognised."""
     for file in islice(_files_of(path, ".json"), 20):
         form = form_of(file)
         if form[:1].isupper():

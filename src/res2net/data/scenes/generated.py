@@ -1,8 +1,8 @@
-"""Generated scenes: textured objects over textured ground, with every kind of label; no files.
+"""Generated scenes: textured objects on textured ground, with every kind of label, without files.
 
-An object is one of four kinds, turned at random, of a length that is log-uniform from 8 pixels to
-the side of the image. Its four key-points are the tip, the left, the tail and the right of its own
-frame. What stands out are the objects. A scene follows from (seed, index) alone.
+An object is of one of four kinds, randomly rotated, with a length log-uniform from 8 pixels to the
+side of the image. Its four key-points are tip, left, tail and right in its own frame. The objects
+are the salient pixels. A scene depends only on (seed, index).
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ TRAIN, VAL = 256, 64  # scenes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SceneRules:
-    """What may vary."""
+    """Parameters of the generator."""
 
     side: int = 160  # pixels of the square image
-    most: int = 5  # objects in an image, at least one
+    most: int = 5  # maximum objects per image; the minimum is one
     smallest: float = SMALLEST  # pixels, length of the smallest object
     largest: float | None = None  # pixels; None: the side of the image
 
 
 class Made(Sequence[Scene]):
-    """Scenes of a seed by their numbers: made when they are asked for, then kept."""
+    """Scenes of a seed by index, generated on first use and then kept."""
 
     def __init__(self, numbers: range, seed: int, rules: SceneRules) -> None:
         self.numbers, self.seed, self.rules = numbers, seed, rules
@@ -76,10 +76,10 @@ class Made(Sequence[Scene]):
 
 
 def read(path: Path, options: SceneOptions) -> Scenes:  # noqa: ARG001
-    """256 scenes for training and 64 for validation; ``path`` plays no part.
+    """256 scenes for training and 64 for validation; ``path`` is not used.
 
     Raises:
-        UserError: partners that are no key-points.
+        UserError: partners that are not key-points.
     """
     made = Made(range(TRAIN + VAL), options.seed, SceneRules())
     classes = ("ground", *CLASSES) if options.marks == "classes" else CLASSES
@@ -102,7 +102,7 @@ def generate(index: int, seed: int, rules: SceneRules) -> Scene:
     numbers = np.zeros((side, side), np.uint8)  # 0 ground, else 1 + object
     labels: list[int] = []
     frames: list[_Frame] = []
-    wholes: list[float] = []  # pixels of each object before others covered it
+    wholes: list[float] = []  # area of each object in pixels before occlusion
     largest = rules.largest or side
     for _ in range(int(chance.integers(1, rules.most + 1))):
         length = np.exp(chance.uniform(np.log(rules.smallest), np.log(largest)))
@@ -114,7 +114,7 @@ def generate(index: int, seed: int, rules: SceneRules) -> Scene:
         hidden = np.bincount(numbers[inside], minlength=len(wholes) + 1)[1:]
         before = np.bincount(numbers.ravel(), minlength=len(wholes) + 1)[1:]
         if inside.sum() < 12 or (before - hidden < 0.5 * np.array(wholes)).any():
-            continue  # it would be a speck, or cover half of another
+            continue  # too little of it is visible, or it hides half of another
         labels.append(label)
         frames.append(frame)
         wholes.append(float(inside.sum()))
@@ -192,12 +192,12 @@ def _filled(points: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.bool_]
 
 
 def _coloured(base: Floats, pattern: Floats, tint: Floats) -> npt.NDArray[np.uint8]:
-    """A colour (3,) with a pattern (...) of another around it: (..., 3)."""
+    """A colour (3,) modulated by a pattern (...): (..., 3)."""
     return np.clip(base + pattern[..., None] * tint, 0, 255).astype(np.uint8)
 
 
 def _texture(chance: np.random.Generator, side: int) -> tuple[Floats, Floats, Floats]:
-    """A colour (3,), stripes or blots of -1..1 (side, side), and the colour that they add (3,)."""
+    """A colour (3,), a pattern of stripes or blots in -1..1 (side, side), and its colour (3,)."""
     base = chance.uniform(40, 215, 3)
     if chance.random() < 0.5:
         cells = int(chance.integers(4, 24))

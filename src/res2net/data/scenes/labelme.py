@@ -1,4 +1,4 @@
-"""labelme's JSON, a file an image; X-AnyLabeling writes the same."""
+"""labelme's JSON, one file per image; X-AnyLabeling writes the same."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from res2net.data.scenes.shapes import (
 )
 from res2net.errors import UserError
 
-_LEAST = {  # points of a kind
+_LEAST = {  # minimum points per kind
     "polygon": 3,
     "rotation": 3,
     "rectangle": 2,
@@ -42,14 +42,14 @@ _LEAST = {  # points of a kind
 
 
 def read(root: Path, options: SceneOptions) -> Scenes:
-    """Polygons, rectangles, circles and masks; the parts of a group are one object.
+    """Read polygons, rectangles, circles and masks; shapes of a group are one object.
 
-    Points are the key-points of the object of their group (``group_id``). Lines are left out and
-    counted, so are points where boxes or outlines are wanted, and images without a file. Parts are
+    Points are key-points of the object in their group (``group_id``). Lines are left out and
+    counted, as are images without a file, and points for tasks on boxes or outlines. Parts are
     the folders train, val and test; without them a part is held out.
 
     Raises:
-        UserError: a file that is none of labelme's, or no image that is there.
+        UserError: a file in another format, or no image exists.
     """
     tally = Tally()
     drawings = [_drawing(file, options, tally) for file in files_of("labelme", root, tally)]
@@ -64,11 +64,11 @@ def _drawing(file: Path, options: SceneOptions, tally: Tally) -> Drawing:
     content = load(file)
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list) or not all(isinstance(each, dict) for each in shapes):
-        raise UserError(f"{file}: not labelme's form: its shapes are no list of objects")
+        raise UserError(f"{file}: not labelme's format: its shapes are not a list of objects")
     stated = content.get("imagePath")
     image = stated if isinstance(stated, str) and stated else f"{file.stem}.jpg"
     if Path(image).suffix.lower() not in EXTENSIONS:
-        image = file.stem  # of any ending
+        image = file.stem  # any suffix
     found = (_shape(each, f"{file}, shape {k}", options, tally) for k, each in enumerate(shapes))
     return Drawing(
         image=image,
@@ -85,13 +85,13 @@ def _shape(row: dict[str, Any], where: str, options: SceneOptions, tally: Tally)
         return None
     rows = row.get("points")
     if not isinstance(rows, list) or not all(isinstance(p, list) and len(p) == 2 for p in rows):
-        raise UserError(f"{where}: its points are no list of x, y")
+        raise UserError(f"{where}: its points are not a list of x, y")
     if len(rows) < _LEAST[kind]:
         tally.add(f"shapes of the kind {kind} with fewer than {_LEAST[kind]} points", where)
         return None
     label = row.get("label")
     if not isinstance(label, str | int):
-        raise UserError(f"{where}: its label is no name: {shown(label)}")
+        raise UserError(f"{where}: its label is not a name: {shown(label)}")
     points = np.array(numbers([number for point in rows for number in point], where)).reshape(-1, 2)
     label, group = str(label).strip(), row.get("group_id")
     if kind == "point":  # "difficult" of X-AnyLabeling: hidden
@@ -101,18 +101,18 @@ def _shape(row: dict[str, Any], where: str, options: SceneOptions, tally: Tally)
     if kind == "mask" and options.marks == "masks":
         found = boxed(_pixels(row.get("mask"), where), *points.min(0).astype(int).tolist())
         if found is None:
-            tally.add("masks without a pixel are left out", where)
+            tally.add("empty masks are left out", where)
             return None
         return Shape(label=label, points=found[0], group=group, mask=found[1])
     return Shape(label=label, points=_outline(kind, points), group=group)
 
 
 def _pixels(text: object, where: str) -> npt.NDArray[np.bool_]:
-    """A mask that is packed as PNG in base64: bool (h, w)."""
+    """A mask stored as base64-encoded PNG: bool (h, w)."""
     try:
         data = base64.b64decode(text if isinstance(text, str) else "", validate=True)
     except ValueError:
-        raise UserError(f"{where}: its mask is no base64") from None
+        raise UserError(f"{where}: its mask is not base64") from None
     with photo.faults_named(Path(f"{where}, its mask")):
         values = np.asarray(photo.open_image(np.frombuffer(data, np.uint8)))
         return np.asarray(values.reshape(*values.shape[:2], -1).any(axis=2))

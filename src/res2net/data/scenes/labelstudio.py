@@ -1,4 +1,4 @@
-"""Label Studio's own JSON, whole (JSON) or short (JSON-MIN)."""
+"""Label Studio's own JSON, full (JSON) or reduced (JSON-MIN)."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from res2net.errors import UserError
 
 _KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels")
 _POINTS = "keypointlabels"
-_LONGEST = 1 << 15  # pixels of a side of a brush
-_HALF = 127  # of 255: a pixel that is covered more is the object's
+_LONGEST = 1 << 15  # largest side of a brush mask in pixels
+_HALF = 127  # of 255: pixels with more coverage belong to the object
 _DIGITS = bytes.maketrans(b"\0\1", b"01")
-_DEPTH = 4  # values of a pixel of a brush: red, green, blue and how much it covers
+_DEPTH = 4  # values per brush pixel: red, green, blue and coverage
 _HASH = re.compile(r"^[0-9a-f]{8}-")  # before the name of an uploaded file
 
 
 def read(root: Path, options: SceneOptions) -> Scenes:
-    """Rectangles, polygons, ellipses and brushes of each task, of its first annotation kept.
+    """Read rectangles, polygons, ellipses and brushes from the first annotation of each task.
 
-    A key-point is of the shape that is its parent, where key-points are wanted. Choices and what
-    else there is are left out and counted. Images are looked for below the
-    folder of the file by their names; no address is contacted.
+    For key-point tasks, a key-point belongs to its parent shape. Choices and other types are left
+    out and counted. Images are searched for by name below the folder of the file; URLs are never
+    contacted.
 
     Raises:
-        UserError: not Label Studio's form, or no image that is there.
+        UserError: another format, or no image exists.
     """
     tally = Tally()
     names = ImageNames(root if root.is_dir() else root.parent)
@@ -69,7 +69,7 @@ def _drawings(
     for number, task in enumerate(tasks):
         where = f"{file}, task {number}"
         if not isinstance(task, dict):
-            raise UserError(f"{where}: not Label Studio's form")
+            raise UserError(f"{where}: not Label Studio's format")
         data = task.get("data")
         image = _image(data if isinstance(data, dict) else task, where)
         results = _results(task, image, tally)
@@ -87,25 +87,25 @@ def _drawings(
 
 
 def _image(data: Mapping[str, Any], where: str) -> str:
-    """The address of the image among a task's data."""
+    """The URL of the image in a task's data."""
     texts = [each for key, each in data.items() if isinstance(each, str) and key == "image"]
     texts += [each for each in data.values() if isinstance(each, str)]
     for text in texts:
         last = [words[-1] for words in spellings(text)]
         if any(PurePosixPath(each).suffix.lower() in EXTENSIONS for each in last):
             return text
-    raise UserError(f"{where}: its data name no image")
+    raise UserError(f"{where}: its data have no image")
 
 
 def _without_hash(image: str, names: ImageNames) -> str:
-    """The name before the upload, where the image lies there under it."""
+    """The name before the upload, if the image exists under it."""
     *_, words = spellings(image)
     plain = _HASH.sub("", words[-1])
     return plain if plain != words[-1] and not names.has(words[-1]) else image
 
 
 def _results(task: Mapping[str, Any], image: str, tally: Tally) -> list[dict[str, Any]] | None:
-    """The results of a task, of JSON-MIN in the form of the whole; None of one not annotated."""
+    """The results of a task, JSON-MIN converted to the full form; None if not annotated."""
     rows = task.get("annotations", task.get("completions"))
     if isinstance(rows, list) and "data" in task:
         done = [row for row in rows if isinstance(row, dict) and not row.get("was_cancelled")]
@@ -134,23 +134,23 @@ def _shapes(
         tally.add(f"results of the type {shown(kind)} are left out", where)
         return
     if row.get("image_rotation"):
-        raise UserError(f"{where}: its image was turned while it was annotated; save it turned")
+        raise UserError(f"{where}: its image was rotated during annotation; save it rotated")
     labels = value.get(kind)
     if not isinstance(labels, list) or not labels:
         tally.add("shapes without a label are left out", where)
         return
-    tally.add("shapes have more than one label: an object for each", where, len(labels) > 1)
+    tally.add("shapes have several labels: one object for each", where, len(labels) > 1)
     height, width = numbers([row.get("original_height"), row.get("original_width")], where)
     mask = None
     if kind == "brushlabels":
         found = _brush(value, (height, width), where)
         if found is None:
-            tally.add("brushes without a pixel are left out", where)
+            tally.add("empty brushes are left out", where)
             return
         points, mask = found
     else:
         points = _outline(kind, value, np.array([width, height]), where)
-    tally.add("rectangles are turned: boxes around them", where, _is_turned(kind, value))
+    tally.add("rotated rectangles: boxes around them are used", where, _is_turned(kind, value))
     group = row.get("parentID" if kind == _POINTS else "id") if pose else None
     for label in labels:
         seen = 2 if kind == _POINTS else 0
@@ -160,23 +160,23 @@ def _shapes(
 def _brush(
     value: Mapping[str, Any], size: tuple[float, float], where: str
 ) -> tuple[Points, RLE] | None:
-    """The box and the mask of a brush in an image of H, W; None of one without a pixel."""
+    """The box and the mask of a brush in an image of H, W; None if it is empty."""
     height, width = (int(side) if 0 < side < _LONGEST else 0 for side in size)
     row = value.get("rle")
     whole = isinstance(row, list) and all(type(each) is int and 0 <= each < 256 for each in row)
     packed = np.array(row if whole else [], np.uint8)
     covers = _unpacked(packed, height * width * _DEPTH)
     if value.get("format", "rle") != "rle" or covers is None:
-        raise UserError(f"{where}: its brush is not Label Studio's run lengths of {size}, (H, W)")
+        raise UserError(f"{where}: its brush is not a run-length encoding of {size}, (H, W)")
     return boxed(covers[_DEPTH - 1 :: _DEPTH].reshape(height, width) > _HALF, 0, 0)
 
 
 def _unpacked(packed: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8] | None:
-    """Label Studio's run lengths: uint8 (count,); None of damaged ones.
+    """Decode Label Studio's run lengths: uint8 (count,); None if they are damaged.
 
-    Bits, the greatest first: 32 the number of values, 5 the bits of a value less 1, 4 times 4 the
-    bits of a length less 1. Then, until all values are there: a bit 1 for a run or 0 for values one
-    by one, 2 bits which of the four, the length less 1, and one value or as many as the length.
+    A bit stream, most significant bit first: number of values (32 bits), width of values minus 1
+    (5), four widths of lengths minus 1 (4 each). Then, until all values are read: 1 for a run or 0
+    for single values, index of the width (2), the length minus 1, and one or length values.
     """
     bits = np.unpackbits(packed).tobytes().translate(_DIGITS).decode()
     at = 0
@@ -211,7 +211,7 @@ def _is_turned(kind: str, value: Mapping[str, Any]) -> bool:
 
 
 def _outline(kind: str, value: Mapping[str, Any], size: Points, where: str) -> Points:
-    """The outline in pixels; Label Studio has percents, and turns a rectangle about its corner."""
+    """The outline in pixels; Label Studio has percent, and rotates rectangles about a corner."""
     if kind == "polygonlabels":
         rows = value.get("points")
         rows = rows if isinstance(rows, list) and all(isinstance(p, list) for p in rows) else []

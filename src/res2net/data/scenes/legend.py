@@ -1,4 +1,4 @@
-"""Lists of the classes of class maps: names, with their colours or values."""
+"""Lists of classes for class maps: names with their colours or values."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from res2net.data.files import some
 from res2net.data.scene import IGNORED, Colour
 from res2net.errors import UserError, one_line
 
-# In order of precedence; label_colors.txt as CamVid has it, class_names.txt as labelme2voc writes.
+# In order of precedence; label_colors.txt comes from CamVid, class_names.txt from labelme2voc.
 FILES = (
     *("classes.txt", "labelmap.txt", "class_dict.csv", "class_dict_seg.csv", "_classes.csv"),
     *("label_colors.txt", "class_names.txt", "classes.csv", "labels.txt", "codes.txt"),
     *("classes.json", "meta.json", "objectInfo150.txt"),  # meta.json: Supervisely
 )
-MOST = 255  # 255 itself is the value that does not count
+MOST = 255  # 255 itself is the ignored value
 _GAP = r"[\s,;:=]+"
 _RGB = r"(?P<red>\d{1,9})[\s,]+(?P<green>\d{1,9})[\s,]+(?P<blue>\d{1,9})"
 _HEX = "#" + "".join(f"(?P<{name}>[0-9a-fA-F]{{2}})" for name in ("red", "green", "blue"))
-_FORMS = (  # how a line names a colour, and the base of its numbers
+_FORMS = (  # pattern of a line with a colour, and the base of its numbers
     (re.compile(rf"(?P<name>\S.*?){_GAP}\(?{_RGB}\)?", re.ASCII), 10),
     (re.compile(rf"{_RGB}{_GAP}(?P<name>.*\S)", re.ASCII), 10),
     (re.compile(rf"(?P<name>\S.*?){_GAP}{_HEX}", re.ASCII), 16),
@@ -34,13 +34,13 @@ _FORMS = (  # how a line names a colour, and the base of its numbers
 
 @dataclass(frozen=True, kw_only=True)
 class Classes:
-    """The classes that a list names."""
+    """The classes of a list."""
 
     names: tuple[str, ...]  # in the order of the values
-    colours: tuple[Colour, ...] = ()  # one a class, or none
-    void: tuple[Colour, ...] = field(default=())  # colours of a table that are no class
-    values: tuple[int, ...] = ()  # of the pixels, one a class; none: 0, 1, 2 ...
-    void_values: tuple[int, ...] = ()  # that do not count, beside 255
+    colours: tuple[Colour, ...] = ()  # one per class, or none
+    void: tuple[Colour, ...] = field(default=())  # colours that are not a class
+    values: tuple[int, ...] = ()  # pixel values, one per class; empty: 0, 1, 2 ...
+    void_values: tuple[int, ...] = ()  # ignored besides 255
 
     def table(self) -> dict[Colour, int]:
         """Colour → class."""
@@ -48,7 +48,7 @@ class Classes:
         return {**dict.fromkeys(self.void, IGNORED), **known}
 
     def by_value(self) -> dict[int, int]:
-        """Value → class; nothing where the values are the numbers of the classes."""
+        """Value → class; empty if the values are the class indices."""
         if self.values == tuple(range(len(self.names))):
             return {}
         known = {value: index for index, value in enumerate(self.values)}
@@ -56,13 +56,13 @@ class Classes:
 
 
 def find_classes(*homes: Path) -> Classes | None:
-    """The classes that are listed in one of some folders, or None.
+    """The classes listed in one of these folders, or None.
 
-    Names come from the first list of ``FILES`` that is there, colours from it or from the first
-    other list that has them.
+    Names come from the first of ``FILES`` that exists, colours from it or from the first other
+    list that has them.
 
     Raises:
-        UserError: a list that cannot be read, or with fewer than two classes.
+        UserError: a list that is unreadable or has fewer than two classes.
     """
     files = [home / name for name in FILES for home in dict.fromkeys(homes)]
     there = [file for file in files if file.is_file()]
@@ -84,10 +84,10 @@ def find_classes(*homes: Path) -> Classes | None:
 
 
 def read_classes(path: Path) -> Classes:
-    """One list: names, and their colours or values where every line has one.
+    """Read one list: names, and colours or values if every line has one.
 
     Raises:
-        UserError: not text, or a name, a colour or a value twice.
+        UserError: not text, or a duplicate name, colour or value.
     """
     try:
         data = path.read_bytes()
@@ -99,7 +99,7 @@ def read_classes(path: Path) -> Classes:
         found = _of_json(path, text)
     elif path.suffix == ".csv":
         found = _of_csv(path, text)
-    elif path.name == "objectInfo150.txt":  # of ADE20K, where 0 is other
+    elif path.name == "objectInfo150.txt":  # ADE20K, where 0 is "other"
         rows = [line.split("\t") for line in text.splitlines()[1:] if line.strip()]
         names = tuple(row[-1].split(",")[0].strip() for row in rows)
         found = Classes(names=names, values=tuple(range(1, len(rows) + 1)), void_values=(0,))
@@ -115,7 +115,7 @@ def _of_lines(path: Path, lines: list[str]) -> Classes:
     rows = [_row(line, path.name) for line in lines]
     if path.name == "labelmap.txt":
         rows = [row for line, row in zip(lines, rows, strict=True) if not line.startswith("#")]
-    if rows and rows[0][0] == "__ignore__":  # labelme's name for what does not count
+    if rows and rows[0][0] == "__ignore__":  # labelme's name for ignored pixels
         lines, rows = lines[1:], rows[1:]
     colours = tuple(colour for _, colour in rows if colour is not None)
     if len(colours) == len(rows):
@@ -128,10 +128,10 @@ def _of_lines(path: Path, lines: list[str]) -> Classes:
         return Classes(
             names=tuple(each[2].strip() for each in numbered if each), values=tuple(values)
         )
-    return Classes(names=tuple(line.strip("\"' ") for line in lines))  # numbers are part of names
+    return Classes(names=tuple(line.strip("\"' ") for line in lines))  # numbers belong to the names
 
 
-_COLUMNS = {  # of a table of classes, in lower case
+_COLUMNS = {  # columns of a table of classes, in lower case
     **dict.fromkeys(("name", "class", "label", "class_name", "classname", "label_name"), "name"),
     **dict.fromkeys(("r", "red"), "red"),
     **dict.fromkeys(("g", "green"), "green"),
@@ -142,7 +142,7 @@ _COLUMNS = {  # of a table of classes, in lower case
 
 
 def _of_csv(path: Path, text: str) -> Classes:
-    """A table whose header names columns for the name and the colour or the value."""
+    """Read a table with columns for the name and the colour or the value."""
     lines = [line for line in text.splitlines() if line.strip(" ,;\t")]
     separator = max(",;\t", key=(lines or [""])[0].count)
     table = [[cell.strip(" \"'") for cell in line.split(separator)] for line in lines]
@@ -167,7 +167,7 @@ def _of_csv(path: Path, text: str) -> Classes:
 
 
 def _of_json(path: Path, text: str) -> Classes:
-    """A list of names or of objects with name (title) and color, or an object of number: name."""
+    """Read JSON: a list of names, objects with name (title) and color, or {number: name}."""
     try:
         found = json.loads(text)
         held = found.get("classes", found) if isinstance(found, dict) else found
@@ -191,13 +191,13 @@ def _shade(colour: Any) -> Colour:
     if isinstance(colour, str):
         found = re.fullmatch(_HEX, colour.strip())
         if not found:
-            raise ValueError(f"{colour!r} is no colour")
+            raise ValueError(f"{colour!r} is not a colour")
         return int(found["red"], 16), int(found["green"], 16), int(found["blue"], 16)
     red, green, blue = (int(each) for each in colour[:3])
     return red, green, blue
 
 
-_CITYSCAPES = (  # name, number in labelIds, colour
+_CITYSCAPES = (  # name, value in labelIds, colour
     ("road", 7, (128, 64, 128)),
     ("sidewalk", 8, (244, 35, 232)),
     ("building", 11, (70, 70, 70)),
@@ -226,7 +226,7 @@ _CITYSCAPES_VOID = (
 
 
 def cityscapes(kind: str) -> Classes:
-    """The 19 classes of Cityscapes, for its "labeltrainids", "labelids" or "color" maps."""
+    """The 19 Cityscapes classes, for "labeltrainids", "labelids" or "color" maps."""
     names = tuple(name for name, _, _ in _CITYSCAPES)
     if kind == "labeltrainids":
         return Classes(names=names)
@@ -257,10 +257,10 @@ def _check_rows(path: Path, names: Sequence[str], colours: Sequence[Colour]) -> 
             raise UserError(f"{path}: lists the {what} {some(twice)} twice")
     odd = [repr(name) for name in names if not name.isprintable() or not name]
     if odd:
-        raise UserError(f"{path}: {some(odd)} is no name of a class; write one a line, as text")
+        raise UserError(f"{path}: {some(odd)} is not a class name; write one per line, as text")
     high = [str(colour) for colour in colours if max(colour) > 255]
     if high:
-        raise UserError(f"{path}: the colour {some(high)} is beyond 0..255")
+        raise UserError(f"{path}: the colour {some(high)} is outside 0..255")
 
 
 def _coloured(first: Classes, other: Classes, path: Path) -> Classes:
@@ -268,14 +268,14 @@ def _coloured(first: Classes, other: Classes, path: Path) -> Classes:
     colour_of = dict(zip(map(_plain, other.names), other.colours, strict=False))
     without = [name for name in first.names if _plain(name) not in colour_of]
     if without and colour_of:
-        warnings.warn(f"{path}: not used, it has no colour for {some(without)}", stacklevel=3)
+        warnings.warn(f"{path}: not used; it has no colour for {some(without)}", stacklevel=3)
     if without:
         return first
     wanted = {_plain(name) for name in first.names}
     left = {name: colour_of[_plain(name)] for name in other.names if _plain(name) not in wanted}
     if left:
         warnings.warn(
-            f"{path}: pixels of {some(list(left))} do not count, since the list of classes has no "
+            f"{path}: pixels of {some(list(left))} are ignored, since the list of classes has no "
             "such name",
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""Where the files of a data set are: images by the names that annotations have for them, parts."""
+"""Find the files of a data set: images by their names in annotations, and parts."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from res2net.errors import UserError
 _KINDS = frozenset(
     {"images", "image", "imgs", "img", "data", "set", "obj", "labels", "annotations"}
 )
-_DEEPEST = 8  # folders of an image's name that are looked into
+_DEEPEST = 8  # folders of an image's name that are compared
 
 Words = tuple[str, ...]
 
 
 def part_named(text: str) -> str | None:
-    """The part that a file's name states: "instances_val2017" states "val"."""
+    """The part in a file's name: "val" for "instances_val2017"."""
     words = re.findall(r"[a-z]+", text.lower())
     return next((PARTS[word] for word in words if word in PARTS), None)
 
 
 def part_of(path: PurePath) -> str | None:
-    """The part that the folders of a relative path state; the outermost counts."""
+    """The part in the folders of a relative path; the outermost takes precedence."""
     for folder in path.parts[:-1]:
         words = set(re.findall(r"[^\W\d_]+", folder.lower())) - _KINDS
         if len(words) == 1 and (part := PARTS.get(words.pop())):
@@ -38,7 +38,7 @@ def part_of(path: PurePath) -> str | None:
 
 
 def by_part(root: Path, paths: Sequence[Path], tally: Tally) -> dict[str, list[Path]]:
-    """Part → its files, by their folders; all are "train" where no folder states a part."""
+    """Part → its files, by their folders; all are "train" if no folder names a part."""
     parts: dict[str, list[Path]] = defaultdict(list)
     rest: list[Path] = []
     for path in paths:
@@ -47,7 +47,7 @@ def by_part(root: Path, paths: Sequence[Path], tally: Tally) -> dict[str, list[P
     if not parts:
         return {"train": rest}
     if rest:
-        tally.add("images in no folder of a part are left out", str(rest[0]), len(rest))
+        tally.add("images outside the folders of parts are left out", str(rest[0]), len(rest))
     return dict(parts)
 
 
@@ -62,7 +62,7 @@ def read_lines(file: Path) -> list[str]:
     """The lines of a list.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the list cannot be read.
     """
     try:
         return file.read_text(encoding="utf-8-sig").splitlines()
@@ -71,7 +71,7 @@ def read_lines(file: Path) -> list[str]:
 
 
 def find_path(folder: Path, text: str) -> Path | None:
-    """What a relative path names in a folder, in letters of any case; None of nothing."""
+    """The file or folder at a relative path in any letter case; None if there is none."""
     path = folder
     for word in _words(text):
         if not whether((path / word).exists):
@@ -89,10 +89,10 @@ def _inside(folder: Path) -> list[Path]:
 
 
 class ImageNames:
-    """The images below a folder, found by what annotations call them.
+    """The images below a folder, found by their names in annotations.
 
-    A name may have back-slashes, be percent-encoded, or be an address or a path of another machine.
-    Nothing outside the folder is looked at.
+    A name may have backslashes, be percent-encoded, or be a URL or a path of another machine. Files
+    outside the folder are never read.
     """
 
     def __init__(self, root: Path) -> None:
@@ -106,18 +106,18 @@ class ImageNames:
         *,
         part: str | None = None,
     ) -> dict[str, Path]:
-        """Name → its image, of those that have one.
+        """Name → its image, for names with an image.
 
         Args:
-            names: as annotations have them.
-            near: folders in which they are looked for first.
-            part: that the annotations state; images in folders of another are not taken.
+            names: as in the annotations.
+            near: folders to search first.
+            part: the part of the annotations; images in folders of another part do not match.
 
         Raises:
-            UserError: a name that several images fit.
+            UserError: several images fit a name.
         """
         found: dict[str, Path] = {}
-        users: dict[Path, dict[Words, int]] = defaultdict(dict)  # name → how many words fit
+        users: dict[Path, dict[Words, int]] = defaultdict(dict)  # name → number of matching words
         for name in dict.fromkeys(names):
             hit = self._near(name, near) or self._anywhere(name, part, tally)
             if hit is not None:
@@ -132,7 +132,7 @@ class ImageNames:
         return found
 
     def has(self, name: str) -> bool:
-        """Whether an image of this name lies anywhere below the folder."""
+        """Whether an image of this name exists anywhere below the folder."""
         return name.lower() in self._by_name
 
     def _near(self, name: str, near: Sequence[Path]) -> tuple[Path, Words, int] | None:
@@ -157,11 +157,11 @@ class ImageNames:
             best = [row for row, fit in zip(rows, fits, strict=True) if fit == max(fits)]
             if len(best) > 1:
                 several = some(["/".join(row) for row in best])
-                raise UserError(f"{self.root}: {name!r} may be any of {several}; keep one of them")
+                raise UserError(f"{self.root}: {name!r} matches {several}; keep only one of them")
             if best:
                 path = self.root.joinpath(*best[0])
                 elsewhere = len(words) > 1 and name[:1] not in "/\\" and ":" not in name
-                tally.add("images are found by name, in other folders than stated", name, elsewhere)
+                tally.add("images were found by name in other folders than stated", name, elsewhere)
                 return path, words, max(fits)
         return None
 
@@ -182,7 +182,7 @@ class ImageNames:
 
 
 def _fitting(words: Words, row: Words) -> int:
-    """How many of the last words are the row's, its last aside: 1 or more."""
+    """Number of matching trailing words, not counting the last; at least 1."""
     count = 1
     for word, own in zip(words[-2::-1], row[-2::-1], strict=False):
         if word.lower() != own.lower():
@@ -192,13 +192,13 @@ def _fitting(words: Words, row: Words) -> int:
 
 
 def spellings(name: str) -> Iterator[Words]:
-    """The words of a path that a name may mean: as it stands, then of an address, decoded."""
+    """Possible paths for a name, as words: as written, then decoded as a URL."""
     texts = [name]
     if "://" in name or "?" in name or "%" in name:
         try:
             address = urlsplit(name.replace("\\", "/"))
             texts += parse_qs(address.query).get("d", []) or [address.path, unquote(address.path)]
-        except ValueError:  # no address
+        except ValueError:  # not a URL
             pass
         texts.append(unquote(name))
     for text in dict.fromkeys(texts):

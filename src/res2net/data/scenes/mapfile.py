@@ -1,4 +1,4 @@
-"""Map files: the class of each pixel, by its value or its colour, and what is salient.
+"""Map files: class maps, by value or colour, and saliency maps.
 
 Legend: H, W pixels
 """
@@ -23,11 +23,11 @@ from res2net.data.scenes.options import Marks
 from res2net.errors import UserError
 
 FOREGROUND = 128  # brighter pixels of a saliency map are salient
-LOOKED = 128  # maps that are read to learn what the values of a data set mean
-_BORDER = (224, 224, 192)  # VOC's colour of pixels that do not count
-_GREY_UNITS = {"L;2": 85, "L;4": 17}  # grey of 2 and 4 bits, which Pillow spreads over 0..255
-_NOISE = 24  # levels by which the channels of a grey map differ after JPEG
-_MOST_LABELS = 20  # values up to this beside 255 alone are numbers of classes, no brightness
+LOOKED = 128  # maps read to find the meaning of the values
+_BORDER = (224, 224, 192)  # VOC's colour of ignored pixels
+_GREY_UNITS = {"L;2": 85, "L;4": 17}  # 2- and 4-bit grey, which Pillow spreads over 0..255
+_NOISE = 24  # difference in levels between the channels of a grey map after JPEG
+_MOST_LABELS = 20  # values up to this, with at most 255 besides, are class indices, not brightness
 _HOW_COLOURS = (
     "name the colours in classes.txt (a line: name r g b), labelmap.txt (name:r,g,b::) or "
     "class_dict.csv (name,r,g,b)"
@@ -37,27 +37,27 @@ Numbers = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
-    """A map as it is stored."""
+    """A map as stored."""
 
-    values: Numbers | None  # (H, W): grey, or indices of the palette; None of a map in colours
-    colours: Pixels | None  # (H, W, 3) of a map in colours
+    values: Numbers | None  # (H, W): grey or palette indices; None for a map in colours
+    colours: Pixels | None  # (H, W, 3) for a map in colours
     palette: Pixels | None  # (256, 3)
-    unit: int  # grey that stands for 1: 255 in maps of one bit a pixel
-    alpha: Pixels | None  # (H, W) where it varies
+    unit: int  # grey value that means 1: 255 in 1-bit maps
+    alpha: Pixels | None  # (H, W) if it varies
     lossy: bool  # JPEG
 
 
 def map_of(
     scene: Scene, marks: Marks, size: tuple[int, int], classes: int, legend: Legend
 ) -> Pixels:
-    """The class of each pixel, 255 where it does not count; or 0 and 1 of what is salient: (H, W).
+    """The class of each pixel, 255 if ignored, or 1 for salient pixels and 0 for others: (H, W).
 
     Args:
         marks: "classes" or "salient".
         size: H, W of the image.
 
     Raises:
-        UserError: a map that cannot be read, of another size, or with values that are no classes.
+        UserError: a map that is unreadable, of another size, or has values that are not classes.
     """
     if marks == "classes":
         assert scene.classes is not None
@@ -66,21 +66,21 @@ def map_of(
         assert scene.salient is not None
         values = (salient_map(scene.salient) > FOREGROUND).astype(np.uint8)
     if values.shape != size:
-        turned = ", turned as its EXIF orientation says" if values.shape == size[::-1] else ""
+        turned = " after its EXIF rotation" if values.shape == size[::-1] else ""
         raise UserError(f"{scene.name}: is {size}{turned}, its map {values.shape} (H, W)")
     return values
 
 
 def class_map(source: Path | Pixels, classes: int, legend: Legend) -> Pixels:
-    """The class of each pixel: (H, W); 255 does not count.
+    """The class of each pixel: (H, W); 255 is ignored.
 
     Args:
-        classes: how many; another value than these and 255 is a fault.
-        legend: what the values mean.
+        classes: number of classes; values other than these and 255 are errors.
+        legend: meaning of the values.
 
     Raises:
-        UserError: no map of classes, or a value or colour that is no class; names it and how many
-            pixels hold it.
+        UserError: not a class map, or a value or colour that is not a class; the message has it
+            and its number of pixels.
     """
     if legend.order:
         own = class_map(source, len(legend.order), replace(legend, order=()))
@@ -99,13 +99,13 @@ def class_map(source: Path | Pixels, classes: int, legend: Legend) -> Pixels:
 
 
 def salient_map(source: Path | Pixels) -> Pixels:
-    """How salient each pixel is: (H, W), 0..255.
+    """The saliency of each pixel: (H, W), 0..255.
 
-    A map of two values, one of them 0, has 0 and 255, whatever the other value is; other maps are
-    brightness. Of a palette or of two colours, everything that is not black is salient.
+    In a map of two values, one of them 0, the other becomes 255; other maps are brightness. In a
+    palette or two colours, everything that is not black is salient.
 
     Raises:
-        UserError: no map of this kind, or one whose values cannot be told apart.
+        UserError: another kind of map, or one with ambiguous values.
     """
     if not isinstance(source, Path):
         return source.copy()
@@ -134,18 +134,18 @@ def choose_legend(
     *,
     values: Mapping[int, int] | None = None,
 ) -> Legend:
-    """What the values in a data set's class maps mean, from up to 128 of them.
+    """The meaning of the values in a data set's class maps, from up to 128 of them.
 
-    Colours count where maps are in colours, or where all of grey or palette are in the table. Two
-    classes in maps of 0 and 255 alone: 255 is the second class.
+    Colours are used if maps are in colours, or if all grey or palette colours are in the table.
+    With two classes and only 0 and 255 in the maps, 255 is the second class.
 
     Args:
-        where: for the message.
-        table: colour → class, where colours are known.
-        values: value → class, where a list names values.
+        where: the data, for messages.
+        table: colour → class, if colours are known.
+        values: value → class, if a list names values.
 
     Raises:
-        UserError: none of them is a map of classes, or all are in colours that are not known.
+        UserError: none of them is a class map, or all are in unknown colours.
     """
     looked = at_once(lambda path: _facts(path, classes), spread(maps, LOOKED))
     facts = [each for each in looked if not isinstance(each, UserError)]
@@ -170,11 +170,11 @@ def choose_legend(
     if odd and not any({1, IGNORED} <= each for each in held):
         raise UserError(
             f"{where}: {odd} of {len(held)} class maps hold 255 and no 1, the others 1 and no 255, "
-            "so 255 means two things; save all maps with 0 and 1"
+            "so 255 is ambiguous; save all maps with 0 and 1"
         )
     if odd:
         warnings.warn(
-            f"{where}: {odd} of {len(held)} class maps hold 255 and no 1; 255 does not count, "
+            f"{where}: {odd} of {len(held)} class maps hold 255 and no 1; 255 is ignored, "
             "since other maps hold 1",
             stacklevel=3,
         )
@@ -182,9 +182,9 @@ def choose_legend(
 
 
 def held_values(path: Path) -> frozenset[int]:
-    """The values of a class map, or its colours as numbers; none of a map that cannot be read.
+    """The values of a class map, or its colours as numbers; empty for unreadable maps.
 
-    They tell which maps hold the same, before it is known what they mean.
+    They identify maps with equal content before the meaning of the values is known.
     """
     try:
         raw = _read(path)
@@ -198,7 +198,7 @@ def held_values(path: Path) -> frozenset[int]:
 def pixel_counts(
     scenes: Sequence[Scene], marks: Marks, classes: int, legend: Legend
 ) -> npt.NDArray[np.int64]:
-    """Pixels of each class in all maps of a part: (classes,); of saliency, of 0 and 1.
+    """Pixels of each class in all maps of a part: (classes,); for saliency of 0 and 1.
 
     Raises:
         UserError: a map that cannot be read.
@@ -217,7 +217,7 @@ def pixel_counts(
 
 
 def at_once(function: Any, things: Sequence[Any]) -> list[Any]:
-    """``map`` in a few threads: decoders work outside Python's lock."""
+    """``map`` in a few threads: decoders release the GIL."""
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(function, things))
 
@@ -230,7 +230,7 @@ class _Facts:
 
 
 def _facts(path: Path, classes: int) -> _Facts | UserError:
-    """What a map holds, or why it is no map of classes."""
+    """The content of a map, or why it is not a class map."""
     values = None
     try:
         raw = _read(path)
@@ -244,14 +244,14 @@ def _facts(path: Path, classes: int) -> _Facts | UserError:
 
 
 def _read(path: Path) -> _Raw:
-    """Raises ``UserError`` for a file that is no image, or of a depth that would be cut."""
+    """Raise ``UserError`` for a file that is not an image or has a bit depth that would be cut."""
     data = photo.read_bytes(path)
     with photo.faults_named(path):
         image = photo.open_image(data)
         lossy, stored = image.format in photo.JPEG_FORMATS, photo.raw_mode(image)
         image.load()
         if ";16" in stored and image.mode in ("RGB", "RGBA", "LA"):
-            raise UserError(f"{path}: a map of 16 bits a colour is not read; save it with 8 bits")
+            raise UserError(f"{path}: 16 bits per colour are not supported; save it with 8 bits")
         unit = _GREY_UNITS.get(stored[:3], 1)
         return _stored(photo.upright(image), lossy=lossy, unit=unit)
 
@@ -279,17 +279,17 @@ def _stored(image: Image.Image, *, lossy: bool, unit: int) -> _Raw:
 
 
 def _indices(raw: _Raw, classes: int, legend: Legend, path: Path) -> npt.NDArray[np.int64]:
-    """The stored whole numbers (H, W), before they are held against the classes."""
+    """The stored whole numbers (H, W), not yet checked against the classes."""
     assert raw.values is not None
     values = raw.values
     if values.dtype.kind == "f":
         whole = np.isfinite(values) & (values == np.rint(values)) & (np.abs(values) < 2**31)
         if not whole.all():
-            raise UserError(f"{path}: holds values that are not whole numbers, so no classes")
+            raise UserError(f"{path}: has values that are not whole numbers and cannot be classes")
     elif raw.palette is not None and classes == 2:
         used = raw.palette[_present(values)]
         if np.isin(used.view([("", np.uint8)] * 3), _BLACK_AND_WHITE).all():
-            values = raw.palette[values][..., 0]  # masks of 0 and 255 that were made smaller
+            values = raw.palette[values][..., 0]  # resized masks of 0 and 255
     if values.dtype == np.uint16:
         values = np.where(values == 65535, IGNORED, values.astype(np.int64))
     return values.astype(np.int64) // (1 if legend.binary else raw.unit)
@@ -299,7 +299,7 @@ _BLACK_AND_WHITE = np.array([[0] * 3, [255] * 3], np.uint8).view([("", np.uint8)
 
 
 def _checked(values: npt.NDArray[np.int64], classes: int, legend: Legend, where: str) -> Pixels:
-    """The classes (H, W) of whole numbers."""
+    """Classes (H, W) from whole numbers."""
     if legend.values:
         return _by_value(values, legend.values, where)
     for each in legend.void:
@@ -309,9 +309,9 @@ def _checked(values: npt.NDArray[np.int64], classes: int, legend: Legend, where:
         right = (values == 0) | (values == IGNORED)
     if not right.all():
         wrong, counts = np.unique(values[~right], return_counts=True)
-        meant = f"classes are 0..{classes - 1}, {IGNORED} does not count"
+        meant = f"classes are 0..{classes - 1}, {IGNORED} is ignored"
         if legend.binary:
-            meant = "other maps of this data set hold 0 and 255 alone"
+            meant = "other maps of this data set have only 0 and 255"
         more = f" and {len(wrong) - 1} other values" if len(wrong) > 1 else ""
         raise UserError(f"{where}: holds the value {wrong[0]} ({counts[0]} pixels){more}; {meant}")
     if legend.binary:
@@ -320,7 +320,7 @@ def _checked(values: npt.NDArray[np.int64], classes: int, legend: Legend, where:
 
 
 def _by_value(values: npt.NDArray[np.int64], table: Mapping[int, int], where: str) -> Pixels:
-    """Classes (H, W) of the values that a list names; 255 does not count if it names none."""
+    """Classes (H, W) from the values of a list; 255 is ignored unless the list has it."""
     classes = np.full(values.shape, IGNORED, np.uint8)
     for each in _present(values).tolist():
         if each not in table and each != IGNORED:
@@ -334,7 +334,7 @@ def _by_value(values: npt.NDArray[np.int64], table: Mapping[int, int], where: st
 
 
 def _by_colour(packed: npt.NDArray[np.int64], table: Mapping[Colour, int], path: Path) -> Pixels:
-    """Classes (H, W) of colours (H, W) as numbers."""
+    """Classes (H, W) from colours (H, W) as numbers."""
     order = sorted(table, key=_number)
     known = np.array([_number(colour) for colour in order])
     classes = np.array([table[colour] for colour in order], np.uint8)
@@ -347,7 +347,7 @@ def _by_colour(packed: npt.NDArray[np.int64], table: Mapping[Colour, int], path:
         more = f" and {len(colours) - 1} other colours" if len(colours) > 1 else ""
         raise UserError(
             f"{path}: holds the colour {red} {green} {blue} ({counts[most]} pixels){more}, which "
-            "is in no line of the colour table"
+            "is not in the colour table"
         )
     return classes[at]
 
@@ -372,7 +372,7 @@ def _number(colour: Any) -> Any:
 
 
 def _check_exact(raw: _Raw, path: Path) -> None:
-    """Refuse JPEG, and transparent pixels that hold another value than 0."""
+    """Refuse JPEG, and transparent pixels with a value other than 0."""
     if raw.lossy:
         raise UserError(
             f"{path}: JPEG changes values ({_levels(raw)} levels in this map), so they cannot be "
@@ -383,20 +383,20 @@ def _check_exact(raw: _Raw, path: Path) -> None:
     unclear = (raw.alpha < 255) & ((_packed(raw) != 0) | (raw.alpha > 0))
     if unclear.any():
         raise UserError(
-            f"{path}: {int(unclear.sum())} pixels are transparent and hold a value; save the map "
+            f"{path}: {int(unclear.sum())} transparent pixels have a value; save the map "
             "without an alpha channel"
         )
 
 
 def _grey(raw: _Raw, path: Path) -> Numbers:
-    """Brightness (H, W), or 0 and 255 of two colours and of palettes in colours."""
+    """Brightness (H, W), or 0 and 255 for two colours and colour palettes."""
     if raw.colours is not None:
         if (np.ptp(raw.colours, axis=2) <= _NOISE).all():
             return np.rint(raw.colours.mean(axis=2)).astype(np.uint8)
         packed = _packed(raw)
         if len(np.unique(packed)) == 2 and (packed == 0).any() and not raw.lossy:
             return np.where(packed > 0, np.uint8(255), np.uint8(0))
-        raise UserError(f"{path}: a saliency map in colours; save it in grey, 0 to 255")
+        raise UserError(f"{path}: a saliency map in colours; save it as grey, 0 to 255")
     assert raw.values is not None
     if raw.palette is None:
         return raw.values
@@ -406,24 +406,24 @@ def _grey(raw: _Raw, path: Path) -> Numbers:
     black = (used == 0).all(axis=1)
     if (not black.any() and len(used) > 1) or (used == _BORDER).all(axis=1).any():
         raise UserError(
-            f"{path}: the palette has {len(used)} colours in use, and which of them is salient is "
-            "open; save the map in grey, 0 to 255"
+            f"{path}: the palette has {len(used)} used colours, and it is unclear which are "
+            "salient; save the map as grey, 0 to 255"
         )
     return np.where((raw.palette[raw.values] > 0).any(axis=2), np.uint8(255), np.uint8(0))
 
 
 def _check_brightness(present: Numbers, path: Path) -> None:
-    """Refuse values that are no brightness: numbers of classes, or a depth that is not known."""
+    """Refuse values that are not brightness: class indices, or an unknown bit depth."""
     high = present[-1]
     labels = (present > 0) & (present <= _MOST_LABELS)
     if labels.any() and high == 255 and (labels | (present == 0) | (present == 255)).all():
         raise UserError(
-            f"{path}: holds {_some(present)}, numbers of classes and not brightness; save what is "
-            "salient as 255 and all else as 0"
+            f"{path}: has {_some(present)}, which are class indices, not brightness; save "
+            "salient pixels as 255 and all others as 0"
         )
     if present[0] < 0 or 1 < high <= FOREGROUND or 255 < high < 32768 or high > 65535:
         raise UserError(
-            f"{path}: its greatest value is {high:g}, so what is salient is open; save it in grey, "
+            f"{path}: its maximum is {high:g}, so it is unclear what is salient; save it as grey, "
             "0 to 255"
         )
 

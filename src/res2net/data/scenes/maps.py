@@ -1,4 +1,4 @@
-"""Images with maps beside them, matched by name: CamVid, any folder of pairs, salient objects."""
+"""Images with maps, matched by name: CamVid, any folder of pairs, salient objects."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ MSRA_TRAIN = 2500  # images of MSRA-B's training part
 
 
 def read_camvid(root: Path, options: SceneOptions) -> Scenes:
-    """CamVid in its usual form: ``train``, ``trainannot``, ``val``, ``valannot``; class 11 is void.
+    """CamVid in its usual layout: ``train``, ``trainannot``, ``val``, ``valannot``; 11 is void.
 
-    Other classes than CamVid's are those of a list beside the folders (``legend.FILES``).
+    A list beside the folders (``legend.FILES``) replaces CamVid's classes.
 
     Raises:
         UserError: another layout.
@@ -59,10 +59,10 @@ def read_camvid(root: Path, options: SceneOptions) -> Scenes:
 
 
 def read_pairs(root: Path, options: SceneOptions) -> Scenes:
-    """Folders ``images`` and ``masks``, below ``train`` and ``val``, above them, or alone.
+    """Folders ``images`` and ``masks``, inside ``train`` and ``val``, around them, or alone.
 
-    A validation part that is not there is held out of training. Class maps need a list of classes
-    (``legend.FILES``): a name a line, the first is value 0.
+    Without a validation part, one is held out of training. Class maps need a list of classes
+    (``legend.FILES``): one name per line, the first for value 0.
 
     Raises:
         UserError: another layout, or no list of classes.
@@ -76,13 +76,13 @@ def read_pairs(root: Path, options: SceneOptions) -> Scenes:
     listed = _classes_of(root, found)
     if listed is None:
         raise UserError(
-            f"{root / 'classes.txt'}: missing; write a class name a line, the first for value 0"
+            f"{root / 'classes.txt'}: missing; write one class name per line, the first for value 0"
         )
     return with_classes(root, listed, parted(root, found, options))
 
 
 def read_salient(root: Path, options: SceneOptions) -> Scenes:
-    """A set for evaluation (ECSSD, PASCAL-S, HKU-IS, DUT-OMRON): all of it, unless it has parts.
+    """A set for evaluation (ECSSD, PASCAL-S, HKU-IS, DUT-OMRON), used whole unless it has parts.
 
     Raises:
         UserError: no pairs of images and masks.
@@ -96,36 +96,36 @@ def read_salient(root: Path, options: SceneOptions) -> Scenes:
 
 
 def read_msra(root: Path, options: SceneOptions) -> Scenes:
-    """MSRA-B with its lists: 2,500 for training, 500 for validation, where they are named.
+    """MSRA-B with its lists: 2,500 images for training, 500 for validation if listed.
 
     Raises:
-        UserError: a training list longer than 2,500: the one that was released with the paper's
-            base also holds test images of ECSSD, HKU-IS and DUT-OMRON.
+        UserError: a training list longer than 2,500: the one released with the paper's baseline
+            also has test images of ECSSD, HKU-IS and DUT-OMRON.
     """
     _only_salient(root, options)
     found = _by_protocol(root, _in_parts(root, options), options)
     count = len(found.train)
     if count > MSRA_TRAIN:
         raise UserError(
-            f"{root}: {count} training images, MSRA-B has {MSRA_TRAIN}; a longer list "
-            "holds images of the test sets (docs/errata.md)"
+            f"{root}: {count} training images, but MSRA-B has {MSRA_TRAIN}; longer lists "
+            "contain images of the test sets (docs/errata.md)"
         )
     return found
 
 
 def check_maps(where: str, images: Scenes, marks: Marks, *, skip_bad: bool = False) -> None:
-    """Refuse a data set whose maps give nothing to learn, before the first step.
+    """Before the first step, refuse a data set whose maps cannot be learnt from.
 
-    Up to 128 maps of each part are read, and more only until a second class is found.
+    Reads up to 128 maps of each part, and more only until a second class is found.
 
     Args:
         where: the data, for the message.
-        marks: "classes" or "salient"; other marks are not looked at.
-        skip_bad: maps that cannot be used are left to the loader, which leaves them out.
+        marks: "classes" or "salient"; others are not checked.
+        skip_bad: unusable maps are ignored here, since the loader leaves them out.
 
     Raises:
-        UserError: a part in which all pixels are of one class, or do not count; or maps that
-            cannot be used, with their number and the first.
+        UserError: a part in which all pixels have one class or are ignored; or unusable maps, with
+            their number and the first.
     """
     if marks not in ("classes", "salient"):
         return
@@ -145,7 +145,7 @@ def check_maps(where: str, images: Scenes, marks: Marks, *, skip_bad: bool = Fal
 
 
 def _by_protocol(root: Path, parts: dict[str, tuple[Scene, ...]], options: SceneOptions) -> Scenes:
-    """Parts as published: without a validation part, the test part is what is measured."""
+    """Parts as published: without a validation part, the test part is used for validation."""
     if "val" in parts or "test" not in parts:
         return _salient(root, parted(root, parts, options))
     parts["val"] = parts.pop("test")
@@ -159,11 +159,11 @@ def _salient(root: Path, parts: dict[str, Any]) -> Scenes:
 
 def _only_salient(root: Path, options: SceneOptions) -> None:
     if options.marks != "salient":
-        raise UserError(f"{root}: salient objects only, no {options.marks}")
+        raise UserError(f"{root}: has salient objects only, no {options.marks}")
 
 
 def _in_parts(root: Path, options: SceneOptions) -> dict[str, tuple[Scene, ...]]:
-    """Part → its images with their maps; "" alone where neither folders nor lists name parts."""
+    """Part → its images with their maps; only "" if neither folders nor lists name parts."""
     tally = Tally()
     told = {name: of_folder(name.rpartition("/")[0]).part for name in _image_names(root)}
     needed = options.needed(sorted(set(told.values()) - {""}))
@@ -177,15 +177,15 @@ def _in_parts(root: Path, options: SceneOptions) -> dict[str, tuple[Scene, ...]]
             some([file.name for file in each[:2]]) for each in (found.images, found.maps)
         )
         raise UserError(
-            f"{root}: no image has a map of its name (images: {images or 'none'}; maps: "
-            f"{maps or 'none'}); put maps into a folder masks beside images, or name them as the "
-            "image with _mask"
+            f"{root}: no image has a map of the same name (images: {images or 'none'}; maps: "
+            f"{maps or 'none'}); put maps into a folder masks beside images, or name them like the "
+            "image with the suffix _mask"
         )
     unparted = found.pairs.pop("", [])
     if found.pairs and unparted:
-        tally.add("images left out, which lie beside the parts", unparted[0][0], len(unparted))
+        tally.add("images outside the parts left out", unparted[0][0], len(unparted))
     if len(names) == len(told) or all(told[name] for name in names):
-        tally.warn(root)  # else maps of other parts, in one folder, seem to lack their image
+        tally.warn(root)  # else maps of other parts in the same folder would seem to lack an image
     marks = options.marks
     if found.pairs:
         return {
@@ -201,7 +201,7 @@ def _in_parts(root: Path, options: SceneOptions) -> dict[str, tuple[Scene, ...]]
 
 
 def _classes_of(root: Path, parts: Mapping[str, Sequence[Scene]]) -> Classes | None:
-    """Those of a list beside the images or the maps, or those of Cityscapes."""
+    """The classes of a list beside the images or maps, or those of Cityscapes."""
     files = [scene.classes for part in parts.values() for scene in part]
     maps = [file for file in files if isinstance(file, Path)]
     folders = dict.fromkeys(above for file in maps for above in file.parents)
@@ -232,7 +232,7 @@ def _listed(path: Path, by_name: Mapping[str, Scene]) -> tuple[Scene, ...]:
         else:
             scenes.append(by_name[name])
     if absent:
-        raise UserError(f"{path}: lists {absent[0]}, which is not there ({len(absent)} in all)")
+        raise UserError(f"{path}: lists {absent[0]}, which does not exist ({len(absent)} in all)")
     return tuple(scenes)
 
 
@@ -241,7 +241,7 @@ def _in_folders(root: Path, images: str, maps: str, tally: Tally) -> tuple[Scene
     pairs = pairs_of(*names, tally)
     if not pairs:
         raise UserError(
-            f"{root}: no image in {images}/ has a map of its name in {maps}/ "
+            f"{root}: no image in {images}/ has a map of the same name in {maps}/ "
             f"({some(names[0][:2]) or 'none'}; {some(names[1][:2]) or 'none'})"
         )
     named = [(f"{images}/{image}", f"{maps}/{found}") for image, found in pairs]
@@ -262,7 +262,7 @@ def _pixels(
     """Pixels of each value (256,) in the maps of a part, and how many maps were read.
 
     Raises:
-        UserError: maps that cannot be used, unless they are left out.
+        UserError: unusable maps, unless they are left out.
     """
 
     def count(scene: Scene) -> npt.NDArray[np.int64] | UserError:
@@ -295,17 +295,17 @@ def _pixels(
 def _nothing(
     part: str, count: int, there: Sequence[str], pixels: npt.NDArray[np.int64], classes: int
 ) -> str:
-    """Why a part gives nothing to learn or to measure."""
+    """Why a part cannot be used for training or evaluation."""
     if not there:
-        return f"all pixels of the {count} {part} maps hold {IGNORED}, which does not count"
+        return f"all pixels of the {count} {part} maps hold {IGNORED}, which is ignored"
     if there == ["not salient"]:
         return f"nothing is salient in any of the {count} {part} maps"
-    text = f"all pixels that count in the {count} {part} maps are {there[0]}; {_share(pixels)}"
+    text = f"all valid pixels of the {count} {part} maps are {there[0]}; {_share(pixels)}"
     if pixels[IGNORED] and classes > 2:
         text += "; masks of 0 and 255 need a classes.txt of two names"
-    return f"{text}; two classes at least are needed in each part"
+    return f"{text}; each part needs at least two classes"
 
 
 def _share(pixels: npt.NDArray[np.int64]) -> str:
     share = 100 * float(pixels[IGNORED]) / max(float(pixels.sum()), 1)
-    return f"{share:.0f} % of the pixels hold {IGNORED} and do not count"
+    return f"{share:.0f} % of the pixels hold {IGNORED} and are ignored"

@@ -1,4 +1,4 @@
-"""How to read, for the formats that leave a choice."""
+"""Options for reading annotated images."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Marks = Literal["boxes", "masks", "classes", "salient", "keypoints"]
 
 @dataclass(frozen=True, kw_only=True)
 class SceneOptions(Holdout):
-    """What is wanted of a data set."""
+    """Options for reading a data set."""
 
-    marks: Marks  # which annotation
-    partners: str = ""  # of key-points in a mirror image: see ``pairs_of``
+    marks: Marks  # kind of annotation
+    partners: str = ""  # mirror partners of key-points: see ``pairs_of``
 
 
 def pairs_of(partners: str) -> list[tuple[str, str]]:
     """The pairs of names in ``left_eye:right_eye,left_ear:right_ear``.
 
     Raises:
-        UserError: not pairs of names, or a name twice.
+        UserError: not pairs of names, or a duplicate name.
     """
     words = [word.strip() for word in partners.split(",")] if partners.strip() else []
     pairs = [[name.strip() for name in word.split(":")] for word in words]

@@ -1,7 +1,7 @@
-"""Which files of a folder are images, which are their maps, and which belong together.
+"""Sort the files of a folder into images and maps, and pair them.
 
-Folders and files tell by the words in their names what they are (``images``, ``masks``, ``x_mask``)
-and which part they belong to (``train``, ``val``); what is left of the names has to be equal.
+Words in the names of folders and files give their role (``images``, ``masks``, ``x_mask``) and part
+(``train``, ``val``); the rest of the names must be equal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from res2net.data.photo import EXTENSIONS
 from res2net.data.scenes.checks import Tally
 from res2net.errors import UserError
 
-Role = Literal["image", "map", "none", ""]  # "none": neither; "": the name does not tell
+Role = Literal["image", "map", "none", ""]  # "none": neither; "": unknown
 
 _DUTS = {"TR": "train", "TE": "test"}
 _IMAGES = frozenset(
@@ -38,7 +38,7 @@ _MAPS = frozenset(
         *("matte", "mattes"),
     }
 )
-_NEITHER = frozenset(  # drawn for people, or of single objects
+_NEITHER = frozenset(  # visualisations, or maps of single objects
     {
         *("object", "instance", "instances", "visualization", "visualisation", "visualizations"),
         *("vis", "viz", "overlay", "overlays", "preview", "previews"),
@@ -52,7 +52,7 @@ _MAP_AFFIX = (
     r"annotations?|annot|ground_?truth|target|trimap|lab|colou?r|matte)"
 )
 _OF_OBJECTS = re.compile(rf"{_GAP}instanceids$", re.IGNORECASE)
-_LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff")  # maps that lie among photos
+_LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff")  # suffixes of maps among photos
 
 
 Key = Callable[[str], str]
@@ -63,12 +63,12 @@ class File(NamedTuple):
 
     name: str  # relative to the root
     part: str  # "train", "val", "test" or ""
-    place: tuple[str, ...]  # folders that tell neither a role nor a part
-    stem: str  # its name without folder and ending
+    place: tuple[str, ...]  # folders without a role or part
+    stem: str  # its name without folder and suffix
 
 
 class Folder(NamedTuple):
-    """What the path of a folder tells."""
+    """Role and part from the path of a folder."""
 
     role: Role
     part: str
@@ -80,19 +80,19 @@ class Found:
     """Images and their maps."""
 
     pairs: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # part → (image, map)
-    images: Sequence[File] = ()  # all that may be one
+    images: Sequence[File] = ()  # all candidates
     maps: Sequence[File] = ()
 
 
 def find_pairs(names: Sequence[str], tally: Tally) -> Found:
-    """Image files of a data set as pairs of an image and its map; part "" where none is told.
+    """Pair the image files of a data set as images and maps; part "" if unknown.
 
-    Maps lie in a folder of their own, or beside their images with a word in their name
-    (``x_mask.png``) or as the lossless one of two files of a name.
+    Maps are in a separate folder, or beside their images with a word in their name (``x_mask.png``)
+    or as the lossless one of two files with the same name.
 
     Args:
         names: relative to the root, sorted.
-        tally: takes images without a map and maps without an image.
+        tally: counts images without a map and maps without an image.
     """
     files = [(name, *name.rpartition("/")[::2]) for name in names]
     folders = {folder: of_folder(folder) for _, folder, _ in files}
@@ -103,7 +103,7 @@ def find_pairs(names: Sequence[str], tally: Tally) -> Found:
         role = "none" if _OF_OBJECTS.search(stem) else role
         by_role[role].append(File(name, part, place, stem))
     images, maps = by_role["image"], by_role["map"]
-    # beside train_masks, train holds images; beside masks, so does the root
+    # next to train_masks, train holds images; next to masks, the root does
     places = {file.place for file in maps}
     images = images or [file for file in by_role[""] if file.place in places]
     found = Found(images=images, maps=maps)
@@ -117,7 +117,7 @@ def find_pairs(names: Sequence[str], tally: Tally) -> Found:
 
 
 def pairs_of(images: Sequence[str], maps: Sequence[str], tally: Tally) -> list[tuple[str, str]]:
-    """(image, map) of the names below a folder of images and below one of maps."""
+    """(image, map) pairs of names below a folder of images and a folder of maps."""
 
     def files(names: Sequence[str]) -> list[File]:
         paths = [(name, PurePosixPath(name)) for name in names]
@@ -127,13 +127,13 @@ def pairs_of(images: Sequence[str], maps: Sequence[str], tally: Tally) -> list[t
 
 
 def photos(root: Path, images: Sequence[Path], tally: Tally) -> list[Path]:
-    """The images without those in folders of maps that have the name of another."""
+    """The images, without files in map folders that share the name of another image."""
     mapped = [of_folder(str(each.parent.relative_to(root))).role == "map" for each in images]
     stems = {each.stem for each, is_map in zip(images, mapped, strict=True) if not is_map}
     kept = []
     for each, is_map in zip(images, mapped, strict=True):
         if is_map and each.stem in stems:
-            tally.add("maps of images are no images and are left out", str(each.relative_to(root)))
+            tally.add("maps of images are not images and are left out", str(each.relative_to(root)))
         else:
             kept.append(each)
     return kept
@@ -141,7 +141,7 @@ def photos(root: Path, images: Sequence[Path], tally: Tally) -> list[Path]:
 
 @functools.lru_cache(maxsize=4096)
 def of_folder(folder: str) -> Folder:
-    """What the words in the path of a folder tell; the deepest one that tells a role counts."""
+    """Role and part from the words in a folder's path; the deepest role takes precedence."""
     role: Role = ""
     part, place = "", []
     for each in PurePosixPath(folder).parts:
@@ -161,18 +161,18 @@ def of_folder(folder: str) -> Folder:
 
 
 def variant(stem: str) -> str:
-    """The kind of a map of Cityscapes: "labeltrainids", "labelids" or "color"; else ""."""
+    """The kind of a Cityscapes map: "labeltrainids", "labelids" or "color"; else ""."""
     found = re.search(r"_gt(?:fine|coarse)_(labeltrainids|labelids|color)$", stem, re.IGNORECASE)
     return found[1].lower() if found else ""
 
 
 def is_jpeg(name: str) -> bool:
-    """By its ending."""
+    """Whether the suffix is of a lossless format."""
     return name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif"))
 
 
 def _beside(files: Iterable[File]) -> tuple[list[File], list[File]]:
-    """Images and maps that lie in one folder."""
+    """Images and maps in the same folder."""
     rooms: dict[str, list[File]] = {}
     for file in files:
         rooms.setdefault(file.name.rpartition("/")[0], []).append(file)
@@ -191,7 +191,7 @@ def _beside(files: Iterable[File]) -> tuple[list[File], list[File]]:
 
 
 def _stripped(stem: str, affix: str) -> str:
-    """A name without the words that begin or end it: ``1`` of ``image_1`` and of ``1_mask``."""
+    """A name without role words at its ends: ``1`` for ``image_1`` and ``1_mask``."""
     before, plain = "", stem
     while before != plain:
         before = plain
@@ -220,7 +220,7 @@ def _endless(stem: str) -> str:
     return path.stem if path.suffix.lower() in EXTENSIONS else stem
 
 
-# How the names of an image and of its map become equal, the strictest first.
+# Rules that make the names of an image and its map equal, the strictest first.
 _LEVELS: tuple[tuple[Key, Key], ...] = (
     (str, str),
     (str, _endless),
@@ -235,7 +235,7 @@ _LEVELS: tuple[tuple[Key, Key], ...] = (
 def _match(
     images: Sequence[File], maps: Sequence[File], tally: Tally
 ) -> dict[str, list[tuple[str, str]]]:
-    """The map of each image: of its name in the same folder below, else of its name anywhere."""
+    """The map of each image: with its name in the same subfolder, else anywhere."""
     order = sorted(maps, key=lambda file: (_rank(file), file.name))
     finder = _Finder(images, order)
     pairs: dict[str, list[tuple[str, str]]] = {}
@@ -245,7 +245,7 @@ def _match(
         if not clear:
             used.update(each.name for each in found)
             tally.add(
-                "images left out, several images or maps in other folders share their name",
+                "images left out since several images or maps in other folders share their name",
                 image.name,
             )
         elif not found:
@@ -256,11 +256,11 @@ def _match(
             if any(_folder(each) != _folder(first) for each in rivals):
                 others = next(_folder(each) for each in rivals if _folder(each) != _folder(first))
                 raise UserError(
-                    f"{image.name} has a map in {_folder(first)}/ and one in {others}/; move away "
-                    "the folder that is not meant"
+                    f"{image.name} has a map in {_folder(first)}/ and one in {others}/; move the "
+                    "unwanted folder away"
                 )
             if rivals:
-                tally.add("images have two maps, of which the first by ending is used", image.name)
+                tally.add("images have two maps; the first by suffix is used", image.name)
             if used[first.name]:
                 tally.add("images share their map with an image of the same name", image.name)
             used[first.name] += 1
@@ -277,14 +277,14 @@ def _folder(file: File) -> str:
 
 
 def _rank(file: File) -> tuple[int, bool]:
-    """Of several maps of an image the one with the least is taken: numbers before colours."""
+    """Sort key for several maps of an image; the smallest is used: numbers before colours."""
     usual = 3 if re.search("colou?r", file.name, re.IGNORECASE) else 2
     kinds = {"labeltrainids": 0, "labelids": 1}
     return kinds.get(variant(file.stem), usual), is_jpeg(file.name)
 
 
 class _Finder:
-    """Maps by key, in scopes from the same part and folder to anywhere."""
+    """Maps by key, in scopes from the same part and folder up to anywhere."""
 
     def __init__(self, images: Sequence[File], maps: Sequence[File]) -> None:
         self.maps: list[dict[tuple[object, ...], list[File]]] = []
@@ -299,13 +299,13 @@ class _Finder:
             self.images.append(Counter(image_key(each.stem) for each in images))
 
     def of(self, image: File) -> tuple[list[File], bool]:
-        """The maps of an image, the best first, and whether it is clear that they are its own."""
+        """The maps of an image, the best first, and whether the match is unambiguous."""
         for scope in range(3):
             for (image_key, _), index, count in zip(_LEVELS, self.maps, self.images, strict=True):
                 key = image_key(image.stem)
                 wanted = ((image.part, image.place, key), (image.part, key), (key,))[scope]
                 found = index.get(wanted, [])
-                if scope == 2:  # of no part, or the image is of none
+                if scope == 2:  # without a part, or the image has none
                     found = [each for each in found if not (image.part and each.part)]
                 if not found:
                     continue

@@ -1,4 +1,4 @@
-"""``read_scenes(source)``: one reader a format, one table to find it."""
+"""``read_scenes(source)``: one reader per format, one table to find it."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ READERS: Mapping[str, Reader] = MappingProxyType(
 
 
 def read_scenes(source: Source, options: SceneOptions) -> Scenes:
-    """The images of a source with the marks that a task asks for.
+    """Read the images of a source with the annotations that a task needs.
 
     Raises:
-        UserError: what is wrong with the data, in one line.
+        UserError: faulty data, described in one line.
     """
     if source.format not in READERS:
         raise UserError(
-            f"{source}: holds classes of whole images, no {options.marks}; "
+            f"{source}: has classes of whole images, no {options.marks}; "
             f"formats with them are {', '.join(READERS)}"
         )
     path, by = source.path or Path(), options.group_by
     if column_of(by):
         raise no_columns(source, by)
     if by and source.path is None:
-        raise UserError(f"{source}: --input.group-by {by} means nothing here; images have no files")
+        raise UserError(f"{source}: --input.group-by {by} is not possible; images have no files")
     found = READERS[source.format](path, options)
     if options.measured is None:
         found = _as_asked(source, found, options)
@@ -73,7 +73,7 @@ def read_scenes(source: Source, options: SceneOptions) -> Scenes:
 
 
 def _as_asked(source: Source, found: Scenes, options: SceneOptions) -> Scenes:
-    """A published test part is for tests where a validation part is asked for; groups are noted."""
+    """Keep a published test part for testing if a validation part is requested; note groups."""
     path = source.path or Path()
     if found.validation == "test" and found.train and options.asked:
         train, val = split(path, found.train, options)
@@ -89,19 +89,17 @@ def _as_asked(source: Source, found: Scenes, options: SceneOptions) -> Scenes:
 def check_trainable(
     source: Source, images: Scenes, marks: Marks, *, skip_bad: bool = False
 ) -> None:
-    """Refuse, before the first step, images that nothing can be learnt from or measured on.
+    """Before the first step, refuse images that cannot be used for training or evaluation.
 
     Args:
-        source: where they come from, for messages; generated ones hold every class.
-        skip_bad: maps that cannot be used are left to the loader, which leaves them out.
+        source: the source, for messages; generated scenes have every class.
+        skip_bad: unusable maps are ignored here, since the loader leaves them out.
 
     Raises:
-        UserError: a part without images, or without annotations that count.
+        UserError: a part without images or without usable annotations.
     """
     if not images.train:
-        raise UserError(
-            f"{source}: no images to train on; as it is, this set is for `res2net evaluate`"
-        )
+        raise UserError(f"{source}: no training images; this set is for `res2net evaluate` only")
     if not images.val:
         raise UserError(f"{source}: no images to validate on; add a val part")
     if source.path is not None:

@@ -1,4 +1,4 @@
-"""Shapes that people drew on images, as annotation tools list them, become annotated scenes.
+"""Convert shapes drawn in annotation tools to scenes.
 
 Legend: n corners of a shape · H, W pixels of an image
 """
@@ -35,38 +35,38 @@ from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.skeletons import make_skeleton
 from res2net.errors import UserError
 
-_ROUND = 48  # corners of a circle's outline
+_ROUND = 48  # corners of the polygon for a circle
 
 Points = npt.NDArray[np.float64]  # (n, 2) x, y in pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shape:
-    """A shape with its class: an outline, or a box as the outline of four corners; a key-point."""
+    """A shape with its class: an outline, a box as an outline of four corners, or a key-point."""
 
     label: str
     points: Points
-    group: object = None  # shapes of a class with the same one are parts of one object
-    mask: RLE | None = None  # the pixels of the box, where it is no outline
-    seen: int = 0  # of a key-point, whose label is its name: 1 hidden, 2 visible
+    group: object = None  # shapes of a class with equal group are parts of one object
+    mask: RLE | None = None  # pixels of the box, if it is not an outline
+    seen: int = 0  # for a key-point, named by its label: 1 hidden, 2 visible
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """An image and what is drawn on it."""
+    """An image and the shapes drawn on it."""
 
-    image: str  # as the file has it, beside the file
+    image: str  # as in the file, relative to it
     file: Path
     shapes: list[Shape] = field(default_factory=list)
-    size: tuple[int, int] | None = None  # H, W where it is stated
-    part: str | None = None  # where the file states one
+    size: tuple[int, int] | None = None  # H, W if stated
+    part: str | None = None  # if the file states one
 
 
 def files_of(form: str, root: Path, tally: Tally) -> list[Path]:
-    """The JSON files of a tool, of a folder and those below it; one file is itself.
+    """The JSON files of a tool, in a folder and its subfolders, or the given file itself.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such file.
     """
     if root.is_file():
         return [root]
@@ -84,7 +84,7 @@ def load(file: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the file cannot be read.
     """
     check_file(file)
     try:
@@ -94,29 +94,29 @@ def load(file: Path) -> Any:
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Points:
-    """The corners of a box, in any order of its sides."""
+    """The corners of a box given by any two opposite corners."""
     (left, right), (top, bottom) = sorted((left, right)), sorted((top, bottom))
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
 
 
 def ellipse(x: float, y: float, across: float, down: float, degrees: float = 0) -> Points:
-    """The outline of an ellipse with two radii, turned clockwise about its centre."""
+    """The outline of an ellipse with two radii, rotated clockwise about its centre."""
     turns = np.linspace(0, 2 * math.pi, _ROUND, endpoint=False)
     points = np.stack([across * np.cos(turns), down * np.sin(turns)], 1)
     return turned(points, degrees) + np.array([x, y])
 
 
 def turned(points: Points, degrees: float) -> Points:
-    """Points turned clockwise about 0, 0."""
+    """Points rotated clockwise about 0, 0."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return points @ np.array([[cos, sin], [-sin, cos]])
 
 
 def numbers(values: Sequence[object], where: str) -> list[float]:
-    """Numbers of a foreign file.
+    """Finite numbers from a foreign file.
 
     Raises:
-        UserError: one is none.
+        UserError: a value is not a number.
     """
     try:
         found = [float(value) for value in values]  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def numbers(values: Sequence[object], where: str) -> list[float]:
 
 
 def stated_size(height: object, width: object) -> tuple[int, int] | None:
-    """H, W where a file states them as whole numbers above 0."""
+    """H, W if a file states them as whole numbers above 0."""
     if type(height) is int and type(width) is int and height > 0 and width > 0:
         return height, width
     return None
@@ -140,15 +140,15 @@ def read_drawings(
     *,
     corners: Corners | None = None,
 ) -> Scenes:
-    """The images of some drawings, found by name, with their shapes as objects.
+    """The images of the drawings, found by name, with shapes as objects.
 
-    Parts are those that the files or the folders state.
+    Parts come from the files or the folders.
 
     Args:
-        corners: boxes that may state two corners, of a format with sides.
+        corners: detects boxes given as two corners in a format with sides.
 
     Raises:
-        UserError: no class, or no image that is there.
+        UserError: no class, or no image exists.
     """
     shapes = [shape for each in drawings for shape in each.shapes]
     names = _point_names({shape.label for shape in shapes if shape.seen})
@@ -170,7 +170,7 @@ def read_drawings(
     for each in drawings:
         image = found.get(_named(each, home))
         if image is None:
-            tally.add("images of the annotations are not there", each.image)
+            tally.add("annotated images do not exist", each.image)
             continue
         if image in scenes:
             tally.add("images are annotated more than once; the first is kept", each.image)
@@ -187,12 +187,12 @@ def read_drawings(
         parts.setdefault(stated, []).append(scenes[image])
     if not scenes:
         raise UserError(
-            f"{root}: none of the {len(drawings)} annotated images is there: "
+            f"{root}: none of the {len(drawings)} annotated images exists: "
             f"{some([each.image for each in drawings])}"
         )
     rest = parts.pop(None, [])
     if rest and parts:
-        tally.add("images in no folder of a part are left out", rest[0].name, len(rest))
+        tally.add("images outside the folders of parts are left out", rest[0].name, len(rest))
     named = {str(part): own for part, own in parts.items()} or {"train": rest}
     tally.warn(root)
     check_scale(root, [*scenes.values()])
@@ -207,12 +207,12 @@ def read_drawings(
 
 
 def _point_names(names: set[str]) -> tuple[str, ...]:
-    """Key-points in the order of their names; COCO's person in COCO's."""
+    """Key-points sorted by name; those of COCO's person in COCO's order."""
     return COCO_PERSON.names if names == {*COCO_PERSON.names} else tuple(sorted(names))
 
 
 def _named(drawing: Drawing, home: Path) -> str:
-    """The image's name below ``home``, where it is beside its file."""
+    """The image's name relative to ``home``, if it is beside its file."""
     plain = drawing.image.replace("\\", "/")
     if plain.startswith("/") or ":" in plain or "?" in plain:
         return drawing.image
@@ -240,7 +240,7 @@ def _objects(
     points = [shape for shape in drawing.shapes if shape.seen]
     groups = {str(row[0].group) for row in joined.values() if row[0].group is not None}
     alone = sum(str(shape.group) not in groups for shape in points)
-    tally.add("key-points in no group with an outline are left out", drawing.file.name, alone)
+    tally.add("key-points without an outline in their group are left out", drawing.file.name, alone)
     if not joined:
         return no_objects()
     rows = [*joined.values()]
@@ -289,7 +289,7 @@ def _outline(row: Sequence[Shape], size: tuple[int, int]) -> Segment:
 
 
 def boxed(mask: npt.NDArray[np.bool_], left: int, top: int) -> tuple[Points, RLE] | None:
-    """The box of a mask whose corner is at left, top, and its pixels; None of no pixel."""
+    """The box and pixels of a mask with its corner at left, top; None if it is empty."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     if not len(rows):
         return None
@@ -306,7 +306,7 @@ def _area(shape: Shape) -> float:
 
 
 def part_of_file(file: Path, root: Path) -> str | None:
-    """The part that a file of many images states by its name, else by its folders."""
+    """The part of a multi-image file, by its name or else its folders."""
     if root.is_file():
         return None
     return part_named(file.stem) or part_of(file.relative_to(root))

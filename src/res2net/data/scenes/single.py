@@ -1,7 +1,7 @@
-"""Generated scenes as a data set for classification: one object an image, its kind is the class.
+"""Generated scenes for classification: one object per image, whose kind is the class.
 
-The length of the object is what the images are about: log-uniform from 8 pixels to the side of the
-image in training, and in validation equally often each of ``LENGTHS``, half an octave apart.
+Object length is the studied variable: log-uniform from 8 pixels to the side of the image in
+training, and each of ``LENGTHS``, half an octave apart, equally often in validation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LENGTHS = tuple(SMALLEST * 2 ** (half / 2) for half in range(7))  # pixels, 8 to
 
 
 def read(_: Path, options: ReadOptions) -> LabelledImages:
-    """16,384 training and 2,800 validation images of 64x64 pixels, four kinds of object."""
+    """16,384 training and 2,800 validation images of 64x64 pixels with four kinds of object."""
     images = np.empty((TRAIN + VAL, SIDE, SIDE, 3), np.uint8)
     labels = np.empty(TRAIN + VAL, np.int64)
     for index in range(TRAIN + VAL):
@@ -44,7 +44,7 @@ def scene_of(index: int, seed: int) -> Scene:
     if index >= TRAIN:
         smallest = largest = length_of(index - TRAIN)
     rules = SceneRules(side=SIDE, most=1, smallest=smallest, largest=largest)
-    # an object that hardly shows is left out of its scene: then the next scene is taken
+    # hardly visible objects are left out of their scene: then the next scene is used
     scenes = (generate(index, seed + (turn << 32), rules) for turn in count())
     return next(each for each in scenes if each.objects)
 

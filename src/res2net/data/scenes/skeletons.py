@@ -13,12 +13,12 @@ from res2net.data.scenes.checks import Tally
 from res2net.data.scenes.options import pairs_of
 from res2net.errors import UserError, did_you_mean
 
-SPREAD = 0.05  # sigma of a key-point for which the data state none
+SPREAD = 0.05  # sigma of a key-point without one in the data
 _WORDS = {"left": "left", "right": "right"}
 _LETTERS = {"l": "left", "r": "right", "lt": "left", "rt": "right"}
 _TOKENS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
 
-_Reading = tuple[tuple[str, ...], str]  # the name with a mark in place of its side, the side
+_Reading = tuple[tuple[str, ...], str]  # the name with a placeholder for its side, the side
 
 
 def make_skeleton(
@@ -31,31 +31,31 @@ def make_skeleton(
     swaps: Sequence[tuple[int, int]] | None = None,
     given: str = "",
 ) -> Skeleton:
-    """The skeleton of key-points with these names; COCO's person where the names are COCO's.
+    """The skeleton of key-points with these names; COCO's person if the names are COCO's.
 
     Args:
-        file: what the data come from, for messages.
-        bones: pairs of key-points, numbered from 1, as a file has them.
-        sigmas: (K,) spreads, as a file has them; None where it states none.
-        swaps: mirror partners that the file states; None finds them by the names.
-        given: partners as a person names them, which take precedence: see ``options.pairs_of``.
+        file: source of the data, for messages.
+        bones: pairs of key-points, numbered from 1, from a file.
+        sigmas: (K,) spreads from a file; None if it has none.
+        swaps: mirror partners from a file; None: find them by name.
+        given: partners given by the user, which take precedence: see ``options.pairs_of``.
 
     Raises:
-        UserError: names that are not K different words, spreads that are not K numbers, or
-            partners that are none of the names.
+        UserError: names that are not K unique words, spreads that are not K numbers, or unknown
+            names of partners.
     """
     words = tuple(str(name).strip() for name in names if _is_name(name))
     twice = [name for name, count in Counter(words).items() if count > 1]
     if len(words) < len(names) or twice or not all(map(str.isprintable, words)) or "" in words:
-        what = f"{twice[0]!r} twice" if twice else "one that is no name"
-        raise UserError(f"{file}: its list of key-points has {what}; give each its own name")
+        what = f"{twice[0]!r} twice" if twice else "an invalid name"
+        raise UserError(f"{file}: its list of key-points has {what}; names must be unique")
     lines = _bones(bones, len(words), file, tally)
     spreads = _spreads(sigmas, len(words), file)
     if [_plain(name) for name in words] == [_plain(name) for name in COCO_PERSON.names]:
         person = replace(COCO_PERSON, names=words, sigmas=spreads or COCO_PERSON.sigmas)
         return with_partners(person, given)
     if spreads is None:
-        fault = f"key-points without a spread (sigma) of their own: OKS takes {SPREAD} for each"
+        fault = f"key-points without a spread (sigma): OKS uses {SPREAD} for each"
         tally.add(fault, file.name, len(words))
         spreads = (SPREAD,) * len(words)
     if swaps is None:
@@ -66,14 +66,14 @@ def make_skeleton(
             tally.add("key-points of one side have no partner on the other", lone[0], len(lone))
             swaps = ()
         if not swaps and not given:
-            fault = "key-points without left and right: no mirror images unless --input.partners"
+            fault = "key-points without left and right: no horizontal flips unless --input.partners"
             tally.add(f"{fault} names pairs", file.name, len(words))
     skeleton = Skeleton(names=words, swaps=tuple(swaps), bones=lines, sigmas=spreads)
     return with_partners(skeleton, given)
 
 
 def with_partners(skeleton: Skeleton, given: str) -> Skeleton:
-    """The skeleton with these mirror partners, and its own of the other key-points.
+    """The skeleton with these mirror partners, keeping those of other key-points.
 
     Raises:
         UserError: a name that no key-point has.
@@ -82,7 +82,7 @@ def with_partners(skeleton: Skeleton, given: str) -> Skeleton:
     for name in (name for pair in pairs_of(given) for name in pair):
         if name not in names:
             raise UserError(
-                f"--input.partners names {name!r}, which is no key-point of these data; they are "
+                f"--input.partners names {name!r}, which is not a key-point here; they are "
                 f"{', '.join(names)}.{did_you_mean(name, names)}"
             )
     new = [(names.index(left), names.index(right)) for left, right in pairs_of(given)]
@@ -92,15 +92,15 @@ def with_partners(skeleton: Skeleton, given: str) -> Skeleton:
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """Names of key-points that have none."""
+    """Names for unnamed key-points."""
     return tuple(f"point {k}" for k in range(1, count + 1))
 
 
 def partners(names: Sequence[str]) -> tuple[tuple[tuple[int, int], ...], list[str]]:
-    """(left, right) indices of names that differ in their side alone, and sides without a partner.
+    """(left, right) indices of names that differ only in their side, and sides without a partner.
 
-    A side is left or right in any case, or a letter apart (``L_eye``, ``eye_r``, ``eyeL``); written
-    into the word (``lefteye``, ``lshoulder``) it counts where the partner is there.
+    A side is left or right in any case, or a separate letter (``L_eye``, ``eye_r``, ``eyeL``); as
+    part of a word (``lefteye``, ``lshoulder``) it counts only if the partner exists.
     """
     pairs: dict[int, int] = {}
     for reading in (_by_word, _by_letter, _by_part):
@@ -162,9 +162,7 @@ def _bones(content: object, count: int, file: Path, tally: Tally) -> tuple[tuple
     rows = content if isinstance(content, list) else []
     good = [row for row in rows if isinstance(row, list) and len(row) == 2]
     good = [row for row in good if all(type(k) is int and 1 <= k <= count for k in row)]
-    tally.add(
-        "lines of the skeleton left out: no such key-points", file.name, len(rows) - len(good)
-    )
+    tally.add("skeleton lines with unknown key-points left out", file.name, len(rows) - len(good))
     return tuple((a - 1, b - 1) for a, b in good)
 
 
@@ -174,5 +172,5 @@ def _spreads(content: object, count: int, file: Path) -> tuple[float, ...] | Non
     rows = content if isinstance(content, list) else []
     found = [each for each in rows if isinstance(each, int | float) and 0 < each < 1e6]
     if len(found) != count or len(rows) != count:
-        raise UserError(f"{file}: sigmas must be {count} numbers above 0, one a key-point")
+        raise UserError(f"{file}: sigmas must be {count} numbers above 0, one per key-point")
     return tuple(map(float, found))

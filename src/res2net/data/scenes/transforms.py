@@ -1,4 +1,4 @@
-"""How scenes are varied and shaped: (image, target) → the same, marks moved with the pixels."""
+"""Augmentation and resizing of scenes: (image, target) → (image, target)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from res2net.errors import UserError
 
 
 def chain(*steps: Transform) -> Transform:
-    """One after the other."""
+    """Transforms in sequence."""
 
     def run(image: Tensor, target: Target) -> tuple[Tensor, Target]:
         for step in steps:
@@ -29,7 +29,7 @@ def chain(*steps: Transform) -> Transform:
 
 
 def flip(probability: float, mirrored: Sequence[int] | None = None) -> Transform:
-    """A left-right flip; key-points (columns of pixels) trade places by ``Skeleton.mirrored``."""
+    """A horizontal flip; key-points (pixel columns) are swapped by ``Skeleton.mirrored``."""
 
     def run(image: Tensor, target: Target) -> tuple[Tensor, Target]:
         if torch.rand(()) >= probability:
@@ -55,9 +55,9 @@ def flip(probability: float, mirrored: Sequence[int] | None = None) -> Transform
 def scale_and_crop(
     side: int, least: float, most: float, fill: Sequence[float], void: int = IGNORED
 ) -> Transform:
-    """A random size, ``least`` to ``most`` of the image's, then a random square of ``side``.
+    """Scale by ``least`` to ``most`` at random, then crop a random square of ``side``.
 
-    What the image does not cover is ``fill`` (0..255, R G B) and does not count (DeepLab's way).
+    Padding is ``fill`` (0..255, R G B) and ignored, as in DeepLab.
     """
 
     def run(image: Tensor, target: Target) -> tuple[Tensor, Target]:
@@ -69,9 +69,9 @@ def scale_and_crop(
 
 
 def large_scale(side: int, least: float, most: float, fill: Sequence[float]) -> Transform:
-    """A random size, ``least`` to ``most`` of what fits, in a square of ``side``, objects cut.
+    """Scale to ``least`` to ``most`` of the fitting size, in a square of ``side``; clip objects.
 
-    Large-scale jitter (Ghiasi et al. 2021). What the image does not cover is ``fill``.
+    Large-scale jitter (Ghiasi et al. 2021). Padding is ``fill``.
     """
 
     def run(image: Tensor, target: Target) -> tuple[Tensor, Target]:
@@ -84,7 +84,7 @@ def large_scale(side: int, least: float, most: float, fill: Sequence[float]) -> 
 
 
 def short_side(sides: Sequence[int], longest: int) -> Transform:
-    """One of the short sides, each as likely, in pixels; the long side is ``longest`` at most."""
+    """Resize to a random short side in pixels, with a long side of at most ``longest``."""
 
     def run(image: Tensor, target: Target) -> tuple[Tensor, Target]:
         side = sides[int(torch.randint(len(sides), ()))]
@@ -94,13 +94,13 @@ def short_side(sides: Sequence[int], longest: int) -> Transform:
     return run
 
 
-Draw = Callable[[], tuple[Tensor, Target]]  # a random image of the data with its marks
+Draw = Callable[[], tuple[Tensor, Target]]  # a random image of the data with its annotations
 
 
 def mosaic(probability: float, draw: Draw, side: int, fill: Sequence[float]) -> Transform:
-    """The image and three others around a random point of a square of two ``side``s.
+    """Mosaic: the image and three others around a random point of a square of two ``side``s.
 
-    Each fits a square of ``side``. The point lies in the inner half; objects are cut at the edges.
+    Each fits a square of ``side``. The point is in the inner half; objects are clipped at edges.
     """
 
     def run(image: Tensor, target: Target) -> tuple[Tensor, Target]:
@@ -123,12 +123,12 @@ def mosaic(probability: float, draw: Draw, side: int, fill: Sequence[float]) -> 
 
 
 def crop_with_boxes(least: float) -> Transform:
-    """A random part of the image around some of its boxes (SSD's way), or all of it.
+    """A random crop of the image around some of its boxes, as in SSD, or the whole image.
 
-    Boxes whose centre is outside are left out, with their masks; the others are cut.
+    Boxes with their centre outside are dropped with their masks; the others are clipped.
 
     Args:
-        least: share of the image's sides, at least.
+        least: minimum share of the image's sides.
     """
     crop = v2.RandomIoUCrop(min_scale=least)
     sanitise = v2.SanitizeBoundingBoxes(
@@ -145,10 +145,10 @@ def crop_with_boxes(least: float) -> Transform:
 
 
 def colours(strength: float, channels: int) -> Transform:
-    """Random brightness, contrast and saturation; nothing at a strength of 0.
+    """Random brightness, contrast and saturation; the identity at a strength of 0.
 
     Raises:
-        UserError: images of other channels than one or three.
+        UserError: images without one or three channels.
     """
     if not strength:
         return as_it_is
@@ -162,7 +162,7 @@ def colours(strength: float, channels: int) -> Transform:
 
 
 def square(side: int) -> Transform:
-    """The whole image and its map as a square of ``side``, proportions given up."""
+    """Resize the whole image and its map to a square of ``side``, ignoring the aspect ratio."""
     return lambda image, target: _resized(image, target, (side, side))
 
 
@@ -179,13 +179,13 @@ def _moved(target: Target, step: Callable[[Any], Any]) -> Target:
 
 
 def _resized(image: Tensor, target: Target, size: tuple[int, int]) -> tuple[Tensor, Target]:
-    """In another size; maps and masks by their nearest neighbours."""
+    """Resize; maps and masks by nearest neighbour."""
     marks = _moved(target, lambda value: F.resize(value, list(size)))
     return F.resize(image, list(size), antialias=True), marks
 
 
 def _fitted(image: Tensor, target: Target, longest: float) -> tuple[Tensor, Target]:
-    """In the same proportions with a long side of so many pixels."""
+    """Resize the long side to a number of pixels, keeping the aspect ratio."""
     factor = longest / max(image.shape[-2:])
     height, width = (max(1, round(n * factor)) for n in image.shape[-2:])
     return _resized(image, target, (height, width))
@@ -194,7 +194,7 @@ def _fitted(image: Tensor, target: Target, longest: float) -> tuple[Tensor, Targ
 def _crop(
     image: Tensor, target: Target, side: int, fill: Sequence[float], void: int = 0
 ) -> tuple[Tensor, Target]:
-    """A random square; the image fills the upper left corner where it is smaller."""
+    """Crop a random square; a smaller image is placed in the upper left corner."""
     height, width = image.shape[-2:]
     right, below = max(0, side - width), max(0, side - height)
     top = int(torch.randint(height + below - side + 1, ()))
@@ -206,30 +206,30 @@ def _crop(
     return cut(image, list(fill)), _moved(target, lambda value: cut(value, void))
 
 
-LEAST_SHARE, LEAST_SIDE = 0.1, 2  # of an object that is cut: of its area, and pixels of its box
+LEAST_SHARE, LEAST_SIDE = 0.1, 2  # of a clipped object: share of its area, pixels of its box
 
 
 def _left_over(after: Target, before: Target) -> Target:
-    """Objects without those of which a cut left less than a tenth or under 2 pixels a side."""
+    """Drop objects clipped to less than a tenth of their area or a side under 2 pixels."""
     sides = after["boxes"][:, 2:] - after["boxes"][:, :2]
     left, whole = _areas(after), _areas(before)
     return _chosen(after, (sides >= LEAST_SIDE).all(1) & (left > 0) & (left >= LEAST_SHARE * whole))
 
 
 def _areas(target: Target) -> Any:
-    """Of the masks, or where there are none of the boxes: (N,)."""
+    """Areas of the masks, or of the boxes if there are none: (N,)."""
     if "masks" in target:
         return target["masks"].as_subclass(Tensor).flatten(1).sum(1, dtype=torch.float32)
     return (target["boxes"][:, 2:] - target["boxes"][:, :2]).prod(1)
 
 
 def _chosen(target: Target, kept: Tensor) -> Target:
-    """Some of the objects, by a mask (N,)."""
+    """The objects selected by a mask (N,)."""
     return {name: _as(value, torch.as_tensor(value)[kept]) for name, value in target.items()}
 
 
 def _joined(parts: Sequence[Target]) -> Target:
-    """The objects of several images in one."""
+    """The objects of several images, concatenated."""
     joined = {name: [torch.as_tensor(part[name]) for part in parts] for name in parts[0]}
     return {name: _as(parts[0][name], torch.cat(values)) for name, values in joined.items()}
 

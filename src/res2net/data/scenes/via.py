@@ -1,4 +1,4 @@
-"""The VGG Image Annotator (VIA): a project in JSON, or its regions as JSON or CSV."""
+"""The VGG Image Annotator (VIA): a JSON project, or regions as JSON or CSV."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from res2net.data.scenes.shapes import (
 )
 from res2net.errors import UserError
 
-_KEYS = ("shape_attributes", "region_attributes")  # of a region in JSON
-_USUAL = ("class", "label", "name", "category", "type", "object")  # attributes with the class
+_KEYS = ("shape_attributes", "region_attributes")  # keys of a region in JSON
+_USUAL = ("class", "label", "name", "category", "type", "object")  # usual attributes for the class
 
 
 def read(root: Path, options: SceneOptions) -> Scenes:
-    """Rectangles, polygons, circles and ellipses; points and lines are left out and counted.
+    """Read rectangles, polygons, circles and ellipses; points and lines are left out and counted.
 
-    The class is the only attribute of the regions, or the one with a usual name.
+    The class is the only attribute of the regions, or the one with a common name.
 
     Raises:
-        UserError: not VIA's form, no attribute with the class, or no image that is there.
+        UserError: another format, no attribute for the class, or no image exists.
     """
     tally = Tally()
     files = {file: _entries(file) for file in _files(root, tally)}
@@ -58,7 +58,7 @@ def read(root: Path, options: SceneOptions) -> Scenes:
 
 
 def _files(root: Path, tally: Tally) -> list[Path]:
-    """JSON files; CSV files where there is none."""
+    """JSON files, or CSV files if there are none."""
     inside = [root] if root.is_file() else files_below(root, ".csv")
     tables = [file for file in inside if is_via_table(file)]
     projects = root.is_dir() and any(form_of(each) == "via" for each in files_below(root, ".json"))
@@ -66,7 +66,7 @@ def _files(root: Path, tally: Tally) -> list[Path]:
 
 
 def _of_table(file: Path) -> list[dict[str, Any]]:
-    """The images of a CSV file, whose lines are a region each, with JSON in their cells."""
+    """The images of a CSV file with one region per line and JSON in its cells."""
     head, *lines = rows(file)
     names = [name.strip().lower() for name in head]
     entries: dict[str, dict[str, Any]] = {}
@@ -86,7 +86,7 @@ def _of_table(file: Path) -> list[dict[str, Any]]:
 def _entries(file: Path) -> list[dict[str, Any]]:
     found = _of_table(file) if is_via_table(file) else _of_project(file)
     if not found or not all(isinstance(row, dict) and row.get("filename") for row in found):
-        raise UserError(f"{file}: not VIA's form (filename and regions of each image)")
+        raise UserError(f"{file}: not VIA's format (filename and regions of each image)")
     return found
 
 
@@ -116,7 +116,7 @@ def _class_key(root: Path, entries: list[dict[str, Any]]) -> str:
     usual = sorted((key for key in keys if key.lower() in _USUAL), key=str.lower)
     if not usual:
         held = ", ".join(map(shown, keys)) or "none"
-        raise UserError(f"{root}: no attribute of its regions is the class; they have {held}")
+        raise UserError(f"{root}: no attribute of its regions holds the class; they have {held}")
     return usual[0]
 
 
@@ -124,7 +124,7 @@ def _shape(region: Mapping[str, Any], key: str, file: Path, tally: Tally) -> Ite
     held = region.get("shape_attributes")
     shape: Mapping[str, Any] = held if isinstance(held, dict) else {}
     value = _attributes(region).get(key)
-    if isinstance(value, dict):  # of a check box: those that are ticked
+    if isinstance(value, dict):  # a checkbox: the ticked values
         value = next((name for name, ticked in value.items() if ticked), None)
     points = _outline(shape, str(file))
     if points is None:

@@ -1,4 +1,4 @@
-"""The layout of PASCAL VOC: boxes in XML files, or class maps as PNG."""
+"""The PASCAL VOC layout: boxes in XML files, or class maps as PNG."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CLASSES = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
     *("train", "tvmonitor"),
 )
-_MAPS = (  # folder, list of training images; the first that is there
+_MAPS = (  # folder, list of training images; the first that exists
     ("SegmentationClassAug", "train_aug"),  # VOC12 with SBD: 10,582 and 1,449
     ("SegmentationClassAug", "trainaug"),
     ("SegmentationClass", "train_aug"),
@@ -51,7 +51,7 @@ def find(root: Path) -> Path | None:
         found = sorted(p for p in places if (p / "ImageSets").is_dir())
         if len(found) > 1:
             names = ", ".join(str(p) for p in found[:4])
-            raise UserError(f"{root}: holds several VOC sets; name one: {names}")
+            raise UserError(f"{root}: has several VOC sets; give one: {names}")
         if found:
             return found[0]
     return None
@@ -60,21 +60,21 @@ def find(root: Path) -> Path | None:
 def read(root: Path, options: SceneOptions) -> Scenes:
     """Boxes (``marks="boxes"``) or class maps (``"classes"``) in the devkit's layout.
 
-    Training on ``trainval`` and validating on ``test`` where both are listed and the classes are
-    VOC's (VOC07, the paper's Table 5), else on ``train`` and ``val``; a part is held out where
-    ``val`` is not listed. Without lists, XML files beside the images (or in ``Annotations``) are
-    read, below ``train`` and ``valid`` or alone.
+    Training uses ``trainval`` and validation ``test`` if both are listed and the classes are VOC's
+    (VOC07, the paper's Table 5), else ``train`` and ``val``; without ``val``, a part is held out.
+    Without lists, XML files beside the images (or in ``Annotations``) are read, inside ``train``
+    and ``valid`` or alone.
 
     Raises:
-        UserError: no such layout, a list without images, XML that cannot be read.
+        UserError: another layout, a list without images, unreadable XML.
     """
     home = find(root)
     if options.marks == "classes":
         if home is None:
-            raise UserError(f"{root}: not in VOC's layout (JPEGImages, Annotations, ImageSets)")
+            raise UserError(f"{root}: not the VOC layout (JPEGImages, Annotations, ImageSets)")
         return _maps(root, home, options)
     if options.marks != "boxes":
-        raise UserError(f"{root}: VOC's layout has no {options.marks}")
+        raise UserError(f"{root}: the VOC layout has no {options.marks}")
     tally = Tally()
     voc07 = False
     home = home or (root if _lists(root) else None)
@@ -101,17 +101,17 @@ def read(root: Path, options: SceneOptions) -> Scenes:
 @dataclass(frozen=True, kw_only=True)
 class _Row:
     image: Path
-    size: tuple[int, int]  # H, W; 0 where it is not stated
+    size: tuple[int, int]  # H, W; 0 if not stated
     labels: list[str]
-    boxes: list[list[float]]  # as they are written
+    boxes: list[list[float]]  # as in the file
     difficult: list[bool]
-    file: Path | None = None  # of the annotation
+    file: Path | None = None  # the annotation's file
 
 
 def _first_pixel(home: Path, rows: Mapping[str, Sequence[_Row]], tally: Tally) -> int:
-    """The number of the first pixel: 1 as VOC has it, 0 where any box of the data begins at 0.
+    """The coordinate of the first pixel: 1 as in VOC, or 0 if any box in the data starts at 0.
 
-    Files of parts that are not read are looked at too, so that every command finds the same.
+    Files of unused parts are inspected too, so that every command gets the same result.
     """
     read = [row for own in rows.values() for row in own]
     zero: list[Path | None] = [row.file for row in read if any(0 in box[:2] for box in row.boxes)]
@@ -120,20 +120,20 @@ def _first_pixel(home: Path, rows: Mapping[str, Sequence[_Row]], tally: Tally) -
         rest = (file for file in files_below(home, ".xml") if file not in seen)
         zero += [file for file in rest if _ZERO.search(_bytes(file))][:1]
     if zero:
-        fault = "files have boxes that begin at 0: pixels are numbered from 0 in these data, not"
-        tally.add(f"{fault} from 1 as VOC's", zero[0].name if zero[0] else "", len(zero))
+        fault = "files have boxes that start at 0: coordinates are taken as 0-based, not"
+        tally.add(f"{fault} 1-based as in VOC", zero[0].name if zero[0] else "", len(zero))
     return 0 if zero else 1
 
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes() if path.is_file() else b""  # a pipe is waited for without end
+        return path.read_bytes() if path.is_file() else b""  # reading a pipe may block
     except OSError:
         return b""
 
 
 def _classes(home: Path, names: set[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Those of a list beside the data, else VOC's where they have all, else the annotated ones."""
+    """The classes of a list beside the data, else VOC's if sufficient, else those annotated."""
     file = next((home / name for name in _LISTS if (home / name).is_file()), None)
     if file is None:
         found = tuple(known) if names <= set(known) else tuple(sorted(names))
@@ -141,7 +141,7 @@ def _classes(home: Path, names: set[str], known: Sequence[str]) -> tuple[str, ..
         lines = [line.partition(":")[0].strip() for line in read_list(file) if line[0] != "#"]
         found = tuple(line for line in lines if line.strip("_").lower() != "background")
         if strange := sorted(names - set(found)):
-            raise UserError(f"{file}: lacks classes that are annotated: {some(strange)}")
+            raise UserError(f"{file}: lacks annotated classes: {some(strange)}")
     check_names(file or home, found)
     check_different(file or home, found)
     if not names:
@@ -150,7 +150,7 @@ def _classes(home: Path, names: set[str], known: Sequence[str]) -> tuple[str, ..
 
 
 def _lists(home: Path) -> dict[str, Path]:
-    """Lists of images by their names in lower case: in ``ImageSets``, or beside the images."""
+    """Lists of images by lower-case name, in ``ImageSets`` or beside the images."""
     folders = [home / "ImageSets" / "Main", home / "ImageSets"]
     if (home / "JPEGImages").is_dir() and (home / "Annotations").is_dir():
         folders.append(home)
@@ -162,7 +162,7 @@ def _lists(home: Path) -> dict[str, Path]:
 
 
 def _listed(home: Path, tally: Tally, options: SceneOptions) -> tuple[dict[str, list[_Row]], bool]:
-    """Part → the rows of its list, and whether it is the protocol of VOC07."""
+    """Part → the rows of its list, and whether this is the VOC07 protocol."""
     there = _lists(home)
     images = _images(_image_folder(home), tally)
     if {"trainval", "test"} <= there.keys():
@@ -200,14 +200,14 @@ def _rows(home: Path, listed: Path, images: Mapping[str, Path], tally: Tally) ->
     for line in read_list(listed):
         name = next((name for name in _names_in(line) if name in images), None)
         if name is None:
-            tally.add("listed images are not there", f"JPEGImages/{line}")
+            tally.add("listed images do not exist", f"JPEGImages/{line}")
             continue
         rows.append(_read_xml(folder / f"{name}.xml", images[name], tally))
     return rows
 
 
 def _names_in(line: str) -> Iterator[str]:
-    """What a line may mean: a name, one with an ending or a folder; or its first word the same."""
+    """Possible names in a line: all of it or its first word, also without suffix or folder."""
     for text in (line, line.split()[0]):
         path = PurePosixPath(text.replace("\\", "/"))
         for each in (path, PurePosixPath(path.name)):
@@ -217,18 +217,18 @@ def _names_in(line: str) -> Iterator[str]:
 
 
 def _images(folder: Path, tally: Tally) -> dict[str, Path]:
-    """Name without ending → image; of several endings the first."""
+    """Name without suffix → image; the first of several suffixes."""
     found: dict[str, Path] = {}
     for path in images_below(folder):
         name = str(PurePosixPath(path.relative_to(folder)).with_suffix(""))
         if name in found:
-            tally.add("images differ from another in their ending alone: left out", str(path))
+            tally.add("images that differ from another only in suffix are left out", str(path))
         found.setdefault(name, path)
     return found
 
 
 def _unlisted(root: Path, tally: Tally, options: SceneOptions) -> dict[str, list[_Row]]:
-    """Part → its images with the XML file of each, parts by the folders."""
+    """Part → its images with their XML files, with parts given by folders."""
     images = by_part(root, photos(root, [*_images(root, tally).values()], tally), tally)
     needed = {part: images[part] for part in options.needed(images)}
     files = files_below(root, ".xml")
@@ -236,7 +236,7 @@ def _unlisted(root: Path, tally: Tally, options: SceneOptions) -> dict[str, list
         files = [each for each in files if part_of(each.relative_to(root)) in (None, *needed)]
     if not files or is_cvat(files[0]):
         other = f"; {files[0].name} is CVAT's own XML: export PASCAL VOC" if files else ""
-        raise UserError(f"{root}: not in VOC's layout (JPEGImages, Annotations, ImageSets){other}")
+        raise UserError(f"{root}: not the VOC layout (JPEGImages, Annotations, ImageSets){other}")
     read = [image for paths in needed.values() for image in paths]
     own = _matched(root, read, files)
     rest = sorted(set(files) - set(own.values()))
@@ -248,7 +248,7 @@ def _unlisted(root: Path, tally: Tally, options: SceneOptions) -> dict[str, list
 
 
 def _matched(root: Path, images: Sequence[Path], files: Sequence[Path]) -> dict[Path, Path]:
-    """Image → the XML file of its name: that of the same folders, else the only one of all."""
+    """Image → the XML file of its name: in matching folders, else the only one anywhere."""
     own: dict[Path, Path] = {}
     for key in (_place, _stem):
         taken = set(own.values())
@@ -271,7 +271,7 @@ def _grouped(
 
 
 def _place(path: Path) -> object:
-    """A file's folders and name, without those folders that hold all images or all annotations."""
+    """A file's folders and name, without folders for all images or all annotations."""
     return (*(each for each in path.parts[:-1] if each.lower() not in _KINDS), path.stem)
 
 
@@ -280,7 +280,7 @@ def _stem(path: Path) -> object:
 
 
 def _by_content(images: Sequence[Path], files: Sequence[Path], tally: Tally) -> dict[Path, Path]:
-    """Image → the XML file that names it, of files with another name."""
+    """Image → the XML file that refers to it under another file name."""
     names: dict[str, list[Path]] = defaultdict(list)
     for image in images:
         names[image.name].append(image)
@@ -288,13 +288,13 @@ def _by_content(images: Sequence[Path], files: Sequence[Path], tally: Tally) -> 
     for file in files:
         try:
             stated = (_parsed(file).findtext("filename") or "").strip()
-        except UserError:  # another tool's
+        except UserError:  # of another tool
             continue
         fitting = names.get(PurePosixPath(stated.replace("\\", "/")).name, [])
         if len(fitting) == 1 and fitting[0] not in own:
             own[fitting[0]] = file
         else:
-            tally.add("XML files annotate an image that is not there", str(file))
+            tally.add("XML files annotate an image that does not exist", str(file))
     return own
 
 
@@ -313,7 +313,7 @@ def read_list(path: Path) -> list[str]:
 
 def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
     if not path.is_file():
-        tally.add("images have no annotation and are taken for empty", path.name)
+        tally.add("images have no annotation and count as empty", path.name)
         return _Row(image=image, size=(0, 0), labels=[], boxes=[], difficult=[])
     tree = _parsed(path)
     try:
@@ -325,7 +325,7 @@ def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
                 continue
             corners = [float(each.findtext(f"bndbox/{k}") or "nan") for k in _CORNERS]
             if corners[0] >= corners[2] or corners[1] >= corners[3]:
-                tally.add("boxes left out that have no area", path.name)
+                tally.add("boxes without area left out", path.name)
                 continue
             name = (each.findtext("name") or "").strip()
             if not name:
@@ -334,7 +334,7 @@ def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
             row.boxes.append(corners)
             row.difficult.append((each.findtext("difficult") or "").strip().lower() in _YES)
     except (ValueError, OverflowError) as error:
-        raise UserError(f"{path}: not an annotation in VOC's XML ({error})") from None
+        raise UserError(f"{path}: not a VOC XML annotation ({error})") from None
     return row
 
 
@@ -342,23 +342,23 @@ def _parsed(path: Path) -> ElementTree.Element:
     """The annotation of a file.
 
     Raises:
-        UserError: no XML, or not VOC's.
+        UserError: not XML, or not in VOC's format.
     """
     try:
         text = _decoded(path.read_bytes())
         if "<!ENTITY" in text or "<!DOCTYPE" in text:
-            raise UserError(f"{path}: XML with its own entities is not read")
+            raise UserError(f"{path}: XML with entity definitions is not supported")
         tree = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
-        raise UserError(f"{path}: not an annotation in VOC's XML ({error})") from None
+        raise UserError(f"{path}: not a VOC XML annotation ({error})") from None
     if tree.tag != "annotation":
         fault = f"its first element is {tree.tag[:40]!r}, not annotation"
-        raise UserError(f"{path}: not an annotation in VOC's XML ({fault})")
+        raise UserError(f"{path}: not a VOC XML annotation ({fault})")
     return tree
 
 
 def _decoded(data: bytes) -> str:
-    """XML as text by its byte order mark, else by its declaration: expat takes few encodings."""
+    """Decode XML by its byte order mark or its declaration, since expat has few encodings."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data.decode(encoding)
@@ -368,12 +368,12 @@ def _decoded(data: bytes) -> str:
 
 
 def _whole(text: str | None) -> int:
-    """A number of pixels; 0 where none is stated."""
+    """A number of pixels; 0 if none is stated."""
     number = float(text) if text and text.strip() else 0.0
     return int(number) if 0 < number < 1e9 else 0
 
 
-_MARKS = (  # how a file begins → its encoding
+_MARKS = (  # start of a file → its encoding
     (b"\xef\xbb\xbf", "utf-8-sig"),
     *((b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32")),
     *((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")),
@@ -381,7 +381,7 @@ _MARKS = (  # how a file begins → its encoding
 )
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _ZERO = re.compile(rb"<[xy]min>\s*0+(\.0*)?\s*</")
-_KINDS = frozenset(  # folders that hold all images, or all annotations
+_KINDS = frozenset(  # folders for all images or all annotations
     {*("jpegimages", "images", "image", "imgs", "img", "data"), *("annotations", "annotation")}
     | {"labels", "label", "xmls", "xml"}
 )
@@ -426,13 +426,13 @@ def _maps(root: Path, home: Path, options: SceneOptions) -> Scenes:
 
 
 def with_classes(root: Path, listed: Classes, parts: dict[str, Any]) -> Scenes:
-    """Scenes with class maps and the classes of a list; what the values mean is found out here.
+    """Scenes with class maps and the classes of a list; determines the meaning of the values.
 
     Args:
-        parts: of ``checks.parted``.
+        parts: from ``checks.parted``.
 
     Raises:
-        UserError: maps that are none of classes, or in colours that are not known.
+        UserError: maps that are not class maps, or are in unknown colours.
     """
     scenes = [scene for part in ("train", "val", "test") for scene in parts[part]]
     maps = [scene.classes for scene in scenes if isinstance(scene.classes, Path)]
@@ -463,7 +463,7 @@ def _map_lists(home: Path) -> tuple[Path, dict[str, Path]]:
         named.update(zip(("train",), whole, strict=False))
         if len(whole) > 1:
             names = ", ".join(path.name for path in whole[:5])
-            raise UserError(f"{lists}: which list is for training? Name it train.txt ({names})")
+            raise UserError(f"{lists}: the training list must be named train.txt ({names})")
     folder = home / "SegmentationClass"
     if not named or not folder.is_dir():
         raise UserError(f"{home}: no class maps (SegmentationClass, ImageSets/Segmentation)")
@@ -486,7 +486,7 @@ def _maps_of(
 
 
 def palette(count: int) -> tuple[tuple[int, int, int], ...]:
-    """VOC's colours of classes: the bits of the index spread over red, green and blue."""
+    """VOC's class colours: the bits of the index distributed over red, green and blue."""
     colours = []
     for index in range(count):
         rgb = [0, 0, 0]

@@ -1,4 +1,4 @@
-"""The folders that YOLO tools write: ``data.yaml``, images, and a text file of marks for each."""
+"""YOLO data sets: ``data.yaml``, images, and a text file of annotations for each."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.skeletons import make_skeleton, numbered
 from res2net.errors import UserError
 
-_MOST = 2.0  # a coordinate beyond is no share of the image
-CLASS_LISTS = ("classes.txt", ".names", "_darknet.labels")  # how a list of the classes ends
+_MOST = 2.0  # larger coordinates are not normalised
+CLASS_LISTS = ("classes.txt", ".names", "_darknet.labels")  # endings of class lists
 _POINT_NAMES = ("kpt_names", "keypoint_names", "keypoints")
-_BOXES_ALONE = "objects have a box and no outline: the outline is the box"
-_QUAD = 8  # numbers of a rotated box, or of an outline of four corners
+_BOXES_ALONE = "objects have only a box, which is used as outline"
+_QUAD = 8  # numbers of a rotated box or an outline of four corners
 
 Values = npt.NDArray[np.float64]
 
 
 def read(root: Path, options: SceneOptions) -> Scenes:
-    """Boxes of a YOLO data set; lines of more than five numbers are outlines.
+    """Read a YOLO data set; lines of more than five numbers are outlines.
 
-    Classes are those of ``data.yaml``, else of ``classes.txt``, ``obj.names`` or the like. With
-    ``kpt_shape`` in ``data.yaml`` each line is a box with its key-points. A part that is not named
-    is looked for where YOLO tools put it; without a validation part, one is held out.
+    Classes come from ``data.yaml``, else from ``classes.txt``, ``obj.names`` or the like. With
+    ``kpt_shape`` in ``data.yaml`` each line is a box with its key-points. Unnamed parts are
+    searched for where YOLO tools put them; without a validation part, one is held out.
 
     Args:
         root: the folder, or its YAML file.
 
     Raises:
-        UserError: no names of the classes, a part that is not where it says, a line that is no box.
+        UserError: no class names, a missing part, or an invalid line.
     """
     file, content = _settings(root)
     home = file.parent
@@ -69,7 +69,7 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     images = {part: _images(home, file, content, part, tally) for part in options.needed(named)}
     if all(found is None for found in images.values()):
         if any(content.get(word) for word in PARTS):
-            raise UserError(f"{file}: names no train or val part")
+            raise UserError(f"{file}: has no train or val part")
         folder = next((each for each in (home / "images", home) if each.is_dir()), home)
         images["train"] = list(_in_folder(folder))
     parts = {
@@ -90,7 +90,7 @@ def read(root: Path, options: SceneOptions) -> Scenes:
 
 
 def _check_outlines(root: Path, scenes: Sequence[Scene], tally: Tally) -> None:
-    """Refuse labels that are boxes alone.
+    """Refuse labels without outlines.
 
     Raises:
         UserError: there is no outline.
@@ -102,22 +102,22 @@ def _check_outlines(root: Path, scenes: Sequence[Scene], tally: Tally) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Form:
-    """What a line of a label file means."""
+    """The format of the lines of a label file."""
 
     classes: tuple[str, ...]
-    numbers: Mapping[int, int]  # as the labels have them → index into the classes
+    numbers: Mapping[int, int]  # class number in labels → index into the classes
     marks: str
     points: tuple[int, int] | None  # K key-points of 2 or 3 numbers
     skeleton: Skeleton | None
 
 
 def _settings(root: Path) -> tuple[Path, dict[str, Any]]:
-    """The file that names the classes, and what it holds of them and of the parts."""
+    """The file with the class names, and its entries for classes and parts."""
     files = [root]
     if root.is_dir():
         files = [each for ending in (".yaml", ".yml") for each in files_with(root, ending)]
     held = {}
-    fault = f"{root}: no data.yaml that names the classes, nor a classes.txt or obj.names"
+    fault = f"{root}: no data.yaml with class names, and no classes.txt or obj.names"
     for file in files:
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
@@ -134,24 +134,24 @@ def _settings(root: Path) -> tuple[Path, dict[str, Any]]:
         differing = [each for each in rivals if held[each]["names"] != held[file]["names"]]
         if differing:
             names = f"{file.name} and {differing[0].name}"
-            raise UserError(f"{root}: {names} name different classes; give one of them as path")
+            raise UserError(f"{root}: {names} have different classes; give one of them as path")
         return file, held[file]
     listed = _listed_classes(root) if root.is_dir() else None
     if listed is None:
-        raise UserError(f"{next(iter(held))}: no list of names in it" if held else fault)
+        raise UserError(f"{next(iter(held))}: has no list of names" if held else fault)
     return root / listed[0].name, _darknet(root) | next(iter(held.values()), {}) | listed[1]
 
 
 def _rank(file: Path) -> tuple[int, bool]:
-    """The usual names first, the files of the upper folders first."""
+    """Sort key: usual names first, then files in upper folders."""
     return len(file.parts), file.stem.lower() not in ("data", "dataset")
 
 
 def _listed_classes(root: Path) -> tuple[Path, dict[str, Any]] | None:
-    """A list of the classes, as darknet, LabelImg, Label Studio and Roboflow write it.
+    """A class list as written by darknet, LabelImg, Label Studio and Roboflow.
 
     Raises:
-        UserError: several that differ.
+        UserError: there are several different lists.
     """
     files = [each for ending in CLASS_LISTS for each in files_with(root, ending)]
     if not files:
@@ -159,12 +159,12 @@ def _listed_classes(root: Path) -> tuple[Path, dict[str, Any]] | None:
     names = {each: [line for line in map(str.strip, read_lines(each)) if line] for each in files}
     for file in files:
         if names[file] != names[files[0]]:
-            raise UserError(f"{root}: {files[0]} and {file} name different classes; remove one")
+            raise UserError(f"{root}: {files[0]} and {file} have different classes; remove one")
     return files[0], {"names": names[files[0]]}
 
 
 def _darknet(root: Path) -> dict[str, Any]:
-    """Parts as darknet's ``obj.data`` names them, else lists of images named after parts."""
+    """Parts from darknet's ``obj.data``, else from lists of images named after parts."""
     for file in files_with(root, ".data"):
         pairs = (line.partition("=") for line in read_lines(file))
         held = {key.strip().lower(): value.strip() for key, _, value in pairs}
@@ -179,7 +179,7 @@ def _form(file: Path, content: dict[Any, Any], options: SceneOptions, tally: Tal
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not all(map(_is_number, names)):
-        raise UserError(f"{file}: names is a list of names, or a mapping of numbers to names")
+        raise UserError(f"{file}: names must be a list of names, or a mapping of numbers to names")
     named = dict(sorted((int(key), name) for key, name in names.items()))
     if len(named) < len(names):
         raise UserError(f"{file}: names has a number twice")
@@ -187,10 +187,10 @@ def _form(file: Path, content: dict[Any, Any], options: SceneOptions, tally: Tal
     check_different(file, list(named.values()))
     counts = len(named), max(named) + 1
     if content.get("nc", counts[0]) not in (*counts, *map(str, counts)):
-        raise UserError(f"{file}: nc is not the number of names, which is {len(named)}")
+        raise UserError(f"{file}: nc differs from the number of names, {len(named)}")
     shape = content.get("kpt_shape")
     if shape is not None and not _is_shape(shape):
-        raise UserError(f"{file}: kpt_shape is the number of key-points and 2 or 3: [17, 3]")
+        raise UserError(f"{file}: kpt_shape must be the number of key-points and 2 or 3: [17, 3]")
     if (options.marks == "keypoints") != (shape is not None) and options.marks != "boxes":
         kind = "boxes with key-points" if shape is not None else "no key-points (no kpt_shape)"
         raise UserError(f"{file}: its labels are {kind}; this --task needs {options.marks}")
@@ -206,7 +206,7 @@ def _form(file: Path, content: dict[Any, Any], options: SceneOptions, tally: Tal
 
 
 def _is_number(key: object) -> bool:
-    """A class number as YAML has it: 3, or "3" in quotes."""
+    """A class number in YAML: 3, or "3" in quotes."""
     if isinstance(key, str):
         return key.isdecimal() and len(key) < 10
     return type(key) is int and 0 <= key < 10**9
@@ -218,10 +218,10 @@ def _is_shape(shape: object) -> bool:
 
 
 def _skeleton(file: Path, content: dict[Any, Any], given: str, tally: Tally) -> Skeleton:
-    """Names of ``kpt_names``, partners of ``flip_idx``, where they are given."""
+    """Names from ``kpt_names`` and partners from ``flip_idx``, if given."""
     count = content["kpt_shape"][0]
     names = next((content[key] for key in _POINT_NAMES if content.get(key)), None)
-    if isinstance(names, dict) and names:  # one list a class
+    if isinstance(names, dict) and names:  # one list per class
         names = next(iter(names.values()))
     if names is not None and not (isinstance(names, list) and len(names) == count):
         raise UserError(f"{file}: kpt_names are not {count} names, the number of kpt_shape")
@@ -230,7 +230,7 @@ def _skeleton(file: Path, content: dict[Any, Any], given: str, tally: Tally) -> 
     if order is not None and order != []:
         whole = isinstance(order, list) and all(type(each) is int for each in order)
         if not whole or sorted(order) != list(range(count)):
-            raise UserError(f"{file}: flip_idx is not an order of {count} key-points from 0")
+            raise UserError(f"{file}: flip_idx is not a permutation of {count} key-points from 0")
         if any(order[order[i]] != i for i in range(count)):
             raise UserError(f"{file}: flip_idx does not pair its key-points")
         swaps = tuple((i, k) for i, k in enumerate(order) if i < k)
@@ -238,7 +238,7 @@ def _skeleton(file: Path, content: dict[Any, Any], given: str, tally: Tally) -> 
 
 
 def _usual(home: Path, part: str) -> Path | None:
-    """Where YOLO tools put the images of a part that is not named."""
+    """The usual places of the images of an unnamed part."""
     usual = [
         form.format(key) for key in PART_WORDS[part] for form in ("images/{}", "{}/images", "{}")
     ]
@@ -249,7 +249,7 @@ def _usual(home: Path, part: str) -> Path | None:
 def _images(
     home: Path, file: Path, content: dict[str, Any], part: str, tally: Tally
 ) -> list[tuple[Path, str]] | None:
-    """(folder, path in it) of the images of a part; None of one that is not named nor there."""
+    """(folder, path in it) of the images of a part; None if it is neither named nor found."""
     keys = PART_WORDS[part]
     stated = [content[key] for key in keys if content.get(key)]
     named = [text for each in stated for text in (each if isinstance(each, list) else [each])]
@@ -259,24 +259,24 @@ def _images(
     found: list[tuple[Path, str]] = []
     for text in named:
         if not isinstance(text, str):
-            raise UserError(f"{file}: {part} names a folder or a list, not {shown(text)}")
+            raise UserError(f"{file}: {part} must be a folder or a list, not {shown(text)}")
         place = _place(home, text, tally)
-        if place is None and part == "test":  # exports name one that they do not hold
-            tally.add("folders of test images are not there", text)
+        if place is None and part == "test":  # exports may name one without including it
+            tally.add("folders of test images do not exist", text)
             continue
         if place is None:
             raise UserError(
-                f"{file}: its {part} images are at {text!r}, which is not there "
-                f"(looked for {home / text} and below {home}); mend the line"
+                f"{file}: its {part} images are at {text!r}, which does not exist "
+                f"(searched for {home / text} and below {home}); correct the line"
             )
         found += _in_folder(place) if place.is_dir() else _in_list(home, place, tally)
     return list(dict.fromkeys(found))
 
 
 def _place(home: Path, text: str, tally: Tally) -> Path | None:
-    """The folder or list that a text names: as it stands, else below ``home`` by its last folders.
+    """The folder or list at a path: as written, else below ``home`` by its last folders.
 
-    A last folder that is called "images" and no more is of no part, and is not taken.
+    A match by the last folder alone does not count if that is just "images".
     """
     plain = home / text.replace("\\", "/")
     if whether(plain.exists):
@@ -288,7 +288,7 @@ def _place(home: Path, text: str, tally: Tally) -> Path | None:
             break
         if path := find_path(home, "/".join(rest)):
             if start and words[0] != "data":
-                tally.add("folders or lists of images are not where they are stated", text)
+                tally.add("folders or lists of images are not at the stated path", text)
             return path
     return None
 
@@ -298,7 +298,7 @@ def _in_folder(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _in_list(home: Path, file: Path, tally: Tally) -> Iterator[tuple[Path, str]]:
-    """The images that a text file lists, a path a line."""
+    """The images listed in a text file, one path per line."""
     lines = [line.strip() for line in read_lines(file)]
     names = [line for line in lines if line]
     found = ImageNames(home).find_all(names, [home, file.parent], tally)
@@ -306,7 +306,7 @@ def _in_list(home: Path, file: Path, tally: Tally) -> Iterator[tuple[Path, str]]
         if name in found:
             yield found[name].parent, found[name].name
         else:
-            tally.add("listed images are not there", name)
+            tally.add("listed images do not exist", name)
 
 
 def _scenes(
@@ -326,24 +326,24 @@ def _scenes(
             without.append(labels.places(folder, image.parent)[0])
         else:
             objects = _objects(file, size, form, tally, corners)
-            tally.add("images have a label file that is another's as well", name, file in used)
+            tally.add("images share their label file with another image", name, file in used)
             used.add(file)
         objects = sound(objects, size, name, tally)
         scenes.append(Scene(name=name, image=image, objects=objects, size=size))
     fault = f"of the {len(images)} {part} images have no label file and count as empty"
-    tally.add(fault, f"looked for in {without[0]}" if without else "", len(without))
+    tally.add(fault, f"searched in {without[0]}" if without else "", len(without))
     return tuple(scenes)
 
 
 class _Labels:
-    """Finds the label file of an image; each folder is listed once."""
+    """Find label files of images; each folder is listed once."""
 
     def __init__(self) -> None:
         self._listed: dict[Path, dict[str, Path]] = {}
         self._places: dict[tuple[Path, Path], list[Path]] = {}
 
     def of(self, folder: Path, name: str) -> Path | None:
-        """The file of the image ``name`` in ``folder``."""
+        """The label file of the image ``name`` in ``folder``."""
         image = folder / name
         for place in self.places(folder, image.parent):
             files = self._files(place)
@@ -353,10 +353,10 @@ class _Labels:
         return None
 
     def places(self, folder: Path, beside: Path) -> list[Path]:
-        """Where the labels of the images in ``beside`` may be, the usual place first.
+        """Possible folders for the labels of the images in ``beside``, the usual one first.
 
         Args:
-            folder: that the data name; ``beside`` is it, or lies in it.
+            folder: the image folder of the part; ``beside`` is this folder or inside it.
         """
         key = (folder, beside)
         if key not in self._places:
@@ -375,9 +375,9 @@ class _Labels:
 
 
 def _exchanged(folder: Path) -> Iterator[Path]:
-    """A folder with ``labels`` in the place of the last ``images``, in letters of any case.
+    """The folder with ``labels`` instead of the last ``images``, in any letter case.
 
-    Where no such folder is there, labels of all parts may lie in one.
+    If it does not exist, the labels of all parts may be in one folder.
     """
     parts = folder.parts
     at = max((i for i, part in enumerate(parts) if part.lower() == "images"), default=None)
@@ -410,7 +410,7 @@ def _objects(
     if not found:
         return no_objects()
     quads = sum(len(words) == 1 + _QUAD for words in lines) if form.points is None else 0
-    tally.add("lines of 8 numbers are rotated boxes or outlines: boxes around", path.name, quads)
+    tally.add("lines of 8 numbers are replaced by the boxes around them", path.name, quads)
     if form.marks == "masks":
         tally.add(_BOXES_ALONE, path.name, sum(len(words) == 5 for words in lines))
     labels, boxes, rest = zip(*found, strict=True)
@@ -450,11 +450,11 @@ def _object(
         return form.numbers[int(label)], box, corners
     if len(values) == 5:
         raise UserError(
-            f"{where}: has a number after its box: predictions with their confidence, which are "
-            "no annotations (save them without), or an object's number; remove it"
+            f"{where}: has a number after its box, as predictions with confidence or object ids "
+            "have; remove it"
         )
     if len(values) < 6 or len(values) % 2:
-        raise UserError(f"{where}: {len(values)} numbers are no box or outline")
+        raise UserError(f"{where}: {len(values)} numbers are neither a box nor an outline")
     if _like_keypoints(values):
         raise UserError(f"{where}: looks like a box with key-points; give kpt_shape in data.yaml")
     _check_shares(values, where)
@@ -468,7 +468,7 @@ def _with_points(
     """Box (4,) and key-points (K, 3) of a line with K key-points of 2 or 3 numbers."""
     if len(values) != 4 + count * each:
         raise UserError(
-            f"{where}: {len(values)} numbers are no box with {count} key-points of {each}, "
+            f"{where}: {len(values)} numbers are not a box with {count} key-points of {each}, "
             "the kpt_shape of data.yaml"
         )
     points = values[4:].reshape(count, each)
@@ -480,7 +480,7 @@ def _with_points(
 def _check_shares(values: Values, where: str) -> None:
     if np.abs(values).max() > _MOST:
         raise UserError(
-            f"{where}: has {np.abs(values).max():g} for a share of the image, which is 0 to 1"
+            f"{where}: has {np.abs(values).max():g} as a normalised coordinate, which is 0 to 1"
         )
 
 
@@ -490,7 +490,7 @@ def _box(values: Values) -> Values:
 
 
 def _like_keypoints(values: Values) -> bool:
-    """A box, then x, y and 0, 1 or 2 in turns, all within the box."""
+    """Whether numbers look like a box followed by x, y and 0, 1 or 2, all within the box."""
     if (len(values) - 4) % 3:
         return False
     points = values[4:].reshape(-1, 3)
