@@ -25,7 +25,7 @@ def photos(tmp_path: Path) -> Path:
 def test_a_table_of_parts_and_classes(photos, capsys):
     assert main(["data", str(photos)]) == 0
     out = capsys.readouterr().out
-    assert "taken for folder data" in out
+    assert "recognised as folder data" in out
     assert "20 to 20 pixels" in out
     rows = [line.split() for line in out.splitlines()]
     assert ["training", "6", "6"] in rows

@@ -59,7 +59,7 @@ def test_classes_are_those_of_the_run_in_its_order(cli: Any, tmp_path: Path) -> 
     done = cli("evaluate", run, "--data", voc(tmp_path / "b", ("RBC", "Platelets")), *out)
     assert "it has no Platelets" in done.line
     done = cli("evaluate", run, "--data", voc(tmp_path / "c", ("RBC",), difficult=True), *out)
-    assert "have no object that counts (2 annotated, all of them crowds or difficult)" in done.line
+    assert "have no object to evaluate (2 annotated, all of them crowds or difficult)" in done.line
 
 
 def test_objects_that_all_are_difficult_are_refused_before_the_first_step(

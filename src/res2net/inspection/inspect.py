@@ -273,7 +273,7 @@ def _lists_classes(source: Source) -> bool:
 def _why(source: Source) -> str:
     """How the format was found, in words."""
     if source.guessed:
-        return f"taken for {source.format} data ({source.why or 'a folder'})"
+        return f"recognised as {source.format} data ({source.why or 'a folder'})"
     return f"read as {source.format} data"
 
 
