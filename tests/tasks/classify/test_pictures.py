@@ -209,7 +209,6 @@ def test_calibration_of_one_image(tmp_path: Path) -> None:
     assert is_picture(tmp_path / "c.png")
 
 
-@pytest.mark.parametrize("draw", [draw_confusion, draw_calibration])
 def test_precision_and_recall_of_what_is_accepted() -> None:
     logits = torch.tensor([[4.0, 0], [3, 0], [2, 0], [0, 1], [1, 0]])
     scores = score(logits, torch.tensor([0, 1, 0, 1, 0]), ("cat", "dog"))
@@ -232,6 +231,7 @@ def test_curves_of_the_worst_classes_are_drawn(tmp_path: Path, figures: list[Fig
     assert shown == {each.name for each in worst}
 
 
+@pytest.mark.parametrize("draw", [draw_confusion, draw_calibration])
 def test_nowhere_to_write(tmp_path: Path, draw: Any) -> None:
     with pytest.raises(UserError, match="does not exist"):
         draw(simulated(10, 2), tmp_path / "nowhere" / "c.png")
