@@ -54,7 +54,7 @@ def test_folds_share_no_image_and_their_figures_are_averaged(
         (("--folds", "3", "--input.val-fraction", "0.2"), "leave out --input.val-fraction"),
         (("--input.fold", "4/3"), "--input.fold is '4/3'"),
         (("--input.fold", "x"), "must be k/K"),
-        (("--folds", "5000"), "no image"),
+        (("--folds", "5000"), "would be empty; use fewer"),
     ],
 )
 def test_what_makes_no_folds_is_refused(

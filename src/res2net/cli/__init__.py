@@ -1,1 +1,1 @@
-"""The command line: one thin module per command. Torch is imported only when a command runs."""
+"""The command line: one thin module per command. No torch is imported before a command runs."""

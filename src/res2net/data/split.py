@@ -245,18 +245,18 @@ def hold_out(
 def _fold(held: Sequence[Collection[int]], options: Holdout, keys: Keys | None) -> list[int]:
     """The k-th of K parts: each is an equal share of what those before it leave, the last all."""
     number, count = fold_of(options.fold)
-    left = list(range(len(held)))
-    for k in range(1, number + 1):
+    left, parts = list(range(len(held))), []
+    for k in range(1, count + 1):
         part = list(range(len(left)))
         if k < count:
             share = replace(options, fold="", val_fraction=1 / (count - k + 1))
             own = keys and [keys[i] for i in left]
             part = hold_out([held[i] for i in left], share, own)
-        chosen = [left[i] for i in part]
-        if not chosen:
-            raise UserError(f"part {k} of {count} would hold no image; give fewer folds")
-        left = sorted({*left} - {*chosen})
-    return chosen
+        if not part:  # of any: known before the first network is trained
+            raise UserError(f"{count} folds: part {k} would be empty; use fewer")
+        parts.append([left[i] for i in part])
+        left = sorted({*left} - {*parts[-1]})
+    return parts[number - 1]
 
 
 def _units(keys: Keys) -> list[list[int]]:

@@ -6,6 +6,8 @@ bytes. Normalisation and mixing work on whole batches, on the device.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,10 +45,14 @@ def eval_transform(preprocess: Preprocess) -> v2.Transform:
     return v2.Compose(_centre(preprocess.resize, preprocess))
 
 
-def crops_transform(preprocess: Preprocess) -> v2.Transform:
+def crops_transform(preprocess: Preprocess) -> Callable[[Tensor], Tensor]:
     """The four corners and the centre of the resized image: uint8 (``CROPS``, C, S, S)."""
-    steps = _short_side(preprocess.resize, preprocess)
-    return v2.Compose([*steps, v2.FiveCrop(preprocess.size), v2.Lambda(torch.stack, tuple)])
+    resized = v2.Compose(_short_side(preprocess.resize, preprocess))
+    return partial(_five, resized, preprocess.size)
+
+
+def _five(resized: v2.Transform, size: int, image: Tensor) -> Tensor:
+    return torch.stack(F.five_crop(resized(image), [size, size]))
 
 
 def normalise(batch: Tensor, preprocess: Preprocess, dtype: torch.dtype = torch.float32) -> Tensor:

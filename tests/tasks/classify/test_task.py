@@ -186,7 +186,7 @@ def test_processes_share_a_batch(photos):
     job = _build(config, Processes(devices=2, nodes=1, rank=1))
     assert job.train_loader.batch_size == 3
     config = _config(data=f"folder:{photos}", train={"batch": 5})
-    with pytest.raises(UserError, match="cannot be shared by 2 processes; use a multiple of 2"):
+    with pytest.raises(UserError, match="cannot be divided among 2 processes; use a multiple of 2"):
         _build(config, Processes(devices=2, nodes=1, rank=0))
 
 
