@@ -94,7 +94,7 @@ def loading_share(config: RunConfig, *, epochs: int = 2) -> LoadingShare:
         _steps(job, [first] * len(job.train_loader), optimiser, config)
         loaded += middle - start
         ready += time.perf_counter() - middle
-    images = len(job.train_loader) * config.train.batch
+    images = len(job.train_loader) * (job.train_loader.batch_size or 1)
     return LoadingShare(images=images, loaded=loaded / epochs, ready=ready / epochs)
 
 

@@ -60,6 +60,7 @@ def main(argv: Sequence[str]) -> None:
     from res2net.cli.train import resolve
     from res2net.files import write_text
     from res2net.models.factory import create_model
+    from res2net.plug.budget import Budget
     from res2net.plug.convert import convert
     from res2net.tasks.compare import compare
     from res2net.training.run import fit
@@ -68,9 +69,8 @@ def main(argv: Sequence[str]) -> None:
     out = options.out or Path("runs") / f"{name}-converted"
     first = ["--model", options.model, *rest]
     configs = [resolve([*first, "--out", str(out / ORIGINAL)])]
-    _, report = convert(
-        create_model(options.model), scale=options.scale, width=f"match-{options.match}"
-    )
+    width: Budget = "match-params" if options.match == "params" else "match-macs"
+    _, report = convert(create_model(options.model), scale=options.scale, width=width)
     units = ["--net.scale", str(options.scale), "--net.width", str(report.width)]
     configs.append(resolve([*first, *units, "--out", str(out / CONVERTED)]))
     print(str(report).partition("\n")[0])
@@ -79,7 +79,7 @@ def main(argv: Sequence[str]) -> None:
         fit(config, run, resume=resume)
     write_text(out / REPORT, report.markdown())
     runs = [str(run) for _, run, _ in configs]
-    found = compare(*runs, configs[0][0].data, out=out / COMPARISON, track=track)
+    found = compare(runs[0], runs[1], configs[0][0].data, out=out / COMPARISON, track=track)
     show(as_table(found))
     print(f"\n{found.headline}")
     print(f"first: {runs[0]}, second: {runs[1]}; tables and pictures: {found.folder}")

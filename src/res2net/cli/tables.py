@@ -9,7 +9,13 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from res2net.errors import printable
-from res2net.paper.variant import DenseNetVariant, TorchvisionVariant, Variant, WideResNetVariant
+from res2net.paper.variant import (
+    DenseNetVariant,
+    LibraryVariant,
+    TorchvisionVariant,
+    Variant,
+    WideResNetVariant,
+)
 
 PIPE_WIDTH = 200  # columns: in a pipe a row stays one line, so that grep and sort get it whole
 
@@ -53,7 +59,7 @@ def new_table(*left: str, right: tuple[str, ...] = (), wrapped: tuple[str, ...] 
 def notation(variant: Variant) -> str:
     """The paper's short form of a model's settings: ``26w×4s``, ``8c×4w×4s``, ``k=40``."""
     match variant:
-        case TorchvisionVariant():
+        case TorchvisionVariant() | LibraryVariant():
             return "-"
         case WideResNetVariant() | DenseNetVariant():
             return f"k={variant.width}"

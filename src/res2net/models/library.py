@@ -71,7 +71,8 @@ def _of_timm(name: str, in_channels: int) -> tuple[nn.Module, int]:
         raise UserError(f"timm:{name} needs timm; run `pip install timm`") from None
     _check_name("timm", name, timm.list_models())
     network = timm.create_model(name, pretrained=False, in_chans=in_channels, num_classes=0)
-    return network, getattr(network, "head_hidden_size", None) or network.num_features
+    features: Any = getattr(network, "head_hidden_size", None) or network.num_features
+    return network, int(features)
 
 
 def _of_torchvision(name: str, in_channels: int) -> tuple[nn.Module, int]:

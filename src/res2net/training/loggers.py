@@ -46,7 +46,7 @@ def _of_service(service: str, run: Path) -> Logger:
     if service == "wandb":
         from pytorch_lightning.loggers import WandbLogger
 
-        logger: Logger = WandbLogger(name=run.name, save_dir=run, project="res2net")
+        logger = WandbLogger(name=run.name, save_dir=run, project="res2net")
         logger.experiment  # noqa: B018  signs in now, not in the first epoch
         return logger
     from pytorch_lightning.loggers import MLFlowLogger

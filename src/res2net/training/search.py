@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.tuner import Tuner
+from pytorch_lightning.tuner.tuning import Tuner
 
 from res2net import machine
 from res2net.config import AUTO, RunConfig
@@ -110,7 +110,7 @@ def steepest_rate(config: RunConfig, make_job: MakeJob) -> tuple[list[float], li
         UserError: there is none.
     """
     job = make_job(config)
-    job.module.check_finite = lambda *_: None  # the test ends where the loss grows
+    job.module.check_finite = lambda *_: None  # type: ignore[method-assign]  # the test ends where the loss grows
     with tempfile.TemporaryDirectory() as folder:
         tuner = Tuner(_trainer(config, folder))
         finder = tuner.lr_find(

@@ -99,7 +99,7 @@ def save_tables(folder: Path, scores: ClassifyScores) -> None:
     write_text(folder / "per_class.csv", _csv(columns, classes))
     names = scores.names
     images = zip(
-        names or [None] * scores.images,
+        names or ("",) * scores.images,
         *([scores.classes[k] for k in each] for each in (scores.targets, scores.predicted)),
         scores.confidence.tolist(),
         scores.true_probability.tolist(),
