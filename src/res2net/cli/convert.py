@@ -72,8 +72,10 @@ def main(argv: Sequence[str]) -> None:
     width: Budget = "match-params" if options.match == "params" else "match-macs"
     _, report = convert(create_model(options.model), scale=options.scale, width=width)
     units = ["--net.scale", str(options.scale), "--net.width", str(report.width)]
-    configs.append(resolve([*first, *units, "--out", str(out / CONVERTED)]))
-    print(str(report).partition("\n")[0])
+    named = ["--data", configs[0][0].data]  # recognised, and noted, once
+    configs.append(resolve([*first, *named, *units, "--out", str(out / CONVERTED)]))
+    summary = str(report).partition("\n")[0].partition(": ")[2]
+    print(f"{options.model} with 1,000 classes: {summary}")
     for config, run, resume in configs:
         print()
         fit(config, run, resume=resume)

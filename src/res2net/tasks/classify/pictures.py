@@ -168,12 +168,14 @@ def _legend(axes: Axes, *keys: Patch | Line2D) -> None:
 # ---- contact sheets
 
 
-def draw_precision_recall(scores: ClassifyScores, path: Path) -> None:
-    """The classes of the lowest F1, where predictions from a confidence on are accepted."""
+def draw_precision_recall(scores: ClassifyScores, path: Path) -> bool:
+    """The classes of the lowest F1, by the least confidence of a prediction; False without any."""
     curves = sorted(accepted(scores), key=lambda each: f1(each[2][-1:], each[3][-1:])[0])
     shown = curves[:MOST_CURVES]
-    few = f"the {counted(len(shown), 'class')} of lowest F1"
-    draw_thresholds(shown, f"predictions of at least the score; {few}", path)
+    if shown:
+        few = f"the {counted(len(shown), 'class')} of lowest F1"
+        draw_thresholds(shown, f"predictions of at least the score; {few}", path)
+    return bool(shown)
 
 
 def accepted(scores: ClassifyScores) -> list[PerScore]:

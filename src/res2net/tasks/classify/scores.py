@@ -146,14 +146,15 @@ class ClassifyScores(Scores):
         return evaluation_table(self)
 
     def write(self, folder: Path) -> tuple[str, ...]:
-        """``per_class.csv``, ``mistakes.csv`` and pictures."""
+        """``per_class.csv``, ``images.csv``, ``mistakes.csv`` and pictures."""
         save_tables(folder, self)
         draw_confusion(self, folder / "confusion.png")
         draw_calibration(self, folder / "calibration.png")
-        draw_precision_recall(self, folder / "precision_recall.png")
+        curves = draw_precision_recall(self, folder / "precision_recall.png")
         if self.pixels is not None:
             draw_mistakes(self, self.pixels, folder / "mistakes.png", names=self.names)
-        return "confusion.png", "calibration.png", "precision_recall.png", "mistakes.png"
+        own = ("precision_recall.png",) * curves
+        return "confusion.png", "calibration.png", *own, "mistakes.png"
 
     def report(self, end: Ended) -> str:
         """The page of a run: Markdown."""
