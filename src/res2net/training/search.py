@@ -6,10 +6,13 @@ bit-identical to a run with the numbers given.
 
 from __future__ import annotations
 
+import io
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,11 @@ from res2net.drawing.canvas import GREY, MARGIN, TOP, add_axes, headed_figure
 from res2net.errors import UserError
 from res2net.tasks.scores import write_table
 from res2net.tasks.task import Job
+from res2net.training.callbacks import shows_progress
 from res2net.training.folder import CONFIG
 
 STEPS = 100  # steps of the range test
+SMOOTHED = 10  # first steps, whose smoothed losses are of few batches
 LEAST, MOST = 1e-6, 1.0  # learning rates of the range test
 FIRST_BATCH, MOST_BATCH = 2, 4096
 MakeJob = Callable[[RunConfig], Job]
@@ -47,9 +52,7 @@ class Found:
         write_table(folder / "lr_find.csv", ("lr", "loss"), rows)
         taken = self.config.train.lr
         path = folder / "lr_find.png"
-        subtitle = (
-            f"smoothed loss by learning rate; --train.lr {taken}, dashed, has the steepest fall"
-        )
+        subtitle = f"smoothed loss; --train.lr {taken}, dashed: a tenth of the rate of the lowest"
         with headed_figure(path, 620, "Learning-rate range test", subtitle) as figure:
             axes = add_axes(figure, MARGIN + 70, TOP + 40, 980, 400)
             axes.plot(self.rates, self.losses)
@@ -79,8 +82,8 @@ def search(config: RunConfig, make_job: MakeJob, processes: machine.Processes, s
     if config.train.lr != AUTO:
         return Found(config=config)
     say(f"--train.lr auto: {STEPS} steps from {LEAST:g} to {MOST:g}")
-    rates, losses, lr = steepest_rate(with_numbers(config), make_job)
-    say(f"--train.lr auto: {lr:g}, where the loss falls fastest")
+    rates, losses, lr = tested_rate(with_numbers(config), make_job)
+    say(f"--train.lr auto: {lr:g}, a tenth of the rate with the lowest loss")
     return Found(config=_with(config, lr=lr, lr_batch=0), rates=rates, losses=losses)
 
 
@@ -103,24 +106,32 @@ def with_numbers(config: RunConfig) -> RunConfig:
     return _with(config, batch=batch, lr=LEAST if config.train.lr == AUTO else config.train.lr)
 
 
-def steepest_rate(config: RunConfig, make_job: MakeJob) -> tuple[list[float], list[float], float]:
-    """Rates, smoothed losses, and the rate at which the loss falls fastest (three digits).
+def tested_rate(config: RunConfig, make_job: MakeJob) -> tuple[list[float], list[float], float]:
+    """Rates, smoothed losses, and a tenth of the rate of the lowest loss (two digits).
+
+    The rate of the steepest fall, which Lightning suggests, follows the noise of the first steps,
+    whose smoothed losses are of few batches.
 
     Raises:
-        UserError: there is none.
+        UserError: the loss does not fall.
     """
     job = make_job(config)
-    job.module.check_finite = lambda *_: None  # type: ignore[method-assign]  # the test ends where the loss grows
-    with tempfile.TemporaryDirectory() as folder:
+    job.module.check_finite = lambda *_: None  # type: ignore[method-assign]  # may diverge here
+    hidden = nullcontext() if shows_progress() else redirect_stderr(io.StringIO())
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), hidden:
+        warnings.filterwarnings("ignore", "You defined a `validation_step`")
         tuner = Tuner(_trainer(config, folder))
         finder = tuner.lr_find(
             job.module, job.train_loader, min_lr=LEAST, max_lr=MOST, num_training=STEPS,
             update_attr=False,
         )  # fmt: skip
-    found = None if finder is None else finder.suggestion()
-    if finder is None or found is None:
+    assert finder is not None
+    rates, losses = finder.results["lr"], finder.results["loss"]
+    pairs = list(zip(losses, rates, strict=True))[SMOOTHED:]
+    finite = [(loss, rate) for loss, rate in pairs if isfinite(loss)]
+    if not finite or min(finite)[0] > 0.99 * finite[0][0]:
         raise UserError("--train.lr auto: the loss falls at no learning rate; give a number")
-    return finder.results["lr"], finder.results["loss"], float(f"{found:.3g}")
+    return rates, losses, float(f"{min(finite)[1] / 10:.2g}")
 
 
 class _Images(pl.LightningDataModule):
