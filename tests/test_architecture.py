@@ -58,7 +58,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("paper", "nn", "models", "weights", "data", "tasks", "config", "runtime", "native"),
         *GROUND,
     },
-    "serve": {"card", "models", "tasks", "runtime", "explain", "data", "config", *GROUND},
+    "serve": {
+        *("card", "paper", "models", "tasks", "runtime", "prediction", "explain", "data"),
+        *("config", *GROUND),
+    },
     "bench": {
         *("card", "capture"),
         *("paper", "models", "heads", "data", "metrics", "tasks", "training", "deploy", "runtime"),

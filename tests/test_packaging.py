@@ -36,11 +36,8 @@ PACKAGES = {
 BROUGHT = {
     "lightning_fabric": "pytorch-lightning",
     "scipy": "scikit-learn",
-    "fastapi": "gradio",
-    "starlette": "gradio",
-    "uvicorn": "gradio",
-    "h11": "gradio",
-    "httpx": "gradio",
+    "starlette": "fastapi",
+    "h11": "uvicorn",
     "triton": "torch",
     "res2net_native": "res2net-native",
 }
@@ -71,7 +68,7 @@ def test_all_that_is_imported_is_in_the_light_core_or_in_an_extra() -> None:
 def test_every_requirement_of_users_has_a_lower_bound() -> None:
     extras = [name for name in PROJECT["optional-dependencies"] if name != "dev"]
     least = LEAST["least"](PROJECT, extras)
-    assert {"numpy==1.26", "torch==2.6", "onnx==1.18", "gradio==6.31"} <= set(least)
+    assert {"numpy==1.26", "torch==2.6", "onnx==1.18", "fastapi==0.116"} <= set(least)
 
 
 @pytest.mark.parametrize("requirement", ["numpy", "numpy<3", "numpy~=1.26", "numpy>=1.26,<3"])

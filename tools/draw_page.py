@@ -1,8 +1,8 @@
 """Use the page of ``res2net serve`` in headless Chromium and save a screenshot.
 
-``python tools/draw_page.py RUN [RUN] --photo PHOTO --out docs/pictures/serve.png``: starts the
-server, uploads the photo, presses the button and waits for the result. Prints JSON: the texts of
-the page, and every address outside this machine that the browser requested.
+``python tools/draw_page.py RUN [RUN] --photo PHOTO ... --out docs/pictures/serve.png``: starts the
+server, chooses the photos, waits for the predictions. Prints JSON: what the page shows, and every
+address outside this machine that the browser requested.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +32,22 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-dev-shm-usage", "--hide-scrollbars", f"--window-size={SIZE[0]},{SIZE[1]}"),
 )
+
+
+READ = """
+const text = (node, part) => [...node.querySelectorAll(part)].map(e => e.innerText).join("\\n");
+return [...document.querySelectorAll(".photo")].map(photo => ({
+  name: text(photo, "h2"),
+  error: text(photo, ".error"),
+  sides: [...photo.querySelectorAll(".side")].map(side => ({
+    line: text(side, ".line"),
+    bars: text(side, ".bars"),
+    remark: text(side, ".remark"),
+    pictures: side.querySelectorAll("img").length,
+    marks: side.querySelectorAll(".mark").length,
+  })),
+}));
+"""
 
 
 @contextmanager
@@ -64,51 +79,39 @@ def asked_outside(driver: webdriver.Chrome) -> list[str]:
     return found
 
 
-def use(driver: webdriver.Chrome, address: str, photo: Path, token: str | None) -> dict[str, Any]:
-    """Log in if needed, upload the photo, press the button, read the result."""
+def use(
+    driver: webdriver.Chrome, address: str, photos: list[Path], token: str | None
+) -> dict[str, Any]:
+    """Log in if needed, choose the photos, read what the page shows."""
     wait = WebDriverWait(driver, SECONDS)
     driver.get(address)
     if token:
         wait.until(lambda d: d.find_element(By.NAME, "token")).send_keys(token)
         driver.find_element(By.TAG_NAME, "button").click()
-    upload = wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#photo input[type=file]"))
-    upload.send_keys(str(photo.resolve()))
-    wait.until(lambda d: d.find_element(By.CSS_SELECTOR, "#photo img"))
-    driver.find_element(By.ID, "look").click()
-    wait.until(lambda d: " ms" in d.find_element(By.ID, "remark-0").text)
-    text = "return document.body.innerText"
-    wait.until(lambda d: "processing" not in d.execute_script(text))  # the upload's own answer too
-    time.sleep(1)  # until animations end
-    sides = []
-    for number in range(2):
-        if not driver.find_elements(By.ID, f"remark-{number}"):
-            break
-        wait.until(lambda d, n=number: d.find_element(By.ID, f"remark-{n}").text)
-        side = {
-            part: "\n".join(each.text for each in driver.find_elements(By.ID, f"{part}-{number}"))
-            for part in ("heading", "bars", "remark")
-        }
-        drawn = f"#picture-{number} img"
-        loaded = f"return [...document.querySelectorAll('{drawn}')].every(i => i.naturalWidth)"
-        wait.until(lambda d, script=loaded: d.execute_script(script))
-        pictures = driver.find_elements(By.CSS_SELECTOR, drawn)
-        sides.append({**side, "pictures": len(pictures)})
-    return {"title": driver.title, "sides": sides}
+    chosen = "\n".join(str(photo.resolve()) for photo in photos)
+    wait.until(lambda d: d.find_element(By.ID, "files")).send_keys(chosen)
+    done = f"{len(photos)} of {len(photos)} photos"
+    wait.until(lambda d: done in d.find_element(By.ID, "status").text)
+    loaded = "return [...document.images].every(i => i.complete)"
+    wait.until(lambda d: d.execute_script(loaded))
+    return {"title": driver.title, "photos": driver.execute_script(READ)}
 
 
 def main() -> None:
     """Start the server, use the page, print the result, save the screenshot."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("targets", nargs="+")
-    parser.add_argument("--photo", type=Path, required=True)
+    parser.add_argument("--photo", type=Path, nargs="+", required=True)
+    parser.add_argument("--width", type=int, default=SIZE[0], help="pixels of the window")
     parser.add_argument("--token", help="secret of the page")
     parser.add_argument("--out", type=Path, help="PNG to write")
     options = parser.parse_args()
     words = [*options.targets, *(["--token", options.token] if options.token else [])]
     with running(words) as address, chromium() as driver:
+        driver.set_window_size(options.width, SIZE[1])
         shown = use(driver, address, options.photo, options.token)
         height = driver.execute_script("return document.documentElement.scrollHeight")
-        driver.set_window_size(SIZE[0], max(400, min(height + 20, 2400)))
+        driver.set_window_size(options.width, max(400, min(height + 20, 2400)))
         severe = [e["message"] for e in driver.get_log("browser") if e["level"] == "SEVERE"]
         shown |= {"outside": asked_outside(driver), "faults": severe}
         if options.out:

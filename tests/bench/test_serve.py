@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("gradio", reason="needs res2net[serve]")
+pytest.importorskip("fastapi", reason="needs res2net[serve]")
 
 from res2net.bench.serve import Asked, Crowd, measure
 from res2net.serve.server import address_of, take_port

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import os
 import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,39 +22,60 @@ import pytest
 from PIL import Image
 
 from res2net.data.preprocess import AS_RGB
-from res2net.serve.answer import Answer
+from res2net.errors import check_meaning
+from res2net.paper.tasks import readers
+from res2net.serve.answer import Answer, Query
 from res2net.serve.api import make_app
+from res2net.serve.server import Server, address_of, take_port
 from res2net.serve.service import Limits, Service
+from res2net.tasks.finding import Finding
 
 
 class Stub:
-    """Says how wide an image is; waits where it is told to."""
+    """Says how wide an image is, or whatever it is given; waits where it is told to.
 
-    task = "classify"
-    title = "stub on nothing"
+    Args:
+        found: its answer to every image; None names classes.
+        described: further words about it.
+    """
 
-    def __init__(self, name: str = "stub") -> None:
+    def __init__(
+        self, name: str = "stub", task: str = "classify", found: Any = None, **described: Any
+    ) -> None:
         self.name = name
+        self.task = task
+        self.title = f"{name} on nothing"
         self.reading = AS_RGB
         self.go = threading.Event()
         self.go.set()
         self.threads: set[str] = set()
+        self.asked: list[tuple[tuple[int, int], Query]] = []  # width and height of each image
+        self._found = found
+        self._described = described
 
     def describe(self) -> dict[str, Any]:
-        return {"network": "stub", "task": self.task}
+        return {"network": "stub", "task": self.task, **self._described}
 
-    def predict(self, pixels: Any, *, top: int, picture: bool) -> Answer:
+    def check(self, query: Query) -> None:
+        given = [*query.finding, *(["top"] if query.top is not None else [])]
+        check_meaning(given, readers("predict"), self.task, "a network of --task {}")
+        Finding.of(query.finding, exported=None)
+
+    def predict(self, pixels: Any, query: Query) -> Answer:
+        size = (pixels.shape[1], pixels.shape[0])
         self.threads.add(threading.current_thread().name)
+        self.asked.append((size, query))
         assert self.go.wait(30)
         if pixels.shape[0] == 13:
             raise RuntimeError("thirteen")
-        top_of = tuple((f"class {k}", 0.5**k) for k in range(1, top + 1))
+        each = [(f"class {k}", 0.5**k) for k in range(1, (query.top or 5) + 1)]
+        classes = [{"class": name, "probability": p} for name, p in each]
         return Answer(
-            found={"classes": [{"class": name, "probability": p} for name, p in top_of]},
+            found=self._found or {"classes": classes},
             line=f"{pixels.shape[1]} wide",
-            probabilities=top_of,
-            picture=pixels if picture else None,
-            shows="the image itself" if picture else "",
+            size=size,
+            picture=pixels if query.picture else None,
+            shows="the image itself" if query.picture else "",
             milliseconds=1.5,
         )
 
@@ -70,6 +91,11 @@ def _encoded(kind: str = "PNG", size: tuple[int, int] = (20, 10)) -> bytes:
 def encoded() -> Callable[..., bytes]:
     """``encoded(kind="PNG", size=(20, 10))``: a grey image as a file."""
     return _encoded
+
+
+@pytest.fixture(scope="session")
+def make_stub() -> type[Stub]:
+    return Stub
 
 
 @pytest.fixture
@@ -115,58 +141,44 @@ def ask(talk: Callable[..., Any]) -> Callable[..., httpx.Response]:
     return send
 
 
+@contextmanager
+def _running(app: Any, service: Service) -> Iterator[str]:
+    """A real server in a thread; gives its address."""
+    server = Server(app, service)
+    with take_port("127.0.0.1", 0) as held:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            yield address_of(held)
+        finally:
+            server.should_exit = True
+            thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def running() -> Callable[..., AbstractContextManager[str]]:
+    """``with running(app, service) as address``."""
+    return _running
+
+
 @dataclass
 class Page:
     """A running ``res2net serve``.
 
     Attributes:
-        folder: of its uploads.
         log: what it wrote to stderr.
     """
 
     address: str
-    folder: Path
     log: Path
-
-    @contextmanager
-    def browser(self) -> Iterator[httpx.Client]:
-        """A client that loads the page and keeps its cookie."""
-        with httpx.Client(base_url=self.address, timeout=20) as client:
-            client.get("/").raise_for_status()
-            yield client
-
-    def upload(self, client: httpx.Client, data: bytes, name: str = "photo.png") -> str:
-        """Put a photo on the page; gives its path."""
-        response = client.post("/gradio_api/upload", files={"files": (name, data)})
-        assert response.status_code == 200, response.text
-        return response.json()[0]
-
-    def look(self, client: httpx.Client, photo: Any, **also: Any) -> httpx.Response:
-        """Press the button; ``photo`` is the path of an upload, or whatever stands in its place."""
-        value = {"path": photo, "meta": {"_type": "gradio.FileData"}}
-        data = [value if isinstance(photo, str) else photo, "shipped", "no second network"]
-        event = {"data": data, "fn_index": self.function(3), "session_hash": "abc", **also}
-        return client.post("/gradio_api/queue/join", json=event)
-
-    def told(self, client: httpx.Client) -> str:
-        """All that follows the button: the answer is in it."""
-        response = client.get("/gradio_api/queue/data?session_hash=abc")
-        assert response.status_code == 200, response.text
-        return response.text
-
-    def function(self, values: int) -> int:
-        """The number of the function that takes so many values."""
-        text = httpx.get(self.address).text
-        found = re.search(r"window\.gradio_config = (\{.*?\});</script>", text, re.DOTALL)
-        assert found
-        numbers = {len(d["inputs"]): d["id"] for d in json.loads(found[1])["dependencies"]}
-        return numbers[values]
 
 
 @pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """The process itself with the shipped network twice; at its end it has logged nothing."""
-    pytest.importorskip("gradio", reason="needs res2net[serve]")
     from res2net.weights.catalogue import shipped
 
     home = tmp_path_factory.mktemp("page").resolve()
@@ -187,9 +199,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         )
         assert address, log.read_text()
         try:
-            (folder,) = home.glob("res2net-page-*")
-            yield Page(address, folder, log)
+            yield Page(address, log)
         finally:
             process.terminate()
             process.communicate(timeout=60)
-    assert (process.returncode, log.read_text(), folder.exists()) == (0, "", False)
+    assert (process.returncode, log.read_text()) == (0, "")
+    assert not [*home.glob("tmp*"), *home.glob("res2net*")]  # no photo is left behind

@@ -33,6 +33,7 @@ def test_bytes_of_every_kind_are_answered(ask, kind, encoded):
     assert said["summary"] == "20 wide"
     assert said["milliseconds"] == 1.5
     assert [each["class"] for each in said["classes"]] == [f"class {k}" for k in range(1, 6)]
+    assert (said["width"], said["height"]) == (20, 10)
     assert "picture" not in said
 
 
@@ -64,10 +65,28 @@ def test_the_query_does_what_fields_do(ask, encoded):
         (422, "top is 0; it must be between 1 and 100", {"params": {"top": "0"}}),
         (422, "top is 'x'; it must be a whole number", {"params": {"top": "x"}}),
         (422, "unknown parameter 'tpo'. Did you mean 'top'? Known: mod", {"params": {"tpo": "2"}}),
-        (422, "unknown parameter 'x'. Known: model, top, picture.", {"params": {"x": ""}}),
-        (422, "picture is 'x'; it must be true or false", {"params": {"picture": "x"}}),
+        (
+            422,
+            "unknown parameter 'x'. Known: model, picture, side, top, score, iou, max_detections, "
+            "class_agnostic.",
+            {"params": {"x": ""}},
+        ),
+        (
+            422,
+            "unknown parameter 'tiles'.",
+            {"params": {"tiles": "auto"}},
+        ),  # as in `predict`, not here
+        (422, "picture is 'x'; it must be true, false or photo", {"params": {"picture": "x"}}),
+        (422, "side is 8; it must be between 32 and", {"params": {"side": "8", "picture": "1"}}),
+        (422, "side does not apply here; it needs picture=true", {"params": {"side": "80"}}),
+        (
+            422,
+            "score does not apply to a network of task classify; it is for a network of task "
+            "detect, instances, pose",
+            {"params": {"score": "0.5"}},
+        ),
         (422, "the file is empty", {"content": b""}),
-        (415, "not an image", {"content": b"%PDF-1.7 and so on"}),
+        (415, "not a supported image format", {"content": b"%PDF-1.7 and so on"}),
         (413, "larger than the allowed 0.0476837 MiB", {"content": b"x" * 50_001}),
         (
             415,
@@ -80,6 +99,48 @@ def test_what_is_refused_says_why(ask, encoded, capsys, status, words, how):
     response = ask("POST", PREDICT, **{"content": encoded(), "headers": PNG, **how})
     assert words in _error(response, status)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("score is 1.5; it must lie in 0..1", {"score": "1.5"}),
+        ("score is nan; it must lie in 0..1", {"score": "nan"}),
+        ("score is 'much'; it must be a number", {"score": "much"}),
+        ("iou is -0.1; it must lie in 0..1", {"iou": "-0.1"}),
+        ("max_detections is 0; it must be at least 1", {"max_detections": "0"}),
+        ("max_detections is 301; it must be between 1 and 300", {"max_detections": "301"}),
+        ("max_detections is '2.5'; it must be a whole number", {"max_detections": "2.5"}),
+        ("Did you mean 'max_detections'?", {"max-detections": "2"}),
+        ("class_agnostic is 'x'; it must be true or false", {"class_agnostic": "x"}),
+        ("top does not apply to a network of task detect", {"top": "3"}),
+    ],
+)
+def test_thresholds_that_are_refused(ask, service, encoded, words, asked):
+    service.workers["other"].served.task = "detect"
+    where = {"model": "other", **asked}
+    response = ask("POST", PREDICT, content=encoded(), headers=PNG, params=where)
+    assert words in _error(response, 422)
+    form = {"files": {"image": ("a.png", encoded())}, "data": where}
+    assert words in _error(ask("POST", PREDICT, **form), 422)
+
+
+def test_a_detector_is_asked_with_the_thresholds_of_predict(ask, service, encoded):
+    service.workers["other"].served.task = "detect"
+    where = {"model": "other", "score": "0.3", "iou": "0.4", "class_agnostic": "yes"}
+    form = {"files": {"image": ("a.png", encoded())}, "data": {"max_detections": "7"}}
+    assert ask("POST", PREDICT, params=where, **form).status_code == 200
+    ((_, query),) = service.workers["other"].served.asked
+    expected = {"score": 0.3, "iou": 0.4, "class_agnostic": True, "max_detections": 7}
+    assert query.finding == expected
+
+
+def test_a_small_picture_is_a_jpeg_of_at_most_that_side(ask, encoded):
+    url = f"{PREDICT}?picture=photo&side=32"
+    said = ask("POST", url, content=encoded(size=(80, 40)), headers=PNG).json()
+    assert (said["width"], said["height"], said["picture_type"]) == (80, 40, "image/jpeg")
+    with Image.open(io.BytesIO(base64.b64decode(said["picture"]))) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (32, 16))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF"])

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from res2net import machine
 from res2net.api import load
+from res2net.card import ModelCard
+from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError
-from res2net.serve.networks import NO_GRADIENTS, open_networks, seen_square
+from res2net.heads.detector import make_detector
+from res2net.serve.answer import Query
+from res2net.serve.networks import NO_GRADIENTS, Network, open_networks, seen_square
+from res2net.tasks.detect.task import DETECT
+from res2net.tasks.predictor import Predictor
 
 CHANCE = np.random.default_rng(0)
 PHOTO = CHANCE.integers(0, 255, (90, 120, 3), dtype=np.uint8)
@@ -17,16 +24,14 @@ PHOTO = CHANCE.integers(0, 255, (90, 120, 3), dtype=np.uint8)
 def test_a_run_says_what_its_predictor_says_and_where_it_looked(tiny_run):
     first, second = open_networks([str(tiny_run), str(tiny_run)])
     assert (first.name, second.name) == ("run", "run-2")
-    answer = first.predict(PHOTO, top=3, picture=True)
+    answer = first.predict(PHOTO, Query(top=3, picture="marks"))
     (expected,) = load(tiny_run).predict(PHOTO, top=3)
-    assert answer.probabilities == expected.top
-    assert answer.found["classes"][0] == {
-        "class": expected.label,
-        "probability": expected.top[0][1],
-    }
+    assert answer.found == expected.as_dict()
+    assert answer.size == (120, 90)
     assert answer.picture.shape[0] == answer.picture.shape[1] > 80
     assert f"evidence for {expected.label} (Grad-CAM, c3)" == answer.shows
-    assert first.predict(PHOTO, top=1, picture=False).picture is None
+    assert first.predict(PHOTO, Query()).picture is None
+    np.testing.assert_array_equal(first.predict(PHOTO, Query(picture="photo")).picture, PHOTO)
     described = first.describe()
     assert (described["engine"], described["pixels"], described["data"]) == (
         "pytorch",
@@ -34,6 +39,7 @@ def test_a_run_says_what_its_predictor_says_and_where_it_looked(tiny_run):
         "digits",
     )
     assert len(described["classes"]) == 10
+    assert described["parameters"] == ["top"]
 
 
 def test_an_artifact_has_no_map_and_says_so(tmp_path, tiny_run, monkeypatch):
@@ -43,9 +49,9 @@ def test_an_artifact_has_no_map_and_says_so(tmp_path, tiny_run, monkeypatch):
     monkeypatch.setenv("RES2NET_CACHE", str(tmp_path / "cache"))
     export(str(tiny_run), tmp_path / "fast", engine="openvino", val_images=4)
     (served,) = open_networks([str(tmp_path / "fast")])
-    answer = served.predict(PHOTO, top=2, picture=True)
+    answer = served.predict(PHOTO, Query(top=2, picture="marks"))
     assert (answer.picture, answer.shows) == (None, NO_GRADIENTS)
-    assert len(answer.probabilities) == 2
+    assert len(answer.found["classes"]) == 2
     assert served.describe()["engine"] == "openvino fp32"
 
 
@@ -55,7 +61,8 @@ def test_a_run_is_served_in_the_precision_asked_for(tiny_run, monkeypatch):
     (plain,) = open_networks([str(tiny_run)], precision="fp32")
     (half,) = open_networks([str(tiny_run)], precision="fp16")
     expected, found = (
-        dict(served.predict(PHOTO, top=10, picture=False).probabilities) for served in (plain, half)
+        {each["class"]: each["probability"] for each in answer.found["classes"]}
+        for answer in (served.predict(PHOTO, Query(top=10)) for served in (plain, half))
     )
     assert expected != found
     assert found == pytest.approx(expected, abs=1e-2)
@@ -77,6 +84,38 @@ def test_a_precision_that_cannot_be_served_is_refused(tmp_path, tiny_run, monkey
         open_networks([str(tiny_run), str(tmp_path / "fast")], precision="fp32")
 
 
+def test_a_detector_keeps_what_predict_keeps_with_the_same_thresholds():
+    torch.manual_seed(0)
+    card = ModelCard(
+        network="resnet18",
+        task="detect",
+        classes=("a", "b"),
+        preprocess=Preprocess(size=100, resize=100, mean=(0, 0, 0), std=(1, 1, 1)),
+    )
+    model = make_detector("resnet18", 2, channels=8, short_side=64, long_side=107)
+    predictor = Predictor(DETECT, card, model=model, device="cpu")
+    served = Network("cells", predictor, "fp32")
+    described = served.describe()
+    assert described["parameters"] == ["score", "iou", "max_detections", "class_agnostic"]
+    assert described["drawn"] == {"score": 0.5}
+    counts = []
+    for finding in ({}, {"score": 0.3}, {"iou": 0.2}, {"max_detections": 3}):
+        (expected,) = predictor.predict(PHOTO, precision="fp32", **finding)
+        answer = served.predict(PHOTO, Query(finding=finding))
+        assert answer.found == expected.as_dict()
+        counts.append(len(answer.found["objects"]))
+    assert counts[3] == 3 < min(counts[0], counts[2])
+    assert counts[2] < counts[0]
+    with pytest.raises(UserError, match="--top does not apply to a network of --task detect"):
+        served.check(Query(top=3))
+    with pytest.raises(UserError, match="--score is 2.0; it must lie in 0..1"):
+        served.check(Query(finding={"score": 2.0}))
+    predictor.runtime = object()
+    assert "iou" not in served.parameters()
+    with pytest.raises(UserError, match="^--iou does not apply to an exported network"):
+        served.check(Query(finding={"iou": 0.2}))
+
+
 @pytest.mark.slow
 def test_a_network_of_another_task_draws_what_it_found(tmp_path, cli):
     words = ("train", "--task", "saliency", "--model", "res2net18", "--data", "scenes")
@@ -84,8 +123,8 @@ def test_a_network_of_another_task_draws_what_it_found(tmp_path, cli):
     few = ("--train.max-steps", 1, "--train.val-batches", 1, "--out", tmp_path / "run")
     assert cli(*words, *small, *few).code == 0
     (served,) = open_networks([str(tmp_path / "run")])
-    answer = served.predict(PHOTO, top=5, picture=True)
-    assert (served.task, answer.probabilities) == ("saliency", ())
+    answer = served.predict(PHOTO, Query(picture="marks"))
+    assert (served.task, served.describe()["parameters"]) == ("saliency", [])
     assert set(answer.found) == {"share", "box"}
     assert answer.picture.shape == PHOTO.shape
 

@@ -19,7 +19,7 @@ from res2net.serve.api import make_app
 from res2net.serve.server import Server, address_of, take_port
 from res2net.serve.service import LONGEST_WAIT
 
-pytest.importorskip("gradio", reason="needs res2net[serve]")
+pytest.importorskip("fastapi", reason="needs res2net[serve]")
 
 
 def test_a_port_that_is_taken_is_one_line(cli):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from jsonargparse import Namespace
 
@@ -72,12 +70,7 @@ def main(argv: Sequence[str]) -> None:
     """Load, listen, and finish pending requests when stopped."""
     options = read_options(make_parser(), argv)
     token = check(options)
-
-    with tempfile.TemporaryDirectory(prefix="res2net-page-") as folder:
-        uploads = Path(folder).resolve()  # Gradio compares paths as they are spelt
-        os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # read when Gradio is imported
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        serve(options, token, uploads)
+    serve(options, token)
 
 
 def check(options: Namespace) -> str | None:
@@ -99,11 +92,8 @@ def check(options: Namespace) -> str | None:
     return token
 
 
-def serve(options: Namespace, token: str | None, uploads: Path) -> None:
+def serve(options: Namespace, token: str | None) -> None:
     """Load the networks and listen until stopped.
-
-    Args:
-        uploads: an empty folder for the photos of the page.
 
     Raises:
         UserError: the port is taken, or a target cannot be loaded.
@@ -126,7 +116,6 @@ def serve(options: Namespace, token: str | None, uploads: Path) -> None:
 
         from res2net.serve.api import make_app
         from res2net.serve.examples import example_photos
-        from res2net.serve.kept import Kept
         from res2net.serve.page import add_page
         from res2net.serve.service import Limits, Service
 
@@ -138,9 +127,8 @@ def serve(options: Namespace, token: str | None, uploads: Path) -> None:
         service = Service(networks, limits)
         address = address_of(held)
         app = make_app(service, hosts=hosts, token=token)
-        kept = Kept(uploads, most_bytes=max(2**30, limits.max_bytes))
         secret = token is not None
-        add_page(app, service, kept, address=address, token=secret, examples=example_photos())
+        add_page(app, service, address=address, token=secret, examples=example_photos())
         for served in networks:
             print(f"{served.name}: {served.title}")
         if token is None and options.host not in LOOPBACK:

@@ -1,12 +1,25 @@
-"""What a served network answers for an image."""
+"""What a request asks of a served network, and what the network answers for an image."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from res2net.data.photo import RGB, Pixels
 from res2net.data.preprocess import Reading
+
+Drawn = Literal["", "marks", "photo"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """What is asked of a network, whatever the image."""
+
+    top: int | None = None  # classifiers: classes to name; 5 where it is None
+    picture: Drawn = ""  # "marks": with the activation map or the predictions; "photo": without
+    side: int | None = None  # longest side of the picture; None is the image's own
+    finding: Mapping[str, Any] = field(default_factory=dict)  # by the names of ``tasks.finding``
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +28,8 @@ class Answer:
 
     found: dict[str, Any]  # plain types, for JSON: {"classes": [...]} or the task's own
     line: str  # a summary for people
-    probabilities: tuple[tuple[str, float], ...]  # most likely first; () for other tasks
-    picture: RGB | None  # (H, W, 3): the activation map, or the drawn predictions
+    size: tuple[int, int]  # width, height of the upright image: what boxes are measured in
+    picture: RGB | None  # (H, W, 3)
     shows: str  # what the picture shows, or why there is none
     milliseconds: float  # of inference, preprocessing included
 
@@ -43,10 +56,16 @@ class Served(Protocol):
     def describe(self) -> dict[str, Any]:
         """Plain types, for JSON."""
 
-    def predict(self, pixels: Pixels, *, top: int, picture: bool) -> Answer:
-        """Predict an image, uint8 (H, W, C).
+    def check(self, query: Query) -> None:
+        """Refuse what means nothing for this network.
 
-        Args:
-            top: number of classes.
-            picture: whether to draw one.
+        Raises:
+            UserError: names the parameter as ``--option``.
+        """
+
+    def predict(self, pixels: Pixels, query: Query) -> Answer:
+        """Predict an image, uint8 (H, W, C); the query was checked.
+
+        Raises:
+            UserError: an image that the network does not take.
         """

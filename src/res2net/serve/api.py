@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,23 +17,29 @@ from starlette.exceptions import HTTPException
 import res2net
 from res2net.data.photo import RGB
 from res2net.errors import did_you_mean
-from res2net.serve.answer import Answer
+from res2net.serve.answer import Answer, Drawn, Query
 from res2net.serve.gate import Gate
 from res2net.serve.hosts import Hosts
 from res2net.serve.refusal import Refusal, refused
 from res2net.serve.service import Service, Worker
 from res2net.serve.uploads import receive_upload, refuse_read
 
-_TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
+_SWITCH = dict.fromkeys(("1", "true", "yes"), True) | dict.fromkeys(("0", "false", "no", ""), False)
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _KNOWN = {"predict": "POST", "models": "GET"}
 _IMAGE = {"schema": {"type": "string", "format": "binary"}}
 _FIELDS = {
     "image": {"type": "string", "format": "binary"},
     "model": {"type": "string"},
+    "picture": {"type": "string", "enum": ["false", "true", "photo"]},
+    "side": {"type": "integer"},
     "top": {"type": "integer"},
-    "picture": {"type": "boolean"},
+    "score": {"type": "number"},
+    "iou": {"type": "number"},
+    "max_detections": {"type": "integer"},
+    "class_agnostic": {"type": "boolean"},
 }
+_FINDING = ("score", "iou", "max_detections", "class_agnostic")  # as `res2net predict` has them
 _BODY = {
     "requestBody": {
         "required": True,
@@ -124,66 +130,96 @@ async def answer(service: Service, request: Request) -> dict[str, Any]:
     asked = dict(request.query_params)
     most = service.limits.max_bytes
     try:
-        _check_names(asked)
+        read_query(asked)
         service.worker(asked.get("model")).check_room()
     except Refusal as refusal:
         await refuse_read(request, most, refusal)
     with service.holding() as hold:
         data, name, fields = await receive_upload(request, field="image", most=most, hold=hold)
-        _check_names(fields)
         asked |= fields
-        worker = service.worker(asked.get("model"))
-        top = _number(asked.get("top", "5"))
-        picture = _switch(asked.get("picture", "false"))
-        said = await service.predict(data, name, model=worker.served.name, top=top, picture=picture)
-    return as_json(worker, said, picture=picture)
+        worker, query = service.worker(asked.get("model")), read_query(asked)
+        said = await service.predict(data, name, query, model=worker.served.name)
+    return await asyncio.to_thread(as_json, worker, said, query)
 
 
-def _check_names(asked: Iterable[str]) -> None:
-    """Refuse unknown parameters.
+def read_query(asked: Mapping[str, str]) -> Query:
+    """The parameters of a request, whatever its network.
 
     Raises:
-        Refusal: 422, naming the nearest.
+        Refusal: 422 for an unknown name, naming the nearest, or for a value of another type.
     """
     known = list(_FIELDS)[1:]
     for name in asked:
         if name not in known:
             near = did_you_mean(name, known)
             raise Refusal(422, f"unknown parameter {name!r}.{near} Known: {', '.join(known)}.")
+    values = {name: _READ[name](name, text) for name, text in asked.items() if name in _READ}
+    finding = {name: values.pop(name) for name in _FINDING if name in values}
+    return Query(**values, finding=finding)
 
 
-def as_json(worker: Worker, said: Answer, *, picture: bool) -> dict[str, Any]:
-    """The answer as plain types; the picture is a PNG in base64."""
+def as_json(worker: Worker, said: Answer, query: Query) -> dict[str, Any]:
+    """The answer as plain types; the picture is a file in base64."""
     content: dict[str, Any] = {
         "model": worker.served.name,
         "task": worker.served.task,
+        "width": said.size[0],
+        "height": said.size[1],
         **said.found,
         "summary": said.line,
         "milliseconds": round(said.milliseconds, 2),
     }
-    if picture:
+    if query.picture:
         content["picture"] = None
         if said.picture is not None:
-            content["picture"] = base64.b64encode(as_png(said.picture)).decode("ascii")
+            data, content["picture_type"] = as_file(said.picture, query.side)
+            content["picture"] = base64.b64encode(data).decode("ascii")
         content["picture_shows"] = said.shows
     return content
 
 
-def as_png(picture: RGB) -> bytes:
-    """(H, W, 3) as a file."""
-    data = io.BytesIO()
-    Image.fromarray(picture).save(data, "PNG")
-    return data.getvalue()
+def as_file(picture: RGB, side: int | None) -> tuple[bytes, str]:
+    """(H, W, 3) as a PNG; with sides of at most ``side`` pixels as a JPEG; and its media type."""
+    image, data = Image.fromarray(picture), io.BytesIO()
+    if side is None:
+        image.save(data, "PNG")
+        return data.getvalue(), "image/png"
+    image.thumbnail((side, side))
+    image.save(data, "JPEG", quality=88)
+    return data.getvalue(), "image/jpeg"
 
 
-def _number(text: str) -> int:
+def _integer(name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise Refusal(422, f"top is {text!r}; it must be a whole number") from None
+        raise Refusal(422, f"{name} is {text[:80]!r}; it must be a whole number") from None
 
 
-def _switch(text: str) -> bool:
-    if text.lower() in _TRUE + _FALSE:
-        return text.lower() in _TRUE
-    raise Refusal(422, f"picture is {text!r}; it must be true or false")
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise Refusal(422, f"{name} is {text[:80]!r}; it must be a number") from None
+
+
+def _switch(name: str, text: str) -> bool:
+    if (found := _SWITCH.get(text.lower())) is None:
+        raise Refusal(422, f"{name} is {text[:80]!r}; it must be true or false")
+    return found
+
+
+def _drawn(name: str, text: str) -> Drawn:
+    if text.lower() == "photo":
+        return "photo"
+    if (found := _SWITCH.get(text.lower())) is None:
+        raise Refusal(422, f"{name} is {text[:80]!r}; it must be true, false or photo")
+    return "marks" if found else ""
+
+
+_READ: dict[str, Callable[[str, str], Any]] = {
+    "picture": _drawn,
+    **dict.fromkeys(("top", "side", "max_detections"), _integer),
+    **dict.fromkeys(("score", "iou"), _number),
+    "class_agnostic": _switch,
+}

@@ -19,14 +19,23 @@ from res2net.card import ModelCard
 from res2net.data.photo import RGB, Pixels, shown
 from res2net.data.preprocess import Preprocess, Reading
 from res2net.data.transforms import normalise
+from res2net.errors import check_meaning
 from res2net.explain.cam import class_activation_map
 from res2net.explain.overlay import heat_overlay
-from res2net.serve.answer import Answer, Served
-from res2net.tasks.classify.task import Classifier
+from res2net.paper.tasks import TASKS, readers
+from res2net.prediction import Prediction
+from res2net.serve.answer import Answer, Query, Served
+from res2net.tasks.classify.task import TOP, Classifier
+from res2net.tasks.detect.task import SURE
+from res2net.tasks.finding import Finding
 from res2net.tasks.open import open_target
-from res2net.tasks.predictor import Predictor
+from res2net.tasks.pose.task import SURE as KEYPOINT
+from res2net.tasks.pose.task import skeleton_of
+from res2net.tasks.predictor import NETWORK, Predictor
 
 LARGEST = 640  # pixels of a side that a page shows
+# Of a request, where `predict` reads them; not `tiles`: one photo would take minutes.
+PARAMETERS = ("top", "score", "iou", "max_detections", "class_agnostic")
 NO_GRADIENTS = "no activation map: an exported network has no gradients; serve the run instead"
 
 
@@ -60,45 +69,68 @@ class Network:
             "activation_map": isinstance(self.predictor, Classifier)
             and self.predictor.runtime is None
             and not card.multi_label,
+            "parameters": self.parameters(),
+            **({"thresholds": card.thresholds} if card.multi_label else {}),
+            **({"drawn": drawn} if (drawn := self._drawn()) else {}),
         }
 
-    def predict(self, pixels: Pixels, *, top: int, picture: bool) -> Answer:
-        start = time.perf_counter()
-        predictor: Any = self.predictor
-        if isinstance(predictor, Classifier):
-            return self._classes(predictor, pixels, start, top=top, picture=picture)
-        (found,) = predictor.predict(pixels, precision=self.precision)
-        milliseconds = 1000 * (time.perf_counter() - start)
-        return Answer(
-            found=found.as_dict(),
-            line=found.line(),
-            probabilities=(),
-            picture=np.asarray(found.pictures()[""]) if picture else None,
-            shows=f"predictions ({predictor.row.title})" if picture else "",
-            milliseconds=milliseconds,
-        )
+    def parameters(self) -> list[str]:
+        """The parameters that it takes; an exported detector suppresses boxes in its graph."""
+        exported = ("iou",) if self.predictor.runtime is not None else ()
+        read = TASKS[self.predictor.row.name].predict
+        return [name for name in PARAMETERS if name in read and name not in exported]
 
-    def _classes(
-        self, predictor: Classifier, pixels: Pixels, start: float, *, top: int, picture: bool
-    ) -> Answer:
-        shaped: Any = predictor.shaped(pixels)
-        (found,) = predictor.classify([shaped], top=top, precision=self.precision)
+    def _drawn(self) -> dict[str, Any]:
+        """From which scores `predict` draws what it found, and the lines between key-points."""
+        marks = self.predictor.card.marks
+        if "skeleton" in marks:
+            skeleton = skeleton_of(marks)
+            points = {"names": skeleton.names, "bones": skeleton.bones, "keypoint": KEYPOINT}
+            return {"score": 0.0, **points}
+        return {"score": SURE} if "score" in self.parameters() else {}
+
+    def check(self, query: Query) -> None:
+        given = [*query.finding, *(["top"] if query.top is not None else [])]
+        check_meaning(given, readers("predict"), self.task, NETWORK)
+        exported = None if self.predictor.runtime is None else "an exported network"
+        Finding.of(query.finding, exported=exported)  # without the folder: visitors read it
+
+    def predict(self, pixels: Pixels, query: Query) -> Answer:
+        start = time.perf_counter()
+        shaped: Any = None
+        if isinstance(self.predictor, Classifier):
+            shaped = self.predictor.shaped(pixels)
+            top = query.top or TOP
+            (found,) = self.predictor.classify([shaped], top=top, precision=self.precision)
+        else:
+            (found,) = self.predictor.predict(pixels, precision=self.precision, **query.finding)
         milliseconds = 1000 * (time.perf_counter() - start)
-        drawn, shows = None, ""
-        if picture and predictor.runtime is not None:
-            shows = NO_GRADIENTS
-        elif picture and predictor.card.multi_label:
-            shows = "multi-label networks have no activation map"
-        elif picture:
-            drawn, shows = draw_activation(predictor, shaped, pixels)
+        picture, shows = self._picture(pixels, query, found, shaped)
         return Answer(
             found=found.as_dict(),
             line=found.line(),
-            probabilities=found.top,
-            picture=drawn,
+            size=(pixels.shape[1], pixels.shape[0]),
+            picture=picture,
             shows=shows,
             milliseconds=milliseconds,
         )
+
+    def _picture(
+        self, pixels: Pixels, query: Query, found: Prediction, shaped: Any
+    ) -> tuple[RGB | None, str]:
+        """The requested picture, and what it shows."""
+        predictor = self.predictor
+        if query.picture == "photo":
+            return shown(pixels), "the photo"
+        if not query.picture:
+            return None, ""
+        if not isinstance(predictor, Classifier):
+            return np.asarray(found.pictures()[""]), f"predictions ({predictor.row.title})"
+        if predictor.runtime is not None:
+            return None, NO_GRADIENTS
+        if predictor.card.multi_label:
+            return None, "multi-label networks have no activation map"
+        return draw_activation(predictor, shaped, pixels)
 
 
 def open_networks(
@@ -125,7 +157,7 @@ def open_networks(
         opened.append(Network(name, predictor, precision))
     for served in opened:
         grey = np.full((64, 64, served.reading.channels), 127, np.uint8)
-        served.predict(grey, top=1, picture=False)
+        served.predict(grey, Query())
     return opened
 
 

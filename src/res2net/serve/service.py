@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from res2net.errors import UserError, did_you_mean
-from res2net.serve.answer import Answer, Served
+from res2net.errors import UserError, arguments_named, check_needs, did_you_mean
+from res2net.serve.answer import Answer, Query, Served
 from res2net.serve.refusal import Refusal, report
 from res2net.serve.uploads import read_upload
 
 MOST_CLASSES = 100  # per request
+MOST_DETECTIONS = 300  # per request: in Mask R-CNN each has a mask of the image's size
+SIDES = (32, 4096)  # pixels of a picture
 LONGEST_WAIT = 60  # seconds: the largest Retry-After
 
 
@@ -68,9 +70,6 @@ class Limits:
     max_pixels: int = 50_000_000
 
 
-Data = bytes | Callable[[], bytes]  # an upload, or how to read it
-
-
 class Worker:
     """The thread of a network, and its queue."""
 
@@ -103,8 +102,8 @@ class Worker:
         if self._unfinished > self._limits.waiting:
             raise self._full()
 
-    def submit(self, data: Data, name: str, *, top: int, picture: bool) -> Future[Answer]:
-        """Queue an image; a function is called for its bytes when its turn comes.
+    def submit(self, data: bytes, name: str, query: Query) -> Future[Answer]:
+        """Queue an image.
 
         Raises:
             Refusal: 429 if the queue is full.
@@ -113,7 +112,7 @@ class Worker:
             if self._unfinished > self._limits.waiting:
                 raise self._full()
             self._unfinished += 1
-        future = self._thread.submit(self._work, data, name, top, picture)
+        future = self._thread.submit(self._work, data, name, query)
         future.add_done_callback(self._finished)
         return future
 
@@ -121,14 +120,13 @@ class Worker:
         """End the thread once its work is done."""
         self._thread.shutdown()
 
-    def _work(self, data: Data, name: str, top: int, picture: bool) -> Answer:
+    def _work(self, data: bytes, name: str, query: Query) -> Answer:
         start = time.perf_counter()
-        image = data if isinstance(data, bytes) else data()
         pixels = read_upload(
-            image, name, max_pixels=self._limits.max_pixels, reading=self.served.reading
+            data, name, max_pixels=self._limits.max_pixels, reading=self.served.reading
         )
         try:
-            answer = self.served.predict(pixels, top=top, picture=picture)
+            answer = self.served.predict(pixels, query)
         except UserError as error:
             raise Refusal(422, str(error)) from None
         except (MemoryError, RuntimeError) as error:  # torch's own are RuntimeErrors
@@ -192,17 +190,16 @@ class Service:
         return self.workers[name]
 
     async def predict(
-        self, data: Data, filename: str, *, model: str | None, top: int, picture: bool
+        self, data: bytes, filename: str, query: Query, *, model: str | None
     ) -> Answer:
         """Predict an uploaded file without blocking the event loop.
 
         Raises:
-            Refusal: as ``uploads.read_upload``; 404, 422 (top out of range), 429.
+            Refusal: as ``uploads.read_upload``; 404, 422 (as ``check_query``), 429.
         """
-        if not 1 <= top <= MOST_CLASSES:
-            raise Refusal(422, f"top is {top}; it must be between 1 and {MOST_CLASSES}")
-        future = self.worker(model).submit(data, filename, top=top, picture=picture)
-        return await asyncio.wrap_future(future)
+        worker = self.worker(model)
+        check_query(query, worker.served)
+        return await asyncio.wrap_future(worker.submit(data, filename, query))
 
     @contextmanager
     def holding(self) -> Iterator[Callable[[int], None]]:
@@ -230,6 +227,31 @@ class Service:
         """End all threads once their work is done."""
         for worker in self.workers.values():
             worker.close()
+
+
+def check_query(query: Query, served: Served) -> None:
+    """Refuse what is out of range or means nothing for a network.
+
+    Raises:
+        Refusal: 422.
+    """
+    bounds = (
+        ("top", query.top, (1, MOST_CLASSES)),
+        ("max_detections", query.finding.get("max_detections"), (1, MOST_DETECTIONS)),
+        ("side", query.side, SIDES),
+    )
+    try:
+        with arguments_named():
+            check_needs(
+                ["side"] if query.side is not None else [],
+                {"side": ("picture=true or picture=photo", bool(query.picture))},
+            )
+            served.check(query)
+    except UserError as error:
+        raise Refusal(422, str(error)) from None
+    for name, value, (least, most) in bounds:
+        if value is not None and not least <= value <= most:
+            raise Refusal(422, f"{name} is {value}; it must be between {least} and {most}")
 
 
 def stopping() -> Refusal:
