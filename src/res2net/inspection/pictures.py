@@ -24,11 +24,10 @@ from res2net.drawing.canvas import (
     MARGIN,
     ORANGE,
     TOP,
-    Line,
     add_axes,
-    draw_tiles,
     headed_figure,
 )
+from res2net.drawing.sheet import Line, Tile, draw_tiles
 from res2net.errors import UserError, counted
 from res2net.inspection.images import parts_of
 from res2net.metrics.sizes import LARGE, SMALL
@@ -55,8 +54,8 @@ def draw_sheet(
     path, count = folder / "sheet.png", sum(part.images for part in inspection.parts)
     title = f"Annotations of {inspection.name}"
     subtitle = f"{counted(len(tiles), 'image')} of {count:,}"
-    captioned = ((picture, tuple(Line(text=each) for each in texts)) for picture, texts in tiles)
-    draw_tiles(path, title, subtitle, captioned, len(tiles), lines=len(tiles[0][1]))
+    captioned = [Tile([each], [[Line(text=text) for text in texts]]) for each, texts in tiles]
+    draw_tiles(path, title, subtitle, captioned, columns=4)
     yield path
 
 

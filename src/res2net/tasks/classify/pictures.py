@@ -31,15 +31,14 @@ from res2net.drawing.canvas import (
     RED,
     TOP,
     WIDTH,
-    Line,
     Picture,
     add_axes,
-    draw_tiles,
     fit,
     headed_figure,
     measure,
     write,
 )
+from res2net.drawing.sheet import Line, Tile, draw_tiles
 from res2net.errors import counted
 from res2net.metrics.mistakes import f1
 from res2net.tasks.pictures import (
@@ -222,8 +221,8 @@ def draw_mistakes(
     )
     if not worst:
         subtitle = f"none: all {scores.images:,} images are classified correctly"
-    tiles = ((load_image(each.index), _explain(each, names)) for each in worst)
-    draw_tiles(path, "Worst mistakes", subtitle, tiles, len(worst), lines=3 if names else 2)
+    tiles = (Tile([load_image(each.index)], [_explain(each, names)]) for each in worst)
+    draw_tiles(path, "Worst mistakes", subtitle, tiles)
 
 
 def _explain(mistake: Mistake, names: Sequence[str] | None) -> list[Line]:
@@ -259,5 +258,5 @@ def draw_predictions(images: Sequence[Picture], labels: Sequence[str], path: Pat
         ]
         for label in labels[:shown]
     ]
-    tiles = zip(images[:shown], texts, strict=True)
-    draw_tiles(path, "Predictions", subtitle, tiles, shown, lines=max(map(len, texts), default=0))
+    tiles = [Tile([image], [lines]) for image, lines in zip(images[:shown], texts, strict=True)]
+    draw_tiles(path, "Predictions", subtitle, tiles)

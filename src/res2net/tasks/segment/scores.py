@@ -164,7 +164,7 @@ def measure(
         metric=metric,
         scores=scores,
         classes=card.classes,
-        palette=images.palette,
+        palette=[tuple(each) for each in card.marks.get("palette", images.palette)],
         images=len(rows),
         rows=rows,
         seen=seen,
