@@ -280,8 +280,8 @@ def draw_sizes(axes: Axes, by_size: BySize) -> None:
     axes.set(ylim=(0, 108), ylabel=by_size.label, xlim=(-0.5, len(SIZES) - 0.5))
     axes.set_title(by_size.title)
     if len(by_size.series) > 1:
-        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}  # of the tick labels
-        axes.legend(**below, ncols=len(by_size.series))
+        below = (0.5, -56 / axes.bbox.height)  # of the tick labels
+        axes.legend(loc="upper center", bbox_to_anchor=below, ncols=len(by_size.series))
 
 
 LIMITS = {"small": "< 32² px", "medium": "< 96² px", "large": "≥ 96² px"}
