@@ -130,8 +130,8 @@ def draw_skeleton(
     for a, b in bones:
         if shown[a] and shown[b]:
             ends = (*points[a, :2].tolist(), *points[b, :2].tolist())
-            both = {sides[a], sides[b]} - {""}
-            draw.line(ends, SIDES[both.pop() if len(both) == 1 else ""], line)
+            one, other = sides[a] or sides[b], sides[b] or sides[a]
+            draw.line(ends, SIDES[one if one == other else ""], line)
     for (x, y, _), side, there in zip(points.tolist(), sides, shown, strict=True):
         if there:
             r = line + 1

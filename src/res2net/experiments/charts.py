@@ -5,12 +5,10 @@ Imports matplotlib.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
@@ -237,25 +235,21 @@ def draw_dots(
             figure.legend(loc="upper right", ncols=len(dots))
 
 
-FAR = 4  # times the range of the others
+FAR = 4  # times the range of the middle half
 
 
 def near(values: Sequence[float]) -> tuple[float, float]:
-    """The least and the greatest of the values that lie near each other; of two, both.
+    """The least and the greatest of the values, without those that lie far away.
 
-    At most a quarter of them is left out, each ``FAR`` ranges of the rest away from it.
+    At most a quarter is left out; of fewer than four, none.
     """
-    kept = sorted(values)
-    least = max(3, math.ceil(0.75 * len(kept)))
-    while len(kept) > least:
-        shorter = [kept[1:], kept[:-1]]
-        gaps = [kept[1] - kept[0], kept[-1] - kept[-2]]
-        side = int(np.argmax(gaps))
-        rest = shorter[side]
-        if gaps[side] <= FAR * (rest[-1] - rest[0]):
-            break
-        kept = rest
-    return (kept[0], kept[-1]) if kept else (0.0, 1.0)
+    kept = sorted(values) or [0.0, 1.0]
+    quarter = len(kept) // 4
+    middle = kept[quarter : len(kept) - quarter]
+    reach = FAR * (middle[-1] - middle[0])
+    inner = [v for v in kept if middle[0] - reach <= v <= middle[-1] + reach]
+    shown = inner if len(inner) >= 0.75 * len(kept) else kept
+    return shown[0], shown[-1]
 
 
 def draw_growth(path: Path, title: str, subtitle: str, rows: Sequence[Row]) -> None:

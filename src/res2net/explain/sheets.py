@@ -98,7 +98,7 @@ def draw_map(
     """The image (H, W, 3) under a map, with the explained box; what is annotated is outlined."""
     picture = heat_overlay(image, found.heat)
     if found.box is not None:
-        picture = draw_boxes(picture, np.array([found.box]), [""], [LIGHT])
+        picture = draw_boxes(picture, np.array([found.box], np.float64), [""], [LIGHT])
     return picture if inside is None else outlined(picture, inside)
 
 

@@ -82,8 +82,15 @@ def _draw_curve(axes: Axes, curve: Curve, history: History, tall: int) -> None:
         axes.plot(list(points), list(points.values()), color=colour, marker=marker, label=label)
         if len(points) == 1:
             ((place, value),) = points.items()
-            beside = {"xytext": (8, 0), "textcoords": "offset points", "va": "center", "size": 7}
-            axes.annotate(f"{value:.4g}", (place, value), color=GREY, **beside)
+            axes.annotate(
+                f"{value:.4g}",
+                (place, value),
+                (8, 0),
+                textcoords="offset points",
+                color=GREY,
+                size=7,
+                va="center",
+            )
     axes.set_title(curve.title)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

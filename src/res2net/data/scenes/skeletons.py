@@ -94,7 +94,8 @@ def with_partners(skeleton: Skeleton, given: str) -> Skeleton:
 
 def sides_of(skeleton: Skeleton) -> tuple[Side, ...]:
     """The side of each key-point: (K,). Of partners whose names tell no side the first is left."""
-    named, found = partners(skeleton.names)[0], list[Side]([""] * len(skeleton.names))
+    named = partners(skeleton.names)[0]
+    found: list[Side] = [""] * len(skeleton.names)
     for pair in skeleton.swaps:
         left, right = pair[::-1] if pair[::-1] in named else pair
         found[left], found[right] = "left", "right"

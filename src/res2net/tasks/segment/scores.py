@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -160,11 +161,12 @@ def measure(
         scores = metric.compute()
     except ValueError as error:
         raise UserError(f"nothing was measured: {error}") from None
+    colours: Any = card.marks.get("palette", images.palette)
     result = SegmentScores(
         metric=metric,
         scores=scores,
         classes=card.classes,
-        palette=[tuple(each) for each in card.marks.get("palette", images.palette)],
+        palette=[(red, green, blue) for red, green, blue in colours],
         images=len(rows),
         rows=rows,
         seen=seen,
