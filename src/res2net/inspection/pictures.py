@@ -25,7 +25,9 @@ from res2net.drawing.canvas import (
     ORANGE,
     TOP,
     add_axes,
+    fit,
     headed_figure,
+    plain,
 )
 from res2net.drawing.sheet import Line, Tile, draw_tiles
 from res2net.errors import UserError, counted
@@ -92,7 +94,8 @@ def draw_counts(inspection: Inspection, folder: Path) -> Iterator[Path]:
             values = np.array([numbers[k] for k in order])
             axes.barh(range(len(order)), values, left=start, color=colour, label=name)
             start += values
-        axes.set_yticks(range(len(order)), [inspection.classes[k] for k in order])
+        names = [plain(fit(inspection.classes[k], 164, 7)) for k in order]
+        axes.set_yticks(range(len(order)), names)
         axes.invert_yaxis()
         axes.set_xlabel(things)
         axes.legend()

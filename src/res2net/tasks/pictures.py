@@ -262,7 +262,7 @@ def draw_bars(path: Path, title: str, subtitle: str, bars: Bars, by_size: BySize
         axes.barh(range(len(worst)), [value for _, value in worst], color=BLUE)
         for i, (_, value) in enumerate(worst):
             axes.text(value + 1, i, f"{value:.1f}", va="center", size=7, color=GREY)
-        axes.set_yticks(range(len(worst)), names)
+        axes.set_yticks(range(len(worst)), [plain(name) for name in names])
         axes.set(xlim=(0, 108), ylim=(-0.6, len(worst) - 0.4), xlabel=bars.label)
         axes.set_title(bars.title)
         draw_sizes(add_axes(figure, MARGIN + 690, TOP + 30, 440, LEAST_TALL), by_size)
