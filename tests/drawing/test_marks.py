@@ -115,7 +115,7 @@ def test_left_and_right_have_their_colours() -> None:
 def test_a_map_of_classes_keeps_its_values_and_shows_colours(tmp_path: Path) -> None:
     classes = np.array([[0, 1, 2], [2, 255, 1]], np.uint8)
     palette = class_colours(("background", "cat", "dog"))
-    with_palette(classes, palette, (224, 224, 192)).save(tmp_path / "m.png")
+    with_palette(classes, palette).save(tmp_path / "m.png")
     with Image.open(tmp_path / "m.png") as image:
         assert image.mode == "P"
         assert (np.asarray(image) == classes).all()

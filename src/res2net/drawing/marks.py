@@ -23,6 +23,7 @@ COLOURS: tuple[Colour, ...] = (
     *((105, 15, 120), (180, 165, 75), (135, 150, 255), (255, 180, 210), (135, 195, 135)),
     *((60, 105, 60), (210, 0, 180), (150, 60, 0), (165, 75, 135)),
 )
+VOID: Colour = (224, 224, 192)  # of pixels that do not count, as VOC has it
 OBJECT = COLOURS[1]  # of what is salient
 DARK, LIGHT = (20, 20, 20), (255, 255, 255)
 SIDES: dict[Side, Colour] = {"left": COLOURS[5], "right": COLOURS[3], "": COLOURS[6]}
@@ -45,13 +46,9 @@ def class_colours(classes: Sequence[str]) -> tuple[Colour, ...]:
     return (*black, *map(colour_of, range(len(classes) - first)))
 
 
-def with_palette(classes: Pixels, palette: Sequence[Colour], void: Colour) -> Image.Image:
-    """A map of classes (H, W) whose PNG holds their colours; its values are the classes' numbers.
-
-    Args:
-        void: colour of the values that are no class.
-    """
-    colours = np.full((256, 3), void, np.uint8)
+def with_palette(classes: Pixels, palette: Sequence[Colour]) -> Image.Image:
+    """A map of classes (H, W) whose PNG holds their colours; its values are the classes' numbers."""
+    colours = np.full((256, 3), VOID, np.uint8)
     colours[: len(palette)] = palette
     image = Image.fromarray(classes)
     image.putpalette(colours.tobytes())

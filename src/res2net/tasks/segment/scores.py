@@ -16,7 +16,7 @@ from res2net.card import ModelCard
 from res2net.data.scene import IGNORED, Scene, Scenes
 from res2net.data.scenes.transforms import as_it_is
 from res2net.drawing.canvas import headed_figure
-from res2net.drawing.marks import Colour
+from res2net.drawing.marks import VOID, Colour
 from res2net.errors import UserError, counted
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.metrics.segmentation import SegmentationMetric, SegmentationScores
@@ -31,7 +31,7 @@ from res2net.tasks.scores import (
     known,
     write_table,
 )
-from res2net.tasks.segment.task import VOID, classes_of, dataset_of, overlay
+from res2net.tasks.segment.task import classes_of, dataset_of, overlay
 
 Palette = Sequence[tuple[int, int, int]]
 Seen = list[tuple[Tensor, Tensor, Tensor, str]]  # image, truth, prediction, name
