@@ -47,7 +47,7 @@ def class_colours(classes: Sequence[str]) -> tuple[Colour, ...]:
 
 
 def with_palette(classes: Pixels, palette: Sequence[Colour]) -> Image.Image:
-    """A map of classes (H, W) whose PNG holds their colours; its values are the classes' numbers."""
+    """A map of classes (H, W) with their colours in its PNG; its values stay the numbers."""
     colours = np.full((256, 3), VOID, np.uint8)
     colours[: len(palette)] = palette
     image = Image.fromarray(classes)
