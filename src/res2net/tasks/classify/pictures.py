@@ -173,7 +173,8 @@ def draw_precision_recall(scores: ClassifyScores, path: Path) -> bool:
     shown = curves[:MOST_CURVES]
     if shown:
         few = f"the {counted(len(shown), 'class')} of lowest F1"
-        draw_thresholds(shown, f"predictions of at least the score; {few}", path)
+        subtitle = f"predictions of at least the score; {few}"
+        draw_thresholds(shown, scores.classes, subtitle, path)
     return bool(shown)
 
 
