@@ -105,7 +105,7 @@ def draw_tiles(
     deep = [max((len(x) for i in row.tiles for x in placed[i].lines), default=0) for row in rows]
     talls = [max(placed[i].height(row.height) for i in row.tiles) for row in rows]
     pitches = [tall + BELOW + LINE * lines for tall, lines in zip(talls, deep, strict=True)]
-    top = TOP + LEGEND * len(names) + (LINE if note else 0)
+    top: float = TOP + LEGEND * len(names) + (LINE if note else 0)
     height = round(top + sum(pitches)) + MARGIN
     with headed_figure(path, height, title, subtitle, width=width) as figure:
         write(figure, note, MARGIN, 76 + LINE, color=RED)
