@@ -93,6 +93,10 @@ def test_pictures_of_a_tile_stay_together(tmp_path: Path) -> None:
     assert line.sum() == pytest.approx(FULL - 2 * GAP, abs=3), "a row each"
 
 
+def test_a_pair_of_squares_fills_its_row(tmp_path: Path) -> None:
+    assert draw(tmp_path, tile(96, 96, 2), tile(96, 96, 2), columns=2).shape[1] == WIDTH
+
+
 def test_a_title_wider_than_the_image_is_whole(tmp_path: Path) -> None:
     sheet = draw(tmp_path, tile(640, 480), title="A title that is much wider than its image")
     title = np.flatnonzero((sheet[:60] < 128).all(2).any(0))

@@ -176,7 +176,7 @@ def justified(
     end = len(sizes)
     while end:
         start = best[end][1]
-        few = min(max(TALL, height(start, end, least)), TALLEST)
+        few = min(max(TALL, 1.2 * target, height(start, end, least)), TALLEST)
         tall = max(min(height(start, end), few), 1.0)
         used = tall * (wide[end] - wide[start]) + fixed[end] - fixed[start] - APART
         rows.insert(0, Row(range(start, end), tall, used))
