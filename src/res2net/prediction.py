@@ -34,7 +34,10 @@ class Prediction(ABC):
 
     @abstractmethod
     def pictures(self) -> Mapping[str, Any]:
-        """Suffix of the file's name → uint8 (H, W, 3) or (H, W); "": the drawn prediction."""
+        """Suffix of the file's name → the picture; "": the drawn prediction, uint8 (H, W, 3).
+
+        Maps are uint8 (H, W), or Pillow images of mode "P" if their values have colours.
+        """
 
     def plot(self) -> Image.Image:
         """The image with the prediction drawn on it, in the image's own pixels."""

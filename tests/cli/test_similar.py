@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image, ImageOps
+
+from res2net.cli.similar import draw_map
+from res2net.data.embeddings import Embeddings
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,24 @@ def test_a_photo_its_mirror_a_copy_and_an_outlier_are_found(cli, shots, tmp_path
         (("--map", tmp_path / "no" / "m.png"), f"{tmp_path / 'no' / 'm.png'}: folder"),
     ):
         assert cli("similar", out, *words).line.startswith(line)
+
+
+@pytest.mark.parametrize(("folders", "named"), [(("a", "a"), []), (("a", "b"), ["a", "b"])])
+def test_a_map_names_folders_where_there_are_several(tmp_path, monkeypatch, folders, named):
+    found, savefig = [], Figure.savefig
+
+    def listen(figure, *args, **options):
+        found.extend(text.get_text() for each in figure.axes for text in legend_of(each))
+        savefig(figure, *args, **options)
+
+    def legend_of(axes):
+        return axes.get_legend().get_texts() if axes.get_legend() else []
+
+    monkeypatch.setattr(Figure, "savefig", listen)
+    features = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
+    names = [f"photos/{folder}/{i}.jpg" for i in range(3) for folder in folders]
+    draw_map(Embeddings(names, features, {}), tmp_path / "map.png")
+    assert found == named
 
 
 def test_another_network_than_that_of_the_file_is_refused(cli, shots, tiny_run, tmp_path):

@@ -1,4 +1,4 @@
-"""The house style: what is measured, shortened, letterboxed and left alone."""
+"""The house style: what is measured, shortened and left alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,11 +14,10 @@ from PIL import Image
 
 from res2net.drawing.canvas import (
     MARGIN,
-    PALE,
     WIDTH,
+    add_axes,
     fit,
     headed_figure,
-    letterbox,
     measure,
     write,
 )
@@ -60,30 +58,6 @@ def test_bytes_that_are_no_text() -> None:
     assert fit(os.fsdecode(b"caf\xe9.jpg"), 200, 7) == "caf?.jpg"
 
 
-@pytest.mark.parametrize(
-    ("size", "filled"),
-    [  # H, W of the image -> rows and columns of the tile that it covers
-        ((50, 100), (30, 60)),
-        ((100, 50), (60, 30)),
-        ((7, 7), (60, 60)),
-        ((1, 1000), (1, 60)),
-        ((1000, 1), (60, 1)),
-    ],
-)
-def test_letterbox(size: tuple[int, int], filled: tuple[int, int]) -> None:
-    tile = letterbox(np.full((*size, 3), 10, np.uint8), 60)
-    assert tile.shape == (60, 60, 3)
-    inside = (tile == 10).all(axis=2)
-    assert (inside.any(axis=1).sum(), inside.any(axis=0).sum()) == filled
-    assert (tile[~inside] == int(PALE[1:3], 16)).all()
-
-
-def test_pixels_of_a_tiny_image_stay_sharp() -> None:
-    digit = np.random.default_rng(0).integers(0, 255, (8, 8, 3), dtype=np.uint8)
-    tile = letterbox(digit, 80)
-    assert (tile == digit.repeat(10, axis=0).repeat(10, axis=1)).all()
-
-
 def test_the_picture_ends_below_what_is_drawn(tmp_path: Path) -> None:
     with headed_figure(tmp_path / "a.png", 900, "Title", "below it") as figure:
         write(figure, "last line", MARGIN, 300)
@@ -91,6 +65,14 @@ def test_the_picture_ends_below_what_is_drawn(tmp_path: Path) -> None:
         assert picture.mode == "RGB"
         assert picture.width == WIDTH
         assert 300 + MARGIN < picture.height < 320 + MARGIN
+
+
+def test_a_figure_may_be_narrower(tmp_path: Path) -> None:
+    with headed_figure(tmp_path / "a.png", 300, "Title", "", width=700) as figure:
+        axes = add_axes(figure, 350, 150, 350, 75)
+    assert axes.get_position().bounds == pytest.approx((0.5, 0.25, 0.5, 0.25))
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.width == 700
 
 
 def test_no_global_state_is_left_changed(tmp_path: Path) -> None:

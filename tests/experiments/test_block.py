@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.axes import Axes
 
 from res2net.errors import UserError
 from res2net.experiments.block import draw_blocks
@@ -16,9 +17,16 @@ from res2net.experiments.block import draw_blocks
         ("res2net50_14w_8s",),
     ],
 )
-def test_blocks(networks, tmp_path, ink):
+def test_blocks(networks, tmp_path, ink, monkeypatch):
+    written, text = [], Axes.text
+    monkeypatch.setattr(
+        Axes, "text", lambda axes, x, y, s, **how: written.append(s) or text(axes, x, y, s, **how)
+    )
     draw_blocks(networks, tmp_path / "block.png", title="Fig. 2")
     assert ink(tmp_path / "block.png") > 0.02
+    fields = [each for each in written if each.startswith("field ")]
+    assert "field 3×3" in fields
+    assert ("field 15×15" in fields) == ("res2net50_14w_8s" in networks)
 
 
 @pytest.mark.parametrize(

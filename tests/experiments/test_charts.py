@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from res2net.data.scenes.single import LENGTHS
-from res2net.experiments.charts import Dots, draw, draw_dots, draw_growth
+from res2net.experiments.charts import Dots, draw, draw_dots, draw_growth, near
 from res2net.experiments.studies import MAPS, STUDIES, column_of
 
 
@@ -59,3 +60,41 @@ def test_dots_and_lines(tmp_path, ink):
     ]
     draw_growth(tmp_path / "b.png", "Fig. 5", "digits", rows)
     assert ink(tmp_path / "b.png") > 0.005
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ([71.2, 72.0, 73.1, 3.1, 72.8], (71.2, 73.1)),
+        ([71.2, 72.0, 73.1, 900, 72.8], (71.2, 73.1)),
+        ([1, 500, 501, 502, 503, 504, 505, 1000], (500, 505)),
+        ([10, 20, 30, 60], (10, 60)),  # not so far
+        ([1, 2, 100, 101], (1, 101)),  # no single one
+        ([5.0, 5.0, 5.0, 9.0], (5.0, 5.0)),
+        ([3, 80], (3, 80)),
+        ([7], (7, 7)),
+        ([], (0, 1)),
+    ],
+)
+def test_the_values_that_lie_near_each_other(values, kept):
+    assert near(values) == kept
+
+
+def test_a_dot_far_away_does_not_squeeze_the_others(tmp_path, monkeypatch):
+    values, drawn = (71.2, 72.0, 73.1, 3.1, 72.8), []
+    add = Axes.scatter
+
+    def listen(axes, x, y, **style):
+        drawn.append((axes, *x, *y, style.get("marker")))
+        return add(axes, x, y, **style)
+
+    monkeypatch.setattr(Axes, "scatter", listen)
+    dots = (Dots(label="here", values=values, colour="#0072B2"),)
+    draw_dots(tmp_path / "a.png", "Table", "", list("abcde"), dots, "AP")
+    placed = [each for each in drawn if len(each) == 4]
+    axes = placed[0][0]
+    low, high = axes.get_xlim()
+    assert (73.1 - 71.2) / (high - low) > 0.7
+    assert [row for _, _, row, marker in placed if marker == "<"] == [3]
+    assert all(low < place < high for _, place, _, _ in placed)
+    assert "3.1" in [text.get_text() for text in axes.texts]

@@ -82,6 +82,15 @@ def test_an_image_is_explained_alike_alone_and_in_a_batch() -> None:
         torch.testing.assert_close(together[i], alone, atol=1e-5, rtol=0)
 
 
+def test_the_predicted_class_is_told_beside_the_explained_one() -> None:
+    model = lively("res2net29_small")
+    images = torch.randn(3, 3, 32, 32)
+    with torch.inference_mode():
+        wanted = tuple(model.eval()(images).argmax(1).tolist())
+    found = class_activation_map(model, images, classes=[0, 0, 0])
+    assert (found.classes, found.predicted) == ((0, 0, 0), wanted)
+
+
 class Colours(Network):
     """Its classes are red, green and blue, each as much as there is of it."""
 

@@ -95,9 +95,11 @@ def test_a_detector_is_asked_for_its_surest_box() -> None:
         (boxes,) = subject.model([image / 255])
     assert found.score == pytest.approx(float(boxes["scores"].max()), rel=1e-4)
     assert found.label == CLASSES[int(boxes["labels"][boxes["scores"].argmax()]) - 1]
+    surest = boxes["boxes"][boxes["scores"].argmax()]
+    assert found.box == pytest.approx(surest.tolist(), abs=0.6)
     assert found.heat.shape == (80, 120)
     subject.model.roi_heads.score_thresh = 2.0  # no box at all
-    with pytest.raises(UnexplainedError, match="finds no box of class kite to explain"):
+    with pytest.raises(UnexplainedError, match="detects no box of class kite to explain"):
         subject.explain(image, wanted=1)
 
 

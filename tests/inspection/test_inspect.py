@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import res2net
@@ -167,6 +168,26 @@ def test_pictures_are_drawn_for_every_kind_of_annotation(task, tmp_path, monkeyp
     assert names == ["sheet.png", "classes.png", *(["sizes.png"] if objects else [])]
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 50
+
+
+def test_long_names_of_classes_are_shortened_and_no_formulas(tmp_path, monkeypatch):
+    for part in ("train", "val"):
+        for number, name in enumerate(
+            (r"$\bad{$", "Corn_(maize)___Cercospora_leaf_spot Gray " * 3)
+        ):
+            for k in range(2):
+                _image(tmp_path / "set" / part / name / f"{k}.png", 50 * number + 10 * k)
+    drawn, savefig = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda f, *a, **k: (drawn.append(f), savefig(f, *a, **k))[1]
+    )
+    found = res2net.inspect_data(tmp_path / "set")
+    assert "classes.png" in [path.name for path in found.save(tmp_path)]
+    (figure,) = (f for f in drawn if f.axes)
+    renderer = figure.canvas.get_renderer()
+    labels = figure.axes[0].get_yticklabels()
+    assert all(label.get_window_extent(renderer).x0 > 0 for label in labels)
+    assert any("…" in label.get_text() for label in labels)
 
 
 def test_bands_and_values_that_decide_for_a_training_are_noted(tmp_path):

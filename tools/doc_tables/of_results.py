@@ -30,6 +30,7 @@ from res2net.bench.engines import Case
 from res2net.bench.growth import draw_growth
 from res2net.bench.options import NETWORK
 from res2net.bench.protocol import LIBRARIES
+from res2net.bench.roofline import draw_rooflines
 from res2net.data.scenes.single import LENGTHS
 from res2net.experiments.results import difference, read_rows, spread
 from res2net.experiments.studies import MAPS, PREFIX, column_of, find_study
@@ -37,11 +38,12 @@ from res2net.experiments.study import Study
 
 
 def draw_charts(folder: Path) -> None:
-    """The charts of speed: Res2Net-50 in each engine, in the newest run."""
+    """The charts of speed in the newest runs."""
     named = [row for row in read_results("deploy.csv") if row["network"] == NETWORK]
     rows = newest_run(of_best_kind(named))
     measured = f"; {machine(rows[0])}, {rows[0]['date']}"
     draw_speeds(rows, folder / "speed.png", measured=measured)
+    draw_rooflines(read_results("roofline.csv"), folder / "roofline.png")
     if grown := read_results("growth.csv"):
         where = " and ".join({f"{machine(row)}, {row['date']}": None for row in grown})
         draw_growth(grown, folder / "growth.png", measured=where)

@@ -42,6 +42,7 @@ from res2net.native.network import NativeNetwork, products
 from res2net.processor import threads
 
 GAP, NAME = 90, 190  # pixels: between panels, a network's name
+PASSES = "a 3×3 that takes two pixels at once may pass the peak by half"
 _IN_BLOCK = re.compile(r"(c\d)\.\d+\.(\w+)")
 COLUMNS = {
     n: n for n in ("network", "precision", "part", "ms", "ms_at_peak", "gflops", "share_of_peak")
@@ -61,9 +62,9 @@ def run(options: RooflineOptions, track: Track) -> Measurement:
         case: measure(case, size=options.size, rounds=options.rounds)
         for case in track(wanted, len(wanted), "networks")
     }
-    if options.chart:
-        draw_rooflines(found, options.size, options.chart)
     rows = [row for case, each in found.items() for row in as_rows(case, options.size, each)]
+    if options.chart:
+        draw_rooflines(rows, options.chart)
     lines = [
         f"{case.network} {case.precision}: {each.milliseconds:.2f} ms for all operations; "
         f"peak {each.peak:.0f} GFLOP/s"
@@ -189,38 +190,46 @@ def as_rows(case: Case, size: int, found: Roofline) -> Iterator[dict[str, object
         }
 
 
-def draw_rooflines(found: Mapping[Case, Roofline], size: int, path: Path) -> None:
-    """Draw the speed of each part and the measured peak in GFLOP/s, and write a PNG.
+def draw_rooflines(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw the share of the measured peak that each part reaches, on one axis, and write a PNG.
+
+    Args:
+        rows: of ``as_rows``, or of a file of results; of one size of images.
 
     Raises:
         UserError: ``path`` cannot be written.
     """
-    precisions = list(dict.fromkeys(case.precision for case in found))
-    networks = list(dict.fromkeys(case.network for case in found))
-    parts = list(dict.fromkeys(p.name for each in found.values() for p in each.parts if p.macs))
+    rows = [row for row in rows if float(row["gflops"])]
+    precisions, networks, parts = (
+        list(dict.fromkeys(row[key] for row in rows)) for key in ("precision", "network", "part")
+    )
     colours = dict(zip(networks, cycle((BLUE, ORANGE, GREEN, RED))))
     step = len(networks) + 1
     panel = len(parts) * step * BAR * 2 // 3
-    height = TOP + 20 + len(precisions) * (panel + GAP) + MARGIN
-    subtitle = (
-        f"GFLOP/s of one image of {size}x{size} pixels; dashed: the processor's measured peak"
-    )
+    height = TOP + 70 + len(precisions) * (panel + GAP) + MARGIN
+    size = rows[0]["size"]
+    subtitle = f"one image of {size}x{size} pixels; beside the bars: GFLOP/s; {PASSES}"
+    most = max(float(row["share_of_peak"]) for row in rows)
     with headed_figure(path, height, "Speed by stage", subtitle) as figure:
         keys = [Patch(color=colours[network], label=network) for network in networks]
         figure.legend(handles=keys, loc="upper right", ncols=len(keys))
         for i, precision in enumerate(precisions):
-            top = TOP + 20 + i * (panel + GAP)
+            top = TOP + 40 + i * (panel + GAP)
             axes = add_axes(figure, MARGIN + NAME, top, WIDTH - 2 * MARGIN - NAME - 30, panel)
-            of_network = {c.network: r for c, r in found.items() if c.precision == precision}
+            own = [row for row in rows if row["precision"] == precision]
             for n, network in enumerate(networks):
-                each = of_network[network]
-                shown = [part for part in each.parts if part.macs]
-                places = [parts.index(part.name) * step + n for part in shown]
-                bars = axes.barh(places, [p.gflops for p in shown], 0.9, color=colours[network])
-                axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=6)
-            peak = max(each.peak for each in of_network.values())
-            axes.axvline(peak, color=INK, linestyle="--", linewidth=0.8, zorder=0)
+                shown = [row for row in own if row["network"] == network]
+                places = [parts.index(row["part"]) * step + n for row in shown]
+                shares = [100 * float(row["share_of_peak"]) for row in shown]
+                bars = axes.barh(places, shares, 0.9, color=colours[network])
+                labels = [f"{float(row['gflops']):.0f}" for row in shown]
+                back = {"facecolor": "white", "edgecolor": "none", "pad": 0}
+                axes.bar_label(bars, labels, padding=4, fontsize=6, bbox=back)
+            peak = max(float(row["peak_gflops"]) for row in own)
+            axes.axvline(100, color=INK, linestyle="--", linewidth=0.8)
             axes.set_yticks([k * step + (step - 2) / 2 for k in range(len(parts))], parts)
+            axes.set_xlim(0, 100 * max(1.08, 1.06 * most))
             axes.invert_yaxis()
-            axes.set_title(precision)
+            axes.set_title(f"{precision}: peak {peak:,.0f} GFLOP/s")
             axes.grid(axis="y", visible=False)
+        axes.set_xlabel("share of the measured peak, %")

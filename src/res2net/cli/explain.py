@@ -186,8 +186,7 @@ def explain_images(
 ) -> None:
     """Write an overlay per image and network, the sheet, and all figures as JSON."""
     from res2net.data.decode import decode
-    from res2net.explain.overlay import heat_overlay
-    from res2net.explain.sheets import ON_A_SHEET, Sheet, draw_sheet
+    from res2net.explain.sheets import ON_A_SHEET, Sheet, draw_map, draw_sheet
     from res2net.explain.subject import reading_of
     from res2net.tasks.network import in_colours
 
@@ -214,7 +213,7 @@ def explain_images(
         stem = f"{done:05d}-{file.stem}" if len(files) > 1 else file.stem
         for n, (subject, found) in enumerate(zip(subjects, maps, strict=True)):
             overlay = f"{stem}{f'-{n + 1}' if len(subjects) > 1 else ''}.png"
-            write_bytes(options.out / overlay, _png(heat_overlay(pixels, found.heat)))
+            write_bytes(options.out / overlay, _png(draw_map(pixels, found, inside)))
             records.append(_record(file, subject, found, overlay, inside))
         if done < ON_A_SHEET:
             tiles.append(Sheet(name=file.name, image=pixels, maps=maps, inside=inside))
@@ -264,6 +263,8 @@ def _record(
         "class": found.label,
         "score": round(found.score, 6),
         "score_means": found.meaning,
+        "predicted": found.predicted,
+        "box": found.box,
         "level": found.level,
         "hottest": {"row": row, "column": column},
         "half_of_the_heat_in": round(half_area(found.heat, found.seen), 6),

@@ -336,7 +336,8 @@ def _png(picture: Any) -> bytes:
     from PIL import Image
 
     data = io.BytesIO()
-    Image.fromarray(picture).save(data, "PNG")
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(data, "PNG")
     return data.getvalue()
 
 

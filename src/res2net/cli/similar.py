@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
@@ -145,40 +144,38 @@ def draw_sheet(tiles: Sequence[Tile], path: Path) -> None:
     import numpy as np
 
     from res2net.data.photo import read_rgb
-    from res2net.drawing.canvas import Line, draw_tiles
+    from res2net.drawing.sheet import Line, Tile, draw_tiles
 
-    def drawn() -> Iterator[tuple[Any, Sequence[Line]]]:
+    def drawn() -> Iterator[Tile]:
         for name, words in tiles:
             image = np.full((64, 64, 3), 200, np.uint8)
             with suppress(UserError):
                 image = read_rgb(name)
-            yield image, (Line(text=printable(Path(name).name)), Line(text=words))
+            yield Tile([image], [[Line(text=printable(Path(name).name)), Line(text=words)]])
 
     draw_tiles(
         path,
         "Similar images",
         "cosine of features; outliers: distance over the median",
         drawn(),
-        len(tiles),
-        lines=2,
     )
 
 
 def draw_map(found: Embeddings, path: Path) -> None:
     """All images as points, coloured by folder if there are few folders."""
-    import matplotlib as mpl
     import numpy as np
 
     from res2net.drawing.canvas import MARGIN, TOP, WIDTH, add_axes, headed_figure, plain
+    from res2net.drawing.marks import colour_of
 
     places, how = plane(found.features)
     folders = np.array([printable(Path(name).parent.name) for name in found.names])
-    groups = sorted(set(folders)) if len(set(folders)) <= GROUPS else []
+    groups = sorted(set(folders)) if 1 < len(set(folders)) <= GROUPS else []
     with headed_figure(path, 1100, f"Map of {counted(len(places), 'image')}", how) as figure:
         axes = add_axes(figure, MARGIN, TOP + 20, WIDTH - 2 * MARGIN, 900)
         for number, group in enumerate(groups or [""]):
             own = places[folders == group] if groups else places
-            colour = mpl.colormaps["tab10"](number)
+            colour = [value / 255 for value in colour_of(number)]
             axes.scatter(own[:, 0], own[:, 1], s=8, color=colour, label=plain(group))
         axes.set(xticks=[], yticks=[])
         if groups:

@@ -1,4 +1,4 @@
-"""The style of every picture: a headed figure, 1,200 pixels wide, written whole as PNG.
+"""The style of every picture: a headed figure, as a rule 1,200 pixels wide, written whole as PNG.
 
 Import this file late: it imports matplotlib. Only ``Figure`` objects, never pyplot: no display is
 needed and no global state stays changed.
@@ -8,12 +8,10 @@ needed and no global state stays changed.
 
 from __future__ import annotations
 
-import math
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,7 @@ from res2net.files import write_bytes
 Picture = npt.NDArray[np.uint8]  # (H, W, 3) RGB
 
 # Colours that stay apart for every kind of colour blindness (after Okabe and Ito 2008).
-BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#00795A", "#C04E00"
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#285A28", "#C04E00"
 PAIR = (BLUE, ORANGE)  # of two things that are compared
 INK, GREY, PALE = "#1a1a1a", "#666666", "#e9e9e9"
 
@@ -77,7 +75,9 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def headed_figure(path: Path, height: int, title: str, subtitle: str) -> Iterator[Figure]:
+def headed_figure(
+    path: Path, height: int, title: str, subtitle: str, *, width: int = WIDTH
+) -> Iterator[Figure]:
     """A figure of at most ``height``; when the block ends well it is written to ``path``.
 
     Raises:
@@ -89,15 +89,15 @@ def headed_figure(path: Path, height: int, title: str, subtitle: str) -> Iterato
         here = set(font_manager.get_font_names())
         mpl.rcParams.update(_STYLE)
         mpl.rcParams["font.family"] = [name for name in _FONTS if name in here]
-        figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI)
+        figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
         FigureCanvasAgg(figure)
         write(figure, title, MARGIN, 40, size=12, weight="bold")
         write(figure, subtitle, MARGIN, 76, color=GREY)
         yield figure
         raw = BytesIO()
         figure.savefig(raw, format="raw", dpi=DPI)
-    rgba = np.frombuffer(raw.getvalue(), np.uint8).reshape(-1, WIDTH, 4)
-    pixels = np.ascontiguousarray(rgba[..., :3])  # (height, WIDTH, 3)
+    rgba = np.frombuffer(raw.getvalue(), np.uint8).reshape(-1, width, 4)
+    pixels = np.ascontiguousarray(rgba[..., :3])  # (height, width, 3)
     drawn = np.flatnonzero((pixels != 255).any(axis=(1, 2)))  # rows
     png = BytesIO()
     Image.fromarray(pixels[: drawn[-1] + MARGIN]).save(png, "PNG")
@@ -106,14 +106,8 @@ def headed_figure(path: Path, height: int, title: str, subtitle: str) -> Iterato
 
 def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Axes at a place given in pixels."""
-    full = figure.bbox.height
-    return figure.add_axes((left / WIDTH, 1 - (top + height) / full, width / WIDTH, height / full))
-
-
-def add_picture(figure: Figure, image: Picture, left: float, top: float, side: int) -> None:
-    """(H, W, 3) letterboxed on a square tile at a place given in pixels."""
-    below = figure.bbox.height - top - side
-    figure.figimage(letterbox(image, side), round(left), round(below))
+    wide, tall = figure.bbox.width, figure.bbox.height
+    return figure.add_axes((left / wide, 1 - (top + height) / tall, width / wide, height / tall))
 
 
 def plain(text: str) -> str:
@@ -133,7 +127,7 @@ def write(
     align: str = "left",
 ) -> None:
     """Write one line, centred on the height ``y``."""
-    place = x / WIDTH, 1 - y / figure.bbox.height
+    place = x / figure.bbox.width, 1 - y / figure.bbox.height
     figure.text(*place, plain(text), size=size, color=color, weight=weight, ha=align, va="center")
 
 
@@ -156,53 +150,3 @@ def fit(text: str, width: float, size: float) -> str:
 
     wider = bisect_right(range(len(text)), width, key=lambda n: measure(keep(n), size))
     return keep(max(wider - 1, 0))
-
-
-def letterbox(image: Picture, side: int) -> Picture:
-    """(H, W, 3) to (side, side, 3): as large as fits, proportions kept, centred on a pale tile."""
-    picture = Image.fromarray(image)
-    scale = side / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    # the pixels of tiny images (digits, CIFAR) stay visible as squares
-    method = Image.Resampling.NEAREST if scale >= 4 else Image.Resampling.LANCZOS
-    tile = Image.new("RGB", (side, side), PALE)
-    tile.paste(picture.resize(size, method), ((side - size[0]) // 2, (side - size[1]) // 2))
-    return np.asarray(tile)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A line of text below a picture."""
-
-    text: str
-    aside: str = ""  # at the right end of the line
-    color: str = INK
-    size: float = 7  # points
-
-
-def draw_tiles(
-    path: Path,
-    title: str,
-    subtitle: str,
-    tiles: Iterable[tuple[Picture, Sequence[Line]]],
-    count: int,
-    *,
-    lines: int,
-    columns: int = 6,
-) -> None:
-    """A grid of ``count`` images on equal tiles, each with up to ``lines`` lines below it."""
-    columns, gap = min(max(count, 3), columns), 20
-    side = (WIDTH - 2 * MARGIN - (columns - 1) * gap) // columns
-    pitch = side + 30 + 22 * lines  # from row to row
-    height = TOP + math.ceil(count / columns) * pitch + MARGIN
-    with headed_figure(path, height, title, subtitle) as figure:
-        for i, (image, texts) in enumerate(tiles):
-            row, column = divmod(i, columns)
-            left, top = MARGIN + column * (side + gap), TOP + row * pitch
-            add_picture(figure, image, left, top, side)
-            for j, line in enumerate(texts):
-                y = top + side + 18 + 22 * j
-                room = side - measure(line.aside + " ", line.size)
-                text, size, color = fit(line.text, room, line.size), line.size, line.color
-                write(figure, text, left, y, size=size, color=color)
-                write(figure, line.aside, left + side, y, size=size, color=color, align="right")

@@ -34,7 +34,7 @@ def draw_blocks(networks: Sequence[str], path: Path, *, title: str) -> None:
     splits = max(row.scale for row in rows.values())
     inner = 3.0 + STEP * max(0, splits - 2)  # units between the two 1×1
     tall = inner + 5.6 + any(row.se for row in rows.values())
-    subtitle = "channels of the first stage; “sees”: receptive field within the block's 3×3 layers"
+    subtitle = "channels of the first stage; field: receptive field within the block's 3×3 layers"
     with headed_figure(path, round(TOP + tall * scale) + MARGIN, title, subtitle) as figure:
         axes = add_axes(figure, MARGIN, TOP, WIDTH - 2 * MARGIN, tall * scale)
         axes.set_xlim(0, sum(widths.values()))
@@ -111,7 +111,7 @@ def _splits(
         _box(axes, x, y, 1.4, f"3×3{groups}", size, BLUES[i], tall)
         _arrow(axes, (x, y - tall / 2), (x, mid + 0.35))
         field = 3 + 2 * i
-        _label(axes, x, mid + 0.85, f"sees {field}×{field}", size)
+        _label(axes, x, mid + 0.85, f"field {field}×{field}", size)
 
 
 def _label(axes: Axes, x: float, y: float, text: str, size: float) -> None:

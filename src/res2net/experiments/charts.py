@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from res2net.data.scenes.single import LENGTHS
 from res2net.drawing.canvas import (
@@ -30,6 +31,7 @@ from res2net.experiments.studies import MAPS, column_of
 from res2net.experiments.study import Drawing, Point, Study
 
 COLOURS = (BLUE, ORANGE, GREEN, RED)  # of lines
+HALO = [withStroke(linewidth=3, foreground="white")]  # of a text over lines
 ROW, PLOT, LEFT = 56, 520, 210  # pixels: per bar, height of line plots, left margin
 LINE, NAME = 34, 380  # pixels: per row of dots, width of its name
 
@@ -106,7 +108,12 @@ def _lines(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) 
         for point, each in zip(line[len(start) :], found[len(start) :], strict=True):
             place = (_params(rows, point), each.mean)
             axes.annotate(
-                point.label.replace("_", " "), place, (6, -10), textcoords="offset points"
+                point.label.replace("_", " "),
+                place,
+                (6, -10),
+                textcoords="offset points",
+                path_effects=HALO,
+                zorder=5,
             )
     if not groups:
         axes.plot(
@@ -190,36 +197,59 @@ def draw_dots(
 ) -> None:
     """Draw rows of dots; hollow dots are the paper's values.
 
+    A value far from all others is an arrow at the edge with its number: it would squeeze the rest.
+
     Raises:
         UserError: ``path`` cannot be written.
     """
     tall = LINE * len(names)
     with headed_figure(path, TOP + tall + 130, title, subtitle) as figure:
         axes = add_axes(figure, MARGIN + NAME, TOP + 30, WIDTH - 2 * MARGIN - NAME - 60, tall)
+        low, high = near([v for each in dots for v in each.values if v is not None])
+        edge = 0.12 * (high - low) or 1.0
+        axes.set_xlim(low - edge, high + edge)
         for each in dots:
             known = [(v, i) for i, v in enumerate(each.values) if v is not None]
             if not known:
                 continue
-            x, y = zip(*known, strict=True)
             fill = "white" if each.hollow else each.colour
-            axes.scatter(
-                x, y, s=42, label=each.label, edgecolors=each.colour, facecolors=fill, zorder=3
-            )
+            axes.scatter([], [], s=42, label=each.label, edgecolors=each.colour, facecolors=fill)
             for value, row in known:
+                marker = "<" if value < low else ">" if value > high else "o"
+                place = min(max(value, low - 0.8 * edge), high + 0.8 * edge)
+                style = {"edgecolors": each.colour, "facecolors": fill, "zorder": 3}
+                axes.scatter([place], [row], s=42, marker=marker, **style)  # type: ignore[arg-type]
                 axes.annotate(
                     f"{value:.4g}",
-                    (value, row),
-                    (6, 5 if each.hollow else -9),
+                    (place, row),
+                    (-6 if value > high else 6, 5 if each.hollow else -9),
                     textcoords="offset points",
                     size=6,
                     color=GREY,
+                    ha="right" if value > high else "left",
                 )
         axes.set_yticks(range(len(names)), [fit(name, NAME - 20, 7) for name in names])
-        axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.margins(x=0.12)
+        axes.set_ylim(len(names) - 0.35, -0.5)
         axes.set_xlabel(axis)
         if len(dots) > 1:
             figure.legend(loc="upper right", ncols=len(dots))
+
+
+FAR = 4  # times the range of the middle half
+
+
+def near(values: Sequence[float]) -> tuple[float, float]:
+    """The least and the greatest of the values, without those that lie far away.
+
+    At most a quarter is left out; of fewer than four, none.
+    """
+    kept = sorted(values) or [0.0, 1.0]
+    quarter = len(kept) // 4
+    middle = kept[quarter : len(kept) - quarter]
+    reach = FAR * (middle[-1] - middle[0])
+    inner = [v for v in kept if middle[0] - reach <= v <= middle[-1] + reach]
+    shown = inner if len(inner) >= 0.75 * len(kept) else kept
+    return shown[0], shown[-1]
 
 
 def draw_growth(path: Path, title: str, subtitle: str, rows: Sequence[Row]) -> None:

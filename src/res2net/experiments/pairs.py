@@ -119,10 +119,15 @@ def _activations(
         overlays = (heat_overlay(picture, each.maps[i].numpy()) for each in found)
         said = [
             f"{card.classes[each.classes[i]]} {100 * each.probabilities[i]:.0f} %"
+            + _mistaken(card, each.classes[i], each.predicted[i])
             for each, (_, card) in zip(found, pair, strict=True)
         ]
         rows.append(((picture, *overlays), f"{names[i]}: {', '.join(said)}"))
     return rows, _names(runs, [card for _, card in pair])
+
+
+def _mistaken(card: ModelCard, explained: int, predicted: int) -> str:
+    return "" if predicted == explained else f" (wrong: predicted {card.classes[predicted]})"
 
 
 def _spread(count: int) -> list[int]:

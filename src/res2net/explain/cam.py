@@ -27,6 +27,7 @@ class ActivationMaps:
     maps: Tensor  # (B, H, W) float32 on the CPU, 0..1; the maximum is 1, or all 0 without evidence
     classes: tuple[int, ...]  # explained class of each image
     probabilities: tuple[float, ...]  # predicted for that class
+    predicted: tuple[int, ...]  # most likely class of each image
     level: str  # level of the feature map: c1, c2, ...
 
 
@@ -65,6 +66,7 @@ def class_activation_map(
         maps=stretched(enlarged(heat, (images.shape[-2], images.shape[-1]))),
         classes=tuple(chosen.tolist()),
         probabilities=tuple(shares.tolist()),
+        predicted=tuple(logits.argmax(1).tolist()),
         level=name,
     )
 

@@ -13,7 +13,6 @@ from matplotlib.colors import LogNorm
 from matplotlib.patches import Rectangle
 
 from res2net.drawing.canvas import (
-    GREEN,
     GREY,
     MARGIN,
     PAIR,
@@ -30,7 +29,7 @@ from res2net.paper.paths import Paths
 PLOT, GAP, SQUARE = 300, 100, 400  # pixels: height of a plot, between plots, side of an image
 FAINTEST = 1e-4  # smallest drawn energy relative to the maximum
 PANEL = 540  # pixels for a name
-SHARES = ((0.5, GREEN), (0.95, "#FFFFFF"))  # squares around the centre
+SHARES = ((0.5, "#00E5FF"), (0.95, "#FFFFFF"))  # squares around the centre
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

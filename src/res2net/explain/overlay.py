@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
-from PIL import Image, ImageFilter
+
+from res2net.drawing.marks import inner_edge
 
 COLOURS = "inferno"  # dark to bright: readable in grey and by the colour-blind
 STRONGEST = 0.75  # opacity of the map's colour at its maximum
@@ -51,8 +52,5 @@ def outlined(image: npt.NDArray[np.uint8], inside: npt.NDArray[np.bool_]) -> npt
     Returns:
         uint8 (H, W, 3).
     """
-    width = max(1, round(max(inside.shape) / FINE))
-    padded = Image.fromarray(np.pad(inside, width))  # the image's border is an edge too
-    kept = np.asarray(padded.convert("L").filter(ImageFilter.MinFilter(2 * width + 1))) > 0
-    edge = inside & ~kept[width:-width, width:-width]
+    edge = inner_edge(inside, max(1, round(max(inside.shape) / FINE)))
     return np.where(edge[..., None], np.array(LINE, np.uint8), image)

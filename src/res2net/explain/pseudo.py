@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from res2net.drawing.marks import colour_of
+from res2net.drawing.marks import class_colours, with_palette
 from res2net.explain.study import Mark
 from res2net.explain.subject import Explained
 from res2net.files import make_folder, write_bytes
@@ -88,9 +87,7 @@ class PseudoMasks:
         assert self.folder is not None
         place = self.folder / Path(network).name
         make_folder(place, "--out")
-        picture = Image.fromarray(mask, mode="P")
-        colours = [(0, 0, 0), *(colour_of(k) for k in range(len(self.classes)))]
-        picture.putpalette([value for colour in colours for value in colour])
+        picture = with_palette(mask, class_colours(("background", *self.classes)))
         data = io.BytesIO()
         picture.save(data, "PNG")
         write_bytes(place / f"{Path(name).stem}.png", data.getvalue())

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,10 @@ from res2net.drawing.canvas import (
     WIDTH,
     Picture,
     add_axes,
-    add_picture,
-    fit,
     headed_figure,
-    measure,
-    write,
 )
+from res2net.drawing.marks import LIGHT, draw_boxes
+from res2net.drawing.sheet import Line, Tile, draw_tiles
 from res2net.errors import counted
 from res2net.explain.concentration import concentration
 from res2net.explain.overlay import heat_overlay, outlined
@@ -37,8 +34,6 @@ from res2net.explain.subject import Explained
 from res2net.metrics.sizes import SIZES
 
 ON_A_SHEET = 24  # images
-COLUMNS = 6  # tiles per row
-LINE, GAP, APART = 20, 12, 28  # pixels: text line, between tiles of an image, between images
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,12 +47,12 @@ class Sheet:
 
 
 def draw_sheet(
-    tiles: Sequence[Sheet], networks: Sequence[str], path: Path, *, images: int, note: str
+    sheets: Sequence[Sheet], networks: Sequence[str], path: Path, *, images: int, note: str
 ) -> None:
     """Draw each image with its maps, annotations outlined, and the share of the map inside.
 
     Args:
-        tiles: the first ``ON_A_SHEET`` are drawn.
+        sheets: the first ``ON_A_SHEET`` are drawn.
         networks: names, in the order of the maps.
         images: total number of images.
         note: a remark on the networks; may be empty.
@@ -65,48 +60,46 @@ def draw_sheet(
     Raises:
         UserError: ``path`` cannot be written.
     """
-    shown = tiles[:ON_A_SHEET]
-    wide = 1 + len(networks)
-    groups = max(1, min(COLUMNS // wide, len(shown)))
-    fields = COLUMNS // wide  # the tile size does not depend on their number
-    room = (WIDTH - 2 * MARGIN - (fields - 1) * APART) / fields
-    side = int((room - (wide - 1) * GAP) / wide)
-    annotated = any(each.inside is not None for each in shown)
-    pitch = side + (3 if annotated else 2) * LINE + 34
-    head = TOP + (LINE if note else 0)
-    height = head + math.ceil(len(shown) / groups) * pitch + MARGIN
+    shown = sheets[:ON_A_SHEET]
     level = shown[0].maps[0].level
     part = "" if len(shown) == images else f", the first of {images:,}"
     subtitle = (
         f"{counted(len(shown), 'image')}{part}, level {level}: bright is evidence for the class; "
         f"% is the {shown[0].maps[0].meaning}"
     )
-    if annotated:
+    if any(each.inside is not None for each in shown):
         subtitle += "; outlined: annotations; uniform: share for a uniform map"
     title = "Class activation maps: " + " and ".join(networks)
-    with headed_figure(path, height, fit(title, WIDTH - 2 * MARGIN, 12), subtitle) as figure:
-        write(figure, fit(note, WIDTH - 2 * MARGIN, 8), MARGIN, 76 + LINE, color=RED)
-        for i, each in enumerate(shown):
-            row, column = divmod(i, groups)
-            left, top = MARGIN + column * (room + APART), head + row * pitch
-            heats = [heat_overlay(each.image, found.heat) for found in each.maps]
-            for j, picture in enumerate((each.image, *heats)):
-                if each.inside is not None:
-                    picture = outlined(picture, each.inside)
-                x = left + j * (side + GAP)
-                add_picture(figure, picture, x, top, side)
-                if j == 0:
-                    write(figure, fit(each.name, side, 6), x, top + side + 14, size=6, color=GREY)
-                    continue
-                found = each.maps[j - 1]
-                score = f" {100 * found.score:.0f} %"
-                label = fit(found.label, side - measure(score, 7), 7)
-                y = top + side + 14
-                write(figure, fit(networks[j - 1], side, 6), x, y, size=6, color=GREY)
-                write(figure, label + score, x, y + LINE, size=7, color=INK)
-                if each.inside is not None:
-                    text = fit(_inside(found, each.inside), side, 6)
-                    write(figure, text, x, y + 2 * LINE, size=6, color=GREY)
+    tiles = [_tile(each, networks) for each in shown]
+    draw_tiles(path, title, subtitle, tiles, note=note)
+
+
+def _tile(sheet: Sheet, networks: Sequence[str]) -> Tile:
+    """The image and its maps, with their lines."""
+    first = sheet.image if sheet.inside is None else outlined(sheet.image, sheet.inside)
+    pictures, lines = [first], [[Line(text=sheet.name, color=GREY, size=6)]]
+    for found, network in zip(sheet.maps, networks, strict=True):
+        pictures.append(draw_map(sheet.image, found, sheet.inside))
+        words = [
+            Line(text=network, color=GREY, size=6),
+            Line(text=found.label, aside=f"{100 * found.score:.0f} %"),
+        ]
+        if found.predicted not in (None, found.label):
+            words.append(Line(text=f"predicted: {found.predicted}", color=RED, size=6))
+        if sheet.inside is not None:
+            words.append(Line(text=_inside(found, sheet.inside), color=GREY, size=6))
+        lines.append(words)
+    return Tile(pictures, lines)
+
+
+def draw_map(
+    image: Picture, found: Explained, inside: npt.NDArray[np.bool_] | None = None
+) -> Picture:
+    """The image (H, W, 3) under a map, with the explained box; what is annotated is outlined."""
+    picture = heat_overlay(image, found.heat)
+    if found.box is not None:
+        picture = draw_boxes(picture, np.array([found.box], np.float64), [""], [LIGHT])
+    return picture if inside is None else outlined(picture, inside)
 
 
 def _inside(found: Explained, inside: npt.NDArray[np.bool_]) -> str:

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from res2net.card import ModelCard
 from res2net.data.preprocess import Reading
 from res2net.data.transforms import LONGEST, eval_transform, normalise
+from res2net.drawing.marks import BACKGROUND
 from res2net.errors import UserError, did_you_mean
 from res2net.explain.cam import check_level, class_activation_map, enlarged, evaluating, weighed
 from res2net.machine import best_device
@@ -50,6 +51,8 @@ class Explained:
     score: float  # 0..1, predicted for it
     level: str  # level of the feature map
     meaning: str = "probability"  # of the score
+    predicted: str | None = None  # of a classifier: its likeliest class
+    box: Box | None = None  # of a detector: the explained one
 
 
 def reading_of(subjects: Sequence[Subject]) -> Reading:
@@ -163,6 +166,7 @@ class Classifier(Subject):
             label=label,
             score=found.probabilities[0],
             level=found.level,
+            predicted=self.classes[found.predicted[0]],
         )
 
 
@@ -189,9 +193,6 @@ def placed(heat: Tensor, seen: Box, height: int, width: int) -> npt.NDArray[np.f
     whole[top:bottom, left:right] = enlarged(heat, (bottom - top, right - left))[0]
     highest = float(whole.max())
     return (whole / highest if highest > 0 else whole).numpy()
-
-
-BACKGROUND = ("background", "void")  # classes that are not chosen by default
 
 
 class _OnBackbone(Subject):
@@ -279,7 +280,8 @@ class Detector(_OnBackbone):
         try:
             with evaluating(self.model), captured(self.body, self.level_named(level)) as maps:
                 (found,) = self.model([x])
-                score, number = self._surest(found, wanted)
+                best = self._surest(found, wanted)
+                score, number = found["scores"][best], int(found["labels"][best]) - 1
                 heat = weighed(maps[0], score)  # (1, h, w) over the padded image
         finally:
             hook.remove()
@@ -287,6 +289,7 @@ class Detector(_OnBackbone):
         full = enlarged(heat, (padded[0], padded[1]))[:, :inner_h, :inner_w]
         seen = (0, 0, width, height)
         label, name = self.classes[number], self.level_named(level)
+        left, top, right, bottom = (round(edge) for edge in found["boxes"][best].tolist())
         return Explained(
             heat=placed(self.evidence(full, label, name), seen, height, width),
             seen=seen,
@@ -294,18 +297,18 @@ class Detector(_OnBackbone):
             score=float(score.detach()),
             level=name,
             meaning="score of the most confident box",
+            box=(left, top, right, bottom),
         )
 
-    def _surest(self, found: dict[str, Tensor], wanted: int | None) -> tuple[Tensor, int]:
-        labels = found["labels"] - 1  # 0 is the background
-        scores = found["scores"]
+    def _surest(self, found: dict[str, Tensor], wanted: int | None) -> int:
+        """The number of the surest box; of the class, if one is asked for."""
+        own = torch.ones_like(found["labels"], dtype=torch.bool)
         if wanted is not None:
-            scores = scores[labels == wanted]
-        if not len(scores):
+            own = found["labels"] == wanted + 1  # 0 is the background
+        if not own.any():
             what = "" if wanted is None else f" of class {self.classes[wanted]}"
             raise UnexplainedError(f"{self.name} detects no box{what} to explain in the image")
-        best = int(scores.argmax())
-        return scores[best], int(labels[best]) if wanted is None else wanted
+        return int(found["scores"].detach().masked_fill(~own, -1).argmax())
 
 
 _SUBJECTS: dict[str, Callable[[str, Any, ModelCard], Subject]] = {

@@ -24,11 +24,12 @@ from res2net.drawing.canvas import (
     MARGIN,
     ORANGE,
     TOP,
-    Line,
     add_axes,
-    draw_tiles,
+    fit,
     headed_figure,
+    plain,
 )
+from res2net.drawing.sheet import Line, Tile, draw_tiles
 from res2net.errors import UserError, counted
 from res2net.inspection.images import parts_of
 from res2net.metrics.sizes import LARGE, SMALL
@@ -55,8 +56,8 @@ def draw_sheet(
     path, count = folder / "sheet.png", sum(part.images for part in inspection.parts)
     title = f"Annotations of {inspection.name}"
     subtitle = f"{counted(len(tiles), 'image')} of {count:,}"
-    captioned = ((picture, tuple(Line(text=each) for each in texts)) for picture, texts in tiles)
-    draw_tiles(path, title, subtitle, captioned, len(tiles), lines=len(tiles[0][1]))
+    captioned = [Tile([each], [[Line(text=text) for text in texts]]) for each, texts in tiles]
+    draw_tiles(path, title, subtitle, captioned, columns=4)
     yield path
 
 
@@ -93,7 +94,8 @@ def draw_counts(inspection: Inspection, folder: Path) -> Iterator[Path]:
             values = np.array([numbers[k] for k in order])
             axes.barh(range(len(order)), values, left=start, color=colour, label=name)
             start += values
-        axes.set_yticks(range(len(order)), [inspection.classes[k] for k in order])
+        names = [plain(fit(inspection.classes[k], 164, 7)) for k in order]
+        axes.set_yticks(range(len(order)), names)
         axes.invert_yaxis()
         axes.set_xlabel(things)
         axes.legend()

@@ -34,6 +34,7 @@ from res2net.drawing.canvas import (
     add_axes,
     fit,
     headed_figure,
+    plain,
 )
 from res2net.drawing.marks import draw_legend
 from res2net.errors import UserError, counted
@@ -320,7 +321,7 @@ def _draw_rows(axes: Any, title: str, rows: Sequence[Difference]) -> None:
         filled = colour if each.verdict != "open" else "white"
         axes.plot(each.difference, place, "o", color=colour, mfc=filled)
     axes.axvline(0, color=GREY, lw=0.8)
-    axes.set_yticks(range(len(rows)), [fit(each.name, 160, 7) for each in rows])
+    axes.set_yticks(range(len(rows)), [plain(fit(each.name, 160, 7)) for each in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_title(title)
     axes.margins(x=0.1)

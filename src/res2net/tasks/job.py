@@ -142,7 +142,7 @@ def draw_preview(config: RunConfig, path: Path) -> None:
     Raises:
         UserError: data or an option that cannot work, or a file that cannot be written.
     """
-    from res2net.drawing.canvas import Line, draw_tiles
+    from res2net.drawing.sheet import Line, Tile, draw_tiles
 
     if path.suffix.lower() != ".png":
         raise UserError(f"--preview {path}: it is written as PNG; give a name that ends with .png")
@@ -159,10 +159,10 @@ def draw_preview(config: RunConfig, path: Path) -> None:
     )
     torch.manual_seed(config.seed)  # for mixup and CutMix
     views = (view for batch in loader for view in task.seen(batch, images, config))
-    tiles = [(picture, (Line(text=name),)) for picture, name in islice(views, PREVIEWED)]
+    tiles = [Tile([picture], [[Line(text=name)]]) for picture, name in islice(views, PREVIEWED)]
     title = f"Training images of {images.name}, augmented"
     subtitle = f"{config.task}, recipe {config.recipe}, {len(tiles)} of the first epoch"
-    draw_tiles(path, title, subtitle, tiles, len(tiles), lines=1, columns=4)
+    draw_tiles(path, title, subtitle, tiles, columns=4)
 
 
 def describe(

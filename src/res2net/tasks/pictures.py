@@ -13,7 +13,6 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from res2net.drawing.canvas import (
@@ -28,14 +27,13 @@ from res2net.drawing.canvas import (
     WIDTH,
     Picture,
     add_axes,
-    add_picture,
     fit,
     headed_figure,
     measure,
     plain,
-    write,
 )
-from res2net.drawing.marks import Colour
+from res2net.drawing.marks import Colour, class_colours
+from res2net.drawing.sheet import Line, Tile, draw_tiles
 from res2net.errors import counted
 from res2net.metrics.mistakes import f1
 from res2net.metrics.sizes import SIZES
@@ -43,7 +41,6 @@ from res2net.tasks.selection import History, epochs, lowest, series
 from res2net.tasks.task import Curve
 
 Floats = npt.NDArray[np.float64]
-GAP = 20  # pixels between the pictures of a sheet
 ALWAYS = (("Learning rate", "lr"), ("Seconds per epoch", "seconds"))
 
 
@@ -68,11 +65,11 @@ def draw_curves(history: History, curves: Sequence[Curve], path: Path) -> None:
                 axes = add_axes(figure, left, top, width, tall)
                 margin = 0.5 if len(ticks) == 1 else 0.04 * (ticks[-1] - ticks[0])
                 axes.set_xlim(ticks[0] - margin, ticks[-1] + margin)
-                _draw_curve(axes, curve, history)
+                _draw_curve(axes, curve, history, tall)
             top += tall + gap
 
 
-def _draw_curve(axes: Axes, curve: Curve, history: History) -> None:
+def _draw_curve(axes: Axes, curve: Curve, history: History, tall: int) -> None:
     colours = (BLUE, ORANGE, GREEN) if len(curve.lines) > 1 or curve.percent else (GREY,)
     for (key, label), colour in zip(curve.lines, colours, strict=False):
         points = series(history, key)
@@ -83,14 +80,27 @@ def _draw_curve(axes: Axes, curve: Curve, history: History) -> None:
             label += f" (best {best[1]:.2f} %, epoch {best[0]:g})"
         marker = "o" if len(points) <= 20 else ""
         axes.plot(list(points), list(points.values()), color=colour, marker=marker, label=label)
+        if len(points) == 1:
+            ((place, value),) = points.items()
+            axes.annotate(
+                f"{value:.4g}",
+                (place, value),
+                (8, 0),
+                textcoords="offset points",
+                color=GREY,
+                size=7,
+                va="center",
+            )
     axes.set_title(curve.title)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_ylim(bottom=0, top=1.08 * axes.get_ylim()[1])
+    named = sum(bool(label) and bool(series(history, key)) for key, label in curve.lines)
+    free = (14 + 26 * named) / tall if named else 0.0  # share of the height, for the legend
+    axes.set_ylim(bottom=0, top=1.08 / (1 - free) * axes.get_ylim()[1])
     if curve.percent:
         axes.yaxis.set_major_formatter(PercentFormatter(symbol=" %"))
-    if any(label for _, label in curve.lines):
-        axes.legend(loc="best")
+    if named:
+        axes.legend(loc="upper right", borderaxespad=0)
 
 
 def draw_sheet(
@@ -100,48 +110,10 @@ def draw_sheet(
     path: Path,
     legend: Sequence[tuple[str, Colour]] = (),
 ) -> None:
-    """Pictures side by side, one row each with a caption; a legend of names and colours above."""
+    """Pictures of one image side by side with its name below; names and their colours above."""
+    tiles = [Tile(pictures, [[Line(text=name, color=GREY)]]) for pictures, name in rows]
     columns = max((len(pictures) for pictures, _ in rows), default=1)
-    side = (WIDTH - 2 * MARGIN - GAP * (columns - 1)) // columns
-    lines = _flowed([name for name, _ in legend])
-    first = TOP + 30 * len(lines)
-    height = first + len(rows) * (side + 44) + MARGIN
-    with headed_figure(path, height, title, subtitle) as figure:
-        colours = dict(legend)
-        for row, line in enumerate(lines):
-            for left, name in line:
-                x, y = left / WIDTH, 1 - (TOP + 30 * row + 20) / height
-                colour = tuple(value / 255 for value in colours[name])
-                size = (18 / WIDTH, 18 / height)
-                figure.add_artist(Rectangle((x, y), *size, facecolor=colour, edgecolor=GREY))
-                write(figure, name, left + 26, TOP + 30 * row + 11, size=7)
-        for row, (pictures, name) in enumerate(rows):
-            top = first + row * (side + 44)
-            for column, picture in enumerate(pictures):
-                left = MARGIN + column * (side + GAP)
-                add_picture(figure, picture, left, top, side)
-            write(
-                figure,
-                fit(name, WIDTH - 2 * MARGIN, 7),
-                MARGIN,
-                top + side + 18,
-                size=7,
-                color=GREY,
-            )
-
-
-def _flowed(names: Sequence[str]) -> list[list[tuple[int, str]]]:
-    """Lay out names one after the other, with their left edges, in as many lines as needed."""
-    lines: list[list[tuple[int, str]]] = []
-    left = WIDTH
-    for name in names:
-        wide = round(measure(name, 7)) + 26
-        if left + wide > WIDTH - MARGIN:
-            lines.append([])
-            left = MARGIN
-        lines[-1].append((left, name))
-        left += wide + 24
-    return lines
+    draw_tiles(path, title, subtitle, tiles, columns=columns, legend=legend)
 
 
 FEW = 20  # largest number of classes for which confusion matrices show texts
@@ -227,18 +199,30 @@ PerScore = tuple[str, Floats, Floats, Floats]  # class; scores from the highest,
 
 
 def draw_thresholds(
-    curves: Sequence[PerScore], subtitle: str, path: Path, *, at: float | None = None
+    curves: Sequence[PerScore],
+    classes: Sequence[str],
+    subtitle: str,
+    path: Path,
+    *,
+    at: float | None = None,
 ) -> None:
-    """Precision by recall and F1 by score of each class; a dashed line at a score."""
+    """Precision by recall and F1 by score of each class; a dashed line at a score.
+
+    Args:
+        classes: all of them; a class has the colour that it has in other pictures.
+    """
+    colours = dict(zip(classes, class_colours(classes), strict=True))
     with headed_figure(path, 820, "Precision, recall and F1", subtitle) as figure:
         side = 470
         left = add_axes(figure, MARGIN + 70, TOP + 40, side, side)
         right = add_axes(figure, MARGIN + 70 + side + 110, TOP + 40, side, side)
         for name, scores, precision, recall in curves:
-            left.plot([0, *recall], [1, *precision])
+            colour = [value / 255 for value in colours[name]]
+            left.plot([0, *recall], [1, *precision], color=colour)
             each = f1(precision, recall)
             last = each[-1] if len(each) else 0.0
-            right.step([*scores, 0], [*each, last], where="post", label=plain(fit(name, 200, 7)))
+            label = plain(fit(name, 200, 7))
+            right.step([*scores, 0], [*each, last], where="post", color=colour, label=label)
         if at is not None:
             right.axvline(at, color=GREY, linestyle="--", linewidth=1)
         left.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
@@ -272,11 +256,13 @@ def draw_bars(path: Path, title: str, subtitle: str, bars: Bars, by_size: BySize
     worst = sorted(bars.values, key=lambda each: each[1])[:MOST_BARS]
     tall = max(26 * len(worst), LEAST_TALL)
     with headed_figure(path, TOP + 60 + tall + 120, title, subtitle) as figure:
-        axes = add_axes(figure, MARGIN + 150, TOP + 30, 400, tall)
+        names = [fit(name, 240, 7) for name, _ in worst]
+        room = max((measure(name, 7) for name in names), default=0) + 16
+        axes = add_axes(figure, MARGIN + room, TOP + 30, 560 - room, tall)
         axes.barh(range(len(worst)), [value for _, value in worst], color=BLUE)
         for i, (_, value) in enumerate(worst):
             axes.text(value + 1, i, f"{value:.1f}", va="center", size=7, color=GREY)
-        axes.set_yticks(range(len(worst)), [fit(name, 140, 7) for name, _ in worst])
+        axes.set_yticks(range(len(worst)), [plain(name) for name in names])
         axes.set(xlim=(0, 108), ylim=(-0.6, len(worst) - 0.4), xlabel=bars.label)
         axes.set_title(bars.title)
         draw_sizes(add_axes(figure, MARGIN + 690, TOP + 30, 440, LEAST_TALL), by_size)
@@ -301,7 +287,8 @@ def draw_sizes(axes: Axes, by_size: BySize) -> None:
     axes.set(ylim=(0, 108), ylabel=by_size.label, xlim=(-0.5, len(SIZES) - 0.5))
     axes.set_title(by_size.title)
     if len(by_size.series) > 1:
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(by_size.series))
+        below = (0.5, -56 / axes.bbox.height)  # of the tick labels
+        axes.legend(loc="upper center", bbox_to_anchor=below, ncols=len(by_size.series))
 
 
 LIMITS = {"small": "< 32² px", "medium": "< 96² px", "large": "≥ 96² px"}

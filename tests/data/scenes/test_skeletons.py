@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from res2net.data.scene import COCO_PERSON
+from res2net.data.scene import COCO_PERSON, Skeleton
 from res2net.data.scenes.checks import Tally
-from res2net.data.scenes.skeletons import make_skeleton, numbered, partners
+from res2net.data.scenes.skeletons import make_skeleton, numbered, partners, sides_of
 from res2net.errors import UserError
 
 FILE = Path("points.json")
@@ -122,3 +122,25 @@ def test_partners_of_cocos_person_and_of_numbered_points_can_be_named() -> None:
 def test_partners_that_cannot_be_are_told(given: str, told: str) -> None:
     with pytest.raises(UserError, match=f"--input.partners {re.escape(told)}"):
         make_skeleton(FILE, ("nose", "a", "b"), Tally(), given=given)
+
+
+@pytest.mark.parametrize(
+    ("names", "swaps", "sides"),
+    [
+        (("nose", "left_eye", "right_eye"), ((1, 2),), ("", "left", "right")),
+        (("right_eye", "left_eye"), ((0, 1),), ("right", "left")),  # as the names have it
+        (("a", "b", "c"), ((2, 0),), ("right", "", "left")),  # as the partners have it
+        (("left_eye", "right_eye"), (), ("", "")),
+    ],
+)
+def test_the_sides_of_key_points(
+    names: tuple[str, ...], swaps: tuple[tuple[int, int], ...], sides: tuple[str, ...]
+) -> None:
+    skeleton = Skeleton(names=names, swaps=swaps, bones=(), sigmas=(0.05,) * len(names))
+    assert sides_of(skeleton) == sides
+
+
+def test_a_person_has_as_many_left_as_right_points() -> None:
+    sides = sides_of(COCO_PERSON)
+    assert [sides.count(side) for side in ("left", "right", "")] == [8, 8, 1]
+    assert all(name.startswith(side) for name, side in zip(COCO_PERSON.names, sides, strict=True))

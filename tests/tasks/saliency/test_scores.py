@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from res2net.card import ModelCard
@@ -60,3 +61,26 @@ def test_the_mean_absolute_error_takes_the_grey_values_of_the_truth(
     Image.fromarray(grey).save(tmp_path / "a.png")
     scores = measured(monkeypatch, [tmp_path / "a.png"], side=5)
     assert scores.scores.mae == pytest.approx(grey.mean() / 255)
+
+
+def test_the_legend_of_sizes_stands_below_them_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Any] = []
+    savefig = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda f, *a, **k: (figures.append(f), savefig(f, *a, **k))[1]
+    )
+    found = measured(monkeypatch, [0, 255])
+    evaluation.draw_scores(found.scores, found.by_size, tmp_path / "s.png")
+    (figure,) = figures
+    right = figure.axes[1]
+    renderer = figure.canvas.get_renderer()
+    box = right.get_legend().get_window_extent(renderer)
+    assert [text.get_text() for text in right.get_legend().get_texts()] == [
+        "max F-measure",
+        "mean absolute error",
+    ]
+    assert box.y0 > 0
+    ticks = [label.get_window_extent(renderer) for label in right.get_xticklabels()]
+    assert box.y1 < min(label.y0 for label in ticks)

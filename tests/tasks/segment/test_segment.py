@@ -88,7 +88,12 @@ def test_predict_writes_pictures_maps_and_json(run: Path, cli: Any, tmp_path: Pa
     assert "b.png" in done.err
     (row,) = json.loads((tmp_path / "found" / "predictions.json").read_text())
     assert sum(row["shares"].values()) == pytest.approx(1)
-    classes = np.asarray(Image.open(tmp_path / "found" / row["classes"]))
+    with Image.open(tmp_path / "found" / row["classes"]) as image:
+        assert image.mode == "P"
+        colours = np.asarray(image.convert("RGB"))
+        classes = np.asarray(image)
+    palette = np.array(json.loads((run / "model.json").read_text())["marks"]["palette"])
+    assert (colours == palette[classes]).all()
     assert classes.shape == (50, 70)
     assert classes.max() < 5
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.skeletons import with_partners
-from res2net.data.scenes.voc import palette
+from res2net.drawing.marks import class_colours
 
 Floats = npt.NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def read(path: Path, options: SceneOptions) -> Scenes:  # noqa: ARG001
         train=made[:TRAIN],
         val=made[TRAIN:],
         skeleton=with_partners(KEYPOINTS, options.partners),
-        palette=palette(len(classes)),
+        palette=class_colours(classes),
     )
 
 

@@ -18,7 +18,8 @@ from res2net.data.scenes.legend import Classes, cityscapes, find_classes
 from res2net.data.scenes.mapfile import LOOKED, at_once, map_of
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.pairing import find_pairs, of_folder, pairs_of, variant
-from res2net.data.scenes.voc import palette, read_list, with_classes
+from res2net.data.scenes.voc import read_list, with_classes
+from res2net.drawing.marks import OBJECT, class_colours
 from res2net.errors import UserError
 
 CAMVID = (
@@ -52,7 +53,7 @@ def read_camvid(root: Path, options: SceneOptions) -> Scenes:
     return Scenes(
         name=root.resolve().name,
         classes=CAMVID,
-        palette=palette(len(CAMVID) + 1)[1:],
+        palette=class_colours(CAMVID),
         legend=Legend(void=(11,)),
         **found,
     )
@@ -153,8 +154,8 @@ def _by_protocol(root: Path, parts: dict[str, tuple[Scene, ...]], options: Scene
 
 
 def _salient(root: Path, parts: dict[str, Any]) -> Scenes:
-    classes = ("background", "salient")
-    return Scenes(name=root.resolve().name, classes=classes, palette=palette(2), **parts)
+    classes, palette = ("background", "salient"), ((0, 0, 0), OBJECT)
+    return Scenes(name=root.resolve().name, classes=classes, palette=palette, **parts)
 
 
 def _only_salient(root: Path, options: SceneOptions) -> None:

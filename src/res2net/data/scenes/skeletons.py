@@ -11,6 +11,7 @@ from pathlib import Path
 from res2net.data.scene import COCO_PERSON, Skeleton
 from res2net.data.scenes.checks import Tally
 from res2net.data.scenes.options import pairs_of
+from res2net.drawing.marks import Side
 from res2net.errors import UserError, did_you_mean
 
 SPREAD = 0.05  # sigma of a key-point without one in the data
@@ -89,6 +90,16 @@ def with_partners(skeleton: Skeleton, given: str) -> Skeleton:
     used = {k for pair in new for k in pair}
     kept = [pair for pair in skeleton.swaps if not used & {*pair}]
     return replace(skeleton, swaps=tuple(sorted([*new, *kept])))
+
+
+def sides_of(skeleton: Skeleton) -> tuple[Side, ...]:
+    """The side of each key-point: (K,). Of partners whose names tell no side the first is left."""
+    named = partners(skeleton.names)[0]
+    found: list[Side] = [""] * len(skeleton.names)
+    for pair in skeleton.swaps:
+        left, right = pair[::-1] if pair[::-1] in named else pair
+        found[left], found[right] = "left", "right"
+    return tuple(found)
 
 
 def numbered(count: int) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from res2net.data.scenes.lookup import by_part, find_path, images_below, part_of
 from res2net.data.scenes.mapfile import choose_legend
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.pairing import photos
+from res2net.drawing.marks import class_colours
 from res2net.errors import UserError
 
 CLASSES = (
@@ -422,7 +423,7 @@ def _maps(root: Path, home: Path, options: SceneOptions) -> Scenes:
     if own is not None:
         return with_classes(home, own, shared)
     classes = ("background", *CLASSES)
-    return Scenes(name=home.name, classes=classes, palette=palette(21), **shared)
+    return Scenes(name=home.name, classes=classes, palette=class_colours(classes), **shared)
 
 
 def with_classes(root: Path, listed: Classes, parts: dict[str, Any]) -> Scenes:
@@ -439,7 +440,7 @@ def with_classes(root: Path, listed: Classes, parts: dict[str, Any]) -> Scenes:
     return Scenes(
         name=root.resolve().name,
         classes=listed.names,
-        palette=listed.colours or palette(len(listed.names)),
+        palette=listed.colours or class_colours(listed.names),
         legend=choose_legend(
             root, maps, len(listed.names), listed.table(), values=listed.by_value()
         ),
@@ -483,15 +484,3 @@ def _maps_of(
         image = images[name]
         scenes.append(Scene(name=str(image.relative_to(home)), image=image, classes=classes))
     return scenes
-
-
-def palette(count: int) -> tuple[tuple[int, int, int], ...]:
-    """VOC's class colours: the bits of the index distributed over red, green and blue."""
-    colours = []
-    for index in range(count):
-        rgb = [0, 0, 0]
-        for bit in range(8):
-            for channel in range(3):
-                rgb[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
-        colours.append((rgb[0], rgb[1], rgb[2]))
-    return tuple(colours)

@@ -148,7 +148,8 @@ class MultiLabelScores(Scores):
         shown = shown[: pictures.MOST_CURVES]
         subtitle = f"{self.headline}; the {counted(len(shown), 'class')} of the lowest AP"
         drawn = [(name, t[::-1], p[-2::-1], r[-2::-1]) for name, (p, r, t) in shown]
-        pictures.draw_thresholds(drawn, subtitle, folder / "precision_recall.png")
+        path = folder / "precision_recall.png"
+        pictures.draw_thresholds(drawn, self.classes, subtitle, path)
         return ("precision_recall.png",)
 
 

@@ -31,15 +31,14 @@ from res2net.drawing.canvas import (
     RED,
     TOP,
     WIDTH,
-    Line,
     Picture,
     add_axes,
-    draw_tiles,
     fit,
     headed_figure,
     measure,
     write,
 )
+from res2net.drawing.sheet import Line, Tile, draw_tiles
 from res2net.errors import counted
 from res2net.metrics.mistakes import f1
 from res2net.tasks.pictures import (
@@ -174,7 +173,8 @@ def draw_precision_recall(scores: ClassifyScores, path: Path) -> bool:
     shown = curves[:MOST_CURVES]
     if shown:
         few = f"the {counted(len(shown), 'class')} of lowest F1"
-        draw_thresholds(shown, f"predictions of at least the score; {few}", path)
+        subtitle = f"predictions of at least the score; {few}"
+        draw_thresholds(shown, scores.classes, subtitle, path)
     return bool(shown)
 
 
@@ -222,8 +222,8 @@ def draw_mistakes(
     )
     if not worst:
         subtitle = f"none: all {scores.images:,} images are classified correctly"
-    tiles = ((load_image(each.index), _explain(each, names)) for each in worst)
-    draw_tiles(path, "Worst mistakes", subtitle, tiles, len(worst), lines=3 if names else 2)
+    tiles = (Tile([load_image(each.index)], [_explain(each, names)]) for each in worst)
+    draw_tiles(path, "Worst mistakes", subtitle, tiles)
 
 
 def _explain(mistake: Mistake, names: Sequence[str] | None) -> list[Line]:
@@ -259,5 +259,5 @@ def draw_predictions(images: Sequence[Picture], labels: Sequence[str], path: Pat
         ]
         for label in labels[:shown]
     ]
-    tiles = zip(images[:shown], texts, strict=True)
-    draw_tiles(path, "Predictions", subtitle, tiles, shown, lines=max(map(len, texts), default=0))
+    tiles = [Tile([image], [lines]) for image, lines in zip(images[:shown], texts, strict=True)]
+    draw_tiles(path, "Predictions", subtitle, tiles)

@@ -187,11 +187,13 @@ def write_mistakes(found: Mistakes, folder: Path) -> None:
     subtitle = f"at an IoU of 0.5; mean F1 peaks at {f1:.3f}, at a score threshold of {least:.3f}"
     most = [k for k in np.argsort(-found.objects, kind="stable").tolist() if found.objects[k]]
     curves = [(found.classes[k], *found.curve(k)) for k in most[: pictures.MOST_CURVES]]
-    pictures.draw_thresholds(curves, subtitle, folder / "thresholds.png", at=least)
+    path = folder / "thresholds.png"
+    pictures.draw_thresholds(curves, found.classes, subtitle, path, at=least)
     subtitle = f"at a score threshold of {least:.3f}: " + ", ".join(
         f"{v:,} {k}" for k, v in counts.items()
     )
-    with headed_figure(folder / "errors.png", 1100, "Errors", subtitle) as figure:
+    title = "Confusion matrix and errors"
+    with headed_figure(folder / "errors.png", 1100, title, subtitle) as figure:
         if len(names) > MOST_NAMED:
             at = {"left": MARGIN + 70, "side": 700.0, "gamma": 0.5}
             pictures.draw_matrix(figure, cells, len(names), "objects", **at)

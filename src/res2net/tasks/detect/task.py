@@ -35,7 +35,7 @@ from res2net.data.scenes.transforms import (
     mosaic,
     short_side,
 )
-from res2net.drawing.marks import colour_of, draw_boxes, tint
+from res2net.drawing.marks import colour_of, draw_boxes, draw_masks
 from res2net.errors import UserError
 from res2net.heads.c4 import ANCHORS as C4_ANCHORS
 from res2net.heads.detector import FPN_ANCHORS, body_of, make_detector
@@ -313,17 +313,21 @@ def _as_text(rle: RLE) -> dict[str, Any]:
 def draw_detections(
     image: Any, found: DetectionArrays, names: Sequence[str], *, least: float
 ) -> Any:
-    """The image (H, W, 3) with detections of at least ``least``."""
+    """The image (H, W, 3) with detections of at least ``least``.
+
+    Boxes have the colour of their class, masks and their boxes one for each object.
+    """
     shown = found.of(found.scores >= least)
+    numbers = shown.labels.tolist() if shown.masks is None else range(len(shown))
+    colours = [colour_of(number) for number in numbers]
     if shown.masks is not None:
-        for mask, label in zip(shown.masks, shown.labels, strict=True):
-            inside = to_mask(mask, *image.shape[:2]).astype(bool)
-            image = tint(image, inside, colour_of(int(label)))
+        masks = [to_mask(each, *image.shape[:2]).astype(bool) for each in shown.masks]
+        image = draw_masks(image, masks, colours)
     words = [
         f"{names[label]} {100 * score:.0f} %"
         for label, score in zip(shown.labels, shown.scores, strict=True)
     ]
-    return draw_boxes(image, shown.boxes, words, [colour_of(int(k)) for k in shown.labels])
+    return draw_boxes(image, shown.boxes, words, colours)
 
 
 def module() -> type[DetectorModule]:

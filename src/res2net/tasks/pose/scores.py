@@ -14,8 +14,9 @@ from torch import Tensor
 from res2net.card import ModelCard
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton
 from res2net.data.scenes.dataset import SceneDataset
-from res2net.data.scenes.skeletons import numbered
+from res2net.data.scenes.skeletons import numbered, sides_of
 from res2net.data.scenes.transforms import as_it_is
+from res2net.drawing.marks import SIDES, Side
 from res2net.errors import UserError, counted
 from res2net.heads.pose import PoseNet
 from res2net.metrics.coco import CocoScores, coco_scores, resampled
@@ -38,6 +39,7 @@ from res2net.tasks.scores import (
 
 Seen = tuple[Tensor, Objects, DetectionArrays, str]  # image, truth, poses, name
 SHOWN = 6  # images kept for the sheet
+NAMED: dict[Side, str] = {"left": "left", "right": "right", "": "neither, or both"}
 _NAMES = {
     "ap": "AP",
     "ap50": "AP50",
@@ -285,7 +287,7 @@ def draw_sheet(
     seen: Sequence[tuple[Tensor, Objects, DetectionArrays, str]], skeleton: Skeleton, path: Path
 ) -> None:
     """Truth and poses side by side, one row per image."""
-    rows = []
+    rows, sides = [], sides_of(skeleton)
     for image, objects, found, name in seen:
         pixels = image.permute(1, 2, 0).contiguous().numpy()
         marked = DetectionArrays(
@@ -295,15 +297,16 @@ def draw_sheet(
             keypoints=objects.keypoints,
         )
         pair = (
-            draw_poses(pixels, marked, skeleton.bones, least=1),
-            draw_poses(pixels, found, skeleton.bones, least=SURE),
+            draw_poses(pixels, marked, skeleton.bones, sides, least=1),
+            draw_poses(pixels, found, skeleton.bones, sides, least=SURE),
         )
         rows.append((pair, name))
     subtitle = (
         f"{counted(len(seen), 'image')}: annotations, and poses with a score of "
         f"{100 * SURE:.0f} % or more"
     )
-    pictures.draw_sheet(rows, "Key-points", subtitle, path)
+    legend = [(words, SIDES[side]) for side, words in NAMED.items() if side in sides]
+    pictures.draw_sheet(rows, "Key-points", subtitle, path, legend)
 
 
 def draw_scores(

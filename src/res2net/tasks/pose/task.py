@@ -18,7 +18,8 @@ from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import Objects, Scenes, Skeleton
-from res2net.drawing.marks import colour_of, draw_boxes, draw_skeleton
+from res2net.data.scenes.skeletons import sides_of
+from res2net.drawing.marks import Side, colour_of, draw_boxes, draw_skeleton
 from res2net.errors import UserError
 from res2net.heads.pose import PoseNet
 from res2net.heads.precision import at_least_float32
@@ -117,8 +118,8 @@ def seen(
         points[:, :2] *= STRIDE
         points[:, 2] = counting.numpy()
         pixels = in_colours(image).permute(1, 2, 0).contiguous().numpy()
-        bones = images.skeleton.bones
-        shown = draw_skeleton(pixels, points, bones, colour_of(0), least=1)
+        bones, sides = images.skeleton.bones, sides_of(images.skeleton)
+        shown = draw_skeleton(pixels, points, bones, sides, least=1)
         yield shown, f"{int(counting.sum())} of {len(points)} key-points count"
 
 
@@ -140,7 +141,11 @@ def predict(
         found = found.of(found.scores >= (finding.score or 0.0))
         found = found.of(np.argsort(-found.scores, kind="stable")[: finding.max_detections])
     return Poses(
-        image=in_colours(image), detections=found, names=skeleton.names, bones=skeleton.bones
+        image=in_colours(image),
+        detections=found,
+        names=skeleton.names,
+        bones=skeleton.bones,
+        sides=sides_of(skeleton),
     )
 
 
@@ -232,10 +237,12 @@ class Poses(FoundObjects):
         detections: N boxes and scores with their key-points.
         names: names of the K key-points.
         bones: pairs of key-points that a line joins.
+        sides: "left", "right" or "" of each key-point.
     """
 
     names: Sequence[str]
     bones: Sequence[tuple[int, int]]
+    sides: Sequence[Side]
 
     @property
     def keypoints(self) -> npt.NDArray[np.float64]:
@@ -287,18 +294,23 @@ class Poses(FoundObjects):
     def pictures(self) -> Mapping[str, Any]:
         """The image with its skeletons."""
         pixels = self.image.permute(1, 2, 0).contiguous().numpy()
-        return {"": draw_poses(pixels, self.detections, self.bones, least=SURE)}
+        return {"": draw_poses(pixels, self.detections, self.bones, self.sides, least=SURE)}
 
 
 def draw_poses(
-    image: Any, found: DetectionArrays, bones: Sequence[tuple[int, int]], *, least: float
+    image: Any,
+    found: DetectionArrays,
+    bones: Sequence[tuple[int, int]],
+    sides: Sequence[Side],
+    *,
+    least: float,
 ) -> Any:
-    """Boxes and skeletons on (H, W, 3), one colour each."""
+    """Boxes, one colour each, and skeletons on (H, W, 3), one colour for left and for right."""
     assert found.keypoints is not None
     colours = [colour_of(i) for i in range(len(found))]
     image = draw_boxes(image, found.boxes, [""] * len(found), colours)
-    for points, colour in zip(found.keypoints, colours, strict=True):
-        image = draw_skeleton(image, points, bones, colour, least=least)
+    for points in found.keypoints:
+        image = draw_skeleton(image, points, bones, sides, least=least)
     return image
 
 

@@ -200,7 +200,7 @@ def draw_scores(
     """Precision, recall and F over the threshold; the best F by size of the salient region."""
     best = f"max F-measure {scores.max_f:.3f} at threshold {scores.threshold}"
     subtitle = f"{best if by_size else 'no F-measure'}, mean absolute error {scores.mae:.3f}"
-    with headed_figure(path, 560, "Salient objects", subtitle) as figure:
+    with headed_figure(path, 620, "Salient objects", subtitle) as figure:
         axes = add_axes(figure, MARGIN + 65, TOP + 40, 460, 340)
         f = f_measure(scores.precision, scores.recall)
         lines = (("precision", scores.precision, BLUE), ("recall", scores.recall, ORANGE))

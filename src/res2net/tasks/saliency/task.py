@@ -22,7 +22,7 @@ from res2net.data.scene import Objects, Scenes
 from res2net.data.scenes.dataset import SceneDataset, listed, stacked
 from res2net.data.scenes.transforms import as_it_is, chain, colours, flip, scale_and_crop, square
 from res2net.data.transforms import normalise
-from res2net.drawing.marks import colour_of, draw_boxes, tint
+from res2net.drawing.marks import OBJECT, draw_boxes, tint
 from res2net.errors import UserError
 from res2net.heads.dss import SIDES, SaliencyNet
 from res2net.heads.precision import at_least_float32
@@ -107,7 +107,7 @@ def seen(
     for image, salient in zip(*batch, strict=True):
         pixels = in_colours(image).permute(1, 2, 0).contiguous().numpy()
         mask = salient.numpy() > 0
-        yield tint(pixels, mask, colour_of(1)), f"{100 * mask.mean():.0f} % is salient"
+        yield tint(pixels, mask, OBJECT), f"{100 * mask.mean():.0f} % is salient"
 
 
 def predict(
@@ -201,7 +201,7 @@ def lit(image: Tensor, saliency: Tensor, box: list[int] | None = None) -> Any:
     pixels = (image.permute(1, 2, 0).numpy() * light).astype(np.uint8)
     if box is None:
         return pixels
-    return draw_boxes(pixels, np.array([box], np.float64), [""], [(230, 159, 0)])
+    return draw_boxes(pixels, np.array([box], np.float64), [""], [OBJECT])
 
 
 LEAST = 0.97  # share of pixels that int8 keeps on their side of the threshold; our own rule

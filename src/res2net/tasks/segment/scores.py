@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from res2net.card import ModelCard
 from res2net.data.scene import IGNORED, Scene, Scenes
 from res2net.data.scenes.transforms import as_it_is
 from res2net.drawing.canvas import headed_figure
-from res2net.drawing.marks import Colour
+from res2net.drawing.marks import VOID, Colour
 from res2net.errors import UserError, counted
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.metrics.segmentation import SegmentationMetric, SegmentationScores
@@ -30,7 +31,7 @@ from res2net.tasks.scores import (
     known,
     write_table,
 )
-from res2net.tasks.segment.task import VOID, classes_of, dataset_of, overlay
+from res2net.tasks.segment.task import classes_of, dataset_of, overlay
 
 Palette = Sequence[tuple[int, int, int]]
 Seen = list[tuple[Tensor, Tensor, Tensor, str]]  # image, truth, prediction, name
@@ -160,11 +161,12 @@ def measure(
         scores = metric.compute()
     except ValueError as error:
         raise UserError(f"nothing was measured: {error}") from None
+    colours: Any = card.marks.get("palette", images.palette)
     result = SegmentScores(
         metric=metric,
         scores=scores,
         classes=card.classes,
-        palette=images.palette,
+        palette=[(red, green, blue) for red, green, blue in colours],
         images=len(rows),
         rows=rows,
         seen=seen,

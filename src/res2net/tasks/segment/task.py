@@ -22,7 +22,7 @@ from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, Rea
 from res2net.data.scene import IGNORED, Objects, Scene, Scenes
 from res2net.data.scenes.dataset import SceneDataset, Transform, listed, stacked
 from res2net.data.scenes.transforms import as_it_is, chain, colours, flip, scale_and_crop
-from res2net.drawing.marks import Colour, draw_legend
+from res2net.drawing.marks import VOID, Colour, draw_legend, with_palette
 from res2net.errors import UserError
 from res2net.heads.deeplab import DeepLabV3Plus
 from res2net.models.factory import norm_by_name
@@ -218,10 +218,14 @@ class Segmentation(Prediction):
         return "  ".join(f"{name} {100 * share:.0f} %" for name, share in self.shares().items())
 
     def pictures(self) -> Mapping[str, Any]:
-        """The image in the colours of its classes, with their names, and the map of classes."""
+        """The image in the colours of its classes, with their names, and the map of classes.
+
+        The map is a Pillow image of mode "P", whose values are indices of ``names``.
+        """
         classes = self.classes.numpy()
         picture = labelled(self.image, classes, self.names, self.palette)
-        return {"": picture, "-classes": classes.astype(np.uint8)}
+        coloured = with_palette(classes.astype(np.uint8), self.palette)
+        return {"": picture, "-classes": coloured}
 
 
 def _windows(net: InUse, image: Tensor, preprocess: Preprocess, largest: int) -> Tensor:
@@ -300,7 +304,6 @@ def compare(wanted: Outputs, found: Outputs) -> Compared:
 
 OPACITY = 0.55  # opacity of the colours over the image
 NAMED = 8  # classes in a legend
-VOID: Colour = (224, 224, 192)  # ignored pixels, as in VOC
 LEAST_SHARE = 0.002  # smallest share of the image of a class in the legend
 
 
