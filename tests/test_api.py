@@ -251,7 +251,7 @@ def test_a_run_goes_on(run):
         ),
         (
             lambda: res2net.export("res2net29_small", "x", to="onnx", max_drop=1),
-            "max_drop does not apply here; it needs precision int8 and a classifier",
+            "max_drop does not apply; it needs precision int8 and a classifier",
         ),
         (
             lambda: res2net.evaluate("nowhere", "digits", out="x"),
@@ -291,9 +291,9 @@ def test_arguments_are_the_options_of_the_command(command):
     options = {name.partition(".")[0].replace("-", "_").rstrip("+") for name in parser.names()}
     options -= {"help", "config", "model"} if command == "predict" else {"help", "config"}
     if command == "predict":  # what is printed and drawn is the caller's
-        options -= {"csv", "json", "sheet", "out", "coco", "yolo", "resume"}
+        options -= {"csv", "json", "sheet", "out", "coco", "yolo", "resume", "every"}
     if command == "train":
-        options -= {"preview"}  # a picture, and no run
+        options -= {"preview", "folds", "logger"}  # a picture, several runs, other services
     arguments = set(inspect.signature(getattr(res2net, command)).parameters)
     if "finding" in arguments:  # the options of one class
         arguments = arguments - {"finding"} | set(Finding.__dataclass_fields__)

@@ -227,7 +227,7 @@ def test_a_batch_larger_than_the_data_is_one_step(cli, tiny, photos, tmp_path):
         (
             lambda p: (p / "a").mkdir(parents=True),
             ("--resume",),
-            "--resume: {} holds no run (no config.yaml); name another folder",
+            "--resume: {} is not a run folder (no config.yaml); name another folder",
         ),
         (lambda p: p.parent.write_text("x"), (), "--out {}: cannot be made (Not a directory)"),
     ],

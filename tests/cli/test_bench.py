@@ -123,7 +123,7 @@ def test_sources_with_changes_are_refused_before_anything_is_measured(
     out = tmp_path / "rows.csv"
     done = cli("bench", "evaluators", "--rounds", "3", "--out", out)
     assert done.code == 2
-    assert done.line.startswith(f"--out {out}: the sources differ from commit abc, and ")
+    assert done.line.startswith(f"--out {out}: the sources differ from commit abc, but ")
     assert "run without --out" in done.line
     assert not measured
     assert not out.exists()

@@ -61,8 +61,8 @@ def test_pictures_and_another_layout(photos, tmp_path, capsys):
     [
         (["--format", "coco"], "--format does not apply here; it needs --write"),
         (["--write", "x"], "--write needs --format"),
-        (["--write", "x", "--format", "coco"], "cannot hold labels; it can be folder"),
-        (["--task", "detect"], "holds"),
+        (["--write", "x", "--format", "coco"], "cannot hold labels; choose from folder"),
+        (["--task", "detect"], "has classes of whole"),
     ],
 )
 def test_mistakes_are_one_line(words, told, photos, capsys, tmp_path, monkeypatch):

@@ -13,8 +13,8 @@ from PIL import Image
 
 from res2net.data.readers import read
 
-TABLES = ("metrics.json", "per_class.csv", "mistakes.csv")
-PICTURES = ("confusion.png", "calibration.png", "mistakes.png")
+TABLES = ("metrics.json", "per_class.csv", "images.csv", "mistakes.csv")
+PICTURES = ("confusion.png", "calibration.png", "precision_recall.png", "mistakes.png")
 
 
 @pytest.fixture

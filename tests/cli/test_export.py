@@ -35,7 +35,7 @@ def test_help_names_every_engine_and_precision(cli, capsys):
         (("res2net29_small", "--to", "onnx"), "--out is missing"),
         ((*EXPORT[1:3], "tensorrt"), "--to tensorrt: no such engine."),
         ((*EXPORT[1:3], "openvin"), "--to openvin: no such engine. Did you mean 'openvino'?"),
-        ((*EXPORT[1:], "--precision", "bf16"), "--precision bf16: --to onnx takes fp32, fp16"),
+        ((*EXPORT[1:], "--precision", "bf16"), "--precision bf16: --to onnx supports fp32, fp16"),
         ((*EXPORT[1:], "--precision", "int8"), "--precision int8 needs calibration images"),
         ((*EXPORT[1:], "--size", "10"), "--size is 10; res2net29_small needs images of at least"),
         (

@@ -229,7 +229,7 @@ def test_the_start_is_fast(words):
 def test_every_command_has_a_file_and_every_file_a_use():
     room = Path(command_line.__file__).parent
     helpers = {*("__init__", "main")}
-    helpers |= {*("parser", "progress", "tables", "targets")}
+    helpers |= {*("parser", "progress", "tables", "targets", "video")}
     assert {path.stem for path in room.glob("*.py")} == helpers | {
         command.replace("-", "_") for command in COMMANDS
     }

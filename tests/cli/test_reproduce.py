@@ -64,7 +64,7 @@ def test_rows_without_data_are_left_out(cli, tmp_path):
     words = ("--scale", "full", "--data-root", tmp_path, "--out", tmp_path / "out")
     done = cli("reproduce", "table2", *words)
     assert done.code == 0
-    assert done.out.count("left out") == 3
+    assert done.out.count("skipped, ") == 3
     assert "table2: 3 rows lack their data" in done.out
     assert (tmp_path / "out" / "report.html").is_file()
 
