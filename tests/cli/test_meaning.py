@@ -250,6 +250,7 @@ def test_every_task_refuses_what_it_does_not_read(command, task, monkeypatch, tm
         values = {
             "scales": "[1]",
             "tiles": "64",
+            "crops": "5",
             **dict.fromkeys(("flip", "class-agnostic", "yolo")),
         }
         shares = dict.fromkeys(("score", "iou", "overlap"), "0.5")
