@@ -176,7 +176,7 @@ def test_the_reference_has_every_option_of_every_command(site: Path) -> None:
 
 def test_an_option_is_shown_with_its_values_default_help_and_tasks() -> None:
     text = HOOKS["page_of"]("train")
-    assert "| `--train.lr`{ #train.lr } | number | 0.1 | peak learning rate | all |" in text
+    assert "| `--train.lr`{ #train.lr } | number or `auto` | 0.1 | peak learning rate;" in text
     assert (
         "| `--net.global-pool`{ #net.global-pool } | `avg`, `max`, `avgmax` | avg "
         "| pooling before the classifier | classify |"

@@ -103,7 +103,7 @@ def test_images_are_linked_or_copied(tmp_path):
 
 @pytest.mark.parametrize("layout", ["folder", "pairs"])
 def test_a_layout_that_cannot_hold_the_annotations_is_refused(layout, scenes, tmp_path):
-    with pytest.raises(UserError, match="cannot hold boxes; it can be coco, yolo, voc"):
+    with pytest.raises(UserError, match="cannot hold boxes; choose from coco, yolo, voc"):
         convert(scenes["boxes"], "boxes", tmp_path / "out", layout)
     assert not list(tmp_path.iterdir())
 

@@ -139,7 +139,7 @@ def test_annotations_for_an_image_of_another_size_are_faulty(tmp_path):
 def test_nothing_left_is_refused(tmp_path):
     scenes = [Scene(name="a.jpg", image=tmp_path / "a.jpg", objects=no_objects())]
     images = Scenes(name="set", classes=("cat",), train=scenes, val=())
-    with pytest.raises(UserError, match="nothing is left"):
+    with pytest.raises(UserError, match="no image is left"):
         usable_images("coco:x", images, "boxes", skip_bad=True, option=OPTION)
 
 

@@ -86,7 +86,7 @@ def test_a_stand_in_cannot_be_changed() -> None:
 
 def test_a_place_beyond_what_a_pickle_can_fill_takes_no_memory() -> None:
     content = b"\x80\x02]r" + struct.pack("<I", 2**31 - 1) + b"."  # a list of as many places
-    with pytest.raises(UserError, match="place 2147483647 in a memo"):
+    with pytest.raises(UserError, match="index 2147483647 in a memo"):
         _read(content)
 
 

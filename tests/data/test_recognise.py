@@ -81,7 +81,7 @@ def test_class_folders_with_a_json_beside_them_are_classes_for_classification(tm
 def test_two_formats_that_fit_are_both_named_and_neither_is_taken(tmp_path):
     _coco(tmp_path)
     _yolo(tmp_path)
-    with pytest.raises(UserError, match=r"say which: coco:.* or yolo:"):
+    with pytest.raises(UserError, match=r"choose one: coco:.* or yolo:"):
         parse_source(str(tmp_path), "boxes")
 
 

@@ -62,7 +62,7 @@ def test_real_data_is_recognised(shared_data: Path) -> None:
 def test_two_data_sets_in_one_folder(tmp_path: Path) -> None:
     for name in ("cifar-10-python.tar.gz", "cifar-100-python.tar.gz"):
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r"say which: cifar10:.* or cifar100:"):
+    with pytest.raises(UserError, match=r"choose one: cifar10:.* or cifar100:"):
         parse_source(str(tmp_path))
 
 

@@ -136,7 +136,7 @@ def test_a_file_that_is_there_twice_is_told(make_tree: MakeTree) -> None:
 def test_two_paths_of_which_one_file_is_left_are_told(make_tree: MakeTree) -> None:
     root = make_tree({"img": 2})
     (root / "t.csv").write_text("path,label\nx/0.png,cat\ny/0.png,dog\n")
-    with pytest.raises(UserError, match=r"lines 2 and 3 name x/0\.png and y/0\.png, of which"):
+    with pytest.raises(UserError, match=r"lines 2 and 3 name x/0\.png and y/0\.png, but only"):
         read(root / "t.csv", ReadOptions())
 
 

@@ -79,7 +79,7 @@ def test_images_of_8_bits_change_nothing(tmp_path: Path) -> None:
 def test_images_of_8_and_more_bits_together_are_told(tmp_path: Path) -> None:
     files = [saved(tmp_path, "a.png", (RAMP * 255).astype(np.uint8))]
     files.append(saved(tmp_path, "b.png", (RAMP * 4000).astype(np.uint16)))
-    with pytest.warns(UserWarning, match=r"1 of 2 images .* have 8 bits and stay.*a\.png.*b\.png"):
+    with pytest.warns(UserWarning, match=r"1 of 2 sampled .* have 8 bits and stay.*a\.png.*b\.png"):
         found = fitted(files)
     assert found.range == (0, 4095)
     narrow = photo.read_pixels(files[0], reading=found.reading)

@@ -35,11 +35,11 @@ def test_one_precision_has_the_same_gates_on_every_engine(precision, tolerance, 
     ("engine", "precision", "message"),
     [
         ("openvin", "fp32", "--to openvin: no such engine. Did you mean 'openvino'? It can be"),
-        ("onnx", "bf16", "--precision bf16: --to onnx takes fp32, fp16, int8; bf16 is for open"),
-        ("torch-export", "int8", "--to torch-export takes fp32, bf16; int8 is for openvino, onnx"),
-        ("onnx", "int4", "--precision int4: --to onnx takes fp32, fp16, int8"),
-        ("openvino", "fp16", "--to openvino takes fp32, bf16, int8; fp16 is for onnx, aoti"),
-        ("native", "fp16", "--to native takes fp32, bf16, int8; fp16 is for onnx, aoti"),
+        ("onnx", "bf16", "--precision bf16: --to onnx supports fp32, fp16, int8; bf16 is for open"),
+        ("torch-export", "int8", "--to torch-export supports fp32, bf16; int8 is for openvino"),
+        ("onnx", "int4", "--precision int4: --to onnx supports fp32, fp16, int8"),
+        ("openvino", "fp16", "--to openvino supports fp32, bf16, int8; fp16 is for onnx, aoti"),
+        ("native", "fp16", "--to native supports fp32, bf16, int8; fp16 is for onnx, aoti"),
     ],
 )
 def test_others_are_refused_with_the_choices(engine, precision, message):

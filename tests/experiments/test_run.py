@@ -95,7 +95,7 @@ def test_rows_of_other_settings_are_not_mixed(tiny_study, tmp_path):
     [
         ({"seeds": 0}, "--seeds is 0"),
         ({"only": ["plane"]}, "no such point. Did you mean 'plain'?"),
-        ({"data": "folder:x"}, "study tiny takes digits, no path"),
+        ({"data": "folder:x"}, "study tiny takes digits without path"),
     ],
 )
 def test_mistakes(tiny_study, tmp_path, given, message):
@@ -135,7 +135,7 @@ def test_weights_that_cannot_be_had_are_left_out(tmp_path, monkeypatch):
     said = []
     words = ("dla60_res2net", "imagenet:x", tmp_path, tmp_path / "r.csv", "c", said.append)
     module.measure_published(*words)
-    assert said == ["published weights of dla60_res2net: left out, offline"]
+    assert said == ["published weights of dla60_res2net: skipped, offline"]
     assert not (tmp_path / "r.csv").exists()
 
 

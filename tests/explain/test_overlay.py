@@ -29,7 +29,7 @@ def test_more_heat_is_never_darker() -> None:
 
 def test_shapes_and_ranges_are_checked() -> None:
     image = np.zeros((4, 6, 3), np.uint8)
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="differ in size"):
         heat_overlay(image, np.zeros((6, 4)))
     with pytest.raises(ValueError, match="must be 0 to 1"):
         heat_overlay(image, np.full((4, 6), 1.5))

@@ -123,7 +123,7 @@ def test_what_a_training_would_note_is_noted(photos):
         _image(photos / "train" / "cat" / f"more{number}.png", number)
     (photos / "train" / "cat" / "notes.txt").write_text("x")
     notes = " ".join(res2net.inspect_data(photos).notes)
-    assert "very unequal classes: 44 training images of cat, 2 of dog" in notes
+    assert "class imbalance: 44 training images of cat, 2 of dog" in notes
     assert "1 files ignored" in notes
 
 

@@ -57,7 +57,7 @@ def test_each_precision_names_what_it_lacks(monkeypatch, level, said):
     monkeypatch.setattr(binding, "library", Library)
     monkeypatch.setenv(LEVEL, level)
     lacks = {"fp32": "this processor lacks AVX2 with FMA, which fp32 needs"}
-    hidden = {p: f"{p} needs {name}, which {LEVEL}={level} hides" for p, name in said.items()}
+    hidden = {p: f"{p} needs {name}, which {LEVEL}={level} disables" for p, name in said.items()}
     for precision in ("fp32", "int8", "bf16"):
         assert binding.unsupported_reason(precision) == {**lacks, **hidden}.get(precision)
 

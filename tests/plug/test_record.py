@@ -59,6 +59,6 @@ def test_functions_between_modules_are_seen(make_net: Any) -> None:
 
 def test_what_fails_is_named_in_a_line() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2))
-    with pytest.raises(UserError, match=r"image of 32x32 with 3 channels; 2 says: ") as caught:
+    with pytest.raises(UserError, match=r"image of 32x32 with 3 channels; 2: ") as caught:
         record(net, 32)
     assert "\n" not in str(caught.value)

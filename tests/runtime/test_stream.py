@@ -309,7 +309,7 @@ def test_names_with_ends_of_lines_are_gone_on_with_wherever_they_were_cut(
 def test_nothing_is_left_where_nothing_was_found(runtime: Runtime, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no images in"):
         predict_to_file(runtime, [str(tmp_path)], tmp_path / "o.csv")
-    with pytest.raises(UserError, match="does not exist; make it and run again"):
+    with pytest.raises(UserError, match="does not exist; create it first"):
         predict_to_file(runtime, [str(tmp_path)], tmp_path / "none" / "o.csv")
     assert list(tmp_path.glob("*.csv")) == []
 

@@ -67,7 +67,7 @@ def test_a_bare_name_takes_published_weights(monkeypatch, folder):
     monkeypatch.setattr("res2net.tasks.embed.create_model", create)
     assert res2net.embed("res2net50_26w_4s", folder / "0.png", device="cpu").shape == (1, 2048)
     assert asked == {"res2net50_26w_4s": {"pretrained": "in1k"}}
-    with pytest.raises(UserError, match="nobody published ImageNet weights of res2net29_small"):
+    with pytest.raises(UserError, match="has no ImageNet weights of res2net29_small"):
         res2net.embed("res2net29_small", folder / "0.png")
     for wrong, line in (
         ({"batch": 0}, "batch is 0; it must be at least 1"),

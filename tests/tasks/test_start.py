@@ -149,7 +149,7 @@ def test_the_first_block_rule_the_normalisation_and_the_notes_are_kept(tmp_path:
         (
             "segment",
             {},
-            "with --task detect, this run has --task segment; --net.pretrained RUN tak",
+            "with --task detect, this run has --task segment; --net.pretrained RUN loads",
         ),
         ("detect", {"model": "res2net26_26w_4s"}, "is res2net18, --model is res2net26_26w_4s; use"),
         ("detect", {"head": {"channels": 16}}, "with --head.channels 8, this run has 16; use the"),

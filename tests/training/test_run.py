@@ -382,7 +382,7 @@ def test_a_run_says_its_range_of_values_and_keeps_it_when_it_is_resumed(tmp_path
     _deep(tmp_path / "data", 6, 4000)
     run, listener = tmp_path / "run", Listener()
     fit(_config(f"folder:{tmp_path / 'data'}", epochs=1), run, resume=False, say=listener)
-    said = "values 0..4095 of images of more than 8 bits become 0..255 (read from all training ima"
+    said = "values 0..4095 of images with more than 8 bits become 0..255 (read"
     assert any(line.startswith(said) for line in listener.lines)
     assert ModelCard.read(run / "model.json").preprocess.range == (0, 4095)
     _deep(tmp_path / "data", 6, 60000)

@@ -27,7 +27,7 @@ def _weights(run: Path) -> dict[str, torch.Tensor]:
 def test_the_rate_of_a_range_test_is_kept_and_trains_like_the_number_given(
     cli: Cli, tiny: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "STEPS", 30)
+    monkeypatch.setattr(search, "STEPS", 80)
     words = (*tiny, "--data", "digits", "--train.batch", "16", "--out")
     done = cli(*words, tmp_path / "auto", "--train.lr", "auto")
     assert done.code == 0

@@ -195,8 +195,8 @@ def test_every_layout_gives_our_tensors(form: str) -> None:
     ("form", "remark"),
     [
         ("mmdet", "left out entries outside of the network: neck, rpn_head"),
-        ("mmdet", "trained as mmdetection builds it"),
-        ("detectron2, C4", "trained as the detectron2 fork builds it"),
+        ("mmdet", "trained as built by mmdetection"),
+        ("detectron2, C4", "trained as built by the detectron2 fork"),
         ("maskrcnn-benchmark, C4", "left out entries outside of the network: rpn"),
     ],
 )

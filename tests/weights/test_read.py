@@ -215,7 +215,7 @@ def test_a_wrong_checksum_in_a_checkpoint_is_seen(tmp_path: Path) -> None:
     path.write_bytes(data)
     loaded = torch.load(path, weights_only=True)
     assert not torch.equal(loaded["conv1.weight"], STATE["conv1.weight"])
-    with pytest.raises(UserError, match=r"damaged \(the checksum of f/data/0"):
+    with pytest.raises(UserError, match=r"damaged \(wrong checksum of f/data/0"):
         read_content(path)
 
 

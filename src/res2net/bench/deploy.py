@@ -221,7 +221,7 @@ def draw_speeds(rows: Sequence[Mapping[str, Any]], path: Path, *, measured: str 
     images = counted(int(one["batch"]), "image")
     subtitle = (
         f"{', '.join(networks)}, {images} of {one['size']}x{one['size']} pixels, "
-        f"median of {one['n']} rounds in turns{measured}"
+        f"median of {one['n']} interleaved rounds{measured}"
     )
     left = max(measure_text(name, 7) for name in named) + 16
     tall = len(ranked) * pitch * BAR

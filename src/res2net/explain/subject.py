@@ -301,7 +301,7 @@ class Detector(_OnBackbone):
         )
 
     def _surest(self, found: dict[str, Tensor], wanted: int | None) -> int:
-        """The number of the surest box; of the class, if one is asked for."""
+        """The index of the most confident box, of the wanted class if there is one."""
         own = torch.ones_like(found["labels"], dtype=torch.bool)
         if wanted is not None:
             own = found["labels"] == wanted + 1  # 0 is the background

@@ -29,7 +29,7 @@ from res2net.training.callbacks import shows_progress
 from res2net.training.folder import CONFIG
 
 STEPS = 100  # steps of the range test
-SMOOTHED = 10  # first steps, whose smoothed losses are of few batches
+SMOOTHED = 20  # first steps, whose smoothed losses are of few batches and too low
 LEAST, MOST = 1e-6, 1.0  # learning rates of the range test
 FIRST_BATCH, MOST_BATCH = 2, 4096
 MakeJob = Callable[[RunConfig], Job]
@@ -129,9 +129,11 @@ def tested_rate(config: RunConfig, make_job: MakeJob) -> tuple[list[float], list
     rates, losses = finder.results["lr"], finder.results["loss"]
     pairs = list(zip(losses, rates, strict=True))[SMOOTHED:]
     finite = [(loss, rate) for loss, rate in pairs if isfinite(loss)]
-    if not finite or min(finite)[0] > 0.99 * finite[0][0]:
+    lowest = min(finite, default=(1.0, 0.0))
+    before = [loss for loss, rate in finite if rate <= lowest[1]]
+    if lowest[0] > 0.99 * max(before, default=0.0):
         raise UserError("--train.lr auto: the loss falls at no learning rate; give a number")
-    return rates, losses, float(f"{min(finite)[1] / 10:.2g}")
+    return rates, losses, float(f"{lowest[1] / 10:.2g}")
 
 
 class _Images(pl.LightningDataModule):

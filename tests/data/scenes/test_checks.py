@@ -106,7 +106,7 @@ def test_no_arithmetic_of_huge_numbers_is_heard() -> None:
     )
     assert sound(objects, (9, 9), "a", tally).boxes.tolist() == [[0, 0, 9, 5], [0, 0, 0.5, 5]]
     assert {fault: number for fault, (number, _) in tally.faults.items()} == {
-        "boxes left out that have no area": 1,
+        "boxes without area left out": 1,
         "boxes clipped to their image": 1,
         "boxes are less than a pixel wide or high": 1,
     }

@@ -33,7 +33,7 @@ def _written(path: Path, content: object) -> Path:
         ([{"file_upload": "a.png", "annotations": []}], "labelstudio"),
         ({"a.png1": {"filename": "a.png", "regions": []}}, "via"),
         ([{"image": "a.png", "annotations": [{"coordinates": {}}]}], "createml"),
-        ([{"image_id": 1, "category_id": 1, "bbox": [], "score": 0.9}], "COCO's results"),
+        ([{"image_id": 1, "category_id": 1, "bbox": [], "score": 0.9}], "COCO results"),
         ([{"image_id": 1, "category_id": 1}], ""),
         ({"images": IMAGES, "annotations": [{"image_id": 1, "caption": "a cat"}]}, "COCO's capt"),
         ({"annotations": [{"image_id": 1, "segments_info": []}]}, "COCO's panoptic"),

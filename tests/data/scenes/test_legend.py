@@ -70,12 +70,12 @@ def test_colours_come_from_another_list_by_name(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("Background\ndog 2\n")
     table = "name,r,g,b\ndog 2,0,128,7\n_background_,0,0,0\nvoid,9,9,9\n"
     (tmp_path / "class_dict.csv").write_text(table)
-    with pytest.warns(UserWarning, match="pixels of void do not count"):
+    with pytest.warns(UserWarning, match="pixels of void are ignored"):
         found = find_classes(tmp_path)
     assert found is not None
     assert found.table() == {(9, 9, 9): 255, (0, 0, 0): 0, (0, 128, 7): 1}
     (tmp_path / "class_dict.csv").write_text("name,r,g,b\ndog 2,0,128,7\n")
-    with pytest.warns(UserWarning, match="not used, it has no colour for Background"):
+    with pytest.warns(UserWarning, match="not used; it has no colour for Background"):
         found = find_classes(tmp_path)
     assert found is not None
     assert not found.colours
@@ -91,7 +91,7 @@ def test_colours_come_from_another_list_by_name(tmp_path: Path) -> None:
         ("classes.txt", b"a\nb\0\n", r"'b\\x00' is not a class name"),
         ("classes.txt", b"a\n\xff\n", "cannot be read"),
         ("classes.txt", b"a 0 0 0\nb 0 0 0\n", r"lists the colour \(0, 0, 0\) twice"),
-        ("classes.txt", b"a 0 0 0\nb 0 0 256\n", r"the colour \(0, 0, 256\) is beyond 0\.\.255"),
+        ("classes.txt", b"a 0 0 0\nb 0 0 256\n", r"the colour \(0, 0, 256\) is outside 0\.\.255"),
         ("class_dict.csv", b"name,r,g,b\na,1,2\nb,1,2,3\n", "must have name,r,g,b"),
     ],
 )

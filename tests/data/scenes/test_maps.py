@@ -150,7 +150,7 @@ def pairs(root: Path, maps: list[Any], classes: str = "ground\ncat\ndog\n") -> S
 @pytest.mark.parametrize(
     ("maps", "reason"),
     [
-        ([MAP * 0] * 2, "in the 2 training maps are ground; 0 % .*at least two classes"),
+        ([MAP * 0] * 2, "of the 2 training maps are ground; 0 % .*at least two classes"),
         ([MAP * 0 + 255], "all pixels of the 1 training maps hold 255, which is ignored"),
         ([np.where(MAP == 1, 255, 0)], r"12 % of the pixels .*a classes\.txt of two names"),
         ([MAP, MAP + 7, MAP + 8], r"2 of 3 maps cannot be used; the first: .*1\.png: holds the v"),
@@ -230,7 +230,7 @@ def test_255_of_two_meanings_is_refused(tmp_path: Path) -> None:
     for i in range(4):
         add(tmp_path, f"images/{i}.jpg", f"masks/{i}.png", (MAP > 0) * (255 if i % 2 else 1))
     (tmp_path / "classes.txt").write_text("ground\ncat\n")
-    with pytest.raises(UserError, match="2 of 4 class maps hold 255 and no 1.*two things"):
+    with pytest.raises(UserError, match="2 of 4 class maps hold 255 and no 1.*255 is ambiguous"):
         read("pairs", tmp_path)
 
 
