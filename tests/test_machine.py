@@ -173,7 +173,7 @@ def test_processes_share_the_memory(monkeypatch):
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
         RuntimeError("CUDA out of memory. Tried to allocate"),
         RuntimeError("std::bad_alloc"),
-        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
         RuntimeError("DataLoader worker (pid(s) 7) is killed by signal: Bus error. It is possible"),
         RuntimeError("unable to mmap 300 bytes"),
         torch.OutOfMemoryError("CUDA out of memory"),
@@ -184,7 +184,13 @@ def test_signs_of_no_memory(error):
         raise error
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shape"), ValueError("out of memory"), KeyError(1)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(RuntimeError("shape"), ValueError("out of memory"), KeyError(1)),
+        RuntimeError("DataLoader worker (pid(s) 7) is killed by signal: Terminated."),
+    ],
+)
 def test_other_errors_pass(error):
     with pytest.raises(type(error)) as found, machine.memory_mended_by("x"):
         raise error

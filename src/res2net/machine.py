@@ -24,7 +24,8 @@ FREE_TO_TAKE = 0.85  # share of the free memory; the rest is for loader processe
 PACKAGES = ("res2net", "torch", "torchvision", "pytorch-lightning", "numpy", "pillow")
 _NO_MEMORY = re.compile(
     "out of memory|can't allocate memory|not enough memory|Cannot allocate memory|bad_alloc|"
-    "could not create a memory|unable to (mmap|allocate shared)|worker.* is killed by signal",
+    "could not create a memory|unable to (mmap|allocate shared)|"
+    "worker.* is killed by signal: (?!Terminated|Interrupt)",
     re.IGNORECASE,
 )
 

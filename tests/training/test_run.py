@@ -25,6 +25,7 @@ from res2net.data.preprocess import Preprocess, default_preprocess
 from res2net.errors import Stopped, TakenError, UserError
 from res2net.machine import Processes
 from res2net.models.weights import read_weights
+from res2net.training import run as training
 from res2net.training.callbacks import History
 from res2net.training.folder import write_config
 from res2net.training.run import (
@@ -406,3 +407,11 @@ def test_batches_of_few_classes_are_told(photos, tmp_path):
     config = _config(f"folder:{photos}", epochs=1, val_batches=1, batch=2, max_steps=1)
     fit(config, tmp_path / "run", resume=False, say=listener)
     assert "--train.val-batches 1: 2 images of 1 of 3 classes are measured" in listener.lines
+
+
+def test_a_loader_that_was_stopped_with_all_others_is_a_stop_and_no_lack_of_memory():
+    """`timeout` and a scheduler signal the whole group, and the loader's process ends first."""
+    with pytest.raises(KeyboardInterrupt), training._interrupts_raised():
+        raise RuntimeError("DataLoader worker (pid(s) 7) is killed by signal: Terminated. ")
+    with pytest.raises(RuntimeError, match="Killed"), training._interrupts_raised():
+        raise RuntimeError("DataLoader worker (pid(s) 7) is killed by signal: Killed. ")

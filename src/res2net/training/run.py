@@ -402,6 +402,10 @@ def _interrupts_raised() -> Iterator[None]:
         yield
     except SystemExit:
         raise KeyboardInterrupt from None
+    except RuntimeError as error:  # whoever stops a group of processes stops the loader's first
+        if "is killed by signal: Terminated" not in str(error):
+            raise
+        raise KeyboardInterrupt from None
     finally:
         if ours:
             signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
