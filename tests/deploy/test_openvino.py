@@ -19,7 +19,7 @@ from res2net.tasks.detect.graph import Detector, compare
 
 
 def test_a_classifier_is_its_layers_and_the_normalisation_alone() -> None:
-    network = fold_batchnorm(create_model("res2net50_26w_4s").eval())
+    network = fold_batchnorm(create_model("res2net26_small").eval())
     graph = openvino.convert(Program(network, default_preprocess(64)), (64, 64), 1)
     kinds = Counter(op.get_type_name() for op in graph.get_ops())
     layers = {"Convolution", "Relu", "Add", "VariadicSplit", "Concat", "AvgPool", "MaxPool"}
