@@ -305,7 +305,7 @@ def demo() -> str:
     """Output of ``res2net demo``: its epochs and its scores."""
     lines = (RESULTS / "demo.txt").read_text().splitlines()
     per_class = next(i for i, line in enumerate(lines) if "Classes, the worst first" in line)
-    last = next(i for i, line in enumerate(lines) if line.startswith("of "))
+    last = next(i for i, line in enumerate(lines) if "held-out digits" in line)
     shown = [*lines[:per_class], *lines[last:]]
     return "```text\n" + "\n".join(shown) + "\n```\n"
 
