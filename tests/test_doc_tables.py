@@ -170,6 +170,7 @@ def test_a_reader_who_divides_the_medians_finds_the_ratio(name: str) -> None:
     for head, printed, expected in (each for part in parts(name) for each in CHECKED[name](part)):
         if markup.PAIRED in head:
             assert PAIRED.fullmatch(printed) or printed == "–", (head, printed)
+            ratios += printed != "–"
         elif expected is None:
             assert printed == "–", (head, printed)
         else:
