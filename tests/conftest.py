@@ -188,6 +188,23 @@ def undrawn(without_pictures: Callable[[], AbstractContextManager[None]]) -> Ite
         yield
 
 
+@pytest.fixture
+def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was written on the figures, filled when they are saved."""
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    found: list[str] = []
+    savefig = Figure.savefig
+
+    def listen(figure: Figure, *args: object, **options: object) -> None:
+        found.extend(text.get_text() for text in figure.findobj(Text))
+        savefig(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", listen)
+    return found
+
+
 @pytest.fixture(scope="module")
 def few_scenes() -> Iterator[None]:
     """Eight generated scenes, and few masks in each: one costs as much as the rest of an image."""

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
 
 from res2net.drawing.marks import LIGHT
@@ -24,19 +22,6 @@ def explained(**more: Any) -> Explained:
     heat[20:40, 30:60] = 1
     fixed: dict[str, Any] = {"label": "cat", "score": 0.25, "level": "c5"}
     return Explained(heat=heat, seen=(0, 0, 90, 60), **{**fixed, **more})
-
-
-@pytest.fixture
-def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    found: list[str] = []
-    savefig = Figure.savefig
-
-    def listen(figure: Figure, *args: object, **options: object) -> None:
-        found.extend(text.get_text() for text in figure.findobj(Text))
-        savefig(figure, *args, **options)
-
-    monkeypatch.setattr(Figure, "savefig", listen)
-    return found
 
 
 @pytest.mark.parametrize(

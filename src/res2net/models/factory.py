@@ -13,7 +13,7 @@ from res2net.errors import UserError, did_you_mean
 from res2net.models.biglittle import BigLittleNet
 from res2net.models.cifar_baselines import DenseNetBC, WideResNet
 from res2net.models.dla import DLA
-from res2net.models.library import LibraryNetwork
+from res2net.models.libraries import LibraryNetwork
 from res2net.models.network import GlobalPool, Network, check_count
 from res2net.models.resnet import ResNet
 from res2net.models.torchvision_baselines import DenseNet161, InceptionV3

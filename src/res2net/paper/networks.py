@@ -165,7 +165,7 @@ def find_variant(name: str, options: Mapping[str, Any] | None = None) -> Variant
         ValueError: a value out of range.
     """
     if isinstance(name, str) and (library := library_of(name)):
-        foreign = LibraryVariant(library=library, architecture=name.partition(":")[2])
+        foreign = LibraryVariant(origin=library, architecture=name.partition(":")[2])
         changed: Variant = foreign.changed(name, options or {})
         return changed
     if not isinstance(name, str) or name not in NETWORKS:

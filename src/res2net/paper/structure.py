@@ -134,7 +134,7 @@ def _run(
             raise AssertionError(f"no count for {variant.architecture}")
         case LibraryVariant():
             raise UserError(
-                f"{variant.library}:{variant.architecture} is not a row of the model table; its "
+                f"{variant.origin}:{variant.architecture} is not a row of the model table; its "
                 "structure is not counted here, `res2net convert` reports it"
             )
         case _:

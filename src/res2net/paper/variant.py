@@ -315,7 +315,7 @@ class LibraryVariant(_Row):
 
     OPTIONS: ClassVar[tuple[str, ...]] = ("width", "scale")
 
-    library: str  # one of LIBRARIES
+    origin: str  # one of LIBRARIES
     architecture: str
     width: int = 64  # channels of one split where the k×k has 64
     scale: int = 1  # splits of each bottleneck; 1 leaves the network as it is

@@ -81,7 +81,7 @@ def in_use(
     precision: str,
     graph: Callable[[Any], nn.Module] = lambda model: model,
 ) -> InUse:
-    """The part of a network that turns images into maps.
+    """A network as a function from images to maps.
 
     Args:
         graph: network → the module that outputs the map; in an artifact it is

@@ -146,7 +146,7 @@ def of_variant(variant: Variant) -> Identity:
         case TorchvisionVariant():
             return Identity(family=f"torchvision's {variant.architecture}")
         case LibraryVariant():
-            return Identity(family=f"{variant.library}'s {variant.architecture}")
+            return Identity(family=f"{variant.origin}'s {variant.architecture}")
 
 
 def _identity(

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
 
 from res2net.drawing.canvas import MARGIN, TOP, WIDTH, Picture
@@ -17,20 +15,6 @@ from res2net.tasks.classify.pictures import draw_mistakes, draw_predictions
 from res2net.tasks.classify.scores import ClassifyScores, score
 
 FIRST = (MARGIN + 80, TOP + 80)  # a place (x, y) within the first tile, however many there are
-
-
-@pytest.fixture
-def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was written on the figures, filled when they are saved."""
-    found: list[str] = []
-    savefig = Figure.savefig
-
-    def listen(figure: Figure, *args: object, **options: object) -> None:
-        found.extend(text.get_text() for text in figure.findobj(Text))
-        savefig(figure, *args, **options)
-
-    monkeypatch.setattr(Figure, "savefig", listen)
-    return found
 
 
 def color(value: int) -> Picture:

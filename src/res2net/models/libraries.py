@@ -42,7 +42,7 @@ class LibraryNetwork(Network):
             raise TypeError(f"{variant.architecture} cannot take global_pool: it has its own")
         super().__init__(global_pool=global_pool)
         self.variant = variant
-        make = _MAKERS[variant.library]
+        make = _MAKERS[variant.origin]
         self.body, features = make(variant.architecture, in_channels)
         if variant.scale > 1:
             self.body, _ = convert(
