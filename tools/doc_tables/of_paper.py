@@ -51,6 +51,29 @@ def networks() -> str:
     return markdown(head, rows)
 
 
+_FAMILIES = {  # one network of each
+    "Res2Net, Res2NeXt, ResNet-50 and deeper": "res2net50_26w_4s",
+    "Res2Net-18, -34, ResNet-18, -34": "res2net18",
+    "DLA": "dla60_res2net",
+    "Big-Little": "blres2net50",
+    "CIFAR, Table 4": "res2next29_6c24w_4s",
+}
+
+
+def levels() -> str:
+    """Channels and stride of the levels of each family."""
+    names = [f"c{number}" for number in range(1, 6)]
+    rows = []
+    for title, network in _FAMILIES.items():
+        found = {level.name: level for level in tally(find_variant(network)).levels}
+        cells = (
+            f"{found[name].channels} at {found[name].stride}" if name in found else ""
+            for name in names
+        )
+        rows.append((title, *cells))
+    return markdown(("models", *names), rows)
+
+
 SHORT = "deploy_networks.csv"  # its networks are those of the short table
 
 
