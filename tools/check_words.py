@@ -31,7 +31,7 @@ PHRASES: dict[str, tuple[str, int]] = {
     "what is in": ("predict, contents of", 0),
     "came back": ("returned, was retried", 0),
     "knows?": ("predicts, has, reads", 1),
-    "sees": ("takes, covers", 3),
+    "sees": ("takes, covers", 2),
     "wants?": ("needs, takes", 0),
     "says?": ("reports, states", 29),
     "told": ("given, stated", 0),

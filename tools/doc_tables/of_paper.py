@@ -14,7 +14,7 @@ from doc_tables.markup import (
     read_results,
 )
 from doc_tables.of_results import beside
-from res2net.experiments.items import ITEMS
+from res2net.experiments.items import ITEMS, NAMES
 from res2net.experiments.results import read_results as read_measured
 from res2net.experiments.sheets import markdown as as_markdown
 from res2net.experiments.sheets import paper_sheet, runtime_sheet, small_sheet
@@ -236,6 +236,7 @@ def claims() -> str:
         verdict = "yes" if claim.agrees(PUBLISHED) else "**no**"
         if claim.erratum:
             verdict += f": {claim.erratum}"
-        rows.append((claim.section, claim.words, claim.metric, said, claim.item, found, verdict))
+        metric = NAMES[claim.metric].partition(",")[0]
+        rows.append((claim.section, claim.words, metric, said, claim.item, found, verdict))
     head = ("section", "claim", "metric", "claimed", "table", "from the table", "agrees")
     return re.sub(r"---:", "---", markdown(head, rows))
