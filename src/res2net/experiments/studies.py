@@ -199,7 +199,7 @@ FIGURE4 = _on_scenes(
     question="Do activation maps of Res2Net fit small and large objects better?",
     points=(_OF_EQUAL_COST[1], _OF_EQUAL_COST[4]),
     seeds=3,
-    settings={"train.precision": "fp32", "train.epochs": 4},
+    settings={"train.precision": "bf16", "train.epochs": 4},
     measure=maps_by_length,
     drawing="maps",
 )
