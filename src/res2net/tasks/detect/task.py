@@ -384,7 +384,7 @@ DETECT = Task(
         comparison=Comparison(
             what="detections found again", least=LEAST, of=compare, tolerance=TOLERANCE
         ),
-        targets=(("openvino", "fp32"), ("onnx", "fp32")),
+        targets=(("openvino", "fp32"), ("openvino", "int8"), ("onnx", "fp32")),
         folded="backbone",
         rows_vary=True,
     ),
