@@ -16,7 +16,7 @@ import numpy as np
 from res2net.data import photo
 from res2net.data.files import PART_WORDS, some, whether
 from res2net.data.foreign import check_file
-from res2net.data.outlines import bounds
+from res2net.data.outlines import bounds, with_packed_outline
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.checks import (
     Corners,
@@ -145,7 +145,7 @@ def _load(part: str, path: Path) -> _File | None:
     """A checked file; None for test images without annotations."""
     check_file(path)
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), object_hook=with_packed_outline)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error})") from None
     if part == "test" and isinstance(content, dict) and content.get("annotations") is None:
