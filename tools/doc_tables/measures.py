@@ -141,6 +141,7 @@ MEASURES: Mapping[str, Measures] = {
             "src/res2net/models/weights.py",
         ),
         changed="2026-11-30",
+        reviewed="2026-11-30",
         why="COCO outlines are packed as they are read; weights are copied into a network",
     ),
 }
