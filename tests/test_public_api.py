@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,15 @@ def test_what_is_documented_is_there():
 
 @pytest.mark.parametrize("name", sorted(res2net._HOMES))
 def test_a_name_comes_from_its_home(name):
-    assert getattr(res2net, name).__module__ == res2net._HOMES[name]
+    home = "res2net" if name in res2net._COMMANDS else res2net._HOMES[name]
+    assert getattr(res2net, name).__module__ == home
+
+
+@pytest.mark.parametrize("name", res2net._COMMANDS)
+def test_a_command_can_be_pickled_and_shows_its_arguments(name):
+    command = getattr(res2net, name)
+    assert pickle.loads(pickle.dumps(command)) is command
+    assert len(inspect.signature(command).parameters) > 2
 
 
 def test_no_such_name():

@@ -33,7 +33,7 @@ PHRASES: dict[str, tuple[str, int]] = {
     "knows?": ("predicts, has, reads", 1),
     "sees": ("takes, covers", 2),
     "wants?": ("needs, takes", 0),
-    "says?": ("reports, states", 29),
+    "says?": ("reports, states", 28),
     "told": ("given, stated", 0),
     "asked for": ("requested", 0),
     "looked at": ("inspected, examined", 0),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from res2net.errors import arguments_named
 from res2net.processor import hide_instructions
 
 hide_instructions()  # before anything is imported that inspects the processor
@@ -30,9 +31,9 @@ _HOMES = {
     "create_backbone": "res2net.models.backbone",
     "create_model": "res2net.models.factory",
     "list_models": "res2net.paper.networks",
-    "compare": "res2net.api",
+    "compare": "res2net.tasks.compare",
     "embed": "res2net.tasks.embed",
-    "evaluate": "res2net.api",
+    "evaluate": "res2net.tasks.evaluate",
     "export": "res2net.api",
     "inspect_data": "res2net.inspection.inspect",
     "load": "res2net.api",
@@ -40,6 +41,12 @@ _HOMES = {
     "preview": "res2net.api",
     "train": "res2net.api",
 }
+# errors of these functions name options, as typed; called as res2net.NAME they name arguments
+_COMMANDS = (
+    *("compare", "embed", "evaluate", "export", "inspect_data", "load", "predict", "preview"),
+    "train",
+)
+
 
 __all__ = [
     "FirstBlock",
@@ -69,7 +76,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from res2net.api import compare, evaluate, export, load, predict, preview, train
+    from res2net.api import export, load, predict, preview, train
     from res2net.errors import UserError
     from res2net.inspection.inspect import inspect_data
     from res2net.models.backbone import create_backbone
@@ -81,7 +88,9 @@ if TYPE_CHECKING:
     from res2net.paper.variant import FirstBlock
     from res2net.paper.widths import choose_width
     from res2net.plug.convert import convert
+    from res2net.tasks.compare import compare
     from res2net.tasks.embed import embed
+    from res2net.tasks.evaluate import evaluate
 
 
 def __getattr__(name: str) -> Any:
@@ -90,7 +99,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'res2net' has no attribute {name!r}")
     try:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        found = getattr(importlib.import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("torch", "torchvision", "pytorch_lightning", "torchmetrics"):
@@ -98,6 +107,10 @@ def __getattr__(name: str) -> Any:
                 f"res2net.{name} needs {package}: pip install 'res2net[train]'", name=error.name
             ) from None
         raise
+    if name in _COMMANDS:
+        found = arguments_named()(found)
+        found.__module__ = __name__  # where pickle finds it
+    return globals().setdefault(name, found)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,4 @@
-"""The commands as functions: the same names, defaults, results and errors, from Python.
-
-Errors are ``UserError`` and name the argument where the command line names the option.
-"""
+"""Commands as functions: the same names, defaults, results and errors, from Python."""
 
 from __future__ import annotations
 
@@ -23,8 +20,6 @@ if TYPE_CHECKING:  # imports that only one function needs take seconds
     import torch
 
     from res2net.deploy.export import Exported
-    from res2net.tasks.compare import Comparison
-    from res2net.tasks.evaluate import Evaluation
     from res2net.tasks.finding import FindingOptions
     from res2net.tasks.predictor import Picture, Predictor
 
@@ -65,6 +60,7 @@ class Run:
                 for row in csv.DictReader(file)
             ]
 
+    @arguments_named()
     def load(self, *, device: str | torch.device | None = None) -> Predictor:
         """The trained network, ready to predict."""
         return load(self.folder, device=device)
@@ -101,8 +97,7 @@ def load(
         >>> network.predict("photo.png")[0].label
         '3'
     """
-    with arguments_named():
-        return open_target(target).predictor(device, capture=capture, compiled=compile)
+    return open_target(target).predictor(device, capture=capture, compiled=compile)
 
 
 def predict(
@@ -213,15 +208,14 @@ def train(
     }
     given = {name: value for name, value in options.items() if value is not None}
     say = say or speak
-    with arguments_named():
-        place = None if out is None else Path(out)
-        config, folder, note = configure(
-            given, out=place, resume=resume, saved=saved_config(place) if resume else None
-        )
-        check_options(flat(given), config)
-        if note:
-            say(note)
-        fit(config, folder, resume=resume, say=say)
+    place = None if out is None else Path(out)
+    config, folder, note = configure(
+        given, out=place, resume=resume, saved=saved_config(place) if resume else None
+    )
+    check_options(flat(given), config)
+    if note:
+        say(note)
+    fit(config, folder, resume=resume, say=say)
     return Run(folder=folder)
 
 
@@ -272,151 +266,10 @@ def preview(
         "train": train,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    with arguments_named():
-        config, _, _ = configure(given, out=None, resume=False, saved=None)
-        check_options(flat(given), config)
-        draw_preview(config, Path(sheet))
+    config, _, _ = configure(given, out=None, resume=False, saved=None)
+    check_options(flat(given), config)
+    draw_preview(config, Path(sheet))
     return Path(sheet)
-
-
-def evaluate(
-    target: str | Path,
-    data: str | Path,
-    *,
-    split: str | None = None,
-    out: str | Path | None = None,
-    precision: str = "auto",
-    val_fraction: float | None = None,
-    seed: int | None = None,
-    group_by: str | None = None,
-    skip_bad: bool = False,
-    batch: int | None = None,
-    size: int | None = None,
-    workers: int | None = None,
-    scales: Sequence[float] | None = None,
-    flip: bool = False,
-    crops: int | None = None,
-    boxes: str | Path | None = None,
-    capture: str = "auto",
-    compile: str | None = None,
-    say: Callable[[str], None] = print,
-    **finding: Unpack[FindingOptions],
-) -> Evaluation:
-    """Measure a trained network on annotated images, as ``res2net evaluate`` does.
-
-    Args:
-        target: as for ``load``, or the name of a network, whose published ImageNet weights
-            are measured.
-        data: FORMAT:PATH, or a path whose format is recognised.
-        split: "val", "train", "test" or "all"; None: the validation part, or all images of data
-            that have no parts and that the network was not trained on.
-        out: folder for tables and pictures; ``evaluation`` beside the weights if None.
-        precision: "auto", "fp32", "bf16" or "fp16".
-        val_fraction, seed, group_by: split of data that have none; the run's values if they
-            are None.
-        skip_bad: skip images that cannot be read.
-        batch, size, workers: classify only.
-        flip: classify, segment: also average over the mirrored image.
-        crops: classify only: 5 averages the centre and the four corners.
-        scales: segment only: scales of the image to average over.
-        boxes: pose only: a detector's predictions instead of annotated boxes.
-        capture, compile: as for ``load``.
-        say: called with the line that names the measured part.
-        finding: detect and instances only: as for ``predict``.
-
-    Returns:
-        The figures in ``metrics``, all measurements in ``scores``, the pictures in ``folder``.
-
-    Raises:
-        UserError: target or data that cannot be read, whose classes differ, or an argument that
-            does not apply to the network's task.
-
-    Example:
-        >>> res2net.evaluate("runs/digits", "digits").metrics["top1_error"]
-        2.5
-    """
-    from res2net.tasks import evaluate as evaluation
-
-    with arguments_named():
-        return evaluation.evaluate(
-            target,
-            str(data),
-            split=split,
-            out=None if out is None else Path(out),
-            precision=precision,
-            val_fraction=val_fraction,
-            seed=seed,
-            group_by=group_by,
-            skip_bad=skip_bad,
-            batch=batch,
-            size=size,
-            workers=workers,
-            scales=scales,
-            flip=flip,
-            crops=crops,
-            boxes=None if boxes is None else Path(boxes),
-            capture=capture,
-            compile=compile,
-            say=say,
-            **finding,
-        )
-
-
-def compare(
-    first: str | Path,
-    second: str | Path,
-    data: str | Path,
-    *,
-    split: str | None = None,
-    out: str | Path | None = None,
-    precision: str = "auto",
-    val_fraction: float | None = None,
-    seed: int | None = None,
-    group_by: str | None = None,
-    skip_bad: bool = False,
-    rounds: int = 1000,
-    say: Callable[[str], None] = print,
-) -> Comparison:
-    """Compare two networks on the same images, as ``res2net compare`` does.
-
-    The interval of a difference is from a paired bootstrap over images; it does not cover the
-    variation between training seeds.
-
-    Args:
-        first, second: networks of one task, as for ``evaluate``.
-        data, split, precision, val_fraction, seed, group_by, skip_bad: as for ``evaluate``.
-        out: folder for tables and pictures; ``comparison`` if None.
-        rounds: bootstrap resamples, at least 100.
-        say: called with the lines that name the measured parts.
-
-    Returns:
-        The verdict in ``headline``, every figure in ``differences``, both evaluations.
-
-    Raises:
-        UserError: networks of different tasks, or that were measured on different images; fewer
-            than 10 images.
-
-    Example:
-        >>> res2net.compare("runs/digits", "runs/digits", "digits", rounds=100).main.verdict
-        'open'
-    """
-    from res2net.tasks import compare as comparison
-
-    with arguments_named():
-        return comparison.compare(
-            first,
-            second,
-            str(data),
-            split=split,
-            out=None if out is None else Path(out),
-            precision=precision,
-            val_fraction=val_fraction,
-            seed=seed,
-            group_by=group_by,
-            skip_bad=skip_bad,
-            rounds=rounds,
-            say=say,
-        )
 
 
 def export(
@@ -466,17 +319,16 @@ def export(
     """
     from res2net.deploy import export as exporting
 
-    with arguments_named():
-        return exporting.export(
-            str(target),
-            Path(out),
-            engine=to,
-            precision=precision,
-            size=size,
-            dynamic_batch=dynamic_batch,
-            features=features,
-            images=None if images is None else Path(images),
-            max_drop=max_drop,
-            val_images=val_images,
-            overflow_safe=overflow_safe,
-        )
+    return exporting.export(
+        str(target),
+        Path(out),
+        engine=to,
+        precision=precision,
+        size=size,
+        dynamic_batch=dynamic_batch,
+        features=features,
+        images=None if images is None else Path(images),
+        max_drop=max_drop,
+        val_images=val_images,
+        overflow_safe=overflow_safe,
+    )

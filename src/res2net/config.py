@@ -39,7 +39,7 @@ LOSSES: dict[str, tuple[Loss, ...]] = {  # task → its losses
     "segment": ("cross_entropy", "dice", "lovasz", "ohem"),
     "saliency": ("cross_entropy", "dice", "lovasz", "ohem"),
 }
-NO_WEIGHTS = "none"  # value of --train.class-weights: no weighting
+NO_WEIGHTS = "none"  # --train.class-weights: no weighting; --net.pretrained: random
 # --net.pretrained auto: published weights if they can be reached, else random initialisation;
 # --head.anchors auto: derived from the boxes of the training part
 AUTO = "auto"
@@ -74,7 +74,7 @@ def _check(problem: bool, message: str) -> None:
 class NetOptions:
     """Initial weights and changes to the model's structure."""
 
-    pretrained: str | None = None  # initial weights: file, run, in1k or auto; default: random
+    pretrained: str | None = None  # initial weights: file, run, in1k, auto or none; default: random
     width: int | None = None  # channels per split at 64 planes (the paper's w); default: model's
     scale: int | None = None  # number of splits (the paper's s); default: the model's
     cardinality: int | None = None  # groups of each 3x3 (the paper's c); default: the model's
@@ -86,6 +86,10 @@ class NetOptions:
     norm: Norm = "batch"  # normalisation: batch, group (no batch statistics) or frozen
     global_pool: Literal["avg", "max", "avgmax"] = "avg"  # pooling before the classifier
     whiten: bool = False  # fix the first convolution to filters that whiten training patches
+
+    def __post_init__(self) -> None:
+        if self.pretrained == NO_WEIGHTS:
+            object.__setattr__(self, "pretrained", None)
 
     def variant(self) -> dict[str, Any]:
         """The structural options that are set."""

@@ -38,6 +38,9 @@ def test_a_kind_is_made_and_read(
         assert (tmp_path / "data.index").is_file()
     if what == "annotations":
         assert sum(len(scene.objects) for scene in found.everything) == 22
+    if what == "checkpoint":  # every weight was copied
+        assert sum(weight.numel() * 4 for weight in found.parameters()) == 22 * growth.MIB
+        assert not any(weight.any() for weight in found.parameters())
     growth.run_alone(what, str(tmp_path))
     seconds, taken = capsys.readouterr().out.split()[-2:]
     assert float(seconds) > 0

@@ -69,6 +69,7 @@ def test_both_are_trained_alike_compared_and_found_again(
         (("timm:nope", "--data", "digits"), "unknown model timm:nope"),
         (("resnet18", "--data", "digits"), "nothing to replace in ResNet"),
         (("timm:resnet50", "--data", "digits", "--scale", "1"), "at least 2 splits"),
+        (("timm:resnet50", "--data", "digits", "--folds", "3"), "--folds is not an option of conv"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_trained(
@@ -83,6 +84,20 @@ def test_mistakes_are_named_before_anything_is_trained(
     assert done.code == 2
     assert error in done.err
     assert not list(tmp_path.iterdir())
+
+
+def test_wrong_data_fail_before_a_network_is_built(
+    cli: Cli, many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(_: str) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("res2net.models.factory.create_model", build)
+    (many / "ant" / "0.png").write_text("no image")
+    done = cli("convert", "timm:resnet14t", "--data", many, "--out", tmp_path / "out", *QUICK)
+    assert done.code == 2
+    assert "1 of 64 images cannot be used: ant/0.png" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_its_help_shows_its_own_options(cli: Cli) -> None:

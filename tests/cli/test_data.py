@@ -63,6 +63,8 @@ def test_pictures_and_another_layout(photos, tmp_path, capsys):
         (["--write", "x"], "--write needs --format"),
         (["--write", "x", "--format", "coco"], "cannot hold labels; choose from folder"),
         (["--task", "detect"], "has classes of whole"),
+        (["--group-by", "x"], "--group-by is 'x'; it can be folder"),
+        (["--val-fraction", "2"], "--val-fraction is 2.0; it must lie between 0 and 1"),
     ],
 )
 def test_mistakes_are_one_line(words, told, photos, capsys, tmp_path, monkeypatch):

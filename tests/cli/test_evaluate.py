@@ -129,7 +129,7 @@ def test_another_size(cli, run, tmp_path):
         (("--data", "digits", "--split", "tset"), "--split: must be one of 'val', 'train', 'test'"),
         (("--data", "digits", "--split", "test"), "--split test: digits has no test part"),
         (("--data", "digits", "--precision", "fp16"), "precision fp16 needs a GPU"),
-        (("--data", "digits", "--val-fraction", "2"), "val_fraction is 2.0"),
+        (("--data", "digits", "--val-fraction", "2"), "--val-fraction is 2.0"),
         (("--data", "digit"), "digit: no such file or folder"),
         (("--data", "digits", "--sise", "8"), "unknown option '--sise'. Did you mean '--size'?"),
     ],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
-from res2net.cli.similar import draw_map
+from res2net.cli.similar import draw_map, draw_sheet
 from res2net.data.embeddings import Embeddings
+from res2net.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def test_a_photo_its_mirror_a_copy_and_an_outlier_are_found(cli, shots, tmp_path
     assert f"written: {out}, 13 images" in done.err
 
     photo, sheet = shots / "flower" / "0.png", tmp_path / "s.png"
-    found = cli("similar", out, photo, "--count", "3", "--sheet", sheet)
+    found = cli("similar", out, photo, "--count", "3", "--sheet", sheet, "--images", shots)
     assert found.code == 0, found
     names = [line.split()[-1] for line in found.out.splitlines()[1:]]
     assert names[0] == str(photo)
@@ -67,8 +70,31 @@ def test_a_photo_its_mirror_a_copy_and_an_outlier_are_found(cli, shots, tmp_path
         (("--threshold", "2"), "--threshold is 2; a cosine is between -1 and 1"),
         ((shots / "bad.jpg",), f"{shots / 'bad.jpg'}: not an image"),
         (("--map", tmp_path / "no" / "m.png"), f"{tmp_path / 'no' / 'm.png'}: folder"),
+        (("--sheet", sheet), "--images is missing; --sheet needs the folder of the images"),
+        (("--images", shots), "--images does not apply here; it needs --sheet"),
     ):
         assert cli("similar", out, *words).line.startswith(line)
+
+
+def test_a_sheet_shows_no_file_outside_the_folder(tmp_path, monkeypatch):
+    """A file of a stranger may name any file of this machine."""
+    (tmp_path / "photos").mkdir()
+    for place in ("photos/a.png", "secret.png"):
+        Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / place)
+    inside, outside = str(tmp_path / "photos" / "a.png"), str(tmp_path / "secret.png")
+    through = str(tmp_path / "photos" / ".." / "secret.png")
+    monkeypatch.setattr(
+        "res2net.drawing.sheet.draw_tiles", lambda *args, **how: drawn.append((args, how))
+    )
+    drawn = []
+    tiles = [(name, "") for name in (inside, outside, through)]
+    draw_sheet(tiles, tmp_path / "s.png", tmp_path / "photos", None)
+    ((args, how),) = drawn
+    assert [int(tile.pictures[0][0, 0, 1]) for tile in args[3]] == [0, 200, 200]
+    assert how["note"] == f"2 images not in {tmp_path / 'photos'}: grey"
+    with pytest.raises(UserError, match="holds none of the images, such as '.*secret.png'"):
+        draw_sheet(tiles[1:], tmp_path / "s.png", tmp_path / "photos", None)
+    draw_sheet(tiles[1:2], tmp_path / "s.png", tmp_path / "photos", Path(outside))  # as typed
 
 
 @pytest.mark.parametrize(("folders", "named"), [(("a", "a"), []), (("a", "b"), ["a", "b"])])

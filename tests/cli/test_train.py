@@ -99,13 +99,31 @@ def test_a_later_file_takes_precedence(tmp_path):
     assert resolve([*DIGITS, *files])[0].train.lr == 0.25
 
 
+def test_a_file_can_name_loggers_and_folds(tmp_path):
+    file = tmp_path / "a.yaml"
+    words = [*DIGITS, "--config", str(file)]
+    file.write_text("logger: [wandb, mlflow]\nfolds: 3\n")
+    assert resolve(words)[-2:] == (3, ["wandb", "mlflow"])
+    assert resolve([*words, "--folds", "4", "--logger", "wandb"])[-2:] == (4, ["wandb"])
+    file.write_text("logger: mlflow\n")
+    assert resolve(words)[-2:] == (None, ["mlflow"])
+
+
+def test_pretrained_none_means_none_over_a_recipe(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("net: {pretrained: none}\n")
+    for words in (["--net.pretrained", "none"], ["--config", str(file)]):
+        words += ["--model", "resnet50", "--data", "digits", "--recipe", "finetune"]
+        assert resolve(words)[0].net.pretrained is None
+
+
 EVERY_RECIPE = [(task, name) for task, known in RECIPES.items() for name in known]
 
 
 @pytest.mark.parametrize(("task", "name"), EVERY_RECIPE)
 def test_every_recipe_makes_a_configuration(task, name):
     words = () if task == "classify" else ("--task", task, "--data", "scenes")
-    config, _, _ = resolve([*DIGITS, *words, "--recipe", name])
+    config, *_ = resolve([*DIGITS, *words, "--recipe", name])
     assert config.recipe == name
     flat = {f"{g}.{k}": v for g, values in config.as_dict().items() if g in GROUPS
             for k, v in values.items()}  # fmt: skip
@@ -121,7 +139,7 @@ def test_every_recipe_makes_a_configuration(task, name):
 )
 def test_the_recipe_follows_the_data(photos, monkeypatch, data, recipe):
     monkeypatch.chdir(photos.parent)
-    config, _, _ = resolve(["--model", "res2net29_small", "--data", data])
+    config, *_ = resolve(["--model", "res2net29_small", "--data", data])
     assert config.recipe == recipe
 
 
@@ -154,7 +172,7 @@ def test_a_recipe_adapts_to_what_is_set_by_hand(name, given, option, value):
 )
 def test_smoke_enlarges_nothing(photos, monkeypatch, model, data, size):
     monkeypatch.chdir(photos.parent)
-    config, _, _ = resolve(["--model", model, "--data", data, "--recipe", "smoke"])
+    config, *_ = resolve(["--model", model, "--data", data, "--recipe", "smoke"])
     assert config.input.size == size
 
 
@@ -166,7 +184,7 @@ def test_what_is_typed_goes_before_the_file_and_that_before_the_recipe(tmp_path)
         ["--train.lr", "0.7", "--config", str(file)],  # wherever the file stands
         [f"--config={file}", "--train.lr=0.7"],
     ):
-        config, _, _ = resolve(words)
+        config, *_ = resolve(words)
         assert (config.train.lr, config.train.batch) == (0.7, 10)
         assert config.train.optimizer == RECIPES["classify"]["digits"].settings["train.optimizer"]
 
@@ -178,10 +196,10 @@ def test_a_resolved_configuration_is_a_fixed_point(tmp_path):
         *("--augment.mixup", "0.2", "--train.milestones", "[1, 2.5]", "--train.devices", "1"),
         *("--train.epochs", "3", "--train.lr", "1e-2", "--train.val-batches", "2"),
     ]
-    config, _, _ = resolve([*DIGITS, "--recipe", "imagenet", *words])
+    config, *_ = resolve([*DIGITS, "--recipe", "imagenet", *words])
     saved = tmp_path / "config.yaml"
     saved.write_text(yaml.safe_dump(config.as_dict()))
-    again, _, _ = resolve(["--config", str(saved)])
+    again, *_ = resolve(["--config", str(saved)])
     assert again == config
     assert RunConfig.read(saved) == config
     assert config.train.milestones == (1.0, 2.5)
@@ -189,7 +207,7 @@ def test_a_resolved_configuration_is_a_fixed_point(tmp_path):
 
 def test_a_guessed_format_is_said_once(photos, monkeypatch, capsys):
     monkeypatch.chdir(photos.parent)
-    config, _, _ = resolve(["--model", "resnet50", "--data", "photos"])
+    config, *_ = resolve(["--model", "resnet50", "--data", "photos"])
     assert capsys.readouterr().out == "photos: recognised as folder data\n"
     assert config.data == "folder:photos"
     resolve(["--model", "resnet50", "--data", config.data])
@@ -213,14 +231,14 @@ def test_the_same_command_with_resume_finds_its_folder(tmp_path, monkeypatch):
     assert resolve(DIGITS)[1] == run
     run.mkdir(parents=True)
     assert resolve(DIGITS)[1] == Path("runs/res2net29_small-digits-2")
-    assert resolve([*DIGITS, "--resume"])[1:] == (run, True)
+    assert resolve([*DIGITS, "--resume"])[1:3] == (run, True)
 
 
 def test_resume_takes_the_configuration_of_the_run(tmp_path):
-    config, _, _ = resolve([*DIGITS, "--train.lr", "0.25", "--seed", "4"])
+    config, *_ = resolve([*DIGITS, "--train.lr", "0.25", "--seed", "4"])
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.as_dict()))
-    assert resolve(["--out", str(tmp_path), "--resume"]) == (config, tmp_path, True)
-    longer, _, _ = resolve(["--out", str(tmp_path), "--resume", "--train.epochs", "20"])
+    assert resolve(["--out", str(tmp_path), "--resume"])[:3] == (config, tmp_path, True)
+    longer, *_ = resolve(["--out", str(tmp_path), "--resume", "--train.epochs", "20"])
     assert longer.train.epochs == 20
     assert longer.train.lr == 0.25
 
@@ -228,12 +246,12 @@ def test_resume_takes_the_configuration_of_the_run(tmp_path):
 def test_resume_takes_nothing_from_a_recipe_that_has_grown(tmp_path):
     """A run of before the option keeps the form of before."""
     words = ("--task", "segment", "--model", "res2net18", "--data", "scenes", "--recipe", "paper")
-    config, _, _ = resolve(words)
+    config, *_ = resolve(words)
     assert config.head.as_base
     saved = config.as_dict()
     del saved["head"]["as_base"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(saved))
-    resumed, _, _ = resolve(["--out", str(tmp_path), "--resume"])
+    resumed, *_ = resolve(["--out", str(tmp_path), "--resume"])
     assert not resumed.head.as_base
     assert resumed.head.lr_factor == 10
 

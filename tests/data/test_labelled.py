@@ -19,6 +19,13 @@ from res2net.data.labelled import (
 from res2net.errors import UserError
 
 
+def test_images_of_two_arrays_have_different_names_together() -> None:
+    pixels, labels = np.zeros((3, 2, 2, 3), np.uint8), np.zeros(3, np.int64)
+    part = Split(images=pixels, labels=labels)
+    images = LabelledImages(name="x", classes=("a",), train=part, val=part, native_size=2)
+    assert [images.everything.names(i) for i in range(6)] == [f"#{i}" for i in range(6)]
+
+
 @settings(deadline=None)
 @given(
     counts=st.lists(st.integers(2, 40), min_size=1, max_size=6),

@@ -6,9 +6,7 @@ import contextlib
 import json
 import re
 import socket
-import threading
 import time
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,26 +16,20 @@ from hypothesis import strategies as st
 
 from res2net.serve import connection
 from res2net.serve.api import make_app
-from res2net.serve.server import Server, address_of, take_port
 
 TOKEN = "a-long-secret"
 
 
-@contextlib.contextmanager
-def _running(service, token=None) -> Iterator[int]:
-    """The API in a thread; gives its port."""
-    server = Server(make_app(service, token=token), service)
-    with take_port("127.0.0.1", 0) as held:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [held]})
-        thread.start()
-        try:
-            while not server.started:
-                time.sleep(0.01)
-            yield urlsplit(address_of(held)).port
-        finally:
-            server.should_exit = True
-            thread.join(20)
-        assert not thread.is_alive()
+@pytest.fixture
+def port_of(running):
+    """``with port_of(service, token) as port``: the API in a thread."""
+
+    @contextlib.contextmanager
+    def serve(service, token=None):
+        with running(make_app(service, token=token), service) as address:
+            yield urlsplit(address).port
+
+    return serve
 
 
 def _send(port: int, data: bytes, seconds: float = 10, *, ends: bool = False) -> bytes:
@@ -75,10 +67,10 @@ POST = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png
         b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /x HTTP/1.1\r\nHos",
     ],
 )
-def test_what_stalls_is_ended(service, monkeypatch, capfd, begun, token):
+def test_what_stalls_is_ended(port_of, service, monkeypatch, capfd, begun, token):
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.4)
     monkeypatch.setattr(connection, "BODY_SECONDS", 0.4)
-    with _running(service, token) as port:
+    with port_of(service, token) as port:
         start = time.monotonic()
         answer = _send(port, begun)
         assert time.monotonic() - start < 8
@@ -89,9 +81,9 @@ def test_what_stalls_is_ended(service, monkeypatch, capfd, begun, token):
     assert capfd.readouterr().err == ""
 
 
-def test_a_drip_buys_no_time(service, monkeypatch):
+def test_a_drip_buys_no_time(port_of, service, monkeypatch):
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.5)
-    with _running(service) as port, socket.create_connection(("127.0.0.1", port)) as talk:
+    with port_of(service) as port, socket.create_connection(("127.0.0.1", port)) as talk:
         talk.settimeout(0.1)
         start, answer = time.monotonic(), b""
         while not answer and time.monotonic() - start < 8:
@@ -101,10 +93,10 @@ def test_a_drip_buys_no_time(service, monkeypatch):
         assert _status(answer) == 408
 
 
-def test_more_connections_than_the_bound_are_told_so(service, monkeypatch, capfd):
+def test_more_connections_than_the_bound_are_told_so(port_of, service, monkeypatch, capfd):
     monkeypatch.setattr(connection, "MOST_CONNECTIONS", 3)
     ask = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with _running(service) as port, contextlib.ExitStack() as stack:
+    with port_of(service) as port, contextlib.ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(socket.create_connection(("127.0.0.1", port)))
         answer = _send(port, ask)
@@ -122,10 +114,10 @@ def test_more_connections_than_the_bound_are_told_so(service, monkeypatch, capfd
     assert capfd.readouterr().err == ""
 
 
-def test_uploads_under_way_are_bounded_by_the_queue(service):
+def test_uploads_under_way_are_bounded_by_the_queue(port_of, service):
     """Three of 50,000 bytes may wait or be in work: a fourth, however slow all are, is refused."""
     part = POST + b"Content-Length: 49000\r\n\r\n" + b"x" * 48_000
-    with _running(service) as port, contextlib.ExitStack() as stack:
+    with port_of(service) as port, contextlib.ExitStack() as stack:
         for _ in range(3):
             talk = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             talk.sendall(part)
@@ -139,13 +131,13 @@ def test_uploads_under_way_are_bounded_by_the_queue(service):
 
 
 @pytest.mark.parametrize("token", [None, TOKEN])
-def test_a_client_that_leaves_is_no_news(service, stub, encoded, capfd, token):
+def test_a_client_that_leaves_is_no_news(port_of, service, stub, encoded, capfd, token):
     """In the head, in the body, before the answer, while it is sent."""
     image = encoded()
     key = b"Authorization: Bearer " + TOKEN.encode() + b"\r\n"
     whole = POST + key + b"Content-Length: " + str(len(image)).encode() + b"\r\n\r\n" + image
     stub.go.clear()
-    with _running(service, token) as port:
+    with port_of(service, token) as port:
         for length in (10, len(POST) + 40, len(whole) - 5, len(whole)):
             with socket.create_connection(("127.0.0.1", port)) as talk:
                 talk.sendall(whole[:length])
@@ -158,10 +150,10 @@ def test_a_client_that_leaves_is_no_news(service, stub, encoded, capfd, token):
     assert capfd.readouterr().err == ""
 
 
-def test_an_answer_that_nobody_reads_is_given_up(service, monkeypatch):
+def test_an_answer_that_nobody_reads_is_given_up(port_of, service, monkeypatch):
     monkeypatch.setattr(connection, "UNREAD_SECONDS", 0.3)
     ask = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with _running(service) as port, socket.socket() as talk:
+    with port_of(service) as port, socket.socket() as talk:
         talk.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         talk.connect(("127.0.0.1", port))
         talk.settimeout(0.2)
@@ -189,18 +181,18 @@ def test_an_answer_that_nobody_reads_is_given_up(service, monkeypatch):
         (404, b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     ],
 )
-def test_what_is_no_request_is_answered_in_the_same_shape(service, capfd, status, data):
-    with _running(service) as port:
+def test_what_is_no_request_is_answered_in_the_same_shape(port_of, service, capfd, status, data):
+    with port_of(service) as port:
         answer = _send(port, data, ends=True)
     assert _status(answer) == status
     assert list(json.loads(answer.partition(b"\r\n\r\n")[2])) == ["error"]
     assert capfd.readouterr().err == ""
 
 
-def test_an_upgrade_to_a_websocket_is_declined(service, capfd):
+def test_an_upgrade_to_a_websocket_is_declined(port_of, service, capfd):
     ask = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\n"
     ask += b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n\r\n"
-    with _running(service) as port:
+    with port_of(service) as port:
         assert _status(_send(port, ask)) == 200
     assert capfd.readouterr().err == ""
 
@@ -304,8 +296,8 @@ FEW = settings(
 
 
 @pytest.mark.parametrize("token", [None, TOKEN])
-def test_no_bytes_bring_a_500_from_the_api(service, capfd, token):
-    with _running(service, token) as port:
+def test_no_bytes_bring_a_500_from_the_api(port_of, service, capfd, token):
+    with port_of(service, token) as port:
 
         @FEW
         @given(requests())

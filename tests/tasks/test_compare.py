@@ -98,7 +98,16 @@ def test_what_cannot_be_compared_is_refused() -> None:
         check_pair("a", "b", few, few)
 
 
-def test_a_user_compares_two_networks(cli: Any, tmp_path: Path) -> None:
+def test_a_user_compares_two_networks_and_the_images_are_read_once(
+    cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, asked = compare_module.read_images, []
+
+    def counting(*args: Any, **options: Any) -> Any:
+        asked.append(args)
+        return read(*args, **options)
+
+    monkeypatch.setattr(compare_module, "read_images", counting)
     for name, width in (("one", "4"), ("two", "8")):
         done = cli(
             *("train", "--model", "res2net29_small", "--net.depth", "11", "--recipe", "smoke"),
@@ -110,6 +119,8 @@ def test_a_user_compares_two_networks(cli: Any, tmp_path: Path) -> None:
     done = cli("compare", *pair, "--data", "digits", "--out", out, "--rounds", "100")
     assert done.code == 0, done.err
     assert "top1_error" in done.out
+    assert len(asked) == 1
+    assert (done.out + done.err).count("measuring ") == 1
     rows = list(csv.DictReader((out / "comparison.csv").read_text().splitlines()))
     assert {row["figure"] for row in rows if row["of"] == "class"} == {str(k) for k in range(10)}
     (row,) = (row for row in rows if row["figure"] == "top1_error")

@@ -242,7 +242,7 @@ def test_a_set_for_evaluation_is_not_trained_on(cli: Any, tmp_path: Path) -> Non
 
 def test_a_smoke_run_sees_small_images() -> None:
     for task in TASKS:
-        config, _, _ = resolve(tiny(task)[1:])
+        config, *_ = resolve(tiny(task)[1:])
         assert config.input.size == 96
 
 

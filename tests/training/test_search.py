@@ -69,7 +69,7 @@ def test_the_largest_batch_is_the_last_power_of_two_that_fits(
     from res2net.tasks.table import find_task
     from res2net.training.run import _optimiser
 
-    config, _, _ = resolve([*tiny[1:], "--data", "digits", "--out", str(tmp_path / "run")])
+    config, *_ = resolve([*tiny[1:], "--data", "digits", "--out", str(tmp_path / "run")])
     tried = []
 
     def make_job(own: RunConfig) -> Any:

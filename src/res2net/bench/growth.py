@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch.nn.utils.init import skip_init
 
 from res2net.bench.memory import resident
 from res2net.bench.options import GrowthOptions
@@ -32,9 +34,9 @@ from res2net.data.scenes.readers import read_scenes
 from res2net.data.source import parse_source
 from res2net.drawing.canvas import BLUE, MARGIN, ORANGE, TOP, WIDTH, add_axes, headed_figure
 from res2net.errors import UserError, one_line
+from res2net.models.weights import WEIGHTS_NAME, apply_weights, read_weights
 from res2net.tasks.classify.scores import PerImage, per_image, scored
 from res2net.tasks.data import Labelled
-from res2net.weights.read import read_content
 
 MIB = 2**20
 CLASSES, OBJECTS, CORNERS, BATCH = 10, 20, 40, 64  # of the made data; objects of an image
@@ -123,9 +125,22 @@ def _make_classes(home: Path, number: int) -> None:
 
 
 def _make_checkpoint(home: Path, number: int) -> None:
-    rows = MIB // 4 // 1024
-    state = {f"layer{i}.weight": torch.zeros(rows, 1024) for i in range(number)}
-    save_file(state, home / "model.safetensors")
+    state = _layers(number).state_dict()
+    save_file({name: torch.zeros_like(value) for name, value in state.items()}, home / WEIGHTS_NAME)
+
+
+def _layers(number: int) -> torch.nn.Sequential:
+    """A network of so many MiB, its weights not initialised."""
+    make = partial(skip_init, torch.nn.Linear, 1024, MIB // 4 // 1024, bias=False)
+    return torch.nn.Sequential(*(make() for _ in range(number)))
+
+
+def _load(home: Path) -> object:
+    """Weights read, checked and copied into a network, as every command loads them."""
+    state, _ = read_weights(home / WEIGHTS_NAME)
+    model = _layers(len(state))
+    apply_weights(model, state, "")
+    return model
 
 
 def _start(home: Path, *, index: str = "") -> object:
@@ -176,8 +191,7 @@ KINDS = {
     "annotations": Kind("outlines of a COCO file", SIZES, _make_annotations, _read_annotations),
     "classes": Kind("classes that are scored", (100, 1_000, 21_000), _make_classes, _score),
     "checkpoint": Kind(
-        *("MiB of a file of weights", (10, 100, 1_000), _make_checkpoint),
-        lambda home: read_content(home / "model.safetensors"),
+        *("MiB of weights, loaded into a network", (10, 100, 1_000), _make_checkpoint, _load)
     ),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -63,25 +64,33 @@ def main(argv: Sequence[str]) -> None:
     from res2net.plug.budget import Budget
     from res2net.plug.convert import convert
     from res2net.tasks.compare import compare
+    from res2net.tasks.table import find_task
     from res2net.training.run import fit
 
     name = options.model.replace(":", "-")
     out = options.out or Path("runs") / f"{name}-converted"
     first = ["--model", options.model, *rest]
-    configs = [resolve([*first, "--out", str(out / ORIGINAL)])]
+    asked = [resolve([*first, "--out", str(out / ORIGINAL)])]
+    config = asked[0].config
+    also = {"folds": asked[0].folds, "net.scale": config.net.scale, "net.width": config.net.width}
+    if wrong := [name for name, value in also.items() if value is not None]:
+        raise UserError(f"--{wrong[0]} is not an option of convert; leave it out, also in --config")
+    with warnings.catch_warnings():  # which the first training shows
+        warnings.simplefilter("ignore")
+        find_task(config.task).data.of_run(config)  # wrong data fail before a network is built
     width: Budget = "match-params" if options.match == "params" else "match-macs"
     _, report = convert(create_model(options.model), scale=options.scale, width=width)
     units = ["--net.scale", str(options.scale), "--net.width", str(report.width)]
-    named = ["--data", configs[0][0].data]  # recognised, and noted, once
-    configs.append(resolve([*first, *named, *units, "--out", str(out / CONVERTED)]))
+    named = ["--data", config.data]  # recognised, and noted, once
+    asked.append(resolve([*first, *named, *units, "--out", str(out / CONVERTED)]))
     summary = str(report).partition("\n")[0].partition(": ")[2]
     print(f"{options.model} with 1,000 classes: {summary}")
-    for config, run, resume in configs:
+    for each in asked:
         print()
-        fit(config, run, resume=resume)
+        fit(each.config, each.run, resume=each.resume, services=each.services)
     write_text(out / REPORT, report.markdown())
-    runs = [str(run) for _, run, _ in configs]
-    found = compare(runs[0], runs[1], configs[0][0].data, out=out / COMPARISON, track=track)
+    runs = [each.run for each in asked]
+    found = compare(runs[0], runs[1], config.data, out=out / COMPARISON, track=track)
     show(as_table(found))
     print(f"\n{found.headline}")
     print(f"first: {runs[0]}, second: {runs[1]}; tables and pictures: {found.folder}")

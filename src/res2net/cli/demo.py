@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
 
     out = options.out or free_folder(Path("runs/demo"))
     epochs = str(options.epochs)
-    config, run, _ = resolve(
+    config, run, *_ = resolve(
         ["--model", NETWORK, "--data", "digits", "--out", str(out), "--train.epochs", epochs]
     )
     fit(config, run, resume=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,13 +18,13 @@ from res2net.data.embeddings import (
     plane,
     read_embeddings,
 )
-from res2net.errors import UserError, counted, printable
+from res2net.errors import UserError, check_needs, counted, printable
 from res2net.weights.catalogue import shipped
 
 Tile = tuple[str, str]  # file, caption
 GROUPS = 10  # folders with a colour of their own on a map
 EXAMPLES = (
-    "res2net similar holiday.npz beach.jpg --model runs/photos --sheet similar.png",
+    "res2net similar holiday.npz beach.jpg --model runs/photos --sheet s.png --images photos",
     "res2net similar holiday.npz            # near-duplicates and outliers",
     "res2net similar holiday.npz --map map.png",
 )
@@ -55,7 +55,14 @@ def make_parser() -> Parser:
         help="without a photo: smallest cosine of near-duplicates",
     )
     parser.add_argument(
-        "--sheet", type=Path | None, help="also draw them with their names on a PNG; default: no"
+        "--sheet",
+        type=Path | None,
+        help="also draw them with their names on a PNG; needs --images; default: no",
+    )
+    parser.add_argument(
+        "--images",
+        type=Path | None,
+        help="with --sheet: the folder of the images; no file outside it is read; default: none",
     )
     parser.add_argument(
         "--map",
@@ -73,6 +80,10 @@ def main(argv: Sequence[str]) -> None:
     unread = "threshold" if options.photo else "model"
     if unread in parser.typed:
         raise UserError(f"--{unread} does not apply with{'' if options.photo else 'out'} a photo")
+    check_needs(parser.typed, {"images": ("--sheet", options.sheet is not None)})
+    if options.sheet and not (options.images and options.images.is_dir()):
+        given = options.images or "missing"
+        raise UserError(f"--images is {given}; --sheet needs the folder of the images")
     if options.count < 1:
         raise UserError(f"--count is {options.count}; it must be at least 1")
     if not -1 <= options.threshold <= 1:
@@ -87,7 +98,7 @@ def main(argv: Sequence[str]) -> None:
     else:
         tiles = of_set(found, options.threshold, options.count)
     if options.sheet:
-        draw_sheet(tiles, options.sheet)
+        draw_sheet(tiles, options.sheet, options.images, options.photo)
     if options.map:
         draw_map(found, options.map)
     for path in pictures:
@@ -139,26 +150,43 @@ def of_set(found: Embeddings, threshold: float, count: int) -> list[Tile]:
     return tiles
 
 
-def draw_sheet(tiles: Sequence[Tile], path: Path) -> None:
-    """The images with their names; grey where a file is gone or lies in an archive."""
+def draw_sheet(tiles: Sequence[Tile], path: Path, folder: Path, photo: Path | None) -> None:
+    """The images with their names; grey where a file is gone or lies in an archive.
+
+    An untrusted file can name any other, so only the photo and files of the folder are read.
+
+    Raises:
+        UserError: no image is in the folder, or ``path`` cannot be written.
+    """
     import numpy as np
 
     from res2net.data.photo import read_rgb
     from res2net.drawing.sheet import Line, Tile, draw_tiles
 
-    def drawn() -> Iterator[Tile]:
-        for name, words in tiles:
-            image = np.full((64, 64, 3), 200, np.uint8)
+    own = [tile for tile in tiles if tile[0] != str(photo)]
+    outside = [name for name, _ in own if not _inside(name, folder)]
+    if own and len(outside) == len(own):
+        raise UserError(f"--images {folder}: holds none of the images, such as {outside[0]!r}")
+    drawn = []
+    for name, words in tiles:
+        image = np.full((64, 64, 3), 200, np.uint8)
+        if name not in outside:
             with suppress(UserError):
                 image = read_rgb(name)
-            yield Tile([image], [[Line(text=printable(Path(name).name)), Line(text=words)]])
-
+        drawn.append(Tile([image], [[Line(text=printable(Path(name).name)), Line(text=words)]]))
     draw_tiles(
         path,
         "Similar images",
         "cosine of features; outliers: distance over the median",
-        drawn(),
+        drawn,
+        note=f"{counted(len(outside), 'image')} not in {folder}: grey" if outside else "",
     )
+
+
+def _inside(name: str, folder: Path) -> bool:
+    """Whether a file, or a link to one, lies in the folder."""
+    home = Path(name).parent.resolve()
+    return folder.resolve() in (home, *home.parents)
 
 
 def draw_map(found: Embeddings, path: Path) -> None:

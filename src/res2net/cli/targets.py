@@ -9,7 +9,7 @@ from pathlib import Path
 from res2net.card import CARD_NAME, ModelCard
 from res2net.cli.parser import Parser, add_fields, field_comments
 from res2net.cli.video import SUFFIXES
-from res2net.data.files import Listing, list_images
+from res2net.data.files import image_names
 from res2net.errors import UserError
 from res2net.paper.networks import NETWORKS
 from res2net.runtime.artifact import is_artifact
@@ -110,11 +110,9 @@ def images_in(path: Path) -> list[Path]:
         UserError: nothing there.
     """
     if path.is_dir():
-        listing = Listing()
-        list_images(path, "", listing, find_empty=False)
-        if not listing.names:
+        if not (names := image_names(path)):
             raise UserError(f"{path}: no images in this folder")
-        return [path / name for name in listing.names]
+        return [path / name for name in names]
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     return [path]
@@ -149,15 +147,10 @@ def _is_images(word: str) -> bool:
     if path.is_file():
         return path.suffix.lower() not in _WEIGHTS
     if path.is_dir():
-        return not is_artifact(path) and not _holds_weights(path) and _holds_images(path)
+        return not is_artifact(path) and not _holds_weights(path) and bool(image_names(path))
     return word not in NETWORKS and path.suffix.lower() in (*_IMAGES, *SUFFIXES)
 
 
 def _holds_weights(folder: Path) -> bool:
     """Whether a folder is a run, or the remains of one."""
     return any((folder / name).exists() for name in ("config.yaml", CARD_NAME, "checkpoints"))
-
-
-def _holds_images(folder: Path) -> bool:
-    listing = Listing()
-    return list_images(folder, "", listing, find_empty=False) > 0

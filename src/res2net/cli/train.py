@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
@@ -171,8 +171,19 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
     add_fields(parser, "train", TrainOptions, "training", without)
 
 
-def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
-    """The configuration, the run folder, and whether to resume it.
+class Asked(NamedTuple):
+    """What a command line asks for."""
+
+    config: RunConfig
+    run: Path
+    resume: bool
+    preview: Path | None
+    folds: int | None
+    services: list[str]  # that log metrics too
+
+
+def resolve(argv: Sequence[str]) -> Asked:
+    """The configuration of a run, its folder, and what to do.
 
     The command line takes precedence over a ``--config`` file, that over the recipe (or the
     configuration of the run that is resumed), and that over the defaults.
@@ -188,11 +199,13 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
         if "train.threads" in content:  # has every option: saved by a run
             content.setdefault("input.split_rule", "v1")  # from before there was a choice
     for file, content in reversed(filed.items()):
+        if named := content.pop("logger", None):
+            named = named if isinstance(named, list) else [named]
+            given.update(named, "logger", only_unset=True)
         given.update(parser.checked(file, content), only_unset=True)
     out, resume = given.pop("out", None), given.pop("resume", False)
-    given.pop("preview", None)
-    given.pop("folds", None)
-    given.pop("logger", None)
+    preview, folds = given.pop("preview", None), given.pop("folds", None)
+    services = given.pop("logger", [])
     saved = saved_config(out) if resume else None
     config, folder, note = configure(
         given.as_dict(), out=out, resume=resume, saved=None if filed else saved
@@ -203,7 +216,7 @@ def resolve(argv: Sequence[str]) -> tuple[RunConfig, Path, bool]:
             _check_meaning(file, content, config.task)
     if note:
         print(note)
-    return config, folder, resume
+    return Asked(config, folder, resume, preview, folds, services)
 
 
 def _check_meaning(file: Path, values: Mapping[str, Any], task: str) -> None:
@@ -230,30 +243,22 @@ def _default(option: str) -> Any:
 
 def main(argv: Sequence[str]) -> None:
     """Train."""
-    config, out, resume = resolve(argv)
-    asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    asked.add_argument("--preview", type=Path)
-    asked.add_argument("--folds", type=int)
-    asked.add_argument("--logger", action="append", default=[])
-    words = asked.parse_known_args(argv)[0]
-    preview = words.preview
+    config, out, resume, preview, folds, services = resolve(argv)
     if preview is not None:
         from res2net.tasks.job import draw_preview
 
         draw_preview(config, preview)
         print(f"{preview}: augmented training images; nothing was trained")
         return
-    if words.folds is not None:
+    if folds is not None:
         from res2net.training.folds import fit_folds
 
-        show(
-            _folds_table(fit_folds(config, out, words.folds, resume=resume, services=words.logger))
-        )
+        show(_folds_table(fit_folds(config, out, folds, resume=resume, services=services)))
         print(f"\nfigures and predictions of all folds: {out}")
         return
     from res2net.training.run import fit
 
-    fit(config, out, resume=resume, services=words.logger)
+    fit(config, out, resume=resume, services=services)
 
 
 def _folds_table(figures: Mapping[str, Sequence[float]]) -> Table:

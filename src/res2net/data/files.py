@@ -134,6 +134,13 @@ def list_images(root: Path, folder: str, listing: Listing, *, find_empty: bool) 
     return len(listing.names) - start
 
 
+def image_names(folder: Path) -> list[str]:
+    """The images of a folder, at any depth, relative to it."""
+    listing = Listing()
+    list_images(folder, "", listing, find_empty=False)
+    return listing.names
+
+
 def _without_arrays(names: Sequence[str], listing: Listing) -> Sequence[str]:
     """Take array files as images only in a folder without photos."""
     is_array = [name.lower().endswith(ARRAY) for name in names]

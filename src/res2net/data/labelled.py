@@ -59,6 +59,9 @@ class Split:
 
     images: Images
     labels: Labels  # (N,), index into the classes; multi-label: (N, classes) of 0 and 1
+    numbers: Labels | None = (
+        None  # (N,) of pixels: their places in the data as read; None: 0, 1, ...
+    )
 
     def __post_init__(self) -> None:
         assert len(self.images) == len(self.labels)
@@ -69,20 +72,26 @@ class Split:
     def of(self, chosen: Labels) -> Split:
         """The images at these indices."""
         images: Images
+        numbers = None
         if isinstance(self.images, np.ndarray):
-            images = self.images[chosen]
+            images, numbers = self.images[chosen], self.places[chosen]
         elif isinstance(self.images, PackedFiles):
             images = self.images.of(self.images.rows[chosen])
         elif isinstance(self.images, Files):
             images = Files(self.images.root, [self.images.name(int(i)) for i in chosen])
         else:
             images = [self.images[int(i)] for i in chosen]
-        return Split(images=images, labels=self.labels[chosen])
+        return Split(images=images, labels=self.labels[chosen], numbers=numbers)
+
+    @property
+    def places(self) -> Labels:
+        """The place of each image in the data as read: (N,)."""
+        return np.arange(len(self)) if self.numbers is None else self.numbers
 
     def names(self, i: int) -> str:
         """The name of image ``i`` for reports: its path within the data set, or ``"#123"``."""
         if isinstance(self.images, np.ndarray):
-            return f"#{i}"
+            return f"#{i if self.numbers is None else self.numbers[i]}"
         if isinstance(self.images, Files | PackedFiles):
             return self.images.name(i)
         return str(self.images[i])
@@ -112,7 +121,13 @@ class LabelledImages:
             part for part in (self.train, self.val, self.test) if part is not None and len(part)
         ]
         labels = np.concatenate([part.labels for part in parts]) if parts else self.train.labels
-        return Split(images=_joined([part.images for part in parts]), labels=labels)
+        numbers = np.zeros(0, np.int64)
+        for places in (part.places for part in parts):  # parts of two files both begin at 0
+            after = numbers.max() + 1 if np.isin(places, numbers).any() else 0
+            numbers = np.concatenate([numbers, places + after])
+        return Split(
+            images=_joined([part.images for part in parts]), labels=labels, numbers=numbers
+        )
 
     def class_counts(self) -> Labels:
         """Training images of each class: int64 (number of classes,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from res2net.data.scene import RLE, Segment
 from res2net.errors import UserError
 
 Mask = npt.NDArray[np.uint8]  # (H, W) of 0 and 1
+_LISTS = (list, array)
 
 
 def to_mask(outline: Segment, height: int, width: int) -> Mask:
@@ -72,7 +74,7 @@ def parts_of(outline: object, *, deepest: int = 3) -> list[Any]:
     """
     if not isinstance(outline, list) or not outline or not deepest:
         return []
-    if not any(isinstance(each, list) for each in outline):
+    if not any(isinstance(each, _LISTS) for each in outline):
         return [outline]
     if len(outline) > 2 and all(map(_is_pair, outline)):
         return [[number for pair in outline for number in pair]]
@@ -83,14 +85,32 @@ def parts_of(outline: object, *, deepest: int = 3) -> list[Any]:
     return parts
 
 
+def with_packed_outline(row: dict[str, Any]) -> dict[str, Any]:
+    """A JSON object whose outline is packed: 8 bytes for a number, not 32; see ``json.loads``."""
+    outline = row.get("segmentation")
+    if isinstance(outline, list):
+        row["segmentation"] = [_packed(part) for part in outline]
+    return row
+
+
+def _packed(part: object) -> object:
+    """Numbers as an array; anything else, which a check refuses later, as it is."""
+    if not isinstance(part, list) or not {*map(type, part)} <= {int, float}:
+        return part
+    try:
+        return array("d", part)
+    except OverflowError:
+        return part
+
+
 def _is_pair(point: object) -> bool:
-    two = isinstance(point, list) and len(point) == 2
+    two = isinstance(point, _LISTS) and len(point) == 2
     return two and not any(isinstance(each, list) for each in point)  # type: ignore[attr-defined]
 
 
 def corners(part: object) -> npt.NDArray[np.float64] | None:
     """A part of an outline as (n, 2); None unless it is a polygon of at least three corners."""
-    if not isinstance(part, list) or len(part) < 6 or len(part) % 2:
+    if not isinstance(part, _LISTS) or len(part) < 6 or len(part) % 2:
         return None
     try:
         values = np.asarray(part)
@@ -135,7 +155,8 @@ def _rle(outline: Any, height: int, width: int) -> RLE:
                 raise ValueError(f"its run lengths add up to {sum(outline['counts'])} pixels")
             return dict(library.frPyObjects(outline, height, width))
         return outline
-    return dict(library.merge(library.frPyObjects(outline, height, width)))
+    parts = [[*part] for part in outline]
+    return dict(library.merge(library.frPyObjects(parts, height, width)))
 
 
 def _text(counts: str | bytes) -> str:

@@ -40,7 +40,7 @@ class Holdout:
 
     def __post_init__(self) -> None:
         if not 0 <= self.fraction < 1:
-            raise UserError(f"val_fraction is {self.val_fraction}; it must lie between 0 and 1")
+            raise UserError(f"--val-fraction is {self.val_fraction}; it must lie between 0 and 1")
         if self.fold:
             fold_of(self.fold)
 

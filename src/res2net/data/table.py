@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from res2net.data.files import PARTS, Listing, list_images, some
+from res2net.data.files import PARTS, image_names, some
 from res2net.data.photo import EXTENSIONS
 from res2net.errors import UserError, did_you_mean, one_line
 
@@ -425,9 +425,7 @@ class Finder:
         """Ends of paths, with and without the suffix → files."""
         if self._names is None:
             self._names = {}
-            listing = Listing()
-            list_images(self.folder, "", listing, find_empty=False)
-            for name in listing.names:
+            for name in image_names(self.folder):
                 parts = PurePosixPath(name).parts
                 for i in range(len(parts)):
                     end = "/".join(parts[i:]).casefold()

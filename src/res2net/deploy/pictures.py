@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from res2net.config import RunConfig
 from res2net.data.dataset import ImageDataset, batched
-from res2net.data.files import Listing, list_images
+from res2net.data.files import image_names
 from res2net.data.labelled import ReadOptions, Split
 from res2net.data.loader import make_loader
 from res2net.data.preprocess import Preprocess
@@ -121,9 +121,7 @@ def parts(folder: Path, calibrate: bool) -> tuple[list[Path], list[Path]]:
     """
     if not folder.is_dir():
         raise UserError(f"--images {folder}: no such folder")
-    listing = Listing()
-    list_images(folder, "", listing, find_empty=False)
-    paths = [folder / name for name in listing.names]
+    paths = [folder / name for name in image_names(folder)]
     least = 2 if calibrate else 1
     if len(paths) < least:
         raise UserError(

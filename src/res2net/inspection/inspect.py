@@ -38,7 +38,7 @@ from res2net.data.scenes.readers import check_trainable, read_scenes
 from res2net.data.source import HOLDS, LABELS, Source, parse_source
 from res2net.data.split import Holdout, check_grouping
 from res2net.data.values import fit_to_values, training_images
-from res2net.errors import UserError, arguments_named
+from res2net.errors import UserError
 from res2net.files import make_folder
 from res2net.inspection.images import Look, Track, facts, images_of, look_at_all, parts_of
 from res2net.metrics.sizes import SIZES, size_index
@@ -192,19 +192,18 @@ def inspect_data(
         >>> found.fault is None, [part.images for part in found.parts]
         (True, [1437, 360])
     """
-    with arguments_named():
-        holds = None if task is None else ANNOTATIONS[known_task(task)]
-        source = parse_source(str(path), holds)
-        if source.format == "pairs" and source.guessed and not _lists_classes(source):
-            holds = holds or "salient"
-        check_grouping(group_by)
-        holds = holds or HOLDS[source.format][0]
-        if multi_label and holds != LABELS:
-            raise UserError(f"{source}: read for {holds}; several labels are of whole images")
-        holdout = Holdout(
-            val_fraction=val_fraction, seed=seed, group_by=group_by, multi_label=multi_label
-        )
-        return inspect(source, holds, holdout, track=track)
+    holds = None if task is None else ANNOTATIONS[known_task(task)]
+    source = parse_source(str(path), holds)
+    if source.format == "pairs" and source.guessed and not _lists_classes(source):
+        holds = holds or "salient"
+    check_grouping(group_by, "--group-by")
+    holds = holds or HOLDS[source.format][0]
+    if multi_label and holds != LABELS:
+        raise UserError(f"{source}: read for {holds}; several labels are of whole images")
+    holdout = Holdout(
+        val_fraction=val_fraction, seed=seed, group_by=group_by, multi_label=multi_label
+    )
+    return inspect(source, holds, holdout, track=track)
 
 
 def inspect(

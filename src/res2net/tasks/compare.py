@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -40,7 +41,7 @@ from res2net.drawing.marks import draw_legend
 from res2net.errors import UserError, counted
 from res2net.files import alone_in
 from res2net.tasks import pictures
-from res2net.tasks.evaluate import Evaluation, evaluate
+from res2net.tasks.evaluate import Evaluation, evaluate, read_images
 from res2net.tasks.scores import Resampled, Track, write_table
 from res2net.tasks.table import find_task
 
@@ -122,10 +123,10 @@ class Comparison:
 def compare(
     first: str | Path,
     second: str | Path,
-    data: str,
+    data: str | Path,
     *,
     split: str | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     precision: str = "auto",
     val_fraction: float | None = None,
     seed: int | None = None,
@@ -135,25 +136,36 @@ def compare(
     track: Track | None = None,
     say: Callable[[str], None] = print,
 ) -> Comparison:
-    """Measure two networks on the same images and write their differences with intervals.
+    """Compare two networks on the same images, as ``res2net compare`` does.
+
+    The interval of a difference is from a paired bootstrap over images; it does not cover the
+    variation between training seeds. The images are read once.
 
     Args:
-        first, second: targets of one task, as for ``evaluate``.
+        first, second: networks of one task, as for ``evaluate``.
         data, split, precision, val_fraction, seed, group_by, skip_bad: as for ``evaluate``.
-        out: folder to write; ``comparison`` if None.
-        rounds: bootstrap resamples for the intervals.
+        out: folder for tables and pictures; ``comparison`` if None.
+        rounds: bootstrap resamples for the intervals, at least 100.
         track: wraps slow iterations in a progress bar.
-        say: called with the lines that name what is measured.
+        say: called with the lines that name what is measured, each once.
+
+    Returns:
+        The verdict in ``headline``, every figure in ``differences``, both evaluations.
 
     Raises:
         UserError: as ``evaluate``; networks of different tasks or classes, or that were measured
             on different images; fewer than 10 images.
+
+    Example:
+        >>> res2net.compare("runs/digits", "runs/digits", "digits", rounds=100).main.verdict
+        'open'
     """
     if rounds < 100:
         raise UserError(f"--rounds is {rounds}; an interval needs at least 100")
-    folder = out or Path("comparison")
+    folder = Path("comparison") if out is None else Path(out)
+    read = cache(read_images)  # both networks are measured on the same
     with alone_in(folder, "--out"):
-        with _told_once():  # both networks read the same data
+        with _told_once(say) as say_once:
             both = [
                 evaluate(
                     target,
@@ -166,7 +178,8 @@ def compare(
                     group_by=group_by,
                     skip_bad=skip_bad,
                     track=track,
-                    say=say,
+                    say=say_once,
+                    read=read,
                 )
                 for target, name in ((first, "first"), (second, "second"))
             ]
@@ -185,18 +198,18 @@ def compare(
 
 
 @contextmanager
-def _told_once() -> Iterator[None]:
-    """Show each warning once."""
+def _told_once(say: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
+    """Show each warning, and each line of what is given instead of ``say``, once."""
     with warnings.catch_warnings():
         show, told = warnings.showwarning, set[str]()
 
-        def once(message: Warning | str, *about: Any) -> None:
+        def once(show: Callable[..., None], message: Warning | str, *about: Any) -> None:
             if str(message) not in told:
                 told.add(str(message))
                 show(message, *about)
 
-        warnings.showwarning = once  # type: ignore[assignment]
-        yield
+        warnings.showwarning = partial(once, show)
+        yield partial(once, say)
 
 
 def check_pair(first: str, second: str, one: Evaluation, other: Evaluation) -> None:

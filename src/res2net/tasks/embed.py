@@ -20,7 +20,7 @@ from torch import Tensor
 from res2net.data.decode import as_pixels
 from res2net.data.embeddings import Embeddings, Floats
 from res2net.data.preprocess import Preprocess
-from res2net.errors import UserError, arguments_named
+from res2net.errors import UserError
 from res2net.files import Journal, write_error
 from res2net.models.factory import create_model
 from res2net.processor import threads
@@ -144,15 +144,14 @@ def embed(
         >>> res2net.embed("runs/digits", ["photo.png", "photo.png"]).shape
         (2, 256)
     """
-    with arguments_named():
-        check_batch(batch)
-        embedder = open_embedder(target, precision, device)
-        rest, found = iter(listed(images)), []
-        while chunk := list(islice(rest, batch)):
-            found.append(embedder.run([embedder.shaped(image) for image in chunk]))
-        if not found:
-            raise UserError("--images holds no image")
-        return np.concatenate(found)
+    check_batch(batch)
+    embedder = open_embedder(target, precision, device)
+    rest, found = iter(listed(images)), []
+    while chunk := list(islice(rest, batch)):
+        found.append(embedder.run([embedder.shaped(image) for image in chunk]))
+    if not found:
+        raise UserError("--images holds no image")
+    return np.concatenate(found)
 
 
 def check_batch(batch: int) -> None:

@@ -17,12 +17,14 @@ from res2net.data.packed import File
 from res2net.data.readers import LOOKED_AT
 from res2net.data.scenes.options import Marks
 from res2net.data.source import parse_source
+from res2net.data.split import Holdout
 from res2net.data.transforms import CROPS
 from res2net.errors import UserError, check_meaning, counted
 from res2net.files import alone_in
 from res2net.models.factory import create_model
 from res2net.models.network import Network
 from res2net.paper.tasks import readers
+from res2net.tasks.data import Images
 from res2net.tasks.finding import Finding, FindingOptions, given
 from res2net.tasks.finish import write_scores
 from res2net.tasks.open import open_target
@@ -62,12 +64,17 @@ class Evaluation:
     predictor: Predictor | None = field(default=None, repr=False)
 
 
+def read_images(task: str, data: str, holdout: Holdout, *, skip_bad: bool) -> Images:
+    """The images of FORMAT:PATH that a task measures, or some of them."""
+    return find_task(task).data.read(data, holdout, skip_bad=skip_bad)
+
+
 def evaluate(
     target: str | Path,
-    data: str,
+    data: str | Path,
     *,
     split: str | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     precision: str = "auto",
     val_fraction: float | None = None,
     seed: int | None = None,
@@ -77,25 +84,27 @@ def evaluate(
     size: int | None = None,
     workers: int | None = None,
     scales: Sequence[float] | None = None,
-    flip: bool | None = None,
+    flip: bool = False,
     crops: int | None = None,
-    boxes: Path | None = None,
+    boxes: str | Path | None = None,
     capture: str = "auto",
     compile: str | None = None,
     track: Track | None = None,
     say: Callable[[str], None] = print,
+    read: Callable[..., Any] = read_images,
     **finding: Unpack[FindingOptions],
 ) -> Evaluation:
-    """Measure a trained network and write tables and pictures.
+    """Measure a trained network on annotated images, as ``res2net evaluate`` does.
 
     Args:
-        target: run folder, checkpoint, ``.safetensors`` file, artifact folder, or the name of a
-            network, whose published ImageNet weights are measured.
-        data: FORMAT:PATH.
+        target: as for ``load``, or the name of a network, whose published ImageNet weights are
+            measured.
+        data: FORMAT:PATH, or a path whose format is recognised.
         split: "val", "train", "test" or "all"; None: the validation part, or all images of data
             that have no parts and that the network was not trained on.
-        out: folder to write; default: ``evaluation`` beside the weights, ``runs/NAME-published``
-            for a network's name.
+        out: folder for tables and pictures; default: ``evaluation`` beside the weights,
+            ``runs/NAME-published`` for a network's name.
+        precision: "auto", "fp32", "bf16" or "fp16".
         val_fraction, seed, group_by: split of data that have none; None: the run's, so
             that no training image is among the measured ones.
         skip_bad: skip images that cannot be read.
@@ -105,14 +114,22 @@ def evaluate(
         crops: classify: 5 averages the centre and the four corners, 1 is the centre.
         scales: segment: scales of the image to average over (1 is its own size).
         boxes: pose: a detector's predictions, instead of annotated boxes.
-        capture, compile: how a network in PyTorch runs; see ``res2net.capture.capture``.
+        capture, compile: as for ``load``.
         track: wraps the images in a progress bar.
         say: called with the line that names the measured part.
-        finding: detect, instances: options of ``Finding``, which choose the measured detections.
+        read: reads the images; two networks that are measured on the same can share them.
+        finding: detect, instances: as for ``predict``; they choose the measured detections.
+
+    Returns:
+        The figures in ``metrics``, all measurements in ``scores``, the pictures in ``folder``.
 
     Raises:
         UserError: target or data that cannot be read, whose classes differ, or an option that does
             not apply to the network's task.
+
+    Example:
+        >>> res2net.evaluate("runs/digits", "digits").metrics["top1_error"]
+        2.5
     """
     opened = open_target(target)
     own: dict[str, Any] = {
@@ -143,7 +160,7 @@ def evaluate(
         predictor.check_precision(precision)
         network = predictor.network
     task = find_task(opened.task)
-    source = parse_source(data, ANNOTATIONS[task.name])
+    source = parse_source(str(data), ANNOTATIONS[task.name])
     if source.guessed:
         say(f"{source.path}: recognised as {source.format} data")
     data = str(source)
@@ -158,7 +175,7 @@ def evaluate(
         seed=seed,
         group_by=group_by,
     )
-    images: Any = task.data.read(data, holdout, skip_bad=skip_bad)
+    images = read(task.name, data, holdout, skip_bad=skip_bad)
     if network is None:
         network, card = published_network(opened.given, images)
     if own.pop("size", None) is not None:
@@ -183,7 +200,7 @@ def evaluate(
     how = Measuring(precision=precision, skip_bad=skip_bad, track=track, finding=kept, **own)
     scores = task.measure()(network, card, images, part, how)
     usual = opened.home / "evaluation" if opened.trained else Path(f"runs/{target}-published")
-    folder = out or usual
+    folder = usual if out is None else Path(out)
     with alone_in(folder, "--out"):
         write_scores(folder, scores)
     return Evaluation(

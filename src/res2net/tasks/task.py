@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,11 @@ from res2net.tasks.selection import Chosen
 if TYPE_CHECKING:  # slow imports: Lightning, only for training, and matplotlib
     from res2net.tasks.module import TaskModule
     from res2net.tasks.scores import Measure
+
+
+def later(module: str, name: str) -> Callable[[], Any]:
+    """A function that imports ``name``: Lightning and matplotlib take seconds."""
+    return lambda: getattr(import_module(module), name)
 
 
 class Curve(NamedTuple):
@@ -69,7 +75,7 @@ class Task:
     datasets: Callable[[RunConfig, ModelCard, Any], Datasets]
     # (training batch, its data set's images, options) → pictures with captions, annotations drawn
     seen: Callable[[Any, Any, RunConfig], Iterator[tuple[Pixels, str]]]
-    module: Callable[[], type[TaskModule]]  # imports the training code
+    module: Callable[[], type[TaskModule]]  # imports the training code: see ``later``
     measure: Callable[[], Measure]  # imports the measuring code
     # (model, card, image, precision), places and finding if it has them; None: the predictor's own
     predict: Callable[..., Prediction] | None = None

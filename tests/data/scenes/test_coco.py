@@ -115,6 +115,24 @@ def test_a_box_that_is_not_stated_is_that_of_the_outline(
     assert boxes(reads("coco", root).val) == [right]
 
 
+@pytest.mark.filterwarnings("ignore:.*outline parts that are not polygons left out")
+@pytest.mark.parametrize(
+    "outline",
+    [
+        OUTLINE[0],
+        [OUTLINE],
+        [*zip(*[iter(OUTLINE[0])] * 2, strict=True)],
+        [[*OUTLINE[0], 10**400], *OUTLINE, [], ["x"], [True] * 6],
+    ],
+)
+def test_an_outline_in_another_notation_is_the_same(
+    root: Path, reads: Reads, both: Made, outline: object
+) -> None:
+    both(root, [{**CAT, "segmentation": outline}])
+    (objects,) = [scene.objects for scene in reads("coco", root, "masks").val]
+    assert [[*map(list, parts)] for parts in objects.segments] == [OUTLINE]
+
+
 def test_a_degenerate_part_of_an_outline_goes_and_the_object_stays(
     root: Path, reads: Reads, both: Made
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -15,8 +14,7 @@ import numpy as np
 
 from res2net.data import photo
 from res2net.data.files import PART_WORDS, some, whether
-from res2net.data.foreign import check_file
-from res2net.data.outlines import bounds
+from res2net.data.outlines import bounds, with_packed_outline
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.checks import (
     Corners,
@@ -30,6 +28,7 @@ from res2net.data.scenes.checks import (
 from res2net.data.scenes.forms import files_with, form_of, other_tool
 from res2net.data.scenes.lookup import ImageNames, part_named
 from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.shapes import load
 from res2net.data.scenes.skeletons import make_skeleton, numbered
 from res2net.errors import UserError
 
@@ -141,11 +140,7 @@ def _held(files: Sequence[tuple[str, Path]], tally: Tally) -> list[_File]:
 
 def _load(part: str, path: Path) -> _File | None:
     """A checked file; None for test images without annotations."""
-    check_file(path)
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error})") from None
+    content = load(path, with_packed_outline)
     if part == "test" and isinstance(content, dict) and content.get("annotations") is None:
         return None
     if not isinstance(content, dict) or not _NEEDED.keys() <= content.keys():

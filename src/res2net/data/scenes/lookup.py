@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from res2net.data.files import PARTS, Listing, list_images, some, whether
+from res2net.data.files import PARTS, image_names, some, whether
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scenes.checks import Tally
 from res2net.errors import UserError
@@ -53,21 +53,20 @@ def by_part(root: Path, paths: Sequence[Path], tally: Tally) -> dict[str, list[P
 
 def images_below(folder: Path) -> list[Path]:
     """All images of a folder, at any depth."""
-    listing = Listing()
-    list_images(folder, "", listing, find_empty=False)
-    return [folder / name for name in listing.names]
+    return [folder / name for name in image_names(folder)]
 
 
-def read_lines(file: Path) -> list[str]:
-    """The lines of a list.
+def read_list(file: Path) -> list[str]:
+    """The lines of a list that are not blank.
 
     Raises:
         UserError: the list cannot be read.
     """
     try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: the list cannot be read ({error})") from None
+    return [line.strip() for line in lines if line.strip()]
 
 
 def find_path(folder: Path, text: str) -> Path | None:

@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.data import photo
-from res2net.data.files import PARTS, Listing, list_images, some, spread
+from res2net.data.files import PARTS, image_names, some, spread
 from res2net.data.scene import IGNORED, Legend, Scene, Scenes
 from res2net.data.scenes.checks import Tally, parted
 from res2net.data.scenes.legend import Classes, cityscapes, find_classes
+from res2net.data.scenes.lookup import read_list
 from res2net.data.scenes.mapfile import LOOKED, at_once, map_of
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.pairing import find_pairs, of_folder, pairs_of, variant
-from res2net.data.scenes.voc import read_list, with_classes
+from res2net.data.scenes.voc import with_classes
 from res2net.drawing.marks import OBJECT, class_colours
 from res2net.errors import UserError
 
@@ -241,9 +242,7 @@ def _in_folders(root: Path, images: str, maps: str, tally: Tally) -> tuple[Scene
 def _image_names(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
-    listing = Listing()
-    list_images(folder, "", listing, find_empty=False)
-    return listing.names
+    return image_names(folder)
 
 
 def _pixels(

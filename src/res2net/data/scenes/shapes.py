@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,15 +80,15 @@ def files_of(form: str, root: Path, tally: Tally) -> list[Path]:
     return own
 
 
-def load(file: Path) -> Any:
-    """The content of a JSON file.
+def load(file: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """The content of a JSON file; ``hook`` is called with each object.
 
     Raises:
         UserError: the file cannot be read.
     """
     check_file(file)
     try:
-        return json.loads(file.read_bytes())
+        return json.loads(file.read_bytes(), object_hook=hook)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: cannot be read as JSON ({error})") from None
 

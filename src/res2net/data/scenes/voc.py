@@ -26,7 +26,7 @@ from res2net.data.scenes.checks import (
 )
 from res2net.data.scenes.forms import files_below, is_cvat
 from res2net.data.scenes.legend import Classes, find_classes
-from res2net.data.scenes.lookup import by_part, find_path, images_below, part_of
+from res2net.data.scenes.lookup import by_part, find_path, images_below, part_of, read_list
 from res2net.data.scenes.mapfile import choose_legend
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.pairing import photos
@@ -295,19 +295,6 @@ def _by_content(images: Sequence[Path], files: Sequence[Path], tally: Tally) -> 
         else:
             tally.add("XML files annotate an image that does not exist", str(file))
     return own
-
-
-def read_list(path: Path) -> list[str]:
-    """The lines of a list of images.
-
-    Raises:
-        UserError: the list cannot be read.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: the list cannot be read ({error})") from None
-    return [line.strip() for line in lines if line.strip()]
 
 
 def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:

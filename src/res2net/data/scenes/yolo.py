@@ -28,7 +28,7 @@ from res2net.data.scenes.lookup import (
     ImageNames,
     find_path,
     images_below,
-    read_lines,
+    read_list,
     spellings,
 )
 from res2net.data.scenes.options import SceneOptions
@@ -156,7 +156,7 @@ def _listed_classes(root: Path) -> tuple[Path, dict[str, Any]] | None:
     files = [each for ending in CLASS_LISTS for each in files_with(root, ending)]
     if not files:
         return None
-    names = {each: [line for line in map(str.strip, read_lines(each)) if line] for each in files}
+    names = {each: read_list(each) for each in files}
     for file in files:
         if names[file] != names[files[0]]:
             raise UserError(f"{root}: {files[0]} and {file} have different classes; remove one")
@@ -166,7 +166,7 @@ def _listed_classes(root: Path) -> tuple[Path, dict[str, Any]] | None:
 def _darknet(root: Path) -> dict[str, Any]:
     """Parts from darknet's ``obj.data``, else from lists of images named after parts."""
     for file in files_with(root, ".data"):
-        pairs = (line.partition("=") for line in read_lines(file))
+        pairs = (line.partition("=") for line in read_list(file))
         held = {key.strip().lower(): value.strip() for key, _, value in pairs}
         return {word: held[word] for word in PARTS if held.get(word)}
     return {word: f"{word}.txt" for word in PARTS if (root / f"{word}.txt").is_file()}
@@ -299,8 +299,7 @@ def _in_folder(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def _in_list(home: Path, file: Path, tally: Tally) -> Iterator[tuple[Path, str]]:
     """The images listed in a text file, one path per line."""
-    lines = [line.strip() for line in read_lines(file)]
-    names = [line for line in lines if line]
+    names = read_list(file)
     found = ImageNames(home).find_all(names, [home, file.parent], tally)
     for name in names:
         if name in found:

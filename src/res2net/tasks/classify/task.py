@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,11 +36,7 @@ from res2net.tasks.data import Labelled, repeat_factors
 from res2net.tasks.deployed import Compared, Comparison, Deployment, Outputs, shown
 from res2net.tasks.network import LOGITS, Size, in_colours, in_use
 from res2net.tasks.predictor import Picture, Predictor
-from res2net.tasks.task import Curve, Datasets, Task
-
-if TYPE_CHECKING:
-    from res2net.tasks.classify.module import ClassifierModule
-    from res2net.tasks.scores import Measure
+from res2net.tasks.task import Curve, Datasets, Task, later
 
 SMALLEST = {"inception_v3": 75}  # pixels; 32 for every other network
 TOP, BATCH = 5, 32
@@ -162,20 +158,6 @@ def seen(
         yield in_colours(image).permute(1, 2, 0).contiguous().numpy(), caption
 
 
-def module() -> type[ClassifierModule]:
-    """The training module."""
-    from res2net.tasks.classify.module import ClassifierModule
-
-    return ClassifierModule
-
-
-def measure() -> Measure:
-    """The measuring function."""
-    from res2net.tasks.classify.scores import measure
-
-    return measure
-
-
 class Classifier(Predictor):
     """A network with its classes and its preprocessing, or an artifact of one."""
 
@@ -238,6 +220,9 @@ def above(logits: Tensor, card: ModelCard, top: int) -> list[Classification]:
     return found
 
 
+MULTI_LABEL = later("res2net.tasks.classify.module", "MultiLabelModule")
+
+
 def for_run(config: RunConfig) -> Task:
     """The task of a run: multi-label data have another module and measure."""
     if not config.input.multi_label:
@@ -245,14 +230,7 @@ def for_run(config: RunConfig) -> Task:
     loss, error = CLASSIFY.curves
     lines = (("val/ap_error", "validation, 100 % - mAP"),)
     curves = (loss, error._replace(lines=lines))
-    return replace(CLASSIFY, module=multi_label_module, monitor="val/ap_error", curves=curves)
-
-
-def multi_label_module() -> type[ClassifierModule]:
-    """The training module for multi-label data."""
-    from res2net.tasks.classify.module import MultiLabelModule
-
-    return MultiLabelModule
+    return replace(CLASSIFY, module=MULTI_LABEL, monitor="val/ap_error", curves=curves)
 
 
 def _without_torch(image: Picture, reading: Reading) -> Pixels:
@@ -307,8 +285,8 @@ CLASSIFY = Task(
     body=lambda model: model,
     datasets=datasets,
     seen=seen,
-    module=module,
-    measure=measure,
+    module=later("res2net.tasks.classify.module", "ClassifierModule"),
+    measure=later("res2net.tasks.classify.scores", "measure"),
     for_run=for_run,
     deployment=Deployment(
         graph=lambda model: model,

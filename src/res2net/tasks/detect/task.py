@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -59,12 +59,7 @@ from res2net.tasks.detect.graph import (
 )
 from res2net.tasks.finding import Finding
 from res2net.tasks.network import Deployed, FoundObjects, in_colours
-from res2net.tasks.task import Curve, Datasets, Task
-
-if TYPE_CHECKING:
-    from res2net.tasks.detect.module import DetectorModule
-    from res2net.tasks.scores import Measure
-
+from res2net.tasks.task import Curve, Datasets, Task, later
 
 SHORT_SIDE = {"fpn": 800, "c4": 600}  # pixels
 LONGEST = 5 / 3  # long side over short side, at most
@@ -340,20 +335,6 @@ def draw_detections(
     return draw_boxes(image, shown.boxes, words, colours)
 
 
-def module() -> type[DetectorModule]:
-    """The training module."""
-    from res2net.tasks.detect.module import DetectorModule
-
-    return DetectorModule
-
-
-def measure() -> Measure:
-    """The measuring function."""
-    from res2net.tasks.detect.scores import measure
-
-    return measure
-
-
 DETECT = Task(
     name="detect",
     title="detection",
@@ -373,8 +354,8 @@ DETECT = Task(
     body=body_of,
     datasets=datasets,
     seen=seen,
-    module=module,
-    measure=measure,
+    module=later("res2net.tasks.detect.module", "DetectorModule"),
+    measure=later("res2net.tasks.detect.scores", "measure"),
     predict=predict,
     deployment=Deployment(
         graph=Detector,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,12 +47,7 @@ from res2net.tasks.pose.crops import (
     input_size,
     places_from,
 )
-from res2net.tasks.task import Curve, Datasets, Task
-
-if TYPE_CHECKING:
-    from res2net.tasks.pose.module import PoseModule
-    from res2net.tasks.scores import Measure
-
+from res2net.tasks.task import Curve, Datasets, Task, later
 
 HEIGHT = 256  # pixels height of the network's input; its width is three quarters of it
 VAL_BATCH = 32
@@ -369,20 +364,6 @@ def compare(wanted: Outputs, found: Outputs) -> Compared:
     return Compared(wanted, found, (sure & near).sum(1) / counts.clip(1), counts)
 
 
-def module() -> type[PoseModule]:
-    """The training module."""
-    from res2net.tasks.pose.module import PoseModule
-
-    return PoseModule
-
-
-def measure() -> Measure:
-    """The measuring function."""
-    from res2net.tasks.pose.scores import measure
-
-    return measure
-
-
 POSE = Task(
     name="pose",
     title="key-points",
@@ -401,8 +382,8 @@ POSE = Task(
     body=lambda model: model.body,
     datasets=datasets,
     seen=seen,
-    module=module,
-    measure=measure,
+    module=later("res2net.tasks.pose.module", "PoseModule"),
+    measure=later("res2net.tasks.pose.scores", "measure"),
     predict=predict,
     deployment=Deployment(
         graph=lambda model: model,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,12 +39,7 @@ from res2net.tasks.deployed import (
     square_of,
 )
 from res2net.tasks.network import Deployed, Size, in_colours, in_use
-from res2net.tasks.task import Curve, Datasets, Task
-
-if TYPE_CHECKING:
-    from res2net.tasks.saliency.module import SaliencyModule
-    from res2net.tasks.scores import Measure
-
+from res2net.tasks.task import Curve, Datasets, Task, later
 
 SIDE = 352  # pixels side of a network's square input
 
@@ -227,20 +222,6 @@ def compare(wanted: Outputs, found: Outputs) -> Compared:
     )
 
 
-def module() -> type[SaliencyModule]:
-    """The training module."""
-    from res2net.tasks.saliency.module import SaliencyModule
-
-    return SaliencyModule
-
-
-def measure() -> Measure:
-    """The measuring function."""
-    from res2net.tasks.saliency.scores import measure
-
-    return measure
-
-
 SALIENCY = Task(
     name="saliency",
     title="salient objects",
@@ -261,8 +242,8 @@ SALIENCY = Task(
     body=lambda model: model.body,
     datasets=datasets,
     seen=seen,
-    module=module,
-    measure=measure,
+    module=later("res2net.tasks.saliency.module", "SaliencyModule"),
+    measure=later("res2net.tasks.saliency.scores", "measure"),
     predict=predict,
     deployment=Deployment(
         graph=Fused,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,12 +39,7 @@ from res2net.tasks.deployed import (
     filled,
 )
 from res2net.tasks.network import Deployed, InUse, Size, in_colours, in_use
-from res2net.tasks.task import Curve, Datasets, Task
-
-if TYPE_CHECKING:
-    from res2net.tasks.scores import Measure
-    from res2net.tasks.segment.module import SegmenterModule
-
+from res2net.tasks.task import Curve, Datasets, Task, later
 
 CROP = 513  # pixels; the paper's base
 SCALES = (0.5, 2.0)  # range of random scales before the crop
@@ -336,20 +331,6 @@ def labelled(
     return draw_legend(over, [names[k] for k in order], [palette[k] for k in order])
 
 
-def module() -> type[SegmenterModule]:
-    """The training module."""
-    from res2net.tasks.segment.module import SegmenterModule
-
-    return SegmenterModule
-
-
-def measure() -> Measure:
-    """The measuring function."""
-    from res2net.tasks.segment.scores import measure
-
-    return measure
-
-
 SEGMENT = Task(
     name="segment",
     title="segmentation",
@@ -367,8 +348,8 @@ SEGMENT = Task(
     body=lambda model: model.body,
     datasets=datasets,
     seen=seen,
-    module=module,
-    measure=measure,
+    module=later("res2net.tasks.segment.module", "SegmenterModule"),
+    measure=later("res2net.tasks.segment.scores", "measure"),
     predict=predict,
     deployment=Deployment(
         graph=lambda model: model,
