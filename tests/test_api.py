@@ -251,7 +251,7 @@ def test_a_run_goes_on(run):
         ),
         (
             lambda: res2net.export("res2net29_small", "x", to="onnx", max_drop=1),
-            "max_drop does not apply; it needs precision int8 and a classifier",
+            "max_drop does not apply; it needs precision int8 and a classifier or",
         ),
         (
             lambda: res2net.evaluate("nowhere", "digits", out="x"),

@@ -1,7 +1,8 @@
-"""Write the generated tables and charts of README.md and docs/*.md; ``--check`` compares tables.
+"""Write the generated tables, numbers and charts of README.md and docs/*.md; ``--check`` compares.
 
-Tables are written between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. Numbers come from
-``res2net.paper`` (published, counted) and from results/ (measured), never typed by hand.
+Tables are written between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``, numbers in sentences
+as in ``doc_tables.prose``. They come from ``res2net.paper`` (published, counted), from results/
+(measured) and from constants of the code, never typed by hand; a number without source is reported.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from functools import partial
 
 from doc_tables import of_paper, of_results
 from doc_tables.markup import ROOT
+from doc_tables.prose import faults, render_spots
 
 from res2net.experiments.items import ITEMS
 from res2net.experiments.studies import STUDIES
 
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"(<!-- begin: ([\w-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "networks": of_paper.networks,
+    "levels": of_paper.levels,
     "networks-short": of_paper.networks_short,
     "recipes": of_paper.recipes,
     "demo": of_results.demo,
@@ -62,15 +66,17 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 def render(text: str) -> str:
     """The text with every block regenerated."""
-    return BLOCK.sub(lambda m: f"{m.group(1)}{TABLES[m.group(2)]()}{m.group(3)}", text)
+    text = BLOCK.sub(lambda m: f"{m.group(1)}{TABLES[m.group(2)]()}{m.group(3)}", text)
+    return render_spots(text)
 
 
 def main() -> int:
-    """Render all pages; with ``--check`` return 1 if one is out of date."""
-    check, stale = "--check" in sys.argv[1:], []
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    """Render all pages; return 1 for a number without source, with ``--check`` for a stale page."""
+    check, stale, wrong = "--check" in sys.argv[1:], [], []
+    for page in PAGES:
         old = page.read_text()
         new = render(old)
+        wrong += faults(page.name, new)
         if new != old:
             stale.append(page.name)
             if not check:
@@ -79,7 +85,8 @@ def main() -> int:
         of_results.draw_charts(ROOT / "docs" / "pictures")
     if stale:
         print(f"{'out of date' if check else 'written'}: {', '.join(stale)}")
-    return 1 if check and stale else 0
+    print("\n".join(wrong), end="\n" * bool(wrong))
+    return int(bool(wrong or (check and stale)))
 
 
 if __name__ == "__main__":

@@ -291,13 +291,15 @@ def export(
     Args:
         target: run folder, checkpoint, or the name of a model (structure only).
         out: folder to write; it must not exist.
-        to: "openvino", "onnx", "torch-export", "aoti" or "native".
+        to: "openvino", "onnx", "coreml", "torch-export", "aoti" or "native".
         precision: "fp32", "bf16", "fp16" or "int8".
         size: side of the square input; for segmenters and detectors also (height, width).
         dynamic_batch: accept any batch size; else one image.
         features: levels whose maps are the outputs, instead of classes.
-        images: folder of images to calibrate and verify with, instead of the run's data.
-        max_drop: largest allowed drop of top-1 accuracy with int8, in points; 0.5 if None.
+        images: folder of images to calibrate and verify with, instead of the run's data; int8 of
+            a detector takes annotated images, as "FORMAT:PATH".
+        max_drop: largest allowed drop with int8, in points, of a classifier's top-1 accuracy or a
+            detector's AP; 0.5 if None.
         val_images: largest number of images to verify with; None: all of ``images``, or 1,000 of
             a run's data (100 for other tasks).
         overflow_safe: limit int8 weights to 7 bits, which is also correct on processors without

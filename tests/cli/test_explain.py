@@ -35,7 +35,7 @@ def test_two_networks_side_by_side(cli: Cli, tiny_run: Path, photos: Path, tmp_p
             assert picture.size == (36, 40)  # of the photo
     with Image.open(out / "sheet.png") as picture:
         assert picture.width == 1200
-    assert "Even map" in text
+    assert "Uniform map" in text
 
 
 def test_a_class_by_name_and_by_number_and_a_mask(

@@ -60,7 +60,7 @@ def test_help_names_every_engine_and_precision(cli, capsys):
         ((*EXPORT[1:], "--overflow-safe"), "--overflow-safe does not apply here; it needs"),
         (
             (*EXPORT[1:], "--max-drop", "1"),
-            "--max-drop does not apply; it needs --precision int8 and a classifier",
+            "--max-drop does not apply; it needs --precision int8 and a classifier or",
         ),
         (
             (*EXPORT[1:], "--val-images", "9"),

@@ -74,7 +74,7 @@ def test_a_small_study_goes_on_and_is_reported(cli, tmp_path):
     words = ("reproduce", "table2", "--scale", "small", "--out", tmp_path)
     done = cli(*words)
     assert (done.code, done.err) == (0, "")
-    assert "Table 2 in small" in done.out
+    assert "Table 2 at small scale" in done.out
     rows = (tmp_path / "results.csv").read_text()
     assert rows.count("table2-small-digits") == 2
     page = (tmp_path / "report.html").read_text()
@@ -105,7 +105,7 @@ def test_small_studies_of_other_tasks(cli, name, tmp_path):
     if ITEMS[name].of:
         assert (tmp_path / "pictures" / f"{name}.png").is_file()
     else:
-        assert f"{ITEMS[name].table} in small" in done.out
+        assert f"{ITEMS[name].table} at small scale" in done.out
 
 
 def test_fig_5_is_drawn_from_rows(cli, tmp_path):

@@ -64,7 +64,7 @@ def _slow_to_compile(engine):
 
 @pytest.mark.parametrize(
     ("engine", "precision"),
-    [pytest.param(*row, marks=_slow_to_compile(row[0])) for row in TARGETS],
+    [pytest.param(*row, marks=_slow_to_compile(row[0])) for row in TARGETS if row[0] != "coreml"],
 )
 def test_a_trained_run(trained_run, tmp_path, monkeypatch, engine, precision):
     target = TARGETS[engine, precision]
@@ -102,8 +102,8 @@ def test_a_trained_run(trained_run, tmp_path, monkeypatch, engine, precision):
     found = done.verification
     assert found.images == 120
     assert found.agreement is not None
-    assert found.eager_top1 is not None
-    assert found.eager_top1 > 70  # a network that has learnt something
+    assert found.eager_score is not None
+    assert found.eager_score > 70  # a network that has learnt something
     most = {"fp32": 1e-5, "bf16": 2e-2, "fp16": 5e-3, "int8": 0.3}[precision]
     least = {"fp32": 0, "bf16": 1e-4, "fp16": 1e-5, "int8": 1e-3}[precision]  # it did change
     if (engine, precision) == ("openvino", "bf16") and not openvino_has_bf16():
@@ -163,7 +163,7 @@ def test_images_of_ones_own(trained_run, photos, tmp_path):
     out = tmp_path / "out"
     done = export(str(trained_run), out, engine="onnx", images=photos)
     assert done.verification.images == 27  # all
-    assert done.verification.eager_top1 is None
+    assert done.verification.eager_score is None
     assert done.verification.agreement == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -13,6 +14,7 @@ from res2net.capture import fold_batchnorm
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy import openvino
 from res2net.deploy.program import Program
+from res2net.deploy.quantise import sensitivity
 from res2net.deploy.verify import eager
 from res2net.heads.detector import make_detector
 from res2net.tasks.detect.graph import Detector, compare
@@ -26,6 +28,45 @@ def test_a_classifier_is_its_layers_and_the_normalisation_alone() -> None:
     ends = {"Parameter", "Result", "Constant", "ReduceMean", "MatMul"}
     assert {*kinds} - layers - ends == {"Convert", "Transpose", "Multiply"}  # bytes to the network
     assert [kinds[name] for name in ("Convert", "Transpose", "Multiply")] == [1, 1, 1]
+
+
+class _Noise:
+    """Two images for calibration."""
+
+    origin, labelled, steps = "noise", False, 2
+
+    def batches(self):
+        chance = np.random.default_rng(1)
+        for _ in range(2):
+            yield chance.integers(0, 256, (1, 96, 96, 3), np.uint8), np.zeros(1, np.int64)
+
+
+def test_int8_of_a_detector_rounds_its_layers_alone(tmp_path) -> None:
+    """No box is rounded; layers on regions, whose number varies, are not ranked."""
+    torch.manual_seed(0)
+    model = make_detector("res2net18", 2, masks=True, channels=8, short_side=96, long_side=96)
+    names = ("boxes", "scores", "labels", "masks")
+    preprocess = default_preprocess(96)
+    program = Program(Detector(model.eval()), preprocess, outputs=names, rows_vary=True)
+    plain = openvino.convert(program, (96, 96), 1)
+    found = openvino.quantised(plain, _Noise(), overflow_safe=False)
+    takers = {
+        port.get_node().get_friendly_name()
+        for op in found.get_ops()
+        if op.get_type_name() == "FakeQuantize"
+        for port in op.output(0).get_target_inputs()
+    }
+    layers = {name for name in takers if not re.match(openvino.DECODING, name)}
+    assert {name.split("/")[2] for name in layers} == {"backbone", "rpn", "roi_heads"}
+    assert takers == layers
+    layers = [each.layer for each in sensitivity(openvino, plain, found, _Noise())]
+    assert len(layers) == len(openvino.layers(plain)) > 60
+    assert not [name for name in layers if "roi_heads" in name]
+    openvino.save(found, tmp_path / "model.xml", {})
+    boxes, scores, labels, masks = openvino.load(tmp_path / "model.xml", "int8")(
+        np.zeros((1, 96, 96, 3), np.uint8)
+    )
+    assert len(boxes) == len(scores) == len(labels) == len(masks) > 0
 
 
 @pytest.mark.parametrize("least", [0.0, 2.0], ids=["many", "none"])

@@ -19,6 +19,7 @@ def test_the_choices_are_those_of_the_contract():
         "torch-export": ["fp32", "bf16"],
         "aoti": ["fp32", "bf16", "fp16"],
         "native": ["fp32", "bf16", "int8"],
+        "coreml": ["fp32", "fp16"],
     }
 
 

@@ -41,8 +41,8 @@ def test_by_hand():
     assert logits.overall == pytest.approx(math.sqrt((0.25 + 42.25) / (25 + 4 + 36)))
     assert logits.worst == pytest.approx(6.5 / 6)
     assert result.agreement == pytest.approx(2 / 3)
-    assert result.eager_top1 == pytest.approx(200 / 3)
-    assert result.exported_top1 == pytest.approx(100 / 3)
+    assert result.eager_score == pytest.approx(200 / 3)
+    assert result.exported_score == pytest.approx(100 / 3)
     assert result.drop == pytest.approx(100 / 3)
     assert result.images == 3
 
@@ -55,7 +55,7 @@ def test_batches_change_nothing():
     ratio = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
     assert result.outputs["logits"].overall == pytest.approx(ratio, rel=1e-6)
     assert result.agreement == (found.argmax(1) == wanted.argmax(1)).mean()
-    assert result.eager_top1 is None  # nobody said which class is right
+    assert result.eager_score is None  # nobody said which class is right
 
 
 def _finds(things: list[int], shares: list[float]) -> Comparison:
@@ -107,14 +107,17 @@ def test_an_output_of_zeros_must_be_met_exactly():
     assert met.overall == math.inf
 
 
-def _found(error: float, agreement: float | None = 1.0, drop: float | None = 0.0) -> Verification:
+def _found(
+    error: float, agreement: float | None = 1.0, drop: float | None = 0.0, score: str = "top1"
+) -> Verification:
     return Verification(
         images=200,
         origin="",
         outputs={"logits": Difference(overall=error, worst=error)},
         agreement=agreement,
-        eager_top1=None if drop is None else 90.0,
-        exported_top1=None if drop is None else 90.0 - drop,
+        eager_score=None if drop is None else 90.0,
+        exported_score=None if drop is None else 90.0 - drop,
+        score=score,
     )
 
 
@@ -131,6 +134,8 @@ def _found(error: float, agreement: float | None = 1.0, drop: float | None = 0.0
         ("onnx", "int8", _found(0.3, 0.99, 0.5), True, []),
         ("onnx", "int8", _found(0.3, 0.99, 0.6), True, ["0.60 points", "--max-drop allows 0.5"]),
         ("onnx", "int8", _found(0.3, 0.9, None), True, ["90.0 %"]),
+        ("openvino", "int8", _found(0.3, 0.2, 0.4, "ap"), True, []),  # the AP is what counts
+        ("openvino", "int8", _found(0.3, 1, 0.6, "ap"), True, ["AP of boxes falls by 0.60 points"]),
         ("openvino", "int8", _found(0.19, None, None), True, []),
         ("openvino", "int8", _found(0.21, None, None), True, ["the limit is 2e-01"]),  # maps
     ],

@@ -67,7 +67,7 @@ def test_small_rows_say_what_they_are():
         assert sheet is not None
         assert _column(sheet, "AP, %") == ["12.3"]
         assert _column(sheet, "APS, %") == ["–"]
-        assert "neither bears the paper out nor refutes it" in sheet.note
+        assert "neither confirms nor refutes the paper" in sheet.note
     assert small_sheet(ITEMS["table7"], [row]) is None
 
 
@@ -87,7 +87,7 @@ def test_fig_5_in_full_and_in_small_do_not_mix():
     rows = [{**row, "study": GROWTH, "data": "cifar100"}]
     rows += [{**row, "study": "fig5-small-digits", "data": "digits"}]
     sheets = sheets_of(ITEMS["fig5"], rows, ())
-    assert [sheet.title for sheet in sheets] == ["Fig. 5 in full", "Fig. 5 in small"]
+    assert [sheet.title for sheet in sheets] == ["Fig. 5 at full scale", "Fig. 5 at small scale"]
     assert [sheet.rows[0][1] for sheet in sheets] == ["cifar100", "digits"]
     assert "refutes" not in sheets[0].note
     assert sheets_of(ITEMS["fig5"], (), ()) == []

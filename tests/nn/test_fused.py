@@ -140,12 +140,12 @@ def test_the_kernel_compiles_for_an_h200(options, kind):
 def test_bottlenecks_are_fused_where_the_kernel_has_their_parts():
     net = fold_batchnorm(create_model("res2net26_26w_4s", num_classes=3))
     net.layer1[0].act = nn.SiLU()
-    with pytest.warns(UserWarning, match="1 of 8 Res2Net units stay as they are"):
+    with pytest.warns(UserWarning, match="1 of 8 Res2Net units stay unchanged"):
         fused.fuse_units(net)
     blocks = [each for each in net.modules() if isinstance(each, Res2NetBottleneck)]
     units = [each for each in net.modules() if isinstance(each, fused.FusedUnit)]
     assert (len(blocks), len(units)) == (8, 7)
-    with pytest.warns(UserWarning, match="8 of 8 Res2Net units stay as they are"):
+    with pytest.warns(UserWarning, match="8 of 8 Res2Net units stay unchanged"):
         fused.fuse_units(create_model("res2net26_26w_4s", num_classes=3))
     with pytest.warns(UserWarning, match="the network has no Res2Net unit"):
         fused.fuse_units(fold_batchnorm(create_model("resnet18", num_classes=3)))

@@ -171,6 +171,20 @@ def _numbers(value: Any) -> list[float]:
     return [float(value)] if isinstance(value, int | float) else []
 
 
+def test_core_ml_takes_maps_and_no_detectors(
+    run: tuple[str, Path], cli: Any, tmp_path: Path
+) -> None:
+    task, folder = run
+    done = cli("export", folder, "--to", "coreml", "--val-images", "2", "--out", tmp_path / "out")
+    if task in ("detect", "instances"):
+        assert "whose number of detections varies, which this target does not support" in done.line
+        return
+    assert done.code == 0, done.err
+    name = {"segment": "class_logits", "saliency": "saliency", "pose": "heatmaps"}[task]
+    assert f"outputs {name}, " in done.out
+    assert "results were not compared with PyTorch" in done.out
+
+
 def test_an_engine_that_detectors_lack_is_refused(
     run: tuple[str, Path], cli: Any, tmp_path: Path
 ) -> None:
@@ -178,11 +192,15 @@ def test_an_engine_that_detectors_lack_is_refused(
     if task not in ("detect", "instances"):  # maps are exported to every engine
         return
     done = cli("export", folder, "--to", "torch-export", "--out", tmp_path / "out")
-    offered = ("openvino", "onnx")
-    choices = ", ".join(f"--to {engine} --precision fp32" for engine in offered)
+    offered = (("openvino", "fp32"), ("openvino", "int8"), ("onnx", "fp32"))
+    choices = ", ".join(f"--to {engine} --precision {own}" for engine, own in offered)
     assert f"it can be {choices}" in done.line
     done = cli("export", folder, "--to", "onnx", "--dynamic-batch", "--out", tmp_path / "out")
     assert "one image at a time" in done.line
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    int8 = ("--to", "openvino", "--precision", "int8", "--out", tmp_path / "out")
+    done = cli("export", folder, *int8, "--images", tmp_path)
+    assert "is checked by its AP, on annotated images" in done.line
     assert not (tmp_path / "out").exists()
 
 
@@ -198,7 +216,7 @@ def test_an_engine_that_detectors_lack_is_refused(
         (("--task", "pose", "--input.size", "100"), "--input.size is 100; the height must be"),
         (("--task", "saliency", "--input.size", "8"), "--input.size is 8"),
         (("--task", "detect", "--recipe", "imagenet"), "recipe 'imagenet' is not for detect"),
-        (("--task", "detect", "--data", "digits"), "has classes of whole images"),
+        (("--task", "detect", "--data", "digits"), "digits: this format has no boxes"),
     ],
 )
 def test_mistakes_get_one_line(

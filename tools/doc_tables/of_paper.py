@@ -14,7 +14,7 @@ from doc_tables.markup import (
     read_results,
 )
 from doc_tables.of_results import beside
-from res2net.experiments.items import ITEMS
+from res2net.experiments.items import ITEMS, NAMES
 from res2net.experiments.results import read_results as read_measured
 from res2net.experiments.sheets import markdown as as_markdown
 from res2net.experiments.sheets import paper_sheet, runtime_sheet, small_sheet
@@ -49,6 +49,29 @@ def networks() -> str:
         )
     head = ("network", "parameters, M", "MACs, G", "pixels", "published top-1 error, %", "tables")
     return markdown(head, rows)
+
+
+_FAMILIES = {  # one network of each
+    "Res2Net, Res2NeXt, ResNet-50 and deeper": "res2net50_26w_4s",
+    "Res2Net-18, -34, ResNet-18, -34": "res2net18",
+    "DLA": "dla60_res2net",
+    "Big-Little": "blres2net50",
+    "CIFAR, Table 4": "res2next29_6c24w_4s",
+}
+
+
+def levels() -> str:
+    """Channels and stride of the levels of each family."""
+    names = [f"c{number}" for number in range(1, 6)]
+    rows = []
+    for title, network in _FAMILIES.items():
+        found = {level.name: level for level in tally(find_variant(network)).levels}
+        cells = (
+            f"{found[name].channels} at {found[name].stride}" if name in found else ""
+            for name in names
+        )
+        rows.append((title, *cells))
+    return markdown(("models", *names), rows)
 
 
 SHORT = "deploy_networks.csv"  # its networks are those of the short table
@@ -213,6 +236,7 @@ def claims() -> str:
         verdict = "yes" if claim.agrees(PUBLISHED) else "**no**"
         if claim.erratum:
             verdict += f": {claim.erratum}"
-        rows.append((claim.section, claim.words, claim.metric, said, claim.item, found, verdict))
+        metric = NAMES[claim.metric].partition(",")[0]
+        rows.append((claim.section, claim.words, metric, said, claim.item, found, verdict))
     head = ("section", "claim", "metric", "claimed", "table", "from the table", "agrees")
     return re.sub(r"---:", "---", markdown(head, rows))

@@ -280,8 +280,8 @@ def _record(
 
 def _table(records: Sequence[dict[str, Any]]) -> Table:
     measured = any(record.get("inside") for record in records)
-    extra = ("Inside", "Even map", "Hit") if measured else ()
-    table = new_table(right=("Half of it in", *extra), wrapped=("Image", "Network", "Class"))
+    extra = ("Inside", "Uniform map", "Hit") if measured else ()
+    table = new_table(right=("Half of heat in", *extra), wrapped=("Image", "Network", "Class"))
     for record in records:
         inside = record.get("inside")
         cells: tuple[str, ...] = ()
@@ -390,7 +390,7 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
 
 
 def _summary_table(summaries: Sequence[Summary]) -> Table:
-    right = ("Maps", "Heat inside", "±", "Even map", "×", "Pointing", "Half of it in")
+    right = ("Maps", "Heat inside", "±", "Uniform map", "×", "Pointing", "Half of heat in")
     table = new_table("Size", "Network", right=right)
     for each in summaries:
         table.add_row(

@@ -38,9 +38,10 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--to",
         type=str,
-        help="openvino (CPUs), onnx (ONNX Runtime, nearly everywhere), torch-export (PyTorch), "
-        "aoti (machine code for this GPU or CPU, run by PyTorch), native (our own kernels for "
-        "ResNet and Res2Net, with OpenVINO beside); required",
+        help="openvino (CPUs), onnx (ONNX Runtime, nearly everywhere), coreml (Apple's devices; "
+        "results are not verified), torch-export (PyTorch), aoti (machine code for this GPU or "
+        "CPU, run by PyTorch), native (our own kernels for ResNet and Res2Net, with OpenVINO "
+        "beside); required",
     )
     parser.add_argument(
         "--out",
@@ -51,8 +52,8 @@ def make_parser() -> Parser:
         "--precision",
         type=str,
         default="fp32",
-        help="fp32 (same numbers), bf16 (not onnx), fp16 (onnx; aoti on a GPU), int8 (not "
-        "torch-export or aoti; calibrates on images)",
+        help="fp32 (same numbers), bf16 (not onnx), fp16 (onnx; coreml; aoti on a GPU), int8 "
+        "(openvino, onnx, native; calibrates on images)",
     )
     parser.add_argument(
         "--size",
@@ -72,12 +73,13 @@ def make_parser() -> Parser:
         "--images",
         type=Path | None,
         help="folder of images to verify with (all of them; for int8 every second one calibrates "
-        "instead); default: the run's data",
+        "instead); int8 of a detector: annotated images, as FORMAT:PATH; default: the run's data",
     )
     parser.add_argument(
         "--max-drop",
         type=float | None,
-        help="largest allowed drop of top-1 accuracy with int8, in points; default: 0.5",
+        help="largest allowed drop with int8, in points, of a classifier's top-1 accuracy or a "
+        "detector's AP; default: 0.5",
     )
     parser.add_argument(
         "--val-images",
@@ -139,7 +141,7 @@ def read_size(text: str | None) -> tuple[int, int] | int | None:
 def summary(done: Exported) -> list[str]:
     """What was written and how it compares with the original, in a few lines."""
     found = done.verification
-    lines = [f"verified on {found.images} images: {found.origin}"]
+    lines = [found.unrun or f"verified on {found.images} images: {found.origin}"]
     for name, each in found.outputs.items():
         lines.append(f"  {name}: relative L2 {each.overall:.1e} to PyTorch fp32")
     if found.blank and done.trained:
@@ -148,8 +150,6 @@ def summary(done: Exported) -> list[str]:
         lines.append("  structure only: the weights are random")
     elif found.agreement is not None:
         lines.append(f"  same {found.agreed_on}: {100 * found.agreement:.1f} %")
-    if found.eager_top1 is not None and done.trained:
-        lines.append(
-            f"  top-1 accuracy: {found.exported_top1:.2f} %, PyTorch {found.eager_top1:.2f} %"
-        )
+    if found.scores and done.trained:
+        lines.append(f"  {found.scores}")
     return [*lines, *done.notes, f"written: {done.folder} (details in report.md)"]

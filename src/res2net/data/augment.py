@@ -24,6 +24,7 @@ class Augment:
     scale: tuple[float, ...] = ()  # LO,HI of a random size; default: 0.5,2 (segment) or none
     sides: tuple[int, ...] = ()  # short sides in pixels that training draws from; default: one
     mosaic: float = 0.0  # probability that three more images join the image in a square, 0..1
+    copy_paste: float = 0.0  # probability of pasting objects of another image, by mask, 0..1
     color_jitter: float = 0.0  # strength for brightness, contrast and saturation; 0.4 is usual
     randaugment: int = 0  # RandAugment operations per image; 0: off
     randaugment_magnitude: int = 9  # RandAugment strength, 0..30
@@ -39,7 +40,7 @@ class Augment:
                 raise ValueError(f"{name} is {value!r}; choose from {', '.join(get_args(kind))}")
         if not 0 < self.crop_scale <= 1:
             raise ValueError(f"crop_scale is {self.crop_scale}; it must be above 0, at most 1")
-        for name in ("hflip", "random_erasing", "mosaic"):
+        for name in ("hflip", "random_erasing", "mosaic", "copy_paste"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}; a probability lies in 0..1")

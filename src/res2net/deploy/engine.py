@@ -95,6 +95,10 @@ def find_engine(name: str) -> Engine:
         from res2net.deploy import native
 
         return cast(Engine, native)
+    if name == "coreml":
+        from res2net.deploy import coreml
+
+        return cast(Engine, coreml)
     if name == "aoti":
         from res2net.deploy import aoti
 

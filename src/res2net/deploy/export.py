@@ -6,7 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +23,7 @@ from res2net.deploy.quantise import MIXING, Sensitivity, quantise_with_control, 
 from res2net.deploy.report import as_csv, report
 from res2net.deploy.subject import Subject, open_subject
 from res2net.deploy.targets import Target, check_installed, find_target
-from res2net.deploy.verify import Track, Verification, compare, eager, faults, largest
+from res2net.deploy.verify import SCORES, Track, Verification, compare, eager, faults, largest
 from res2net.errors import UserError, printable_lines
 from res2net.files import check_new, new_folder, write_error, write_text
 from res2net.machine import hardware_bf16
@@ -32,10 +32,14 @@ from res2net.processor import bytes_saturate
 from res2net.runtime.engines import openvino_has_bf16
 from res2net.tasks.network import Size
 
-MAX_DROP = 0.5  # largest drop of top-1 accuracy with int8, in points
+MAX_DROP = 0.5  # largest drop of top-1 accuracy or AP with int8, in points
+_HIDES = {  # engine → why float16's range is measured apart
+    "onnx": "ONNX Runtime computes float16 in float32 on most processors",
+    "coreml": "Core ML was not run",
+}
 FLOAT16_MOST = torch.finfo(torch.float16).max
 VAL_IMAGES, VAL_IMAGES_ANNOTATED = 1000, 100  # largest numbers of images to verify with
-PACKAGES = ("res2net", "torch", "openvino", "nncf", "onnx", "onnxruntime")
+PACKAGES = ("res2net", "torch", "openvino", "nncf", "onnx", "onnxruntime", "coremltools")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +78,10 @@ def export(
         dynamic_batch: accept any batch size; else one image.
         features: levels to output as maps, instead of logits.
         images: folder of images to verify with, instead of the run's data: all of them; for int8
-            every second one calibrates instead.
-        max_drop: largest drop of top-1 accuracy of an int8 classifier, in points; None: 0.5.
+            every second one calibrates instead. int8 of a detector takes annotated images, as
+            FORMAT:PATH.
+        max_drop: largest drop with int8, in points, of a classifier's top-1 accuracy or a
+            detector's AP; None: 0.5.
         val_images: largest number of images to verify with; None: all of ``images``, or 1,000 of a
             run's (100 annotated ones).
         overflow_safe: limit int8 weights to 7 bits, also correct on processors without VNNI;
@@ -93,9 +99,11 @@ def export(
     if max_drop is not None and not max_drop >= 0:
         raise UserError(f"--max-drop is {max_drop:g}; it is in points and must be at least 0")
     subject = open_subject(name, target, size=size, features=features)
-    counts = subject.annotated is None and features is None and precision == "int8"
-    if max_drop is not None and not counts:
-        raise UserError("--max-drop does not apply; it needs --precision int8 and a classifier")
+    scored = _rows_vary(subject) or (subject.annotated is None and features is None)
+    if max_drop is not None and not (scored and precision == "int8"):
+        raise UserError(
+            "--max-drop does not apply; it needs --precision int8 and a classifier or detector"
+        )
     if overflow_safe is not None and precision != "int8":
         raise UserError("--overflow-safe does not apply here; it needs --precision int8")
     overflow_safe = bytes_saturate() if overflow_safe is None else overflow_safe
@@ -103,7 +111,10 @@ def export(
         raise UserError("--val-images does not apply here; it needs a trained network, or --images")
     max_drop = MAX_DROP if max_drop is None else max_drop
     if dynamic_batch and _rows_vary(subject):
-        raise UserError("--dynamic-batch: a detector is exported for one image at a time")
+        raise UserError(
+            "--dynamic-batch: a detector is exported for one image at a time, since the number of "
+            "its boxes differs from image to image"
+        )
     calibration, checked = _pictures(subject, target, images, val_images)
     reference = eager(subject.net, subject.card.preprocess)
     with new_folder(out, "--out") as folder:
@@ -114,7 +125,7 @@ def export(
         if calibration is None:
             found = work.save_and_compare(model)
             work.refuse(work.faults(found, max_drop))
-            if (target.engine, precision) == ("onnx", "fp16"):
+            if target.engine in _HIDES and precision == "fp16":
                 notes.append(work.check_range())
         else:
             plain = model
@@ -150,6 +161,8 @@ class _Work:
             dtype = torch.bfloat16  # the others set it when they load
         self.program = self.folded(dtype)
         self.files: tuple[str, ...] = ()
+        self.scored: views.Views | None = None  # images that a score gates
+        self.eager_score = 0.0
 
     def folded(self, dtype: torch.dtype) -> Program:
         """The exported network, computing in ``dtype``."""
@@ -171,14 +184,16 @@ class _Work:
         return self.engine.convert(self.program, self.subject.size, batch)
 
     def save_and_compare(self, model: Any) -> Verification:
-        """Write the model and compare it with the original."""
+        """Write the model and compare it with the original, an int8 detector also by its AP."""
         path = self.folder / self.target.file
         try:
             self.files = self.engine.save(model, path, about(self.subject))
         except OSError as error:
             raise write_error(error, path) from error
+        if self.target.engine == "coreml":
+            return self.unrun(path)
         run = self.engine.load(path, self.target.precision)
-        return compare(
+        found = compare(
             self.reference,
             run,
             self.program.outputs,
@@ -186,11 +201,41 @@ class _Work:
             comparison=self.subject.comparison if self.subject.task else None,
             track=self.track,
         )
+        if self.scored is None:
+            return found
+        score, value = self.scored.score(run)
+        return replace(found, score=score, exported_score=value, eager_score=self.eager_score)
+
+    def unrun(self, path: Path) -> Verification:
+        """Check the structure of a model that this machine cannot run."""
+        from res2net.deploy.coreml import structure
+
+        said, wrong = structure(
+            *(path, self.program, self.subject.size, self.target.precision, about(self.subject))
+        )
+        self.refuse(wrong)
+        return Verification(
+            images=0,
+            origin="",
+            outputs={},
+            agreement=None,
+            eager_score=None,
+            exported_score=None,
+            unrun=said,
+        )
 
     def quantise(
         self, model: Any, calibration: Images, max_drop: float, overflow_safe: bool
     ) -> tuple[Any, Verification, list[str]]:
         """int8, with layers left in float if accuracy requires it."""
+        if _rows_vary(self.subject):
+            self.scored = cast(views.Views, self.checked)
+            name, self.eager_score = self.scored.score(self.reference)
+            if not self.eager_score:
+                raise UserError(
+                    f"{self.subject.target}: {SCORES[name]} is 0 on {self.checked.origin}, so int8 "
+                    "cannot be checked; train it longer, or give other --images"
+                )
         whole = self.quantisable.quantised(model, calibration, overflow_safe=overflow_safe)
         found = self.save_and_compare(whole)
         wrong = self.faults(found, max_drop)
@@ -234,7 +279,7 @@ class _Work:
         )
 
     def check_range(self) -> str:
-        """A sentence on the largest value; ONNX Runtime hides values beyond float16.
+        """A sentence on the largest value; one beyond float16 stays hidden if that is not computed.
 
         Raises:
             UserError: it is beyond float16.
@@ -245,7 +290,7 @@ class _Work:
                 [f"it computes values of {found:.3g}, and float16 ends at {FLOAT16_MOST:,.0f}"]
             )
         return (
-            "ONNX Runtime computes float16 in float32 on most processors, so the range was "
+            f"{_HIDES[self.target.engine]}, so the range was "
             f"measured apart: the largest value is {found:,.0f}, float16 ends at "
             f"{FLOAT16_MOST:,.0f}"
         )
@@ -255,7 +300,7 @@ class _Work:
         if not wrong:
             return
         advice = {
-            "int8": "use --precision fp32 or bf16, more calibration images, or a larger --max-drop",
+            "int8": "use --precision fp32, more calibration images, or a larger --max-drop",
             "bf16": "use --precision fp32",
             "fp16": "use --precision fp32",
             "fp32": "use another --to, and report this",
@@ -271,7 +316,9 @@ def _pictures(
     calibration: Images | None
     checked: Images
     annotated, size, int8 = subject.annotated, subject.size, target.precision == "int8"
-    if images is not None and annotated is not None:
+    if images is not None and annotated is not None and int8 and _rows_vary(subject):
+        calibration, checked = views.of_annotated(str(images), annotated, card, size, most=most)
+    elif images is not None and annotated is not None:
         calibration, checked = views.of_folder(
             images, annotated, card, size, most=most, calibrate=int8
         )
@@ -347,7 +394,7 @@ def _describe(
         "files": {name: _sha256(work.folder / name) for name in work.files},
         "input": {
             "name": INPUT,
-            "layout": "NHWC",
+            "layout": "image" if target.engine == "coreml" else "NHWC",
             "dtype": "uint8",
             "batch": batch,
             "height": subject.size[0],

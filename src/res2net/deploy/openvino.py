@@ -16,6 +16,8 @@ from res2net.deploy.quiet import quietly
 from res2net.runtime.engines import openvino_core
 
 LAYERS = ("Convolution", "GroupConvolution", "MatMul")
+# of a detector's operations, those outside its layers: int8 would round boxes
+DECODING = r"(?!/net/(backbone|rpn/head|roi_heads/(box|mask)_(head|predictor))/)"
 # precision of the artifact → precision that OpenVINO is set to compute in (for int8, of the rest);
 # by default it uses bf16 on processors that have it, and numbers would depend on the machine
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -70,15 +72,19 @@ def run_of(compiled: ov.CompiledModel) -> Run:
 
 
 def quantised(model: ov.Model, calibration: Images, *, overflow_safe: bool) -> ov.Model:
-    """The model in int8, by NNCF."""
-    found: ov.Model = quantise(model, calibration, overflow_safe=overflow_safe)
+    """The model in int8, by NNCF; a detector selects and decodes its boxes in float."""
+    detects = any(op.get_type_name() == "NonMaxSuppression" for op in model.get_ops())
+    ignored = DECODING if detects else ""
+    found: ov.Model = quantise(model, calibration, overflow_safe=overflow_safe, ignored=ignored)
     return found
 
 
 def layers(model: ov.Model) -> list[str]:
-    """Friendly names of the convolutions and matrix products."""
-    ops = model.get_ordered_ops()
-    return [op.get_friendly_name() for op in ops if op.get_type_name() in LAYERS]
+    """Friendly names of the convolutions and matrix products; a detector's on its regions vary."""
+    ops = [op for op in model.get_ordered_ops() if op.get_type_name() in LAYERS]
+    if model.input(0).partial_shape.is_static:
+        ops = [op for op in ops if op.output(0).partial_shape.is_static]
+    return [op.get_friendly_name() for op in ops]
 
 
 def run_layers(model: ov.Model, names: Sequence[str]) -> Run:

@@ -29,17 +29,20 @@ class Sensitivity:
     error: float  # relative L2 to the same layer in fp32, errors of earlier layers included
 
 
-def quantise(model: Any, calibration: Images, *, overflow_safe: bool = False) -> Any:
+def quantise(
+    model: Any, calibration: Images, *, overflow_safe: bool = False, ignored: str = ""
+) -> Any:
     """Weights and activations of 8 bits, with ranges from the calibration images.
 
     Args:
         overflow_safe: keep weights within 7 bits, so that two products fit into 16.
+        ignored: operations whose names begin with this pattern stay in float.
     """
     items = [item for item, _ in _items(calibration)]
-    return quantise_on(model, items, overflow_safe=overflow_safe)
+    return quantise_on(model, items, overflow_safe=overflow_safe, ignored=ignored)
 
 
-def quantise_on(model: Any, items: Sequence[Any], *, overflow_safe: bool) -> Any:
+def quantise_on(model: Any, items: Sequence[Any], *, overflow_safe: bool, ignored: str = "") -> Any:
     """As ``quantise``, with ranges from the model's own inputs."""
     with quietly(), _one_core():
         import nncf
@@ -48,6 +51,7 @@ def quantise_on(model: Any, items: Sequence[Any], *, overflow_safe: bool) -> Any
             model,
             nncf.Dataset(items),
             subset_size=len(items),
+            ignored_scope=nncf.IgnoredScope(patterns=[ignored]) if ignored else None,
             advanced_parameters=_advanced(overflow_safe),
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 from res2net.card import ModelCard
 from res2net.deploy.quantise import Sensitivity
 from res2net.deploy.targets import Target
-from res2net.deploy.verify import Verification
+from res2net.deploy.verify import Verification, limits
 from res2net.tasks.deployed import Comparison
 
 LAYERS = 10  # rows of the most affected layers
@@ -90,22 +90,24 @@ def _shaping(card: ModelCard) -> str:
 
 
 def _verdict(comparison: Comparison, target: Target, found: Verification) -> list[str]:
+    if found.unrun:
+        return [found.unrun]
     lines = [f"Compared with PyTorch in fp32, unfolded, on {found.images} images ({found.origin})."]
     if found.blank:
         lines.append(found.blank)
     if found.agreement is not None:
-        least = target.agreement if comparison.least is None else comparison.least
+        least, _ = limits(found, target, comparison)
         needed = f" (needed: {100 * least:.0f} %)" if least else ""
         lines.append(f"Same {found.agreed_on}: {100 * found.agreement:.2f} %{needed}.")
-    if found.eager_top1 is not None and found.exported_top1 is not None:
-        lines.append(
-            f"Top-1 accuracy: {found.exported_top1:.2f} %, eager {found.eager_top1:.2f} %."
-        )
+    if found.scores:
+        lines.append(f"{found.scores[0].upper()}{found.scores[1:]}.")
     return lines
 
 
 def _outputs(comparison: Comparison, target: Target, found: Verification) -> list[str]:
-    tolerance = comparison.tolerance or target.tolerance
+    if found.unrun:
+        return []
+    _, tolerance = limits(found, target, comparison)
     allowed = "–" if tolerance is None else f"{tolerance:.0e}"
     return [
         "| output | relative L2 | worst image | allowed |",

@@ -31,6 +31,7 @@ class Target:
 _OPENVINO = ("model.xml", ("openvino",))
 _ONNX = ("model.onnx", ("onnx", "onnxscript", "onnxruntime"))
 _TORCH = ("model.pt2", ())
+_COREML = ("model.mlpackage", ("coremltools",))
 _NATIVE = ("model.r2n", ("openvino",))  # OpenVINO runs where our engine cannot
 # engine, precision → (file, packages), tolerance, agreement (the contract, "Parity, in numbers");
 # fp16's tolerance is our own: it rounds eight times as finely as bf16, whose gate is 2e-2
@@ -49,6 +50,8 @@ _ROWS: tuple[tuple[str, str, tuple[str, tuple[str, ...]], float | None, float | 
     ("native", "fp32", _NATIVE, 1e-5, None),
     ("native", "bf16", _NATIVE, 2e-2, 0.99),
     ("native", "int8", ("model.r2n", ("openvino", "nncf")), None, 0.99),
+    ("coreml", "fp32", _COREML, 1e-5, None),  # it cannot be run: its structure is checked
+    ("coreml", "fp16", _COREML, 5e-3, 0.99),
 )
 TARGETS: dict[tuple[str, str], Target] = {
     (engine, precision): Target(
@@ -113,7 +116,8 @@ def check_installed(target: Target) -> None:
         raise UserError("--to aoti: precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
     for package in target.needs:
         if find_spec(package) is None:
+            extra = "coreml" if target.engine == "coreml" else "deploy"
             raise UserError(
                 f"--to {target.engine} --precision {target.precision} needs {package}: "
-                "pip install 'res2net[deploy]'"
+                f"pip install 'res2net[{extra}]'"
             )

@@ -28,6 +28,7 @@ from res2net.tasks.network import LOGITS
 # Relative L2 allowed for int8 maps, which have no accuracy to measure. Our own rule; a correct
 # quantisation of our networks stays below 0.1.
 INT8_MAPS = 0.2
+SCORES = {"top1": "top-1 accuracy", "ap": "AP of boxes", "mask_ap": "AP of masks"}
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]  # (things, count, label)
 
 
@@ -47,17 +48,28 @@ class Verification:
     origin: str  # origin of the images
     outputs: dict[str, Difference]
     agreement: float | None  # 0..1, share that agrees with eager; None: nothing to compare
-    eager_top1: float | None  # percent, accuracy of eager on these images; None without labels
-    exported_top1: float | None  # percent
+    eager_score: float | None  # percent, of eager on these images; None without labels
+    exported_score: float | None  # percent
     agreed_on: str = TOP1.what  # the things of which ``agreement`` is a share
     found_in: int | None = None  # images with results of either; None for maps of a backbone
+    unrun: str = ""  # why it was not run, and what was checked instead
+    score: str = "top1"  # what both scores are, a key of ``SCORES``
 
     @property
     def drop(self) -> float | None:
-        """Points of top-1 accuracy lost; negative if it rose."""
-        if self.eager_top1 is None or self.exported_top1 is None:
+        """Points of the score lost; negative if it rose."""
+        if self.eager_score is None or self.exported_score is None:
             return None
-        return self.eager_top1 - self.exported_top1
+        return self.eager_score - self.exported_score
+
+    @property
+    def scores(self) -> str:
+        """Both scores in words; "" without them."""
+        if self.drop is None:
+            return ""
+        return (
+            f"{SCORES[self.score]}: {self.exported_score:.2f} %, PyTorch {self.eager_score:.2f} %"
+        )
 
     @property
     def blank(self) -> str:
@@ -76,13 +88,14 @@ class Verification:
         return {
             "images": self.images,
             "origin": self.origin,
+            **({"unrun": self.unrun} if self.unrun else {}),
             "relative_l2": {name: each.overall for name, each in self.outputs.items()},
             "relative_l2_worst_image": {name: each.worst for name, each in self.outputs.items()},
             "agreement": self.agreement,
             "agreed_on": None if self.agreement is None else self.agreed_on,
             "found_in": self.found_in,
-            "top1_eager": self.eager_top1,
-            "top1_exported": self.exported_top1,
+            f"{self.score}_eager": self.eager_score,
+            f"{self.score}_exported": self.exported_score,
         }
 
 
@@ -200,9 +213,21 @@ class _Tally:
             agreement=self.agree / self.found_in if self.found_in else None,
             agreed_on=self.comparison.what if self.comparison else "",
             found_in=self.found_in if self.comparison else None,
-            eager_top1=100 * self.right / self.images if labelled else None,
-            exported_top1=100 * self.exported_right / self.images if labelled else None,
+            eager_score=100 * self.right / self.images if labelled else None,
+            exported_score=100 * self.exported_right / self.images if labelled else None,
         )
+
+
+def limits(
+    found: Verification, target: Target, comparison: Comparison
+) -> tuple[float | None, float | None]:
+    """Least agreement, largest relative L2; None: no limit, as for a detector with an AP."""
+    if found.score != "top1":
+        return None, None
+    tolerance = comparison.tolerance or target.tolerance
+    if tolerance is None and found.agreement is None:
+        tolerance = INT8_MAPS
+    return target.agreement if comparison.least is None else comparison.least, tolerance
 
 
 def faults(
@@ -218,12 +243,10 @@ def faults(
     Args:
         comparison: the results that must agree with eager.
         trained: whether classes are meaningful; an untrained network gives every image one class.
-        max_drop: largest drop of top-1 accuracy with int8, in points.
+        max_drop: largest drop of the score with int8, in points.
     """
     wrong = []
-    tolerance = comparison.tolerance or target.tolerance
-    if tolerance is None and found.agreement is None:
-        tolerance = INT8_MAPS
+    least, tolerance = limits(found, target, comparison)
     for name, each in found.outputs.items():
         if not math.isfinite(each.overall):
             wrong.append(f"{name} has values that are not finite")
@@ -232,10 +255,9 @@ def faults(
                 f"{name} differs from eager by {each.overall:.1e} (relative L2), the limit is "
                 f"{tolerance:.0e}"
             )
-    least = target.agreement if comparison.least is None else comparison.least
-    if not trained or least is None or found.agreement is None:
+    if not trained:
         return wrong
-    if found.agreement < least:
+    if least is not None and found.agreement is not None and found.agreement < least:
         said = (
             f"{100 * found.agreement:.1f} % of {found.images} images keep their top-1 class"
             if comparison is TOP1
@@ -243,9 +265,8 @@ def faults(
         )
         wrong.append(f"{said}, {100 * least:.0f} % are required")
     if target.precision == "int8" and found.drop is not None and found.drop > max_drop:
-        wrong.append(
-            f"top-1 accuracy falls by {found.drop:.2f} points, --max-drop allows {max_drop:g}"
-        )
+        fallen = f"{SCORES[found.score]} falls by {found.drop:.2f} points"
+        wrong.append(f"{fallen}, --max-drop allows {max_drop:g}")
     return wrong
 
 

@@ -13,17 +13,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from res2net.card import ModelCard
 from res2net.config import RunConfig
 from res2net.data.decode import as_pixels, decode
-from res2net.data.preprocess import Reading
-from res2net.data.scene import Scene
-from res2net.deploy.engine import Pixels
+from res2net.data.preprocess import Preprocess, Reading
+from res2net.data.scene import Scene, Scenes
+from res2net.data.source import parse_source
+from res2net.data.split import Holdout
+from res2net.deploy.engine import Pixels, Run
 from res2net.deploy.pictures import data_gone, other_classes, parts
 from res2net.errors import UserError
-from res2net.tasks.network import Size
+from res2net.paper.tasks import TASKS
+from res2net.tasks.deployed import channels_last
+from res2net.tasks.network import Deployed, Size
+from res2net.tasks.scores import Measuring
 from res2net.tasks.task import Task
 
 CALIBRATION = 60  # images; a map has thousands of positions for the ranges
@@ -40,6 +46,7 @@ class Views:
     size: Size
     skip_bad: bool = False  # skip images that cannot be read
     labelled: bool = False  # there are no classes of whole images
+    data: Scenes | None = None  # the data set of the scenes, if they are annotated
 
     @property
     def steps(self) -> int:
@@ -71,6 +78,40 @@ class Views:
         if not seen:
             raise UserError(f"{self.origin}: no views to verify with; give --images DIR")
 
+    def score(self, run: Run) -> tuple[str, float]:
+        """The main figure of a graph over the annotated images, as ``evaluate`` has it.
+
+        Returns:
+            Its name, such as "ap", and percent.
+
+        Raises:
+            UserError: no object to measure.
+        """
+        net, how = _InUse(run, self), Measuring(skip_bad=self.skip_bad)
+        assert self.data is not None
+        scores: Any = self.task.measure()(net, self.card, self.data, self.scenes, how)
+        return scores.counts, scores.summary()[scores.counts]
+
+
+class _InUse(Deployed):
+    """A graph during its export, used as an artifact is."""
+
+    def __init__(self, run: Run, views: Views) -> None:
+        self.graph, self.views = run, views
+
+    @property
+    def size(self) -> Size:
+        return self.views.size
+
+    @property
+    def preprocess(self) -> Preprocess:
+        return self.views.card.preprocess
+
+    def outputs(self, images: Tensor) -> dict[str, Tensor]:
+        names = (each["name"] for each in self.views.task.deployment.outputs(self.views.card))
+        found = map(torch.from_numpy, self.graph(channels_last(images)))
+        return dict(zip(names, found, strict=True))
+
 
 def of_run(
     run: RunConfig, task: Task, card: ModelCard, size: Size, *, most: int
@@ -97,6 +138,7 @@ def of_run(
         card=card,
         size=size,
         skip_bad=given.skip_bad,
+        data=data,
     )
     validation = replace(
         training,
@@ -122,6 +164,33 @@ def of_folder(
         for part, count in zip(parts(folder, calibrate), (CALIBRATION, most), strict=True)
     )
     return calibration, verification
+
+
+def of_annotated(
+    data: str, task: Task, card: ModelCard, size: Size, *, most: int | None
+) -> tuple[Views, Views]:
+    """Every second annotated image of FORMAT:PATH calibrates, the others verify.
+
+    Raises:
+        UserError: no annotated images of the network's classes.
+    """
+    try:
+        source = parse_source(data, TASKS[card.task].annotations)
+        found: Any = task.data.read(str(source), Holdout())
+        found = task.data.in_order_of(found, card.classes, "the network", data)
+    except UserError as error:
+        raise UserError(
+            f"--images: int8 of a {task.head} is checked by its AP, on annotated images: {error}"
+        ) from None
+    first = Views(
+        origin=f"images of {found.name}",
+        scenes=_spread(found.everything[1::2], CALIBRATION),
+        task=task,
+        card=card,
+        size=size,
+        data=found,
+    )
+    return first, replace(first, scenes=_spread(found.everything[::2], most))
 
 
 def _pixels(scene: Scene, reading: Reading) -> Tensor:

@@ -91,14 +91,14 @@ _TABLES = (
         title="Scales of Res2Net-50 on ImageNet",
         section="4.2.3",
         full={"": _IMAGENET},
-        note="The paper's FLOPs are multiply-adds, its runtime is of a GPU.",
+        note="The paper's FLOPs are multiply-adds, its runtime was measured on a GPU.",
     ),
     Item(
         name="table4",
         title="Test error and model size on CIFAR-100",
         section="4.3",
         full={"": Full(study="classify-cifar100", keys={"top1_error": "top1_error"})},
-        note="The paper's sizes leave the classifier out; ours count it.",
+        note="The paper's model sizes exclude the classifier; ours include it.",
     ),
     Item(
         name="table5",
@@ -109,11 +109,11 @@ _TABLES = (
             "VOC07": Full(study="detect-voc07", keys={"box_ap": "voc07_ap50"}),
             "COCO": Full(study="detect-coco", keys={"box_ap": "ap", "box_ap50": "ap50"}),
         },
-        note=f"AP on VOC07 is at an IoU of 0.5, by 11 points. {_BACKBONE}",
+        note=f"AP on VOC07 is the 11-point AP at an IoU of 0.5. {_BACKBONE}",
     ),
     Item(
         name="table6",
-        title="Object detection by size of object, COCO",
+        title="Object detection by object size, COCO",
         section="4.6",
         task="detect",
         full={
@@ -142,7 +142,7 @@ _TABLES = (
     ),
     Item(
         name="table9",
-        title="Salient objects, DSS trained on MSRA-B",
+        title="Salient object detection, DSS trained on MSRA-B",
         section="4.9",
         task="saliency",
         full={name: _salient(name) for name in ("ECSSD", "PASCAL-S", "HKU-IS", "DUT-OMRON")},
@@ -150,7 +150,7 @@ _TABLES = (
     ),
     Item(
         name="table10",
-        title="Key-points, SimpleBaseline, COCO val",
+        title="Key-point estimation, SimpleBaseline, COCO val",
         section="4.10",
         task="pose",
         full={"": Full(study="pose-coco", keys=_POSE)},
@@ -182,15 +182,15 @@ _FIGURES = (
     ),
     Item(
         name="fig5",
-        title="Accuracy against size as scale, cardinality and depth grow",
+        title="Accuracy against size for increasing scale, cardinality and depth",
         section="4.4",
         figure="growth",
-        note="The figure's values are not in the paper's text: it has no published cell here. "
-        "`res2net study figure5` grows a smaller base, with several seeds.",
+        note="The paper only plots these values, so there are none to compare with. "
+        "`res2net study figure5` increases a smaller base, with several seeds.",
     ),
     Item(
         name="fig6",
-        title="Segmentation on a ResNet and on a Res2Net",
+        title="Segmentation with a ResNet and a Res2Net backbone",
         section="4.7",
         task="segment",
         figure="segment",
@@ -199,7 +199,7 @@ _FIGURES = (
     ),
     Item(
         name="fig7",
-        title="Salient objects on a ResNet and on a Res2Net",
+        title="Salient objects with a ResNet and a Res2Net backbone",
         section="4.9",
         task="saliency",
         figure="saliency",

@@ -11,10 +11,10 @@ from res2net.experiments.small import COLUMNS, has_small, shared_name
 
 BLANK = "–"
 PUBLISHED_WEIGHTS = "published-weights"  # study name of their rows
-GROWTH = "classify-cifar100-growth"  # the study of Fig. 5 in full
+GROWTH = "classify-cifar100-growth"  # the study of Fig. 5 at full scale
 SMALL_NOTE = (
-    "Small networks, short trainings, one seed: this shows that the item runs and how near the "
-    "networks are at this size; it neither bears the paper out nor refutes it."
+    "Small networks, short trainings, one seed: this shows that the item runs and how close the "
+    "networks are at this size; it neither confirms nor refutes the paper."
 )
 Measured = Sequence[Row]  # rows of results, oldest first
 
@@ -99,20 +99,24 @@ def small_rows(item: Item, measured: Measured) -> list[Row]:
 
 
 def growth_rows(measured: Measured) -> list[Row]:
-    """The rows of Fig. 5 in full."""
+    """The rows of Fig. 5 at full scale."""
     return [row for row in measured if row.get("study") == GROWTH]
 
 
 def small_sheet(item: Item, measured: Measured) -> Sheet | None:
     """Results of small networks; None without measurements."""
     rows = small_rows(item, measured)
-    return _trained_sheet(item, rows, f"{item.word} in small", f"{SMALL_NOTE} ") if rows else None
+    return (
+        _trained_sheet(item, rows, f"{item.word} at small scale", f"{SMALL_NOTE} ")
+        if rows
+        else None
+    )
 
 
 def growth_sheet(item: Item, measured: Measured) -> Sheet | None:
     """Fig. 5's networks at full scale; None without measurements."""
     rows = growth_rows(measured) if item.figure == "growth" else []
-    return _trained_sheet(item, rows, f"{item.word} in full", "") if rows else None
+    return _trained_sheet(item, rows, f"{item.word} at full scale", "") if rows else None
 
 
 def _trained_sheet(item: Item, rows: Measured, title: str, note: str) -> Sheet:

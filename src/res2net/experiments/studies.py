@@ -30,7 +30,7 @@ BRIEF: dict[str, Any] = {
 
 TWINS = _on_cifar(
     name="cifar-twins",
-    question="At equal cost and recipe, is Res2NeXt better than ResNeXt?",
+    question="At equal cost and recipe, is Res2NeXt more accurate than ResNeXt?",
     # 2c×48w against 2c×18w×4s: the widths of one cardinality whose counts agree best among
     # networks with 300,000 to 500,000 parameters (+0.1 % parameters, +0.5 % MACs).
     points=(
@@ -51,7 +51,7 @@ TWINS = _on_cifar(
 
 SHIPPED = _on_cifar(
     name="cifar-shipped",
-    question="How far does a Res2Net get on one processor in two hours?",
+    question="What error does a Res2Net reach in two hours on one processor?",
     points=(
         Point(
             label="res2net29_32w_4s",  # as fast as 26w×4s: channels in multiples of 8
@@ -63,7 +63,7 @@ SHIPPED = _on_cifar(
     settings={"train.epochs": 20, "train.precision": "bf16"},
 )
 
-# The paper grows each dimension from one base (depth 29, cardinality 6, 24w, scale 1); here the
+# The paper increases each dimension from one base (depth 29, cardinality 6, 24w, scale 1); here the
 # base has a quarter of the planes and cardinality 2. The steps of the three dimensions are those
 # whose parameters are nearest to each other.
 _BASE = {"net.width": 24, "net.cardinality": 2}
@@ -78,7 +78,7 @@ _GROWN: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
 
 FIGURE5 = _on_cifar(
     name="figure5",
-    question="Is scale the better dimension to grow? Fig. 5, in small",
+    question="Does increasing the scale gain most? Fig. 5 at small scale",
     points=(
         Point(label="base", network="resnet29_small", settings=_BASE),
         *(
@@ -96,7 +96,7 @@ FIGURE5 = _on_cifar(
 
 ABLATIONS = _on_cifar(
     name="ablations",
-    question="What do first block, additions, label smoothing and SE change?",
+    question="How do first block, additions, label smoothing and SE affect the error?",
     points=(
         Point(label="base_group", network=_SPLIT, group="the row as it is"),
         *(
@@ -165,7 +165,7 @@ _OF_EQUAL_COST = {
 
 SCENES = _on_scenes(
     name="scenes-scale",
-    question="At equal cost, objects of which size does scale help?",
+    question="At equal cost, for which object sizes does scale reduce the error?",
     points=tuple(_OF_EQUAL_COST.values()),
     seeds=2,
     settings={"train.precision": "bf16"},
@@ -175,9 +175,9 @@ SCENES = _on_scenes(
 
 # measure of a map (``explain.study.on_single_objects``) → label
 MAPS = {
-    "energy": "heat on the object, %",
+    "energy": "energy on the object, %",
     "covered": "object covered, %",
-    "pointing": "hottest pixel on it, % of maps",
+    "pointing": "maximum on the object, % of maps",
     "iou": "IoU of map and object, %",
 }
 
@@ -196,10 +196,10 @@ def maps_by_length(run: Path) -> dict[str, float]:
 
 FIGURE4 = _on_scenes(
     name="figure4",
-    question="Do the maps of Res2Net lie tighter on small and fuller on large objects?",
+    question="Do activation maps of Res2Net fit small and large objects better?",
     points=(_OF_EQUAL_COST[1], _OF_EQUAL_COST[4]),
     seeds=3,
-    settings={"train.precision": "fp32", "train.epochs": 4},
+    settings={"train.precision": "bf16", "train.epochs": 4},
     measure=maps_by_length,
     drawing="maps",
 )
@@ -227,12 +227,12 @@ _BLOOD_CELLS: dict[str, Any] = {
 ANNOTATED_TWINS = (
     _twins(
         name="bccd-twins",
-        question="Blood cells from scratch: does Res2Net find more of them?",
+        question="Blood cells from scratch: does Res2Net detect more of them?",
         **_BLOOD_CELLS,
     ),
     _twins(
         name="bccd-precision",
-        question="Blood cells, boxes in float32: what does bf16 cost?",
+        question="Blood cells, boxes in float32: does bf16 reduce AP50?",
         points=tuple(
             Point(
                 label=f"{name}_{precision}",
@@ -247,7 +247,7 @@ ANNOTATED_TWINS = (
     ),
     _twins(
         name="camvid-twins",
-        question="Street scenes from scratch: does Res2Net name more of each class?",
+        question="Street scenes from scratch: does Res2Net segment them better?",
         task="segment",
         data="camvid",
         images=60,
@@ -258,7 +258,7 @@ ANNOTATED_TWINS = (
     ),
     _twins(
         name="ecssd-twins",
-        question="Salient objects from scratch: does Res2Net show them better?",
+        question="Salient objects from scratch: does Res2Net segment them better?",
         task="saliency",
         data="ecssd",
         images=140,

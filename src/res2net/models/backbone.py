@@ -29,7 +29,7 @@ class Interface(Network):
     _parts: ClassVar[tuple[type[Interface], type[Network]]]
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        """Copy and pickle by the two classes, since the combined one is made when needed."""
+        """Copy and pickle by the two classes, since the combined class is created on demand."""
         return _bare, type(self)._parts, self.__dict__
 
 
@@ -37,10 +37,10 @@ InterfaceT = TypeVar("InterfaceT", bound=Interface)
 
 
 def recast(network: Network, interface: type[InterfaceT]) -> InterfaceT:
-    """The same object, modules and parameter names; methods of ``interface`` before its own.
+    """The same object, modules and parameter names, with the methods of ``interface``.
 
-    A wrapper would put its own name in front of every parameter's, and files of weights, optimisers
-    and sharding tell parameters by name. So the network itself changes class, as in
+    A wrapper would prefix every parameter name, by which weight files, optimisers and sharding
+    identify parameters. Therefore the network itself changes class, as in
     ``torch.nn.utils.parametrize``.
     """
     network.__class__ = _combined(interface, type(network))
@@ -69,7 +69,7 @@ class Backbone(Interface):
         levels: name, channels and stride of the maps that ``forward`` returns, in order.
     """
 
-    _reached: tuple[Level, ...]  # every level up to the deepest one, as freezing counts them
+    _reached: tuple[Level, ...]  # all levels up to the deepest one; freezing counts these
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         return self.forward_levels(x)
@@ -150,7 +150,7 @@ def create_backbone(
 
 
 def network_at_stride(name: str, output_stride: int | None, **options: Any) -> Network:
-    """``create_model(name, **options)`` at an output stride; None is the row's own.
+    """``create_model(name, **options)`` at an output stride; None is the model's own.
 
     Raises:
         ValueError: a stride that the network does not have; names those it has.
@@ -163,7 +163,7 @@ def network_at_stride(name: str, output_stride: int | None, **options: Any) -> N
     family: Callable[..., Network] = type(network)
     if "output_stride" not in inspect.signature(family).parameters:
         raise ValueError(f"output_stride is {output_stride}; {name} has {own} only")
-    fields = find_variant(name).OPTIONS  # of the row; everything else the network takes
+    fields = find_variant(name).OPTIONS  # options of the variant; the network takes all others
     variant = {option: value for option, value in options.items() if option in fields}
     given = {
         option: value
@@ -172,7 +172,7 @@ def network_at_stride(name: str, output_stride: int | None, **options: Any) -> N
     }
     given.update(
         num_classes=network.num_classes,
-        first_block=network.first_block,  # by default that of the weights
+        first_block=network.first_block,  # default: the rule of the weights
         output_stride=output_stride,
     )
     dense = family(find_variant(name, variant), **given)
@@ -182,7 +182,7 @@ def network_at_stride(name: str, output_stride: int | None, **options: Any) -> N
 
 
 def as_backbone(network: Network, levels: Sequence[Level]) -> Backbone:
-    """Turn a network into a backbone that gives these of its levels, in place."""
+    """Turn a network into a backbone that returns the given levels, in place."""
     order = [level.name for level in network.levels]
     deepest = max(order.index(level.name) for level in levels)
     reached = network.levels[: deepest + 1]
@@ -194,19 +194,19 @@ def as_backbone(network: Network, levels: Sequence[Level]) -> Backbone:
 
 
 def drop_unused(network: Network, deepest: str) -> None:
-    """Leave out, in place, every parameter that the map of level ``deepest`` does not depend on."""
+    """Remove, in place, every parameter that does not affect the map of level ``deepest``."""
     steps = steps_up_to(network.steps(), deepest)
     keep_only(network, {module for step in steps for module in step.modules})
 
 
 def keep_only(network: Network, used: set[nn.Module]) -> None:
-    """Leave out, in place, the parameters of every step's modules that are not ``used``."""
+    """Remove, in place, the parameters of all modules of steps that are not ``used``."""
     unused = {module for step in network.steps() for module in step.modules} - used
     _drop(network, unused, kept=used)
 
 
 def freeze_norms(module: nn.Module) -> None:
-    """Make every batch norm inside a frozen one, in place: same numbers as in evaluation mode.
+    """Replace every batch norm with a frozen one, in place: same outputs as in evaluation mode.
 
     Raises:
         ValueError: there is none.
@@ -246,7 +246,7 @@ def steps_up_to(steps: tuple[Step, ...], deepest: str) -> tuple[Step, ...]:
 
 
 def _drop(parent: nn.Module, unused: set[nn.Module], kept: set[nn.Module]) -> None:
-    """Put an identity in the place of every unused module, and of what no step runs (heads)."""
+    """Replace every unused module, and those that no step runs (heads), with an identity."""
     for name, child in parent.named_children():
         if child in kept or not child.state_dict():
             continue

@@ -46,7 +46,7 @@ def _shortcut(
 
 
 class _Sequences:
-    """Makes sequences of blocks with the network's options; rates are drawn in order."""
+    """Builds sequences of blocks with the network's options; drop-path rates are used in order."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class BigLittleNet(Network):
             setattr(self, f"layer{i}", BigLittleModule(make, channels, out, blocks, sampling))
             channels = out
         self.layer4 = make.make(channels, STAGE_CHANNELS[3], last_blocks, last)
-        # c2 and c3 are read before the fusion block, c4 and c5 behind
+        # c2 and c3 are taken before the fusion block, c4 and c5 after it
         strides = (4, module_plan[0][1], module_plan[2][1], last_stride)
         self.levels = (
             Level("c1", stem, 2),

@@ -1,8 +1,8 @@
-"""Gradient checkpointing: what backward needs is computed again instead of kept.
+"""Gradient checkpointing: activations are recomputed in backward instead of stored.
 
-Two ways: ``recomputed`` keeps nothing of a block but its input; ``cheaply_recomputed`` keeps the
+``recomputed`` stores only the input of a block; ``cheaply_recomputed`` stores the
 outputs of convolutions and the input of every third block, so that only norms, activations,
-additions and concatenations run twice. Both count each batch once in the running statistics.
+additions and concatenations run twice. Both update the running statistics once per batch.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
-Contexts = tuple[AbstractContextManager[Any], AbstractContextManager[Any]]  # forward, second run
+Contexts = tuple[AbstractContextManager[Any], AbstractContextManager[Any]]  # forward, recomputation
 
 
 @contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Batch norms inside use the batch's statistics but leave the running ones as they are."""
+    """Batch norms inside use batch statistics without updating the running ones."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     counters = [norm.num_batches_tracked for norm in norms]
@@ -36,7 +36,7 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
 
 
 def recomputed(block: nn.Module, x: Tensor) -> Tensor:
-    """``block(x)`` of which nothing but the input is kept for backward."""
+    """``block(x)``, storing only the input for backward."""
 
     def contexts() -> Contexts:
         return nullcontext(), _statistics_kept(block)
@@ -46,12 +46,12 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
 
 
 def cheaply_recomputed(blocks: nn.Module, x: Tensor) -> Tensor:
-    """``blocks(x)`` of which the input and the convolutions' outputs are kept for backward.
+    """``blocks(x)``, storing the input and the outputs of convolutions for backward.
 
-    Norms, activations, additions and concatenations run again in backward, from what is kept, in
-    one function. With several blocks in a row, what lies between them is computed again too.
+    Norms, activations, additions and concatenations are recomputed in backward, in one function.
+    With several consecutive blocks, the maps between them are recomputed too.
     """
-    if torch.compiler.is_compiling():  # the compiler itself computes norms and activations again
+    if torch.compiler.is_compiling():  # the compiler recomputes norms and activations itself
         return cast(Tensor, blocks(x))
     parameters = [each for each in blocks.parameters() if each.requires_grad]
     return cast(Tensor, _KeepsConvolutions.apply(blocks, x, *parameters))
@@ -109,7 +109,7 @@ class _KeepsConvolutions(torch.autograd.Function):
 
 
 class _Kept(torch.autograd.Function):
-    """(x, weight, bias, output, how) → output: a convolution that was computed before."""
+    """(x, weight, bias, output, how) → output: a convolution whose output is stored."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Any, output: Tensor, how: Any) -> Tensor:
@@ -162,4 +162,4 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 RECOMPUTE = {"cheap": cheaply_recomputed, "full": recomputed}
-TOGETHER = {"cheap": 3, "full": 1}  # blocks of which nothing in between is kept
+TOGETHER = {"cheap": 3, "full": 1}  # consecutive blocks between stored inputs

@@ -1,4 +1,4 @@
-"""The two baselines of Table 4 that are no ResNeXt: Wide ResNet and DenseNet-BC, for 32×32 images.
+"""The two baselines of Table 4 besides ResNeXt: Wide ResNet and DenseNet-BC, for 32×32 images.
 
 Legend: B batch · C channels · k growth rate
 """

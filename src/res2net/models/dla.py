@@ -49,7 +49,7 @@ class Root(nn.Module):
 
 
 class Tree(nn.Module):
-    """A binary tree of blocks whose outputs meet in a root.
+    """A binary tree of blocks whose outputs are aggregated in a root.
 
     Args:
         depth: 1 is two blocks and a root; n is two trees of depth n−1.
@@ -82,7 +82,7 @@ class Tree(nn.Module):
         self.downsample = _downsample(sampling)
         self.project: nn.Module = nn.Identity()
         if depth == 1:
-            # Only here is the projection used: deeper trees leave the residual to their own parts.
+            # The projection is used only here: deeper trees pass the residual to their subtrees.
             if channels_in != channels_out:
                 self.project = nn.Sequential(
                     conv(channels_in, channels_out, 1), norm_layer(channels_out)
@@ -95,7 +95,7 @@ class Tree(nn.Module):
                     channels_out // 2,
                     sampling=part,
                     pool_dilation=part.dilation,
-                    # decided by stride, not by position
+                    # a first block by stride, not by position
                     first=first_block if part.original_stride > 1 else None,
                     drop_path=next(rates),
                     norm_layer=norm_layer,
@@ -125,7 +125,7 @@ class Tree(nn.Module):
             )
 
     def forward(self, x: Tensor, earlier: list[Tensor] | None = None) -> Tensor:
-        maps = list(earlier or [])  # what the roots above have gathered so far
+        maps = list(earlier or [])  # maps collected for the roots above
         bottom: Tensor = self.downsample(x)
         if self.level_root:
             maps.append(bottom)

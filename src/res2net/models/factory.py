@@ -147,7 +147,7 @@ def find_row(name: str, options: dict[str, Any], maker: Callable[..., Any]) -> V
 
 
 def norm_by_name(name: str) -> NormLayer:
-    """The normalisation behind a name of the configuration: "batch", "group" or "frozen"."""
+    """The normalisation layer of a configuration name: "batch", "group" or "frozen"."""
     norms: dict[str, NormLayer] = {
         "batch": nn.BatchNorm2d,
         "group": group_norm,

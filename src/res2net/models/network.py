@@ -34,7 +34,7 @@ class Level(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A piece of the forward pass: what runs, whose parameters it uses, which level it ends in."""
+    """A step of the forward pass: its function, its modules and the level it ends in."""
 
     level: str | None
     run: Callable[[Tensor], Tensor]
@@ -52,7 +52,9 @@ class GlobalPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "avg":
-            return x.mean((2, 3))  # as adaptive pooling, whose graph holds strides besides
+            return x.mean(
+                (2, 3)
+            )  # equals adaptive pooling, whose exported graph also contains strides
         if self.kind == "max":
             return F.adaptive_max_pool2d(x, 1).flatten(1)
         return 0.5 * (x.mean((2, 3)) + F.adaptive_max_pool2d(x, 1).flatten(1))
@@ -62,7 +64,7 @@ class GlobalPooling(nn.Module):
 
 
 class PointwiseLinear(nn.Conv2d):
-    """A linear layer whose weight is kept as a 1×1 convolution, as DLA's files have it."""
+    """A linear layer with the weight shape of a 1×1 convolution, as in DLA's files."""
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__(features, classes, 1)
@@ -185,7 +187,7 @@ class Network(nn.Module, ABC):
         self.train(self.training)
 
     def count_levels(self) -> int:
-        """Levels from the stem on, given out or not, as freezing counts them."""
+        """All levels from the stem on, returned or not; freezing counts these."""
         return sum(step.level is not None for step in self.steps())
 
     def depths(self) -> Iterator[tuple[int, Step]]:
@@ -207,7 +209,7 @@ class Network(nn.Module, ABC):
 
 
 def check_count(what: str, value: object, least: int) -> None:
-    """Refuse what is no whole number, or one below ``least``.
+    """Refuse values that are not integers, or below ``least``.
 
     Raises:
         ValueError: names ``what``.
@@ -217,10 +219,10 @@ def check_count(what: str, value: object, least: int) -> None:
 
 
 class Sampling(NamedTuple):
-    """How a place of a network that may have a stride is built.
+    """Stride and dilation at a position of a network that may have a stride.
 
-    A stride that ``output_stride`` removes leaves its factor to everything behind it as a dilation.
-    The convolution that carried the stride is not yet dilated by it; whatever reads its output is.
+    If ``output_stride`` removes a stride, all later layers are dilated by its factor. The
+    convolution that had the stride is not dilated by it; the layers that read its output are.
     """
 
     stride: int = 1  # of the convolution that carries it
@@ -229,28 +231,28 @@ class Sampling(NamedTuple):
 
     @property
     def original_stride(self) -> int:
-        """The stride there is without dilation."""
+        """The stride without dilation."""
         return self.stride * self.removed
 
     @property
     def behind(self) -> Sampling:
-        """The sampling of the blocks behind this place."""
+        """The sampling of the following blocks."""
         return Sampling(dilation=self.dilation * self.removed)
 
 
 def plan_strides(
     strides: Sequence[int], start: int, output_stride: int | None
 ) -> tuple[tuple[Sampling, int], ...]:
-    """For each stage its sampling, and the stride of its output in input pixels.
+    """The sampling of each stage, and the stride of its output in input pixels.
 
     Args:
         strides: of the stages, in order.
-        start: stride of what the first stage reads.
+        start: stride of the first stage's input.
         output_stride: of the last stage: the full stride, half or a quarter of it; None is the full
             one.
 
     Raises:
-        ValueError: another output stride; names those there are.
+        ValueError: another output stride; lists the supported ones.
     """
     full = start
     for stride in strides:
@@ -286,7 +288,7 @@ def drop_path_rates(last: float, blocks: int) -> Iterator[float]:
 def initialise(model: nn.Module) -> None:
     """He initialisation by fan-out for every convolution; norms start at 1 and 0.
 
-    The same numbers as ``normal(0, sqrt(2 / (k·k·out)))``, which DLA and Res2NeXt name.
+    Equal to ``normal(0, sqrt(2 / (k·k·out)))``, as DLA and Res2NeXt write it.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and not isinstance(module, PointwiseLinear):
@@ -304,8 +306,8 @@ def zero_residual_branches(model: nn.Module) -> None:
 def whiten(model: nn.Module, images: Tensor, seed: int) -> None:
     """Fix the first convolution to filters of uncorrelated outputs of variance 1 on these images.
 
-    First the principal directions of its patches, that of the largest variance first, and their
-    negatives (a ReLU keeps one side of each); filters beyond those are random mixtures of all.
+    The filters are the principal directions of its patches by decreasing variance, then their
+    negatives (a ReLU keeps one sign of each); further filters are random mixtures of all.
 
     Args:
         images: (B, C, S, S), normalised.
@@ -328,8 +330,10 @@ def whiten(model: nn.Module, images: Tensor, seed: int) -> None:
         products += patches @ patches.T
     mean = total / count
     variances, directions = torch.linalg.eigh(products / count - mean.outer(mean))
-    directions *= directions.gather(0, directions.abs().argmax(0)[None]).sign()  # else arbitrary
-    least = 1e-3 * variances.mean()  # as much noise keeps flat directions finite
+    directions *= directions.gather(
+        0, directions.abs().argmax(0)[None]
+    ).sign()  # fixes the arbitrary sign
+    least = 1e-3 * variances.mean()  # regularises directions of little variance
     rows = (directions / (variances + least).sqrt()).T.flip(0)
     half = min(size, first.out_channels // 2)
     chance = torch.Generator().manual_seed(seed)

@@ -60,7 +60,7 @@ def residual_block(
     norm_layer: NormLayer,
     act_layer: ActLayer,
 ) -> nn.Module:
-    """A block of ``variant``: plain where its scale is 1, with a Res2Net unit above.
+    """A block of ``variant``: plain if its scale is 1, else with a Res2Net unit.
 
     Args:
         planes: inner width of a plain bottleneck here; the split width follows from it.
@@ -129,7 +129,7 @@ def strided_shortcut(
 def pooled_shortcut(
     channels_in: int, channels_out: int, sampling: Sampling, norm_layer: NormLayer
 ) -> nn.Sequential:
-    """Average-pool, 1×1 at stride 1, and norm: the shortcut of the "d" rows (official v1b).
+    """Average-pool, 1×1 at stride 1, and norm: the shortcut of the "d" models (official v1b).
 
     At odd sizes the last window is cut, not padded, so the map is as large as the convolutions'.
     Where the stride was removed the pool is timm's: 2×2 at stride 1, zeros beyond the right and
@@ -241,7 +241,7 @@ class ResNet(Network):
 
     def make_head(self, features: int, classes: int) -> nn.Module:
         head = nn.Linear(features, classes)
-        if self.variant.stem == "cifar":  # ResNeXt's CIFAR code draws it by He's rule
+        if self.variant.stem == "cifar":  # He initialisation, as in ResNeXt's CIFAR code
             nn.init.kaiming_normal_(head.weight)
             nn.init.zeros_(head.bias)
         return head

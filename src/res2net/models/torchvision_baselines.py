@@ -1,4 +1,4 @@
-"""The two baselines that torchvision has: Inception-v3 (Table 1) and DenseNet-161 (Table 2).
+"""The two baselines taken from torchvision: Inception-v3 (Table 1) and DenseNet-161 (Table 2).
 
 The networks are torchvision's own modules under their own names, so its files load as they are;
 what is added is the contract of ``Network``. Legend: B batch · C channels · N classes
@@ -40,7 +40,7 @@ class InceptionV3(Network):
     Needs images of at least 75 pixels.
     """
 
-    Conv2d_1a_3x3: Any  # torchvision's modules are adopted by name
+    Conv2d_1a_3x3: Any  # torchvision's modules, under their names
     AuxLogits: Any
     dropout: nn.Dropout
     fc: nn.Module

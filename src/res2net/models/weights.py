@@ -79,7 +79,7 @@ def check_description(
     try:
         with torch.device("meta"):
             own = build().state_dict()
-    except Exception as error:  # options that no network has end in anything
+    except Exception as error:  # unsupported options raise various errors
         raise UserError(f"{origin}: {one_line(error)}") from None
     if (count := sum(value.numel() for value in own.values())) > LARGEST:
         raise UserError(f"{origin}: its network has {count:,} parameters; at most {LARGEST:,}")
@@ -114,7 +114,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a file of ``torch.save`` holds, as long as it is tensors and plain values.
+    """The content of a file of ``torch.save``, if it is tensors and plain values.
 
     Raises:
         UserError: missing, a folder, damaged, or holding code.
@@ -123,7 +123,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def apply_weights(model: nn.Module, state: dict[str, Tensor], origin: str) -> None:
-    """Load a state dict, every tensor of it.
+    """Load all tensors of a state dict.
 
     Raises:
         UserError: keys or shapes that do not fit, or numbers that are not finite.

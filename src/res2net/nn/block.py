@@ -3,15 +3,15 @@
 Legend: B batch · Cin, Cout channels · s splits · w channels of one split · H, W space (H', W' after
 the stride)
 
-The unit cuts its channels into s splits and convolves each after the output of the one before was
-added. In Eq. 1 the *first* split passes through. Published weights let the *last* one pass; for a
-normal block this is the same function up to a permutation of the channels around it
-(``tests/nn/test_block.py`` proves it), and we keep the published order.
+The unit divides its channels into s splits; each split's convolution also receives the output of
+the previous one. In Eq. 1 the *first* split passes unchanged, in the published weights the *last*.
+For a normal block the two are equivalent up to a permutation of the channels before and after it
+(``tests/nn/test_block.py`` proves it), and this module keeps the published order.
 
 All blocks share one signature, and ``res2net.models.resnet.residual_block`` chooses among them by
 the scale: 1 is the plain ResNet/ResNeXt block with torchvision's keys (conv2, bn2); above 1 the 3×3
-becomes a Res2Net unit with the official keys (convs.i, bns.i). ``shortcut`` is a built module (or
-None for the identity), and ``forward`` takes an optional residual, since DLA's trees hand one in.
+becomes a Res2Net unit with the official keys (convs.i, bns.i). ``shortcut`` is a module (or None
+for the identity), and ``forward`` takes an optional residual, which DLA's trees pass.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from res2net.nn.layers import (
 from res2net.paper.variant import FirstBlock
 
 MakeConv = Callable[[int, int], nn.Module]  # (channels in and out, groups) → convolution
-MakePool = Callable[[bool], nn.Module]  # is the pad counted? → average pool
+MakePool = Callable[[bool], nn.Module]  # whether padding counts in the mean → average pool
 
 
 def _drop_path(probability: float) -> nn.Module:
@@ -51,7 +51,7 @@ class SplitUnit(nn.Module):
 
     Args:
         make_conv: builds the convolution of a split.
-        make_pool: builds what makes the last split as large as the others where they are strided.
+        make_pool: builds the pool that gives the last split the size of strided splits.
         strided: whether ``make_conv`` has a stride.
         width, scale, cardinality, first, norm_layer, act_layer: as in ``Res2NetUnit``.
 
@@ -89,14 +89,14 @@ class SplitUnit(nn.Module):
         pooled = strided or (rule is not None and rule.pools)
         self.hierarchical = not pooled
 
-        if self.grouped:  # all splits in one convolution, no bypass
+        if self.grouped:  # all splits in one convolution, none passes unchanged
             convs, channels, groups = 1, width * scale, cardinality * scale
         else:
             convs, channels, groups = max(1, scale - 1), width, cardinality
         self.convs = nn.ModuleList(make_conv(channels, groups) for _ in range(convs))
         self.bns = nn.ModuleList(norm_layer(channels) for _ in range(convs))
         self.act = act_layer()
-        self.pool: nn.Module | None = None  # of the last split
+        self.pool: nn.Module | None = None  # applied to the last split
         if pooled and scale > 1 and not self.grouped:
             self.pool = make_pool(rule is None or rule.counts_pad)
 
@@ -316,7 +316,7 @@ class Res2NetBottleneck(Res2NetUnit):
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         if residual is None:
             residual = x if self.downsample is None else self.downsample(x)
-        y = self.act(self.bn1(self.conv1(x)))  # (B, s·w, H, W), strided if the entry is
+        y = self.act(self.bn1(self.conv1(x)))  # (B, s·w, H, W), smaller if conv1 is strided
         y = self.forward_unit(y)  # (B, s·w, H', W')
         y = self.se(self.bn3(self.conv3(y)))  # (B, Cout, H', W')
         y = self.drop_path(y) + residual

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from res2net.nn.block import Res2NetBottleneck, SplitUnit
 from res2net.nn.layers import DilatedAvgPool2d
 
-TILE = 8  # pixels of a side
-PLACES = 64  # pixels that are multiplied at once
-LEAST = 16  # channels that are multiplied at once
+TILE = 8  # pixels, side of a program's output tile
+PLACES = 64  # output pixels per matrix product
+LEAST = 16  # minimum channels per matrix product
 
 
 def missing(device: torch.device) -> str | None:
@@ -97,10 +97,10 @@ class FusedUnit(nn.Module):
 
 
 def blocks(group: int, kind: torch.dtype) -> dict[str, Any]:
-    """What else the kernel is compiled for: how much is multiplied at once, and in which types.
+    """Further compile-time constants of the kernel: sizes and types of its matrix products.
 
     Args:
-        group: channels that an output reads of one split.
+        group: input channels of an output channel within one split.
         kind: type of the maps and weights.
     """
     import triton
@@ -111,14 +111,14 @@ def blocks(group: int, kind: torch.dtype) -> dict[str, Any]:
     inputs, outputs = (64, 128) if kind.itemsize == 2 else (32, 32)
     sums = tl.float64 if kind == torch.float64 else tl.float32
     halves = {torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
-    # the interpreter multiplies bfloat16 wrongly
+    # the interpreter's bfloat16 products are wrong
     factor = sums if _interpreted() else halves.get(kind, sums)
     channels = {"INPUTS": min(inputs, side), "OUTPUTS": min(outputs, side)}
     return {"TILE": TILE, "PLACES": PLACES, **channels, "SUM": sums, "FACTOR": factor}
 
 
 def fuses(unit: SplitUnit) -> bool:
-    """Whether a unit is what the kernel computes: plain 3×3 with biases, ReLUs, a 3×3 mean."""
+    """Whether the kernel can compute a unit: plain 3×3s with biases, ReLUs, a 3×3 average pool."""
     return (
         isinstance(unit.act, nn.ReLU)
         and all(isinstance(norm, nn.Identity) for norm in unit.bns)
@@ -138,10 +138,10 @@ class _FusedBottleneck(Res2NetBottleneck):
 
 
 def fuse_units(net: nn.Module) -> None:
-    """Give every folded bottleneck one kernel for its splits, in place.
+    """Replace the splits of every folded bottleneck with one kernel, in place.
 
-    A unit of one convolution (grouped) is one kernel already. A warning counts the units whose
-    norms or activations the kernel does not have.
+    A grouped unit is a single convolution already. A warning counts the units whose norms or
+    activations the kernel does not support.
     """
     units = [
         block
@@ -150,7 +150,7 @@ def fuse_units(net: nn.Module) -> None:
     ]
     fused = [block for block in units if fuses(block)]
     if len(fused) < len(units) or not units:
-        what = f"{len(units) - len(fused)} of {len(units)} Res2Net units stay as they are"
+        what = f"{len(units) - len(fused)} of {len(units)} Res2Net units stay unchanged"
         if not units:
             what = "the network has no Res2Net unit"
         warnings.warn(f"--capture triton: {what}", stacklevel=2)

@@ -1,4 +1,4 @@
-"""Small layers that the blocks and networks are made of: convolution, norms, activation, SE, pools.
+"""Basic layers of blocks and networks: convolution, norms, activation, SE, pools.
 
 Legend: B batch · C channels · H, W space · d dilation
 """
@@ -25,7 +25,7 @@ def relu() -> nn.Module:
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Group normalisation of 32 groups, or of the most up to 32 that divide ``channels``."""
+    """Group normalisation with 32 groups, or the largest number below that divides ``channels``."""
     return nn.GroupNorm(
         next(g for g in range(min(32, channels), 0, -1) if channels % g == 0), channels
     )
@@ -71,15 +71,15 @@ def conv(
 
 
 def squeeze_excitation(channels: int) -> SqueezeExcitation:
-    """SE with reduction 16 and biases (paper 3.2.2); it stands right before the addition."""
+    """SE with reduction 16 and biases (paper 3.2.2), directly before the addition."""
     return SqueezeExcitation(channels, max(1, channels // SE_REDUCTION))
 
 
 # ---------------------------------------------------------------- pools
-# What a strided pool becomes where the stride was removed (``output_stride``): a pool at stride 1
-# over pixels d apart. The maps hold d×d interleaved grids then; the first is the map of the strided
-# network. PyTorch has no dilated average pool, and pads a dilated maximum pool on both sides where
-# these windows need it on one.
+# If ``output_stride`` removes the stride of a pool, it becomes a dilated pool: stride 1, taps d
+# pixels apart. A map then consists of d×d interleaved grids, the first of which is the map of the
+# strided network. PyTorch has no dilated average pool, and its dilated maximum pool pads both
+# sides, while these windows need padding on one side only.
 
 
 class DilatedAvgPool2d(nn.Module):

@@ -15,7 +15,7 @@ from res2net.nn.block import SplitUnit
 from res2net.nn.layers import ActLayer, NormLayer, relu
 from res2net.paper.variant import FirstBlock
 
-Sides = int | tuple[int, ...]  # one number for all axes, or one for each
+Sides = int | tuple[int, ...]  # one value for all axes, or one per axis
 
 
 class _Res2Conv(SplitUnit):
@@ -83,7 +83,7 @@ class _Res2Conv(SplitUnit):
         groups: int,
     ) -> nn.Module:
         """A convolution without bias, padded so that stride 1 keeps the size."""
-        pads = [d * (k - 1) for k, d in zip(kernels, dilations, strict=True)]  # both sides together
+        pads = [d * (k - 1) for k, d in zip(kernels, dilations, strict=True)]  # sum of both sides
         even = any(pad % 2 for pad in pads)
         convolution = self.CONV(
             channels,

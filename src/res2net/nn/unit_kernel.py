@@ -25,22 +25,22 @@ def res2net_unit(  # type: ignore[no-untyped-def]
     width,
     out_height,
     out_width,
-    across,  # tiles side by side
+    across,  # tiles per row
     ALL: tl.constexpr,  # s·w
     CHANNELS: tl.constexpr,  # w
     GROUP: tl.constexpr,  # g
     CONVS: tl.constexpr,
     STRIDE: tl.constexpr,
     DILATION: tl.constexpr,
-    CHAINED: tl.constexpr,  # each split after the output of the one before was added
-    POOLED: tl.constexpr,  # the last split: 0 passes, else the distance of its pool's taps
+    CHAINED: tl.constexpr,  # whether each split receives the previous output
+    POOLED: tl.constexpr,  # last split: 0 passes unchanged, else dilation of its pool
     COUNTS_PAD: tl.constexpr,
     TILE: tl.constexpr,
     PLACES: tl.constexpr,
     INPUTS: tl.constexpr,
     OUTPUTS: tl.constexpr,
-    SUM: tl.constexpr,  # type of the sums
-    FACTOR: tl.constexpr,  # type of what is multiplied
+    SUM: tl.constexpr,  # type of accumulators
+    FACTOR: tl.constexpr,  # type of factors
 ):
     image = tl.program_id(1).to(tl.int64)
     top, left = tl.program_id(0) // across * TILE, tl.program_id(0) % across * TILE

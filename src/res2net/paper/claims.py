@@ -116,8 +116,8 @@ def _plain(ours: str, baseline: str, claimed: float, erratum: str = "") -> Claim
     return _error("Table 1", "4.2.1", (ours, ""), (baseline, ""), claimed, erratum=erratum)
 
 
-_SCALE = "errors fall as the scale grows"
-_FEWER = "better than the baseline and the others, with fewer parameters"
+_SCALE = "the error decreases with the scale"
+_FEWER = "better than the baseline and the other networks, with fewer parameters"
 _NEXT, _RES2NEXT = "ResNeXt-29", "Res2NeXt-29"
 _BASE, _WIDE, _DENSE = (_NEXT, "8c×64w"), ("Wide ResNet", ""), ("DenseNet-BC", "k = 40")
 _OURS = tuple((_RES2NEXT, setting) for setting in ("6c×24w×4s", "8c×25w×4s", "6c×24w×6s"))
@@ -151,7 +151,7 @@ _TABLES_1_TO_3 = (
     Claim(
         item="Table 3",
         section="4.2.3",
-        words="18w×4s needs 69 % of the multiply-adds",
+        words="18w×4s has 69 % of the multiply-adds",
         metric="flops",
         ours=LIGHT,
         baseline=RESNET_64W,
@@ -181,14 +181,14 @@ _TABLE_4 = (
         "6c×24w×4s has 35 % of the parameters of 16c×64w",
         "the text says 35 % of the parameters, the sizes in the table give 35.68 %",
     ),
-    _error("Table 4", "4.3", _OURS[1], _OURS[0], None, "more width and cardinality is better"),
-    *(_error("Table 4", "4.3", ours, _BASE_SE, None, "with SE still better") for ours in _SE),
-    *(_size(ours, _BASE_SE, None, "with SE still fewer parameters") for ours in _SE[:2]),
+    _error("Table 4", "4.3", _OURS[1], _OURS[0], None, "larger width and cardinality are better"),
+    *(_error("Table 4", "4.3", ours, _BASE_SE, None, "also better with SE") for ours in _SE),
+    *(_size(ours, _BASE_SE, None, "also fewer parameters with SE") for ours in _SE[:2]),
     _size(
         _SE[2],
         _BASE_SE,
         None,
-        "with SE still fewer parameters",
+        "also fewer parameters with SE",
         "6c×24w×6s-SE has 36.9M parameters, more than the SE baseline's 35.1M",
     ),
 )

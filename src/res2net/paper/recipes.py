@@ -97,7 +97,7 @@ _FPN: dict[str, Any] = {
     "augment.crop": "none",
 }
 _FEW_OBJECTS = Recipe(
-    summary="a few hundred images: FPN of 64 channels, short side 320, AdamW, cosine",
+    summary="for a few hundred images: FPN of 64 channels, short side 320, AdamW, cosine",
     source="this project",
     promise="",
     settings={
@@ -112,7 +112,7 @@ _FEW_OBJECTS = Recipe(
     },
 )
 _SMOKE = Recipe(
-    summary="does it run? any network, any data, 8 steps on tiny images, under a minute",
+    summary="quick check of any network and data: 8 steps on small images, under a minute",
     source="this project",
     promise="",
     settings={
@@ -136,7 +136,7 @@ _SMOKE_OBJECTS = replace(  # most of the work is per region in the heads
 
 _CLASSIFY: dict[str, Recipe] = {
     "imagenet": Recipe(
-        summary="the paper's: SGD, lr 0.1 at batch 256, /10 every 30 epochs, 100 epochs",
+        summary="paper: SGD, lr 0.1 at batch 256, /10 every 30 epochs, 100 epochs",
         source=(
             "paper 4.1; label smoothing 0.1 is in the authors' training code but not in the "
             "paper (docs/errata.md)"
@@ -145,14 +145,14 @@ _CLASSIFY: dict[str, Recipe] = {
         settings=_IMAGENET,
     ),
     "imagenet299": Recipe(
-        summary="the same at 299 pixels: the row Res2Net-50-299 of Table 1",
+        summary="as imagenet, at 299 pixels: Res2Net-50-299 of Table 1",
         source="paper 4.2.1, 'input image size of 299x299'; nothing more was published",
         promise="Res2Net-50 26w4s: 21.41 / 5.88 top-1 / top-5 error (Table 1)",
         settings={**_IMAGENET, "input.size": 299},
     ),
     "biglittle": Recipe(
-        summary="Big-Little Net's: SGD nesterov, cosine, 110 epochs, colour jitter 0.4",
-        source="IBM/BigLittleNet; the paper trains bLResNet with its own 'same strategy'",
+        summary="Big-Little Net: SGD with Nesterov, cosine, 110 epochs, colour jitter 0.4",
+        source="IBM/BigLittleNet; the paper trains bLResNet like its other networks",
         promise="bLResNet-50: 22.41 top-1 error (its authors)",
         settings={
             **_IMAGENET,
@@ -166,10 +166,10 @@ _CLASSIFY: dict[str, Recipe] = {
         },
     ),
     "cifar": Recipe(
-        summary="ResNeXt-29's: SGD nesterov, lr 0.1 at batch 128, /10 at 150 and 225 of 300",
+        summary="ResNeXt-29: SGD with Nesterov, lr 0.1 at batch 128, /10 at epochs 150, 225 of 300",
         source=(
             "paper 4.3 with prlz77/ResNeXt.pytorch and facebookresearch/ResNeXt; the authors' "
-            "batch 64 with lr 0.05 is the same by linear scaling"
+            "batch 64 with lr 0.05 is equivalent by linear scaling"
         ),
         promise="Res2NeXt-29 6c24w4s: 16.98 top-1 error on CIFAR-100 (Table 4)",
         settings={
@@ -180,8 +180,8 @@ _CLASSIFY: dict[str, Recipe] = {
         },
     ),
     "cifar-short": Recipe(
-        summary="the same in a tenth of the epochs: SGD nesterov, lr 0.1, cosine after warm-up",
-        source="this project, for studies on few processors (docs/studies.md)",
+        summary="a tenth of cifar's epochs: SGD with Nesterov, lr 0.1, warm-up, cosine",
+        source="this project, for studies on a CPU (docs/studies.md)",
         promise="",
         settings={
             **_CIFAR,
@@ -214,7 +214,7 @@ _CLASSIFY: dict[str, Recipe] = {
         },
     ),
     "finetune": Recipe(
-        summary="your own images: from published weights if reached; AdamW, cosine, warm-up",
+        summary="for your own images: published weights if available, AdamW, warm-up, cosine",
         source="this project",
         promise="",
         settings={
@@ -231,7 +231,7 @@ _CLASSIFY: dict[str, Recipe] = {
         },
     ),
     "digits": Recipe(
-        summary="scikit-learn's scanned digits: AdamW, cosine, small shifts, no mirror images",
+        summary="scikit-learn's digits: AdamW, cosine, small shifts, no flips",
         source="this project",
         promise="",
         settings={
@@ -245,7 +245,7 @@ _CLASSIFY: dict[str, Recipe] = {
         },
     ),
     "scenes": Recipe(
-        summary="generated images of one object each: AdamW, cosine, whole images",
+        summary="generated images of one object each: AdamW, cosine, no crops",
         source="this project",
         promise="",
         settings={
@@ -264,9 +264,9 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
         "classify": _CLASSIFY,
         "detect": {
             "paper": Recipe(
-                summary="Table 5, PASCAL VOC07: C4 form, short side 600, SGD, 10 epochs",
-                source="paper 4.6 with jwyang/faster-rcnn.pytorch; its own code is not public",
-                promise="Res2Net-50 26w4s: 74.4 AP50 by 11 points on VOC07 test (Table 5)",
+                summary="Table 5, PASCAL VOC07: C4, short side 600, SGD, 10 epochs",
+                source="paper 4.6 with jwyang/faster-rcnn.pytorch; the authors' code is not public",
+                promise="Res2Net-50 26w4s: 74.4 11-point AP50 on VOC07 test (Table 5)",
                 settings={
                     **_C4,
                     "head.anchors": [128, 256, 512],
@@ -275,8 +275,8 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 },
             ),
             "paper-coco": Recipe(
-                summary="Table 6, COCO: C4 form, short side 600, SGD, 10 epochs",
-                source="paper 4.6 with jwyang/faster-rcnn.pytorch; its own code is not public",
+                summary="Table 6, COCO: C4, short side 600, SGD, 10 epochs",
+                source="paper 4.6 with jwyang/faster-rcnn.pytorch; the authors' code is not public",
                 promise="Res2Net-50 26w4s: 33.7 AP on COCO (Table 6)",
                 settings={
                     **_C4,
@@ -286,7 +286,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 },
             ),
             "fpn": Recipe(
-                summary="the form people use: FPN, short side 800, SGD, 12 epochs",
+                summary="the usual FPN baseline: short side 800, SGD, 12 epochs",
                 source="the usual 1x schedule",
                 promise="",
                 settings={**_FPN, "train.epochs": 12, "train.milestones": [8, 11]},
@@ -297,7 +297,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
         "instances": {
             "paper": Recipe(
                 summary="Table 8, COCO: Mask R-CNN FPN, short side 800, SGD, the 2x schedule",
-                source="paper 4.8 with its code for maskrcnn-benchmark (180,000 steps of 16)",
+                source="paper 4.8 with the authors' maskrcnn-benchmark (180,000 steps of 16)",
                 promise="Res2Net-50 26w4s: 35.6 AP of masks on COCO (Table 8)",
                 settings={**_FPN, "train.epochs": 24, "train.milestones": [16, 22]},
             ),
@@ -308,7 +308,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
             "paper": Recipe(
                 summary="Table 7, VOC12: DeepLab v3+, SGD, lr 0.007, head x10, poly, 50 epochs",
                 source=(
-                    "paper 4.7 with jfzhang95/pytorch-deeplab-xception; its own code is not public"
+                    "paper 4.7 with jfzhang95/pytorch-deeplab-xception; authors' code not public"
                 ),
                 promise="Res2Net-50 26w4s: 79.2 % mean IoU on VOC12 val (Table 7)",
                 settings={
@@ -327,7 +327,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 },
             ),
             "scratch": Recipe(
-                summary="a few hundred images: AdamW, cosine, crops of 256 pixels",
+                summary="for a few hundred images: AdamW, cosine, crops of 256 pixels",
                 source="this project",
                 promise="",
                 settings={
@@ -341,10 +341,10 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
         },
         "saliency": {
             "paper": Recipe(
-                summary="Table 9, MSRA-B: DSS, SGD, 48 epochs of batch 10, /10 after 30",
+                summary="Table 9, MSRA-B: DSS, SGD, 48 epochs at batch 10, lr /10 after 30",
                 source=(
-                    "paper 4.9 with Andrew-Qibin/DSS: lr 1e-8 on summed losses is 1.2e-3 on means "
-                    "over 300 x 400 pixels, its decay then vanishes; 12,000 steps of 10 images"
+                    "paper 4.9 with Andrew-Qibin/DSS: lr 1e-8 for summed losses is 1.2e-3 for means"
+                    " over 300 x 400 pixels, without weight decay; 12,000 steps of 10 images"
                 ),
                 promise="Res2Net-50 26w4s: 0.926 max F-measure, 0.056 MAE on ECSSD (Table 9)",
                 settings={
@@ -364,7 +364,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 },
             ),
             "scratch": Recipe(
-                summary="a few hundred images: sides a quarter as wide, 224 pixels, AdamW, cosine",
+                summary="for a few hundred images: fewer channels, 224 pixels, AdamW, cosine",
                 source="this project",
                 promise="",
                 settings={
@@ -381,7 +381,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
             "paper": Recipe(
                 summary="Table 10, COCO: SimpleBaseline at 256 x 192, Adam, 140 epochs",
                 source="paper 4.10 with microsoft/human-pose-estimation.pytorch",
-                promise="Res2Net-50 26w4s: 73.7 AP with the annotated boxes (Table 10)",
+                promise="Res2Net-50 26w4s: 73.7 AP on annotated boxes (Table 10)",
                 settings={
                     "train.epochs": 140,
                     "train.batch": 128,
@@ -396,7 +396,7 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 },
             ),
             "scratch": Recipe(
-                summary="a few hundred objects: 128 channels, AdamW, cosine",
+                summary="for a few hundred objects: 128 channels, AdamW, cosine",
                 source="this project",
                 promise="",
                 settings={

@@ -17,8 +17,9 @@ _SUPPRESSION = ("iou", "class_agnostic", "tiles", "overlap")
 FINDING = ("score", "max_detections", *_SUPPRESSION)
 _HEAD = ("head.channels", "head.lr_factor")
 _LOSS = ("train.loss", "train.class_weights")
-_VARIED = (*_CROPS, "augment.color_jitter", "augment.scale", "augment.sides", "augment.mosaic")
-_OBJECTS = (*_REGIONS, *_HEAD, *_VARIED, "train.loss", "input.balance")
+_VARIED = (*_CROPS, "augment.color_jitter", "augment.scale", "augment.sides")
+_MIXED = ("augment.mosaic", "augment.copy_paste")
+_OBJECTS = (*_REGIONS, *_HEAD, *_VARIED, *_MIXED, "train.loss", "input.balance")
 _MAPS = (*_LOSS, "augment.scale", "augment.color_jitter")
 
 

@@ -99,7 +99,7 @@ class ConversionReport:
             )
 
 
-_HEAD = ("block", "unit", "was", "is", "parameters", "MACs, M", "sees, pixels")
+_HEAD = ("block", "unit", "before", "after", "parameters", "MACs, M", "receptive field")
 _PLAIN_WIDTH = 200  # columns: no row is broken
 
 

@@ -68,7 +68,7 @@ class Artifact:
                     found = hashlib.file_digest(file, "sha256").hexdigest()
             except (UserError, OSError):
                 found = ""
-            if Path(name).name != name or not found:
+            if Path(name).is_absolute() or ".." in Path(name).parts or not found:
                 raise UserError(f"{path}: missing from the artifact; copy the whole folder again")
             if found != sha256:
                 raise UserError(
@@ -134,5 +134,7 @@ def _described(record: dict[str, Any]) -> dict[str, Any]:
 
 def _needed(engine: str, file: str) -> tuple[str, ...]:
     """The files that an engine reads, including OpenVINO's weights beside its graph."""
+    if engine == "coreml":  # a folder
+        return (f"{file}/Manifest.json",)
     beside = {"openvino": (".bin",), "native": (".xml", ".bin")}.get(engine, ())
     return (file, *(str(Path(file).with_suffix(ending)) for ending in beside))

@@ -292,9 +292,11 @@ def open_engine(
     """
     able = ENGINES.get(artifact.engine, {})
     if not able:
+        apple = artifact.engine == "coreml"
+        where = "on Apple's devices" if apple else "in PyTorch (torch.export.load)"
         raise UserError(
-            f"{artifact.folder}: an artifact for {artifact.engine} runs in PyTorch "
-            "(torch.export.load), not here; export it --to openvino or onnx"
+            f"{artifact.folder}: an artifact for {artifact.engine} runs {where}, not here; "
+            "export it --to openvino or onnx"
         )
     if artifact.engine == "aoti" and name == AUTO:
         raise UserError(

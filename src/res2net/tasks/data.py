@@ -154,17 +154,20 @@ class Annotated:
         given = config.input
         source = parse_source(config.data)
         partners = given.partners if self.marks == "keypoints" else ""
-        options = SceneOptions(marks=self.marks, partners=partners, **vars(config.holdout))
+        pastes = self.marks == "boxes" and config.augment.copy_paste
+        marks: Marks = "masks" if pastes else self.marks
+        options = SceneOptions(marks=marks, partners=partners, **vars(config.holdout))
         with noted() as notes:
+            try:
+                found = read_scenes(source, options)
+            except UserError as error:
+                raise UserError(
+                    f"{'--augment.copy-paste needs masks: ' * bool(pastes)}{error}"
+                ) from None
             images = usable_images(
-                config.data,
-                read_scenes(source, options),
-                self.marks,
-                skip_bad=given.skip_bad,
-                option=SKIP_BAD,
-                say=say,
+                *(config.data, found, marks), skip_bad=given.skip_bad, option=SKIP_BAD, say=say
             )
-            check_trainable(source, images, self.marks, skip_bad=given.skip_bad)
+            check_trainable(source, images, marks, skip_bad=given.skip_bad)
         return replace(images, notes=tuple(notes))
 
     def in_order_of(

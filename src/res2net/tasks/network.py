@@ -64,6 +64,11 @@ class Deployed:
     def size(self) -> Size:
         return self.runtime.artifact.height, self.runtime.artifact.width
 
+    @property
+    def preprocess(self) -> Preprocess:
+        """How its images are resized."""
+        return self.runtime.preprocess
+
     def __call__(self, images: Tensor) -> Tensor:
         return next(iter(self.outputs(images).values()))
 

@@ -19,6 +19,7 @@ from res2net.data.scenes.transforms import (
     as_it_is,
     chain,
     colours,
+    copy_paste,
     flip,
     large_scale,
     mosaic,
@@ -216,6 +217,46 @@ def test_a_mosaic_puts_each_box_where_it_belongs(shift, monkeypatch):
     assert len(target["ignored"]) == len(wanted)
 
 
+def test_pasted_objects_cover_what_lies_below(monkeypatch):
+    """Of three objects of a 10 x 20 image, shown twice as large, the first is pasted at (0, 16).
+
+    The second is not drawn and the third is a crowd. Below it, one object is cut, one has a sliver
+    left, one is apart.
+    """
+    image, target = marked(
+        (40, 40), [[4.0, 18, 24, 22], [8.0, 20, 19, 24], [30.2, 0, 40, 9.5]], 1, 1
+    )
+    other = marked((10, 20), [[4.0, 1, 9, 4], [14.0, 1, 18, 4], [0.0, 6, 20, 9]], 200, 5)
+    other[1]["ignored"][2] = True
+    drawn = iter([torch.tensor(0.0), torch.tensor([0.1, 0.9, 0.1])])
+    monkeypatch.setattr(torch, "rand", lambda *_: next(drawn))
+    monkeypatch.setattr(torch, "randint", lambda room, _: torch.tensor(min(room - 1, 16)))
+    mixed, found = copy_paste(1.0, lambda: other)(image, target)
+    expected = torch.full((40, 40), 1)
+    expected[18:24, 8:18] = 200  # the box 4, 1, 9, 4 twice as large, 16 rows further down
+    assert (mixed == expected).all()
+    assert found["labels"].tolist() == [1, 1, 5]
+    assert found["ignored"].tolist() == [False] * 3
+    assert torch.allclose(
+        found["boxes"].as_subclass(torch.Tensor),
+        torch.tensor([[4.0, 18, 24, 22], [30.2, 0, 40, 9.5], [8, 18, 18, 24]]),
+    )
+    assert found["masks"].flatten(1).sum(1, dtype=torch.int64).tolist() == [40, 90, 60]
+    assert not (found["masks"][0].bool() & found["masks"][2].bool()).any()
+    assert torch.equal(target["boxes"][0], torch.tensor([4.0, 18, 24, 22]))  # of the source
+
+
+def test_a_covered_end_moves_the_box(monkeypatch):
+    """Columns 0..5 of an object of ten columns are covered: its box begins at column 6."""
+    below, above = marked((20, 20), [[0.0, 2, 10, 8]]), marked((20, 20), [[0.0, 0, 6, 20]], 9, 3)
+    monkeypatch.setattr(torch, "rand", lambda *_: torch.tensor(0.0).reshape(()))
+    _, found = copy_paste(1.0, lambda: above)(*below)
+    assert found["boxes"].tolist() == [[6, 2, 10, 8], [0, 0, 6, 20]]
+    assert found["labels"].tolist() == [0, 3]
+    _, found = copy_paste(1.0, lambda: marked((20, 20), [[0.0, 0, 10, 9]], 9, 3))(*below)
+    assert found["labels"].tolist() == [3]  # the object below is covered
+
+
 def test_a_square_of_large_scale_keeps_what_is_large_enough(monkeypatch):
     """20 x 40 pixels at twice what fits 40: boxes of 2 x, of which the left upper square stays."""
     boxes = [[4.0, 4, 12, 12], [19.0, 0, 40, 4], [0.0, 0, 0.8, 5], [30.0, 0, 40, 5]]
@@ -249,6 +290,7 @@ def test_images_without_objects_are_varied_too(kind):
         del target["masks"]
     steps = chain(
         mosaic(1.0, lambda: (image, target), 40, (0.0, 0.0, 0.0)),
+        *([copy_paste(1.0, lambda: (image, target))] if kind == "masks" else []),
         large_scale(32, 0.1, 2.0, (0.0, 0.0, 0.0)),
         short_side([40], 80),
     )

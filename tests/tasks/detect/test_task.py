@@ -8,17 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from res2net.cli.train import resolve
 from res2net.config import RunConfig
+from res2net.data.sampler import SampleKey
 from res2net.data.scene import Objects, Scene
 from res2net.errors import UserError
 from res2net.heads.detector import make_detector
 from res2net.tasks.data import repeat_factors
 from res2net.tasks.detect.module import focal_of_regions
-from res2net.tasks.detect.task import anchors_of
+from res2net.tasks.detect.task import DETECT, anchors_of
+from res2net.tasks.job import describe
 
 
 def scene(boxes: list[list[float]], labels: list[int], ignored: int = -1) -> Scene:
@@ -84,7 +87,8 @@ def test_a_loss_takes_the_place_of_the_cross_entropy(form: Any, as_base: bool) -
 
 
 ALL = ("--augment.mosaic", "0.5", "--augment.sides", "64,80", "--augment.color-jitter", "0.4",
-       "--train.loss", "focal", "--head.anchors", "auto", "--input.balance", "0.5")  # fmt: skip
+       "--train.loss", "focal", "--head.anchors", "auto", "--input.balance", "0.5",
+       "--augment.copy-paste", "0.5")  # fmt: skip
 
 
 @pytest.mark.usefixtures("few_scenes", "undrawn")
@@ -108,6 +112,26 @@ def test_a_resumed_run_ends_in_the_same_weights(cli: Any, tmp_path: Path) -> Non
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.usefixtures("few_scenes")
+def test_detectors_paste_by_masks_and_learn_boxes(tmp_path: Path) -> None:
+    """The masks are read for pasting alone; the draw follows from the key."""
+    given = ("--task", "detect", "--model", "res2net18", "--augment.copy-paste", "1")
+    config, *_ = resolve([*given, "--data", "scenes", "--out", str(tmp_path / "run")])
+    images = DETECT.data.of_run(config)
+    data = DETECT.datasets(config, describe(DETECT, config, images), images)
+    one, again, other = (data.train[SampleKey(0, seed)] for seed in (3, 3, 4))
+    assert torch.equal(one[0], again[0])
+    assert not torch.equal(one[0], other[0])
+    assert set(one[1]) == set(data.val[0][1]) == {"boxes", "labels", "ignored"}
+    (tmp_path / "boxes.csv").write_text("filename,class,xmin,ymin,xmax,ymax\na.png,cat,1,1,9,9\n")
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    config, *_ = resolve(
+        [*given, "--data", f"csv-boxes:{tmp_path}", "--out", str(tmp_path / "run")]
+    )
+    with pytest.raises(UserError, match="--augment.copy-paste needs masks: csv-boxes:.* no masks"):
+        DETECT.data.of_run(config)
+
+
 @pytest.mark.parametrize(
     ("words", "match"),
     [
@@ -117,6 +141,7 @@ def test_a_resumed_run_ends_in_the_same_weights(cli: Any, tmp_path: Path) -> Non
         ),
         (("--augment.sides", "64,96", "--augment.scale", "0.5,2"), "both draw the size"),
         (("--augment.mosaic", "2"), "--augment.mosaic is 2.0; a probability lies in 0..1"),
+        (("--augment.copy-paste", "2"), "--augment.copy-paste is 2.0; a probability lies in 0..1"),
         (("--input.balance", "2"), r"--input.balance is 2.0; it must lie in 0..1"),
         (("--train.loss", "dice"), "--train.loss dice is not for --task detect, which has"),
         (("--head.anchors", "automatic"), "--head.anchors"),

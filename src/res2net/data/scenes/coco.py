@@ -49,8 +49,6 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     Raises:
         UserError: no such files, not COCO's JSON, a duplicate id, an unlisted category.
     """
-    if options.marks not in _KINDS:
-        raise UserError(f"{root}: COCO's format has no {options.marks}")
     tally = Tally()
     files = _files(root, _KINDS[options.marks], tally)
     needed = options.needed(dict(files))

@@ -38,8 +38,6 @@ def read_camvid(root: Path, options: SceneOptions) -> Scenes:
     Raises:
         UserError: another layout.
     """
-    if options.marks != "classes":
-        raise UserError(f"{root}: CamVid has class maps only")
     tally = Tally()
     named = [each for each in ("train", "val", "test") if (root / f"{each}annot").is_dir()]
     parts = {
@@ -69,8 +67,6 @@ def read_pairs(root: Path, options: SceneOptions) -> Scenes:
     Raises:
         UserError: another layout, or no list of classes.
     """
-    if options.marks not in ("classes", "salient"):
-        raise UserError(f"{root}: pairs of images and maps have no {options.marks}")
     found = _in_parts(root, options)
     found = {part or "train": scenes for part, scenes in found.items()}
     if options.marks == "salient":
@@ -89,7 +85,6 @@ def read_salient(root: Path, options: SceneOptions) -> Scenes:
     Raises:
         UserError: no pairs of images and masks.
     """
-    _only_salient(root, options)
     parts = _in_parts(root, options)
     if "" in parts:
         parts = {"val": parts[""]}
@@ -104,7 +99,6 @@ def read_msra(root: Path, options: SceneOptions) -> Scenes:
         UserError: a training list longer than 2,500: the one released with the paper's baseline
             also has test images of ECSSD, HKU-IS and DUT-OMRON.
     """
-    _only_salient(root, options)
     found = _by_protocol(root, _in_parts(root, options), options)
     count = len(found.train)
     if count > MSRA_TRAIN:
@@ -157,11 +151,6 @@ def _by_protocol(root: Path, parts: dict[str, tuple[Scene, ...]], options: Scene
 def _salient(root: Path, parts: dict[str, Any]) -> Scenes:
     classes, palette = ("background", "salient"), ((0, 0, 0), OBJECT)
     return Scenes(name=root.resolve().name, classes=classes, palette=palette, **parts)
-
-
-def _only_salient(root: Path, options: SceneOptions) -> None:
-    if options.marks != "salient":
-        raise UserError(f"{root}: has salient objects only, no {options.marks}")
 
 
 def _in_parts(root: Path, options: SceneOptions) -> dict[str, tuple[Scene, ...]]:

@@ -22,7 +22,7 @@ from res2net.data.scenes import (
 from res2net.data.scenes.checks import check_objects, check_sizes, note_groups, split
 from res2net.data.scenes.maps import check_maps
 from res2net.data.scenes.options import Marks, SceneOptions
-from res2net.data.source import Source
+from res2net.data.source import HOLDS, Source
 from res2net.data.split import column_of, no_columns, note_unused
 from res2net.errors import UserError
 
@@ -53,11 +53,9 @@ def read_scenes(source: Source, options: SceneOptions) -> Scenes:
     Raises:
         UserError: faulty data, described in one line.
     """
-    if source.format not in READERS:
-        raise UserError(
-            f"{source}: has classes of whole images, no {options.marks}; "
-            f"formats with them are {', '.join(READERS)}"
-        )
+    if options.marks not in HOLDS[source.format]:
+        formats = ", ".join(name for name, held in HOLDS.items() if options.marks in held)
+        raise UserError(f"{source}: this format has no {options.marks}; those with them: {formats}")
     path, by = source.path or Path(), options.group_by
     if column_of(by):
         raise no_columns(source, by)

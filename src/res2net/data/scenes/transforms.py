@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
+from torchvision.ops import masks_to_boxes
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
@@ -120,6 +121,51 @@ def mosaic(probability: float, draw: Draw, side: int, fill: Sequence[float]) -> 
         return tv_tensors.Image(whole), _joined(parts)
 
     return run
+
+
+def copy_paste(probability: float, draw: Draw) -> Transform:
+    """Simple copy-paste (Ghiasi et al. 2021): objects of another image are pasted by their masks.
+
+    The other image is scaled to fit at a random place. Each of its objects is pasted with a
+    probability of one half, ignored ones never; what they cover of the others is cut.
+    """
+
+    def run(image: Tensor, target: Target) -> tuple[Tensor, Target]:
+        if torch.rand(()) >= probability:
+            return image, target
+        height, width = image.shape[-2:]
+        other, found = draw()
+        fit = min(height / other.shape[-2], width / other.shape[-1])
+        other, found = _fitted(other, found, fit * max(other.shape[-2:]))
+        top, left = (
+            -int(torch.randint(room + 1, ()))
+            for room in (height - other.shape[-2], width - other.shape[-1])
+        )
+        found = _chosen(found, ~found["ignored"] & (torch.rand(len(found["labels"])) < 0.5))
+        cut = partial(F.crop, top=top, left=left, height=height, width=width)
+        other, found = cut(other), _moved(found, cut)
+        over = found["masks"].as_subclass(Tensor).bool().any(0)
+        mixed = tv_tensors.Image(torch.where(over, other, image))
+        return mixed, _joined([_left_over(_uncovered(target, over), target), found])
+
+    return run
+
+
+def _uncovered(target: Target, over: Tensor) -> Target:
+    """The objects without the covered pixels (H, W); boxes only change with their masks."""
+    before = target["masks"].as_subclass(Tensor)
+    after, boxes = before * ~over, torch.as_tensor(target["boxes"]).clone()
+    for i in (after != before).flatten(1).any(1).nonzero()[:, 0].tolist():
+        if after[i].any():
+            left, top, right, bottom = masks_to_boxes(after[i : i + 1])[0].tolist()
+            boxes[i] = torch.tensor([left, top, right + 1, bottom + 1])
+    moved = {"masks": after, "boxes": boxes}
+    return {**target, **{name: _as(target[name], value) for name, value in moved.items()}}
+
+
+def without_masks(image: Tensor, target: Target) -> tuple[Tensor, Target]:
+    """Boxes alone, for detectors, after the steps that need masks."""
+    return image, {name: value for name, value in target.items() if name != "masks"}
 
 
 def crop_with_boxes(least: float) -> Transform:

@@ -74,8 +74,6 @@ def read(root: Path, options: SceneOptions) -> Scenes:
         if home is None:
             raise UserError(f"{root}: not the VOC layout (JPEGImages, Annotations, ImageSets)")
         return _maps(root, home, options)
-    if options.marks != "boxes":
-        raise UserError(f"{root}: the VOC layout has no {options.marks}")
     tally = Tally()
     voc07 = False
     home = home or (root if _lists(root) else None)

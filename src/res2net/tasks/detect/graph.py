@@ -146,7 +146,7 @@ def framed(image: Tensor, preprocess: Preprocess, size: Size) -> tuple[Tensor, S
 def detect_deployed(net: Deployed, image: Tensor) -> dict[str, Tensor]:
     """The outputs of torchvision's detectors for uint8 (3, h0, w0), in its own pixels."""
     height, width = image.shape[-2:]
-    seen, inner = framed(image, net.runtime.preprocess, net.size)
+    seen, inner = framed(image, net.preprocess, net.size)
     found = net.outputs(seen[None])
     boxes = found["boxes"].clone()
     boxes[:, 0::2] = boxes[:, 0::2].clamp(max=inner[1]) * (width / inner[1])

@@ -25,15 +25,18 @@ from res2net.data.pictures import draw_objects
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from res2net.data.scene import RLE, Objects, Pixels, Scene, Scenes
 from res2net.data.scenes.dataset import Sample, SceneDataset, Target, listed
+from res2net.data.scenes.options import Marks
 from res2net.data.scenes.transforms import (
     as_it_is,
     chain,
     colours,
+    copy_paste,
     crop_with_boxes,
     flip,
     large_scale,
     mosaic,
     short_side,
+    without_masks,
 )
 from res2net.drawing.marks import colour_of, draw_boxes, draw_masks
 from res2net.errors import UserError
@@ -141,12 +144,13 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
         "reading": card.preprocess.reading,
     }
     classes = len(images.classes)
-    plain = SceneDataset(images.train, marks, classes, as_it_is, **common)
+    learnt: Marks = "masks" if augment.copy_paste else marks
+    plain = SceneDataset(images.train, learnt, classes, as_it_is, **common)
 
     def draw() -> tuple[Tensor, Target]:
         return plain.load(int(torch.randint(len(plain), ())))
 
-    steps = [flip(augment.hflip), colours(augment.color_jitter, card.preprocess.channels)]
+    steps = [flip(augment.hflip)]
     if augment.scale:
         low, high = augment.scale
         steps.insert(0, large_scale(size, low, high, fill))
@@ -154,11 +158,17 @@ def datasets(config: RunConfig, card: ModelCard, images: Scenes) -> Datasets:
         steps.insert(0, short_side(augment.sides, round(max(augment.sides) * LONGEST)))
     if augment.crop == "random_resized":
         steps.insert(0, crop_with_boxes(augment.crop_scale))
+    vary = chain(*steps)
     if augment.mosaic:
         steps.insert(0, mosaic(augment.mosaic, draw, size, fill))
+    if augment.copy_paste:
+        steps.append(copy_paste(augment.copy_paste, lambda: vary(*draw())))
+    steps.append(colours(augment.color_jitter, card.preprocess.channels))
+    if learnt != marks:
+        steps.append(without_masks)
     return Datasets(
         factors=repeat_factors(images.train, len(images.classes), config.input.balance),
-        train=SceneDataset(images.train, marks, classes, chain(*steps), **common),
+        train=SceneDataset(images.train, learnt, classes, chain(*steps), **common),
         val=SceneDataset(images.val, marks, classes, as_it_is, **common),
         collate_train=listed,
         collate_val=listed,
@@ -355,7 +365,7 @@ DETECT = Task(
         comparison=Comparison(
             what="detections found again", least=LEAST, of=compare, tolerance=TOLERANCE
         ),
-        targets=(("openvino", "fp32"), ("onnx", "fp32")),
+        targets=(("openvino", "fp32"), ("openvino", "int8"), ("onnx", "fp32")),
         folded="backbone",
         rows_vary=True,
     ),
