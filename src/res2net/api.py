@@ -165,7 +165,7 @@ def train(
     Args:
         model: a name from ``list_models``.
         data: FORMAT:PATH, or a path whose format is recognised.
-        task: "classify", "detect", "instances", "segment", "saliency" or "pose".
+        task: "classify", "detect", "instances", "segment", "saliency", "pose" or "pretrain".
         recipe: initial values of all options; None chooses by the data.
         out: run folder; ``runs/MODEL-FORMAT`` if None.
         resume: resume the run in ``out``, with its own configuration.

@@ -37,7 +37,7 @@ OPTIONS = [f"{group}.{each.name}" for group, kind in GROUPS.items() for each in 
 
 
 def words(task: str, *more: str) -> list[str]:
-    data = "digits" if task == "classify" else "scenes"
+    data = "digits" if task in ("classify", "pretrain") else "scenes"
     return ["--task", task, "--model", "res2net18", "--data", data, "--out", "run", *more]
 
 
@@ -137,6 +137,8 @@ def test_what_a_task_reads_is_read(task, tmp_path, monkeypatch):
     assert meant - record.read == set()
     looked_at = {"train.label_smoothing", "train.class_weights"}  # to refuse them in old files
     looked_at |= {"train.loss", "input.multi_label"}
+    if task == "pretrain":  # described like a classifier
+        looked_at |= {"input.interpolation"}
     looked_at |= {"head.form", "head.lr_factor"}  # of every run, where they are what they must be
     refused = {option for option in OPTIONS if task not in READ_BY.get(option, TASKS)}
     assert record.read & refused <= looked_at

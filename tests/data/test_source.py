@@ -95,3 +95,22 @@ def test_a_home_of_nobody_is_no_such_path() -> None:
     for text in ("~0", "~nobody-of-this-name/photos", "folder:~0"):
         with pytest.raises(UserError, match="no such file or folder"):
             parse_source(text)
+
+
+def test_photos_without_class_folders_are_read_where_labels_are_not_needed(
+    make_tree: MakeTree, tmp_path: Path
+) -> None:
+    classes = make_tree({"cat": 2, "dog": 2})
+    assert parse_source(str(classes), "none").format == "folder"
+    one = next((classes / "cat").iterdir())
+    (classes / one.name).write_bytes(one.read_bytes())  # class folders would leave it out
+    assert parse_source(str(classes), "labels").format == "folder"
+    found = parse_source(str(classes), "none")
+    assert (found.format, found.guessed) == ("images", True)
+    images = readers.read(found)
+    assert (len(images.train), len(images.val), images.classes) == (4, 1, ())
+    assert images.train.labels.shape == (4, 0)
+    assert readers.read(found).val.names(0) == images.val.names(0)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="fewer than 2 images"):
+        readers.read(parse_source(str(tmp_path / "none"), "none"))

@@ -28,4 +28,4 @@ def test_a_row_leads_to_code_annotations_and_recipes(name: str) -> None:
 def test_an_option_names_the_tasks_that_read_it_in_their_order() -> None:
     assert readers("train")["head.as_base"] == ("detect", "segment", "saliency")
     assert readers("predict")["boxes"] == readers("evaluate")["boxes"] == ("pose",)
-    assert readers("predict")["out"] == tuple(TASKS)[1:]
+    assert readers("predict")["out"] == tuple(TASKS)[1:-1]

@@ -20,7 +20,7 @@ from res2net.config import HeadOptions
 from res2net.data.scenes.generated import SceneRules, generate
 from res2net.paper.recipes import RECIPES, find_recipe
 
-TASKS = tuple(task for task in RECIPES if task != "classify")
+TASKS = tuple(task for task in RECIPES if task not in ("classify", "pretrain"))
 METRIC = {"detect": "ap50", "instances": "mask_ap", "segment": "mean_iou", "saliency": "max_f",
           "pose": "ap"}  # fmt: skip
 WORD = {"detect": "AP50", "instances": "masks: AP75", "segment": "IoU of kite",

@@ -14,7 +14,7 @@ from res2net.cli.main import main
 from res2net.data.source import FORMATS
 from res2net.paper.recipes import RECIPES
 
-TASKS = RECIPES.keys() - {"classify"}
+TASKS = RECIPES.keys() - {"classify", "pretrain"}
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "tasks.md").read_text()
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 SMALL = "--recipe smoke --head.channels 8 --train.max-steps 2 --train.val-batches 4"

@@ -220,7 +220,8 @@ ALLOWED: Mapping[str, str] = {
     rf"(?:Tables?|Figs?\.|[Ss]ections?|Eq\.)\s+{_LIST}": "the numbering of the paper",
     r"\b\d{4}-\d\d-\d\d\b(?: and -\d\d\b)?|\b(?:19|20)\d\d\b": "dates and years",
     r"^(?:#+ )?\d\. ": "steps of an instruction",
-    rf"\b(?:torch|timm|Python|Pillow|GCC|Zen|Lightning|Apache-|SA|GLIBCXX_|JPEG) ?{_N}": "versions",
+    r"\b(?:torch|timm|Python|Pillow|iOS|macOS|GCC|Zen|Lightning|Apache-|SA|GLIBCXX_|JPEG) ?"
+    rf"{_N}": "versions",
     r"\b[A-Z][A-Za-z\d]*(?:-[A-Za-z\d]+)*-v?\d+D?(?:(?:, | and )-\d+)*|\bx86-64|v3\+": "names",
     r"\b\d+[cws](?:×\d+[cws])*\b|\b[ws] = \d+|[Ww]hy 26": "widths, scales and cardinalities",
     r"\b64 channels|\bhas 64\b": "the stage in which the width is defined",

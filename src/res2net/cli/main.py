@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "train a small Res2Net on scanned digits in two minutes and show its predictions",
     "data": "inspect a data set: format, parts, classes, sizes, faults, pictures of annotations",
     "train": "train a network of the model table on your images",
+    "pretrain": "train a network on images without labels; `train --net.pretrained` starts from it",
     "evaluate": "measure a trained network: error, scores per class, calibration, worst mistakes",
     "compare": "compare two networks on the same images: differences with intervals",
     "convert": "train a network as it is and with Res2Net units in its blocks, and compare them",

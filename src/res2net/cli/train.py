@@ -94,6 +94,7 @@ def make_help(argv: Sequence[str]) -> Parser:
         f"--help shows those of another. Other tasks: {others}; `res2net train --task TASK --help` "
         "shows their recipes and options.",
         90,
+        break_on_hyphens=False,
     )
     parser.description = f"{parser.description}\n\nrecipes:\n{lines}\n\n{more}"
     _add_options(parser, [name for name, tasks in READ_BY.items() if task not in tasks])
@@ -117,6 +118,7 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
         "--data",
         type=str,
         help="FORMAT:PATH with folder, csv, shards, imagenet, cifar10, cifar100 (image labels), "
+        "images (none), "
         "voc, coco, yolo, camvid, pairs, msra-b, ecssd (annotated images); digits and "
         "scenes need no path; the format of a bare path is recognised; required",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +75,35 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
     if listing.linked:
         warn_shared(root, found)
     return found
+
+
+def read_unlabelled(root: Path, options: ReadOptions) -> LabelledImages:
+    """All images below a folder, at any depth, without classes.
+
+    One in twenty is held out, unless a share is given.
+
+    Raises:
+        UserError: not a folder, fewer than two images, or empty files (unless ``skip_bad``).
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: not a folder")
+    listing = Listing()
+    list_images(root, "", listing, find_empty=True)
+    listing.warn_ignored(root)
+    keep = usable(root, listing.names, skip_bad=options.skip_bad, empty=listing.empty)
+    names = [listing.names[i] for i in np.flatnonzero(keep)]
+    images = Split(images=Files(root, names), labels=np.zeros((len(names), 0), np.int64))
+    if options.val_fraction is None:
+        options = replace(options, val_fraction=0.05)
+    train, val = held_out(images, options, classes=(), where=root)
+    return LabelledImages(
+        name=root.resolve().name,
+        classes=(),
+        train=train,
+        val=val,
+        native_size=None,
+        validation="train",
+    )
 
 
 class Splits(NamedTuple):

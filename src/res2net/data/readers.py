@@ -26,6 +26,7 @@ READERS: dict[str, Reader] = {
     "cifar10": cifar.read_cifar10,
     "cifar100": cifar.read_cifar100,
     "digits": digits.read,
+    "images": folder.read_unlabelled,
     "scenes": single.read,
 }
 LOOKED_AT = ("folder", "csv")  # readers that check each file if faulty ones may be left out

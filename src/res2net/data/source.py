@@ -11,10 +11,12 @@ from res2net.errors import UserError, did_you_mean
 from res2net.files import at_home
 
 LABELS = "labels"  # labels of whole images; other annotations: ``SceneOptions.marks``
+NONE = "none"  # images alone
 # format → the annotations that it supports, the usual one first
 HOLDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("folder", "csv", "shards", "imagenet"), (LABELS,)),
     **dict.fromkeys(("cifar10", "cifar100", "digits"), (LABELS,)),
+    "images": (NONE,),
     "voc": ("boxes", "classes"),
     "coco": ("boxes", "masks", "keypoints"),
     "yolo": ("boxes", "masks", "keypoints"),
@@ -54,7 +56,8 @@ def parse_source(text: str, holds: str | None = None) -> Source:
 
     Args:
         text: the value of the option.
-        holds: required annotations: "labels", or one of ``SceneOptions.marks``; None: any.
+        holds: required annotations: "labels", or one of ``SceneOptions.marks``; "none": labels are
+            used if there are any; None: any.
 
     Raises:
         UserError: an unknown format or a missing path (suggests the nearest), a file that no
@@ -101,11 +104,18 @@ def _missing(path: Path) -> UserError:
 
 def _recognise(path: Path, holds: str | None) -> Source:
     """The source of an existing path, by its content."""
+    from res2net.data.photo import EXTENSIONS
     from res2net.data.recognise import BOXES_ALONE, candidates
     from res2net.data.scenes.forms import other_tool
 
     found = candidates(path)
     fitting = [name for name in found if holds is None or holds in HOLDS[name]]
+    if holds == NONE and path.is_dir():
+        if any(each.suffix.lower() in EXTENSIONS for each in path.iterdir()):
+            found.pop("folder", None)  # which would leave these images out
+        fitting = [name for name in found if LABELS in HOLDS[name]]
+        if not found:
+            return Source(format="images", path=path, guessed=True, why="photos without labels")
     if holds == "classes" and found.get("voc", "").endswith(BOXES_ALONE):
         fitting.remove("voc")
     if not fitting and path.is_dir() and holds in HOLDS["pairs"]:

@@ -14,6 +14,7 @@ from res2net.deploy.targets import Target, check_offered
 from res2net.errors import UserError
 from res2net.models.backbone import Backbone, as_backbone
 from res2net.paper.networks import check_levels
+from res2net.paper.tasks import PRETRAIN
 from res2net.tasks.data import Annotated
 from res2net.tasks.deployed import Comparison
 from res2net.tasks.network import Size
@@ -78,6 +79,8 @@ def open_subject(
             f"{opened.given} predicts several labels per image, and an artifact gives one; "
             "predict and serve with the run itself"
         )
+    if opened.task == PRETRAIN and features is None:
+        raise UserError(f"{opened.given} has pretrained features; export their maps: --features c5")
     card, seen = deployment.resized(opened.card, size)
     net: Any = deployment.graph(opened.network.cpu().float())
     outputs = deployment.outputs(card)

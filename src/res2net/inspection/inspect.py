@@ -35,7 +35,7 @@ from res2net.data.scenes.legend import FILES
 from res2net.data.scenes.mapfile import map_of
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.readers import check_trainable, read_scenes
-from res2net.data.source import HOLDS, LABELS, Source, parse_source
+from res2net.data.source import HOLDS, LABELS, NONE, Source, parse_source
 from res2net.data.split import Holdout, check_grouping
 from res2net.data.values import fit_to_values, training_images
 from res2net.errors import UserError
@@ -225,7 +225,7 @@ def inspect(
         What was found; data that a training would refuse have a ``fault``.
     """
     track, holdout = track or _untracked, holdout or Holdout()
-    marks = None if holds == LABELS else cast(Marks, holds)
+    marks = None if holds in (LABELS, NONE) else cast(Marks, holds)
     about: dict[str, Any] = {
         "data": str(source),
         "marks": holds,
@@ -410,7 +410,7 @@ def _training_fault(
     try:
         if isinstance(found, Scenes) and marks is not None:
             check_trainable(source, found, marks)
-        elif isinstance(found, LabelledImages):
+        elif isinstance(found, LabelledImages) and found.classes:
             check_labelled(str(source), found)
         _note_values(source, found)
     except UserError as error:

@@ -409,6 +409,21 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
                 },
             ),
         },
+        "pretrain": {
+            "scratch": Recipe(
+                summary="hundreds to thousands of photos: VICReg, AdamW, cosine, 100 epochs",
+                source="this project, with the loss and the views of Bardes et al. 2022",
+                promise="",
+                settings={
+                    **_SCRATCH,
+                    "train.epochs": 100,
+                    "train.batch": 64,
+                    "train.lr": 1e-3,
+                    "train.select": "last",
+                    "augment.color_jitter": 0.5,
+                },
+            ),
+        },
     }
 )
 

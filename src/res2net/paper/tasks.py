@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-TaskName = Literal["classify", "detect", "instances", "segment", "saliency", "pose"]
+TaskName = Literal["classify", "detect", "instances", "segment", "saliency", "pose", "pretrain"]
 CLASSIFY: TaskName = "classify"  # the default task
+PRETRAIN: TaskName = "pretrain"  # its networks predict nothing
 
 _CROPS = ("augment.crop", "augment.crop_scale")
 _REGIONS = ("head.anchors", "head.regions")
@@ -97,6 +98,18 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType(
             train=("input.partners", *_HEAD),
             predict=("out", "boxes", "coco", "score", "max_detections"),
             evaluate=("boxes",),
+        ),
+        PRETRAIN: TaskRow(
+            learns="learn features without labels",
+            annotations="none",
+            example="--data images:photos/ --out runs/features",
+            room="classify",
+            train=(
+                *("net.global_pool", "input.download", "input.index"),
+                *("augment.crop_scale", "augment.color_jitter"),
+                *_HEAD,
+            ),
+            predict=(),
         ),
     }
 )

@@ -50,7 +50,9 @@ class Labelled:
 
     def read(self, data: str, holdout: Holdout, *, skip_bad: bool = False) -> LabelledImages:
         """The images of FORMAT:PATH (see ``data.readers.read``)."""
-        return read(parse_source(data), ReadOptions(**vars(holdout), skip_bad=skip_bad))
+        found = read(parse_source(data), ReadOptions(**vars(holdout), skip_bad=skip_bad))
+        self.check_classes(data, found)
+        return found
 
     def of_run(self, config: RunConfig, say: Say | None = None) -> LabelledImages:
         """The images to train on; ``say`` is called with lines of progress.
@@ -80,9 +82,20 @@ class Labelled:
         with noted() as notes:
             index = at_home(given.index)
             images = indexed(index, source, options, listed) if given.index else listed()
-            weighted = config.train.class_weights != NO_WEIGHTS
-            check_labelled(str(source), images, weighted=weighted)
+            self.check_classes(config.data, images)
+            if images.classes:
+                weighted = config.train.class_weights != NO_WEIGHTS
+                check_labelled(str(source), images, weighted=weighted)
         return replace(images, notes=tuple(notes))
+
+    def check_classes(self, data: str, images: LabelledImages) -> None:
+        """Refuse images without classes.
+
+        Raises:
+            UserError: there are none.
+        """
+        if not images.classes:
+            raise UserError(f"{data}: images without labels are for --task pretrain alone")
 
     def in_order_of(
         self,
@@ -119,6 +132,13 @@ class Labelled:
             val=renumbered(images.val),
             test=images.test and renumbered(images.test),
         )
+
+
+class Unlabelled(Labelled):
+    """Whole images, with or without classes."""
+
+    def check_classes(self, data: str, images: LabelledImages) -> None:
+        """Images without classes are welcome."""
 
 
 @dataclass(frozen=True)

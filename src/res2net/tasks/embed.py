@@ -23,6 +23,7 @@ from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError
 from res2net.files import Journal, write_error
 from res2net.models.factory import create_model
+from res2net.paper.tasks import CLASSIFY, PRETRAIN
 from res2net.processor import threads
 from res2net.runtime.sources import Source
 from res2net.tasks.network import in_use
@@ -81,8 +82,9 @@ def open_embedder(
 
         return Embedder(runtime.shaped, pooled, how, about)
     about["sha256"] = opened.sha256
-    if opened.task == "classify":
+    if opened.task in (CLASSIFY, PRETRAIN):
         opened.network.reset_classifier(0)
+        opened.card = replace(opened.card, task=CLASSIFY)
         classifier: Any = opened.predictor(device)
         net = in_use(classifier.network, how, precision)
 

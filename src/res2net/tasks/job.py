@@ -47,7 +47,6 @@ def build_job(
     assert not isinstance(config.train.batch, str)  # "auto" has become a number
     batch = machine.share_of_batch(config.train.batch, processes)
     images: Any = task.data.of_run(config, say)
-    several = config.input.multi_label
     task = task if task.for_run is None else task.for_run(config)
     known = Preprocess.from_dict(kept["preprocess"]) if kept and "preprocess" in kept else None
     card = describe(task, config, images, known)
@@ -98,8 +97,8 @@ def build_job(
     val_loader = make_loader(
         datasets.val, datasets.collate_val, batch=val_batch, shuffle=False, **common
     )
-    if say and config.train.val_batches and isinstance(images, LabelledImages) and not several:
-        labels = images.val.labels
+    labels: Any = images.val.labels if isinstance(images, LabelledImages) else None
+    if say and config.train.val_batches and labels is not None and labels.ndim == 1:
         seen = labels[: config.train.val_batches * val_batch * processes.world]
         if len(set(seen)) < len(set(labels)):
             say(

@@ -26,6 +26,7 @@ from res2net.errors import UserError
 from res2net.models import weights
 from res2net.models.factory import create_model
 from res2net.paper.networks import NETWORKS
+from res2net.paper.tasks import PRETRAIN
 from res2net.runtime.artifact import is_artifact
 from res2net.runtime.engines import AUTO
 from res2net.runtime.session import Runtime
@@ -118,6 +119,11 @@ class Opened:
             raise UserError(
                 f"{self.given} outputs maps of a backbone and predicts nothing; "
                 "res2net.runtime.load(DIR) takes images"
+            )
+        if self.task == PRETRAIN:
+            raise UserError(
+                f"{self.given} has pretrained features and predicts nothing; train a network from "
+                f"it: --net.pretrained {self.given}"
             )
         if self.runtime is not None and device is not None:
             raise UserError(f"--device {device}: {self.given} is an artifact; its engine decides")

@@ -137,15 +137,19 @@ class Scores(ABC):
             f"recipe {card.recipe}, {card.preprocess.size} pixels.\n\n"
             f"Validated on {part_of(images.validation)}. Weights: {end.weights}."
         )
-        run, pictures = end.folder, (*end.pictures, "curves.png")
+        pictures = (*end.pictures, "curves.png")
         shown = "\n\n".join(f"![{Path(name).stem}]({name})" for name in pictures)
-        commands = (
-            f"```sh\nres2net evaluate {run} --data {card.data}\nres2net predict {run} IMAGE\n```"
-        )
+        commands = "\n".join(("```sh", *self.commands(end), "```"))
         body = "\n".join(["| | |", "| --- | ---: |", *lines])
         sizes = f"Small is below 32² = 1,024 pixels, large is 96² = 9,216 or more: {task.sizes}."
         title = f"# {card.network} on {images.name}: {task.title}"
-        return "\n\n".join([title, facts, body, sizes, shown, commands])
+        parts = [title, facts, body, *([sizes] if task.sizes else []), shown, commands]
+        return "\n\n".join(parts)
+
+    def commands(self, end: Ended) -> Sequence[str]:
+        """The commands that use the network."""
+        run = end.folder
+        return (f"res2net evaluate {run} --data {end.card.data}", f"res2net predict {run} IMAGE")
 
 
 Measure = Callable[[Any, ModelCard, Any, Any, Measuring], Scores]  # model, card, images, part, how

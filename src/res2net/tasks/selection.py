@@ -68,21 +68,22 @@ def described(
 
     Args:
         history: one row per epoch, as in ``metrics.csv``; not empty.
-        monitor: the column of errors, in percent, whose lowest value is best.
+        monitor: the column whose lowest value is best; in percent if it is an error.
     """
     rows = [row for row in history if math.isfinite(row.get(monitor, math.nan))]
     if not rows:
         return f"epoch {history[-1]['epoch']:.0f}, the last"
     best, last = min(rows, key=lambda row: row[monitor]), rows[-1]
     optimistic = ", so its error is optimistic" if validation == "test" else ""
+    unit = " %" if monitor.endswith("error") else ""
     if chosen == "best":
         return (
             f"epoch {best['epoch']:.0f}, the best on {part_of(validation)}{optimistic}; "
-            f"{monitor} of the last epoch: {last[monitor]:.2f} %"
+            f"{monitor} of the last epoch: {last[monitor]:.2f}{unit}"
         )
     return (
         f"epoch {last['epoch']:.0f}, the last; the best on {part_of(validation)}{optimistic}: "
-        f"epoch {best['epoch']:.0f}, {monitor} {best[monitor]:.2f} %"
+        f"epoch {best['epoch']:.0f}, {monitor} {best[monitor]:.2f}{unit}"
     )
 
 

@@ -52,6 +52,7 @@ SHOWN = {
     "val/ap50_error": ("AP50 error", " %"),
     "val/f_error": ("val F-measure error", " %"),
     "val/mae": ("MAE", " %"),
+    "val/probe_error": ("probe error", " %"),
 }
 EVERY = 60.0  # seconds between two lines if no bar is shown
 

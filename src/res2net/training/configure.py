@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from res2net.config import ANNOTATIONS, READ_BY, RunConfig, known_task
-from res2net.data.source import LABELS, Source, parse_source
+from res2net.data.source import LABELS, NONE, Source, parse_source
 from res2net.errors import UserError, check_meaning, check_needs
 from res2net.optionfile import flat
 from res2net.paper.networks import find_variant, library_of
@@ -131,7 +131,8 @@ def saved_config(run: Path | None) -> Path | None:
 def usual_size(model: str, source: Source, task: str) -> int:
     """The default input size for the data, in pixels."""
     size = find_variant(model).size
-    return min(size, SMALL_IMAGES.get(source.format, size)) if ANNOTATIONS[task] == LABELS else size
+    whole = ANNOTATIONS[task] in (LABELS, NONE)
+    return min(size, SMALL_IMAGES.get(source.format, size)) if whole else size
 
 
 def check_options(given: Iterable[str], run: RunConfig) -> None:

@@ -32,7 +32,7 @@ from res2net.errors import UserError
 from res2net.models.weights import build
 from res2net.paper.networks import find_variant
 from res2net.prediction import Classification, Labels, Pixels
-from res2net.tasks.data import Labelled, repeat_factors
+from res2net.tasks.data import Labelled, Unlabelled, repeat_factors
 from res2net.tasks.deployed import Compared, Comparison, Deployment, Outputs, shown
 from res2net.tasks.network import LOGITS, Size, in_colours, in_use
 from res2net.tasks.predictor import Picture, Predictor
@@ -261,6 +261,22 @@ def compare(wanted: Outputs, found: Outputs) -> Compared:
 
 TOP1 = Comparison(what="top-1 class", least=None, of=compare)
 
+
+def pretraining() -> Any:
+    """The module of pretraining.
+
+    Raises:
+        UserError: lightly is missing.
+    """
+    try:
+        from res2net.tasks.classify import pretrain
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "lightly":
+            raise
+        raise UserError("--task pretrain needs lightly: pip install 'res2net[pretrain]'") from None
+    return pretrain
+
+
 CLASSIFY = Task(
     name="classify",
     title="classification",
@@ -296,4 +312,24 @@ CLASSIFY = Task(
         levels=True,
     ),
     predictor=Classifier,
+)
+
+PRETRAIN = replace(
+    CLASSIFY,
+    name="pretrain",
+    title="pretraining without labels",
+    head="a projector that is left out",
+    data=Unlabelled(),
+    monitor="val/loss",  # needs no labels
+    curves=(
+        CLASSIFY.curves[0],
+        Curve("Probe error", (("val/probe_error", "nearest neighbours"),), percent=True),
+        Curve("Spread of the features", (("val/spread", "validation"),)),
+    ),
+    build=lambda card, pretrained: build(replace(card, classes=()), pretrained),
+    datasets=lambda *of_run: pretraining().datasets(*of_run),
+    seen=lambda *batch: pretraining().seen(*batch),
+    module=lambda: pretraining().PretrainModule,
+    measure=lambda: pretraining().measure,
+    for_run=None,
 )
