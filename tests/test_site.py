@@ -179,7 +179,7 @@ def test_an_option_is_shown_with_its_values_default_help_and_tasks() -> None:
     assert "| `--train.lr`{ #train.lr } | number or `auto` | 0.1 | peak learning rate;" in text
     assert (
         "| `--net.global-pool`{ #net.global-pool } | `avg`, `max`, `avgmax` | avg "
-        "| pooling before the classifier | classify |"
+        "| pooling before the classifier | classify, pretrain |"
     ) in text
     assert "| `--input.range`{ #input.range } | numbers, separated by commas |" in text
     assert "| `--resume`{ #resume } | none | off |" in text
