@@ -73,7 +73,7 @@ def test_the_defaults_that_functions_choose_are_those_of_the_help():
     from res2net.tasks.evaluate import BATCH
 
     assert f"images per batch; default: {BATCH}" in help_of("evaluate")
-    assert f"with int8, in points; default: {MAX_DROP}" in help_of("export")
+    assert f"a detector's AP; default: {MAX_DROP}" in help_of("export")
 
 
 def help_of(command):

@@ -29,7 +29,7 @@ def _same(study: Study, source: str, out: Path) -> None:
     """What is printed is what runs."""
     for point in study.points:
         words = train_words(study, point, source, out)
-        config, run, resume = resolve(words[1:])
+        config, run, resume, *_ = resolve(words[1:])
         assert config == study.config(point, 0, source, {})
         assert (run, resume) == (out, False)
 

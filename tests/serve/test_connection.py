@@ -321,3 +321,10 @@ def test_no_bytes_bring_a_500_from_the_page(page):
     fuzz()
     assert httpx.get(page.address, timeout=20).status_code == 200
     assert page.log.read_text() == ""
+
+
+def test_a_damaged_upload_is_told_to_the_client_alone(page):
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = httpx.post(f"{page.address}/v1/predict", content=b"\r\n7", headers=kind, timeout=20)
+    assert answer.status_code == 422
+    assert page.log.read_text() == ""

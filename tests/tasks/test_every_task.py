@@ -216,7 +216,7 @@ def test_an_engine_that_detectors_lack_is_refused(
         (("--task", "pose", "--input.size", "100"), "--input.size is 100; the height must be"),
         (("--task", "saliency", "--input.size", "8"), "--input.size is 8"),
         (("--task", "detect", "--recipe", "imagenet"), "recipe 'imagenet' is not for detect"),
-        (("--task", "detect", "--data", "digits"), "digits: this format has no boxes"),
+        (("--task", "detect", "--data", "digits"), "digits: has classes of whole images, no boxes"),
     ],
 )
 def test_mistakes_get_one_line(

@@ -103,6 +103,8 @@ class Parser(jsonargparse.ArgumentParser):
             if spelled.startswith("--"):
                 name = spelled[2:].replace("-", "_")
                 self._check_name(spelled[2:])
+                if value == "--":  # argparse drops it, and reads no value
+                    self.error(f"{spelled} needs a value other than --")
                 self.typed.append(name)
                 if spelled != option(name):
                     old[spelled] = option(name)

@@ -165,7 +165,7 @@ def recipe_defaults(name: str, given: dict[str, Any], *, usual_size: int) -> dic
     if "train.epochs" in given:
         try:
             share = float(given["train.epochs"]) / settings["train.epochs"]
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             share = 1.0  # the parser reports the error
         if milestones := settings.get("train.milestones"):
             settings["train.milestones"] = [round(m * share, 3) for m in milestones]

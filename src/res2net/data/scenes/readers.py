@@ -22,7 +22,7 @@ from res2net.data.scenes import (
 from res2net.data.scenes.checks import check_objects, check_sizes, note_groups, split
 from res2net.data.scenes.maps import check_maps
 from res2net.data.scenes.options import Marks, SceneOptions
-from res2net.data.source import HOLDS, Source
+from res2net.data.source import HOLDS, LABELS, Source
 from res2net.data.split import column_of, no_columns, note_unused
 from res2net.errors import UserError
 
@@ -55,7 +55,10 @@ def read_scenes(source: Source, options: SceneOptions) -> Scenes:
     """
     if options.marks not in HOLDS[source.format]:
         formats = ", ".join(name for name, held in HOLDS.items() if options.marks in held)
-        raise UserError(f"{source}: this format has no {options.marks}; those with them: {formats}")
+        whole = "classes of whole images, no" if LABELS in HOLDS[source.format] else "no"
+        named = {"classes": "class maps", "salient": "salient objects"}
+        what = named.get(options.marks, options.marks)
+        raise UserError(f"{source}: has {whole} {what}; formats with them: {formats}")
     path, by = source.path or Path(), options.group_by
     if column_of(by):
         raise no_columns(source, by)
