@@ -149,6 +149,7 @@ def test_the_recipe_follows_the_data(photos, monkeypatch, data, recipe):
         ("imagenet", {}, "train.milestones", [30, 60, 90]),
         ("imagenet", {"train.epochs": "10"}, "train.milestones", [3, 6, 9]),
         ("imagenet", {"train.epochs": "ten"}, "train.milestones", [30, 60, 90]),
+        ("imagenet", {"train.epochs": 10**400}, "train.milestones", [30, 60, 90]),
         ("cifar", {"train.epochs": 3}, "train.milestones", [1.5, 2.25]),
         ("imagenet", {}, "train.lr_batch", 256),
         ("imagenet", {"train.lr": "0.2"}, "train.lr_batch", 0),
