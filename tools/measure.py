@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,6 +52,7 @@ SMALLEST = {  # subject → options for the smallest run, besides the rounds
     "growth": ("--sizes", "20,200"),
     "parity": ("--model", "resnet18"),
 }
+MADE = Path("runs/measure")  # from the root, as recorded commands name it
 ARTIFACT, PHOTOS = "{made}/shipped-openvino", "{made}/photos"
 
 
@@ -141,6 +142,7 @@ def _commands() -> list[Command]:
 
 def make_inputs(made: Path) -> None:
     """Photos of 500×375 pixels in two classes, and the shipped network as an artifact."""
+    shutil.rmtree(made, ignore_errors=True)  # of an earlier run
     chance = np.random.default_rng(0)
     for i in range(160):
         coarse = chance.integers(0, 256, (12, 16, 3), np.uint8)
@@ -186,22 +188,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"measure: {error}", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder)
-        if not options.list and any("{made}" in each.words for each in commands):
-            make_inputs(made)
-        for each in commands:
-            if each.needs_bf16 and not has_bf16():
-                print(f"{each.name}: skipped, this processor has no bfloat16 instructions")
-                continue
-            words = each.typed(made, smallest=options.smallest)
-            print(f"{each.name}: {shlex.join(['res2net', 'bench', *words])}", flush=True)
-            if options.list:
-                continue
-            start = time.perf_counter()
-            done = subprocess.run([sys.executable, "-m", "res2net", "bench", *words], cwd=ROOT)
-            print(f"{each.name}: {time.perf_counter() - start:.0f} s", flush=True)
-            failed += [each.name] if done.returncode else []
+    if not options.list and any("{made}" in each.words for each in commands):
+        make_inputs(ROOT / MADE)
+    for each in commands:
+        if each.needs_bf16 and not has_bf16():
+            print(f"{each.name}: skipped, this processor has no bfloat16 instructions")
+            continue
+        words = each.typed(MADE, smallest=options.smallest)
+        print(f"{each.name}: {shlex.join(['res2net', 'bench', *words])}", flush=True)
+        if options.list:
+            continue
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "res2net", "bench", *words], cwd=ROOT)
+        print(f"{each.name}: {time.perf_counter() - start:.0f} s", flush=True)
+        failed += [each.name] if done.returncode else []
     if failed:
         print(f"measure: failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -30,16 +30,21 @@ CASE = (
 )
 
 
+def every_row(name: str) -> list[dict[str, str]]:
+    """All rows of a results file, the oldest first, with its name in ``file``."""
+    if not (RESULTS / name).is_file():
+        return []
+    with (RESULTS / name).open(newline="") as file:
+        return [{**row, "file": name} for row in csv.DictReader(file)]
+
+
 def read_results(name: str) -> list[dict[str, str]]:
     """The newest row of each case of a results file, with its name in ``file``.
 
     Commands append: a case that is measured again takes the place of its older row. In a file with
     rows in bf16 that holds for rows of one kind of processor, see ``kind_of_processor``.
     """
-    if not (RESULTS / name).is_file():
-        return []
-    with (RESULTS / name).open(newline="") as file:
-        rows = [{**row, "file": name} for row in csv.DictReader(file)]
+    rows = every_row(name)
     if name in APART:
         return rows
     kinds = any("bf16" in (row.get("precision") or row.get("case") or "") for row in rows)
