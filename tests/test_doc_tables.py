@@ -119,7 +119,7 @@ def folder(name: str) -> Found:
 def loading(name: str) -> Found:
     for row in table(name):
         share = 1 - float(row["epoch without reading, s"]) / float(row["epoch, s"])
-        yield "share, %", row["share, %"], 100 * share
+        yield "share, %", row["share, %"], 100 * max(share, 0.0)  # what noise makes negative
 
 
 def roofline(name: str) -> Found:
@@ -161,7 +161,7 @@ CHECKED: Mapping[str, Callable[[str], Found]] = {
     "reproduce-runtime": lambda name: in_brackets("resnet50", name),
 }
 # Their medians have a decimal fewer than what was divided.
-ROUNDED = {"reproduce-runtime": 0.004, "roofline": 0.0005}
+ROUNDED = {"reproduce-runtime": 0.004, "roofline": 0.001}
 
 
 @pytest.mark.parametrize("name", CHECKED)

@@ -11,6 +11,7 @@ from doc_tables.markup import (
     RESULTS,
     about,
     by_processor,
+    every_row,
     kind_of_processor,
     machine,
     markdown,
@@ -54,9 +55,15 @@ def sizes() -> str:
     how_of = itemgetter("network", "engine", "precision")
     rows = read_results("native_sizes.csv")
     hows = {*map(how_of, rows)}
-    usual = [row for row in read_results("native_networks.csv") if how_of(row) in hows]
     kinds = {*map(kind_of_processor, rows)}
-    return by_processor(_sizes, rows + [row for row in usual if kind_of_processor(row) in kinds])
+    every = [row for row in every_row("native_networks.csv") if kind_of_processor(row) in kinds]
+    together = {run_of(row) for row in every if row["network"] == NETWORK}  # with ResNet-50
+    usual = {
+        (kind_of_processor(row), *how_of(row)): row
+        for row in every
+        if how_of(row) in hows and run_of(row) in together
+    }
+    return by_processor(_sizes, [*rows, *usual.values()])
 
 
 def _sizes(rows: Sequence[dict[str, str]]) -> str:
