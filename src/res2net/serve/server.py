@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
         """Start listening."""
         asyncio.get_running_loop().set_exception_handler(quiet)
         logging.getLogger("uvicorn.error").addFilter(in_one_line)
-        # what it says of a damaged upload, the client is told
+        # the response reports a damaged upload; a line in the log would be of no use
         logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
         await super().startup(sockets)
         self._ready()
