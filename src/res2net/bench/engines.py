@@ -167,10 +167,11 @@ def _openvino(case: Case, net: nn.Module, size: int) -> Call:
             model.reshape([case.batch, 3, size, size])
         if case.precision == "int8":
             model = _quantised(model, case, size)
+    able = case.precision != "bf16" or openvino_has_bf16()
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": HINTS[case.precision],
+        "INFERENCE_PRECISION_HINT": HINTS[case.precision if able else "fp32"],
     }
     compiled = openvino_core().compile_model(model, "CPU", settings)
     request = compiled.create_infer_request()

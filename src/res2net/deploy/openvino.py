@@ -13,7 +13,7 @@ from res2net.deploy.engine import Floats, Images, Pixels, Run, Size, traced
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quantise import quantise
 from res2net.deploy.quiet import quietly
-from res2net.runtime.engines import openvino_core
+from res2net.runtime.engines import openvino_core, openvino_has_bf16
 
 LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 # of a detector's operations, those outside its layers: int8 would round boxes
@@ -97,8 +97,9 @@ def run_layers(model: ov.Model, names: Sequence[str]) -> Run:
 
 def compiled(model: ov.Model, precision: str) -> ov.CompiledModel:
     """The model ready to run on this CPU, in the precision of the artifact."""
+    able = precision != "bf16" or openvino_has_bf16()
     config = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "INFERENCE_PRECISION_HINT": HINTS[precision if able else "fp32"],
     }
     return openvino_core().compile_model(model, "CPU", config)
