@@ -35,7 +35,7 @@ from res2net.native.program import NativeProgram
 from res2net.paper.networks import find_variant
 from res2net.paper.variant import ResNetVariant
 from res2net.processor import bytes_saturate
-from res2net.runtime.engines import openvino_core, openvino_has_bf16
+from res2net.runtime.engines import openvino_core, openvino_has_bf16, openvino_hint
 
 Call = Callable[[], object]
 # engine → its precisions; torch itself, on the GPU if there is one, the same for every maker:
@@ -51,7 +51,6 @@ ENGINES = {
     "native": ("fp32", "bf16", "int8"),  # our own kernels, of the ResNet family
 }
 CALIBRATION = 16  # images for int8 ranges; the speed does not depend on them
-HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8: operations left in float
 
 
 @dataclass(frozen=True, order=True)
@@ -167,11 +166,10 @@ def _openvino(case: Case, net: nn.Module, size: int) -> Call:
             model.reshape([case.batch, 3, size, size])
         if case.precision == "int8":
             model = _quantised(model, case, size)
-    able = case.precision != "bf16" or openvino_has_bf16()
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": HINTS[case.precision if able else "fp32"],
+        "INFERENCE_PRECISION_HINT": openvino_hint(case.precision),
     }
     compiled = openvino_core().compile_model(model, "CPU", settings)
     request = compiled.create_infer_request()

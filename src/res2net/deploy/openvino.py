@@ -13,14 +13,13 @@ from res2net.deploy.engine import Floats, Images, Pixels, Run, Size, traced
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quantise import quantise
 from res2net.deploy.quiet import quietly
-from res2net.runtime.engines import openvino_core, openvino_has_bf16
+from res2net.runtime.engines import openvino_core, openvino_hint
 
 LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 # of a detector's operations, those outside its layers: int8 would round boxes
 DECODING = r"(?!/net/(backbone|rpn/head|roi_heads/(box|mask)_(head|predictor))/)"
 # precision of the artifact → precision that OpenVINO is set to compute in (for int8, of the rest);
 # by default it uses bf16 on processors that have it, and numbers would depend on the machine
-HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 def convert(program: Program, size: Size, batch: int | None) -> ov.Model:
@@ -97,9 +96,8 @@ def run_layers(model: ov.Model, names: Sequence[str]) -> Run:
 
 def compiled(model: ov.Model, precision: str) -> ov.CompiledModel:
     """The model ready to run on this CPU, in the precision of the artifact."""
-    able = precision != "bf16" or openvino_has_bf16()
     config = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": HINTS[precision if able else "fp32"],
+        "INFERENCE_PRECISION_HINT": openvino_hint(precision),
     }
     return openvino_core().compile_model(model, "CPU", config)

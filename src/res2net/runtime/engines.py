@@ -397,6 +397,11 @@ def openvino_has_bf16() -> bool:
     return processor.allows("full") and "BF16" in able
 
 
+def openvino_hint(precision: str) -> str:
+    """OpenVINO's inference precision on this CPU; of int8, that of what is left in float."""
+    return "bf16" if precision == "bf16" and openvino_has_bf16() else "f32"
+
+
 def _writable(folder: Path) -> Path | None:
     """The folder, created if necessary; None if it is not writable."""
     try:
