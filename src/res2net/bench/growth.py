@@ -230,6 +230,8 @@ def draw_growth(
     Raises:
         UserError: ``path`` cannot be written.
     """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     named = dict.fromkeys(row["what"] for row in rows)
     tall, between = 150, 100
     width = (WIDTH - 2 * MARGIN - 160) / 2
@@ -245,3 +247,6 @@ def draw_growth(
                 axes = add_axes(figure, left, TOP + 40 + i * (tall + between), width, tall)
                 axes.loglog(numbers, [max(float(r[column]), 1e-3) for r in own], "o-", color=colour)
                 axes.set(xlabel=KINDS[what].unit, ylabel=label, title=what)
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.yaxis.set_major_formatter("{x:g}")
+                axes.yaxis.set_minor_formatter(NullFormatter())
