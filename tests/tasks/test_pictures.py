@@ -60,13 +60,16 @@ def test_a_single_value_is_seen_with_its_number(
     rows[-1] |= {"val/loss": 1.5, "val/iou_error": 43.0}
     draw_curves(rows, CURVES, tmp_path / "c.png")
     (figure,) = figures
-    for title, value in (("Loss", 1.5), ("Error, 100 % - mean IoU", 43.0)):
+    for title, value, label in (
+        ("Loss", 1.5, "validation 1.5"),
+        ("Error, 100 % - mean IoU", 43.0, f"validation (best 43.00 %, epoch {epochs})"),
+    ):
         axes = panel(figure, title)
         line = axes.lines[-1]
         assert line.get_marker() == "o"
-        assert f"{value:g}" in [text.get_text() for text in axes.texts]
         legend = axes.get_legend()
         assert legend is not None
+        assert label in [text.get_text() for text in legend.get_texts()]
         box = legend.get_window_extent(renderer(figure))
         place = axes.transData.transform((epochs, value))
         assert not box.contains(*place), "the legend does not cover it"

@@ -78,23 +78,14 @@ def _draw_curve(axes: Axes, curve: Curve, history: History, tall: int) -> None:
         best = lowest(history, key)
         if curve.percent and best:
             label += f" (best {best[1]:.2f} %, epoch {best[0]:g})"
+        elif len(points) == 1:  # no line shows it
+            label = f"{label} {next(iter(points.values())):.4g}".strip()
         marker = "o" if len(points) <= 20 else ""
         axes.plot(list(points), list(points.values()), color=colour, marker=marker, label=label)
-        if len(points) == 1:
-            ((place, value),) = points.items()
-            axes.annotate(
-                f"{value:.4g}",
-                (place, value),
-                (8, 0),
-                textcoords="offset points",
-                color=GREY,
-                size=7,
-                va="center",
-            )
     axes.set_title(curve.title)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    named = sum(bool(label) and bool(series(history, key)) for key, label in curve.lines)
+    named = len(axes.get_legend_handles_labels()[1])
     free = (14 + 26 * named) / tall if named else 0.0  # share of the height, for the legend
     axes.set_ylim(bottom=0, top=1.08 / (1 - free) * axes.get_ylim()[1])
     if curve.percent:
