@@ -37,7 +37,7 @@ GROUPS = (
     "resnet50,resnet101,res2net101_26w_4s,res2next50",
 )
 OTHERS = "resnet50,dla60,dla60_res2net,blres2net50"
-TABLE3 = f"{GROUPS[0]},res2net50_26w_6s,res2net50_26w_8s"
+TABLE3 = f"{GROUPS[0]},res2net50_26w_6s,res2net50_26w_8s,res2net50_18w_4s"
 TASKS = {
     "detect": (1, 224),
     "instances": (1, 224),
@@ -124,8 +124,8 @@ def _commands() -> list[Command]:
     for what in KINDS:
         found.append((f"growth-{what}", f"growth --what {what}", "growth.csv", 3))
     for kind in ("fp32", BF16):
-        words = f"deploy --model {TABLE3} --makers ours --engines eager --precisions {kind}"
-        found.append((f"table3-{kind}", words, "reproduce_runtime.csv", 15))
+        words = f"deploy --model {TABLE3} --makers ours --engines eager,openvino,native"
+        found.append((f"table3-{kind}", f"{words} --precisions {kind}", "reproduce_runtime.csv", 15))
         for i, group in enumerate((*GROUPS, OTHERS), 1):
             words = f"deploy --model {group} --makers ours --engines eager,openvino"
             name = f"eager-networks-{kind}-{i}"

@@ -34,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/pretrain-study"))
-    parser.add_argument("--results", type=Path, default=Path("results/pretrain.csv"))
+    parser.add_argument("--results", type=Path, default=Path("results/studies/pretrain.csv"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--model", default="res2net26_small")
     parser.add_argument("--size", type=int, default=64, help="input size in pixels")

@@ -49,6 +49,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "parity": of_results.parity,
     "serve": of_results.serve,
     "trainings": of_results.trainings,
+    "study-pretrain": of_results.pretraining,
     "widths": of_paper.widths,
     "weights": of_paper.weights,
     **{f"study-{name}": partial(of_results.study, name) for name in STUDIES},

@@ -172,11 +172,11 @@ def reproduced_small() -> str:
 
 def runtimes() -> str:
     """Table 3's runtime on the machine of the results."""
-    files = (RESULTS / "deploy_networks.csv", RESULTS / "reproduce_runtime.csv")
-    sheet = runtime_sheet(ITEMS["table3"], read_measured(*files))
+    file = RESULTS / "reproduce_runtime.csv"
+    sheet = runtime_sheet(ITEMS["table3"], read_measured(file))
     if not sheet:
         return "Not measured yet.\n"
-    return as_markdown(sheet) + older_rows(read_results(files[-1].name))
+    return as_markdown(sheet) + older_rows(read_results(file.name))
 
 
 PRESERVED = {  # setting of Table 3 at ResNet-50's complexity → network

@@ -33,7 +33,7 @@ from res2net.bench.options import NETWORK
 from res2net.bench.protocol import LIBRARIES
 from res2net.bench.roofline import draw_rooflines
 from res2net.data.scenes.single import LENGTHS
-from res2net.experiments.results import difference, read_rows, spread
+from res2net.experiments.results import Spread, difference, read_rows, spread
 from res2net.experiments.studies import MAPS, PREFIX, column_of, find_study
 from res2net.experiments.study import Study
 
@@ -451,19 +451,58 @@ def study(name: str) -> str:
     if not rows:
         return f"{table}\nNot measured yet.\n"
     last = rows[-1]
+    about_rows = (
+        f"\nMean ± standard deviation over seeds, differences paired by seed. {last['epochs']} "
+        f"epochs, batch {last['batch']}, {last['val_images']} evaluation images. {_made(rows)}\n"
+    )
+    maps = _maps(asked, rows) if asked.drawing == "maps" else ""
+    return f"{table}{maps}{about_rows}\n![{asked.question}](../results/studies/{name}.png)\n"
+
+
+def _made(rows: Sequence[Mapping[str, str]]) -> str:
+    """Machines, versions and commands of the trainings of a study."""
     commands: dict[str, list[str]] = {}
     for row in rows:
         where = f"{machine(row)}, torch {row['torch']}, commit {row['commit']}, {row['date']}"
         known = commands.setdefault(where, [])
         if (command := f"`{row['command']}`") not in known:
             known.append(command)
-    made = "; ".join(f"{where}: {', '.join(known)}" for where, known in commands.items())
-    about_rows = (
-        f"\nMean ± standard deviation over seeds, differences paired by seed. {last['epochs']} "
-        f"epochs, batch {last['batch']}, {last['val_images']} evaluation images. {made}\n"
+    return "; ".join(f"{where}: {', '.join(known)}" for where, known in commands.items())
+
+
+def pretraining() -> str:
+    """The rows of ``tools/pretrain_study.py``: errors with and without pretraining."""
+    rows = every_row("studies/pretrain.csv")
+    if not rows:
+        return "Not measured yet.\n"
+    columns = {"features": "probe_error", "scratch": "top1_error", "pretrained": "top1_error"}
+    scores = {
+        point: {row["seed"]: float(row[column]) for row in rows if row["point"] == point}
+        for point, column in columns.items()
+    }
+    base, cells = scores["scratch"], []
+    for point, title in (("scratch", "random"), ("pretrained", "pretrained without labels")):
+        (first, *_) = (row for row in rows if row["point"] == point)
+        found = scores[point]
+        gained = Spread(values=tuple(found[seed] - base[seed] for seed in found if seed in base))
+        cells.append(
+            (
+                *(title, first["images"], first["epochs"], str(len(found))),
+                str(Spread(values=tuple(found.values()))),
+                "" if point == "scratch" else str(gained),
+            )
+        )
+    (first, *_) = (row for row in rows if row["point"] == "features")
+    head = (
+        *("initial weights", "images with labels", "epochs", "seeds"),
+        *("100 − top-1 accuracy, last epoch, %", "difference from random, points"),
     )
-    maps = _maps(asked, rows) if asked.drawing == "maps" else ""
-    return f"{table}{maps}{about_rows}\n![{asked.question}](../results/studies/{name}.png)\n"
+    probe = Spread(values=tuple(scores["features"].values()))
+    return (
+        f"{markdown(head, cells)}\nMean ± standard deviation over seeds, differences paired by seed."
+        f" Pretraining: {first['images']} images, {first['epochs']} epochs; error of its "
+        f"nearest-neighbour probe {probe} %. {_made(rows)}\n"
+    )
 
 
 def _maps(asked: Study, rows: Sequence[Mapping[str, str]]) -> str:

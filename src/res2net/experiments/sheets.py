@@ -181,11 +181,11 @@ def runtime_sheet(item: Item, timed: Measured) -> Sheet | None:
         value = published[network]
         paper = f" ({value / published[base]:.2f}×)" if value and network != base else ""  # type: ignore[operator]
         lines.append((network, f"{shown('runtime', value)}{paper}" if value else BLANK, *cells))
-    row = next(reversed(last.values()))
+    rounds = "/".join(dict.fromkeys(row["n"] for row in last.values()))
     note = (
         "Median milliseconds of an image of 224 pixels, batch 1, and in brackets the ratio of "
-        f"medians to ResNet-50; n = {row['n']} rounds. The paper's column is of a GPU. "
-        f"{_about(row)}"
+        f"medians to ResNet-50; n = {rounds} rounds. The paper's column is of a GPU. "
+        f"{'; '.join(dict.fromkeys(map(_about, last.values())))}"
     )
     head = ("network", "paper, ms", *(f"{e} {p}, ms" for e, p in kinds))
     return Sheet(title="Table 3: runtime here", head=head, rows=tuple(lines), note=note)
