@@ -125,7 +125,9 @@ def _commands() -> list[Command]:
         found.append((f"growth-{what}", f"growth --what {what}", "growth.csv", 3))
     for kind in ("fp32", BF16):
         words = f"deploy --model {TABLE3} --makers ours --engines eager,openvino,native"
-        found.append((f"table3-{kind}", f"{words} --precisions {kind}", "reproduce_runtime.csv", 15))
+        found.append(
+            (f"table3-{kind}", f"{words} --precisions {kind}", "reproduce_runtime.csv", 15)
+        )
         for i, group in enumerate((*GROUPS, OTHERS), 1):
             words = f"deploy --model {group} --makers ours --engines eager,openvino"
             name = f"eager-networks-{kind}-{i}"

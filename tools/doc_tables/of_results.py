@@ -499,9 +499,9 @@ def pretraining() -> str:
     )
     probe = Spread(values=tuple(scores["features"].values()))
     return (
-        f"{markdown(head, cells)}\nMean ± standard deviation over seeds, differences paired by seed."
-        f" Pretraining: {first['images']} images, {first['epochs']} epochs; error of its "
-        f"nearest-neighbour probe {probe} %. {_made(rows)}\n"
+        f"{markdown(head, cells)}\nMean ± standard deviation over seeds, differences paired by "
+        f"seed. `{first['network']}`; pretraining: {first['images']} images, "
+        f"`{first['settings']}`, error of its nearest-neighbour probe {probe} %. {_made(rows)}\n"
     )
 
 
