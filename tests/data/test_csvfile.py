@@ -245,6 +245,22 @@ def test_a_patient_in_two_given_parts_is_noted(manifest: Callable[[str], Path]) 
     read(manifest(text), ReadOptions(group_by="column:patient"))
 
 
+@pytest.mark.parametrize(
+    ("cell", "noted", "classes"),
+    [("cat, dog", True, ("cat, dog", "eel")), ("cat; dog", False, ("cat", "dog", "eel"))],
+)
+def test_cells_with_another_separator_are_noted(
+    manifest: Callable[[str], Path], cell: str, noted: bool, classes: tuple[str, ...]
+) -> None:
+    labels = (f'"{cell}"', "eel") * 2
+    file = manifest("path,label\n" + "".join(f"img/{i}.png,{x}\n" for i, x in enumerate(labels)))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = read(file, ReadOptions(multi_label=True, val_fraction=0.5))
+    assert found.classes == classes
+    assert any("no image has more than one label" in str(each.message) for each in told) == noted
+
+
 def test_rows_of_the_measured_part_alone_need_their_files(manifest: Callable[[str], Path]) -> None:
     text = "path,label,split\ngone.png,ant,train\nimg/0.png,cat,val\nimg/1.png,cat,test\n"
     data = read(manifest(text), ReadOptions(measured="val"))

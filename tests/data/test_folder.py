@@ -156,6 +156,14 @@ def test_arrays_are_images_where_no_photos_are(make_tree: MakeTree) -> None:
     assert {file.suffix for file in read(root, ReadOptions()).train.images} == {".npy"}
 
 
+def test_images_beside_the_class_folders_are_counted(make_tree: MakeTree) -> None:
+    root = make_tree({**TREE, "train": 2})
+    (root / "train" / "._0.jpg").touch()  # macOS
+    with pytest.warns(UserWarning, match=r"train: 2 images beside .* left out: 0\.png, 1\.png"):
+        data = read(root, ReadOptions())
+    assert len(data.train) == sum(n for name, n in TREE.items() if name.startswith("train/"))
+
+
 def test_ignored_files_are_counted(make_tree: MakeTree) -> None:
     root = make_tree(TREE)
     (root / "train" / "cat" / "photo.xcf").touch()

@@ -128,6 +128,11 @@ def test_files_are_found_by_the_end_of_their_path(make_tree: MakeTree, written: 
     assert finder.find("pets/cat/9.png") is None
 
 
+def test_letters_in_two_forms_of_unicode_are_equal(make_tree: MakeTree) -> None:
+    finder = Finder(make_tree({"ae\u0301": 1}))
+    assert finder.find("a\u00e9/0.png") == "ae\u0301/0.png"
+
+
 def test_a_file_that_is_there_twice_is_told(make_tree: MakeTree) -> None:
     with pytest.raises(UserError, match=r"0\.png may be cat/0\.png or dog/0\.png"):
         Finder(make_tree({"cat": 1, "dog": 1})).find("0.png")

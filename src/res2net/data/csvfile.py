@@ -56,6 +56,11 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
         warnings.warn(f"{path}: {some(joined)} taken as one class each ({SEVERAL})", stacklevel=2)
     if options.multi_label and not names:
         raise UserError(f"{path}: no image has a label")
+    if options.multi_label and max(map(len, sets)) == 1:
+        warnings.warn(
+            f"{path}: no image has more than one label; in a cell they are separated by ; or |",
+            stacklevel=2,
+        )
     if not alone and not options.multi_label:
         check_classes(path, classes, classes)
     label_of = {name: i for i, name in enumerate(classes)}

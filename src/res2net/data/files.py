@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -211,6 +212,11 @@ def some(names: Sequence[str]) -> str:
     """Up to five names, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more
+
+
+def composed(name: str) -> str:
+    """A file's name with composed letters: macOS and its archives write é as e and an accent."""
+    return unicodedata.normalize("NFC", name)
 
 
 def whether(check: Callable[[], bool]) -> bool:

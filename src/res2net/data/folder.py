@@ -21,6 +21,7 @@ from res2net.data.labelled import (
     one_part,
     warn_shared,
 )
+from res2net.data.photo import EXTENSIONS
 from res2net.errors import UserError
 
 # words allowed next to the name of a part
@@ -208,6 +209,7 @@ def read_split(
         for name in classes
     ]
     listing.linked |= own.linked
+    _note_loose(root / split)
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
     keep = usable(root, own.names, skip_bad=options.skip_bad, empty=own.empty)
     left = np.bincount(labels[keep], minlength=len(classes))
@@ -216,6 +218,18 @@ def read_split(
         raise UserError(f"{root / split}: no images in class {some(without)}")
     names = [own.names[i] for i in np.flatnonzero(keep)]
     return Split(images=Files(root, names), labels=labels[keep])
+
+
+def _note_loose(folder: Path) -> None:
+    """Warn of images beside the class folders, which have no class."""
+    files = (each for each in folder.iterdir() if each.suffix.lower() in EXTENSIONS)
+    loose = sorted(each.name for each in files if each.name[0] != "." and each.is_file())
+    if loose:
+        warnings.warn(
+            f"{folder}: {len(loose)} images beside the class folders have no class and are left "
+            f"out: {some(loose)}",
+            stacklevel=3,
+        )
 
 
 def _check_several(root: Path, train: str, classes: Sequence[str]) -> None:

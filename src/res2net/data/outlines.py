@@ -127,9 +127,18 @@ def fits(outline: RLE, size: tuple[int, int]) -> bool:
     if not isinstance(stated, list | tuple) or tuple(stated) != size:
         return False
     if not isinstance(counts, list):
-        return isinstance(counts, str | bytes)  # compressed: checked when it is decoded
+        return isinstance(counts, str | bytes) and _is_rle(outline)
     whole = all(isinstance(each, int) and each >= 0 for each in counts)
     return whole and sum(counts) == size[0] * size[1]
+
+
+def _is_rle(outline: RLE) -> bool:
+    """Whether compressed run lengths can be read and stay within their size."""
+    try:
+        area(outline)
+    except (RuntimeError, TypeError, ValueError):
+        return False
+    return True
 
 
 def bounds(outline: object, size: tuple[int, int]) -> list[float] | None:

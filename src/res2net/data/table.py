@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from res2net.data.files import PARTS, image_names, some
+from res2net.data.files import PARTS, composed, image_names, some
 from res2net.data.photo import EXTENSIONS
 from res2net.errors import UserError, did_you_mean, one_line
 
@@ -38,7 +38,7 @@ _LABELS = frozenset(
         *("diagnosis", "predictionstring", "tag", "choice", "groundtruth", "gt", "truth"),
     }
 )
-_SPLITS = frozenset(
+SPLITS = frozenset(
     {"split", "set", "subset", "partition", "fold", "dataset", "phase", "usage", "part", "mode"}
 )
 _FLAGS = {"isvalid": "val", "isval": "val", "isvalidation": "val", "istest": "test"}
@@ -316,7 +316,7 @@ def _split_column(
             continue
         if name in _FLAGS and held <= _YES.keys():
             return i, _FLAGS[name]
-        if name in _SPLITS and held & PARTS.keys():
+        if name in SPLITS and held & PARTS.keys():
             return i, ""
     return None, ""
 
@@ -414,7 +414,7 @@ class Finder:
             return written
         parts = [part for part in written.replace("\\", "/").split("/") if part not in ("", ".")]
         for text in _spellings(parts):
-            found = self._index().get(text.casefold(), [])
+            found = self._index().get(composed(text).casefold(), [])
             if len(found) > 1:
                 raise UserError(f"{written} may be {found[0]} or {found[1]}")
             if found:
@@ -428,7 +428,7 @@ class Finder:
             for name in image_names(self.folder):
                 parts = PurePosixPath(name).parts
                 for i in range(len(parts)):
-                    end = "/".join(parts[i:]).casefold()
+                    end = composed("/".join(parts[i:])).casefold()
                     for key in {end, end[: -len(PurePosixPath(end).suffix)]}:
                         self._names.setdefault(key, []).append(name)
         return self._names

@@ -30,6 +30,13 @@ def test_every_spelling_finds_the_image(tmp_path: Path, draw: Made, name: str) -
     assert found == {name: tmp_path / "deep" / "cam" / "a 1.png"}
 
 
+def test_letters_in_two_forms_of_unicode_are_equal(tmp_path: Path, draw: Made) -> None:
+    draw(tmp_path / "Ko\u0308ln" / "ae\u0301.png")
+    found = ImageNames(tmp_path).find_all(["K\u00f6ln/a\u00e9.png"], [tmp_path], Tally())
+    assert [*found.values()] == [tmp_path / "Ko\u0308ln" / "ae\u0301.png"]
+    assert find_path(tmp_path, "k\u00f6ln") == tmp_path / "Ko\u0308ln"
+
+
 def test_the_image_with_most_of_the_stated_folders_is_taken(tmp_path: Path, draw: Made) -> None:
     for folder in ("x/one", "x/two"):
         draw(tmp_path / folder / "0.png")

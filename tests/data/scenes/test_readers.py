@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from res2net.data.faults import usable_images
 from res2net.data.outlines import to_mask
 from res2net.data.scene import COCO_PERSON, Scenes
 from res2net.data.scenes.dataset import SceneDataset
@@ -132,18 +133,19 @@ def test_outlines_that_are_no_polygons_are_left_out(tmp_path: Path, outline: Any
     assert list(data.train[0].objects.segments or ()) == [right]
 
 
-@pytest.mark.parametrize("counts", [[-5, 1205], [600], None, [600.5, 599.5]])
+@pytest.mark.parametrize(
+    "counts", [[-5, 1205], [600], None, [600.5, 599.5], "zzzz!!", "Pj7Z", "\u4e00"]
+)
 def test_run_lengths_that_do_not_add_up_are_left_out(tmp_path: Path, counts: Any) -> None:
     coco(tmp_path, [{**GOOD, "segmentation": {"size": [30, 40], "counts": counts}}])
-    with pytest.warns(UserWarning, match="2 masks of another size than the image left out"):
+    with pytest.warns(UserWarning, match="2 damaged masks and masks of another size"):
         data = read("coco", tmp_path, "masks")
     assert data.train[0].objects is not None
     assert not len(data.train[0].objects)
 
 
-@pytest.mark.parametrize("counts", ["zzzz!!", "05"])
-def test_damaged_packed_run_lengths_name_their_image(tmp_path: Path, counts: str) -> None:
-    coco(tmp_path, [{**GOOD, "segmentation": {"size": [30, 40], "counts": counts}}])
+def test_packed_run_lengths_that_are_too_short_name_their_image(tmp_path: Path) -> None:
+    coco(tmp_path, [{**GOOD, "segmentation": {"size": [30, 40], "counts": "05"}}])
     data = read("coco", tmp_path, "masks")
     with pytest.raises(UserError, match=r"a\.jpg: a mask cannot be read"):
         SceneDataset(data.train, "masks", 1, as_it_is)[0]
@@ -507,3 +509,67 @@ def test_groups_of_given_parts_are_noted(tmp_path: Path) -> None:
         read("pairs", tmp_path, "salient", group_by="column:patient")
     with pytest.raises(UserError, match="is not possible; images have no files"):
         read("scenes", None, "salient", group_by="folder")
+
+
+def test_a_size_of_run_lengths_that_is_no_whole_number_is_told(tmp_path: Path) -> None:
+    row = {**GOOD, "segmentation": {"size": [30.0, 40.0], "counts": "0`15"}, "bbox": None}
+    coco(tmp_path, [row])
+    with pytest.raises(UserError, match=r"a\.jpg: a bbox must be four numbers, not None"):
+        read("coco", tmp_path, "masks")
+
+
+_SHAPE = (
+    '"shapes": [{"label": "cat", "shape_type": "rectangle", "points": [[10, 7.5], [30, 22.5]]}]'
+)
+_XML = (
+    "<annotation><object><name>cat</name><bndbox><xmin>11</xmin><ymin>8.5</ymin>"
+    "<xmax>30</xmax><ymax>22.5</ymax></bndbox></object></annotation>"
+)
+_FORMS: dict[str, dict[str, str]] = {  # format → files; NAME is a and b
+    "yolo": {"data.yaml": "names: [cat]", "NAME.txt": "0 0.5 0.5 0.5 0.5"},
+    "voc": {"NAME.xml": _XML},
+    "labelme": {"NAME.json": f'{{"version": "5", "imagePath": "NAME.png", {_SHAPE}}}'},
+    "csv-boxes": {"x.csv": "a.png,10,7.5,30,22.5,cat\nb.png,10,7.5,30,22.5,cat\n"},
+    "coco": {
+        "x.json": json.dumps(
+            {
+                "images": [{"id": name, "file_name": f"{name}.png"} for name in "ab"],
+                "annotations": [
+                    {"image_id": name, "category_id": 1, "bbox": [10, 7.5, 20, 15]} for name in "ab"
+                ],
+                "categories": [{"id": 1, "name": "cat"}],
+            }
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_unreadable_images_are_left_to_the_check_of_all_files(tmp_path: Path, form: str) -> None:
+    for name in "ab":
+        photo(tmp_path / f"{name}.png")
+        for file, text in _FORMS[form].items():
+            (tmp_path / file.replace("NAME", name)).write_text(text.replace("NAME", name))
+    (tmp_path / "a.png").write_text("<html>404</html>")
+    bad, good = read(form, tmp_path, "boxes", val_fraction=0).train
+    assert good.objects is not None
+    assert good.objects.boxes.tolist() == [[10, 7.5, 30, 22.5]]
+    images = Scenes(name="x", classes=("cat",), train=(bad, good), val=())
+    with pytest.raises(UserError, match=r"x: 1 of 2 images cannot be used: a\.png \(not an image"):
+        usable_images("x", images, "boxes", skip_bad=False, option="--skip-bad")
+    with pytest.warns(UserWarning, match="1 of 2 images cannot be used"):
+        kept = usable_images("x", images, "boxes", skip_bad=True, option="--skip-bad").train
+    assert [scene.name for scene in kept] == ["b.png"]
+
+
+@pytest.mark.parametrize("marks", ["salient", "classes"])
+def test_images_listed_twice_are_counted_once(tmp_path: Path, marks: str) -> None:
+    for name in "abc":
+        photo(tmp_path / "images" / f"{name}.png")
+        photo(tmp_path / "masks" / f"{name}.png")
+    (tmp_path / "train.txt").write_text("a\na\nb\n")
+    (tmp_path / "val.txt").write_text("c\n")
+    (tmp_path / "classes.txt").write_text("\n".join(map(str, range(200))))
+    with pytest.warns(UserWarning, match="1 images listed twice are counted once"):
+        data = read("pairs", tmp_path, marks)
+    assert [scene.name for scene in data.train] == ["images/a.png", "images/b.png"]

@@ -160,6 +160,84 @@ def test_via_regions_and_their_class(
     assert boxes(data.train) == [[(0, [10, 12, 30, 40]), (1, [10, 12, 30, 40])]]
 
 
+def test_a_via_region_of_several_classes_is_an_object_of_each(
+    tmp_path: Path, reads: Reads, draw: Made, boxes: Made
+) -> None:
+    draw(tmp_path / "a.png")
+    rect = {"name": "rect", "x": 10, "y": 12, "width": 20, "height": 28}
+    ticked = {"type": {"cat": True, "eel": False, "dog": True}}
+    rows = [{"shape_attributes": rect, "region_attributes": ticked}]
+    rows += [{"shape_attributes": rect, "region_attributes": {"type": {"cat": False}}}]
+    content = {"a.png9": {"filename": "a.png", "size": 9, "regions": rows}}
+    (tmp_path / "via.json").write_text(json.dumps(content))
+    with (
+        pytest.warns(UserWarning, match="1 regions have several classes: one object for each"),
+        pytest.warns(UserWarning, match="1 regions without a class are left out"),
+    ):
+        data = reads("via", tmp_path, val_fraction=0)
+    assert boxes(data.train) == [[(0, [10, 12, 30, 40]), (1, [10, 12, 30, 40])]]
+    assert data.classes == ("cat", "dog")
+
+
+def test_a_choice_among_attributes_of_via_is_noted(
+    tmp_path: Path, reads: Reads, draw: Made
+) -> None:
+    draw(tmp_path / "a.png")
+    rect = {"name": "rect", "x": 10, "y": 12, "width": 20, "height": 28}
+    row = {"shape_attributes": rect, "region_attributes": {"type": "cat", "name": "Tom"}}
+    content = {"a.png9": {"filename": "a.png", "size": 9, "regions": [row]}}
+    (tmp_path / "via.json").write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="come from the attribute name; not used: type"):
+        assert reads("via", tmp_path, val_fraction=0).classes == ("Tom",)
+
+
+def test_unfinished_polygons_of_label_studio_are_left_out(
+    tmp_path: Path, reads: Reads, draw: Made, boxes: Made
+) -> None:
+    draw(tmp_path / "a.png", (100, 80))
+    corners = [[10, 10], [20, 10], [20, 20]]
+    task = _task("a.png", "polygonlabels", {"points": corners, "polygonlabels": ["cat"]})
+    (result,) = task["annotations"][0]["result"]
+    task["annotations"][0]["result"] = [
+        {**result, "value": {**result["value"], "points": corners[:count]}} for count in (1, 2, 3)
+    ]
+    (tmp_path / "project.json").write_text(json.dumps([task]))
+    with pytest.warns(UserWarning, match="2 polygons with fewer than three points are left out"):
+        data = reads("labelstudio", tmp_path, val_fraction=0)
+    assert len(boxes(data.train)[0]) == 1
+
+
+def test_labels_that_are_not_read_are_the_reason_for_no_class(
+    tmp_path: Path, reads: Reads, draw: Made
+) -> None:
+    draw(tmp_path / "a.png")
+    value = {"x": 0, "y": 0, "width": 25, "height": 25}  # of a Rectangle with separate Labels
+    (tmp_path / "a.json").write_text(json.dumps([_task("a.png", "rectangle", value)]))
+    with (
+        pytest.warns(UserWarning, match="1 results of the type 'rectangle' are left out"),
+        pytest.raises(UserError, match="no shape with a class in 1 images"),
+    ):
+        reads("labelstudio", tmp_path / "a.json")
+
+
+def test_a_table_of_boxes_states_parts_and_images_without_objects(
+    tmp_path: Path, reads: Reads, draw: Made, boxes: Made
+) -> None:
+    rows = [["set", "filename", "class", "xmin", "ymin", "xmax", "ymax"]]
+    rows += [
+        [part, f"{part}.png", "cat", "10", "12", "30", "40"] for part in ("TRAIN", "VALIDATION")
+    ]
+    rows += [["TRAIN", "empty.png", *["nan"] * 5]]
+    for row in rows[1:]:
+        draw(tmp_path / row[1])
+    with (tmp_path / "boxes.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    data = reads("csv-boxes", tmp_path)
+    assert data.classes == ("cat",)
+    assert boxes(data.train) == [[(0, [10, 12, 30, 40])], []]
+    assert [scene.name for scene in data.val] == ["VALIDATION.png"]
+
+
 def test_createml_has_centres(tmp_path: Path, reads: Reads, draw: Made, boxes: Made) -> None:
     draw(tmp_path / "a.png")
     where = {"x": 20, "y": 26, "width": 20, "height": 28}

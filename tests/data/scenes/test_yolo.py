@@ -314,3 +314,20 @@ def test_images_that_share_a_label_file_are_counted(root: Path, reads: Reads, dr
     draw(settle(root) / "images" / "train" / "train.jpg")
     with pytest.warns(UserWarning, match="1 images share their label file with another image"):
         reads("yolo", root)
+
+
+def test_labels_of_images_that_are_not_there_are_counted(root: Path, reads: Reads) -> None:
+    settle(root)
+    for name in ("x", "y", "classes"):
+        (root / "labels" / "train" / f"{name}.txt").write_text(LINE)
+    with pytest.warns(UserWarning, match=r"2 label files belong to no image .*train/x\.txt"):
+        reads("yolo", root)
+    reads("yolo", root, measured="val")  # labels of other parts are not looked for
+
+
+def test_letters_in_two_forms_of_unicode_are_equal(
+    root: Path, reads: Reads, draw: Made, boxes: Made
+) -> None:
+    draw(settle(root) / "images" / "train" / "ae\u0301.png")
+    (root / "labels" / "train" / "a\u00e9.txt").write_text(LINE)
+    assert boxes(reads("yolo", root).train) == [[(0, BOX)], [(0, BOX)]]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+from res2net.data.files import PARTS
 from res2net.data.scene import Scenes
 from res2net.data.scenes.checks import Corners, Tally, shown
 from res2net.data.scenes.forms import files_below
@@ -22,6 +23,7 @@ from res2net.data.scenes.shapes import (
     part_of_file,
     read_drawings,
 )
+from res2net.data.table import SPLITS
 from res2net.errors import UserError
 
 _COLUMNS = {  # content of a column → its usual names
@@ -36,6 +38,7 @@ _COLUMNS = {  # content of a column → its usual names
     "width": ("w", "bbox_width", "width"),
     "height": ("h", "bbox_height", "height"),
     "bbox": ("bbox", "box", "bounding_box"),
+    "part": tuple(sorted(SPLITS)),
 }
 _FORMS = (("left", "top", "right", "bottom"), ("x", "y", "width", "height"), ("bbox",))
 # formats without a header: RetinaNet's and makesense.ai's
@@ -43,6 +46,7 @@ _UNNAMED = (
     ("image", "left", "top", "right", "bottom", "class"),
     ("class", "x", "y", "width", "height", "image", "", ""),
 )
+_BLANK = {"", "nan", "null", "none"}  # values of an image without objects
 _ONE = "object"  # the class of boxes without one
 
 
@@ -87,7 +91,7 @@ def box_columns(file: Path) -> dict[str, int]:
     }
     form = next((form for form in _FORMS if found.keys() >= set(form)), None)
     return (
-        {what: found[what] for what in ("image", "class", *form) if what in found}
+        {what: found[what] for what in ("image", "class", "part", *form) if what in found}
         if (form and "image" in found)
         else {}
     )
@@ -127,10 +131,11 @@ def _of_csv(file: Path, columns: Mapping[str, int], root: Path, tally: Tally) ->
             raise UserError(f"{where}: has {len(row)} values, fewer than the columns")
         held = {what: row[number].strip() for what, number in columns.items()}
         image, label = held.pop("image"), held.pop("class", _ONE)
-        new = Drawing(image=image, file=file, part=part_of_file(file, root))
+        part = PARTS.get(held.pop("part", "").lower()) or part_of_file(file, root)
+        new = Drawing(image=image, file=file, part=part)
         drawing = drawings.setdefault(image, new)
         texts = re.findall(r"[^\s,\[\]()]+", held["bbox"]) if "bbox" in held else [*held.values()]
-        if not any(texts):
+        if {text.lower() for text in texts} <= _BLANK:
             continue
         if len(texts) != 4:
             raise UserError(f"{where}: a bbox is four numbers, not {shown(held['bbox'])}")

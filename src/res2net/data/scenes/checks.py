@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from res2net.data import photo
 from res2net.data.files import some, spread
 from res2net.data.labelled import Validation, note_alike
 from res2net.data.outlines import corners, fits, parts_of
-from res2net.data.scene import Objects, Scene, Scenes, Segment
+from res2net.data.scene import Objects, Scene, Scenes, Segment, no_objects
 from res2net.data.scenes.mapfile import at_once, held_values
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.split import (
@@ -47,6 +47,28 @@ class Tally:
         """Issue one warning per kind."""
         for fault, (number, first) in self.faults.items():
             warnings.warn(f"{where}: {number} {fault}; the first: {first}", stacklevel=3)
+
+
+def scene_of(
+    name: str,
+    image: Path,
+    size: tuple[int, int] | None,
+    objects: Callable[[tuple[int, int]], Objects],
+    tally: Tally,
+) -> Scene:
+    """An image with its usable objects, or with none if its file is unreadable.
+
+    The check of all images reports unreadable files together or leaves them out.
+
+    Args:
+        size: H, W if the annotations state it.
+        objects: returns the annotated objects of an image of (H, W).
+    """
+    try:
+        size = size or photo.image_size(image)
+    except UserError:
+        return Scene(name=name, image=image, objects=no_objects())
+    return Scene(name=name, image=image, objects=sound(objects(size), size, name, tally), size=size)
 
 
 def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> Objects:
@@ -83,7 +105,8 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
     if objects.segments is not None:
         fitting = [not isinstance(each, dict) or fits(each, size) for each in objects.segments]
         fit = np.array(fitting, bool)
-        tally.add("masks of another size than the image left out", name, int((~fit).sum()))
+        wrong = "damaged masks and masks of another size than the image left out"
+        tally.add(wrong, name, int((~fit).sum()))
         objects = objects.of(fit)
         outlines = [_outlined(each, size, name, tally) for each in objects.segments or ()]
         whole = np.array([bool(len(each)) for each in outlines], bool)  # (N,)
@@ -100,6 +123,7 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
 
 
 _LOOKED = 64  # images per part whose size is compared with the stated one
+_SHARES = 2.0  # normalised coordinates may slightly exceed 1; pixels of whole data sets are larger
 _LEAST_SIDE = 0.01  # pixels; smaller is no object and may round to 0 in fp32
 
 
@@ -149,13 +173,24 @@ def parted(
     Raises:
         UserError: no image at all.
     """
-    train, val, test = (tuple(parts.get(part, ())) for part in ("train", "val", "test"))
+    train, val, test = (_once(where, parts.get(part, ())) for part in ("train", "val", "test"))
     check_parts(where, train, (*val, *test))
     held_out = "val" not in parts and bool(train)
     if held_out:
         train, val = split(where, train, options)
     validation: Validation = "train" if held_out else "given"
     return {"train": train, "val": val, "test": test, "validation": validation}
+
+
+def _once(where: Path, scenes: Sequence[Scene]) -> tuple[Scene, ...]:
+    """Each image of a part once, with a note of those that are listed again."""
+    own: dict[object, Scene] = {}
+    for number, scene in enumerate(scenes):
+        own.setdefault(scene.image if isinstance(scene.image, Path) else number, scene)
+    if len(own) < len(scenes):
+        again = len(scenes) - len(own)
+        warnings.warn(f"{where}: {again} images listed twice are counted once", stacklevel=4)
+    return tuple(own.values())
 
 
 def split(
@@ -278,7 +313,7 @@ def check_scale(where: Path | str, scenes: Sequence[Scene]) -> None:
     """Refuse boxes and key-points in normalised coordinates if the format has pixels.
 
     Raises:
-        UserError: all of them end within the first pixel of their images.
+        UserError: all of them end within the first two pixels of their images.
     """
     ends = [
         scene.objects.boxes.max()
@@ -291,10 +326,11 @@ def check_scale(where: Path | str, scenes: Sequence[Scene]) -> None:
         if scene.objects is not None and scene.objects.keypoints is not None
     ]
     for what, found in (("boxes", ends), ("key-points", [each for each in points if each])):
-        if found and max(found) <= 1:
+        if found and max(found) <= _SHARES:
             raise UserError(
-                f"{where}: all {what} of {len(found)} images lie within 0..1; this format uses "
-                "pixels: multiply by the width and height of each image"
+                f"{where}: all {what} of {len(found)} images lie within 0..{max(found):.4g}, as "
+                "normalised coordinates do; this format uses pixels: multiply by the width and "
+                "height of each image"
             )
 
 
@@ -351,7 +387,7 @@ class Corners:
         self.beyond += int(beyond.sum())
 
     def check(self, where: Path, form: str) -> None:
-        """Refuse if all boxes are valid corners and at least a third extend beyond as read.
+        """Refuse if nearly all boxes are valid corners and at least a third extend beyond as read.
 
         Args:
             form: the four numbers of the format, in words.
@@ -359,7 +395,7 @@ class Corners:
         Raises:
             UserError: the boxes are corners.
         """
-        if self.boxes > 1 and self.like == self.boxes and self.beyond * 3 >= self.boxes:
+        if self.boxes > 1 and self.like >= 0.95 * self.boxes and self.beyond * 3 >= self.boxes:
             raise UserError(
                 f"{where}: its boxes look like left, top, right, bottom (as {form}, {self.beyond} "
                 f"of {self.boxes} exceed their images); this format has {form}: convert them"
@@ -391,7 +427,8 @@ def check_objects(where: str, scenes: Scenes, marks: Marks) -> None:
             rest = sum(map(len, objects))
             raise UserError(
                 f"{where}: the {len(images)} {part} images have no usable object: {empty} have no "
-                f"annotations, {rest} objects are crowds, difficult or without key-points"
+                f"annotations or no valid ones, {rest} objects are crowds, difficult or without "
+                "key-points"
             )
         absent = [name for name, count in zip(scenes.classes, counts, strict=True) if not count]
         if absent:

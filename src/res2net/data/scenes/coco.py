@@ -7,12 +7,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from res2net.data import photo
 from res2net.data.files import PART_WORDS, some, whether
 from res2net.data.outlines import bounds, with_packed_outline
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
@@ -22,8 +22,8 @@ from res2net.data.scenes.checks import (
     check_names,
     check_scale,
     parted,
+    scene_of,
     shown,
-    sound,
 )
 from res2net.data.scenes.forms import files_with, form_of, other_tool
 from res2net.data.scenes.lookup import ImageNames, part_named
@@ -257,11 +257,9 @@ def _scenes(
     tally.add("annotations refer to images that are not listed", file.path.name, lost)
     scenes = []
     for path, image in of_image.items():
-        name, size = image["file_name"], _size(image) or photo.image_size(path)
-        where = f"{file.path.name}: {name}"
-        objects = _objects(rows[path], numbers, size, skeleton, options, where, corners)
-        objects = sound(objects, size, name, tally)
-        scenes.append(Scene(name=path.name, image=path, objects=objects, size=size))
+        where = f"{file.path.name}: {image['file_name']}"
+        objects = partial(_objects, rows[path], numbers, skeleton, options, where, corners)
+        scenes.append(scene_of(path.name, path, _size(image), objects, tally))
     return scenes
 
 
@@ -321,11 +319,11 @@ def _numbers(value: object) -> list[float] | None:
 def _objects(
     rows: list[dict[str, Any]],
     numbers: Mapping[str, int],
-    size: tuple[int, int],
     skeleton: Skeleton | None,
     options: SceneOptions,
     where: str,
     corners: Corners,
+    size: tuple[int, int],
 ) -> Objects:
     if not rows:
         return no_objects()

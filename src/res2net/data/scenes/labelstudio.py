@@ -149,7 +149,11 @@ def _shapes(
             return
         points, mask = found
     else:
-        points = _outline(kind, value, np.array([width, height]), where)
+        outline = _outline(kind, value, np.array([width, height]), where)
+        if outline is None:
+            tally.add("polygons with fewer than three points are left out", where)
+            return
+        points = outline
     tally.add("rotated rectangles: boxes around them are used", where, _is_turned(kind, value))
     group = row.get("parentID" if kind == _POINTS else "id") if pose else None
     for label in labels:
@@ -210,14 +214,17 @@ def _is_turned(kind: str, value: Mapping[str, Any]) -> bool:
     return kind == _KINDS[0] and bool(value.get("rotation"))
 
 
-def _outline(kind: str, value: Mapping[str, Any], size: Points, where: str) -> Points:
-    """The outline in pixels; Label Studio has percent, and rotates rectangles about a corner."""
+def _outline(kind: str, value: Mapping[str, Any], size: Points, where: str) -> Points | None:
+    """The outline in pixels; None for a polygon of fewer than three points.
+
+    Label Studio has percent, and rotates rectangles about a corner.
+    """
     if kind == "polygonlabels":
         rows = value.get("points")
         rows = rows if isinstance(rows, list) and all(isinstance(p, list) for p in rows) else []
         flat = numbers([number for point in rows for number in point], where)
         if len(flat) < 6 or len(flat) % 2:
-            raise UserError(f"{where}: a polygon has fewer than three points")
+            return None
         return np.array(flat).reshape(-1, 2) * size / 100
     if kind == _POINTS:
         return np.array([numbers([value.get("x"), value.get("y")], where)]) * size / 100

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from res2net.data.files import PARTS, image_names, some, whether
+from res2net.data.files import PARTS, composed, image_names, some, subfolders, whether
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scenes.checks import Tally
 from res2net.errors import UserError
@@ -74,7 +74,7 @@ def find_path(folder: Path, text: str) -> Path | None:
     path = folder
     for word in _words(text):
         if not whether((path / word).exists):
-            same = (each for each in _inside(path) if each.name.lower() == word.lower())
+            same = (each for each in _inside(path) if _same(each.name, word))
             found = next(same, None)
             if found is None:
                 return None
@@ -132,7 +132,7 @@ class ImageNames:
 
     def has(self, name: str) -> bool:
         """Whether an image of this name exists anywhere below the folder."""
-        return name.lower() in self._by_name
+        return composed(name).lower() in self._by_name
 
     def _near(self, name: str, near: Sequence[Path]) -> tuple[Path, Words, int] | None:
         for words in spellings(name):
@@ -147,7 +147,7 @@ class ImageNames:
         self, name: str, part: str | None, tally: Tally
     ) -> tuple[Path, Words, int] | None:
         for words in spellings(name):
-            last = words[-1].lower()
+            last = composed(words[-1]).lower()
             ending = PurePath(last).suffix in EXTENSIONS
             rows = self._by_name.get(last) or ([] if ending else self._by_stem.get(last, []))
             if part is not None:
@@ -169,7 +169,7 @@ class ImageNames:
         rows: dict[str, list[Words]] = defaultdict(list)
         for path in images_below(self.root):
             row = path.relative_to(self.root).parts
-            rows[row[-1].lower()].append(row)
+            rows[composed(row[-1]).lower()].append(row)
         return dict(rows)
 
     @cached_property
@@ -180,14 +180,82 @@ class ImageNames:
         return dict(rows)
 
 
+class LabelFiles:
+    """Find the text files of labels of YOLO's images; each folder is listed once."""
+
+    def __init__(self) -> None:
+        self.used: set[Path] = set()
+        self._listed: dict[Path, dict[str, Path]] = {}
+        self._places: dict[tuple[Path, Path], list[Path]] = {}
+
+    def of(self, folder: Path, name: str) -> Path | None:
+        """The label file of the image ``name`` in ``folder``."""
+        image = folder / name
+        for place in self.places(folder, image.parent):
+            files = self._files(place)
+            for each in map(composed, (image.stem, image.name)):  # photo.txt, photo.jpg.txt
+                if each in files:
+                    return files[each]
+        return None
+
+    def places(self, folder: Path, beside: Path) -> list[Path]:
+        """Possible folders for the labels of the images in ``beside``, the usual one first.
+
+        Args:
+            folder: the image folder of the part; ``beside`` is this folder or inside it.
+        """
+        key = (folder, beside)
+        if key not in self._places:
+            below = beside.relative_to(folder)
+            labels = folder.parent / "labels"
+            tries = [*_exchanged(beside), beside, labels / folder.name / below, labels / below]
+            self._places[key] = tries
+        return self._places[key]
+
+    def unused(self) -> list[str]:
+        """Label files in the folders of those used, without lists of classes or images."""
+        listed = [self._listed[folder] for folder in sorted({file.parent for file in self.used})]
+        rest = (each for files in listed for each in files.values() if each not in self.used)
+        return sorted(str(each) for each in rest if each.stem.lower() not in ("classes", *PARTS))
+
+    def _files(self, folder: Path) -> dict[str, Path]:
+        if folder not in self._listed:
+            inside = folder.iterdir() if whether(folder.is_dir) else ()
+            files = {composed(each.stem): each for each in inside if each.suffix.lower() == ".txt"}
+            self._listed[folder] = files
+        return self._listed[folder]
+
+
+def _exchanged(folder: Path) -> Iterator[Path]:
+    """The folder with ``labels`` instead of the last ``images``, in any letter case.
+
+    If it does not exist, the labels of all parts may be in one folder.
+    """
+    parts = folder.parts
+    at = max((i for i, part in enumerate(parts) if part.lower() == "images"), default=None)
+    if at is None:
+        return
+    above = Path(*parts[:at])
+    names = [name for name in subfolders(above) if name.lower() == "labels"] or ["labels"]
+    for name in names:
+        own = above.joinpath(name, *parts[at + 1 :])
+        yield own
+        if not own.is_dir() and len(parts) == at + 2:
+            yield own.parent
+
+
 def _fitting(words: Words, row: Words) -> int:
     """Number of matching trailing words, not counting the last; at least 1."""
     count = 1
     for word, own in zip(words[-2::-1], row[-2::-1], strict=False):
-        if word.lower() != own.lower():
+        if not _same(word, own):
             break
         count += 1
     return count
+
+
+def _same(word: str, other: str) -> bool:
+    return composed(word).lower() == composed(other).lower()
 
 
 def spellings(name: str) -> Iterator[Words]:

@@ -9,13 +9,13 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from res2net.data import photo
 from res2net.data.files import some
 from res2net.data.foreign import check_file
 from res2net.data.outlines import area, pack, to_mask
@@ -26,8 +26,8 @@ from res2net.data.scenes.checks import (
     check_names,
     check_scale,
     parted,
+    scene_of,
     shown,
-    sound,
 )
 from res2net.data.scenes.forms import files_below, form_of
 from res2net.data.scenes.lookup import ImageNames, part_named, part_of
@@ -163,6 +163,7 @@ def read_drawings(
     if options.marks == "keypoints":
         skeleton = make_skeleton(root, names, tally, given=options.partners)
     if not classes:
+        tally.warn(root)  # the reason
         raise UserError(f"{root}: no shape with a class in {len(drawings)} images")
     found = ImageNames(home).find_all([_named(each, home) for each in drawings], [home], tally)
     scenes: dict[Path, Scene] = {}
@@ -175,14 +176,9 @@ def read_drawings(
         if image in scenes:
             tally.add("images are annotated more than once; the first is kept", each.image)
             continue
-        size = each.size or photo.image_size(image)
-        objects = _objects(each, size, classes, names, options, tally)
-        if corners is not None:
-            sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
-            corners.add(np.concatenate([objects.boxes[:, :2], sides], 1), objects.boxes, size)
-        objects = sound(objects, size, each.image, tally)
         name = str(image.relative_to(home))
-        scenes[image] = Scene(name=name, image=image, objects=objects, size=size)
+        objects = partial(_objects, each, classes, names, options, tally, corners)
+        scenes[image] = scene_of(name, image, each.size, objects, tally)
         stated = each.part or part_of(each.file.relative_to(home)) or part_of(Path(name))
         parts.setdefault(stated, []).append(scenes[image])
     if not scenes:
@@ -227,11 +223,12 @@ def _named(drawing: Drawing, home: Path) -> str:
 
 def _objects(
     drawing: Drawing,
-    size: tuple[int, int],
     classes: Sequence[str],
     names: Sequence[str],
     options: SceneOptions,
     tally: Tally,
+    corners: Corners | None,
+    size: tuple[int, int],
 ) -> Objects:
     joined: dict[object, list[Shape]] = {}
     for number, shape in enumerate(each for each in drawing.shapes if not each.seen):
@@ -244,9 +241,12 @@ def _objects(
     if not joined:
         return no_objects()
     rows = [*joined.values()]
-    corners = [np.concatenate([shape.points for shape in row]) for row in rows]
+    around = [np.concatenate([shape.points for shape in row]) for row in rows]
+    boxes = np.array([[*each.min(0), *each.max(0)] for each in around])
+    if corners is not None:
+        corners.add(np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1), boxes, size)
     return Objects(
-        boxes=np.array([[*points.min(0), *points.max(0)] for points in corners]),
+        boxes=boxes,
         labels=np.array([classes.index(row[0].label) for row in rows], np.int64),
         ignored=np.zeros(len(rows), bool),
         areas=np.array([sum(_area(shape) for shape in row) for row in rows]),

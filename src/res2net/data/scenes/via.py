@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from res2net.data.files import some
 from res2net.data.scene import Scenes
 from res2net.data.scenes.boxlists import rows
 from res2net.data.scenes.checks import Tally, shown
@@ -117,6 +119,9 @@ def _class_key(root: Path, entries: list[dict[str, Any]]) -> str:
     if not usual:
         held = ", ".join(map(shown, keys)) or "none"
         raise UserError(f"{root}: no attribute of its regions holds the class; they have {held}")
+    if len(usual) > 1:
+        text = f"{root}: classes come from the attribute {usual[0]}; not used: {some(usual[1:])}"
+        warnings.warn(text, stacklevel=3)
     return usual[0]
 
 
@@ -124,15 +129,15 @@ def _shape(region: Mapping[str, Any], key: str, file: Path, tally: Tally) -> Ite
     held = region.get("shape_attributes")
     shape: Mapping[str, Any] = held if isinstance(held, dict) else {}
     value = _attributes(region).get(key)
-    if isinstance(value, dict):  # a checkbox: the ticked values
-        value = next((name for name, ticked in value.items() if ticked), None)
+    ticked = [name for name in value if value[name]] if isinstance(value, dict) else [value]
+    names = [text for each in ticked if each is not None and (text := str(each).strip())]
+    tally.add("regions have several classes: one object for each", file.name, len(names) > 1)
     points = _outline(shape, str(file))
     if points is None:
         tally.add(f"regions of the kind {shown(shape.get('name'))} are left out", file.name)
-    elif value is None or not str(value).strip():
-        tally.add("regions without a class are left out", file.name)
     else:
-        yield Shape(label=str(value).strip(), points=points)
+        tally.add("regions without a class are left out", file.name, not names)
+        yield from (Shape(label=name, points=points) for name in names)
 
 
 def _outline(shape: Mapping[str, Any], where: str) -> Points | None:

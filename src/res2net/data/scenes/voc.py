@@ -12,7 +12,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from res2net.data import photo
 from res2net.data.files import PARTS, some
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
@@ -22,7 +21,7 @@ from res2net.data.scenes.checks import (
     check_names,
     check_scale,
     parted,
-    sound,
+    scene_of,
 )
 from res2net.data.scenes.forms import files_below, is_cvat
 from res2net.data.scenes.legend import Classes, find_classes
@@ -377,20 +376,21 @@ _LISTS = ("classes.txt", "labels.txt", "labelmap.txt", "class_names.txt", "prede
 
 def _scene(home: Path, row: _Row, classes: tuple[str, ...], first: int, tally: Tally) -> Scene:
     name = str(row.image.relative_to(home))
-    size = row.size if 0 not in row.size else photo.image_size(row.image)
-    objects = no_objects()
-    if row.labels:
+
+    def objects(_: tuple[int, int]) -> Objects:
+        if not row.labels:
+            return no_objects()
         corners = np.array(row.boxes, np.float64) - [first, first, 0, 0]
         with np.errstate(all="ignore"):
             areas = (corners[:, 2:] - corners[:, :2]).prod(axis=1)
-        objects = Objects(
+        return Objects(
             boxes=corners,
             labels=np.array([classes.index(label) for label in row.labels], np.int64),
             ignored=np.array(row.difficult, bool),
             areas=areas,
         )
-        objects = sound(objects, size, name, tally)
-    return Scene(name=name, image=row.image, objects=objects, size=size)
+
+    return scene_of(name, row.image, None if 0 in row.size else row.size, objects, tally)
 
 
 def _maps(root: Path, home: Path, options: SceneOptions) -> Scenes:

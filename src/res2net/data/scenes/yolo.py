@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from res2net.data import photo
-from res2net.data.files import PART_WORDS, PARTS, subfolders, whether
+from res2net.data.files import PART_WORDS, PARTS, some, whether
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.checks import (
     Corners,
@@ -20,12 +21,13 @@ from res2net.data.scenes.checks import (
     check_different,
     check_names,
     parted,
+    scene_of,
     shown,
-    sound,
 )
 from res2net.data.scenes.forms import files_with
 from res2net.data.scenes.lookup import (
     ImageNames,
+    LabelFiles,
     find_path,
     images_below,
     read_list,
@@ -62,7 +64,7 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     beside = content.get("path")
     if isinstance(beside, str) and whether((home / beside).is_dir):
         home = home / beside
-    tally, corners = Tally(), Corners()
+    tally, corners, labels = Tally(), Corners(), LabelFiles()
     form = _form(file, content, options, tally)
     stated = {PARTS[word] for word in PARTS if content.get(word)}
     named = [part for part in PART_WORDS if part in stated or _usual(home, part) is not None]
@@ -73,10 +75,13 @@ def read(root: Path, options: SceneOptions) -> Scenes:
         folder = next((each for each in (home / "images", home) if each.is_dir()), home)
         images["train"] = list(_in_folder(folder))
     parts = {
-        part: _scenes(part, found, form, tally, corners)
+        part: _scenes(part, found, labels, form, tally, corners)
         for part, found in images.items()
         if found is not None
     }
+    if options.measured is None:  # else labels of other parts would be counted
+        rest = labels.unused()
+        tally.add("label files belong to no image that is read", some(rest[:1]), len(rest))
     if options.marks == "masks":
         _check_outlines(root, [each for own in parts.values() for each in own], tally)
     tally.warn(root)
@@ -311,90 +316,33 @@ def _in_list(home: Path, file: Path, tally: Tally) -> Iterator[tuple[Path, str]]
 def _scenes(
     part: str,
     images: Sequence[tuple[Path, str]],
+    labels: LabelFiles,
     form: _Form,
     tally: Tally,
     corners: Corners,
 ) -> tuple[Scene, ...]:
-    labels, scenes, without = _Labels(), [], []
-    used: set[Path] = set()
-    for folder, name in images:
-        image = folder / name
-        file = labels.of(folder, name)
-        size, objects = photo.image_size(image), no_objects()
-        if file is None:
-            without.append(labels.places(folder, image.parent)[0])
-        else:
-            objects = _objects(file, size, form, tally, corners)
-            tally.add("images share their label file with another image", name, file in used)
-            used.add(file)
-        objects = sound(objects, size, name, tally)
-        scenes.append(Scene(name=name, image=image, objects=objects, size=size))
+    files = {each: labels.of(*each) for each in images}
+    own = [file for file in files.values() if file is not None]
+    labels.used.update(own)
+    shared = [str(file) for file, count in Counter(own).items() if count > 1]
+    fault = "images share their label file with another image"
+    tally.add(fault, some(shared[:1]), len(own) - len({*own}))
+    lone = [each for each, file in files.items() if file is None]
+    where = [labels.places(folder, (folder / name).parent)[0] for folder, name in lone[:1]]
     fault = f"of the {len(images)} {part} images have no label file and count as empty"
-    tally.add(fault, f"searched in {without[0]}" if without else "", len(without))
-    return tuple(scenes)
-
-
-class _Labels:
-    """Find label files of images; each folder is listed once."""
-
-    def __init__(self) -> None:
-        self._listed: dict[Path, dict[str, Path]] = {}
-        self._places: dict[tuple[Path, Path], list[Path]] = {}
-
-    def of(self, folder: Path, name: str) -> Path | None:
-        """The label file of the image ``name`` in ``folder``."""
-        image = folder / name
-        for place in self.places(folder, image.parent):
-            files = self._files(place)
-            for each in (image.stem, image.name):  # photo.txt, photo.jpg.txt
-                if each in files:
-                    return files[each]
-        return None
-
-    def places(self, folder: Path, beside: Path) -> list[Path]:
-        """Possible folders for the labels of the images in ``beside``, the usual one first.
-
-        Args:
-            folder: the image folder of the part; ``beside`` is this folder or inside it.
-        """
-        key = (folder, beside)
-        if key not in self._places:
-            below = beside.relative_to(folder)
-            labels = folder.parent / "labels"
-            tries = [*_exchanged(beside), beside, labels / folder.name / below, labels / below]
-            self._places[key] = tries
-        return self._places[key]
-
-    def _files(self, folder: Path) -> dict[str, Path]:
-        if folder not in self._listed:
-            inside = folder.iterdir() if whether(folder.is_dir) else ()
-            files = {each.stem: each for each in inside if each.suffix.lower() == ".txt"}
-            self._listed[folder] = files
-        return self._listed[folder]
-
-
-def _exchanged(folder: Path) -> Iterator[Path]:
-    """The folder with ``labels`` instead of the last ``images``, in any letter case.
-
-    If it does not exist, the labels of all parts may be in one folder.
-    """
-    parts = folder.parts
-    at = max((i for i, part in enumerate(parts) if part.lower() == "images"), default=None)
-    if at is None:
-        return
-    above = Path(*parts[:at])
-    names = [name for name in subfolders(above) if name.lower() == "labels"] or ["labels"]
-    for name in names:
-        own = above.joinpath(name, *parts[at + 1 :])
-        yield own
-        if not own.is_dir() and len(parts) == at + 2:
-            yield own.parent
+    tally.add(fault, f"searched in {some([*map(str, where)])}", len(lone))
+    return tuple(
+        scene_of(name, folder / name, None, partial(_objects, file, form, tally, corners), tally)
+        for (folder, name), file in files.items()
+    )
 
 
 def _objects(
-    path: Path, size: tuple[int, int], form: _Form, tally: Tally, corners: Corners
+    path: Path | None, form: _Form, tally: Tally, corners: Corners, size: tuple[int, int]
 ) -> Objects:
-    """The objects of a label file, in pixels of an image of (height, width)."""
+    """The objects of a label file, if any, in pixels of an image of (height, width)."""
+    if path is None:
+        return no_objects()
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
