@@ -68,7 +68,7 @@ def test_the_query_does_what_fields_do(ask, encoded):
         (
             422,
             "unknown parameter 'x'. Known: model, picture, side, top, score, iou, max_detections, "
-            "class_agnostic.",
+            "class_agnostic, embedding.",
             {"params": {"x": ""}},
         ),
         (
@@ -113,6 +113,7 @@ def test_what_is_refused_says_why(ask, encoded, capsys, status, words, how):
         ("max_detections is '2.5'; it must be a whole number", {"max_detections": "2.5"}),
         ("Did you mean 'max_detections'?", {"max-detections": "2"}),
         ("class_agnostic is 'x'; it must be true or false", {"class_agnostic": "x"}),
+        ("embedding is 'x'; it must be true or false", {"embedding": "x"}),
         ("top does not apply to a network of task detect", {"top": "3"}),
     ],
 )
@@ -215,7 +216,13 @@ def test_models_and_health(ask):
 def test_the_api_describes_itself_without_pages_from_elsewhere(ask, service):
     described = ask("GET", "/openapi.json").json()
     assert set(described["paths"]) == {PREDICT, "/v1/models", "/health", "/metrics"}
-    assert "image/*" in described["paths"][PREDICT]["post"]["requestBody"]["content"]
+    predict = described["paths"][PREDICT]["post"]
+    content = predict["requestBody"]["content"]
+    assert "image/*" in content
+    query = {each["name"]: each["schema"] for each in predict["parameters"]}
+    assert query["embedding"] == {"type": "boolean"}
+    fields = content["multipart/form-data"]["schema"]["properties"]
+    assert {name: fields[name] for name in fields if name != "image"} == query
     app = make_app(service)
     assert app.docs_url is app.redoc_url is None
 

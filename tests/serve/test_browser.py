@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from res2net.cli.video import SUFFIXES
 from res2net.data.outlines import pack
 from res2net.serve.api import make_app
-from res2net.serve.page import add_page
+from res2net.serve.page import STATIC, add_page
 from res2net.serve.service import Limits, Service
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,13 +62,14 @@ def _stubs(stub: type) -> list[Any]:
     masks = [{**each, "mask": pack(MASK)} for each in CELLS["objects"][:2]]
     names = [each["class"] for each in LABELS["classes"]]
     labels = {"classes": names, "thresholds": [0.5, 0.5, 0.5], "parameters": ["top"]}
+    both = ["top", "embedding"]
     drawn = {"score": 0.0, "keypoint": 0.2, "names": ["2", "1", "tail"], "bones": [[0, 1], [1, 2]]}
     return [
         stub("cells", "detect", CELLS, **kinds),
         stub("masks", "instances", {"objects": masks}, **kinds),
         stub("poses", "pose", POSE, **{**MARKED, "classes": ["cow"], "drawn": drawn}),
         stub("labels", "classify", LABELS, activation_map=False, **labels),
-        stub("photos", "classify", classes=["class 1"], activation_map=True, parameters=["top"]),
+        stub("photos", "classify", classes=["class 1"], activation_map=True, parameters=both),
         stub("roads", "segment", {"shares": {"road": 0.75, "sky": 0.25}}, parameters=[]),
     ]
 
@@ -351,7 +353,9 @@ def test_two_networks_side_by_side_with_their_pictures(browser: Browser) -> None
 @pytest.mark.slow
 def test_without_a_photo_the_page_asks_for_one(browser: Browser) -> None:
     browser.press("look")
-    assert browser.texts("#notice")[0].startswith("There is no photo yet. Drop photos, or take")
+    assert browser.texts("#notice")[0].startswith(
+        "There is no photo yet. Drop photos or videos, or"
+    )
     browser.run("document.querySelector('.downloads button').click()")
     assert browser.texts("#notice") == ["There are no results yet."]
     browser.run("document.querySelector('#examples button').click()")
@@ -360,6 +364,80 @@ def test_without_a_photo_the_page_asks_for_one(browser: Browser) -> None:
     assert browser.texts("#notice") == [""]
     browser.press("clear")
     assert (browser.count(".photo"), browser.texts("#status")) == (0, [""])
+
+
+def _video(path: Path, frames: int, *, live: bool = False) -> Path:
+    """A VP8 clip of 10 frames a second whose brightness rises; live: of no stated length."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w", options={"live": "1"} if live else {}) as out:
+        stream = out.add_stream("libvpx", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 200, 100, "yuv420p"
+        for number in range(frames):
+            pixels = np.full((100, 200, 3), 20 + 4 * number, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        out.mux(stream.encode())
+    return path
+
+
+def test_the_page_knows_the_videos_of_predict_by_their_names() -> None:
+    (known,) = re.findall(r"const VIDEO = /(.*)/i;", (STATIC / "page.js").read_text())
+    assert [name for name in SUFFIXES if not re.search(known, f"clip{name}")] == []
+    assert not re.search(known, "mp4.png")
+    (accepted,) = re.findall(r'accept="(.*)"', (STATIC / "page.html").read_text())
+    assert "video/*" in accepted.split(",")
+
+
+@pytest.mark.slow
+def test_a_video_is_predicted_frame_by_frame(browser: Browser) -> None:
+    browser.open("photos")
+    clips = [_video(browser.folder / f"{n}.webm", 26, live=n == "live") for n in ("clip", "live")]
+    paths = "\n".join(map(str, [browser.photo("a.png"), *clips]))
+    browser.driver.find_element("id", "files").send_keys(paths)
+    browser.wait("photos.length === 7 && !active")
+    frames = [f"{clip.name} 0:{k:04.1f}" for clip in clips for k in range(3)]
+    assert browser.texts(".photo h2") == ["a.png", *frames]
+    assert browser.texts("#status") == ["7 of 7 photos"]
+    asked = browser.stubs["photos"].asked
+    assert [size for size, _ in asked] == [(200, 100)] * 7
+    light = browser.stubs["photos"].light[-6:]
+    assert light == pytest.approx([20, 60, 100] * 2, abs=4)
+    assert [row["image"] for row in browser.rows("photos")][1:] == frames
+    browser.press("clear")
+    browser.run("config.mostFrames = 2")
+    browser.choose(clips[0])
+    browser.run("config.mostFrames = 60")
+    assert browser.texts(".photo h2") == ["clip.webm 0:00.0", "clip.webm 0:01.3"]
+
+
+@pytest.mark.slow
+def test_a_video_that_the_browser_cannot_decode_names_the_command(browser: Browser) -> None:
+    (browser.folder / "clip.avi").write_bytes(b"RIFF, and no video that a browser knows")
+    browser.choose(browser.folder / "clip.avi", browser.photo("a.png"))
+    browser.wait("!byId('notice').hidden")
+    assert browser.texts("#notice") == [
+        "clip.avi: this browser cannot decode it; `res2net predict clip.avi` on the command line "
+        "reads more kinds of videos."
+    ]
+    assert browser.texts(".photo h2") == ["a.png"]
+
+
+@pytest.mark.slow
+def test_the_photos_most_similar_to_one(browser: Browser) -> None:
+    browser.open("photos", "cells")
+    for name, colour in (("red", "red"), ("blue", "blue"), ("rose", "#f00060"), ("copy", "red")):
+        Image.new("RGB", (60, 40), colour).save(browser.folder / f"{name}.png")
+    browser.choose(*(browser.folder / f"{name}.png" for name in ("red", "blue")))
+    browser.run("document.querySelector('.similar summary').click()")
+    browser.wait("document.querySelector('.similar button')")
+    assert browser.texts(".similar button") == ["0.00 blue.png"]
+    browser.choose(*(browser.folder / f"{name}.png" for name in ("rose", "copy")))
+    browser.wait("photos.length === 4 && !active")
+    found = ["1.00 copy.png", "0.93 rose.png", "0.00 blue.png"]
+    browser.wait("document.querySelectorAll('.similar button').length === 3")
+    assert browser.texts(".similar button") == found  # of the first photo, which stays open
+    assert browser.count(".similar") == 4  # `cells` gives no embedding
+    assert not any(query.embedding for _, query in browser.stubs["cells"].asked)
+    assert "embedding" not in browser.rows("photos")[0]
 
 
 STOPPED = {

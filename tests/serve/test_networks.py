@@ -8,6 +8,7 @@ import torch
 
 from res2net import machine
 from res2net.api import load
+from res2net.capture import fold_batchnorm
 from res2net.card import ModelCard
 from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError
@@ -15,6 +16,7 @@ from res2net.heads.detector import make_detector
 from res2net.serve.answer import Query
 from res2net.serve.networks import NO_GRADIENTS, Network, open_networks, seen_square
 from res2net.tasks.detect.task import DETECT
+from res2net.tasks.embed import embed
 from res2net.tasks.predictor import Predictor
 
 CHANCE = np.random.default_rng(0)
@@ -39,7 +41,18 @@ def test_a_run_says_what_its_predictor_says_and_where_it_looked(tiny_run):
         "digits",
     )
     assert len(described["classes"]) == 10
-    assert described["parameters"] == ["top"]
+    assert described["parameters"] == ["top", "embedding"]
+
+
+def test_an_embedding_is_what_embed_gives_of_the_image(tiny_run):
+    (served,) = open_networks([str(tiny_run)])
+    (wanted,) = embed(tiny_run, PHOTO)
+    plain, found = (served.predict(PHOTO, Query(embedding=each)).found for each in (False, True))
+    np.testing.assert_array_equal(np.float32(found.pop("embedding")), wanted)
+    assert found == plain
+    served.predictor.network = fold_batchnorm(served.predictor.model)  # as a GPU has it
+    again = served.predict(PHOTO, Query(embedding=True)).found
+    np.testing.assert_array_equal(np.float32(again["embedding"]), wanted)
 
 
 def test_an_artifact_has_no_map_and_says_so(tmp_path, tiny_run, monkeypatch):
@@ -53,6 +66,10 @@ def test_an_artifact_has_no_map_and_says_so(tmp_path, tiny_run, monkeypatch):
     assert (answer.picture, answer.shows) == (None, NO_GRADIENTS)
     assert len(answer.found["classes"]) == 2
     assert served.describe()["engine"] == "openvino fp32"
+    assert served.describe()["parameters"] == ["top"]
+    line = "^--embedding does not apply to an exported network; serve the run instead$"
+    with pytest.raises(UserError, match=line):
+        served.check(Query(embedding=True))
 
 
 def test_a_run_is_served_in_the_precision_asked_for(tiny_run, monkeypatch):
@@ -96,7 +113,8 @@ def test_a_detector_keeps_what_predict_keeps_with_the_same_thresholds():
     predictor = Predictor(DETECT, card, model=model, device="cpu")
     served = Network("cells", predictor, "fp32")
     described = served.describe()
-    assert described["parameters"] == ["score", "iou", "max_detections", "class_agnostic"]
+    taken = ["score", "iou", "max_detections", "class_agnostic", "embedding"]
+    assert described["parameters"] == taken
     assert described["drawn"] == {"score": 0.5}
     counts = []
     for finding in ({}, {"score": 0.3}, {"iou": 0.2}, {"max_detections": 3}):
@@ -124,8 +142,11 @@ def test_a_network_of_another_task_draws_what_it_found(tmp_path, cli):
     assert cli(*words, *small, *few).code == 0
     (served,) = open_networks([str(tmp_path / "run")])
     answer = served.predict(PHOTO, Query(picture="marks"))
-    assert (served.task, served.describe()["parameters"]) == ("saliency", [])
+    assert (served.task, served.describe()["parameters"]) == ("saliency", ["embedding"])
     assert set(answer.found) == {"share", "box"}
+    (wanted,) = embed(tmp_path / "run", PHOTO)
+    found = served.predict(PHOTO, Query(embedding=True)).found
+    np.testing.assert_array_equal(np.float32(found["embedding"]), wanted)
     assert answer.picture.shape == PHOTO.shape
 
 

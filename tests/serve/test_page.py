@@ -108,6 +108,10 @@ def test_nothing_on_the_page_runs_but_its_own_script(get):
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
+    assert [each for each in policy.split("; ") if "blob:" in each] == [
+        "img-src 'self' blob: data:",
+        "media-src blob:",
+    ]
     page = response.text.partition('<script type="application/json" id="config">')
     rest = page[2].partition("</script>")
     told = json.loads(rest[0])["networks"][0]

@@ -19,6 +19,7 @@ class Query:
     top: int | None = None  # classifiers: classes to name; 5 where it is None
     picture: Drawn = ""  # "marks": with the activation map or the predictions; "photo": without
     side: int | None = None  # longest side of the picture; None is the image's own
+    embedding: bool = False  # whether ``Answer.found`` has one: float (C,), as ``embed`` writes it
     finding: Mapping[str, Any] = field(default_factory=dict)  # by the names of ``tasks.finding``
 
 

@@ -38,6 +38,7 @@ _FIELDS = {
     "iou": {"type": "number"},
     "max_detections": {"type": "integer"},
     "class_agnostic": {"type": "boolean"},
+    "embedding": {"type": "boolean"},
 }
 _FINDING = ("score", "iou", "max_detections", "class_agnostic")  # as `res2net predict` has them
 _BODY = {
@@ -221,5 +222,5 @@ _READ: dict[str, Callable[[str, str], Any]] = {
     "picture": _drawn,
     **dict.fromkeys(("top", "side", "max_detections"), _integer),
     **dict.fromkeys(("score", "iou"), _number),
-    "class_agnostic": _switch,
+    **dict.fromkeys(("class_agnostic", "embedding"), _switch),
 }

@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -19,7 +22,7 @@ from res2net.card import ModelCard
 from res2net.data.photo import RGB, Pixels, shown
 from res2net.data.preprocess import Preprocess, Reading
 from res2net.data.transforms import normalise
-from res2net.errors import check_meaning
+from res2net.errors import UserError, check_meaning
 from res2net.explain.cam import class_activation_map
 from res2net.explain.overlay import heat_overlay
 from res2net.paper.tasks import TASKS, readers
@@ -27,6 +30,7 @@ from res2net.prediction import Prediction
 from res2net.serve.answer import Answer, Query, Served
 from res2net.tasks.classify.task import TOP, Classifier
 from res2net.tasks.detect.task import SURE
+from res2net.tasks.embed import pooled_in
 from res2net.tasks.finding import Finding
 from res2net.tasks.open import open_target
 from res2net.tasks.pose.task import SURE as KEYPOINT
@@ -76,9 +80,11 @@ class Network:
 
     def parameters(self) -> list[str]:
         """The parameters that it takes; an exported detector suppresses boxes in its graph."""
-        exported = ("iou",) if self.predictor.runtime is not None else ()
         read = TASKS[self.predictor.row.name].predict
-        return [name for name in PARAMETERS if name in read and name not in exported]
+        taken = [name for name in PARAMETERS if name in read]
+        if self.predictor.runtime is None:
+            return [*taken, "embedding"]
+        return [name for name in taken if name != "iou"]
 
     def _drawn(self) -> dict[str, Any]:
         """From which scores `predict` draws what it found, and the lines between key-points."""
@@ -94,26 +100,40 @@ class Network:
         check_meaning(given, readers("predict"), self.task, NETWORK)
         exported = None if self.predictor.runtime is None else "an exported network"
         Finding.of(query.finding, exported=exported)  # without the folder: visitors read it
+        if query.embedding and exported:
+            raise UserError(f"--embedding does not apply to {exported}; serve the run instead")
 
     def predict(self, pixels: Pixels, query: Query) -> Answer:
+        watched: AbstractContextManager[list[Tensor]] = nullcontext([])
+        if query.embedding:
+            watched = pooled_in(self.predictor)
         start = time.perf_counter()
-        shaped: Any = None
-        if isinstance(self.predictor, Classifier):
-            shaped = self.predictor.shaped(pixels)
-            top = query.top or TOP
-            (found,) = self.predictor.classify([shaped], top=top, precision=self.precision)
-        else:
-            (found,) = self.predictor.predict(pixels, precision=self.precision, **query.finding)
-        milliseconds = 1000 * (time.perf_counter() - start)
+        with watched as pooled:
+            found, shaped = self._found(self.predictor, pixels, query)
+            milliseconds = 1000 * (time.perf_counter() - start)
+            if query.embedding and not pooled:  # the network is captured
+                plain = copy(self.predictor)
+                plain.network = plain.model
+                self._found(plain, pixels, query)
+        embedding = {"embedding": torch.stack(pooled).mean(0).tolist()} if pooled else {}
         picture, shows = self._picture(pixels, query, found, shaped)
         return Answer(
-            found=found.as_dict(),
+            found=found.as_dict() | embedding,
             line=found.line(),
             size=(pixels.shape[1], pixels.shape[0]),
             picture=picture,
             shows=shows,
             milliseconds=milliseconds,
         )
+
+    def _found(self, predictor: Predictor, pixels: Pixels, query: Query) -> tuple[Prediction, Any]:
+        """The result, and for a classifier the image as its network takes it."""
+        if not isinstance(predictor, Classifier):
+            (found,) = predictor.predict(pixels, precision=self.precision, **query.finding)
+            return found, None
+        shaped = predictor.shaped(pixels)
+        (classes,) = predictor.classify([shaped], top=query.top or TOP, precision=self.precision)
+        return classes, shaped
 
     def _picture(
         self, pixels: Pixels, query: Query, found: Prediction, shaped: Any

@@ -21,13 +21,14 @@ from res2net.serve.service import MOST_CLASSES, MOST_DETECTIONS, Service
 STATIC = Path(__file__).parent / "static"
 MOST_PHOTOS = 500  # that a page holds results of, each with a picture of SIDE pixels
 SIDE = 800
+MOST_FRAMES = 60  # of a video
 READ = ("task", "classes", "parameters", "activation_map", "thresholds", "drawn")  # of a network
 TYPES = {".js": "text/javascript", ".css": "text/css"}  # whatever this machine takes them for
 # Scripts, styles and pictures of this server alone; no other page may hold this one in a frame.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
+    "img-src 'self' blob: data:; media-src blob:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
@@ -82,6 +83,7 @@ def config(service: Service, command: str, examples: Sequence[Path]) -> dict[str
         "colours": COLOURS,
         "mostBytes": service.limits.max_bytes,
         "mostPhotos": MOST_PHOTOS,
+        "mostFrames": MOST_FRAMES,
         "mostClasses": MOST_CLASSES,
         "mostDetections": MOST_DETECTIONS,
         "side": SIDE,

@@ -5,8 +5,9 @@ Legend: B batch · N images · C features
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -99,22 +100,34 @@ def open_embedder(
 
 def _of_backbone(predictor: Predictor, precision: str, images: Sequence[Tensor]) -> Floats:
     """Means of the deepest maps during prediction; all windows have equal weight."""
-    body = predictor.row.body(predictor.model)
-    deepest = body.levels[-1].name
     found: list[Tensor] = []
-
-    def keep(_: object, __: object, maps: dict[str, Tensor]) -> None:
-        means.extend(maps[deepest].float().mean((2, 3)))
-
-    hook = body.register_forward_hook(keep)
-    try:
-        for image in images:
-            means: list[Tensor] = []
+    for image in images:
+        with pooled_in(predictor) as means:
             list(predictor.results(image, top=None, boxes=None, batch=None, precision=precision))
-            found.append(torch.stack(means).mean(0))
+        found.append(torch.stack(means).mean(0))
+    return torch.stack(found).cpu().numpy()
+
+
+@contextmanager
+def pooled_in(predictor: Predictor) -> Iterator[list[Tensor]]:
+    """The pooled features, each (C,), of what ``predictor.model`` computes in this context.
+
+    Several for an image that is predicted in windows, none if a captured network takes its place.
+    """
+    found: list[Tensor] = []
+    if predictor.task == CLASSIFY:
+        head = getattr(predictor.model, predictor.model.HEAD)
+        hook = head.register_forward_pre_hook(lambda _, given: found.extend(given[0].float()))
+    else:
+        body = predictor.row.body(predictor.model)
+        deepest = body.levels[-1].name
+        hook = body.register_forward_hook(
+            lambda _, __, maps: found.extend(maps[deepest].float().mean((2, 3)))
+        )
+    try:
+        yield found
     finally:
         hook.remove()
-    return torch.stack(found).cpu().numpy()
 
 
 def embed(

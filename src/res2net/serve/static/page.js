@@ -2,7 +2,8 @@
 
 // Photos go to the API one after the other; what comes back is drawn here, so that thresholds act
 // without another request. Text of files and networks is put in as text, never as HTML. Of a photo
-// the page holds the results and one small picture; its own pixels are never decoded here.
+// the page holds the results and one small picture; its own pixels are never decoded here. Of a
+// video, one frame at a time is: when it is its turn.
 
 const config = JSON.parse(document.getElementById("config").textContent);
 const networks = new Map(config.networks.map((each) => [each.name, each]));
@@ -10,10 +11,15 @@ const settings = new Map(config.networks.map((each) => [each.name, usual(each)])
 const MARKED = ["detect", "instances", "pose"]; // on the photo, here
 const BARS = 5;
 const COLUMNS = 400; // of a mask as it is drawn
+const SIMILAR = 8; // photos shown as similar to one
+const SECONDS = 20; // for a video to open, or to reach a frame
+const VIDEO = /\.(mp4|mov|m4v|avi|mkv|webm|mpe?g|ts)$/i; // where a browser gives a file no type
 const SVG = "http://www.w3.org/2000/svg";
 const byId = (id) => document.getElementById(id);
 
-let photos = []; // {file, card, visible, entries: name of a network -> {answer, ...} or {error}}
+// {file, card, visible, entries: name of a network -> {answer, ...} or {error}}; of a video, `file` is
+// {name, read}: its frame is read when it is asked for
+let photos = [];
 let chosen = config.networks.slice(0, 2).map((each) => each.name);
 let turn = 0; // of the loop that may store results; another one ends it
 let active = false;
@@ -49,8 +55,24 @@ function notice(text) {
 
 // What is asked
 
-function add(files) {
+async function add(files) {
   notice("");
+  const before = photos;
+  const video = (file) => file.type.startsWith("video/") || VIDEO.test(file.name);
+  keep(files.filter((each) => !video(each)));
+  const errors = [];
+  for (const file of files.filter(video)) {
+    const frames = await framesOf(file).catch((error) => {
+      errors.push(error.message);
+      return [];
+    });
+    if (photos !== before) return; // cleared
+    keep(frames);
+  }
+  if (errors.length) notice(errors.join(" "));
+}
+
+function keep(files) {
   const room = config.mostPhotos - photos.length;
   for (const file of files.slice(0, room)) {
     const card = make("article", { className: "photo" });
@@ -106,6 +128,9 @@ function stop() {
   active = false;
   controller?.abort();
   drawProgress(null);
+  for (const open of document.querySelectorAll(".similar[open]")) {
+    open.dispatchEvent(new Event("toggle")); // with the photos that came since
+  }
 }
 
 function again(names) {
@@ -131,11 +156,13 @@ function address(network) {
     side: config.side,
     ...settings.get(network.name).asked,
   };
+  if (network.parameters.includes("embedding")) values.embedding = true;
   if (network.thresholds) values.top = Math.min(config.mostClasses, network.classes.length);
   return `v1/predict?${new URLSearchParams(values)}`;
 }
 
-async function ask(file, network, signal) {
+async function ask(given, network, signal) {
+  const file = await given.read?.() ?? given;
   const mib = (bytes) => +(bytes / 2 ** 20).toPrecision(3);
   if (file.size > config.mostBytes) {
     throw new Refused(`${file.name}: ${mib(file.size)} MiB, larger than the allowed ` +
@@ -185,10 +212,69 @@ function pause(seconds, signal) {
 }
 
 function entryOf(content) {
-  const { picture, picture_type: type, picture_shows: shows, ...answer } = content;
-  if (!picture) return { answer, shows, url: "" };
+  const { picture, picture_type: type, picture_shows: shows, embedding, ...answer } = content;
+  const unit = embedding && unitOf(embedding);
+  if (!picture) return { answer, shows, unit, url: "" };
   const bytes = Uint8Array.from(atob(picture), (each) => each.charCodeAt(0));
-  return { answer, shows, url: URL.createObjectURL(new Blob([bytes], { type })) };
+  return { answer, shows, unit, url: URL.createObjectURL(new Blob([bytes], { type })) };
+}
+
+// Frames of a video, as the browser decodes it
+
+async function framesOf(file) {
+  const length = await opened(file, async (video) => {
+    if (video.duration < Infinity) return video.duration;
+    video.currentTime = 1e9; // the length of a recording is found at its end
+    await until(video, "seeked", file);
+    return video.duration < Infinity ? video.duration : video.currentTime;
+  });
+  const most = Math.max(1, Math.min(config.mostFrames, config.mostPhotos - photos.length));
+  const step = Math.max(1, length / most); // seconds
+  return Array.from({ length: Math.min(most, Math.ceil(length / step) || 1) }, (_, k) => {
+    const tenths = Math.floor(10 * k * step);
+    const seconds = ((tenths % 600) / 10).toFixed(1).padStart(4, "0");
+    const name = `${file.name} ${Math.floor(tenths / 600)}:${seconds}`;
+    return { name, read: () => opened(file, (video) => frameOf(video, tenths / 10, file, name)) };
+  });
+}
+
+async function frameOf(video, seconds, file, name) {
+  video.currentTime = seconds;
+  await until(video, "seeked", file);
+  const canvas = make("canvas", { width: video.videoWidth, height: video.videoHeight });
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  const blob = await new Promise((resolve) => { canvas.toBlob(resolve, "image/jpeg", 0.95); });
+  if (!blob) throw undecoded(file);
+  return new File([blob], name, { type: "image/jpeg" });
+}
+
+// What `act` makes of a video, which is held no longer.
+async function opened(file, act) {
+  const video = make("video", { muted: true, playsInline: true, preload: "auto" });
+  const src = URL.createObjectURL(file);
+  try {
+    video.src = src;
+    await until(video, "loadeddata", file);
+    if (!video.videoWidth) throw undecoded(file);
+    return await act(video);
+  } finally {
+    video.removeAttribute("src");
+    video.load();
+    URL.revokeObjectURL(src);
+  }
+}
+
+function until(video, name, file) {
+  return new Promise((resolve, reject) => {
+    video.addEventListener(name, resolve, { once: true });
+    video.addEventListener("error", () => reject(undecoded(file)), { once: true });
+    setTimeout(() => reject(undecoded(file)), 1000 * SECONDS);
+  });
+}
+
+function undecoded(file) {
+  return new Refused(`${file.name}: this browser cannot decode it; \`res2net predict ` +
+    `${file.name}\` on the command line reads more kinds of videos.`);
 }
 
 // What is shown
@@ -216,7 +302,7 @@ function drawPhoto(photo) {
   const errors = new Set(chosen.map((name) => photo.entries.get(name)?.error));
   const [error] = errors.size === 1 ? errors : []; // of the photo, whatever the network
   const sides = error ? [make("p", { className: "error" }, error)] :
-    chosen.map((name) => sideOf(photo.entries.get(name), networks.get(name)));
+    chosen.map((name) => sideOf(photo, networks.get(name)));
   photo.card.replaceChildren(
     make("h2", {}, photo.file.name),
     make("div", { className: "sides" }, ...sides),
@@ -224,7 +310,8 @@ function drawPhoto(photo) {
   drawMarks(photo);
 }
 
-function sideOf(entry, network) {
+function sideOf(photo, network) {
+  const entry = photo.entries.get(network.name);
   const side = make("section", { className: "side" });
   if (chosen.length > 1) side.append(make("p", { className: "title" }, network.name));
   if (!entry?.answer) {
@@ -243,7 +330,44 @@ function sideOf(entry, network) {
   const time = `${Math.round(entry.answer.milliseconds)} ms`;
   const words = entry.shows === "the photo" ? [time] : [entry.shows, time];
   side.append(entry.bars, make("p", { className: "remark" }, words.join(" · ")));
+  if (entry.unit) side.append(similarTo(photo, network));
   return side;
+}
+
+// Similar photos: by the cosine of their embeddings
+
+function unitOf(vector) {
+  const length = Math.hypot(...vector) || 1;
+  return Float32Array.from(vector, (each) => each / length);
+}
+
+function nearest(photo, name) {
+  const unitOfOne = (each) => each.entries.get(name)?.unit;
+  const own = unitOfOne(photo);
+  const others = photos.filter((each) => each !== photo && unitOfOne(each));
+  const found = others.map((other) => {
+    const unit = unitOfOne(other);
+    return { other, cosine: own.reduce((sum, value, k) => sum + value * unit[k], 0) };
+  });
+  return found.sort((a, b) => b.cosine - a.cosine).slice(0, SIMILAR);
+}
+
+function similarTo(photo, network) {
+  const list = make("div");
+  const summary = make("summary", {}, "Similar photos (cosine similarity)");
+  const details = make("details", { className: "similar" }, summary, list);
+  details.addEventListener("toggle", () => {
+    const found = details.open ? nearest(photo, network.name) : [];
+    list.replaceChildren(...found.map(({ other, cosine }) => {
+      const image = make("img", { src: other.entries.get(network.name).url, alt: "" });
+      const words = make("span", {}, make("b", {}, cosine.toFixed(2)), ` ${other.file.name}`);
+      const button = make("button", { type: "button", title: other.file.name }, image, words);
+      button.addEventListener("click", () => other.card.scrollIntoView({ block: "center" }));
+      return button;
+    }));
+    if (details.open && !found.length) list.append("There is no other photo yet.");
+  });
+  return details;
 }
 
 function drawMarks(photo) {
@@ -554,7 +678,7 @@ function download(network, kind, text) {
 
 function look() {
   notice("");
-  if (!photos.length) notice("There is no photo yet. Drop photos, or take one of the examples.");
+  if (!photos.length) notice("There is no photo yet. Drop photos or videos, or take an example.");
   else if (active || following()) run();
   else again(chosen);
 }
