@@ -84,7 +84,7 @@ def headed_figure(
         UserError: ``path`` cannot be written.
     """
     with mpl.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        warnings.filterwarnings("ignore", message="Glyph .* missing from (current )?font")
         mpl.rcdefaults()  # whatever the user's matplotlibrc says
         here = set(font_manager.get_font_names())
         mpl.rcParams.update(_STYLE)
