@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from doc_tables.measures import older
+from res2net.errors import counted
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "results"
@@ -161,4 +162,4 @@ def machine(row: Mapping[str, str]) -> str:
     level = row.get("level", "full")
     hidden = "" if level in ("", "full") else f", up to {level}"
     known = f" ({row['instructions']}{hidden})" if row.get("instructions") else ""
-    return f"{gpu}{row['cores']} cores of {row['cpu']}{known}"
+    return f"{gpu}{counted(int(row['cores']), 'core')} of {row['cpu']}{known}"

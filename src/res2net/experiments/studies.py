@@ -177,7 +177,7 @@ SCENES = _on_scenes(
 MAPS = {
     "energy": "energy on the object, %",
     "covered": "object covered, %",
-    "pointing": "maximum on the object, % of maps",
+    "pointing": "pointing game, % of maps",
     "iou": "IoU of map and object, %",
 }
 
