@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _CONTROLS = r"\x00-\x1f\x7f-\x9f"
 _TURNS = r"\u200e\u200f\u2028-\u202e\u2066-\u2069"  # text direction; line ends
@@ -94,7 +99,7 @@ def check_needs(given: Iterable[str], needs: Mapping[str, tuple[str, bool]]) -> 
             raise UserError(f"{option(name)} does not apply here; it needs {what}")
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
+def did_you_mean(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
     """``" Did you mean 'x'?"`` with the nearest of ``choices`` (up to three that begin alike).
 
     Returns ``""`` where nothing is near.
@@ -104,8 +109,23 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     if not near:
         import difflib  # takes milliseconds, and `res2net --help` does not need it
 
-        near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(word, known, n=1, cutoff=cutoff)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def no_such_path(path: Path, what: str = "file or folder", others: Iterable[str] = ()) -> UserError:
+    """The error for a path at which nothing is, naming a similar entry of its folder.
+
+    Args:
+        path: as the user gave it.
+        what: the kinds of things that were looked for.
+        others: names that the user may have meant instead of a path.
+    """
+    near = did_you_mean(str(path), others)
+    if not near and path.parent.is_dir():
+        entries = islice(path.parent.iterdir(), 1000)  # of a huge folder the comparison takes long
+        near = did_you_mean(path.name, [entry.name for entry in entries], 0.7)  # endings are alike
+    return UserError(f"{path}: no such {what}.{near}")
 
 
 def one_line(message: object) -> str:

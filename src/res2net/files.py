@@ -327,6 +327,18 @@ def remove_leftovers(folder: Path, of: str | None = None) -> None:
                 path.unlink()
 
 
+def check_file_to_write(path: Path) -> None:
+    """Refuse a folder, and a file in a folder that does not exist, before the work begins.
+
+    Raises:
+        UserError: names the path.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: folder {path.parent} does not exist; make it and run again")
+
+
 def write_error(error: OSError, path: Path) -> UserError:
     """The one line that a user needs when writing ``path`` failed with ``error``."""
     wrong, remedy = _REASONS.get(

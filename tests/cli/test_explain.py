@@ -81,7 +81,7 @@ def test_images_alone_use_the_shipped_network(
     for command in ("predict", "explain"):
         assert cli(command, photo).line == (
             "this package has no shipped network; give a trained one: --model RUN_FOLDER "
-            "(`res2net demo` trains one in two minutes)"
+            "(`res2net demo` trains one in a few minutes)"
         )
     monkeypatch.setattr(room, "SHIPPED", folder)
     code, out, err = cli("predict", photos / "val")

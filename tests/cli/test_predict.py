@@ -98,6 +98,7 @@ def test_bad_files_are_listed_and_left_out(cli, tiny_run, photos):
         (("RUN", "a.jpg", "--batch", "0"), "--batch is 0; it must be at least 1"),
         (("RUN", "a.jpg", "--precision", "fp16"), "precision fp16 needs a GPU"),
         (("RUN", "a.jpg", "--csv", "no/x.csv"), "no/x.csv: folder no does not exist"),
+        (("RUN", "a.jpg", "--sheet", "."), ". is a folder; name a file"),
         (("RUN", "a.jpg", "--tpo", "1"), "unknown option '--tpo'. Did you mean '--top'?"),
         (("res2net50_26w_4s", "a.jpg"), "res2net50_26w_4s has no weights"),
         (("res2net50_26w_4", "a.jpg"), "res2net50_26w_4: no such run, checkpoint or network. Did"),

@@ -131,6 +131,7 @@ def test_figures_without_runs_say_how_to_get_them(cli, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ((), "missing: item; `res2net reproduce --help`"),
         (("tabel1",), "unknown item 'tabel1'. Did you mean 'table1'"),
         (("table1", "--scale", "tiny"), "--scale: must be one of"),
         (("table1", "--plan"), "--plan does not apply here; it needs --scale full"),

@@ -240,10 +240,12 @@ def test_weights_alone(run):
         ("nowhere/run", "nowhere/run: no such run, checkpoint or network."),
         ("res2net50_26w_4s", "res2net50_26w_4s has no weights, since none are shipped"),
         ("res2net50_26w4s", "Did you mean 'res2net50_26w_4s'?"),
+        ("runs/fotos", "runs/fotos: no such run, checkpoint or network. Did you mean 'photos'?"),
     ],
 )
 def test_nothing_there(tmp_path, monkeypatch, target, message):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "photos").mkdir(parents=True)
     with pytest.raises(UserError) as error:
         load_target(target)
     assert message in str(error.value)

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("few_scenes", "undrawn")  # that of the mod
 def run(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     from res2net.cli.main import main
 
-    folder = tmp_path_factory.mktemp("dense") / "run"
+    folder = tmp_path_factory.mktemp("dense") / "my run"
     assert main([*tiny(request.param), "--out", str(folder)]) == 0
     return request.param, folder
 
@@ -66,6 +66,7 @@ def test_a_run_leaves_everything(run: tuple[str, Path]) -> None:
         "validation images, 2 of them evaluated; recipe smoke" in (folder / "report.md").read_text()
     )
     assert "| images measured | 2 |" in (folder / "report.md").read_text()
+    assert f"\nres2net predict '{folder}' IMAGE\n" in (folder / "report.md").read_text()
     assert "val/" in (folder / "metrics.csv").read_text().partition("\n")[0]
 
 

@@ -183,14 +183,16 @@ def test_an_average_of_a_few_steps_is_not_of_the_first(photos, tmp_path):
 
 def test_what_a_run_says(photos, tmp_path):
     listener = Listener()
-    fit(_config(f"folder:{photos}", epochs=1), tmp_path / "run", resume=False, say=listener)
+    run = tmp_path / "my run"
+    fit(_config(f"folder:{photos}", epochs=1), run, resume=False, say=listener)
     folder, network, recipe, epoch, best = listener.lines
-    assert folder == f"run folder: {tmp_path}/run"
+    assert folder == f"run folder: {run}"
     assert network.startswith("res2net29_small (0.05M parameters) on photos: 18 training and 9")
     assert recipe.startswith("recipe smoke: 1 epoch of 3 steps, batch 6, sgd, ")
     assert recipe.endswith(" on 1 CPU, 1 thread") or torch.cuda.is_available()
     assert epoch.startswith("epoch 1/1  loss ")
-    assert best.endswith(f"see {tmp_path}/run/report.md")
+    assert best.endswith(f"see {run}/report.md")
+    assert f"\nres2net predict '{run}' IMAGE_OR_FOLDER " in (run / "report.md").read_text()
 
 
 def test_training_learns(photos, tmp_path):

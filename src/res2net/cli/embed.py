@@ -12,7 +12,7 @@ from res2net.cli.predict import resumable
 from res2net.cli.progress import track
 from res2net.cli.targets import add_precision, target_and_images
 from res2net.data.embeddings import ENDINGS, parquet
-from res2net.errors import UserError, counted
+from res2net.errors import UserError, counted, no_such_path
 from res2net.files import locked
 
 EXAMPLES = (
@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> None:
     target, places = target_and_images(options.words, options.model)
     for place in places:
         if not place.exists():
-            raise UserError(f"{place}: no such file or folder")
+            raise no_such_path(place)
 
     from res2net.machine import memory_mended_by
     from res2net.runtime.sources import sources

@@ -18,7 +18,7 @@ from res2net.errors import UserError, did_you_mean, one_line
 
 # command → what it does; its module in this package is imported only when it runs
 COMMANDS = {
-    "demo": "train a small Res2Net on scanned digits in two minutes and show its predictions",
+    "demo": "train a small Res2Net on scanned digits in a few minutes and show its predictions",
     "data": "inspect a data set: format, parts, classes, sizes, faults, pictures of annotations",
     "train": "train a network of the model table on your images",
     "pretrain": "train a network on images without labels; `train --net.pretrained` starts from it",
@@ -37,7 +37,7 @@ COMMANDS = {
     "weights": "list, fetch, verify and convert published weights",
     "reproduce": "reproduce a table or figure of the paper: published, counted and measured values",
     "study": "train several networks under one recipe and several seeds",
-    "bench": "time training steps and data loading against other implementations",
+    "bench": "measure speed and memory on this machine, beside other libraries",
 }
 # what a terminal is shown that lacks these characters
 _PLAIN = {"×": "x", "±": "+-", "−": "-", "–": "-", "²": "^2", "·": "*", "→": "->", "…": "..."}

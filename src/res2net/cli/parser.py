@@ -191,7 +191,12 @@ class Parser(jsonargparse.ArgumentParser):
             return f"missing: {missing}; `{self.prog} --help` explains it"
         if found := re.search(r"arguments are required: (.+)$", text):
             known = self.names()
-            words = (f"--{name}" if name in known else name for name in found[1].split(", "))
+            free = {action.dest for action in self._actions if action.nargs == "*"}  # may be empty
+            words = (
+                f"--{name}" if name in known else name
+                for name in found[1].split(", ")
+                if name not in free
+            )
             return f"missing: {', '.join(words)}; `{self.prog} --help` explains it"
         if found := re.search(r"argument (\S+): expected", text):
             return f"{found.group(1)} needs a value; `{self.prog} --help` explains it"

@@ -31,6 +31,7 @@ from res2net.errors import Stopped, UserError, check_meaning, check_needs, print
 from res2net.files import (
     Journal,
     alone_in,
+    check_file_to_write,
     json_text,
     locked,
     make_folder,
@@ -135,8 +136,8 @@ def main(argv: Sequence[str]) -> None:
         if options[name] < 1:
             raise UserError(f"--{name} is {options[name]}; it must be at least 1")
     for path in (options.csv, options.sheet):
-        if path and not path.parent.is_dir():
-            raise UserError(f"{path}: folder {path.parent} does not exist; make it and run again")
+        if path:
+            check_file_to_write(path)
 
     target, places = target_and_images(options.words, options.model)
     video = only_video(places)
@@ -175,15 +176,15 @@ def main(argv: Sequence[str]) -> None:
     about["network"] = str(sorted(exported.items())) if exported else opened.sha256
     if "out" in TASKS[predictor.task].predict:
         mark(predictor, files, options, finding, about)
-        return
-    if options.resume and not options.csv:
-        raise UserError("--resume needs --csv, the file whose rows are kept")
-    with memory_mended_by(f"lower --batch (it is {options.batch})"):
-        done = classify(predictor, [file for file, _ in files], options, about)
-    if options.sheet:
-        draw_sheet(done, lambda row: predictor.shaped(row["image"]), options.sheet)
-    if not options.json:
-        show(as_table(done))
+    else:
+        if options.resume and not options.csv:
+            raise UserError("--resume needs --csv, the file whose rows are kept")
+        with memory_mended_by(f"lower --batch (it is {options.batch})"):
+            done = classify(predictor, [file for file, _ in files], options, about)
+        if options.sheet:
+            draw_sheet(done, lambda row: predictor.shaped(row["image"]), options.sheet)
+        if not options.json:
+            show(as_table(done))
     for path in (options.csv, options.sheet):
         if path:
             print(f"written: {path}", file=sys.stderr)

@@ -19,6 +19,7 @@ from res2net.data.embeddings import (
     read_embeddings,
 )
 from res2net.errors import UserError, check_needs, counted, printable
+from res2net.files import check_file_to_write
 from res2net.weights.catalogue import shipped
 
 Tile = tuple[str, str]  # file, caption
@@ -90,8 +91,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"--threshold is {options.threshold:g}; a cosine is between -1 and 1")
     pictures = [path for path in (options.sheet, options.map) if path]
     for path in pictures:
-        if not path.parent.is_dir():
-            raise UserError(f"{path}: folder {path.parent} does not exist; make it and run again")
+        check_file_to_write(path)
     found = read_embeddings(options.file)
     if options.photo:
         tiles = like_photo(found, options.photo, options.model, options.count)

@@ -10,7 +10,7 @@ from res2net.card import CARD_NAME, ModelCard
 from res2net.cli.parser import Parser, add_fields, field_comments
 from res2net.cli.video import SUFFIXES
 from res2net.data.files import image_names
-from res2net.errors import UserError
+from res2net.errors import UserError, no_such_path
 from res2net.paper.networks import NETWORKS
 from res2net.runtime.artifact import is_artifact
 from res2net.tasks.finding import Finding
@@ -99,7 +99,7 @@ def target_and_images(words: Sequence[str], model: str | None) -> tuple[str, lis
     images = _some(words, "the shipped network")
     for image in images:
         if not image.exists():
-            raise UserError(f"{image}: no such file or folder")
+            raise no_such_path(image)
     return str(use_shipped()), images
 
 
@@ -114,7 +114,7 @@ def images_in(path: Path) -> list[Path]:
             raise UserError(f"{path}: no images in this folder")
         return [path / name for name in names]
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder")
+        raise no_such_path(path)
     return [path]
 
 

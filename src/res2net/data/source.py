@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from res2net.errors import UserError, did_you_mean
+from res2net.errors import UserError, did_you_mean, no_such_path
 from res2net.files import at_home
 
 LABELS = "labels"  # labels of whole images; other annotations: ``SceneOptions.marks``
@@ -76,7 +76,7 @@ def parse_source(text: str, holds: str | None = None) -> Source:
             f"unknown data format {prefix!r}; formats are {', '.join(FORMATS)}."
             f"{did_you_mean(prefix, FORMATS)}"
         )
-    raise _missing(path)
+    raise no_such_path(path)
 
 
 def _given(name: str, rest: str) -> Source:
@@ -91,15 +91,8 @@ def _given(name: str, rest: str) -> Source:
     path = at_home(rest)
     braces = name == "shards" and "{" in rest  # several files
     if not path.exists() and name not in cifar.LAYOUTS and not braces:
-        raise _missing(path)
+        raise no_such_path(path)
     return Source(format=name, path=path, guessed=False)
-
-
-def _missing(path: Path) -> UserError:
-    near = ""
-    if path.parent.is_dir():
-        near = did_you_mean(path.name, [entry.name for entry in path.parent.iterdir()])
-    return UserError(f"{path}: no such file or folder.{near}")
 
 
 def _recognise(path: Path, holds: str | None) -> Source:

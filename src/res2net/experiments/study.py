@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from res2net.card import CARD_NAME
 from res2net.config import RunConfig
 from res2net.data.source import PATHLESS, parse_source
-from res2net.errors import UserError, did_you_mean
+from res2net.errors import UserError, did_you_mean, no_such_path
 from res2net.paper.networks import find_variant
 from res2net.paper.recipes import find_recipe
 from res2net.paper.structure import Structure, tally
@@ -224,7 +224,7 @@ class Study:
             given if given.startswith(f"{self.data}:") else f"{self.data}:{given}"
         )
         if source.path is not None and not source.path.exists():
-            raise UserError(f"{source.path}: no such file or folder")
+            raise no_such_path(source.path)
         return str(source)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from res2net.data import photo
 from res2net.data.files import spread
@@ -98,7 +99,7 @@ def draw_counts(inspection: Inspection, folder: Path) -> Iterator[Path]:
         axes.set_yticks(range(len(order)), names)
         axes.invert_yaxis()
         axes.set_xlabel(things)
-        axes.legend()
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)  # above: it covers no bar
     yield path
     lengths = np.concatenate([np.zeros(0), *(part.lengths for part in inspection.parts)])
     if not lengths.size:
@@ -120,5 +121,8 @@ def draw_counts(inspection: Inspection, folder: Path) -> Iterator[Path]:
         for limit in (SMALL, LARGE):
             axes.axvline(limit**0.5, color="black", linestyle=":", linewidth=1)
         axes.set(xscale="log", xlabel="pixels", ylabel="objects")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.legend()
     yield path

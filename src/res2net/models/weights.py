@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from res2net.card import CARD_NAME, WEIGHTS_NAME, ModelCard
-from res2net.errors import UserError, did_you_mean, one_line
+from res2net.errors import UserError, no_such_path, one_line
 from res2net.files import write_bytes
 from res2net.models.factory import create_model, norm_by_name
 from res2net.models.network import Network
@@ -189,9 +189,7 @@ def read_target(target: str | Path) -> tuple[dict[str, Tensor], ModelCard, Path,
     if not path.exists():
         if str(target) in NETWORKS:
             raise no_weights(target)
-        raise UserError(
-            f"{target}: no such run, checkpoint or network.{did_you_mean(str(target), NETWORKS)}"
-        )
+        raise no_such_path(path, "run, checkpoint or network", NETWORKS)
     file = find_weights(path) if path.is_dir() else path
     state, content = read_weights(file)
     if content is not None:

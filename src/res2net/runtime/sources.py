@@ -20,7 +20,7 @@ from res2net.data.bands import ENDING as ARRAY
 from res2net.data.files import SKIPPED_FOLDERS, Listing
 from res2net.data.foreign import check_file
 from res2net.data.preprocess import AS_RGB, Reading
-from res2net.errors import UserError
+from res2net.errors import UserError, no_such_path
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 LISTS = (".txt", ".lst")
@@ -70,7 +70,7 @@ def sources(given: Iterable[str]) -> Iterator[Source]:
         elif path.is_dir():
             yield from _folder(str(path))
         elif not path.exists():
-            raise UserError(f"{item}: no such file or folder")
+            raise no_such_path(path)
         elif not path.is_file():
             check_file(path)  # reports its kind
         elif item.lower().endswith(ARCHIVES):

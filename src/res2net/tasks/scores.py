@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -148,8 +149,8 @@ class Scores(ABC):
 
     def commands(self, end: Ended) -> Sequence[str]:
         """The commands that use the network."""
-        run = end.folder
-        return (f"res2net evaluate {run} --data {end.card.data}", f"res2net predict {run} IMAGE")
+        run, data = shlex.quote(str(end.folder)), shlex.quote(end.card.data)
+        return (f"res2net evaluate {run} --data {data}", f"res2net predict {run} IMAGE")
 
 
 Measure = Callable[[Any, ModelCard, Any, Any, Measuring], Scores]  # model, card, images, part, how

@@ -22,8 +22,9 @@ from pytorch_lightning.loggers import Logger
 from res2net import machine
 from res2net.config import AUTO, READ_BY, RunConfig
 from res2net.data.values import LOOKED
-from res2net.errors import UserError
+from res2net.errors import UserError, counted
 from res2net.files import write_text
+from res2net.paper.tasks import CLASSIFY, PRETRAIN
 from res2net.tasks.finish import finish
 from res2net.tasks.job import build_job
 from res2net.tasks.selection import part_of, settle
@@ -420,12 +421,14 @@ def announce(
     precision = machine.known_precision(options.precision)
     device, threads = "GPU", ""
     if not torch.cuda.is_available():
-        device, threads = "CPU", f", {_count(torch.get_num_threads(), 'thread')}"
+        device, threads = "CPU", f", {counted(torch.get_num_threads(), 'thread')}"
     say(f"run folder: {run}")
+    # elsewhere it is a side of images that are not square
+    inputs = f"{size}x{size}" if config.task in (CLASSIFY, PRETRAIN) else f"input size {size}"
     say(
         f"{config.model} ({parameters / 1e6:.2f}M parameters) on {images.name}: "
         f"{len(images.train)} training and {len(images.val)} validation images, "
-        f"{len(images.classes)} classes, {size}x{size} pixels"
+        f"{counted(len(images.classes), 'class')}, {inputs} pixels"
     )
     _announce_values(config, job, say)
     if images.validation != "given":
@@ -434,9 +437,10 @@ def announce(
     if images.test is not None and len(images.test):
         say(f"{len(images.test)} test images are unused; `res2net evaluate --split test` uses them")
     say(
-        f"recipe {config.recipe}: {_count(options.epochs, 'epoch')} of {_count(job.steps, 'step')}"
+        f"recipe {config.recipe}: {counted(options.epochs, 'epoch')} of "
+        f"{counted(job.steps, 'step')}"
         f"{f' (stops after {options.max_steps})' if options.max_steps > 0 else ''}, batch "
-        f"{options.batch}, {options.optimizer}, {precision} on {_count(processes.world, device)}"
+        f"{options.batch}, {options.optimizer}, {precision} on {counted(processes.world, device)}"
         f"{threads}"
     )
 
@@ -452,11 +456,7 @@ def _announce_values(config: RunConfig, job: Job, say: Say) -> None:
         say(f"values {low:g}..{high:g} of images with more than 8 bits become 0..255 ({origin})")
     if preprocess.channels != 3:
         origin = "--input.channels" if config.input.channels else "the images' own number"
-        say(f"images of {_count(preprocess.channels, 'channel')} ({origin})")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+        say(f"images of {counted(preprocess.channels, 'channel')} ({origin})")
 
 
 def _strategy(name: str, processes: machine.Processes) -> str:

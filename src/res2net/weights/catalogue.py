@@ -300,5 +300,5 @@ def shipped() -> Path:
         return SHIPPED
     raise UserError(
         "this package has no shipped network; give a trained one: --model RUN_FOLDER "
-        "(`res2net demo` trains one in two minutes)"
+        "(`res2net demo` trains one in a few minutes)"
     )

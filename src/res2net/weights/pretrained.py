@@ -144,8 +144,8 @@ def _find(
     if not path.exists():
         hint = did_you_mean(asked, [IN1K, *names()])
         raise UserError(
-            f"pretrained={asked!r}: no such file or catalogue name.{hint} "
-            "`res2net weights list` lists all"
+            f"pretrained={asked!r}: no such file or catalogue name.{hint} {IN1K!r} selects the "
+            "network's usual file; `res2net weights list` lists all"
         )
     return None, Fetched(find_weights(path) if path.is_dir() else path)
 

@@ -172,7 +172,7 @@ def draw_precision_recall(scores: ClassifyScores, path: Path) -> bool:
     curves = sorted(accepted(scores), key=lambda each: f1(each[2][-1:], each[3][-1:])[0])
     shown = curves[:MOST_CURVES]
     if shown:
-        few = f"the {counted(len(shown), 'class')} of lowest F1"
+        few = f"the {counted(len(shown), 'predicted class')} of lowest F1"
         subtitle = f"predictions of at least the score; {few}"
         draw_thresholds(shown, scores.classes, subtitle, path)
     return bool(shown)

@@ -9,6 +9,7 @@ Legend: B batch · S side in pixels · C features · D channels of the projector
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -210,8 +211,9 @@ class FeatureScores(Scores):
         return ()
 
     def commands(self, end: Ended) -> Sequence[str]:
-        network = f"--model {end.card.network} --net.pretrained {end.folder}"
-        return (f"res2net train {network} --data DATA", f"res2net embed {end.folder} IMAGES")
+        run = shlex.quote(str(end.folder))
+        network = f"--model {end.card.network} --net.pretrained {run}"
+        return (f"res2net train {network} --data DATA", f"res2net embed {run} IMAGES")
 
 
 def measure(

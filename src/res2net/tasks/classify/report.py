@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from io import StringIO
@@ -29,7 +30,7 @@ PAIRS = 10  # most confused pairs
 
 def report(scores: ClassifyScores, end: Ended) -> str:
     """The page of a run: network and data, scores, how to resume it."""
-    card, images, run = end.card, end.job.images, end.folder
+    card, images, run = end.card, end.job.images, shlex.quote(str(end.folder))
     side = card.preprocess.size
     facts = {
         "network": f"{card.network} {card.options or ''}".strip(),
@@ -42,7 +43,7 @@ def report(scores: ClassifyScores, end: Ended) -> str:
         "recipe": card.recipe,
         "versions": ", ".join(f"{name} {value}" for name, value in card.versions.items()),
         "commit": card.commit or "(installed package)",
-        "evaluate": f"res2net evaluate {run} --data {card.data}",
+        "evaluate": f"res2net evaluate {run} --data {shlex.quote(card.data)}",
         "predict": f"res2net predict {run} IMAGE_OR_FOLDER",
         "resume": f"res2net train --config {run}/config.yaml --out {run} --resume",
     }
