@@ -86,6 +86,7 @@ def test_every_option_named_in_the_pages_exists() -> None:
     known |= {f"--{name}" for each in SUBJECTS for name in bench_parser(each).names()}
     known |= {"--nproc_per_node", "--check", "--resume", "--rm"}
     known |= {"--cifar", "--list", "--since", "--try"}  # of tools/measure.py, measure_gpu.py
+    known |= {"--pretrain-epochs"}  # of tools/pretrain_study.py
     known |= {"--onnx", "--data-binary"}  # of trtexec, curl
     known |= set(run_parser()._option_string_actions)
     for page in PAGES:
