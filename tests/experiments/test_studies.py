@@ -20,8 +20,7 @@ TWINS = {"cifar-twins": 2, "scenes-scale": 4, "figure4": 2}  # study → points 
 def test_every_point_can_be_built_and_costs_what_is_counted(study, point):
     config = study.config(point, 1, study.data, {"train.threads": 1})
     assert (config.seed, config.train.threads, config.recipe) == (1, 1, study.recipe)
-    precision = "bf16" if study.task == "classify" else point.group or "auto"
-    assert config.train.precision == precision
+    assert config.train.precision == "bf16"
     with torch.device("meta"):
         rule = {} if config.net.first_block is None else {"first_block": config.net.first_block}
         network = create_model(

@@ -263,7 +263,7 @@ ANNOTATED_TWINS = (
         pixels=160,
         measure=partial(annotated_headline, error="val/ap50_error", val_images=64),
         score="AP50 of masks",
-        settings={**_PAIRED, "input.size": 160, "train.epochs": 12},
+        settings={**_PAIRED, "input.size": 160, "train.epochs": 20},
         sizes={size: f"mask_ap_{size}" for size in SIZES},
     ),
     _on_many_scenes(
@@ -273,7 +273,7 @@ ANNOTATED_TWINS = (
         pixels=128,
         measure=partial(annotated_headline, error="val/ap_error", val_images=64),
         score="OKS AP",
-        settings={**_PAIRED, "input.size": 128, "train.epochs": 20},
+        settings={**_PAIRED, "input.size": 128, "train.epochs": 30},
         sizes={size: f"ap_{size}" for size in SIZES[1:]},
     ),
 )

@@ -1,8 +1,9 @@
 """Generated scenes: textured objects on textured ground, with every kind of label, without files.
 
 An object is of one of four kinds, randomly rotated, with a length log-uniform from 8 pixels to the
-side of the image. Its four key-points are tip, left, tail and right in its own frame. The objects
-are the salient pixels. A scene depends only on (seed, index).
+side of the image. Its four key-points are tip, left, tail and right in its own frame; where they
+are the annotation, a white dot marks the tip, since the ends of a disc, kite or bar look alike. The
+objects are the salient pixels. A scene depends only on (seed, index) and the rules.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class SceneRules:
     most: int = 5  # maximum objects per image; the minimum is one
     smallest: float = SMALLEST  # pixels, length of the smallest object
     largest: float | None = None  # pixels; None: the side of the image
+    tips: bool = False  # marked by a white dot
 
 
 class Made(Sequence[Scene]):
@@ -81,7 +83,8 @@ def read(path: Path, options: SceneOptions) -> Scenes:  # noqa: ARG001
     Raises:
         UserError: partners that are not key-points.
     """
-    made = Made(range(TRAIN + VAL), options.seed, SceneRules())
+    rules = SceneRules(tips=options.marks == "keypoints")
+    made = Made(range(TRAIN + VAL), options.seed, rules)
     classes = ("ground", *CLASSES) if options.marks == "classes" else CLASSES
     return Scenes(
         name="scenes",
@@ -121,6 +124,8 @@ def generate(index: int, seed: int, rules: SceneRules) -> Scene:
         numbers[inside] = len(labels)
         base, pattern, tint = _texture(chance, side)
         picture[inside] = _coloured(base, pattern[inside], tint)
+        if rules.tips:
+            picture[inside & frame.near_tip(side)] = 255
     return _as_scene(index, picture, numbers, labels, frames)
 
 
@@ -170,6 +175,13 @@ class _Frame:
         cos, sin = np.cos(self.turn), np.sin(self.turn)
         placed: npt.NDArray[np.float64] = points @ np.array([[cos, sin], [-sin, cos]])
         return self.centre + self.half * placed
+
+    def near_tip(self, side: int) -> npt.NDArray[np.bool_]:
+        """The dot that marks the tip, a quarter of the object long: (side, side)."""
+        x, y = self.place(np.array([(0, -0.75)]))[0]
+        rows, columns = np.ogrid[:side, :side]
+        near: npt.NDArray[np.bool_] = np.hypot(columns - x, rows - y) < self.half / 4
+        return near
 
     def keypoints(self, numbers: npt.NDArray[np.uint8], own: int) -> npt.NDArray[np.float64]:
         """(4, 3): visible (2) on the object, hidden (1) under another, absent outside."""
