@@ -440,12 +440,14 @@ def study(name: str) -> str:
                 str(found),
                 "" if point is base else str(difference(rows, point, base)),
                 *(str(spread(rows, point, column)) for column in columns),
+                *(str(spread(rows, point, column)) for column in asked.sizes.values()),
             )
         )
     head = (
         *("point", "network", "parameters, M", "MACs, M", "seeds"),
         *(f"100 − {asked.score}, last epoch, %", f"difference from `{base.label}`, points"),
         *(f"{column.removeprefix(PREFIX)} px" for column in columns),
+        *asked.sizes,
     )
     table = f"{asked.question}\n\n{markdown(head, cells)}"
     if not rows:

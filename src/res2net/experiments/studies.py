@@ -217,7 +217,7 @@ _twins = partial(
     classes=0,  # only the backbone is counted; the heads are equal
     recipe="scratch",
 )
-SIZES = ("small", "medium", "large")  # of COCO
+_SIZES = ("small", "medium", "large")  # of objects, as in COCO
 _on_many_scenes = partial(_twins, data="scenes", images=256)
 ANNOTATED_TWINS = (
     _twins(
@@ -230,7 +230,7 @@ ANNOTATED_TWINS = (
         measure=partial(annotated_headline, error="val/ap50_error", val_images=87),
         score="AP50",
         settings={**_PAIRED, "input.size": 256, "train.epochs": 10},
-        sizes={size: f"ap_{size}" for size in SIZES},
+        sizes={f"AP of {size}, %": f"ap_{size}" for size in _SIZES},
     ),
     _twins(
         name="camvid-twins",
@@ -242,7 +242,7 @@ ANNOTATED_TWINS = (
         measure=partial(annotated_headline, error="val/iou_error", val_images=20),
         score="mean IoU",
         settings={**_PAIRED, "head.channels": 64, "train.epochs": 40},
-        sizes={size: f"region_recall_{size}" for size in SIZES},
+        sizes={f"recall of {size}, %": f"region_recall_{size}" for size in _SIZES},
     ),
     _twins(
         name="ecssd-twins",
@@ -254,7 +254,7 @@ ANNOTATED_TWINS = (
         measure=partial(annotated_headline, error="val/f_error", val_images=50),
         score="max F-measure",
         settings={**_PAIRED, "train.epochs": 20},
-        sizes={size: f"max_f_{size}" for size in SIZES[1:]},
+        sizes={f"max F of {size}": f"max_f_{size}" for size in _SIZES[1:]},
     ),
     _on_many_scenes(
         name="instances-twins",
@@ -264,7 +264,7 @@ ANNOTATED_TWINS = (
         measure=partial(annotated_headline, error="val/ap50_error", val_images=64),
         score="AP50 of masks",
         settings={**_PAIRED, "input.size": 160, "train.epochs": 20},
-        sizes={size: f"mask_ap_{size}" for size in SIZES},
+        sizes={f"AP of {size}, %": f"mask_ap_{size}" for size in _SIZES},
     ),
     _on_many_scenes(
         name="pose-twins",
@@ -274,7 +274,7 @@ ANNOTATED_TWINS = (
         measure=partial(annotated_headline, error="val/ap_error", val_images=64),
         score="OKS AP",
         settings={**_PAIRED, "input.size": 128, "train.epochs": 30},
-        sizes={size: f"ap_{size}" for size in SIZES[1:]},
+        sizes={f"AP of {size}, %": f"ap_{size}" for size in _SIZES[1:]},
     ),
 )
 

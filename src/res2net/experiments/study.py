@@ -151,7 +151,7 @@ class Study:
     measure: Callable[[Path], dict[str, float]] = headline  # a finished run → values of its row
     score: str = "top-1 accuracy"  # name of 100 % minus the column ``last_error``
     drawing: Drawing = "bars"
-    sizes: Mapping[str, str] = field(default_factory=dict)  # object size → column of its score
+    sizes: Mapping[str, str] = field(default_factory=dict)  # heading → score by object size
 
     def find_point(self, label: str) -> Point:
         """The point of that label.

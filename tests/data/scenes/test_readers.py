@@ -382,6 +382,23 @@ def test_generated_scenes_repeat_and_have_every_label() -> None:
     assert max(sizes) > 80
 
 
+def test_where_key_points_are_learnt_a_white_dot_marks_the_tip() -> None:
+    plain, marked = read("scenes", None, "masks"), read("scenes", None, "keypoints")
+    dotted = 0
+    for before, after in zip(plain.train[:32], marked.train[:32], strict=True):
+        assert before.objects is not None
+        assert before.objects.segments is not None
+        assert before.objects.keypoints is not None
+        changed = (np.asarray(before.image) != np.asarray(after.image)).any(-1)
+        assert (np.asarray(after.image)[changed] == 255).all()
+        for mask, points in zip(before.objects.segments, before.objects.keypoints, strict=True):
+            ys, xs = np.nonzero(mask & changed)
+            if len(ys) and (points[:, 2] == 2).all():
+                far = np.hypot(points[:, 0] - xs.mean(), points[:, 1] - ys.mean())
+                dotted += int(far.argmin()) == 0
+    assert dotted > 30
+
+
 LAYOUTS: dict[str, tuple[str, str, dict[str, str]]] = {  # marks, and files: text, or a grey photo
     "coco": (
         "boxes",
