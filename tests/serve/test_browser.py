@@ -427,6 +427,7 @@ def test_the_photos_most_similar_to_one(browser: Browser) -> None:
     for name, colour in (("red", "red"), ("blue", "blue"), ("rose", "#f00060"), ("copy", "red")):
         Image.new("RGB", (60, 40), colour).save(browser.folder / f"{name}.png")
     browser.choose(*(browser.folder / f"{name}.png" for name in ("red", "blue")))
+    assert [query.embedding for _, query in browser.stubs["photos"].asked] == [False] * 2
     browser.run("document.querySelector('.similar summary').click()")
     browser.wait("document.querySelector('.similar button')")
     assert browser.texts(".similar button") == ["0.00 blue.png"]

@@ -32,6 +32,7 @@ function usual(network) {
     score: network.drawn?.score ?? 0,
     thresholds: [...(network.thresholds ?? [])],
     asked: {},
+    embedding: false, // once similar photos are shown
   };
 }
 
@@ -92,10 +93,14 @@ function keep(files) {
 
 function following() {
   for (const photo of photos) {
-    const name = chosen.find((each) => !photo.entries.has(each));
+    const name = chosen.find((each) => isMissing(photo.entries.get(each), each));
     if (name !== undefined) return { photo, network: networks.get(name) };
   }
   return null;
+}
+
+function isMissing(entry, name) {
+  return !entry || (settings.get(name).embedding && entry.answer && !entry.unit);
 }
 
 async function run() {
@@ -117,6 +122,7 @@ async function run() {
       found = { error: error.message };
     }
     if (own !== turn) return;
+    forget(next.photo, next.network.name);
     next.photo.entries.set(next.network.name, found);
     drawPhoto(next.photo);
   }
@@ -156,7 +162,7 @@ function address(network) {
     side: config.side,
     ...settings.get(network.name).asked,
   };
-  if (network.parameters.includes("embedding")) values.embedding = true;
+  if (settings.get(network.name).embedding) values.embedding = true;
   if (network.thresholds) values.top = Math.min(config.mostClasses, network.classes.length);
   return `v1/predict?${new URLSearchParams(values)}`;
 }
@@ -330,7 +336,7 @@ function sideOf(photo, network) {
   const time = `${Math.round(entry.answer.milliseconds)} ms`;
   const words = entry.shows === "the photo" ? [time] : [entry.shows, time];
   side.append(entry.bars, make("p", { className: "remark" }, words.join(" · ")));
-  if (entry.unit) side.append(similarTo(photo, network));
+  if (network.parameters.includes("embedding")) side.append(similarTo(photo, network));
   return side;
 }
 
@@ -344,7 +350,7 @@ function unitOf(vector) {
 function nearest(photo, name) {
   const unitOfOne = (each) => each.entries.get(name)?.unit;
   const own = unitOfOne(photo);
-  const others = photos.filter((each) => each !== photo && unitOfOne(each));
+  const others = photos.filter((each) => own && each !== photo && unitOfOne(each));
   const found = others.map((other) => {
     const unit = unitOfOne(other);
     return { other, cosine: own.reduce((sum, value, k) => sum + value * unit[k], 0) };
@@ -355,8 +361,14 @@ function nearest(photo, name) {
 function similarTo(photo, network) {
   const list = make("div");
   const summary = make("summary", {}, "Similar photos (cosine similarity)");
-  const details = make("details", { className: "similar" }, summary, list);
+  const open = photo.similar === network.name;
+  const details = make("details", { className: "similar", open }, summary, list);
   details.addEventListener("toggle", () => {
+    photo.similar = details.open ? network.name : null;
+    if (details.open && !settings.get(network.name).embedding) {
+      settings.get(network.name).embedding = true;
+      run();
+    }
     const found = details.open ? nearest(photo, network.name) : [];
     list.replaceChildren(...found.map(({ other, cosine }) => {
       const image = make("img", { src: other.entries.get(network.name).url, alt: "" });
@@ -365,7 +377,9 @@ function similarTo(photo, network) {
       button.addEventListener("click", () => other.card.scrollIntoView({ block: "center" }));
       return button;
     }));
-    if (details.open && !found.length) list.append("There is no other photo yet.");
+    if (details.open && !found.length) {
+      list.append(active ? "comparing" : "There is no other photo yet.");
+    }
   });
   return details;
 }
