@@ -90,6 +90,7 @@ def networks_short() -> str:
     for name, row in timed.items():
         structure = tally(NETWORKS[name])
         errors = {p.value for p in published(network=name) if p.metric == "top1_error"}
+        count = sum(file.network == name for file in CATALOGUE)
         cells.append(
             (
                 f"`{name}`",
@@ -97,9 +98,13 @@ def networks_short() -> str:
                 f"{structure.macs / 1e9:.2f}",
                 " / ".join(f"{e:.2f}" for e in sorted(errors, reverse=True)) or "–",
                 f"{float(row['median_ms']):.1f}",
+                f"[{count}](docs/weights.md#published-files)" if count else "–",
             )
         )
-    head = ("network", "parameters, M", "MACs, G", "published top-1 error, %", "latency, ms")
+    head = (
+        *("network", "parameters, M", "MACs, G", "published top-1 error, %", "latency, ms"),
+        "published weights",
+    )
     return markdown(head, cells) + about(list(timed.values()), ("openvino",))
 
 
