@@ -233,9 +233,6 @@ def test_the_processors_instructions_are_told_and_what_was_hidden_of_them() -> N
     assert markup.machine({**known, "level": "avx2"}) == "2 cores of A (avx2 fma, up to avx2)"
 
 
-TRAININGS = {"reproduce.csv", "trainings.csv"}  # each row has its seed and commit, and no times
-
-
 def days(earlier: str, later: str) -> int:
     return (date.fromisoformat(later) - date.fromisoformat(earlier)).days
 
@@ -253,7 +250,7 @@ def wrong_with(file: str, found: measures.Measures, rows: Sequence[Row]) -> str 
 
 def test_every_file_of_results_names_the_code_that_it_measures() -> None:
     files = {path.name for path in markup.RESULTS.glob("*.csv")}
-    assert files <= {*measures.MEASURES, *TRAININGS}
+    assert files <= {*measures.MEASURES, markup.APART}
     assert {*measures.MEASURES} - files <= {"growth.csv"}  # which nothing has measured yet
     for file, found in measures.MEASURES.items():
         assert found.changed <= found.reviewed, file

@@ -58,7 +58,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
         for name, item in ITEMS.items()
         if item.table
     },
-    "reproduce-small": of_paper.reproduced_small,
     "reproduce-runtime": of_paper.runtimes,
     "extra-runtime": of_paper.extra_runtime,
     "claims": of_paper.claims,

@@ -18,7 +18,7 @@ from doc_tables.of_results import beside
 from res2net.experiments.items import ITEMS, NAMES
 from res2net.experiments.results import read_results as read_measured
 from res2net.experiments.sheets import markdown as as_markdown
-from res2net.experiments.sheets import paper_sheet, runtime_sheet, small_sheet
+from res2net.experiments.sheets import paper_sheet, runtime_sheet
 from res2net.paper.claims import CLAIMS
 from res2net.paper.networks import NETWORKS, find_variant
 from res2net.paper.published import PUBLISHED, published, tables_of
@@ -162,17 +162,8 @@ def widths() -> str:
 
 
 def reproduced(name: str) -> str:
-    """A table of the paper with counted and, where available, measured values."""
-    return as_markdown(paper_sheet(ITEMS[name], read_measured(RESULTS / "reproduce.csv")))
-
-
-def reproduced_small() -> str:
-    """Every table and figure that was measured with small networks."""
-    measured = read_measured(RESULTS / "reproduce.csv")
-    sheets = [sheet for item in ITEMS.values() if (sheet := small_sheet(item, measured))]
-    if not sheets:
-        return "Not measured yet.\n"
-    return "\n".join(f"{sheet.title}:\n\n{as_markdown(sheet)}" for sheet in sheets)
+    """A table of the paper with counted values; none of its trainings has been repeated."""
+    return as_markdown(paper_sheet(ITEMS[name], []))
 
 
 def runtimes() -> str:
