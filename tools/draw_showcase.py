@@ -1,8 +1,9 @@
 """Draw the README's image: predictions of trained runs, side by side.
 
 ``python tools/draw_showcase.py TITLE=RUN=IMAGE ... --out docs/pictures/showcase.png``. An image is
-a file, or ``scene:N`` for scene N of the generated ones. ``TITLE=explain:RUN=IMAGE`` draws the
-class activation map of the predicted class instead of the prediction.
+a file, or ``scene:N`` for scene N of the generated ones, where poses are predicted in the annotated
+boxes. ``TITLE=explain:RUN=IMAGE`` draws the class activation map of the predicted class instead of
+the prediction.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 
 import res2net
@@ -32,21 +32,21 @@ ACROSS, GAP, LINE = 3, 16, 28  # panels in a row; pixels between them, height of
 TITLE = "Predictions of Res2Nets trained by this project"
 
 
-def image_of(place: str) -> Picture:
-    """An image: (H, W, 3)."""
-    if place.startswith("scene:"):
-        return np.asarray(generate(int(place.removeprefix("scene:")), 0, SceneRules()).image)
-    return decode(Path(place)).permute(1, 2, 0).numpy()
-
-
-def panel(run: str, image: Picture) -> Picture:
+def panel(run: str, place: str) -> Picture:
     """An image with the prediction of a run drawn on it: (H, W, 3)."""
     if run.startswith("explain:"):
-        subject = open_subject(run.removeprefix("explain:"))
-        found = subject.explain(torch.from_numpy(image.copy()).permute(2, 0, 1))
+        image = decode(Path(place)).permute(1, 2, 0).numpy()
+        found = open_subject(run.removeprefix("explain:")).explain(decode(Path(place)))
         return heat_overlay(image, found.heat)
-    (found,) = res2net.load(run).predict(image)
-    pictures = found.pictures()
+    predictor = res2net.load(run)
+    if place.startswith("scene:"):
+        pose = predictor.task == "pose"
+        scene = generate(int(place.removeprefix("scene:")), 0, SceneRules(tips=pose))
+        boxes = [scene.objects.boxes] if pose and scene.objects is not None else None
+        (shown,) = predictor.predict(np.asarray(scene.image), boxes=boxes)
+    else:
+        (shown,) = predictor.predict(Path(place))
+    pictures = shown.pictures()
     return np.asarray(next(iter(pictures.values())))[..., :3]
 
 
@@ -65,7 +65,7 @@ def main() -> None:
             row, column = divmod(number, ACROSS)
             left, top = MARGIN + column * (wide + GAP), 70 + row * (tall + LINE + GAP)
             write(figure, fit(title, wide, 8), left, top + LINE / 2)
-            shown = ImageOps.fit(Image.fromarray(panel(run, image_of(place))), (wide, tall))
+            shown = ImageOps.fit(Image.fromarray(panel(run, place)), (wide, tall))
             figure.figimage(np.asarray(shown), left, round(figure.bbox.height - top - LINE - tall))
 
 
