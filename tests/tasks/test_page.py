@@ -40,11 +40,11 @@ def test_tasks_and_formats_of_the_page_are_those_there_are() -> None:
 
 @pytest.mark.slow
 def test_the_pages_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As they stand, but for a training that is cut short."""
+    """Those of the first block as they stand, but for a training that is cut short."""
     monkeypatch.chdir(tmp_path)
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     Image.fromarray(noise).save("street.jpg")
-    lines, _ = (text.splitlines() for kind, text in FENCE.findall(PAGE) if kind == "sh")
+    lines = next(text.splitlines() for kind, text in FENCE.findall(PAGE) if kind == "sh")
     assert {line.split()[3] for line in lines if " train " in line} == TASKS
     Path("found").mkdir()
     for line in lines:
