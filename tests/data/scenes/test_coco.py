@@ -255,9 +255,19 @@ def test_crowds_are_read_as_they_are_written(
     assert objects.crowds.tolist() == objects.ignored.tolist() == [crowd]
 
 
+def test_objects_to_ignore_do_not_count(root: Path, reads: Reads, both: Made) -> None:
+    both(root, [{**CAT, "ignore": 1}, {**CAT, "bbox": [1, 1, 9, 9], "ignore": 0, "iscrowd": 1}])
+    with pytest.warns(UserWarning, match='2 objects with "ignore": 1 are neither learned nor'):
+        objects = reads("coco", root).train[0].objects
+    assert objects is not None
+    assert objects.crowds is not None
+    assert (objects.ignored.tolist(), objects.crowds.tolist()) == ([True, True], [False, True])
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
+        ({**CAT, "ignore": 2}, "ignore must be 0 or 1"),
         ({**CAT, "iscrowd": [1]}, "iscrowd must be 0 or 1"),
         ({**CAT, "iscrowd": 2}, "iscrowd must be 0 or 1"),
         ({**CAT, "category_id": None}, "category None is not in the list"),

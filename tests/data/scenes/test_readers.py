@@ -12,12 +12,10 @@ import pytest
 from PIL import Image
 
 from res2net.data.faults import usable_images
-from res2net.data.outlines import to_mask
+from res2net.data.outlines import fits, pack, to_mask
 from res2net.data.scene import COCO_PERSON, Scenes
-from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
-from res2net.data.scenes.transforms import as_it_is
 from res2net.data.source import Source, parse_source
 from res2net.drawing.marks import colour_of
 from res2net.errors import UserError
@@ -134,7 +132,11 @@ def test_outlines_that_are_no_polygons_are_left_out(tmp_path: Path, outline: Any
 
 
 @pytest.mark.parametrize(
-    "counts", [[-5, 1205], [600], None, [600.5, 599.5], "zzzz!!", "Pj7Z", "\u4e00"]
+    "counts",
+    [
+        *([-5, 1205], [600], None, [600.5, 599.5], "zzzz!!", "Pj7Z", "\u4e00"),
+        *("", "05", "P", "1", "0T]10", "`Q", "`U10O", "000000000000`V10"),
+    ],
 )
 def test_run_lengths_that_do_not_add_up_are_left_out(tmp_path: Path, counts: Any) -> None:
     coco(tmp_path, [{**GOOD, "segmentation": {"size": [30, 40], "counts": counts}}])
@@ -144,11 +146,13 @@ def test_run_lengths_that_do_not_add_up_are_left_out(tmp_path: Path, counts: Any
     assert not len(data.train[0].objects)
 
 
-def test_packed_run_lengths_that_are_too_short_name_their_image(tmp_path: Path) -> None:
-    coco(tmp_path, [{**GOOD, "segmentation": {"size": [30, 40], "counts": "05"}}])
-    data = read("coco", tmp_path, "masks")
-    with pytest.raises(UserError, match=r"a\.jpg: a mask cannot be read"):
-        SceneDataset(data.train, "masks", 1, as_it_is)[0]
+@pytest.mark.parametrize("share", [0, 0.02, 0.3, 0.9, 1])
+def test_packed_run_lengths_add_up(share: float) -> None:
+    generator = np.random.default_rng(0)
+    for height, width in ((1, 1), (30, 40), (7, 300), (400, 300)):
+        mask = pack(generator.random((height, width)) < share)
+        assert fits(mask, (height, width))
+        assert not fits({**mask, "size": [height, width + 1]}, (height, width + 1))
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,18 @@ def test_boxes_of_a_tool_that_numbers_pixels_from_0_are_not_moved(
     assert boxes(reads("voc", root).train) == [[(7, [0, 4, 30, 40])]]
 
 
+def test_a_box_of_one_pixel_has_equal_corners(
+    devkit: Made, reads: Reads, xml: Made, boxes: Made
+) -> None:
+    thin = [("cat", (11, 11, 11, 40)), ("cat", (3, 5, 30, 5)), ("cat", (7, 7, 7, 7))]
+    found = reads("voc", devkit({"a": xml(*thin), "b": xml(CAT)}, train="a", val="b"))
+    corners = [[10, 10, 11, 40], [2, 4, 30, 5], [6, 6, 7, 7]]
+    assert boxes(found.train)[0] == [(7, each) for each in corners]
+    root = devkit({"a": xml(*thin, ("cat", (0, 1, 9, 9))), "b": xml(CAT)}, train="a")
+    with pytest.warns(UserWarning, match="taken as 0-based|3 boxes without area left out"):
+        assert boxes(reads("voc", root).train)[0] == [(7, [0, 1, 9, 9])]
+
+
 def test_cvats_own_xml_is_told(tmp_path: Path, told: Made, draw: Made) -> None:
     draw(tmp_path / "images" / "a.png")
     (tmp_path / "annotations.xml").write_text("<annotations><version>1.1</version></annotations>")

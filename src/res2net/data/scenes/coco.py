@@ -35,7 +35,8 @@ from res2net.errors import UserError
 _KINDS = {"boxes": "instances", "masks": "instances", "keypoints": "person_keypoints"}
 _NEEDED = {"images": {"id", "file_name"}, "annotations": {"image_id"}, "categories": {"id", "name"}}
 _SIGMAS = ("sigmas", "keypoint_sigmas", "oks_sigmas")
-_CROWD = {0: False, 1: True, "0": False, "1": True, "": False, None: False}  # True == 1
+_IGNORE = 'objects with "ignore": 1 are neither learned nor scored, unlike in pycocotools'
+_FLAGS = {0: False, 1: True, "0": False, "1": True, "": False, None: False}  # True == 1
 
 
 def read(root: Path, options: SceneOptions) -> Scenes:
@@ -259,7 +260,11 @@ def _scenes(
     for path, image in of_image.items():
         where = f"{file.path.name}: {image['file_name']}"
         objects = partial(_objects, rows[path], numbers, skeleton, options, where, corners)
-        scenes.append(scene_of(path.name, path, _size(image), objects, tally))
+        scene = scene_of(path.name, path, _size(image), objects, tally)
+        scenes.append(scene)
+        if (found := scene.objects) is not None and found.crowds is not None:
+            spared = int((found.ignored & ~found.crowds).sum())
+            tally.add(_IGNORE, path.name, spared)
     return scenes
 
 
@@ -333,11 +338,11 @@ def _objects(
     if skeleton is not None:
         count = len(skeleton.names)
         points = np.array([_points(row, count, where) for row in rows], np.float64)
-    crowds = np.array([_crowd(row, where) for row in rows])
+    crowds = np.array([_flag(row, "iscrowd", where) for row in rows])
     return Objects(
         boxes=boxes,
         labels=np.array([_label(row, numbers, where) for row in rows], np.int64),
-        ignored=crowds,
+        ignored=crowds | np.array([_flag(row, "ignore", where) for row in rows]),
         crowds=crowds,
         areas=np.array([_area(row, box) for row, box in zip(rows, boxes, strict=True)]),
         segments=_outlines(rows, where) if options.marks == "masks" else None,
@@ -369,11 +374,11 @@ def _category(row: Mapping[str, Any]) -> str:
     return str(int(key)) if isinstance(key, float) and key == key // 1 else str(key)
 
 
-def _crowd(row: Mapping[str, Any], where: str) -> bool:
-    value = row.get("iscrowd", 0)
-    if isinstance(value, list | dict) or value not in _CROWD:
-        raise UserError(f"{where}: iscrowd must be 0 or 1, not {shown(value)}")
-    return _CROWD[value]
+def _flag(row: Mapping[str, Any], name: str, where: str) -> bool:
+    value = row.get(name, 0)
+    if isinstance(value, list | dict) or value not in _FLAGS:
+        raise UserError(f"{where}: {name} must be 0 or 1, not {shown(value)}")
+    return _FLAGS[value]
 
 
 def _outlines(rows: list[dict[str, Any]], where: str) -> tuple[Any, ...]:

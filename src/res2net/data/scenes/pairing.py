@@ -145,13 +145,14 @@ def of_folder(folder: str) -> Folder:
     role: Role = ""
     part, place = "", []
     for each in PurePosixPath(folder).parts:
-        words = _WORD.findall(each.removesuffix("annot") + " annot" * each.endswith("annot"))
+        stem = each.removesuffix("annot")  # CVAT: default and defaultannot
+        words = _WORD.findall(stem) + ["annot"] * (stem != each)
         low = {word.lower() for word in words}
         named = {PARTS[word] for word in low if word in PARTS}
         named |= {_DUTS[word] for word in words if word in _DUTS}
         own: Role = "map" if low & _MAPS else "image" if low & _IMAGES else ""
-        if not own and not named:
-            place.append(each)
+        if stem and not named and not {*map(str.lower, _WORD.findall(stem))} & (_MAPS | _IMAGES):
+            place.append(stem)
         role = own or role
         if role == "map" and low & _NEITHER:
             role = "none"

@@ -309,7 +309,7 @@ def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
                 tally.add("objects without a box (bndbox) are left out", path.name)
                 continue
             corners = [float(each.findtext(f"bndbox/{k}") or "nan") for k in _CORNERS]
-            if corners[0] >= corners[2] or corners[1] >= corners[3]:
+            if corners[0] > corners[2] or corners[1] > corners[3]:  # equal: a pixel, or 0-based
                 tally.add("boxes without area left out", path.name)
                 continue
             name = (each.findtext("name") or "").strip()
