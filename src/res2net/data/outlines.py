@@ -161,11 +161,17 @@ def _total(counts: str | bytes) -> int:
     return int(sum(each.sum() for each in runs)) if all((each >= 0).all() for each in runs) else -1
 
 
+def around_rle(outline: RLE) -> list[float]:
+    """Left, top, right, bottom of run lengths that fit their size."""
+    rle = _rle(outline, *outline["size"])
+    left, top, width, height = map(float, _library().toBbox(rle))
+    return [left, top, left + width, top + height]
+
+
 def bounds(outline: object, size: tuple[int, int]) -> list[float] | None:
     """Left, top, right, bottom of an outline in an image of (height, width); None if invalid."""
     if isinstance(outline, dict) and fits(outline, size):
-        left, top, width, height = map(float, _library().toBbox(_rle(outline, *size)))
-        return [left, top, left + width, top + height]
+        return around_rle(outline)
     parts = [each for each in map(corners, parts_of(outline)) if each is not None]
     if not parts:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,31 @@ def test_crowds_are_read_as_they_are_written(
     assert objects is not None
     assert objects.crowds is not None
     assert objects.crowds.tolist() == objects.ignored.tolist() == [crowd]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "box"),
+    [
+        ({"rotation": 90.0}, [15, 5, 35, 45]),
+        ({"rotation": "270"}, [15, 5, 35, 45]),
+        (
+            {"rotation": 45},
+            [25 - 15 * 2**0.5, 25 - 15 * 2**0.5, 25 + 15 * 2**0.5, 25 + 15 * 2**0.5],
+        ),
+        ({"rotation": 0.0, "occluded": False}, [5, 15, 45, 35]),
+        ({"rotation": None}, [5, 15, 45, 35]),
+        ([], [5, 15, 45, 35]),
+    ],
+)
+def test_rectangles_that_cvat_rotates(
+    root: Path, reads: Reads, boxes: Made, both: Made, attributes: Any, box: list[float]
+) -> None:
+    both(root, [{**CAT, "bbox": [5, 15, 40, 20], "attributes": attributes}])
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert boxes(reads("coco", root).train) == [[(0, [round(each, 3) for each in box])]]
+    assert len(told) == (box[0] != 5)
+    assert all("2 boxes are rotated" in str(each.message) for each in told)
 
 
 def test_objects_to_ignore_do_not_count(root: Path, reads: Reads, both: Made) -> None:

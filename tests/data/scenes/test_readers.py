@@ -32,7 +32,7 @@ def photo(path: Path, size: tuple[int, int] = (40, 30)) -> None:
 
 
 def test_blood_cells_without_their_degenerate_boxes(shared_data: Path) -> None:
-    with pytest.warns(UserWarning, match="2 boxes without area left out; the first: Blood"):
+    with pytest.warns(UserWarning, match="2 boxes of a single pixel left out; the first: Blood"):
         data = read("voc", shared_data / "bccd", "boxes")
     assert (len(data.train), len(data.val)) == (205, 87)
     assert data.classes == ("Platelets", "RBC", "WBC")
@@ -159,7 +159,7 @@ def test_packed_run_lengths_add_up(share: float) -> None:
     ("row", "message"),
     [
         ({**GOOD, "bbox": [1, 2, 3]}, r"a\.jpg: a bbox must be four numbers, not \[1, 2, 3\]"),
-        ({**GOOD, "bbox": None}, r"a\.jpg: a bbox must be four numbers, not None"),
+        ({**GOOD, "bbox": None}, r"a\.jpg: an annotation has no bbox and no valid"),
         (
             {**GOOD, "bbox": ["x", 1, 2, 3], "segmentation": []},
             r"a bbox must be four numbers, not \['x'",
@@ -191,6 +191,31 @@ def test_key_points_out_of_frame_count_as_absent(tmp_path: Path) -> None:
     assert objects is not None
     assert objects.keypoints is not None
     assert objects.keypoints[0, :4, 2].tolist() == [2, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [
+        [[0.1, 0.2, 0.4, 0.2, 0.4, 0.6]],  # shares of the image
+        [[20, 10, 20, 20, 30, 20]],  # y before x
+        {"size": [30, 40], "counts": [600, 600]},  # another order of pixels
+    ],
+)
+def test_outlines_elsewhere_than_their_boxes_are_counted(tmp_path: Path, outline: Any) -> None:
+    row = {**GOOD, "bbox": [10, 20, 10, 10]}
+    right = [[10, 20, 20, 20, 20, 30]]
+    coco(tmp_path, [{**row, "segmentation": outline}, {**row, "segmentation": right}])
+    with pytest.warns(UserWarning, match="2 outlines are elsewhere than their boxes.*a.jpg"):
+        read("coco", tmp_path, "masks")
+
+
+def test_key_points_all_outside_their_box_are_counted(tmp_path: Path) -> None:
+    rows = [[30, 20, 2, 31, 21, 1], [30, 20, 2, 5, 5, 1], [0, 0, 0, 0, 0, 0]]
+    coco(
+        tmp_path, [{**GOOD, "keypoints": row} for row in rows], keypoints=["left ear", "right ear"]
+    )
+    with pytest.warns(UserWarning, match="2 objects have all key-points outside|without a spread"):
+        read("coco", tmp_path, "keypoints")
 
 
 def test_an_image_in_both_parts_is_told(tmp_path: Path) -> None:
@@ -278,7 +303,8 @@ def test_bare_paths_of_real_sets_are_recognised(shared_data: Path) -> None:
 def test_run_lengths_of_another_size_are_left_out(tmp_path: Path) -> None:
     wrong = {"size": [10, 10], "counts": [50, 50]}
     right = {"size": [30, 40], "counts": [600, 600]}
-    coco(tmp_path, [{**GOOD, "segmentation": wrong}, {**GOOD, "segmentation": right}])
+    rows = [{**GOOD, "segmentation": wrong}, {**GOOD, "segmentation": right}]
+    coco(tmp_path, [row | {"bbox": [20, 0, 20, 30]} for row in rows])
     with pytest.warns(UserWarning, match="masks of another size than the image left out"):
         data = read("coco", tmp_path, "masks")
     objects = data.val[0].objects
@@ -518,7 +544,7 @@ def test_groups_of_given_parts_are_noted(tmp_path: Path) -> None:
 def test_a_size_of_run_lengths_that_is_no_whole_number_is_told(tmp_path: Path) -> None:
     row = {**GOOD, "segmentation": {"size": [30.0, 40.0], "counts": "0`15"}, "bbox": None}
     coco(tmp_path, [row])
-    with pytest.raises(UserError, match=r"a\.jpg: a bbox must be four numbers, not None"):
+    with pytest.raises(UserError, match=r"a\.jpg: an annotation has no bbox and no valid"):
         read("coco", tmp_path, "masks")
 
 

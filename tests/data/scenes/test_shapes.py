@@ -258,6 +258,8 @@ def test_createml_has_centres(tmp_path: Path, reads: Reads, draw: Made, boxes: M
             ["a", 128, 96, "[10, 12, 20, 28]", "cat"],
         ],
         [["images/a.png", 10, 12, 30, 40, "cat"]],
+        [["fname", "bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class"],
+         ["a.png", 10, 12, 30, 40, "cat"]],
         [["cat", 10, 12, 20, 28, "a.png", 128, 96]],
     ],
 )  # fmt: skip
@@ -285,6 +287,10 @@ def test_tables_of_boxes(
         ("createml", "a.json", '[{"image": "a.png", "annotations": [{"coordinates": 7}]}]'),
         ("csv-boxes", "a.csv", "filename,xmin,ymin,xmax,ymax\na.png,1,2,3,x\n"),
         ("csv-boxes", "a.csv", "filename,label\na.png,cat\n"),
+        (
+            *("csv-boxes", "a.csv"),
+            "filename,set,xmin,ymin,xmax,ymax\na.png,train,1,2,3,4\na.png,val,1,2,3,4\n",
+        ),
     ],
 )
 def test_what_is_not_the_tools_form_is_told(

@@ -27,12 +27,21 @@ from res2net.data.table import SPLITS
 from res2net.errors import UserError
 
 _COLUMNS = {  # content of a column → its usual names
-    "image": ("filename", "file_name", "image_id", "image", "image_name", "imageid", "image_path"),
+    "image": (
+        "filename",
+        "file_name",
+        "image_id",
+        "image",
+        "image_name",
+        "imageid",
+        "image_path",
+        "fname",
+    ),
     "class": ("class", "label", "class_name", "category", "labelname", "label_name"),
-    "left": ("xmin", "x_min", "x1", "left"),
-    "top": ("ymin", "y_min", "y1", "top"),
-    "right": ("xmax", "x_max", "x2", "right"),
-    "bottom": ("ymax", "y_max", "y2", "bottom"),
+    "left": ("xmin", "x_min", "x1", "bbox_x1", "left"),
+    "top": ("ymin", "y_min", "y1", "bbox_y1", "top"),
+    "right": ("xmax", "x_max", "x2", "bbox_x2", "right"),
+    "bottom": ("ymax", "y_max", "y2", "bbox_y2", "bottom"),
     "x": ("x", "bbox_x"),
     "y": ("y", "bbox_y"),
     "width": ("w", "bbox_width", "width"),
@@ -134,6 +143,8 @@ def _of_csv(file: Path, columns: Mapping[str, int], root: Path, tally: Tally) ->
         part = PARTS.get(held.pop("part", "").lower()) or part_of_file(file, root)
         new = Drawing(image=image, file=file, part=part)
         drawing = drawings.setdefault(image, new)
+        if drawing.part != part:
+            raise UserError(f"{where}: {image} is in two parts, {drawing.part} and {part}")
         texts = re.findall(r"[^\s,\[\]()]+", held["bbox"]) if "bbox" in held else [*held.values()]
         if {text.lower() for text in texts} <= _BLANK:
             continue

@@ -28,7 +28,7 @@ from res2net.data.scenes.checks import (
 from res2net.data.scenes.forms import files_with, form_of, other_tool
 from res2net.data.scenes.lookup import ImageNames, part_named
 from res2net.data.scenes.options import SceneOptions
-from res2net.data.scenes.shapes import load
+from res2net.data.scenes.shapes import ROTATED, around_turned, load
 from res2net.data.scenes.skeletons import make_skeleton, numbered
 from res2net.errors import UserError
 
@@ -260,6 +260,7 @@ def _scenes(
     for path, image in of_image.items():
         where = f"{file.path.name}: {image['file_name']}"
         objects = partial(_objects, rows[path], numbers, skeleton, options, where, corners)
+        tally.add(ROTATED, path.name, sum(_rotation(row) > 0 for row in rows[path]))
         scene = scene_of(path.name, path, _size(image), objects, tally)
         scenes.append(scene)
         if (found := scene.objects) is not None and found.crowds is not None:
@@ -357,9 +358,22 @@ def _box(row: Mapping[str, Any], size: tuple[int, int], where: str) -> list[floa
         return around
     box = _numbers(stated)
     if box is None or len(box) != 4:
-        raise UserError(f"{where}: a bbox must be four numbers, not {shown(stated)}")
+        fault = f"a bbox must be four numbers, not {shown(stated)}"
+        raise UserError(
+            f"{where}: {fault if stated else 'an annotation has no bbox and no valid outline'}"
+        )
     left, top, width, height = box
-    return [left, top, left + width, top + height]
+    corners = [left, top, left + width, top + height]
+    return around_turned(corners, degrees) if (degrees := _rotation(row)) else corners
+
+
+def _rotation(row: Mapping[str, Any]) -> float:
+    """Degrees in CVAT's attribute of a rectangle; 0 if the outline is stated."""
+    held = row.get("attributes")
+    degrees = _number(held.get("rotation")) if isinstance(held, dict) else None
+    return (
+        degrees % 360 if degrees and math.isfinite(degrees) and not row.get("segmentation") else 0
+    )
 
 
 def _label(row: Mapping[str, Any], numbers: Mapping[str, int], where: str) -> int:

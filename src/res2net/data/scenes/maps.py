@@ -75,7 +75,8 @@ def read_pairs(root: Path, options: SceneOptions) -> Scenes:
     listed = _classes_of(root, found)
     if listed is None:
         raise UserError(
-            f"{root / 'classes.txt'}: missing; write one class name per line, the first for value 0"
+            f"{root / 'classes.txt'}: missing; write one class name per line, the first for value "
+            "0, or '1 NAME', '2 NAME' ... if the maps have no 0"
         )
     return with_classes(root, listed, parted(root, found, options))
 

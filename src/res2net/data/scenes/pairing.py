@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from res2net.data.files import PARTS
+from res2net.data.files import PARTS, some
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scenes.checks import Tally
 from res2net.errors import UserError
@@ -109,6 +109,9 @@ def find_pairs(names: Sequence[str], tally: Tally) -> Found:
     found = Found(images=images, maps=maps)
     if images and maps:
         found.pairs = _match(images, maps, tally)
+        rest = [file.name for file in by_role[""] if file not in images]
+        fault = "images in folders of neither images nor maps are not used"
+        tally.add(fault, some(rest[:1]), len(rest))
     if not found.pairs:
         images, maps = _beside([*by_role["image"], *by_role[""], *by_role["map"]])
         if maps:
@@ -156,8 +159,8 @@ def of_folder(folder: str) -> Folder:
         role = own or role
         if role == "map" and low & _NEITHER:
             role = "none"
-        if len(named) == 1:
-            part = part or named.pop()
+        if len(named) == 1 or named == {"train", "val"}:  # of train_val a part is held out
+            part = part or min(named)
     return Folder(role, part, tuple(place))
 
 
