@@ -189,6 +189,12 @@ def test_labels_that_look_alike_are_told(
         assert sorted(read(file, ReadOptions(val_fraction=0.5)).classes) == sorted(pair)
 
 
+@pytest.mark.parametrize("word", ["nan", "None", "N/A"])
+def test_words_for_no_label_are_noted(manifest: Callable[[str], Path], word: str) -> None:
+    with pytest.warns(UserWarning, match=f"{word} taken as a class; if it means"):
+        read(manifest("path,label\n" + ROWS.replace("dog", word)), ReadOptions())
+
+
 def test_numbers_of_any_length_are_in_order(manifest: Callable[[str], Path]) -> None:
     long = "9" * 5000
     text = "path,label\n" + ROWS.replace("cat", long).replace("dog", "10")

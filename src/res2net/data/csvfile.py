@@ -27,6 +27,8 @@ from res2net.data.split import check_keys, column_of, note_shared
 from res2net.data.table import SEVERAL, Finder, Row, is_json_table, is_list, read_table
 from res2net.errors import UserError
 
+_BLANK = ("nan", "none", "null", "n/a", "na", "?")
+
 
 def read(path: Path, options: ReadOptions) -> LabelledImages:
     """The images listed in a table or in the tables of a folder; other columns are ignored.
@@ -54,6 +56,12 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     alone = needed == [options.measured]
     if not options.multi_label and (joined := [name for name in names if set(";|") & set(name)]):
         warnings.warn(f"{path}: {some(joined)} taken as one class each ({SEVERAL})", stacklevel=2)
+    if blank := [name for name in names if name.lower() in _BLANK]:
+        warnings.warn(
+            f"{path}: {some(blank)} taken as a class; if it means that there is no label, empty "
+            "these cells (several labels per image) or delete their rows",
+            stacklevel=2,
+        )
     if options.multi_label and not names:
         raise UserError(f"{path}: no image has a label")
     if options.multi_label and max(map(len, sets)) == 1:

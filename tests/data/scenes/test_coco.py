@@ -281,6 +281,17 @@ def test_rectangles_that_cvat_rotates(
     assert all("2 boxes are rotated" in str(each.message) for each in told)
 
 
+def test_a_split_in_the_rows_of_images_is_noted(root: Path, reads: Reads, coco_file: Made) -> None:
+    file = root / "dataset.json"
+    coco_file(file, [CAT], files={1: "train/a.png", 2: "val/a.png"})
+    content = json.loads(file.read_text())
+    for image, split in zip(content["images"], ("train", "val"), strict=True):
+        image["split"] = split
+    file.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="2 images state a split, which is not read"):
+        reads("coco", file)
+
+
 def test_objects_to_ignore_do_not_count(root: Path, reads: Reads, both: Made) -> None:
     both(root, [{**CAT, "ignore": 1}, {**CAT, "bbox": [1, 1, 9, 9], "ignore": 0, "iscrowd": 1}])
     with pytest.warns(UserWarning, match='2 objects with "ignore": 1 are neither learned nor'):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from res2net.data.scenes.voc import CLASSES
 from res2net.data.source import parse_source
+from res2net.errors import UserError
 
 Reads = Made = Callable[..., Any]
 CAT = ("cat", (11, 11, 40, 40))
@@ -303,6 +304,15 @@ def test_rectangles_that_cvat_rotates(devkit: Made, reads: Reads, xml: Made, box
         found = reads("voc", devkit(texts, train="a", val="b\nc"))
     assert boxes(found.train) == [[(7, [20, 10, 41, 51])]]
     assert boxes(found.val) == [[(7, [10, 20, 51, 41])]] * 2
+
+
+def test_no_usable_box_is_told_with_its_reason(devkit: Made, reads: Reads, xml: Made) -> None:
+    root = devkit({"a": xml(("cat", (60, 30, 30, 40)))}, train="a")  # left, top, width, height
+    with (
+        pytest.warns(UserWarning, match="1 boxes without area left out"),
+        pytest.raises(UserError, match="no object is annotated"),
+    ):
+        reads("voc", root)
 
 
 def test_a_box_of_one_pixel_has_equal_corners(

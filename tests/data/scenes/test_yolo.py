@@ -316,10 +316,17 @@ def test_images_that_share_a_label_file_are_counted(root: Path, reads: Reads, dr
         reads("yolo", root)
 
 
+def test_a_list_of_classes_that_differs_from_the_yaml_is_noted(root: Path, reads: Reads) -> None:
+    (root / "labels" / "classes.txt").write_text("dog\ncat\n")
+    settle(root, "names: [cat, dog]")
+    with pytest.warns(UserWarning, match="1 lists of classes differ from data.yaml"):
+        assert reads("yolo", root).classes == ("cat", "dog")
+
+
 def test_labels_of_images_that_are_not_there_are_counted(root: Path, reads: Reads) -> None:
     settle(root)
-    for name in ("x", "y", "classes"):
-        (root / "labels" / "train" / f"{name}.txt").write_text(LINE)
+    for name, text in {"x": LINE, "y": LINE, "classes": "cat"}.items():
+        (root / "labels" / "train" / f"{name}.txt").write_text(text)
     with pytest.warns(UserWarning, match=r"2 label files belong to no image .*train/x\.txt"):
         reads("yolo", root)
     reads("yolo", root, measured="val")  # labels of other parts are not looked for

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from res2net.data.files import PART_WORDS, some, whether
+from res2net.data.files import PART_WORDS, PARTS, some, whether
 from res2net.data.outlines import bounds, with_packed_outline
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.checks import (
@@ -250,6 +250,8 @@ def _scenes(
         if path is None:
             tally.add("annotated images do not exist", name)
             continue
+        if image.get("split") in PARTS and stated is None:
+            tally.add("images state a split, which is not read: give each part a file", name)
         if path in rows:
             tally.add("images are listed under several ids: merged", name)
         rows[path] = rows.get(path, []) + own

@@ -82,6 +82,8 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     else:
         rows = _unlisted(root, tally, options)
     names = {name for part in rows.values() for row in part for name in row.labels}
+    if not names:
+        tally.warn(root)  # the reason
     classes = _classes(home or root, names, CLASSES if home else ())
     first = _first_pixel(home or root, rows, tally)
     parts = {

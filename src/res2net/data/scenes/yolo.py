@@ -66,6 +66,9 @@ def read(root: Path, options: SceneOptions) -> Scenes:
         home = home / beside
     tally, corners, labels = Tally(), Corners(), LabelFiles()
     form = _form(file, content, options, tally)
+    for each in (each for ending in CLASS_LISTS for each in files_with(home, ending)):
+        if read_list(each) != list(form.classes):
+            tally.add(f"lists of classes differ from {file.name} and are not used", str(each))
     stated = {PARTS[word] for word in PARTS if content.get(word)}
     named = [part for part in PART_WORDS if part in stated or _usual(home, part) is not None]
     images = {part: _images(home, file, content, part, tally) for part in options.needed(named)}
