@@ -32,6 +32,7 @@ def test_two_folders_side_by_side_or_wrapped(images: str, maps: str) -> None:
         ("train/a.jpg", "train_masks/a_mask.gif", "train"),
         ("train_val/images/a.jpg", "train_val/masks/a.bmp", "train"),
         ("trip/a.jpg", "tripannot/a.png", ""),
+        ("set/data/a.jpg", "set/labels/a.png", ""),
         ("train_images/a.jpg", "train_labels/a.png", "train"),
         ("valid/a_jpg.rf.1.jpg", "valid/a_jpg.rf.1_mask.png", "val"),
         ("DUTS-TR/DUTS-TR-Image/a.jpg", "DUTS-TR/DUTS-TR-Mask/a.png", "train"),

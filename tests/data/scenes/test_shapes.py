@@ -239,6 +239,22 @@ def test_a_table_of_boxes_states_parts_and_images_without_objects(
     assert [scene.name for scene in data.val] == ["VALIDATION.png"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_tables_of_boxes_in_other_encodings(
+    tmp_path: Path, reads: Reads, draw: Made, boxes: Made, encoding: str
+) -> None:
+    draw(tmp_path / "a.png")
+    text = "filename|class|xmin|ymin|xmax|ymax\r\na.png|K\u00e4fer|10|12|30|40\r\n"
+    (tmp_path / "boxes.csv").write_bytes(text.encode(encoding))
+    assert parse_source(str(tmp_path), "boxes").format == "csv-boxes"
+    if encoding == "cp1252":
+        with pytest.raises(UserError, match=r"boxes.csv: cannot be read as CSV in UTF-8"):
+            reads("csv-boxes", tmp_path)
+        return
+    data = reads("csv-boxes", tmp_path, val_fraction=0)
+    assert (data.classes, boxes(data.train)) == (("K\u00e4fer",), [[(0, [10, 12, 30, 40])]])
+
+
 @pytest.mark.parametrize(
     ("header", "row", "size"),
     [
@@ -317,6 +333,7 @@ def test_tables_of_boxes(
         ("createml", "a.json", '[{"image": "a.png", "annotations": [{"coordinates": 7}]}]'),
         ("csv-boxes", "a.csv", "filename,xmin,ymin,xmax,ymax\na.png,1,2,3,x\n"),
         ("csv-boxes", "a.csv", "filename,label\na.png,cat\n"),
+        ("csv-boxes", "a.csv", "filename,class,xmin,ymin,xmax,ymax\na.png,,1,2,3,4\n"),
         (
             *("csv-boxes", "a.csv"),
             "filename,set,xmin,ymin,xmax,ymax\na.png,train,1,2,3,4\na.png,val,1,2,3,4\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Mapping, Sequence
@@ -91,7 +92,7 @@ def read_csv(root: Path, options: SceneOptions) -> Scenes:
 def box_columns(file: Path) -> dict[str, int]:
     """Content → index of its column; empty if a CSV file does not list boxes."""
     try:
-        first = rows(file, 1)
+        first = rows(file, 1, errors="replace")  # so that the reader tells the encoding
     except UserError:
         return {}
     row = [value.strip().lower() for value in first[0]] if first else []
@@ -120,20 +121,23 @@ def _is_number(text: str) -> bool:
     return bool(re.fullmatch(r"-?\d+(\.\d*)?", text))
 
 
-def rows(file: Path, most: int | None = None) -> list[list[str]]:
-    """The first ``most`` lines of a CSV file.
+def rows(file: Path, most: int | None = None, *, errors: str = "strict") -> list[list[str]]:
+    """The first ``most`` lines of a CSV file; ``errors`` as of ``open``.
 
     Raises:
         UserError: the file cannot be read.
     """
     try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            separator = max(",;\t", key=opened.readline().count)
+        with file.open("rb") as opened:
+            marked = opened.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        encoding = "utf-16" if marked else "utf-8-sig"
+        with file.open(encoding=encoding, errors=errors, newline="") as opened:
+            separator = max(",;\t|", key=opened.readline().count)
             opened.seek(0)
             found = (row for row in csv.reader(opened, delimiter=separator) if row)
             return [*islice(found, most)]
     except (OSError, UnicodeError, csv.Error) as error:
-        raise UserError(f"{file}: cannot be read as CSV ({error})") from None
+        raise UserError(f"{file}: cannot be read as CSV in UTF-8 ({error})") from None
 
 
 def _of_csv(file: Path, columns: Mapping[str, int], root: Path, tally: Tally) -> list[Drawing]:
@@ -168,6 +172,8 @@ def _of_csv(file: Path, columns: Mapping[str, int], root: Path, tally: Tally) ->
         if one >= three or two >= four:
             tally.add("boxes left out that have no area", where)
             continue
+        if not label:
+            raise UserError(f"{where}: has a box, but no class")
         drawing.shapes.append(Shape(label=label, points=box(one, two, three, four)))
     if "class" not in columns:
         tally.add(f"files have no class column: all boxes get the class {_ONE!r}", file.name)

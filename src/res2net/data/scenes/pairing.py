@@ -106,6 +106,7 @@ def find_pairs(names: Sequence[str], tally: Tally) -> Found:
     # next to train_masks, train holds images; next to masks, the root does
     places = {file.place for file in maps}
     images = images or [file for file in by_role[""] if file.place in places]
+    images = images or [file for file in by_role[""] if file.place[-1:] == ("data",)]  # FiftyOne
     found = Found(images=images, maps=maps)
     if images and maps:
         found.pairs = _match(images, maps, tally)
