@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.data.files import PARTS, Files, some, subfolders, usable
+from res2net.data.folder import part_named
 from res2net.data.labelled import (
     LabelledImages,
     Labels,
@@ -45,6 +46,7 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     root = path if path.is_dir() else path.parent
     column = column_of(options.group_by)
     rows = _rows(path, column, options.multi_label)
+    _note_parts(path, rows)
     needed = options.needed(sorted({row.split or "train" for row in rows}))
     rows = [row for row in rows if (row.split or "train") in needed]
     present = _present(path, root, rows, options)
@@ -54,7 +56,9 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     numbers = all(name.isascii() and name.isdecimal() for name in names)
     classes = sorted(names, key=_in_order_of_numbers) if numbers else names
     alone = needed == [options.measured]
-    if not options.multi_label and (joined := [name for name in names if set(";|") & set(name)]):
+    known = frozenset(names)
+    joined = [name for name in names if not options.multi_label and _is_joined(name, known)]
+    if joined:
         warnings.warn(f"{path}: {some(joined)} taken as one class each ({SEVERAL})", stacklevel=2)
     if blank := [name for name in names if name.lower() in _BLANK]:
         warnings.warn(
@@ -98,6 +102,26 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     )
     warn_shared(path, found)
     return found
+
+
+def _is_joined(name: str, names: frozenset[str]) -> bool:
+    """Whether a label looks like several: separated, a list, or words that are labels."""
+    words = name.replace(",", " ").split()
+    return bool(set(";|[") & set(name)) or (len(words) > 1 and names.issuperset(words))
+
+
+def _note_parts(path: Path, rows: Sequence[Row]) -> None:
+    """Warn of images in the folders of several parts, without a column of parts."""
+    if any(row.split for row in rows):
+        return
+    folders = {part for row in rows for part in row.path.replace("\\", "/").split("/")[:-1]}
+    named = sorted(folder for folder in folders if part_named(folder))
+    if len({*map(part_named, named)}) > 1:
+        warnings.warn(
+            f"{path}: its images are in the folders {some(named)}, but no column (split) gives the "
+            "parts; all are taken together",
+            stacklevel=3,
+        )
 
 
 def _groups(

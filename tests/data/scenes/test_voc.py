@@ -324,7 +324,7 @@ def test_a_box_of_one_pixel_has_equal_corners(
         found = reads("voc", root)
     assert boxes(found.train)[0] == [(7, [10, 10, 11, 40]), (7, [2, 4, 30, 5])]
     root = devkit({"a": xml(*thin, ("cat", (0, 1, 9, 9))), "b": xml(CAT)}, train="a")
-    with pytest.warns(UserWarning, match="taken as 0-based|2 boxes without area left out"):
+    with pytest.warns(match="taken as 0-based"), pytest.warns(match="2 boxes without area"):
         assert boxes(reads("voc", root).train)[0] == [(7, [0, 1, 9, 9])]
 
 

@@ -207,6 +207,13 @@ def test_key_points_that_do_not_fit_are_told(
     assert message in told("yolo", root, "keypoints")
 
 
+def test_outlines_of_four_corners_are_no_rotated_boxes(root: Path, reads: Reads) -> None:
+    for part in ("train", "val"):
+        (root / "labels" / part / f"{part}.txt").write_text("0 .1 .1 .4 .1 .4 .4 .1 .4\n")
+    objects = reads("yolo", settle(root), "masks").train[0].objects
+    assert len(objects.segments[0][0]) == 8
+
+
 def test_rotated_boxes_are_counted_and_boxed(root: Path, reads: Reads, boxes: Made) -> None:
     for file in root.rglob("*.txt"):
         file.write_text("0 0.25 0 0.5 0.25 0.25 0.5 0 0.25\n")

@@ -123,6 +123,9 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
         tally.add("key-points have a visibility other than 0, 1, 2: above 0 is visible", name, odd)
         outside = (seen > 0) & ~((x >= 0) & (x < width) & (y >= 0) & (y < height))
         tally.add("key-points outside their image left out", name, int(outside.sum()))
+        zero = (seen > 0) & (x == 0) & (y == 0)
+        fault = "key-points at 0, 0 count as visible; absent ones have visibility 0"
+        tally.add(fault, name, int(zero.sum()))
         objects.keypoints[outside | ~(seen > 0)] = 0
         x, y, seen = np.moveaxis(objects.keypoints, 2, 0)
         left, top, right, bottom = objects.boxes.T[:, :, None]

@@ -359,7 +359,8 @@ def _objects(
     ]
     if not found:
         return no_objects()
-    quads = sum(len(words) == 1 + _QUAD for words in lines) if form.points is None else 0
+    quads = sum(len(words) == 1 + _QUAD for words in lines)
+    quads *= form.points is None and form.marks == "boxes"  # masks keep the corners
     tally.add("lines of 8 numbers are replaced by the boxes around them", path.name, quads)
     if form.marks == "masks":
         tally.add(_BOXES_ALONE, path.name, sum(len(words) == 5 for words in lines))
