@@ -197,7 +197,7 @@ def test_labels_that_look_like_several_are_noted(
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
         read(manifest(f"path,label\n{rows}"), ReadOptions(val_fraction=0))
-    assert any(f"{joined} taken as one class each" in str(each.message) for each in noted)
+    assert any(f"{joined!r} taken as one class each" in str(each.message) for each in noted)
 
 
 def test_folders_of_parts_in_a_table_without_parts_are_noted(make_tree: MakeTree) -> None:

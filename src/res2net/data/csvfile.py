@@ -59,7 +59,10 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     known = frozenset(names)
     joined = [name for name in names if not options.multi_label and _is_joined(name, known)]
     if joined:
-        warnings.warn(f"{path}: {some(joined)} taken as one class each ({SEVERAL})", stacklevel=2)
+        warnings.warn(
+            f"{path}: {some([*map(repr, joined)])} taken as one class each ({SEVERAL})",
+            stacklevel=2,
+        )
     if blank := [name for name in names if name.lower() in _BLANK]:
         warnings.warn(
             f"{path}: {some(blank)} taken as a class; if it means that there is no label, empty "

@@ -306,6 +306,16 @@ def test_rectangles_that_cvat_rotates(devkit: Made, reads: Reads, xml: Made, box
     assert boxes(found.val) == [[(7, [10, 20, 51, 41])]] * 2
 
 
+@pytest.mark.parametrize("text", ["<name>dog</name>", "<bndbox><xmin>1</xmin></bndbox>"])
+def test_a_second_box_or_name_of_an_object_is_counted(
+    devkit: Made, reads: Reads, xml: Made, boxes: Made, text: str
+) -> None:
+    texts = {"a": xml(CAT).replace("</object>", f"{text}</object>"), "b": xml(CAT)}
+    with pytest.warns(UserWarning, match="1 objects have several boxes or names; the first"):
+        found = reads("voc", devkit(texts, train="a", val="b"))
+    assert boxes(found.train) == [[(7, BOX)]]
+
+
 def test_no_usable_box_is_told_with_its_reason(devkit: Made, reads: Reads, xml: Made) -> None:
     root = devkit({"a": xml(("cat", (60, 30, 30, 40)))}, train="a")  # left, top, width, height
     with (

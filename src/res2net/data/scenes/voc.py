@@ -311,6 +311,8 @@ def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
             if each.find("bndbox") is None:
                 tally.add("objects without a box (bndbox) are left out", path.name)
                 continue
+            several = any(len(each.findall(tag)) > 1 for tag in ("bndbox", "name"))
+            tally.add("objects have several boxes or names; the first is read", path.name, several)
             corners = [float(each.findtext(f"bndbox/{k}") or "nan") for k in _CORNERS]
             if corners[0] > corners[2] or corners[1] > corners[3]:
                 tally.add("boxes without area left out", path.name)

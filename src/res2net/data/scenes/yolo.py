@@ -141,7 +141,7 @@ def _settings(root: Path) -> tuple[Path, dict[str, Any]]:
         rivals = [each for each in named if _rank(each) == _rank(file)]
         differing = [each for each in rivals if held[each]["names"] != held[file]["names"]]
         if differing:
-            names = f"{file.name} and {differing[0].name}"
+            names = " and ".join(str(each.relative_to(root)) for each in (file, differing[0]))
             raise UserError(f"{root}: {names} have different classes; give one of them as path")
         return file, held[file]
     listed = _listed_classes(root) if root.is_dir() else None
