@@ -205,7 +205,7 @@ def test_folders_of_parts_in_a_table_without_parts_are_noted(make_tree: MakeTree
     names = [*(f"train/{i}.png" for i in range(4)), "test/0.png", "test/1.png"]
     rows = "".join(f"{name},{'cat' if i % 2 else 'dog'}\n" for i, name in enumerate(names))
     (root / "labels.csv").write_text(f"path,label\n{rows}")
-    with pytest.warns(UserWarning, match=r"in the folders test, train, but no column \(split\)"):
+    with pytest.warns(UserWarning, match=r"in folders of test, train, but no column \(split\)"):
         read(root / "labels.csv", ReadOptions())
 
 

@@ -117,12 +117,13 @@ def _note_parts(path: Path, rows: Sequence[Row]) -> None:
     """Warn of images in the folders of several parts, without a column of parts."""
     if any(row.split for row in rows):
         return
-    folders = {part for row in rows for part in row.path.replace("\\", "/").split("/")[:-1]}
-    named = sorted(folder for folder in folders if part_named(folder))
-    if len({*map(part_named, named)}) > 1:
+    folders = {row.path.replace("\\", "/").rpartition("/")[0] for row in rows}
+    named = (next(filter(None, map(part_named, each.split("/")[::-1])), "") for each in folders)
+    parts = {*named} - {""}
+    if len(parts) > 1:
         warnings.warn(
-            f"{path}: its images are in the folders {some(named)}, but no column (split) gives the "
-            "parts; all are taken together",
+            f"{path}: its images are in folders of {some(sorted(parts))}, but no column (split) "
+            "gives the parts; all are taken together",
             stacklevel=3,
         )
 

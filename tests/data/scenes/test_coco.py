@@ -267,6 +267,7 @@ def test_crowds_are_read_as_they_are_written(
         ),
         ({"rotation": 0.0, "occluded": False}, [5, 15, 45, 35]),
         ({"rotation": None}, [5, 15, 45, 35]),
+        ({"rotation": 1e999}, [5, 15, 45, 35]),
         ([], [5, 15, 45, 35]),
     ],
 )
@@ -287,6 +288,7 @@ def test_a_split_in_the_rows_of_images_is_noted(root: Path, reads: Reads, coco_f
     content = json.loads(file.read_text())
     for image, split in zip(content["images"], ("train", "val"), strict=True):
         image["split"] = split
+    content["images"][0]["split"] = "Train"
     file.write_text(json.dumps(content))
     with pytest.warns(UserWarning, match="2 images state a split, which is not read"):
         reads("coco", file)

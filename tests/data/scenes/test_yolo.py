@@ -325,6 +325,7 @@ def test_images_that_share_a_label_file_are_counted(root: Path, reads: Reads, dr
 
 def test_a_list_of_classes_that_differs_from_the_yaml_is_noted(root: Path, reads: Reads) -> None:
     (root / "labels" / "classes.txt").write_text("dog\ncat\n")
+    (root / "old_classes.txt").write_bytes("K\u00e4fer".encode("cp1252"))
     settle(root, "names: [cat, dog]")
     with pytest.warns(UserWarning, match="1 lists of classes differ from data.yaml"):
         assert reads("yolo", root).classes == ("cat", "dog")

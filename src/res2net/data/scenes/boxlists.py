@@ -31,13 +31,7 @@ from res2net.errors import UserError
 
 _COLUMNS = {  # content of a column → its usual names
     "image": (
-        "filename",
-        "file_name",
-        "image_id",
-        "image",
-        "image_name",
-        "imageid",
-        "image_path",
+        *("filename", "file_name", "image_id", "image", "image_name", "imageid", "image_path"),
         "fname",
     ),
     "class": ("class_name", "label_name", "labelname", "class", "label", "category"),

@@ -250,7 +250,7 @@ def _scenes(
         if path is None:
             tally.add("annotated images do not exist", name)
             continue
-        if image.get("split") in PARTS and stated is None:
+        if str(image.get("split")).lower() in PARTS and stated is None:
             tally.add("images state a split, which is not read: give each part a file", name)
         if path in rows:
             tally.add("images are listed under several ids: merged", name)
@@ -373,9 +373,9 @@ def _rotation(row: Mapping[str, Any]) -> float:
     """Degrees in CVAT's attribute of a rectangle; 0 if the outline is stated."""
     held = row.get("attributes")
     degrees = _number(held.get("rotation")) if isinstance(held, dict) else None
-    return (
-        degrees % 360 if degrees and math.isfinite(degrees) and not row.get("segmentation") else 0
-    )
+    if degrees is None or not math.isfinite(degrees) or row.get("segmentation"):
+        return 0.0
+    return degrees % 360
 
 
 def _label(row: Mapping[str, Any], numbers: Mapping[str, int], where: str) -> int:

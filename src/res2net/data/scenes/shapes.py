@@ -116,7 +116,8 @@ def turned(points: Points, degrees: float) -> Points:
 def around_turned(corners: Sequence[float], degrees: float) -> list[float]:
     """Left, top, right, bottom around a box that CVAT rotates clockwise about its centre."""
     ends = np.array(corners, np.float64).reshape(2, 2)
-    points = turned(box(*(ends - ends.mean(0)).ravel()), degrees) + ends.mean(0)
+    with np.errstate(all="ignore"):  # of huge numbers, which a check refuses later
+        points = turned(box(*(ends - ends.mean(0)).ravel()), degrees) + ends.mean(0)
     return [*points.min(0).tolist(), *points.max(0).tolist()]
 
 

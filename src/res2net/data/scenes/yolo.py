@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,9 +67,8 @@ def read(root: Path, options: SceneOptions) -> Scenes:
         home = home / beside
     tally, corners, labels = Tally(), Corners(), LabelFiles()
     form = _form(file, content, options, tally)
-    for each in (each for ending in CLASS_LISTS for each in files_with(home, ending)):
-        if read_list(each) != list(form.classes):
-            tally.add(f"lists of classes differ from {file.name} and are not used", str(each))
+    if root.is_dir():
+        _note_lists(root, file, form.classes, tally)
     stated = {PARTS[word] for word in PARTS if content.get(word)}
     named = [part for part in PART_WORDS if part in stated or _usual(home, part) is not None]
     images = {part: _images(home, file, content, part, tally) for part in options.needed(named)}
@@ -169,6 +169,13 @@ def _listed_classes(root: Path) -> tuple[Path, dict[str, Any]] | None:
         if names[file] != names[files[0]]:
             raise UserError(f"{root}: {files[0]} and {file} have different classes; remove one")
     return files[0], {"names": names[files[0]]}
+
+
+def _note_lists(root: Path, used: Path, classes: Sequence[str], tally: Tally) -> None:
+    for file in (each for ending in CLASS_LISTS for each in files_with(root, ending)):
+        with suppress(UserError):  # unreadable, and not used
+            if read_list(file) != list(classes):
+                tally.add(f"lists of classes differ from {used.name} and are not used", str(file))
 
 
 def _darknet(root: Path) -> dict[str, Any]:
