@@ -60,6 +60,8 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
         train, val = held_out(train, options, classes=classes, where=root)
     test = _read_test(root, folders.test, classes, listing, options)
     listing.warn_ignored(root)
+    if folders.val is None:
+        _warn_tables(root)
     if folders.train:
         _warn_beside(root, folders.train, folders)
     if not options.group_by:
@@ -215,7 +217,10 @@ def read_split(
     left = np.bincount(labels[keep], minlength=len(classes))
     if every_class and not left.all():
         without = [name for name, count in zip(classes, left, strict=True) if not count]
-        raise UserError(f"{root / split}: no images in class {some(without)}")
+        full = [root / split / name for name in classes if name not in without]
+        inside = len(full) == 1 and len(subfolders(full[0])) > 1
+        hint = f"; did you mean {full[0]}, whose folders may be the classes?" if inside else ""
+        raise UserError(f"{root / split}: no images in class {some(without)}{hint}")
     names = [own.names[i] for i in np.flatnonzero(keep)]
     return Split(images=Files(root, names), labels=labels[keep])
 
@@ -249,6 +254,18 @@ def _warn_beside(root: Path, train: str, used: Sequence[str | None]) -> None:
         warnings.warn(
             f"{root}: not used: {some(unused)}; {train}/ is taken as the training part, and its "
             f"folders as the classes. Rename {train}/ if it is a class itself",
+            stacklevel=3,
+        )
+
+
+def _warn_tables(root: Path) -> None:
+    """Warn of tables beside the folders that may list the parts."""
+    files = (each for each in root.iterdir() if each.suffix.lower() in (".csv", ".txt"))
+    named = sorted(each.name for each in files if part_named(each.stem))
+    if len(named) > 1:
+        warnings.warn(
+            f"{root}: {some(named)} may list the parts, but are not read, since the classes are "
+            f"folders; csv:{root} reads tables of path and label",
             stacklevel=3,
         )
 
