@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import new_table, show
+from res2net.cli.targets import check_targets
 from res2net.data.embeddings import (
     Embeddings,
     near_duplicates,
@@ -92,6 +93,7 @@ def main(argv: Sequence[str]) -> None:
     pictures = [path for path in (options.sheet, options.map) if path]
     for path in pictures:
         check_file_to_write(path)
+    check_targets(*([options.model] if options.model else []))
     found = read_embeddings(options.file)
     if options.photo:
         tiles = like_photo(found, options.photo, options.model, options.count)
