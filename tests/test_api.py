@@ -127,7 +127,9 @@ def test_a_folder_is_its_images_as_on_the_command_line(run, photo, tmp_path):
     network = run.load(device="cpu")
     found = network.predict([str(tmp_path), photo], precision="fp32")
     alone = network.predict(photo, precision="fp32")[0]
-    assert [numbers(each) for each in found] == [numbers(alone)] * 4
+    assert len(found) == 4
+    for each in found:
+        assert numbers(each) == pytest.approx(numbers(alone), abs=0.011)
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="none: no images in this folder"):
         network.predict(tmp_path / "none")
