@@ -63,6 +63,10 @@ def test_the_nearest_option_is_named(cli):
         (("serve", "--artifact", "x", "--queue", "-1"), "--queue is -1; it must be at least 1"),
         (("tasks", "--task", "depth"), "--task: must be one of 'detect', 'instances', "),
         (("parity", "--model", "res2net29_small"), "--model res2net29_small: no other library"),
+        (
+            ("tasks", "--task", "segment", "--batch", "1", "--size", "32"),
+            "--batch 1 at --size 32 leaves a batch norm one value per channel",
+        ),
         (("train-step", "x"), "unexpected argument 'x'; `res2net bench train-step --help`"),
     ],
 )

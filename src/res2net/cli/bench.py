@@ -104,7 +104,15 @@ def measure(subject: str, options: Any) -> list[dict[str, object]]:
     kind = SUBJECTS[subject]
     given = kind(**{each.name: options[each.name] for each in fields(kind)})
     module = importlib.import_module(f"res2net.bench.{subject.replace('-', '_')}")
-    found = module.run(given, track)
+    try:
+        found = module.run(given, track)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(
+            f"--batch {options.batch} at --size {options.size} leaves a batch norm one value per "
+            "channel, which cannot be trained; raise one of them"
+        ) from None
     if found.columns:
         from res2net.bench.protocol import RATIOS, shown
 
