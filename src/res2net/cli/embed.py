@@ -59,7 +59,9 @@ def main(argv: Sequence[str]) -> None:
     out: Path | None = options.out
     if not out or out.suffix.lower() not in ENDINGS or out.is_dir() or not out.parent.is_dir():
         ends = " or ".join(ENDINGS)
-        raise UserError(f"--out is {out}; it must be a file {ends} in an existing folder")
+        raise UserError(
+            f"--out is {out or 'missing'}; it must be a file {ends} in an existing folder"
+        )
     if out.suffix.lower() == ".parquet":
         parquet(out)
     target, places = target_and_images(options.words, options.model)
