@@ -48,6 +48,9 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f"{text} [{json.dumps(default) if isinstance(default, bool) else default}]"
 
     def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        hint = getattr(action, "_typehint", action.type)
+        if {int, float} & {hint, *typing.get_args(hint)}:
+            return "N"
         return re.split("[._]", action.dest)[-1].upper()
 
 
