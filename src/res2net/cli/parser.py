@@ -206,8 +206,8 @@ class Parser(jsonargparse.ArgumentParser):
         if found := re.search(r"argument (\S+): ignored explicit argument (.+)$", text):
             return f"{found.group(1)} takes no value, got {found.group(2)}"
         if found := re.search(r"argument (\S+): invalid choice: (.+) \(choose from (.+)\)", text):
-            known = found.group(3).removesuffix(", None")  # of an option without a default
-            return f"{found.group(1)}: must be one of {known}, not {found.group(2)}"
+            choices = found.group(3).removesuffix(", None")  # of an option without a default
+            return f"{found.group(1)}: must be one of {choices}, not {found.group(2)}"
         if found := re.search(r'key "([\w.]+)": (.+)$', text):
             return f"{option(found[1])}: {_plain_type_error(found[2])}"
         return text
