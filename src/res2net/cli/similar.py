@@ -147,7 +147,7 @@ def of_set(found: Embeddings, threshold: float, count: int) -> list[Tile]:
         tiles += [(names[i], f"cosine {cosine:.4f}"), (names[j], f"to {Path(names[i]).name}")]
     for index in (-ratios).argsort(kind="stable")[:count]:
         far.add_row(f"{ratios[index]:.2f}", escape(names[index]))
-        tiles.append((names[index], f"outlier: {ratios[index]:.2f}×"))
+        tiles.append((names[index], f"distance {ratios[index]:.2f}×"))
     show(*([alike] if pairs else []), far)
     return tiles
 
@@ -179,7 +179,7 @@ def draw_sheet(tiles: Sequence[Tile], path: Path, folder: Path, photo: Path | No
     draw_tiles(
         path,
         "Similar images",
-        "cosine of features; outliers: distance over the median",
+        "cosine of features; distance: mean to the nearest images, over the median of all",
         drawn,
         note=f"{counted(len(outside), 'image')} not in {folder}: grey" if outside else "",
     )
