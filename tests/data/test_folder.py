@@ -259,5 +259,5 @@ def test_parts_of_other_names(make_tree: MakeTree, train: str, val: str, test: s
 
 def test_folders_inside_class_folders_are_noted(make_tree: MakeTree) -> None:
     root = make_tree({"animal/cat": 2, "animal/dog": 2, "plant": 2})
-    with pytest.warns(UserWarning, match="1 class folders have subfolders.*animal holds cat, dog"):
+    with pytest.warns(UserWarning, match="1 class folder with subfolders.*animal holds cat, dog"):
         assert read(root, ReadOptions()).classes == ("animal", "plant")

@@ -121,5 +121,5 @@ def test_photos_without_class_folders_are_read_where_labels_are_not_needed(
     assert images.train.labels.shape == (4, 0)
     assert readers.read(found).val.names(0) == images.val.names(0)
     (tmp_path / "none").mkdir()
-    with pytest.raises(UserError, match="fewer than 2 images"):
+    with pytest.raises(UserError, match="none: holds no images"):
         readers.read(parse_source(str(tmp_path / "none"), "none"))

@@ -22,7 +22,7 @@ from res2net.data.labelled import (
     warn_shared,
 )
 from res2net.data.photo import EXTENSIONS
-from res2net.errors import UserError
+from res2net.errors import UserError, counted
 
 # words allowed next to the name of a part
 _BESIDE = frozenset({"set", "data", "dataset", "images", "imgs", "img", "seg", "split"})
@@ -93,6 +93,8 @@ def read_unlabelled(root: Path, options: ReadOptions) -> LabelledImages:
     listing = Listing()
     list_images(root, "", listing, find_empty=True)
     listing.warn_ignored(root)
+    if not listing.names:
+        raise UserError(f"{root}: holds no images")
     keep = usable(root, listing.names, skip_bad=options.skip_bad, empty=listing.empty)
     names = [listing.names[i] for i in np.flatnonzero(keep)]
     images = Split(images=Files(root, names), labels=np.zeros((len(names), 0), np.int64))
@@ -231,8 +233,8 @@ def _note_loose(folder: Path) -> None:
     loose = sorted(each.name for each in files if each.name[0] != "." and each.is_file())
     if loose:
         warnings.warn(
-            f"{folder}: {len(loose)} images beside the class folders have no class and are left "
-            f"out: {some(loose)}",
+            f"{folder}: {counted(len(loose), 'image')} beside the class folders, without a class; "
+            f"left out: {some(loose)}",
             stacklevel=3,
         )
 
@@ -281,7 +283,7 @@ def _warn_nested(root: Path, train: Split, depth: int) -> None:
     if several:
         name, inside = next(iter(several.items()))
         warnings.warn(
-            f"{root}: {len(several)} class folders have subfolders, whose images all belong to the "
-            f"class: {name} holds {some(inside)}",
+            f"{root}: {counted(len(several), 'class folder')} with subfolders, whose images all "
+            f"belong to the class: {name} holds {some(inside)}",
             stacklevel=3,
         )
