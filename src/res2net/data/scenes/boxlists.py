@@ -103,8 +103,8 @@ def box_columns(file: Path) -> dict[str, int]:
         return {}
     taken = {found[what] for what in form}
     sizes = [what for what in _SIZE if found.get(what, -1) not in taken | {-1}]
-    whats = ("image", "class", "part", *form, *(sizes if len(sizes) == 2 else ()))
-    return {what: found[what] for what in whats if what in found}
+    kinds = ("image", "class", "part", *form, *(sizes if len(sizes) == 2 else ()))
+    return {what: found[what] for what in kinds if what in found}
 
 
 def _coordinates(row: Sequence[str], names: Sequence[str]) -> list[str]:
