@@ -147,6 +147,10 @@ def _forked(words: tuple[str, ...], output: Path, environment: dict[str, str]) -
     sys.stdout, sys.stderr = (os.fdopen(place, "w", 1, closefd=False) for place in (1, 2))
     torch.set_num_threads(1)
     torch.cuda.is_available = lambda: False
+    try:
+        torch.zeros((), requires_grad=True).backward()
+    except RuntimeError:  # autograd has threads since a test before, which no fork takes along
+        os.execv(sys.executable, [sys.executable, "-m", "res2net", *words])
     sys.exit(main(list(words)))
 
 

@@ -118,6 +118,23 @@ def test_every_task_is_trained_loaded_and_predicts_typed_results(run, photo, tmp
     assert numbers(alone) == numbers(each) == pytest.approx(numbers(first), abs=0.011)
 
 
+def test_a_folder_is_its_images_as_on_the_command_line(run, photo, tmp_path):
+    (tmp_path / "b").mkdir()
+    files = [tmp_path / name for name in ("a.png", "b/a.png", "c.png")]
+    for file in files:
+        file.write_bytes(photo.read_bytes())
+    (tmp_path / "notes.txt").touch()
+    network = run.load(device="cpu")
+    found = network.predict([str(tmp_path), photo], precision="fp32")
+    alone = network.predict(photo, precision="fp32")[0]
+    assert len(found) == 4
+    for each in found:
+        assert numbers(each) == pytest.approx(numbers(alone), abs=0.011)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="none: no images in this folder"):
+        network.predict(tmp_path / "none")
+
+
 def test_arguments_that_mean_nothing_are_named_as_arguments(run, photo):
     network = run.load()
     for name, value, tasks in (

@@ -168,6 +168,32 @@ def test_the_light_core_loads_nothing_heavy(code: str) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict ABSENT .",
+        "predict --model ABSENT .",
+        "evaluate ABSENT --data digits",
+        "compare shipped ABSENT --data digits",
+        "embed ABSENT . --out a.npz",
+        "explain ABSENT .",
+        "explain shipped . --against ABSENT",
+        "export ABSENT --to onnx --out a",
+        "serve ABSENT",
+    ],
+)
+def test_an_absent_target_is_refused_before_torch(words: str, tmp_path: Path) -> None:
+    code = (
+        f"import sys\nfor name in {HEAVY!r}: sys.modules[name] = None\n"
+        f"from res2net.cli.main import main; sys.exit(main({words.split()!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.stderr == "res2net: ABSENT: no such run, checkpoint or network.\n"
+    assert done.returncode == 2
+
+
 def test_a_name_that_needs_torch_says_which_extra_to_install() -> None:
     code = (
         "import sys\n"

@@ -288,8 +288,10 @@ def test_a_folder_that_may_not_be_written_to(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
-    with pytest.raises(UserError, match=line), alone_in(tmp_path / "run", "--out"):
+    with pytest.raises(UserError, match=line) as caught, alone_in(tmp_path / "run", "--out"):
         pass
+    assert str(tmp_path / "run") in str(caught.value)
+    assert ".lock" not in str(caught.value)
     assert names(tmp_path) == []
 
 

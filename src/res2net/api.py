@@ -116,8 +116,8 @@ def predict(
 
     Args:
         target: as for ``load``.
-        images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of
-            uint8, a tensor (3, H, W) of uint8.
+        images: one or many of: a path, a folder (the images under it, at any depth, sorted), a PIL
+            image, an array (H, W), (H, W, 3) or (H, W, 4) of uint8, a tensor (3, H, W) of uint8.
         top, boxes, batch, precision: see ``Predictor.predict``.
         capture, compile: as for ``load``.
         finding: detectors, pose: ``score`` and the other fields of ``Finding``: which detections

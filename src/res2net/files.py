@@ -344,7 +344,8 @@ def write_error(error: OSError, path: Path) -> UserError:
     wrong, remedy = _REASONS.get(
         error.errno, (f"{error.strerror or error} on {{folder}}", "choose another folder")
     )
-    return UserError(f"{wrong.format(folder=path.parent)} while writing {path.name}; {remedy}")
+    doing = "" if path.name.endswith(LOCK) else f" while writing {path.name}"
+    return UserError(f"{wrong.format(folder=path.parent)}{doing}; {remedy}")
 
 
 def at_home(text: str) -> Path:

@@ -70,12 +70,18 @@ def test_what_a_maker_lacks_is_left_out() -> None:
         ({"makers": ["mmdet"]}, "--makers mmdet: it can be ours"),
         ({"engines": ["tvm"]}, "--engines tvm: it can be eager"),
         ({"precisions": ["fp8"]}, "--precisions fp8: it can be fp32"),
-        ({"makers": ["torchvision"]}, "nothing to time"),
+        ({"makers": ["torchvision"]}, "torchvision has no res2net18"),
     ],
 )
 def test_unknown_names_are_refused(option: dict[str, list[str]], message: str) -> None:
     with pytest.raises(UserError, match=message):
         cases(["res2net18"], **option)
+
+
+def test_a_network_that_nobody_has_is_refused_beside_others() -> None:
+    with pytest.raises(UserError, match="unknown model 'reznet18'.*resnet18"):
+        cases(["resnet50", "reznet18"])
+    assert {case.network for case in cases(["resnet50", "res2net18"])} == {"resnet50", "res2net18"}
 
 
 @pytest.mark.parametrize("maker", ["ours", "timm"])
@@ -157,7 +163,10 @@ def test_the_chart_ranks_engines_on_one_axis_with_the_makers_beside(
         {**how, "maker": "ours", "engine": "openvino", "median_ms": "50"},
         {**how, "maker": "timm", "engine": "openvino", "median_ms": "51"},
     ]
+    rows += [{**how, "network": "res2net18", "maker": "ours", "engine": "eager", "median_ms": "99"}]
     draw_speeds(rows, tmp_path / "speed.png")
+    assert len(drawn.pop().get_yticklabels()) == 4  # also the last, which has one bar of two
+    draw_speeds(rows[:-1], tmp_path / "speed.png")
     (axes,) = drawn
     named = [label.get_text() for label in axes.get_yticklabels()]
     assert named == ["native fp32", "openvino fp32", "eager fp32"]

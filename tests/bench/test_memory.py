@@ -10,6 +10,7 @@ import torch
 
 from res2net import create_model
 from res2net.bench.memory import bytes_kept, operations, peak_memory
+from res2net.errors import UserError
 from res2net.nn.layers import count_on_host
 
 
@@ -38,6 +39,8 @@ def test_the_peak_is_that_of_a_process_of_its_own(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     few, many = (peak_memory("steps", size=size) for size in (1, 10**8))
     assert many - few == pytest.approx(10**8, rel=0.2)
+    with pytest.raises(UserError, match="the memory of size x failed: TypeError: "):
+        peak_memory("steps", size="x")
 
 
 @pytest.mark.parametrize(("name", "norms"), [("resnet50", 53), ("res2net50_26w_4s", 85)])

@@ -6,6 +6,7 @@ import pytest
 
 from res2net.bench import train_step
 from res2net.bench.memory import bytes_kept
+from res2net.bench.options import TrainStepOptions
 from res2net.errors import UserError
 from res2net.integrations.timm import register
 
@@ -32,6 +33,8 @@ def test_a_network_that_timm_lacks_is_refused_even_when_registered_there() -> No
     register()  # or a step named "timm" would run our own network
     with pytest.raises(UserError, match="timm has no blres2net50"):
         train_step.make_training("timm fp32 nchw", "blres2net50", batch=1, size=32)
+    with pytest.raises(UserError, match="timm has no blres2net50"):
+        train_step.run(TrainStepOptions(model="blres2net50"), track=None)  # type: ignore[arg-type]
 
 
 def test_checkpointing_keeps_less_for_backward_the_full_kind_least() -> None:

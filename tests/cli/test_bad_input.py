@@ -208,7 +208,7 @@ def test_a_batch_of_one_image_where_batch_norm_needs_two(cli, tiny, photos, tmp_
 
 def test_a_batch_larger_than_the_data_is_one_step(cli, tiny, photos, tmp_path):
     words = ("--data", photos, "--train.batch", "1000", "--out", tmp_path / "run")
-    assert "1 epoch of 1 step (" in cli(*tiny, *words).out
+    assert "1 epoch of 1 step, batch" in cli(*tiny, *words).out
 
 
 # ---- run folders

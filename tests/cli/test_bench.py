@@ -59,9 +59,14 @@ def test_the_nearest_option_is_named(cli):
         (("folder",), "missing: --artifact, --data; `res2net bench folder --help` explains it"),
         (("loading", "--batch", "2"), "missing: --data; `res2net bench loading --help`"),
         (("deploy", "--rounds", "0"), "--rounds is 0; it must be at least 1"),
+        (("deploy", "--chart", "none/a.png"), "none/a.png: folder none does not exist; make it"),
         (("serve", "--artifact", "x", "--queue", "-1"), "--queue is -1; it must be at least 1"),
         (("tasks", "--task", "depth"), "--task: must be one of 'detect', 'instances', "),
         (("parity", "--model", "res2net29_small"), "--model res2net29_small: no other library"),
+        (
+            ("tasks", "--task", "segment", "--batch", "1", "--size", "32"),
+            "--batch 1 at --size 32 leaves a batch norm one value per channel",
+        ),
         (("train-step", "x"), "unexpected argument 'x'; `res2net bench train-step --help`"),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_table_of_several_labels_an_image_names_the_option_and_takes_it(
     rows = [f"{each},{'cat;old' if i % 2 else 'dog'}\n" for i, each in enumerate(files)]
     Path("tags.csv").write_text("path,labels\n" + "".join(rows))
     assert main(["data", "tags.csv"]) == 0
-    assert "cat;old taken as one class each (several: train --input.multi-label true, data " in (
+    assert "'cat;old' taken as one class each (several: train --input.multi-label true, data " in (
         capsys.readouterr().out
     )
     assert main(["data", "tags.csv", "--multi-label", "--json", "--out", "out"]) == 0

@@ -36,7 +36,7 @@ def test_the_demo_trains_measures_and_reads(cli, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--epochs", "0"), "--train.epochs is 0; it must be at least 1"),
+        (("--epochs", "0"), "--epochs is 0; it must be at least 1"),
         (("--epochs", "few"), "--epochs: must be a whole number, not 'few'"),
         (("--epoch", "3"), "unknown option '--epoch'. Did you mean '--epochs'?"),
         (("digits",), "unexpected argument 'digits'"),

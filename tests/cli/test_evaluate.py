@@ -126,7 +126,10 @@ def test_another_size(cli, run, tmp_path):
         (("--data", "digits", "--workers", "-1"), "--workers is -1; it must be at least 0"),
         (("--data", "digits", "--size", "8"), "--size is 8; res2net29_small needs images"),
         (("--data", "digits", "--crops", "3"), "--crops is 3; it can be 1 or 5"),
-        (("--data", "digits", "--split", "tset"), "--split: must be one of 'val', 'train', 'test'"),
+        (
+            ("--data", "digits", "--split", "tset"),
+            "--split: must be one of 'val', 'train', 'test', 'all', not",
+        ),
         (("--data", "digits", "--split", "test"), "--split test: digits has no test part"),
         (("--data", "digits", "--precision", "fp16"), "precision fp16 needs a GPU"),
         (("--data", "digits", "--val-fraction", "2"), "--val-fraction is 2.0"),

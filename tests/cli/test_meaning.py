@@ -229,6 +229,7 @@ def test_every_task_refuses_what_it_does_not_read(command, task, monkeypatch, tm
         raise Reached
 
     monkeypatch.chdir(tmp_path)
+    Path("net").mkdir()
     net = SimpleNamespace(
         task=task,
         runtime=None,

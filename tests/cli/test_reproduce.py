@@ -133,7 +133,8 @@ def test_figures_without_runs_say_how_to_get_them(cli, tmp_path):
     [
         ((), "missing: item; `res2net reproduce --help`"),
         (("tabel1",), "unknown item 'tabel1'. Did you mean 'table1'"),
-        (("table1", "--scale", "tiny"), "--scale: must be one of"),
+        (("table1", "--scale", "tiny"), "--scale: must be one of 'full', 'small', not 'tiny'"),
+        (("fig4", "none.jpg", "--scale", "small"), "none.jpg: no such file."),
         (("table1", "--plan"), "--plan does not apply here; it needs --scale full"),
         (
             ("table3", "--rounds", "3"),

@@ -128,7 +128,7 @@ def test_another_network_than_that_of_the_file_is_refused(cli, shots, tiny_run, 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ((), "--out is None; it must be a file .npz or .parquet in an existing folder"),
+        ((), "--out is missing; it must be a file .npz or .parquet in an existing folder"),
         (("--out", "x.csv"), "--out is x.csv; it must be a file .npz or .parquet"),
         (("--out", "no/x.npz"), "--out is no/x.npz; it must be"),
         (("--out", "x.npz", "--batch", "0"), "--batch is 0; it must be at least 1"),

@@ -81,15 +81,30 @@ def test_a_clip_that_is_cut_off_gives_the_frames_that_it_has(cli: Cli, tmp_path:
     assert 5 < len(rows) < 60
 
 
+UNREADABLE = "cannot be decoded as a video; copy it again, or convert it to MP4 (H.264)"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "not a video that can be read"),
-        (b"no video\n" * 100, "not a video that can be read"),
+        (b"", UNREADABLE),
+        (
+            b"no video\n" * 100,
+            UNREADABLE,
+        ),
         (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom", "video"),
-        (b"#EXTM3U\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n", "not a video that can be read"),
-        (b"ffconcat version 1.0\nfile other.ts\n", "not a video that can be read"),
-        (b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(40), "not a video that can be read"),
+        (
+            b"#EXTM3U\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n",
+            UNREADABLE,
+        ),
+        (
+            b"ffconcat version 1.0\nfile other.ts\n",
+            UNREADABLE,
+        ),
+        (
+            b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(40),
+            UNREADABLE,
+        ),
     ],
 )
 def test_what_is_no_video_is_one_line_and_no_other_file_is_read(
@@ -99,6 +114,7 @@ def test_what_is_no_video_is_one_line_and_no_other_file_is_read(
     (tmp_path / "clip.mp4").write_bytes(content)
     done = cli("predict", "shipped", tmp_path / "clip.mp4", "--out", tmp_path / "found")
     assert words in done.line
+    assert "Errno" not in done.line
     assert not list((tmp_path / "found").glob("clip*"))
 
 

@@ -172,7 +172,7 @@ def test_truncated_archive(tmp_path: Path, cache: Path) -> None:
 
 def test_nothing_there(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UserError, match=r"no folder cifar-100-python .* or set download"):
+        with pytest.raises(UserError, match=r"no folder cifar-100-python .* --input.download true"):
             read_cifar100(path, ReadOptions())
 
 

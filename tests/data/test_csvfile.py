@@ -189,6 +189,32 @@ def test_labels_that_look_alike_are_told(
         assert sorted(read(file, ReadOptions(val_fraction=0.5)).classes) == sorted(pair)
 
 
+@pytest.mark.parametrize("joined", ["cat;dog", "['cat']", "cat, dog", "dog cat"])
+def test_labels_that_look_like_several_are_noted(
+    manifest: Callable[[str], Path], joined: str
+) -> None:
+    rows = ROWS + f'img/0.png,"{joined}"\nimg/1.png,"{joined}"\n'
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        read(manifest(f"path,label\n{rows}"), ReadOptions(val_fraction=0))
+    assert any(f"{joined!r} taken as one class each" in str(each.message) for each in noted)
+
+
+def test_folders_of_parts_in_a_table_without_parts_are_noted(make_tree: MakeTree) -> None:
+    root = make_tree({"train": 4, "test": 2})
+    names = [*(f"train/{i}.png" for i in range(4)), "test/0.png", "test/1.png"]
+    rows = "".join(f"{name},{'cat' if i % 2 else 'dog'}\n" for i, name in enumerate(names))
+    (root / "labels.csv").write_text(f"path,label\n{rows}")
+    with pytest.warns(UserWarning, match=r"in folders of test, train, but no column \(split\)"):
+        read(root / "labels.csv", ReadOptions())
+
+
+@pytest.mark.parametrize("word", ["nan", "None", "N/A"])
+def test_words_for_no_label_are_noted(manifest: Callable[[str], Path], word: str) -> None:
+    with pytest.warns(UserWarning, match=f"{word} taken as a class; if it means"):
+        read(manifest("path,label\n" + ROWS.replace("dog", word)), ReadOptions())
+
+
 def test_numbers_of_any_length_are_in_order(manifest: Callable[[str], Path]) -> None:
     long = "9" * 5000
     text = "path,label\n" + ROWS.replace("cat", long).replace("dog", "10")

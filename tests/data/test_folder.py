@@ -180,6 +180,10 @@ def test_ignored_files_are_counted(make_tree: MakeTree) -> None:
         ({"train": 2, "val": 2}, "train: holds 2 image\\(s\\) but no class folders"),
         ({"val/cat": 2, "val/dog": 2}, "holds val/ but no train/"),
         ({"cat": 3}, "one class only \\(cat\\)"),
+        (
+            {"images/cat": 3, "images/dog": 3, "meta": 0},
+            "in class meta; did you mean .*images, whose",
+        ),
         ({"pets/cat": 3, "pets/dog": 3}, "one folder only; did you mean .*pets/pets"),
         ({**TREE, "train/eel": 0, "val/eel": 1}, "no images in class eel"),
         ({**TREE, "val/eel": 0}, "differ \\(only in val: eel\\)"),
@@ -197,6 +201,14 @@ def test_faults_are_one_line(make_tree: MakeTree, tree: dict[str, int], reason: 
         read(root, ReadOptions())
     assert str(root) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_tables_beside_class_folders_are_noted(make_tree: MakeTree) -> None:
+    root = make_tree({"cat": 4, "dog": 4})
+    for name in ("train.csv", "validation.csv", "label_map.csv"):
+        (root / name).touch()
+    with pytest.warns(UserWarning, match=r"train.csv, validation.csv may list the parts, but"):
+        read(root, ReadOptions())
 
 
 def test_not_a_folder(tmp_path: Path) -> None:
@@ -247,5 +259,5 @@ def test_parts_of_other_names(make_tree: MakeTree, train: str, val: str, test: s
 
 def test_folders_inside_class_folders_are_noted(make_tree: MakeTree) -> None:
     root = make_tree({"animal/cat": 2, "animal/dog": 2, "plant": 2})
-    with pytest.warns(UserWarning, match="1 class folders have subfolders.*animal holds cat, dog"):
+    with pytest.warns(UserWarning, match="1 class folder with subfolders.*animal holds cat, dog"):
         assert read(root, ReadOptions()).classes == ("animal", "plant")

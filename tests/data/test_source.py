@@ -77,13 +77,22 @@ def test_two_data_sets_in_one_folder(tmp_path: Path) -> None:
         ("folder:PETS/vall", "no such file or folder. Did you mean 'val'"),
         ("PETS/zzz/zzz", "no such file or folder.$"),
         ("PETS/val/0.png", "not a data set"),
+        ("PETS/list.txt", "a .txt of lines with the path of an image"),
     ],
 )
 def test_faults(make_tree: MakeTree, text: str, reason: str) -> None:
     root = make_tree({"train": 1, "val": 1})
+    (root / "list.txt").write_text("Abyssinian_1 1 1 1\n")
     with pytest.raises(UserError, match=reason) as caught:
         parse_source(text.replace("PETS", str(root)))
     assert "\n" not in str(caught.value)
+
+
+def test_annotations_inside_images_are_no_labels(make_tree: MakeTree) -> None:
+    root = make_tree({"images": 2, "annotations/trimaps": 2})
+    (root / "annotations" / "0.xml").write_text("<annotation></annotation>")
+    with pytest.raises(UserError, match="annotated inside images.*needs a folder of each class"):
+        readers.read(parse_source(str(root), "labels"))
 
 
 def test_formats() -> None:
@@ -112,5 +121,5 @@ def test_photos_without_class_folders_are_read_where_labels_are_not_needed(
     assert images.train.labels.shape == (4, 0)
     assert readers.read(found).val.names(0) == images.val.names(0)
     (tmp_path / "none").mkdir()
-    with pytest.raises(UserError, match="fewer than 2 images"):
+    with pytest.raises(UserError, match="none: holds no images"):
         readers.read(parse_source(str(tmp_path / "none"), "none"))

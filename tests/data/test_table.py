@@ -37,6 +37,7 @@ def labels(path: Path) -> list[tuple[str, str]]:
     [
         *("image,label", "Filename,Class", "file_name,category", "id_code,diagnosis", "Id,Species"),
         *("img,y", "image:FILE,target", "filepaths,labels", "path,has_tumor", "name,class_name"),
+        *("image_id,dx", "Image Index,Finding Labels"),
     ],
 )
 def test_columns_of_many_names(table, header):
@@ -74,12 +75,23 @@ def test_a_choice_among_columns_is_noted(table):
         ("left,right,label\na.jpg,b.jpg,cat\n", "is clearly the image"),
         ("filename,cat,dog\na.jpg,1,0\nb.jpg,1,1\n", r"line 3 has 2 classes \(cat, dog\)"),
         ("filename,cat,dog\na.jpg,1,0\nb.jpg,0,0\n", r"line 3 has 0 classes \(none\)"),
+        ("image,a,b,c\na.jpg,1,0,1\nb.jpg,0,1,\n", "column c holds '', unlike the 0 and 1"),
+        ("image,a,b,c\na.jpg,1,0,1.0\nb.jpg,0,1,-1.0\n", "column c holds '-1.0', unlike"),
+        ("image,Smiling,Young\na.jpg,1,-1\nb.jpg,-1,1\n", "column Smiling holds '-1', unlike"),
+        ("ImageId,PredictionString\na,n01 1 2 3 4\nb,n02 1 2 3 4 n02 5 6 7 8 \n", "are boxes or"),
+        ("image,rle\na.jpg,\nb.jpg,104 5 300 7 802 3\n", "are boxes or run lengths .'104 5 300"),
         ("path,label,usage\na.jpg,cat,Training\nb.jpg,dog,PublicTest\n", "usage is 'publictest'"),
     ],
 )
 def test_what_is_open_is_asked(table, text, reason):
     with pytest.raises(UserError, match=reason):
         read_table(table(text))
+
+
+def test_a_later_value_that_is_no_flag_is_told(table):
+    rows = "".join(f"{i}.jpg,{i % 2},{i // 2 % 2}\n" for i in range(1000))
+    with pytest.raises(UserError, match="line 1002: '-1' is not 0 or 1"):
+        read_table(table(f"image,a,b\n{rows}z.jpg,1,-1\n"), several=True)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -18,7 +19,7 @@ import torch
 from res2net.card import ModelCard
 from res2net.data.preprocess import Preprocess, default_preprocess
 from res2net.deploy.engine import find_engine
-from res2net.deploy.export import about, export
+from res2net.deploy.export import _Work, about, export
 from res2net.deploy.pictures import of_samples
 from res2net.deploy.subject import open_subject
 from res2net.deploy.targets import TARGETS
@@ -28,6 +29,7 @@ from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import ResNetVariant
 from res2net.runtime.engines import openvino_core, openvino_has_bf16
 from res2net.runtime.session import load
+from res2net.tasks.table import find_task
 
 FILES = {
     "openvino": {"model.xml", "model.bin"},
@@ -258,6 +260,28 @@ def test_values_beyond_float16_are_refused(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=line + "use --precision fp32"):
         export("res2net29_small", tmp_path / "out", engine="onnx", precision="fp16", size=33)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("engine", "task", "here", "advice"),
+    [
+        ("openvino", "classify", True, "fp32 or bf16"),
+        ("openvino", "classify", False, "fp32"),
+        ("openvino", "detect", True, "fp32"),  # which are not exported in bf16
+        ("native", "classify", True, "fp32 or bf16"),
+        ("native", "classify", False, "fp32"),
+        ("onnx", "classify", True, "fp32"),
+    ],
+)
+def test_bf16_is_advised_where_it_is_offered_and_computed(engine, task, here, advice, monkeypatch):
+    monkeypatch.setattr("res2net.deploy.export.openvino_has_bf16", lambda: here)
+    reason = None if here else "no"
+    monkeypatch.setattr("res2net.deploy.export.unsupported_reason", lambda _: reason)
+    work = object.__new__(_Work)
+    work.target = TARGETS[engine, "int8"]
+    work.subject = SimpleNamespace(target="runs/a", task=find_task(task))
+    with pytest.raises(UserError, match=f"; use --precision {advice}, more calibration images"):
+        work.refuse(["too far"])
 
 
 def test_a_failing_artifact_is_deleted(trained_run, tmp_path, monkeypatch):

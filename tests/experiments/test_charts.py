@@ -47,6 +47,12 @@ def test_it_is_drawn_as_rows_come(name, tmp_path):
     assert shapes[0][0] <= shapes[1][0]
 
 
+def test_a_legend_hides_no_bar_of_the_maps(tmp_path, monkeypatch):
+    monkeypatch.setattr(Axes, "legend", None)  # bars reach every corner of the axes
+    study = STUDIES["figure4"]
+    draw(study, _rows(study, 2, len(study.points)), tmp_path / "picture.png")
+
+
 def test_dots_and_lines(tmp_path, ink):
     dots = (
         Dots(label="the paper", values=(1.0, 2.0), colour="#666666", hollow=True),

@@ -69,6 +69,7 @@ def test_a_trial_changes_how_long_a_study_is_and_not_what():
         before, after = study.settings_of(point), study.settings_of(tried)
         changed = {name for name in after if after[name] != before.get(name)}
         assert changed == {"train.epochs", "train.max_steps", "train.val_batches", "train.batch"}
+        assert as_trial(study).work(tried) == study.count(point).macs * 2 * 8  # two steps of 8
 
 
 def test_unknown():

@@ -54,6 +54,14 @@ def test_predictions_are_the_softmax_in_order_whatever_the_engine_does(folder: P
             assert len(prediction.top) == 3
 
 
+def test_a_folder_is_its_images(folder: Path, photos: Path) -> None:
+    (photos / "a" / "bad.jpg").unlink()
+    runtime, files = load(folder), sorted(photos.rglob("*.png"))
+    assert [each.top for each in runtime.predict(photos)] == [
+        each.top for each in runtime.predict(files)
+    ]
+
+
 def test_wrong_input_is_refused(artifact: Path) -> None:
     runtime = load(artifact)
     with pytest.raises(ValueError, match=r"images are uint8 \(B, 32, 32, 3\); got float32"):

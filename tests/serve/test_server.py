@@ -27,7 +27,7 @@ def test_a_port_that_is_taken_is_one_line(cli):
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        line = cli("serve", "whatever", "--port", port).line
+        line = cli("serve", "shipped", "--port", port).line
     assert line == (
         f"--host 127.0.0.1 --port {port}: address already in use; choose another --port "
         "(0 takes a free one)"

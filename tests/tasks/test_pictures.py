@@ -100,6 +100,10 @@ def test_a_class_has_its_colour_however_the_curves_are_ordered(
         for line in right.lines:
             shown = tuple(round(255 * v) for v in line.get_color())  # type: ignore[union-attr]
             assert shown == colours[str(line.get_label())]
+    many = [str(number) for number in range(40)]
+    draw_thresholds([("1", *curve), ("25", *curve)], many, "", tmp_path / "t.png")
+    first, other = figures[-1].axes[1].lines  # of the same colour in other pictures
+    assert first.get_color() != other.get_color()
 
 
 def test_names_of_bars_are_whole_and_the_legend_covers_nothing(

@@ -11,7 +11,7 @@ import torch
 
 from res2net.bench.apart import LIVES, time_apart
 from res2net.bench.engines import ENGINES, Case, has, runs_in
-from res2net.bench.makers import MAKERS
+from res2net.bench.makers import MAKERS, builder
 from res2net.bench.options import ROUNDS, DeployOptions
 from res2net.bench.protocol import (
     LIBRARIES,
@@ -105,6 +105,9 @@ def cases(
         for value in given:
             if value not in known:
                 raise UserError(f"{option} {value}: it can be {', '.join(known)}")
+    for network in networks:
+        if not any(has(network, maker) for maker in makers):
+            builder(network, makers[0])  # raises the reason
     found = [
         Case(network, maker, engine, precision, batch)
         for network in networks
@@ -234,11 +237,11 @@ def draw_speeds(rows: Sequence[Mapping[str, Any]], path: Path, *, measured: str 
             bars_drawn = axes.barh(
                 places, [time for _, time, _ in kept], 0.9, color=COLOURS[maker], label=maker
             )
-            labels = [f"{time:.1f} {where}".rstrip() for _, time, where in kept]
+            labels = [f"{time:.{1 + (time < 1)}f} {where}".rstrip() for _, time, where in kept]
             axes.bar_label(bars_drawn, labels, padding=4, fontsize=7)
         axes.set_yticks([i * pitch + (len(makers) - 1) / 2 for i in range(len(ranked))], named)
-        axes.invert_yaxis()
-        axes.margins(x=0.1, y=0.01)
+        axes.set_ylim(len(ranked) * pitch - 1.4, -0.6)  # also where a maker has no bar
+        axes.margins(x=0.1)
         axes.set_xlabel("ms, lower is better")
         axes.grid(axis="y", visible=False)
         figure.legend(*axes.get_legend_handles_labels(), loc="upper right", ncols=len(makers))

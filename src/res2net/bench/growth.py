@@ -246,7 +246,7 @@ def draw_growth(
                 left = MARGIN + 60 + k * (width + 100)
                 axes = add_axes(figure, left, TOP + 40 + i * (tall + between), width, tall)
                 axes.loglog(numbers, [max(float(r[column]), 1e-3) for r in own], "o-", color=colour)
-                axes.set(xlabel=KINDS[what].unit, ylabel=label, title=what)
+                axes.set(xlabel=KINDS[what].unit, title=f"{what}, {label}")
                 axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 axes.yaxis.set_major_formatter("{x:g}")
                 axes.yaxis.set_minor_formatter(NullFormatter())

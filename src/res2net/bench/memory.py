@@ -18,6 +18,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from res2net.errors import UserError, one_line
+
 
 def bytes_kept(forward: Callable[[], Tensor]) -> int:
     """Bytes allocated by ``forward`` that stay alive as long as its result.
@@ -108,10 +110,17 @@ def peak_memory(module: str, **case: object) -> int:
 
     Args:
         module: has ``step_of(**case)``, which returns a function for one step.
+
+    Raises:
+        UserError: the process failed; names the case.
     """
     code = f"import sys; from {__name__} import run_alone; run_alone(*sys.argv[1:])"
     command = [sys.executable, "-W", "ignore", "-c", code, module, json.dumps(case)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        what = ", ".join(f"{name} {value}" for name, value in case.items())
+        raise UserError(f"measuring the memory of {what} failed: {one_line(last)}")
     return int(done.stdout.split()[-1])
 
 

@@ -27,7 +27,7 @@ class DeployOptions(Rounds):
 
     model: str = NETWORK  # networks, separated by commas
     makers: str = "ours,timm"  # implementations: ours, timm, torchvision
-    engines: str = "eager-nchw,eager,onnxruntime,openvino,native"  # or compiled, captured
+    engines: str = "eager-nchw,eager,onnxruntime,openvino,native"  # any; also compiled, captured
     precisions: str = "fp32,bf16,int8"  # separated by commas
     batch: int = 1  # images per batch
     size: int = 224  # input size in pixels

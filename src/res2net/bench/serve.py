@@ -190,7 +190,8 @@ def running(words: Sequence[str]) -> Iterator[str]:
                 timer.cancel()
                 yield found.group(1)
                 return
-        raise UserError(f"the server did not start: {' '.join(said[-1:])}")
+        last = " ".join(said[-1:]).removeprefix("res2net: ")
+        raise UserError(f"the server did not start: {last}")
     finally:
         timer.cancel()
         process.send_signal(signal.SIGTERM)

@@ -17,6 +17,7 @@ from res2net.cli.parser import Parser, add_fields, portable, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
 from res2net.errors import UserError, did_you_mean
+from res2net.files import check_file_to_write
 
 RENAMED = {"dense": "tasks"}  # old name → new name
 COUNTS = ("batch", "size", "rounds", "clients", "requests", "queue", "epochs")  # 1 or more
@@ -83,6 +84,8 @@ def main(argv: Sequence[str]) -> None:
     for name in COUNTS:
         if name in options and options[name] < 1:
             raise UserError(f"--{name} is {options[name]}; it must be at least 1")
+    if options.get("chart"):
+        check_file_to_write(options.chart)
     if not options.out:
         measure(subject, options)
         return
@@ -101,7 +104,15 @@ def measure(subject: str, options: Any) -> list[dict[str, object]]:
     kind = SUBJECTS[subject]
     given = kind(**{each.name: options[each.name] for each in fields(kind)})
     module = importlib.import_module(f"res2net.bench.{subject.replace('-', '_')}")
-    found = module.run(given, track)
+    try:
+        found = module.run(given, track)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(
+            f"--batch {options.batch} at --size {options.size} leaves a batch norm one value per "
+            "channel, which cannot be trained; raise one of them"
+        ) from None
     if found.columns:
         from res2net.bench.protocol import RATIOS, shown
 

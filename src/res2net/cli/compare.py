@@ -12,7 +12,7 @@ from rich.table import Table
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
-from res2net.cli.targets import add_part_options, add_precision
+from res2net.cli.targets import add_part_options, add_precision, check_targets
 from res2net.errors import UserError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def main(argv: Sequence[str]) -> None:
     options = read_options(make_parser(), argv)
     if not options.data:
         raise UserError("--data is missing; `res2net compare --help` explains it")
+    check_targets(options.first, options.second)
 
     from res2net.tasks.compare import compare
 

@@ -79,7 +79,13 @@ def main(argv: Sequence[str]) -> None:
         warnings.simplefilter("ignore")
         find_task(config.task).data.of_run(config)  # wrong data fail before a network is built
     width: Budget = "match-params" if options.match == "params" else "match-macs"
-    _, report = convert(create_model(options.model), scale=options.scale, width=width)
+    net = create_model(options.model)
+    try:
+        _, report = convert(net, scale=options.scale, width=width)
+    except UserError as error:
+        raise UserError(
+            str(error).replace(f"in {type(net).__name__}:", f"in {options.model}:")
+        ) from None
     units = ["--net.scale", str(options.scale), "--net.width", str(report.width)]
     named = ["--data", config.data]  # recognised, and noted, once
     asked.append(resolve([*first, *named, *units, "--out", str(out / CONVERTED)]))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import show
+from res2net.errors import UserError
 
 NETWORK = "res2net29_small"
 
@@ -26,6 +27,8 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str]) -> None:
     """Train, measure, predict, and print where the results are."""
     options = read_options(make_parser(), argv)
+    if options.epochs < 1:
+        raise UserError(f"--epochs is {options.epochs}; it must be at least 1")
 
     from res2net.cli.train import resolve
     from res2net.tasks.evaluate import evaluate

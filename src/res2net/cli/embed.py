@@ -10,7 +10,7 @@ from pathlib import Path
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.predict import resumable
 from res2net.cli.progress import track
-from res2net.cli.targets import add_precision, target_and_images
+from res2net.cli.targets import add_precision, check_targets, target_and_images
 from res2net.data.embeddings import ENDINGS, parquet
 from res2net.errors import UserError, counted, no_such_path
 from res2net.files import locked
@@ -59,10 +59,13 @@ def main(argv: Sequence[str]) -> None:
     out: Path | None = options.out
     if not out or out.suffix.lower() not in ENDINGS or out.is_dir() or not out.parent.is_dir():
         ends = " or ".join(ENDINGS)
-        raise UserError(f"--out is {out}; it must be a file {ends} in an existing folder")
+        raise UserError(
+            f"--out is {out or 'missing'}; it must be a file {ends} in an existing folder"
+        )
     if out.suffix.lower() == ".parquet":
         parquet(out)
     target, places = target_and_images(options.words, options.model)
+    check_targets(target)
     for place in places:
         if not place.exists():
             raise no_such_path(place)

@@ -16,6 +16,7 @@ from res2net.cli.targets import (
     add_finding_options,
     add_part_options,
     add_precision,
+    check_targets,
 )
 from res2net.errors import UserError
 from res2net.paper.tasks import FINDING
@@ -99,6 +100,7 @@ def main(argv: Sequence[str]) -> None:
     options = read_options(make_parser(), argv)
     if not options.data:
         raise UserError("--data is missing; `res2net evaluate --help` explains it")
+    check_targets(options.target)
 
     from res2net.machine import memory_mended_by
     from res2net.tasks.evaluate import BATCH, evaluate

@@ -17,7 +17,8 @@ from rich.table import Table
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
-from res2net.cli.targets import images_in, target_and_images, use_shipped
+from res2net.cli.targets import check_targets, target_and_images, use_shipped
+from res2net.data.files import images_in
 from res2net.errors import UserError, check_needs, counted
 from res2net.files import alone_in, json_text, write_bytes, write_text
 
@@ -123,12 +124,13 @@ def main(argv: Sequence[str]) -> None:
     if options.box and options.mask:
         raise UserError("give --box or --mask, not both")
     target, words = _target_and_words(options)
+    names = [target, *([options.against] if options.against else [])]
+    check_targets(*names)
     box = parse_box(options.box) if options.box else None
 
     from res2net.explain.subject import open_subject
 
     files = [file for path in words for file in images_in(path)]
-    names = [target, *([options.against] if options.against else [])]
     subjects = [open_subject(name) for name in names]
     name_apart(subjects, names)
     for subject in subjects:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.progress import track
+from res2net.cli.targets import check_targets
+from res2net.deploy.targets import ENGINES, PRECISIONS, TARGETS, find_target
 from res2net.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,6 +22,11 @@ EXAMPLES = (
     "res2net export runs/photos --to onnx --dynamic-batch --out photos-onnx",
     "res2net export res2net50_26w_4s --to openvino --features c2,c3,c4,c5 --out backbone",
 )
+_REMARKS = {
+    "fp32": "; same numbers",
+    "fp16": "; aoti on a GPU only",
+    "int8": "; calibrates on images",
+}
 
 
 def make_parser() -> Parser:
@@ -52,8 +59,7 @@ def make_parser() -> Parser:
         "--precision",
         type=str,
         default="fp32",
-        help="fp32 (same numbers), bf16 (not onnx), fp16 (onnx; coreml; aoti on a GPU), int8 "
-        "(openvino, onnx, native; calibrates on images)",
+        help=", ".join(f"{each} ({_engines_of(each)})" for each in PRECISIONS),
     )
     parser.add_argument(
         "--size",
@@ -102,6 +108,8 @@ def main(argv: Sequence[str]) -> None:
     for name in ("to", "out"):
         if not options[name]:
             raise UserError(f"--{name} is missing; `res2net export --help` explains it")
+    find_target(options.to, options.precision)
+    check_targets(options.target)
 
     from res2net.deploy.export import export
     from res2net.machine import memory_mended_by
@@ -122,6 +130,12 @@ def main(argv: Sequence[str]) -> None:
             track=track,
         )
     print("\n".join(summary(done)))
+
+
+def _engines_of(precision: str) -> str:
+    engines = [engine for engine, own in TARGETS if own == precision]
+    named = "all engines" if len(engines) == len(ENGINES) else ", ".join(engines)
+    return f"{named}{_REMARKS.get(precision, '')}"
 
 
 def read_size(text: str | None) -> tuple[int, int] | int | None:

@@ -48,6 +48,9 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f"{text} [{json.dumps(default) if isinstance(default, bool) else default}]"
 
     def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
+        hint = getattr(action, "_typehint", action.type)
+        if {int, float} & {hint, *typing.get_args(hint)}:
+            return "N"
         return re.split("[._]", action.dest)[-1].upper()
 
 
@@ -203,7 +206,8 @@ class Parser(jsonargparse.ArgumentParser):
         if found := re.search(r"argument (\S+): ignored explicit argument (.+)$", text):
             return f"{found.group(1)} takes no value, got {found.group(2)}"
         if found := re.search(r"argument (\S+): invalid choice: (.+) \(choose from (.+)\)", text):
-            return f"{found.group(1)}: must be one of {found.group(3)}, not {found.group(2)}"
+            choices = found.group(3).removesuffix(", None")  # of an option without a default
+            return f"{found.group(1)}: must be one of {choices}, not {found.group(2)}"
         if found := re.search(r'key "([\w.]+)": (.+)$', text):
             return f"{option(found[1])}: {_plain_type_error(found[2])}"
         return text

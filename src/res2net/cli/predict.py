@@ -23,10 +23,11 @@ from res2net.cli.targets import (
     add_capture_options,
     add_finding_options,
     add_precision,
-    images_in,
+    check_targets,
     target_and_images,
 )
 from res2net.cli.video import only_video, predict_video
+from res2net.data.files import images_in
 from res2net.errors import Stopped, UserError, check_meaning, check_needs, printable
 from res2net.files import (
     Journal,
@@ -140,6 +141,7 @@ def main(argv: Sequence[str]) -> None:
             check_file_to_write(path)
 
     target, places = target_and_images(options.words, options.model)
+    check_targets(target)
     video = only_video(places)
     check_needs(parser.typed, {"every": ("a video", video is not None)})
     images = ("images, not a video", video is None)

@@ -9,7 +9,7 @@ from typing import Any
 
 from res2net.cli.parser import Parser, portable, read_options
 from res2net.cli.tables import new_table, show
-from res2net.errors import UserError, check_needs
+from res2net.errors import UserError, check_needs, no_such_path
 from res2net.experiments.full import (
     PASSES,
     RATE,
@@ -170,6 +170,9 @@ def check(given: Sequence[str], options: Any, items: Sequence[Item]) -> None:
     trains = options.scale == "small" or (options.scale == "full" and not plans)
     if options.images and not (pair and drawn):
         raise UserError("images can be given for one of fig4, fig6 and fig7, with --out or --scale")
+    for image in options.images:
+        if not image.is_file():
+            raise no_such_path(image, "file")
     full = ("--scale full", options.scale == "full")
     runs = any(item.name == "table3" for item in items) and options.scale == "small"
     training = ("--scale small, or --scale full with --data-root", trains)

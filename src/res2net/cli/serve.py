@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jsonargparse import Namespace
 
 from res2net.cli.parser import Parser, read_options
-from res2net.cli.targets import add_capture_options, add_precision
+from res2net.cli.targets import add_capture_options, add_precision, check_targets
 from res2net.errors import UserError, option
 
 EXAMPLES = (
@@ -70,6 +70,7 @@ def main(argv: Sequence[str]) -> None:
     """Load, listen, and finish pending requests when stopped."""
     options = read_options(make_parser(), argv)
     token = check(options)
+    check_targets(*options.targets)
     serve(options, token)
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from res2net.cli.parser import Parser, read_options
 from res2net.cli.tables import new_table, show
+from res2net.cli.targets import check_targets
 from res2net.data.embeddings import (
     Embeddings,
     near_duplicates,
@@ -92,6 +93,7 @@ def main(argv: Sequence[str]) -> None:
     pictures = [path for path in (options.sheet, options.map) if path]
     for path in pictures:
         check_file_to_write(path)
+    check_targets(*([options.model] if options.model else []))
     found = read_embeddings(options.file)
     if options.photo:
         tiles = like_photo(found, options.photo, options.model, options.count)
@@ -145,7 +147,7 @@ def of_set(found: Embeddings, threshold: float, count: int) -> list[Tile]:
         tiles += [(names[i], f"cosine {cosine:.4f}"), (names[j], f"to {Path(names[i]).name}")]
     for index in (-ratios).argsort(kind="stable")[:count]:
         far.add_row(f"{ratios[index]:.2f}", escape(names[index]))
-        tiles.append((names[index], f"outlier: {ratios[index]:.2f}×"))
+        tiles.append((names[index], f"distance {ratios[index]:.2f}×"))
     show(*([alike] if pairs else []), far)
     return tiles
 
@@ -177,7 +179,7 @@ def draw_sheet(tiles: Sequence[Tile], path: Path, folder: Path, photo: Path | No
     draw_tiles(
         path,
         "Similar images",
-        "cosine of features; outliers: distance over the median",
+        "cosine of features; distance: mean to the nearest images, over the median of all",
         drawn,
         note=f"{counted(len(outside), 'image')} not in {folder}: grey" if outside else "",
     )

@@ -61,7 +61,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--trial",
         action="store_true",
-        help="train two steps per run; results are written beside the runs",
+        help="train two steps per run; runs and results are written to OUT-trial",
     )
     return parser
 

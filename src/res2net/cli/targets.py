@@ -14,7 +14,8 @@ from res2net.errors import UserError, no_such_path
 from res2net.paper.networks import NETWORKS
 from res2net.runtime.artifact import is_artifact
 from res2net.tasks.finding import Finding
-from res2net.weights.catalogue import shipped
+from res2net.weights.catalogue import SHIPPED, shipped
+from res2net.weights.fetch import PREFIX
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 _WEIGHTS = (".ckpt", ".pth", ".pt", ".safetensors", ".pdparams", ".bin", ".pkl")
@@ -103,19 +104,16 @@ def target_and_images(words: Sequence[str], model: str | None) -> tuple[str, lis
     return str(use_shipped()), images
 
 
-def images_in(path: Path) -> list[Path]:
-    """The file, or the images under the folder, at any depth, sorted.
+def check_targets(*targets: str) -> None:
+    """Refuse targets at which nothing is: opening them takes seconds of imports.
 
     Raises:
-        UserError: nothing there.
+        UserError: the first such target.
     """
-    if path.is_dir():
-        if not (names := image_names(path)):
-            raise UserError(f"{path}: no images in this folder")
-        return [path / name for name in names]
-    if not path.exists():
-        raise no_such_path(path)
-    return [path]
+    for target in targets:
+        named = target in NETWORKS or target == SHIPPED.name or target.startswith(PREFIX)
+        if not named and not Path(target).exists():
+            raise no_such_path(Path(target), "run, checkpoint or network", NETWORKS)
 
 
 def use_shipped() -> Path:

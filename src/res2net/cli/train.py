@@ -137,7 +137,7 @@ def _add_options(parser: Parser, without: Sequence[str]) -> None:
     parser.add_argument(
         "--folds",
         type=int | None,
-        help="cross-validation: train K networks, each validated on another of K parts of the "
+        help="cross-validation: train N networks, each validated on another of N parts of the "
         "images, in folders of --out; default: one network",
     )
     parser.add_argument(

@@ -106,8 +106,10 @@ def _opened(av: Any, path: Path) -> Any:
     safe = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
     try:
         clip = av.open(str(path.resolve()), options=safe)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise UserError(f"{path}: not a video that can be read ({one_line(error)})") from None
+    except (av.error.FFmpegError, ValueError):
+        raise UserError(
+            f"{path}: cannot be decoded as a video; copy it again, or convert it to MP4 (H.264)"
+        ) from None
     if not clip.streams.video:
         clip.close()
         raise UserError(f"{path}: the file has no video stream")

@@ -198,7 +198,9 @@ def _check_whole(found: Any) -> None:
 def convert(options: Any) -> None:
     """Write a file's weights under the names of another library."""
     if options.to not in TARGETS:
-        raise UserError(f"--to is {options.to!r}; it must be one of {', '.join(TARGETS)}")
+        raise UserError(
+            f"--to is {options.to or 'missing'}; it must be one of {', '.join(TARGETS)}"
+        )
     if options.out is None:
         raise UserError("--out is missing: the file to write, .pth or .safetensors")
     if options.out.exists():

@@ -91,7 +91,7 @@ def _read(name: str, path: Path, options: ReadOptions) -> LabelledImages:
     if found is None:
         raise UserError(
             f"{path}: no folder {layout.folder} and no {layout.archive}.tar.gz or .tar.xz there; "
-            "give its path, or set download"
+            "name the folder that holds one of them, or train with --input.download true"
         )
     arrays = _read_folder(found, layout) if found.is_dir() else _read_archive(found, layout)
     return LabelledImages(

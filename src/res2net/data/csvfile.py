@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from res2net.data.files import PARTS, Files, some, subfolders, usable
+from res2net.data.folder import part_named
 from res2net.data.labelled import (
     LabelledImages,
     Labels,
@@ -26,6 +27,8 @@ from res2net.data.labelled import (
 from res2net.data.split import check_keys, column_of, note_shared
 from res2net.data.table import SEVERAL, Finder, Row, is_json_table, is_list, read_table
 from res2net.errors import UserError
+
+_BLANK = ("nan", "none", "null", "n/a", "na", "?")
 
 
 def read(path: Path, options: ReadOptions) -> LabelledImages:
@@ -43,6 +46,7 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     root = path if path.is_dir() else path.parent
     column = column_of(options.group_by)
     rows = _rows(path, column, options.multi_label)
+    _note_parts(path, rows)
     needed = options.needed(sorted({row.split or "train" for row in rows}))
     rows = [row for row in rows if (row.split or "train") in needed]
     present = _present(path, root, rows, options)
@@ -52,8 +56,19 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     numbers = all(name.isascii() and name.isdecimal() for name in names)
     classes = sorted(names, key=_in_order_of_numbers) if numbers else names
     alone = needed == [options.measured]
-    if not options.multi_label and (joined := [name for name in names if set(";|") & set(name)]):
-        warnings.warn(f"{path}: {some(joined)} taken as one class each ({SEVERAL})", stacklevel=2)
+    known = frozenset(names)
+    joined = [name for name in names if not options.multi_label and _is_joined(name, known)]
+    if joined:
+        warnings.warn(
+            f"{path}: {some([*map(repr, joined)])} taken as one class each ({SEVERAL})",
+            stacklevel=2,
+        )
+    if blank := [name for name in names if name.lower() in _BLANK]:
+        warnings.warn(
+            f"{path}: {some(blank)} taken as a class; if it means that there is no label, empty "
+            "these cells (several labels per image) or delete their rows",
+            stacklevel=2,
+        )
     if options.multi_label and not names:
         raise UserError(f"{path}: no image has a label")
     if options.multi_label and max(map(len, sets)) == 1:
@@ -90,6 +105,27 @@ def read(path: Path, options: ReadOptions) -> LabelledImages:
     )
     warn_shared(path, found)
     return found
+
+
+def _is_joined(name: str, names: frozenset[str]) -> bool:
+    """Whether a label looks like several: separated, a list, or words that are labels."""
+    words = name.replace(",", " ").split()
+    return bool(set(";|[") & set(name)) or (len(words) > 1 and names.issuperset(words))
+
+
+def _note_parts(path: Path, rows: Sequence[Row]) -> None:
+    """Warn of images in the folders of several parts, without a column of parts."""
+    if any(row.split for row in rows):
+        return
+    folders = {row.path.replace("\\", "/").rpartition("/")[0] for row in rows}
+    named = (next(filter(None, map(part_named, each.split("/")[::-1])), "") for each in folders)
+    parts = {*named} - {""}
+    if len(parts) > 1:
+        warnings.warn(
+            f"{path}: its images are in folders of {some(sorted(parts))}, but no column (split) "
+            "gives the parts; all are taken together",
+            stacklevel=3,
+        )
 
 
 def _groups(

@@ -6,7 +6,7 @@ import os
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, overload
@@ -18,7 +18,7 @@ from res2net.data import levels, photo
 from res2net.data.bands import ENDING as ARRAY
 from res2net.data.looked import faults_of, identity
 from res2net.data.packed import File
-from res2net.errors import UserError
+from res2net.errors import UserError, no_such_path
 
 # Folders that tools leave behind; hidden ones (.ipynb_checkpoints, .git) are skipped anyway.
 SKIPPED_FOLDERS = frozenset({"__MACOSX", "__pycache__", "@eaDir"})
@@ -140,6 +140,34 @@ def image_names(folder: Path) -> list[str]:
     listing = Listing()
     list_images(folder, "", listing, find_empty=False)
     return listing.names
+
+
+def images_in(path: Path) -> list[Path]:
+    """The file, or the images under the folder, at any depth, sorted.
+
+    Raises:
+        UserError: nothing there.
+    """
+    if path.is_dir():
+        if not (names := image_names(path)):
+            raise UserError(f"{path}: no images in this folder")
+        return [path / name for name in names]
+    if not path.exists():
+        raise no_such_path(path)
+    return [path]
+
+
+def with_folders(images: Iterable[T]) -> Iterator[T | Path]:
+    """The same images, with each folder replaced by the images in it.
+
+    Raises:
+        UserError: a folder without images.
+    """
+    for image in images:
+        if isinstance(image, str | Path) and whether(Path(image).is_dir):
+            yield from images_in(Path(image))
+        else:
+            yield image
 
 
 def _without_arrays(names: Sequence[str], listing: Listing) -> Sequence[str]:

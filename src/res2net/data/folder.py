@@ -22,7 +22,7 @@ from res2net.data.labelled import (
     warn_shared,
 )
 from res2net.data.photo import EXTENSIONS
-from res2net.errors import UserError
+from res2net.errors import UserError, counted
 
 # words allowed next to the name of a part
 _BESIDE = frozenset({"set", "data", "dataset", "images", "imgs", "img", "seg", "split"})
@@ -60,6 +60,8 @@ def read(root: Path, options: ReadOptions) -> LabelledImages:
         train, val = held_out(train, options, classes=classes, where=root)
     test = _read_test(root, folders.test, classes, listing, options)
     listing.warn_ignored(root)
+    if folders.val is None:
+        _warn_tables(root)
     if folders.train:
         _warn_beside(root, folders.train, folders)
     if not options.group_by:
@@ -91,6 +93,8 @@ def read_unlabelled(root: Path, options: ReadOptions) -> LabelledImages:
     listing = Listing()
     list_images(root, "", listing, find_empty=True)
     listing.warn_ignored(root)
+    if not listing.names:
+        raise UserError(f"{root}: holds no images")
     keep = usable(root, listing.names, skip_bad=options.skip_bad, empty=listing.empty)
     names = [listing.names[i] for i in np.flatnonzero(keep)]
     images = Split(images=Files(root, names), labels=np.zeros((len(names), 0), np.int64))
@@ -215,7 +219,10 @@ def read_split(
     left = np.bincount(labels[keep], minlength=len(classes))
     if every_class and not left.all():
         without = [name for name, count in zip(classes, left, strict=True) if not count]
-        raise UserError(f"{root / split}: no images in class {some(without)}")
+        full = [root / split / name for name in classes if name not in without]
+        inside = len(full) == 1 and len(subfolders(full[0])) > 1
+        hint = f"; did you mean {full[0]}, whose folders may be the classes?" if inside else ""
+        raise UserError(f"{root / split}: no images in class {some(without)}{hint}")
     names = [own.names[i] for i in np.flatnonzero(keep)]
     return Split(images=Files(root, names), labels=labels[keep])
 
@@ -226,8 +233,8 @@ def _note_loose(folder: Path) -> None:
     loose = sorted(each.name for each in files if each.name[0] != "." and each.is_file())
     if loose:
         warnings.warn(
-            f"{folder}: {len(loose)} images beside the class folders have no class and are left "
-            f"out: {some(loose)}",
+            f"{folder}: {counted(len(loose), 'image')} beside the class folders, without a class; "
+            f"left out: {some(loose)}",
             stacklevel=3,
         )
 
@@ -253,6 +260,18 @@ def _warn_beside(root: Path, train: str, used: Sequence[str | None]) -> None:
         )
 
 
+def _warn_tables(root: Path) -> None:
+    """Warn of tables beside the folders that may list the parts."""
+    files = (each for each in root.iterdir() if each.suffix.lower() in (".csv", ".txt"))
+    named = sorted(each.name for each in files if part_named(each.stem))
+    if len(named) > 1:
+        warnings.warn(
+            f"{root}: {some(named)} may list the parts, but are not read, since the classes are "
+            f"folders; csv:{root} reads tables of path and label",
+            stacklevel=3,
+        )
+
+
 def _warn_nested(root: Path, train: Split, depth: int) -> None:
     """Warn that folders inside class folders are not separate classes."""
     below: dict[str, set[str]] = {}
@@ -264,7 +283,7 @@ def _warn_nested(root: Path, train: Split, depth: int) -> None:
     if several:
         name, inside = next(iter(several.items()))
         warnings.warn(
-            f"{root}: {len(several)} class folders have subfolders, whose images all belong to the "
-            f"class: {name} holds {some(inside)}",
+            f"{root}: {counted(len(several), 'class folder')} with subfolders, whose images all "
+            f"belong to the class: {name} holds {some(inside)}",
             stacklevel=3,
         )

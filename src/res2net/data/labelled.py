@@ -173,7 +173,10 @@ def check_classes(where: Path, train: Sequence[str], val: Sequence[str]) -> None
     if not train:
         raise UserError(f"{where}: lists no images")
     if len(train) < 2:
-        raise UserError(f"{where}: one class only ({some(train)}); a classifier needs at least two")
+        raise UserError(
+            f"{where}: one class only ({some(train)}); a classifier needs at least two, each in a "
+            "folder of its name or in the column label of a .csv"
+        )
     note_alike(where, train)
 
 

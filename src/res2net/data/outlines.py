@@ -127,7 +127,8 @@ def fits(outline: RLE, size: tuple[int, int]) -> bool:
     if not isinstance(stated, list | tuple) or tuple(stated) != size:
         return False
     if not isinstance(counts, list):
-        return isinstance(counts, str | bytes) and _is_rle(outline)
+        pixels = size[0] * size[1]
+        return isinstance(counts, str | bytes) and _is_rle(outline) and _total(counts) == pixels
     whole = all(isinstance(each, int) and each >= 0 for each in counts)
     return whole and sum(counts) == size[0] * size[1]
 
@@ -141,11 +142,36 @@ def _is_rle(outline: RLE) -> bool:
     return True
 
 
+def _total(counts: str | bytes) -> int:
+    """The sum of readable compressed run lengths; -1 if one is negative.
+
+    Numbers are digits of 5 bits, the lowest first, plus 48, and plus 32 except for the last digit.
+    From the fourth on, a number is the difference to the one two places before.
+    """
+    digits = np.frombuffer(counts.encode() if isinstance(counts, str) else counts, np.uint8) - 48
+    last = digits < 32
+    starts = np.flatnonzero(np.append(True, last[:-1]))  # of the numbers
+    lengths = np.diff(starts, append=len(digits))
+    if not len(digits) or not last[-1] or lengths.max() > 7:
+        return -1
+    place = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
+    stated = np.add.reduceat((digits & 31).astype(np.int64) << place, starts)
+    stated -= (digits[last] >> 4).astype(np.int64) << 5 * lengths  # the top bit is the sign
+    runs = (stated[:1], np.cumsum(stated[1::2]), np.cumsum(stated[2::2]))
+    return int(sum(each.sum() for each in runs)) if all((each >= 0).all() for each in runs) else -1
+
+
+def around_rle(outline: RLE) -> list[float]:
+    """Left, top, right, bottom of run lengths that fit their size."""
+    rle = _rle(outline, *outline["size"])
+    left, top, width, height = map(float, _library().toBbox(rle))
+    return [left, top, left + width, top + height]
+
+
 def bounds(outline: object, size: tuple[int, int]) -> list[float] | None:
     """Left, top, right, bottom of an outline in an image of (height, width); None if invalid."""
     if isinstance(outline, dict) and fits(outline, size):
-        left, top, width, height = map(float, _library().toBbox(_rle(outline, *size)))
-        return [left, top, left + width, top + height]
+        return around_rle(outline)
     parts = [each for each in map(corners, parts_of(outline)) if each is not None]
     if not parts:
         return None

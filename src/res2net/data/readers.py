@@ -50,7 +50,8 @@ def read(source: Source, options: ReadOptions | None = None) -> LabelledImages:
         labelled = (name for name in READERS if LABELS in HOLDS[name])
         raise UserError(
             f"{source}: annotated inside images, for --task detect, instances, segment, saliency "
-            f"or pose; classification needs one of {', '.join(labelled)}, pretraining also the "
+            "or pose; classification needs a folder of each class or a .csv of path,label (one of "
+            f"{', '.join(labelled)}), pretraining also the "
             "folder of the images alone, images:FOLDER"
         )
     if options.multi_label and source.format != "csv":

@@ -35,7 +35,7 @@ class Objects:
 
     boxes: npt.NDArray[np.float64]  # (N, 4) left, top, right, bottom
     labels: npt.NDArray[np.int64]  # (N,) index into the classes, from 0
-    ignored: npt.NDArray[np.bool_]  # (N,) COCO's crowds, VOC's difficult objects
+    ignored: npt.NDArray[np.bool_]  # (N,) crowds, VOC's difficult, COCO's "ignore"
     areas: npt.NDArray[np.float64]  # (N,) pixels of the object, of its mask if it has one
     segments: Sequence[Segment] | None = None  # N outlines
     keypoints: npt.NDArray[np.float64] | None = None  # (N, K, 3) x, y, 0 absent 1 hidden 2 visible

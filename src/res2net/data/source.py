@@ -126,7 +126,7 @@ def _recognise(path: Path, holds: str | None) -> Source:
         )
     from res2net.data import cifar
 
-    fitting = fitting or list(found)
+    fitting = fitting or list(found)[: 1 if holds == LABELS else None]
     if len(fitting) > 1 and (holds is not None or fitting[0] in cifar.LAYOUTS):
         either = " or ".join(f"{name}:{path} ({found[name]})" for name in fitting)
         raise UserError(f"{path}: fits more than one format; choose one: {either}")
@@ -138,7 +138,11 @@ def _recognise(path: Path, holds: str | None) -> Source:
         )
     if path.is_dir():
         return Source(format="folder", path=path, guessed=True)
+    text = path.suffix.lower() == ".txt"
+    lines = (
+        ", a .txt of lines with the path of an image (with its suffix) and a label" if text else ""
+    )
     raise UserError(
-        f"{path}: not a data set; give a folder of class folders, a .csv of path,label "
+        f"{path}: not a data set; give a folder of class folders, a .csv of path,label{lines} "
         "or a CIFAR archive"
     )

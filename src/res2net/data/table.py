@@ -35,13 +35,16 @@ _LABELS = frozenset(
     {
         *("label", "labels", "class", "classes", "category", "target", "y", "classname"),
         *("labelname", "categoryname", "classid", "labelid", "categoryid", "species", "breed"),
-        *("diagnosis", "predictionstring", "tag", "choice", "groundtruth", "gt", "truth"),
+        *("diagnosis", "dx", "findinglabels", "predictionstring", "tag", "choice", "groundtruth"),
+        *("gt", "truth"),
     }
 )
 SPLITS = frozenset(
     {"split", "set", "subset", "partition", "fold", "dataset", "phase", "usage", "part", "mode"}
 )
 _FLAGS = {"isvalid": "val", "isval": "val", "isvalidation": "val", "istest": "test"}
+_FLAG_VALUES = {"0", "1", "0.0", "1.0"}
+_SHOWN_FLAGS = {*map(repr, _FLAG_VALUES)}
 _YES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _JSON_LINES = (".jsonl", ".ndjson")
 SEVERAL = "several: train --input.multi-label true, data --multi-label"
@@ -94,6 +97,15 @@ def read_table(path: Path, *, group: str = "", several: bool = False) -> list[Ro
     except OSError as error:
         raise UserError(f"{path}: cannot read it ({error.strerror})") from error
     columns = _columns(path, header, rows, group)
+    labels = (
+        [] if columns.label is None else [_value(each, columns.label) for _, each in rows[:_FEW]]
+    )
+    labels = [label for label in labels if label]
+    if labels and all(map(_is_geometry, labels)):
+        raise UserError(
+            f"{path}: its labels are boxes or run lengths ({labels[0][:40]!r}), not classes of "
+            "images; write the class of each image into a column label"
+        )
     return [_row(path, line, values, header, columns, several) for line, values in rows]
 
 
@@ -208,6 +220,13 @@ def _columns(path: Path, header: list[str], rows: list[Cells], group: str) -> Co
     one_hot = tuple(i for i in rest if label is None and few and _all_flags(few, i))
     if not any(_value(each, i).startswith("1") for each in few for i in one_hot):
         one_hot = ()
+    left = [i for i in rest if label is None and i not in one_hot and _nearly_flags(few, i)]
+    if left:
+        held = some(sorted({repr(_value(each, left[0])) for each in few} - _SHOWN_FLAGS))
+        raise UserError(
+            f"{path}: the column {header[left[0]]} holds {held}, unlike the 0 and 1 of columns of "
+            "classes; write 0 or 1, or delete the column"
+        )
     if image is None or (label is None and len(one_hot) < 2):
         missing = "path" if image is None else "label"
         raise UserError(
@@ -322,7 +341,19 @@ def _split_column(
 
 
 def _all_flags(few: Sequence[Sequence[str]], i: int) -> bool:
-    return all(_value(each, i) in ("0", "1", "0.0", "1.0") for each in few)
+    return all(_value(each, i) in _FLAG_VALUES for each in few)
+
+
+def _nearly_flags(few: Sequence[Sequence[str]], i: int) -> bool:
+    """Whether a column holds 1, and -1 or nothing in places, as columns of flags may."""
+    held = {_value(each, i).removesuffix(".0") for each in few}
+    return "1" in held and held <= {"", "0", "1", "-1"} and not held <= {"0", "1"}
+
+
+def _is_geometry(label: str) -> bool:
+    """Whether a label is mostly numbers: a box, if need be with its class, or run lengths."""
+    words = label.replace(",", " ").split()
+    return len(words) > 3 and sum(map(str.isdecimal, words)) >= 0.8 * len(words)
 
 
 def _several(path: Path, line: int, value: str) -> list[str]:
@@ -388,10 +419,9 @@ def _row(
 
 
 def _number(path: Path, line: int, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise UserError(f"{path}: line {line}: {value!r} is not 0 or 1") from None
+    if value not in _FLAG_VALUES:
+        raise UserError(f"{path}: line {line}: {value!r} is not 0 or 1")
+    return float(value)
 
 
 class Finder:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from res2net.deploy.engine import Run, Size
+from res2net.deploy.engine import Size
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quiet import quietly
 from res2net.errors import UserError
@@ -74,11 +74,6 @@ def save(model: Any, path: Path, about: Mapping[str, str]) -> tuple[str, ...]:
     model.save(str(path))
     files = (each for each in path.rglob("*") if each.is_file())
     return tuple(sorted(each.relative_to(path.parent).as_posix() for each in files))
-
-
-def load(path: Path, precision: str) -> Run:
-    """Not possible: see ``structure``."""
-    raise NotImplementedError(f"{path}, {precision}: {UNRUN}")
 
 
 def structure(

@@ -52,11 +52,15 @@ class Engine(Protocol):
     def save(self, model: Any, path: Path, about: Mapping[str, str]) -> tuple[str, ...]:
         """Write the model to ``path``, with metadata, and return the written files."""
 
+
+class Runnable(Engine, Protocol):
+    """An engine that runs on this machine: all but Core ML."""
+
     def load(self, path: Path, precision: str) -> Run:
         """A saved model, ready to run on this machine's CPU."""
 
 
-class Quantisable(Engine, Protocol):
+class Quantisable(Runnable, Protocol):
     """An engine that supports int8."""
 
     def quantised(self, model: Any, calibration: Images, *, overflow_safe: bool) -> Any:

@@ -16,17 +16,18 @@ import torch
 from res2net.capture import fold_batchnorm
 from res2net.card import CARD_NAME
 from res2net.deploy import views
-from res2net.deploy.engine import Engine, Images, Mixable, Quantisable, Run, find_engine
+from res2net.deploy.engine import Engine, Images, Mixable, Quantisable, Run, Runnable, find_engine
 from res2net.deploy.pictures import of_folder, of_run, of_samples
 from res2net.deploy.program import INPUT, Program
 from res2net.deploy.quantise import MIXING, Sensitivity, quantise_with_control, sensitivity
 from res2net.deploy.report import as_csv, report
 from res2net.deploy.subject import Subject, open_subject
-from res2net.deploy.targets import Target, check_installed, find_target
+from res2net.deploy.targets import TARGETS, Target, check_installed, find_target
 from res2net.deploy.verify import SCORES, Track, Verification, compare, eager, faults, largest
 from res2net.errors import UserError, printable_lines
 from res2net.files import check_new, new_folder, write_error, write_text
 from res2net.machine import hardware_bf16
+from res2net.native.binding import unsupported_reason
 from res2net.paper.tasks import CLASSIFY
 from res2net.processor import bytes_saturate
 from res2net.runtime.engines import openvino_has_bf16
@@ -192,7 +193,7 @@ class _Work:
             raise write_error(error, path) from error
         if self.target.engine == "coreml":
             return self.unrun(path)
-        run = self.engine.load(path, self.target.precision)
+        run = cast(Runnable, self.engine).load(path, self.target.precision)
         found = compare(
             self.reference,
             run,
@@ -299,13 +300,22 @@ class _Work:
         """Raise an error for the faults found."""
         if not wrong:
             return
+        also = " or bf16" if self.target.precision == "int8" and self.has_bf16() else ""
         advice = {
-            "int8": "use --precision fp32, more calibration images, or a larger --max-drop",
+            "int8": f"use --precision fp32{also}, more calibration images, or a larger --max-drop",
             "bf16": "use --precision fp32",
             "fp16": "use --precision fp32",
             "fp32": "use another --to, and report this",
         }[self.target.precision]
         raise UserError(f"{self.subject.target} is not exported: {'; '.join(wrong)}; {advice}")
+
+    def has_bf16(self) -> bool:
+        """Whether an engine of int8 has bf16 too, for this network and in this processor."""
+        engine, task = self.target.engine, self.subject.task
+        offered = TARGETS if task is None else task.deployment.targets or TARGETS
+        if (engine, "bf16") not in offered:
+            return False
+        return unsupported_reason("bf16") is None if engine == "native" else openvino_has_bf16()
 
 
 def _pictures(

@@ -1,4 +1,4 @@
-"""Which engine supports which precision: one entry each. No engine is imported here.
+"""Which engine supports which precision: one entry each. No engine is imported here, no torch.
 
 fp32 is the default everywhere: an artifact then reproduces the numbers of training on any machine.
 bf16, fp16 and int8 trade numbers for speed, so they have to be requested.
@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-
-import torch
 
 from res2net.errors import UserError, did_you_mean
 from res2net.native.binding import unsupported_reason
@@ -112,8 +110,11 @@ def check_installed(target: Target) -> None:
     """
     if target.engine == "native" and (reason := unsupported_reason(target.precision)) is not None:
         raise UserError(f"--to native: {reason}; use --to openvino")
-    if (target.engine, target.precision) == ("aoti", "fp16") and not torch.cuda.is_available():
-        raise UserError("--to aoti: precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
+    if (target.engine, target.precision) == ("aoti", "fp16"):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError("--to aoti: precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
     for package in target.needs:
         if find_spec(package) is None:
             extra = "coreml" if target.engine == "coreml" else "deploy"

@@ -48,14 +48,17 @@ def draw(study: Study, rows: Sequence[Row], path: Path) -> None:
     tall = study.drawing != "bars"
     height = PLOT if tall else ROW * len(shown) + 20
     left = 110 if tall else LEFT
+    below = 134 if study.drawing == "maps" else 110
     with headed_figure(
-        path, TOP + height + 110, study.question, _subtitle(study, rows, shown)
+        path, TOP + height + below, study.question, _subtitle(study, rows, shown)
     ) as figure:
         if study.drawing == "maps":
             room = (WIDTH - 2 * MARGIN) / len(MAPS)
             for place, name in enumerate(MAPS):
                 axes = add_axes(figure, MARGIN + 50 + place * room, TOP + 16, room - 60, height)
                 _maps(axes, rows, shown, name)
+            lines = figure.axes[0].get_legend_handles_labels()  # below: bars reach every corner
+            figure.legend(*lines, loc="lower center", ncols=len(shown) + 1)
             return
         axes = add_axes(figure, left, TOP + 16, WIDTH - left - MARGIN, height)
         _DRAWINGS[study.drawing](axes, rows, shown, study.score)
@@ -132,6 +135,7 @@ def _lines(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) 
 def _sizes(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], score: str) -> None:
     """Accuracy against object length, one line per point."""
     _by_length(axes, shown, lambda point, length: _accuracy(spread(rows, point, column_of(length))))
+    axes.legend(loc="best")
     axes.set_ylabel(f"{score} of the best epoch, %")
 
 
@@ -143,7 +147,6 @@ def _maps(axes: Axes, rows: Sequence[Row], shown: Sequence[Point], name: str) ->
     if name == "energy":
         even = [spread(rows, shown[0], column_of(length, "area_")).mean for length in LENGTHS]
         axes.plot(LENGTHS, even, "--", color=GREY, label="uniform map")
-        axes.legend(loc="best")
     axes.set_title(MAPS[name], fontsize=7)
 
 
@@ -163,7 +166,6 @@ def _by_length(axes: Axes, shown: Sequence[Point], of: Callable[[Point, float], 
     axes.set_xscale("log", base=2)
     axes.set_xticks(LENGTHS, [f"{length:.0f}" for length in LENGTHS])
     axes.minorticks_off()
-    axes.legend(loc="best")
     axes.set_xlabel("object length, pixels")
 
 

@@ -132,6 +132,6 @@ def seconds_left(
 def progress(study: Study, left: Sequence[tuple[Point, int]], rows: Sequence[Row]) -> str:
     """The remaining trainings and hours, in words."""
     seconds, measured = seconds_left(study, left, rows)
-    hours = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
+    hours = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(seconds, 60) / 60:.0f} min"
     basis = "at the speed so far" if measured else "estimated from multiply-adds"
     return f"trainings left: {len(left)}, about {hours} ({basis})"

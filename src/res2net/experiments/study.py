@@ -207,7 +207,10 @@ class Study:
     def work(self, point: Point) -> float:
         """Multiply-adds of the forward passes of one training."""
         settings = self.settings_of(point)
-        return float(self.count(point).macs * self.images * settings["train.epochs"])
+        seen = self.images * settings["train.epochs"]
+        if (most := settings.get("train.max_steps", -1)) > 0:
+            seen = min(seen, most * settings["train.batch"])
+        return float(self.count(point).macs * seen)
 
     def source(self, given: str | None) -> str:
         """FORMAT:PATH of the data, given with or without the format.

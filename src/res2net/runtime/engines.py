@@ -6,6 +6,7 @@ Legend: B batch · S side of the square image
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import warnings
 from abc import ABC, abstractmethod
@@ -225,6 +226,8 @@ class Package(_InTurn):
     def __init__(self, path: Path) -> None:
         from torch._inductor import aoti_load_package
 
+        # it warns of an absent GPU, which code for a CPU does not need
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         self._network = aoti_load_package(str(path))
         self.metadata: dict[str, str] = self._network.loader.get_metadata()
         self._place = self.metadata.get("AOTI_DEVICE_KEY", "cpu")

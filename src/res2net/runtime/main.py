@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from res2net.errors import UserError, one_line, printable
+from res2net.errors import UserError, counted, one_line, printable
 from res2net.processor import level
 from res2net.runtime.engines import AUTO
 from res2net.runtime.session import Runtime, load
@@ -51,7 +51,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="write .csv, .jsonl or .parquet instead")
     parser.add_argument("--resume", action="store_true", help="resume: append to the file in --out")
     parser.add_argument("--json", action="store_true", help="print JSON, one line per image")
-    parser.add_argument("--engine", default=AUTO, help="auto, openvino, onnx or native [auto]")
+    parser.add_argument(
+        "--engine",
+        default=AUTO,
+        help="auto, openvino, onnx, native; aoti: machine code of `export --to aoti`, which needs "
+        "PyTorch [auto]",
+    )
     parser.add_argument(
         "--device",
         default=AUTO,
@@ -126,7 +131,8 @@ def _print_all(runtime: Runtime, options: argparse.Namespace) -> None:
             top = "  ".join(f"{label} {100 * p:.1f} %" for label, p in seen.top)
             print(printable(f"{name}  {top}"))
     if done == bad:
-        raise UserError(f"none of {done} images could be read" if done else "no images there")
+        nothing = f"no images in {', '.join(options.images)}"
+        raise UserError(f"none of {counted(done, 'image')} could be read" if done else nothing)
 
 
 def _summary(count: Count, out: Path) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from res2net.data.files import with_folders
 from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError
 from res2net.prediction import Classification
@@ -74,8 +75,9 @@ class Runtime:
         """The most likely classes of each image, in order.
 
         Args:
-            images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4);
-                of a network with C input channels, (H, W, C).
+            images: one or many of: a path, a folder (the images under it, at any depth, sorted), a
+                PIL image, an array (H, W), (H, W, 3) or (H, W, 4); of a network with C input
+                channels, (H, W, C).
             top: how many classes to name.
 
         Raises:
@@ -171,4 +173,4 @@ def _cut(images: Pixels, step: int) -> Iterator[Pixels]:
 def _listed(images: Picture | Iterable[Picture]) -> Iterable[Picture]:
     if isinstance(images, np.ndarray):
         return images if images.ndim == 4 else [images]
-    return [images] if isinstance(images, str | Path | Image.Image) else images
+    return with_folders([images] if isinstance(images, str | Path | Image.Image) else images)

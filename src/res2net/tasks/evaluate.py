@@ -29,7 +29,7 @@ from res2net.tasks.finding import Finding, FindingOptions, given
 from res2net.tasks.finish import write_scores
 from res2net.tasks.open import open_target
 from res2net.tasks.predictor import NETWORK, Predictor
-from res2net.tasks.scores import Measuring, Scores, Track
+from res2net.tasks.scores import Comparable, Measuring, Track
 from res2net.tasks.selection import held_out, measured_part
 from res2net.tasks.table import find_task
 from res2net.weights.catalogue import published_for
@@ -57,7 +57,7 @@ class Evaluation:
     task: str
     images: int
     metrics: dict[str, float]
-    scores: Scores
+    scores: Comparable
     folder: Path
     data: Any = field(repr=False)
     part: Any = field(repr=False)
@@ -199,6 +199,7 @@ def evaluate(
     say(f"measuring {words}: {counted(len(part), 'image')}")
     how = Measuring(precision=precision, skip_bad=skip_bad, track=track, finding=kept, **own)
     scores = task.measure()(network, card, images, part, how)
+    assert isinstance(scores, Comparable), "of a network that predicts"
     usual = opened.home / "evaluation" if opened.trained else Path(f"runs/{target}-published")
     folder = usual if out is None else Path(out)
     with alone_in(folder, "--out"):

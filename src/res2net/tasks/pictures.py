@@ -200,9 +200,13 @@ def draw_thresholds(
     """Precision by recall and F1 by score of each class; a dashed line at a score.
 
     Args:
-        classes: all of them; a class has the colour that it has in other pictures.
+        classes: all of them; a class has the colour that it has in other pictures, unless two of
+            the curves would have the same.
     """
     colours = dict(zip(classes, class_colours(classes), strict=True))
+    drawn = [name for name, *_ in curves]
+    if len({colours[name] for name in drawn}) < len(drawn):
+        colours = dict(zip(drawn, class_colours(drawn), strict=True))
     with headed_figure(path, 820, "Precision, recall and F1", subtitle) as figure:
         side = 470
         left = add_axes(figure, MARGIN + 70, TOP + 40, side, side)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from res2net.capture import capture as capture_of
 from res2net.card import ModelCard
 from res2net.data.decode import as_pixels
+from res2net.data.files import with_folders
 from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError, arguments_named, check_meaning
 from res2net.machine import best_device
@@ -100,9 +101,10 @@ class Predictor:
         ``SaliencyMap`` or ``Poses``, by the task.
 
         Args:
-            images: one or many of: a path, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of
-                uint8, a tensor (3, H, W) of uint8; for a network with C input channels, arrays
-                (H, W, C) and tensors (C, H, W). (Other types: see ``decode.as_pixels``.)
+            images: one or many of: a path, a folder (the images under it, at any depth, sorted), a
+                PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of uint8, a tensor (3, H, W) of
+                uint8; for a network with C input channels, arrays (H, W, C) and tensors (C, H, W).
+                (Other types: see ``decode.as_pixels``.)
             top: classify: number of classes to return; 5 if None.
             boxes: pose: where the objects are; None: the whole image. One for each
                 image: an array (N, 4) of left, top, right, bottom in pixels or the ``Detections``
@@ -209,7 +211,7 @@ def _in_use(model: nn.Module, device: str | torch.device | None) -> nn.Module:
 
 
 def listed(images: Picture | Iterable[Picture]) -> Iterable[Picture]:
-    """The images one by one; an array or tensor of four axes is several."""
+    """The images one by one; a folder is several, so is an array or tensor of four axes."""
     if isinstance(images, np.ndarray | Tensor):
         return images if images.ndim == 4 else [images]
-    return [images] if isinstance(images, str | Path | Image.Image) else images
+    return with_folders([images] if isinstance(images, str | Path | Image.Image) else images)

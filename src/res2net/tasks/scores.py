@@ -82,8 +82,6 @@ Resampled = Callable[[npt.NDArray[np.int64]], Figures]  # images by number, repe
 class Scores(ABC):
     """The results of a measurement."""
 
-    by_image: ClassVar[str]  # the figure that compares two predictions of one image
-
     images: int  # number of measured images
     rows: Sequence[int] = ()  # of the part: the measured ones
 
@@ -96,10 +94,6 @@ class Scores(ABC):
     @abstractmethod
     def headline(self) -> str:
         """The main figure, in words."""
-
-    @abstractmethod
-    def resampled(self) -> Resampled:
-        """The figures over chosen images, for intervals; ``rows`` numbers the images."""
 
     @abstractmethod
     def summary(self) -> dict[str, float]:
@@ -151,6 +145,16 @@ class Scores(ABC):
         """The commands that use the network."""
         run, data = shlex.quote(str(end.folder)), shlex.quote(end.card.data)
         return (f"res2net evaluate {run} --data {data}", f"res2net predict {run} IMAGE")
+
+
+class Comparable(Scores):
+    """Results of predictions, which those of another network on the same images compare with."""
+
+    by_image: ClassVar[str]  # the figure that compares two predictions of one image
+
+    @abstractmethod
+    def resampled(self) -> Resampled:
+        """The figures over chosen images, for intervals; ``rows`` numbers the images."""
 
 
 Measure = Callable[[Any, ModelCard, Any, Any, Measuring], Scores]  # model, card, images, part, how

@@ -231,7 +231,7 @@ def find_start(
         UserError: it is damaged, or of other classes or options.
     """
     if found is None:
-        say("no checkpoint to resume from: training from the beginning")
+        say(f"{run} has no checkpoint to resume from: training starts from the first epoch")
         return None
     checkpoint, content = found
     check_classes(job, content)
@@ -436,10 +436,11 @@ def announce(
         say(f"validated on {part_of(images.validation)}{groups}")
     if images.test is not None and len(images.test):
         say(f"{len(images.test)} test images are unused; `res2net evaluate --split test` uses them")
+    shortened = 0 < options.max_steps < options.epochs * job.steps
     say(
         f"recipe {config.recipe}: {counted(options.epochs, 'epoch')} of "
         f"{counted(job.steps, 'step')}"
-        f"{f' (stops after {options.max_steps})' if options.max_steps > 0 else ''}, batch "
+        f"{f' (stops after {options.max_steps})' if shortened else ''}, batch "
         f"{options.batch}, {options.optimizer}, {precision} on {counted(processes.world, device)}"
         f"{threads}"
     )

@@ -240,7 +240,8 @@ def inspect_file(path: Path) -> Inspection:
         UserError: wrong hash, damaged, no weights, or values that are not finite.
     """
     if path.is_dir() or not path.exists():
-        raise UserError(f"{path} is a folder" if path.is_dir() else f"{path}: no such file")
+        wrong = "a folder; name a file of weights in it" if path.is_dir() else "no such file"
+        raise UserError(f"{path}: {wrong}")
     check_file(path)
     row = recognise(path.name)
     promised = _promised(path, row)

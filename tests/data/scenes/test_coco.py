@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -256,8 +257,56 @@ def test_crowds_are_read_as_they_are_written(
 
 
 @pytest.mark.parametrize(
+    ("attributes", "box"),
+    [
+        ({"rotation": 90.0}, [15, 5, 35, 45]),
+        ({"rotation": "270"}, [15, 5, 35, 45]),
+        (
+            {"rotation": 45},
+            [25 - 15 * 2**0.5, 25 - 15 * 2**0.5, 25 + 15 * 2**0.5, 25 + 15 * 2**0.5],
+        ),
+        ({"rotation": 0.0, "occluded": False}, [5, 15, 45, 35]),
+        ({"rotation": None}, [5, 15, 45, 35]),
+        ({"rotation": 1e999}, [5, 15, 45, 35]),
+        ([], [5, 15, 45, 35]),
+    ],
+)
+def test_rectangles_that_cvat_rotates(
+    root: Path, reads: Reads, boxes: Made, both: Made, attributes: Any, box: list[float]
+) -> None:
+    both(root, [{**CAT, "bbox": [5, 15, 40, 20], "attributes": attributes}])
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert boxes(reads("coco", root).train) == [[(0, [round(each, 3) for each in box])]]
+    assert len(told) == (box[0] != 5)
+    assert all("2 boxes are rotated" in str(each.message) for each in told)
+
+
+def test_a_split_in_the_rows_of_images_is_noted(root: Path, reads: Reads, coco_file: Made) -> None:
+    file = root / "dataset.json"
+    coco_file(file, [CAT], files={1: "train/a.png", 2: "val/a.png"})
+    content = json.loads(file.read_text())
+    for image, split in zip(content["images"], ("train", "val"), strict=True):
+        image["split"] = split
+    content["images"][0]["split"] = "Train"
+    file.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="2 images state a split, which is not read"):
+        reads("coco", file)
+
+
+def test_objects_to_ignore_do_not_count(root: Path, reads: Reads, both: Made) -> None:
+    both(root, [{**CAT, "ignore": 1}, {**CAT, "bbox": [1, 1, 9, 9], "ignore": 0, "iscrowd": 1}])
+    with pytest.warns(UserWarning, match='2 objects with "ignore": 1 are neither learned nor'):
+        objects = reads("coco", root).train[0].objects
+    assert objects is not None
+    assert objects.crowds is not None
+    assert (objects.ignored.tolist(), objects.crowds.tolist()) == ([True, True], [False, True])
+
+
+@pytest.mark.parametrize(
     ("row", "message"),
     [
+        ({**CAT, "ignore": 2}, "ignore must be 0 or 1"),
         ({**CAT, "iscrowd": [1]}, "iscrowd must be 0 or 1"),
         ({**CAT, "iscrowd": 2}, "iscrowd must be 0 or 1"),
         ({**CAT, "category_id": None}, "category None is not in the list"),

@@ -70,6 +70,12 @@ def test_json_files_show_their_tool(tmp_path: Path, content: object, form: str) 
         ("training/label_2/a.txt", "Car 0 0", "training/label_2 is KITTI's layout"),
         ("labelTxt/a.txt", "1 2 3", "labelTxt is DOTA's layout"),
         ("gt/gt.txt", "1,2", "gt is MOT's layout"),
+        ("labels/a.txt", "1 2.5 3 2 3 4 1 4 large-vehicle 0\n", "a.txt is in DOTA's format"),
+        ("annotations/a.txt", "684,8,273,116,0,0,-1,0\n", "a.txt is in VisDrone's format"),
+        ("a/a.txt", "Car 0.00 0 -1.57 1 2 3 4 1.5 1.6 3.7 1 1.7 13.2 -1.6", "in KITTI's format"),
+        ("a.json", {"name": "x", "assets": {}, "tags": []}, "a.json is an export of VoTT"),
+        ("train.json", [{"joints": [], "joints_vis": []}], "train.json is an export of MPII"),
+        ("a.csv", "img,x_center,y_center\n", "or x, y, width, height) in pixels"),
     ],
 )
 def test_what_no_reader_takes_is_named(

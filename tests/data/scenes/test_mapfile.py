@@ -108,6 +108,10 @@ def test_a_black_and_white_palette_counts_by_its_colours(tmp_path: Path) -> None
         (np.array([[0, 9, 9, 7]], np.uint8), r"holds the value 7 \(1 pixels\) and 1 other values"),
         (np.array([[0, 24001]], np.uint16), r"value 24001 \(1 pixels\); classes are 0\.\.2"),
         (np.array([[0, -1]], np.int32), "holds the value -1"),
+        (
+            np.array([[1, 2, 3]], np.uint8),
+            "value 1 is the first class, number the lines of classes",
+        ),
         (np.array([[0, 0.5]], np.float32), "not whole numbers"),
         (np.array([[0, np.nan]], np.float32), "not whole numbers"),
         (np.array([[[0, 0, 0], [9, 0, 0]]], np.uint8), r"in colours; name the colours in classes"),

@@ -251,6 +251,32 @@ def test_lists_of_cvat_and_images_of_any_ending(
     assert len(data.val) == (4 if len(lists) > 1 else 1)
 
 
+@pytest.mark.parametrize(
+    ("subsets", "parts"),
+    [
+        (("default",), (3, 1, 0)),
+        (("my trip",), (3, 1, 0)),
+        (("Train", "Validation"), (4, 4, 0)),
+        (("train", "validation", "test"), (4, 4, 4)),
+    ],
+)
+def test_subsets_of_cvats_camvid(
+    tmp_path: Path, subsets: tuple[str, ...], parts: tuple[int, ...]
+) -> None:
+    colours = np.array([(0, 0, 0), (250, 50, 83), (10, 20, 200)], np.uint8)
+    names = ("background", "traffic light", "car")
+    for subset in subsets:
+        for i in range(4):
+            add(tmp_path, f"{subset}/{i}.png", f"{subset}annot/{i}.png", colours[MAP])
+        lines = (f"/{subset}/{i}.png /{subset}annot/{i}.png\n" for i in range(4))
+        (tmp_path / f"{subset}.txt").write_text("".join(lines))
+    rows = "0 0 0 background\n250 50 83 traffic light\n10 20 200 car\n"
+    (tmp_path / "label_colors.txt").write_text(rows)
+    found = read(parse_source(str(tmp_path), "classes").format, tmp_path)
+    assert (found.classes, counts(found)) == (names, [36, 6, 6])
+    assert (len(found.train), len(found.val), len(found.test)) == parts
+
+
 def test_lists_name_files_with_endings_and_folders(tmp_path: Path) -> None:
     for i in range(4):
         add(tmp_path, f"images/a b {i}.jpg", f"masks/a b {i}.png")

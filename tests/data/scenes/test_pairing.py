@@ -30,6 +30,9 @@ def test_two_folders_side_by_side_or_wrapped(images: str, maps: str) -> None:
         ("images/train/a.jpg", "masks/train/a.png", "train"),
         ("Train/Images/a.jpg", "Train/Masks/a.png", "train"),
         ("train/a.jpg", "train_masks/a_mask.gif", "train"),
+        ("train_val/images/a.jpg", "train_val/masks/a.bmp", "train"),
+        ("trip/a.jpg", "tripannot/a.png", ""),
+        ("set/data/a.jpg", "set/labels/a.png", ""),
         ("train_images/a.jpg", "train_labels/a.png", "train"),
         ("valid/a_jpg.rf.1.jpg", "valid/a_jpg.rf.1_mask.png", "val"),
         ("DUTS-TR/DUTS-TR-Image/a.jpg", "DUTS-TR/DUTS-TR-Mask/a.png", "train"),
@@ -123,6 +126,14 @@ def test_what_has_no_partner_is_counted() -> None:
         "images have no map": (1, "images/b.jpg"),
         "maps have no image": (1, "masks/c.png"),
     }
+
+
+def test_folders_of_no_role_are_counted() -> None:
+    tally = Tally()
+    names = ["images/a.jpg", "1st_manual/a_manual1.gif", "mask/a_mask.gif", "overview.png"]
+    assert find_pairs(sorted(names), tally).pairs == {"": [("images/a.jpg", "mask/a_mask.gif")]}
+    fault = "images in folders of neither images nor maps are not used"
+    assert tally.faults == {fault: (2, "1st_manual/a_manual1.gif")}
 
 
 def test_a_map_of_another_part_is_not_taken() -> None:

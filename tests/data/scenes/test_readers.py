@@ -12,12 +12,10 @@ import pytest
 from PIL import Image
 
 from res2net.data.faults import usable_images
-from res2net.data.outlines import to_mask
+from res2net.data.outlines import fits, pack, to_mask
 from res2net.data.scene import COCO_PERSON, Scenes
-from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.readers import read_scenes
-from res2net.data.scenes.transforms import as_it_is
 from res2net.data.source import Source, parse_source
 from res2net.drawing.marks import colour_of
 from res2net.errors import UserError
@@ -34,7 +32,7 @@ def photo(path: Path, size: tuple[int, int] = (40, 30)) -> None:
 
 
 def test_blood_cells_without_their_degenerate_boxes(shared_data: Path) -> None:
-    with pytest.warns(UserWarning, match="2 boxes without area left out; the first: Blood"):
+    with pytest.warns(UserWarning, match="2 boxes of a single pixel left out; the first: Blood"):
         data = read("voc", shared_data / "bccd", "boxes")
     assert (len(data.train), len(data.val)) == (205, 87)
     assert data.classes == ("Platelets", "RBC", "WBC")
@@ -134,7 +132,11 @@ def test_outlines_that_are_no_polygons_are_left_out(tmp_path: Path, outline: Any
 
 
 @pytest.mark.parametrize(
-    "counts", [[-5, 1205], [600], None, [600.5, 599.5], "zzzz!!", "Pj7Z", "\u4e00"]
+    "counts",
+    [
+        *([-5, 1205], [600], None, [600.5, 599.5], "zzzz!!", "Pj7Z", "\u4e00"),
+        *("", "05", "P", "1", "0T]10", "`Q", "`U10O", "000000000000`V10"),
+    ],
 )
 def test_run_lengths_that_do_not_add_up_are_left_out(tmp_path: Path, counts: Any) -> None:
     coco(tmp_path, [{**GOOD, "segmentation": {"size": [30, 40], "counts": counts}}])
@@ -144,18 +146,20 @@ def test_run_lengths_that_do_not_add_up_are_left_out(tmp_path: Path, counts: Any
     assert not len(data.train[0].objects)
 
 
-def test_packed_run_lengths_that_are_too_short_name_their_image(tmp_path: Path) -> None:
-    coco(tmp_path, [{**GOOD, "segmentation": {"size": [30, 40], "counts": "05"}}])
-    data = read("coco", tmp_path, "masks")
-    with pytest.raises(UserError, match=r"a\.jpg: a mask cannot be read"):
-        SceneDataset(data.train, "masks", 1, as_it_is)[0]
+@pytest.mark.parametrize("share", [0, 0.02, 0.3, 0.9, 1])
+def test_packed_run_lengths_add_up(share: float) -> None:
+    generator = np.random.default_rng(0)
+    for height, width in ((1, 1), (30, 40), (7, 300), (400, 300)):
+        mask = pack(generator.random((height, width)) < share)
+        assert fits(mask, (height, width))
+        assert not fits({**mask, "size": [height, width + 1]}, (height, width + 1))
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
         ({**GOOD, "bbox": [1, 2, 3]}, r"a\.jpg: a bbox must be four numbers, not \[1, 2, 3\]"),
-        ({**GOOD, "bbox": None}, r"a\.jpg: a bbox must be four numbers, not None"),
+        ({**GOOD, "bbox": None}, r"a\.jpg: an annotation has no bbox and no valid"),
         (
             {**GOOD, "bbox": ["x", 1, 2, 3], "segmentation": []},
             r"a bbox must be four numbers, not \['x'",
@@ -187,6 +191,40 @@ def test_key_points_out_of_frame_count_as_absent(tmp_path: Path) -> None:
     assert objects is not None
     assert objects.keypoints is not None
     assert objects.keypoints[0, :4, 2].tolist() == [2, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [
+        [[0.1, 0.2, 0.4, 0.2, 0.4, 0.6]],  # shares of the image
+        [[20, 10, 20, 20, 30, 20]],  # y before x
+        {"size": [30, 40], "counts": [600, 600]},  # another order of pixels
+    ],
+)
+def test_outlines_elsewhere_than_their_boxes_are_counted(tmp_path: Path, outline: Any) -> None:
+    row = {**GOOD, "bbox": [10, 20, 10, 10]}
+    right = [[10, 20, 20, 20, 20, 30]]
+    coco(tmp_path, [{**row, "segmentation": outline}, {**row, "segmentation": right}])
+    with pytest.warns(UserWarning, match="2 outlines are elsewhere than their boxes.*a.jpg"):
+        read("coco", tmp_path, "masks")
+
+
+def test_visible_key_points_at_the_origin_are_counted(tmp_path: Path) -> None:
+    rows = [[3, 4, 2, 0, 0, 2], [3, 4, 2, 0, 0, 0]]
+    coco(
+        tmp_path, [{**GOOD, "keypoints": row} for row in rows], keypoints=["left ear", "right ear"]
+    )
+    with pytest.warns(match="2 key-points at 0, 0 count as"), pytest.warns(match="a spread"):
+        read("coco", tmp_path, "keypoints")
+
+
+def test_key_points_all_outside_their_box_are_counted(tmp_path: Path) -> None:
+    rows = [[30, 20, 2, 31, 21, 1], [30, 20, 2, 5, 5, 1], [0, 0, 0, 0, 0, 0]]
+    coco(
+        tmp_path, [{**GOOD, "keypoints": row} for row in rows], keypoints=["left ear", "right ear"]
+    )
+    with pytest.warns(match="2 objects have all key-points out"), pytest.warns(match="a spread"):
+        read("coco", tmp_path, "keypoints")
 
 
 def test_an_image_in_both_parts_is_told(tmp_path: Path) -> None:
@@ -274,7 +312,8 @@ def test_bare_paths_of_real_sets_are_recognised(shared_data: Path) -> None:
 def test_run_lengths_of_another_size_are_left_out(tmp_path: Path) -> None:
     wrong = {"size": [10, 10], "counts": [50, 50]}
     right = {"size": [30, 40], "counts": [600, 600]}
-    coco(tmp_path, [{**GOOD, "segmentation": wrong}, {**GOOD, "segmentation": right}])
+    rows = [{**GOOD, "segmentation": wrong}, {**GOOD, "segmentation": right}]
+    coco(tmp_path, [row | {"bbox": [20, 0, 20, 30]} for row in rows])
     with pytest.warns(UserWarning, match="masks of another size than the image left out"):
         data = read("coco", tmp_path, "masks")
     objects = data.val[0].objects
@@ -531,7 +570,7 @@ def test_groups_of_given_parts_are_noted(tmp_path: Path) -> None:
 def test_a_size_of_run_lengths_that_is_no_whole_number_is_told(tmp_path: Path) -> None:
     row = {**GOOD, "segmentation": {"size": [30.0, 40.0], "counts": "0`15"}, "bbox": None}
     coco(tmp_path, [row])
-    with pytest.raises(UserError, match=r"a\.jpg: a bbox must be four numbers, not None"):
+    with pytest.raises(UserError, match=r"a\.jpg: an annotation has no bbox and no valid"):
         read("coco", tmp_path, "masks")
 
 

@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,49 @@ def test_a_table_of_boxes_states_parts_and_images_without_objects(
     assert [scene.name for scene in data.val] == ["VALIDATION.png"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_tables_of_boxes_in_other_encodings(
+    tmp_path: Path, reads: Reads, draw: Made, boxes: Made, encoding: str
+) -> None:
+    draw(tmp_path / "a.png")
+    text = "filename|class|xmin|ymin|xmax|ymax\r\na.png|K\u00e4fer|10|12|30|40\r\n"
+    (tmp_path / "boxes.csv").write_bytes(text.encode(encoding))
+    assert parse_source(str(tmp_path), "boxes").format == "csv-boxes"
+    if encoding == "cp1252":
+        with pytest.raises(UserError, match=r"boxes.csv: cannot be read as CSV in UTF-8"):
+            reads("csv-boxes", tmp_path)
+        return
+    data = reads("csv-boxes", tmp_path, val_fraction=0)
+    assert (data.classes, boxes(data.train)) == (("K\u00e4fer",), [[(0, [10, 12, 30, 40])]])
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "size"),
+    [
+        (
+            "filename,width,height,class,xmin,ymin,xmax,ymax",
+            "a.png,256,192,cat,10,12,30,40",
+            (192, 256),
+        ),
+        ("image_id,width,height,bbox", 'a,256.0,192.0,"[10, 12, 20, 28]"', (192, 256)),
+        ("image,x,y,w,h,image_width,image_height", "a.png,10,12,20,28,256,192", (192, 256)),
+        ("cat,10,12,20,28,a.png,256,192", "dog,1,2,3,4,a.png,256,192", (192, 256)),
+        ("filename,xmin,ymin,xmax,ymax,width,height", "a.png,10,12,30,40,20,28", (96, 128)),
+        ("filename,xmin,ymin,xmax,ymax,width,height", "a.png,10,12,30,40,21,29", (96, 128)),
+        ("filename,xmin,ymin,xmax,ymax,width,height", "a.png,10,12,30,40,,", (96, 128)),
+    ],
+)
+def test_tables_of_boxes_state_the_size_of_the_image(
+    tmp_path: Path, reads: Reads, draw: Made, header: str, row: str, size: tuple[int, int]
+) -> None:
+    draw(tmp_path / "a.png")
+    (tmp_path / "boxes.csv").write_text(f"{header}\n{row}\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tables without a class
+        (scene,) = reads("csv-boxes", tmp_path, val_fraction=0).train
+    assert scene.size == size  # another one than the image's is refused by ``check_sizes``
+
+
 def test_createml_has_centres(tmp_path: Path, reads: Reads, draw: Made, boxes: Made) -> None:
     draw(tmp_path / "a.png")
     where = {"x": 20, "y": 26, "width": 20, "height": 28}
@@ -258,6 +302,10 @@ def test_createml_has_centres(tmp_path: Path, reads: Reads, draw: Made, boxes: M
             ["a", 128, 96, "[10, 12, 20, 28]", "cat"],
         ],
         [["images/a.png", 10, 12, 30, 40, "cat"]],
+        [["filename", "label", "class_name", "xmin", "ymin", "xmax", "ymax"],
+         ["a.png", 3, "cat", 10, 12, 30, 40]],
+        [["fname", "bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class"],
+         ["a.png", 10, 12, 30, 40, "cat"]],
         [["cat", 10, 12, 20, 28, "a.png", 128, 96]],
     ],
 )  # fmt: skip
@@ -285,6 +333,11 @@ def test_tables_of_boxes(
         ("createml", "a.json", '[{"image": "a.png", "annotations": [{"coordinates": 7}]}]'),
         ("csv-boxes", "a.csv", "filename,xmin,ymin,xmax,ymax\na.png,1,2,3,x\n"),
         ("csv-boxes", "a.csv", "filename,label\na.png,cat\n"),
+        ("csv-boxes", "a.csv", "filename,class,xmin,ymin,xmax,ymax\na.png,,1,2,3,4\n"),
+        (
+            *("csv-boxes", "a.csv"),
+            "filename,set,xmin,ymin,xmax,ymax\na.png,train,1,2,3,4\na.png,val,1,2,3,4\n",
+        ),
     ],
 )
 def test_what_is_not_the_tools_form_is_told(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from res2net.data.scenes.voc import CLASSES
 from res2net.data.source import parse_source
+from res2net.errors import UserError
 
 Reads = Made = Callable[..., Any]
 CAT = ("cat", (11, 11, 40, 40))
@@ -287,6 +288,54 @@ def test_boxes_of_a_tool_that_numbers_pixels_from_0_are_not_moved(
         assert boxes(reads("voc", root, measured="val").val) == [[(7, [11, 11, 40, 40])]]
     root = devkit({"a": xml(("cat", (1, 5, 30, 40))), "b": xml(CAT)})
     assert boxes(reads("voc", root).train) == [[(7, [0, 4, 30, 40])]]
+
+
+def test_rectangles_that_cvat_rotates(devkit: Made, reads: Reads, xml: Made, boxes: Made) -> None:
+    turn = (
+        "<attributes><attribute><name>{}</name><value>{}</value></attribute></attributes></object>"
+    )
+    text = xml(("cat", (11, 21, 51, 41)))
+    texts = {
+        "a": text.replace("</object>", turn.format("rotation", "90.0")),
+        "b": text.replace("</object>", turn.format("rotation", "0.0")),
+        "c": text.replace("</object>", turn.format("colour", "90.0")),
+    }
+    with pytest.warns(UserWarning, match="1 boxes are rotated .*; the first: a.xml"):
+        found = reads("voc", devkit(texts, train="a", val="b\nc"))
+    assert boxes(found.train) == [[(7, [20, 10, 41, 51])]]
+    assert boxes(found.val) == [[(7, [10, 20, 51, 41])]] * 2
+
+
+@pytest.mark.parametrize("text", ["<name>dog</name>", "<bndbox><xmin>1</xmin></bndbox>"])
+def test_a_second_box_or_name_of_an_object_is_counted(
+    devkit: Made, reads: Reads, xml: Made, boxes: Made, text: str
+) -> None:
+    texts = {"a": xml(CAT).replace("</object>", f"{text}</object>"), "b": xml(CAT)}
+    with pytest.warns(UserWarning, match="1 objects have several boxes or names; the first"):
+        found = reads("voc", devkit(texts, train="a", val="b"))
+    assert boxes(found.train) == [[(7, BOX)]]
+
+
+def test_no_usable_box_is_told_with_its_reason(devkit: Made, reads: Reads, xml: Made) -> None:
+    root = devkit({"a": xml(("cat", (60, 30, 30, 40)))}, train="a")  # left, top, width, height
+    with (
+        pytest.warns(UserWarning, match="1 boxes without area left out"),
+        pytest.raises(UserError, match="no object is annotated"),
+    ):
+        reads("voc", root)
+
+
+def test_a_box_of_one_pixel_has_equal_corners(
+    devkit: Made, reads: Reads, xml: Made, boxes: Made
+) -> None:
+    thin = [("cat", (11, 11, 11, 40)), ("cat", (3, 5, 30, 5))]
+    root = devkit({"a": xml(*thin, ("cat", (7, 7, 7, 7))), "b": xml(CAT)}, train="a", val="b")
+    with pytest.warns(UserWarning, match="1 boxes of a single pixel left out; the first: a.xml"):
+        found = reads("voc", root)
+    assert boxes(found.train)[0] == [(7, [10, 10, 11, 40]), (7, [2, 4, 30, 5])]
+    root = devkit({"a": xml(*thin, ("cat", (0, 1, 9, 9))), "b": xml(CAT)}, train="a")
+    with pytest.warns(match="taken as 0-based"), pytest.warns(match="2 boxes without area"):
+        assert boxes(reads("voc", root).train)[0] == [(7, [0, 1, 9, 9])]
 
 
 def test_cvats_own_xml_is_told(tmp_path: Path, told: Made, draw: Made) -> None:

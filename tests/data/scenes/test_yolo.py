@@ -207,6 +207,13 @@ def test_key_points_that_do_not_fit_are_told(
     assert message in told("yolo", root, "keypoints")
 
 
+def test_outlines_of_four_corners_are_no_rotated_boxes(root: Path, reads: Reads) -> None:
+    for part in ("train", "val"):
+        (root / "labels" / part / f"{part}.txt").write_text("0 .1 .1 .4 .1 .4 .4 .1 .4\n")
+    objects = reads("yolo", settle(root), "masks").train[0].objects
+    assert len(objects.segments[0][0]) == 8
+
+
 def test_rotated_boxes_are_counted_and_boxed(root: Path, reads: Reads, boxes: Made) -> None:
     for file in root.rglob("*.txt"):
         file.write_text("0 0.25 0 0.5 0.25 0.25 0.5 0 0.25\n")
@@ -316,10 +323,18 @@ def test_images_that_share_a_label_file_are_counted(root: Path, reads: Reads, dr
         reads("yolo", root)
 
 
+def test_a_list_of_classes_that_differs_from_the_yaml_is_noted(root: Path, reads: Reads) -> None:
+    (root / "labels" / "classes.txt").write_text("dog\ncat\n")
+    (root / "old_classes.txt").write_bytes("K\u00e4fer".encode("cp1252"))
+    settle(root, "names: [cat, dog]")
+    with pytest.warns(UserWarning, match="1 lists of classes differ from data.yaml"):
+        assert reads("yolo", root).classes == ("cat", "dog")
+
+
 def test_labels_of_images_that_are_not_there_are_counted(root: Path, reads: Reads) -> None:
     settle(root)
-    for name in ("x", "y", "classes"):
-        (root / "labels" / "train" / f"{name}.txt").write_text(LINE)
+    for name, text in {"x": LINE, "y": LINE, "classes": "cat"}.items():
+        (root / "labels" / "train" / f"{name}.txt").write_text(text)
     with pytest.warns(UserWarning, match=r"2 label files belong to no image .*train/x\.txt"):
         reads("yolo", root)
     reads("yolo", root, measured="val")  # labels of other parts are not looked for

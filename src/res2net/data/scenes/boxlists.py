@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -22,30 +24,37 @@ from res2net.data.scenes.shapes import (
     numbers,
     part_of_file,
     read_drawings,
+    stated_size,
 )
 from res2net.data.table import SPLITS
 from res2net.errors import UserError
 
 _COLUMNS = {  # content of a column → its usual names
-    "image": ("filename", "file_name", "image_id", "image", "image_name", "imageid", "image_path"),
-    "class": ("class", "label", "class_name", "category", "labelname", "label_name"),
-    "left": ("xmin", "x_min", "x1", "left"),
-    "top": ("ymin", "y_min", "y1", "top"),
-    "right": ("xmax", "x_max", "x2", "right"),
-    "bottom": ("ymax", "y_max", "y2", "bottom"),
+    "image": (
+        *("filename", "file_name", "image_id", "image", "image_name", "imageid", "image_path"),
+        "fname",
+    ),
+    "class": ("class_name", "label_name", "labelname", "class", "label", "category"),
+    "left": ("xmin", "x_min", "x1", "bbox_x1", "left"),
+    "top": ("ymin", "y_min", "y1", "bbox_y1", "top"),
+    "right": ("xmax", "x_max", "x2", "bbox_x2", "right"),
+    "bottom": ("ymax", "y_max", "y2", "bbox_y2", "bottom"),
     "x": ("x", "bbox_x"),
     "y": ("y", "bbox_y"),
     "width": ("w", "bbox_width", "width"),
     "height": ("h", "bbox_height", "height"),
     "bbox": ("bbox", "box", "bounding_box"),
     "part": tuple(sorted(SPLITS)),
+    "image height": ("height", "image_height", "img_height"),
+    "image width": ("width", "image_width", "img_width"),
 }
 _FORMS = (("left", "top", "right", "bottom"), ("x", "y", "width", "height"), ("bbox",))
 # formats without a header: RetinaNet's and makesense.ai's
 _UNNAMED = (
     ("image", "left", "top", "right", "bottom", "class"),
-    ("class", "x", "y", "width", "height", "image", "", ""),
+    ("class", "x", "y", "width", "height", "image", "image width", "image height"),
 )
+_SIZE = ("image height", "image width")
 _BLANK = {"", "nan", "null", "none"}  # values of an image without objects
 _ONE = "object"  # the class of boxes without one
 
@@ -77,24 +86,25 @@ def read_csv(root: Path, options: SceneOptions) -> Scenes:
 def box_columns(file: Path) -> dict[str, int]:
     """Content → index of its column; empty if a CSV file does not list boxes."""
     try:
-        first = rows(file, 1)
+        first = rows(file, 1, errors="replace")  # so that the reader tells the encoding
     except UserError:
         return {}
     row = [value.strip().lower() for value in first[0]] if first else []
     for names in _UNNAMED:
         if len(row) == len(names) and all(map(_is_number, _coordinates(row, names))):
-            return {name: number for number, name in enumerate(names) if name}
+            return {name: number for number, name in enumerate(names)}
     found = {
         what: next(row.index(name) for name in names if name in row)
         for what, names in _COLUMNS.items()
         if set(names) & set(row)
     }
     form = next((form for form in _FORMS if found.keys() >= set(form)), None)
-    return (
-        {what: found[what] for what in ("image", "class", "part", *form) if what in found}
-        if (form and "image" in found)
-        else {}
-    )
+    if form is None or "image" not in found:
+        return {}
+    taken = {found[what] for what in form}
+    sizes = [what for what in _SIZE if found.get(what, -1) not in taken | {-1}]
+    kinds = ("image", "class", "part", *form, *(sizes if len(sizes) == 2 else ()))
+    return {what: found[what] for what in kinds if what in found}
 
 
 def _coordinates(row: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -105,24 +115,28 @@ def _is_number(text: str) -> bool:
     return bool(re.fullmatch(r"-?\d+(\.\d*)?", text))
 
 
-def rows(file: Path, most: int | None = None) -> list[list[str]]:
-    """The first ``most`` lines of a CSV file.
+def rows(file: Path, most: int | None = None, *, errors: str = "strict") -> list[list[str]]:
+    """The first ``most`` lines of a CSV file; ``errors`` as of ``open``.
 
     Raises:
         UserError: the file cannot be read.
     """
     try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            separator = max(",;\t", key=opened.readline().count)
+        with file.open("rb") as opened:
+            marked = opened.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        encoding = "utf-16" if marked else "utf-8-sig"
+        with file.open(encoding=encoding, errors=errors, newline="") as opened:
+            separator = max(",;\t|", key=opened.readline().count)
             opened.seek(0)
             found = (row for row in csv.reader(opened, delimiter=separator) if row)
             return [*islice(found, most)]
     except (OSError, UnicodeError, csv.Error) as error:
-        raise UserError(f"{file}: cannot be read as CSV ({error})") from None
+        raise UserError(f"{file}: cannot be read as CSV in UTF-8 ({error})") from None
 
 
 def _of_csv(file: Path, columns: Mapping[str, int], root: Path, tally: Tally) -> list[Drawing]:
     drawings: dict[str, Drawing] = {}
+    sizes: dict[str, tuple[int, int] | None] = {}
     lines = rows(file)
     named = not _is_number(lines[0][columns.get("left", columns.get("x", 0))].strip())
     for line, row in enumerate(lines[named:], 1 + named):
@@ -131,9 +145,12 @@ def _of_csv(file: Path, columns: Mapping[str, int], root: Path, tally: Tally) ->
             raise UserError(f"{where}: has {len(row)} values, fewer than the columns")
         held = {what: row[number].strip() for what, number in columns.items()}
         image, label = held.pop("image"), held.pop("class", _ONE)
+        stated = [held.pop(what, "") for what in _SIZE]
         part = PARTS.get(held.pop("part", "").lower()) or part_of_file(file, root)
         new = Drawing(image=image, file=file, part=part)
         drawing = drawings.setdefault(image, new)
+        if drawing.part != part:
+            raise UserError(f"{where}: {image} is in two parts, {drawing.part} and {part}")
         texts = re.findall(r"[^\s,\[\]()]+", held["bbox"]) if "bbox" in held else [*held.values()]
         if {text.lower() for text in texts} <= _BLANK:
             continue
@@ -142,13 +159,19 @@ def _of_csv(file: Path, columns: Mapping[str, int], root: Path, tally: Tally) ->
         one, two, three, four = numbers(texts, where)
         if "left" not in held:
             three, four = one + three, two + four
+        if all(map(_is_number, stated)):
+            height, width = (int(float(each)) for each in stated)
+            if abs(height - (four - two)) > 1 or abs(width - (three - one)) > 1:  # else the box's
+                sizes[image] = stated_size(height, width)
         if one >= three or two >= four:
             tally.add("boxes left out that have no area", where)
             continue
+        if not label:
+            raise UserError(f"{where}: has a box, but no class")
         drawing.shapes.append(Shape(label=label, points=box(one, two, three, four)))
     if "class" not in columns:
         tally.add(f"files have no class column: all boxes get the class {_ONE!r}", file.name)
-    return [*drawings.values()]
+    return [replace(each, size=sizes.get(image)) for image, each in drawings.items()]
 
 
 def read_createml(root: Path, options: SceneOptions) -> Scenes:

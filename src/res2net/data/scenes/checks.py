@@ -16,7 +16,7 @@ import numpy.typing as npt
 from res2net.data import photo
 from res2net.data.files import some, spread
 from res2net.data.labelled import Validation, note_alike
-from res2net.data.outlines import corners, fits, parts_of
+from res2net.data.outlines import around_rle, corners, fits, parts_of
 from res2net.data.scene import Objects, Scene, Scenes, Segment, no_objects
 from res2net.data.scenes.mapfile import at_once, held_values
 from res2net.data.scenes.options import Marks, SceneOptions
@@ -108,7 +108,12 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
         wrong = "damaged masks and masks of another size than the image left out"
         tally.add(wrong, name, int((~fit).sum()))
         objects = objects.of(fit)
-        outlines = [_outlined(each, size, name, tally) for each in objects.segments or ()]
+        outlines, around = [], np.full((len(objects), 4), np.nan)
+        for number, each in enumerate(objects.segments or ()):
+            outline, around[number] = _outlined(each, size, name, tally)
+            outlines.append(outline)
+        apart = _apart(around.clip(0, limits), objects.boxes)
+        tally.add("outlines are elsewhere than their boxes (IoU below 0.5)", name, apart)
         whole = np.array([bool(len(each)) for each in outlines], bool)  # (N,)
         tally.add("masks without a valid polygon left out", name, int((~whole).sum()))
         objects = replace(objects, segments=tuple(outlines)).of(whole)
@@ -118,7 +123,15 @@ def sound(objects: Objects, size: tuple[int, int], name: str, tally: Tally) -> O
         tally.add("key-points have a visibility other than 0, 1, 2: above 0 is visible", name, odd)
         outside = (seen > 0) & ~((x >= 0) & (x < width) & (y >= 0) & (y < height))
         tally.add("key-points outside their image left out", name, int(outside.sum()))
+        zero = (seen > 0) & (x == 0) & (y == 0)
+        fault = "key-points at 0, 0 count as visible; absent ones have visibility 0"
+        tally.add(fault, name, int(zero.sum()))
         objects.keypoints[outside | ~(seen > 0)] = 0
+        x, y, seen = np.moveaxis(objects.keypoints, 2, 0)
+        left, top, right, bottom = objects.boxes.T[:, :, None]
+        held = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+        apart = (seen > 0).any(axis=1) & ~((seen > 0) & held).any(axis=1)
+        tally.add("objects have all key-points outside their box", name, int(apart.sum()))
     return objects
 
 
@@ -132,19 +145,39 @@ def _sides(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.asarray(boxes[:, 2:] - boxes[:, :2])  # (N, 2)
 
 
-def _outlined(segment: Segment, size: tuple[int, int], name: str, tally: Tally) -> Segment:
-    """The parts of an outline that are polygons, at most one image side beyond the image."""
+def _outlined(
+    segment: Segment, size: tuple[int, int], name: str, tally: Tally
+) -> tuple[Segment, Sequence[float]]:
+    """The parts of an outline that are polygons, at most one image side beyond the image.
+
+    The second value is left, top, right, bottom around them; NaN without any.
+    """
+    unknown = (np.nan,) * 4
     if isinstance(segment, dict | np.ndarray):
-        return segment
+        return segment, around_rle(segment) if isinstance(segment, dict) else unknown
     parts, side = parts_of(segment), max(size)
-    good = []
+    good, ends = [], []
     for part in parts:
         points = corners(part)
-        if points is not None and -side <= points.min() and points.max() <= 2 * side:
+        if points is None:
+            continue
+        least, most = points.min(0), points.max(0)
+        if -side <= least.min() and most.max() <= 2 * side:
             good.append(part)
-    if good:
-        tally.add("outline parts that are not polygons left out", name, len(parts) - len(good))
-    return good
+            ends.append((*least.tolist(), *most.tolist()))
+    if not good:
+        return good, unknown
+    tally.add("outline parts that are not polygons left out", name, len(parts) - len(good))
+    left, top, right, bottom = zip(*ends, strict=True)
+    return good, (min(left), min(top), max(right), max(bottom))
+
+
+def _apart(ones: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> int:
+    """How many of N boxes overlap the other one (both (N, 4), or NaN) with an IoU below 0.5."""
+    ends = np.minimum(ones[:, 2:], others[:, 2:]), np.maximum(ones[:, :2], others[:, :2])
+    shared = (ends[0] - ends[1]).clip(0).prod(axis=1)
+    union = sum(_sides(each).prod(axis=1) for each in (ones, others)) - shared
+    return int((shared < 0.5 * union).sum())
 
 
 def check_parts(where: Path, train: Sequence[Scene], val: Sequence[Scene]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from res2net.data.files import PART_WORDS, some, whether
+from res2net.data.files import PART_WORDS, PARTS, some, whether
 from res2net.data.outlines import bounds, with_packed_outline
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.checks import (
@@ -28,14 +28,15 @@ from res2net.data.scenes.checks import (
 from res2net.data.scenes.forms import files_with, form_of, other_tool
 from res2net.data.scenes.lookup import ImageNames, part_named
 from res2net.data.scenes.options import SceneOptions
-from res2net.data.scenes.shapes import load
+from res2net.data.scenes.shapes import ROTATED, around_turned, load
 from res2net.data.scenes.skeletons import make_skeleton, numbered
 from res2net.errors import UserError
 
 _KINDS = {"boxes": "instances", "masks": "instances", "keypoints": "person_keypoints"}
 _NEEDED = {"images": {"id", "file_name"}, "annotations": {"image_id"}, "categories": {"id", "name"}}
 _SIGMAS = ("sigmas", "keypoint_sigmas", "oks_sigmas")
-_CROWD = {0: False, 1: True, "0": False, "1": True, "": False, None: False}  # True == 1
+_IGNORE = 'objects with "ignore": 1 are neither learned nor scored, unlike in pycocotools'
+_FLAGS = {0: False, 1: True, "0": False, "1": True, "": False, None: False}  # True == 1
 
 
 def read(root: Path, options: SceneOptions) -> Scenes:
@@ -249,6 +250,8 @@ def _scenes(
         if path is None:
             tally.add("annotated images do not exist", name)
             continue
+        if str(image.get("split")).lower() in PARTS and stated is None:
+            tally.add("images state a split, which is not read: give each part a file", name)
         if path in rows:
             tally.add("images are listed under several ids: merged", name)
         rows[path] = rows.get(path, []) + own
@@ -259,7 +262,12 @@ def _scenes(
     for path, image in of_image.items():
         where = f"{file.path.name}: {image['file_name']}"
         objects = partial(_objects, rows[path], numbers, skeleton, options, where, corners)
-        scenes.append(scene_of(path.name, path, _size(image), objects, tally))
+        tally.add(ROTATED, path.name, sum(_rotation(row) > 0 for row in rows[path]))
+        scene = scene_of(path.name, path, _size(image), objects, tally)
+        scenes.append(scene)
+        if (found := scene.objects) is not None and found.crowds is not None:
+            spared = int((found.ignored & ~found.crowds).sum())
+            tally.add(_IGNORE, path.name, spared)
     return scenes
 
 
@@ -333,11 +341,11 @@ def _objects(
     if skeleton is not None:
         count = len(skeleton.names)
         points = np.array([_points(row, count, where) for row in rows], np.float64)
-    crowds = np.array([_crowd(row, where) for row in rows])
+    crowds = np.array([_flag(row, "iscrowd", where) for row in rows])
     return Objects(
         boxes=boxes,
         labels=np.array([_label(row, numbers, where) for row in rows], np.int64),
-        ignored=crowds,
+        ignored=crowds | np.array([_flag(row, "ignore", where) for row in rows]),
         crowds=crowds,
         areas=np.array([_area(row, box) for row, box in zip(rows, boxes, strict=True)]),
         segments=_outlines(rows, where) if options.marks == "masks" else None,
@@ -352,9 +360,22 @@ def _box(row: Mapping[str, Any], size: tuple[int, int], where: str) -> list[floa
         return around
     box = _numbers(stated)
     if box is None or len(box) != 4:
-        raise UserError(f"{where}: a bbox must be four numbers, not {shown(stated)}")
+        fault = f"a bbox must be four numbers, not {shown(stated)}"
+        raise UserError(
+            f"{where}: {fault if stated else 'an annotation has no bbox and no valid outline'}"
+        )
     left, top, width, height = box
-    return [left, top, left + width, top + height]
+    corners = [left, top, left + width, top + height]
+    return around_turned(corners, degrees) if (degrees := _rotation(row)) else corners
+
+
+def _rotation(row: Mapping[str, Any]) -> float:
+    """Degrees in CVAT's attribute of a rectangle; 0 if the outline is stated."""
+    held = row.get("attributes")
+    degrees = _number(held.get("rotation")) if isinstance(held, dict) else None
+    if degrees is None or not math.isfinite(degrees) or row.get("segmentation"):
+        return 0.0
+    return degrees % 360
 
 
 def _label(row: Mapping[str, Any], numbers: Mapping[str, int], where: str) -> int:
@@ -369,11 +390,11 @@ def _category(row: Mapping[str, Any]) -> str:
     return str(int(key)) if isinstance(key, float) and key == key // 1 else str(key)
 
 
-def _crowd(row: Mapping[str, Any], where: str) -> bool:
-    value = row.get("iscrowd", 0)
-    if isinstance(value, list | dict) or value not in _CROWD:
-        raise UserError(f"{where}: iscrowd must be 0 or 1, not {shown(value)}")
-    return _CROWD[value]
+def _flag(row: Mapping[str, Any], name: str, where: str) -> bool:
+    value = row.get(name, 0)
+    if isinstance(value, list | dict) or value not in _FLAGS:
+        raise UserError(f"{where}: {name} must be 0 or 1, not {shown(value)}")
+    return _FLAGS[value]
 
 
 def _outlines(rows: list[dict[str, Any]], where: str) -> tuple[Any, ...]:

@@ -38,6 +38,8 @@ _KEYS = {
     "Labelbox": ({"data_row"}, {"External ID", "Label"}),
     "Scale": ({"task_id", "response"}, {"task_id", "params"}),
     "BDD100K": ({"box2d"}, {"poly2d"}),
+    "VoTT": ({"assets", "tags"}, {"asset", "regions"}),
+    "MPII": ({"joints", "joints_vis"},),
     "VIA 3": ({"data_format_version", "project"},),
 }
 _OTHERS = {  # suffix → description
@@ -51,6 +53,11 @@ _OTHERS = {  # suffix → description
     ".gz": "a compressed file (unpack it)",
     ".tar": "an archive (unpack it)",
     ".mat": "a MATLAB file",
+}
+_LINES = {  # a first line of labels → description
+    r"(-?[\d.]+ ){8}\D\S*( \d+)?": "DOTA's format",
+    r"(-?\d+,){7}-?\d+,?": "VisDrone's format",
+    r"\D\S* [\d.]+ \d( -?[\d.]+){12,13}": "KITTI's format",
 }
 _FOLDERS = {"label_2": "KITTI's layout", "labeltxt": "DOTA's layout", "gt": "MOT's layout"}
 VIA_COLUMNS = ("region_shape_attributes", "region_attributes")
@@ -140,6 +147,15 @@ def other_tool(path: Path) -> str:
     for file in islice(_files_of(path, ".txt"), 1000):
         if what := _FOLDERS.get(file.parent.name.lower()):
             return f"{_shown(file.parent, path)} is {what}"
+        first = _ends(file)[:500].decode("latin-1").strip().partition("\n")[0].strip()
+        if what := next((each for form, each in _LINES.items() if re.fullmatch(form, first)), None):
+            return f"{_shown(file, path)} is in {what}"
+    for file in islice(_files_of(path, ".csv"), 1):
+        first = _ends(file)[:500].decode("utf-8", "replace").strip("\ufeff").partition("\n")[0]
+        return (
+            f"{_shown(file, path)} begins with {first.strip()[:80]!r}; CSV needs the columns "
+            "filename, class and xmin, ymin, xmax, ymax (or x, y, width, height) in pixels"
+        )
     return ""
 
 

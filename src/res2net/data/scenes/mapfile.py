@@ -312,6 +312,8 @@ def _checked(values: npt.NDArray[np.int64], classes: int, legend: Legend, where:
         meant = f"classes are 0..{classes - 1}, {IGNORED} is ignored"
         if legend.binary:
             meant = "other maps of this data set have only 0 and 255"
+        elif wrong.tolist() == [classes] and (values > 0).all():
+            meant += "; if value 1 is the first class, number the lines of classes.txt: '1 NAME'"
         more = f" and {len(wrong) - 1} other values" if len(wrong) > 1 else ""
         raise UserError(f"{where}: holds the value {wrong[0]} ({counts[0]} pixels){more}; {meant}")
     if legend.binary:

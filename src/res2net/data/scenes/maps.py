@@ -39,10 +39,11 @@ def read_camvid(root: Path, options: SceneOptions) -> Scenes:
         UserError: another layout.
     """
     tally = Tally()
-    named = [each for each in ("train", "val", "test") if (root / f"{each}annot").is_dir()]
+    named = {part: word for word, part in PARTS.items() if (root / f"{word}annot").is_dir()}
+    named = named or {"train": "train"}
     parts = {
-        part: _in_folders(root, part, f"{part}annot", tally)
-        for part in options.needed(named or ["train"])
+        part: _in_folders(root, named[part], f"{named[part]}annot", tally)
+        for part in options.needed(named)
     }
     tally.warn(root)
     found = parted(root, parts, options)
@@ -74,7 +75,8 @@ def read_pairs(root: Path, options: SceneOptions) -> Scenes:
     listed = _classes_of(root, found)
     if listed is None:
         raise UserError(
-            f"{root / 'classes.txt'}: missing; write one class name per line, the first for value 0"
+            f"{root / 'classes.txt'}: missing; write one class name per line, the first for value "
+            "0, or '1 NAME', '2 NAME' ... if the maps have no 0"
         )
     return with_classes(root, listed, parted(root, found, options))
 

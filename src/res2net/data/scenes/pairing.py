@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from res2net.data.files import PARTS
+from res2net.data.files import PARTS, some
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scenes.checks import Tally
 from res2net.errors import UserError
@@ -106,9 +106,13 @@ def find_pairs(names: Sequence[str], tally: Tally) -> Found:
     # next to train_masks, train holds images; next to masks, the root does
     places = {file.place for file in maps}
     images = images or [file for file in by_role[""] if file.place in places]
+    images = images or [file for file in by_role[""] if file.place[-1:] == ("data",)]  # FiftyOne
     found = Found(images=images, maps=maps)
     if images and maps:
         found.pairs = _match(images, maps, tally)
+        rest = [file.name for file in by_role[""] if file not in images]
+        fault = "images in folders of neither images nor maps are not used"
+        tally.add(fault, some(rest[:1]), len(rest))
     if not found.pairs:
         images, maps = _beside([*by_role["image"], *by_role[""], *by_role["map"]])
         if maps:
@@ -145,18 +149,19 @@ def of_folder(folder: str) -> Folder:
     role: Role = ""
     part, place = "", []
     for each in PurePosixPath(folder).parts:
-        words = _WORD.findall(each.removesuffix("annot") + " annot" * each.endswith("annot"))
+        stem = each.removesuffix("annot")  # CVAT: default and defaultannot
+        words = _WORD.findall(stem) + ["annot"] * (stem != each)
         low = {word.lower() for word in words}
         named = {PARTS[word] for word in low if word in PARTS}
         named |= {_DUTS[word] for word in words if word in _DUTS}
         own: Role = "map" if low & _MAPS else "image" if low & _IMAGES else ""
-        if not own and not named:
-            place.append(each)
+        if stem and not named and not {*map(str.lower, _WORD.findall(stem))} & (_MAPS | _IMAGES):
+            place.append(stem)
         role = own or role
         if role == "map" and low & _NEITHER:
             role = "none"
-        if len(named) == 1:
-            part = part or named.pop()
+        if len(named) == 1 or named == {"train", "val"}:  # of train_val a part is held out
+            part = part or min(named)
     return Folder(role, part, tuple(place))
 
 

@@ -35,6 +35,7 @@ from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.skeletons import make_skeleton
 from res2net.errors import UserError
 
+ROTATED = "boxes are rotated (attribute rotation); the upright boxes around them are used"
 _ROUND = 48  # corners of the polygon for a circle
 
 Points = npt.NDArray[np.float64]  # (n, 2) x, y in pixels
@@ -110,6 +111,14 @@ def turned(points: Points, degrees: float) -> Points:
     """Points rotated clockwise about 0, 0."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return points @ np.array([[cos, sin], [-sin, cos]])
+
+
+def around_turned(corners: Sequence[float], degrees: float) -> list[float]:
+    """Left, top, right, bottom around a box that CVAT rotates clockwise about its centre."""
+    ends = np.array(corners, np.float64).reshape(2, 2)
+    with np.errstate(all="ignore"):  # of huge numbers, which a check refuses later
+        points = turned(box(*(ends - ends.mean(0)).ravel()), degrees) + ends.mean(0)
+    return [*points.min(0).tolist(), *points.max(0).tolist()]
 
 
 def numbers(values: Sequence[object], where: str) -> list[float]:

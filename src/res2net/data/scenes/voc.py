@@ -29,6 +29,7 @@ from res2net.data.scenes.lookup import by_part, find_path, images_below, part_of
 from res2net.data.scenes.mapfile import choose_legend
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.pairing import photos
+from res2net.data.scenes.shapes import ROTATED, around_turned
 from res2net.drawing.marks import class_colours
 from res2net.errors import UserError
 
@@ -81,6 +82,8 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     else:
         rows = _unlisted(root, tally, options)
     names = {name for part in rows.values() for row in part for name in row.labels}
+    if not names:
+        tally.warn(root)  # the reason
     classes = _classes(home or root, names, CLASSES if home else ())
     first = _first_pixel(home or root, rows, tally)
     parts = {
@@ -308,10 +311,18 @@ def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
             if each.find("bndbox") is None:
                 tally.add("objects without a box (bndbox) are left out", path.name)
                 continue
+            several = any(len(each.findall(tag)) > 1 for tag in ("bndbox", "name"))
+            tally.add("objects have several boxes or names; the first is read", path.name, several)
             corners = [float(each.findtext(f"bndbox/{k}") or "nan") for k in _CORNERS]
-            if corners[0] >= corners[2] or corners[1] >= corners[3]:
+            if corners[0] > corners[2] or corners[1] > corners[3]:
                 tally.add("boxes without area left out", path.name)
                 continue
+            if corners[:2] == corners[2:]:  # VOC's ends are inclusive, so one equal pair is a pixel
+                tally.add("boxes of a single pixel left out", path.name)
+                continue
+            degrees = _rotation(each)
+            tally.add(ROTATED, path.name, int(degrees > 0))
+            corners = around_turned(corners, degrees) if degrees else corners
             name = (each.findtext("name") or "").strip()
             if not name:
                 raise ValueError("an object has no name")
@@ -321,6 +332,13 @@ def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
     except (ValueError, OverflowError) as error:
         raise UserError(f"{path}: not a VOC XML annotation ({error})") from None
     return row
+
+
+def _rotation(element: ElementTree.Element) -> float:
+    """Degrees in CVAT's attribute of an object; 0 without."""
+    rows = element.iterfind("attributes/attribute")
+    stated = (each.findtext("value") for each in rows if each.findtext("name") == "rotation")
+    return float(next(stated, None) or 0) % 360
 
 
 def _parsed(path: Path) -> ElementTree.Element:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,8 @@ def read(root: Path, options: SceneOptions) -> Scenes:
         home = home / beside
     tally, corners, labels = Tally(), Corners(), LabelFiles()
     form = _form(file, content, options, tally)
+    if root.is_dir():
+        _note_lists(root, file, form.classes, tally)
     stated = {PARTS[word] for word in PARTS if content.get(word)}
     named = [part for part in PART_WORDS if part in stated or _usual(home, part) is not None]
     images = {part: _images(home, file, content, part, tally) for part in options.needed(named)}
@@ -138,7 +141,7 @@ def _settings(root: Path) -> tuple[Path, dict[str, Any]]:
         rivals = [each for each in named if _rank(each) == _rank(file)]
         differing = [each for each in rivals if held[each]["names"] != held[file]["names"]]
         if differing:
-            names = f"{file.name} and {differing[0].name}"
+            names = " and ".join(str(each.relative_to(root)) for each in (file, differing[0]))
             raise UserError(f"{root}: {names} have different classes; give one of them as path")
         return file, held[file]
     listed = _listed_classes(root) if root.is_dir() else None
@@ -166,6 +169,13 @@ def _listed_classes(root: Path) -> tuple[Path, dict[str, Any]] | None:
         if names[file] != names[files[0]]:
             raise UserError(f"{root}: {files[0]} and {file} have different classes; remove one")
     return files[0], {"names": names[files[0]]}
+
+
+def _note_lists(root: Path, used: Path, classes: Sequence[str], tally: Tally) -> None:
+    for file in (each for ending in CLASS_LISTS for each in files_with(root, ending)):
+        with suppress(UserError):  # unreadable, and not used
+            if read_list(file) != list(classes):
+                tally.add(f"lists of classes differ from {used.name} and are not used", str(file))
 
 
 def _darknet(root: Path) -> dict[str, Any]:
@@ -356,7 +366,8 @@ def _objects(
     ]
     if not found:
         return no_objects()
-    quads = sum(len(words) == 1 + _QUAD for words in lines) if form.points is None else 0
+    quads = sum(len(words) == 1 + _QUAD for words in lines)
+    quads *= form.points is None and form.marks == "boxes"  # masks keep the corners
     tally.add("lines of 8 numbers are replaced by the boxes around them", path.name, quads)
     if form.marks == "masks":
         tally.add(_BOXES_ALONE, path.name, sum(len(words) == 5 for words in lines))

@@ -24,10 +24,10 @@ from res2net.errors import UserError, counted
 from res2net.tasks import pictures
 from res2net.tasks.losses import of_labels
 from res2net.tasks.scores import (
+    Comparable,
     Figures,
     Measuring,
     Resampled,
-    Scores,
     known,
     percent,
     write_table,
@@ -39,7 +39,7 @@ USUAL = 0.5  # threshold of a class without an image to find it on
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MultiLabelScores(Scores):
+class MultiLabelScores(Comparable):
     """The results of a measurement."""
 
     by_image = "loss"
@@ -65,7 +65,7 @@ class MultiLabelScores(Scores):
         return self._figures(np.arange(len(self.targets))).values
 
     def resampled(self) -> Resampled:
-        """As in ``Scores``; for a class, its average precision."""
+        """As in ``Comparable``; for a class, its average precision."""
         return self._figures
 
     def _figures(self, chosen: npt.NDArray[np.int64]) -> Figures:

@@ -37,7 +37,7 @@ from res2net.data.preprocess import SMALL
 from res2net.errors import UserError
 from res2net.tasks.classify.scores import outputs
 from res2net.tasks.module import TaskModule
-from res2net.tasks.scores import Ended, Measuring, Resampled, Scores, known, percent
+from res2net.tasks.scores import Ended, Measuring, Scores, known, percent
 from res2net.tasks.task import Datasets
 
 CHANNELS = 1024  # of the projector
@@ -177,8 +177,6 @@ class FeatureScores(Scores):
         probe_error: of the probe, in percent; None without labels.
     """
 
-    by_image = "probe_error"
-
     spread: float
     probe_error: float | None
 
@@ -191,10 +189,6 @@ class FeatureScores(Scores):
     def summary(self) -> dict[str, float]:
         """The error of the probe in percent, if there are labels, and the spread."""
         return known(("probe_error", "spread"), (self.probe_error, self.spread))
-
-    def resampled(self) -> Resampled:
-        """Not available: networks that predict nothing are not compared."""
-        raise NotImplementedError
 
     def table(self) -> list[tuple[str, str]]:
         """(label, figure) rows for display."""

@@ -49,7 +49,7 @@ from res2net.tasks.classify.report import (
     save_tables,
 )
 from res2net.tasks.network import Deployed, in_use, ready
-from res2net.tasks.scores import Ended, Figures, Measuring, Resampled, Scores, known
+from res2net.tasks.scores import Comparable, Ended, Figures, Measuring, Resampled, known
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -102,7 +102,7 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ClassifyScores(Scores):
+class ClassifyScores(Comparable):
     """All scores of the logits of a data set. Made by ``score``."""
 
     by_image = "loss"
@@ -206,7 +206,7 @@ class ClassifyScores(Scores):
         }
 
     def resampled(self) -> Resampled:
-        """As in ``Scores``; for a class, its recall in percent."""
+        """As in ``Comparable``; for a class, its recall in percent."""
 
         def over(chosen: npt.NDArray[np.int64]) -> Figures:
             scores = scored(PerImage._make(each[chosen] for each in self.found), self.classes)

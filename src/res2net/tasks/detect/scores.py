@@ -32,10 +32,10 @@ from res2net.tasks.detect.task import SURE, draw_detections
 from res2net.tasks.finding import Finding
 from res2net.tasks.network import Deployed, in_colours, ready
 from res2net.tasks.scores import (
+    Comparable,
     Figures,
     Measuring,
     Resampled,
-    Scores,
     each_sample,
     known,
     percent,
@@ -61,7 +61,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DetectScores(Scores):
+class DetectScores(Comparable):
     """The results of a measurement, with the first few images."""
 
     by_image = "ap50"
@@ -102,7 +102,7 @@ class DetectScores(Scores):
         return found
 
     def resampled(self) -> Resampled:
-        """As in ``Scores``, without VOC's own figures."""
+        """As in ``Comparable``, without VOC's own figures."""
         matched = {
             kind: resampled(self.scenes, self.found, self.classes, kind=kind) for kind in self.kinds
         }

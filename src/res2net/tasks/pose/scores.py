@@ -27,10 +27,10 @@ from res2net.tasks import pictures
 from res2net.tasks.network import Deployed, in_colours, ready
 from res2net.tasks.pose.task import SURE, draw_poses, poses_of, skeleton_of
 from res2net.tasks.scores import (
+    Comparable,
     Figures,
     Measuring,
     Resampled,
-    Scores,
     each_sample,
     known,
     percent,
@@ -55,7 +55,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PoseScores(Scores):
+class PoseScores(Comparable):
     """The results of a measurement, with the first few images."""
 
     by_image = "oks"
@@ -83,7 +83,7 @@ class PoseScores(Scores):
         return nearness(self.alike)
 
     def resampled(self) -> Resampled:
-        """As in ``Scores``; also ``oks``, the mean over all objects."""
+        """As in ``Comparable``; also ``oks``, the mean over all objects."""
         matched = resampled(
             *(self.scenes, self.found, self.classes),
             kind="keypoints",

@@ -25,7 +25,7 @@ from res2net.metrics.sizes import SIZES, size_index
 from res2net.tasks import pictures
 from res2net.tasks.network import Deployed, in_colours, ready
 from res2net.tasks.saliency.task import lit, saliency_of
-from res2net.tasks.scores import Figures, Measuring, Resampled, Scores, each_sample, write_table
+from res2net.tasks.scores import Comparable, Figures, Measuring, Resampled, each_sample, write_table
 
 Seen = tuple[Tensor, Tensor, Tensor, str]  # image, truth (0 and 255), found, name
 SHOWN = 6  # images kept for the sheet
@@ -33,7 +33,7 @@ NOTHING = "nothing is salient"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DssScores(Scores):
+class DssScores(Comparable):
     """The results of a measurement, with the first few images."""
 
     by_image = "mae"
@@ -59,7 +59,7 @@ class DssScores(Scores):
         return _summary(self.scores, self.by_size)
 
     def resampled(self) -> Resampled:
-        """As in ``Scores``, without S- and E-measure."""
+        """As in ``Comparable``, without S- and E-measure."""
 
         def over(chosen: npt.NDArray[np.int64]) -> Figures:
             sizes = _by_size(self.metric, self.size_of, chosen)

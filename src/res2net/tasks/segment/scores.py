@@ -23,10 +23,10 @@ from res2net.metrics.segmentation import SegmentationMetric, SegmentationScores
 from res2net.tasks import pictures
 from res2net.tasks.network import Deployed, in_colours, ready
 from res2net.tasks.scores import (
+    Comparable,
     Figures,
     Measuring,
     Resampled,
-    Scores,
     each_sample,
     known,
     write_table,
@@ -39,7 +39,7 @@ SHOWN = 6  # images kept for the sheet
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SegmentScores(Scores):
+class SegmentScores(Comparable):
     """The results of a measurement, with the first few images."""
 
     by_image = "pixel_accuracy"
@@ -64,7 +64,7 @@ class SegmentScores(Scores):
         return _summary(self.scores)
 
     def resampled(self) -> Resampled:
-        """As in ``Scores``."""
+        """As in ``Comparable``."""
 
         def over(chosen: npt.NDArray[np.int64]) -> Figures:
             scores = self.metric.compute(chosen)
