@@ -274,7 +274,7 @@ ANNOTATED_TWINS = (
         measure=partial(annotated_headline, error="val/ap_error", val_images=64),
         score="OKS AP",
         settings={**_PAIRED, "input.size": 128, "train.epochs": 30},
-        sizes={f"AP of {size}, %": f"ap_{size}" for size in _SIZES[1:]},
+        sizes={f"OKS of {size}, %": f"oks_{size}" for size in _SIZES},
     ),
 )
 
