@@ -25,7 +25,7 @@ PHRASES: dict[str, tuple[str, int]] = {
     "nothing has to be": ("automatically", 0),
     "(?:has|have) been seen": ("was tested, observed", 0),
     "the house": ("the layout", 0),
-    "twins?": ("cost-matched pair", 20),
+    "(?<![-/])twins?": ("cost-matched pair", 0),  # but in names of studies: cifar-twins
     "marked": ("annotated", 2),
     "said": ("reported, given", 0),
     "what is in": ("predict, contents of", 0),

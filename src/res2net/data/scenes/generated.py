@@ -51,7 +51,7 @@ class SceneRules:
     most: int = 5  # maximum objects per image; the minimum is one
     smallest: float = SMALLEST  # pixels, length of the smallest object
     largest: float | None = None  # pixels; None: the side of the image
-    tips: bool = False  # marked by a white dot
+    tips: bool = False  # with a white dot at the tip of each object
 
 
 class Made(Sequence[Scene]):
