@@ -42,8 +42,8 @@ def draw_charts(folder: Path) -> None:
     """The charts of speed in the newest runs."""
     named = [row for row in read_results("deploy.csv") if row["network"] == NETWORK]
     rows = newest_run(of_best_kind(named))
-    measured = f"; {machine(rows[0])}, {rows[0]['date']}"
-    draw_speeds(rows, folder / "speed.png", measured=measured)
+    machine_and_date = f"{machine({**rows[0], 'instructions': ''})}, {rows[0]['date']}"
+    draw_speeds(rows, folder / "speed.png", measured=f"; {machine_and_date}")
     draw_rooflines(read_results("roofline.csv"), folder / "roofline.png")
     if grown := read_results("growth.csv"):
         where = " and ".join({f"{machine(row)}, {row['date']}": None for row in grown})
