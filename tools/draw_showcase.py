@@ -35,9 +35,9 @@ TITLE = "Predictions of Res2Nets trained by this project"
 def panel(run: str, place: str) -> Picture:
     """An image with the prediction of a run drawn on it: (H, W, 3)."""
     if run.startswith("explain:"):
-        image = decode(Path(place)).permute(1, 2, 0).numpy()
-        found = open_subject(run.removeprefix("explain:")).explain(decode(Path(place)))
-        return heat_overlay(image, found.heat)
+        image = decode(Path(place))
+        found = open_subject(run.removeprefix("explain:")).explain(image)
+        return heat_overlay(image.permute(1, 2, 0).numpy(), found.heat)
     predictor = res2net.load(run)
     if place.startswith("scene:"):
         pose = predictor.task == "pose"

@@ -47,6 +47,17 @@ def arguments_named() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def single_values_explained(advice: str) -> Iterator[None]:
+    """Turn batch norm's error on a single value per channel into advice."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(advice) from None
+
+
 def _argument(option: re.Match[str]) -> str:
     return option[1].replace("-", "_")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
 from res2net.errors import UserError
+from res2net.experiments.results import SCORE, difference, read_rows
 from res2net.experiments.studies import STUDIES, find_study
 from res2net.experiments.study import as_trial
 from res2net.models.factory import create_model
@@ -70,6 +72,16 @@ def test_a_trial_changes_how_long_a_study_is_and_not_what():
         changed = {name for name in after if after[name] != before.get(name)}
         assert changed == {"train.epochs", "train.max_steps", "train.val_batches", "train.batch"}
         assert as_trial(study).work(tried) == study.count(point).macs * 2 * 8  # two steps of 8
+
+
+@pytest.mark.parametrize("name", ["bccd-twins", "camvid-twins", "ecssd-twins", "pose-twins"])
+def test_the_pairs_differ_by_no_more_than_their_spread_as_the_page_states(name):
+    study, results = STUDIES[name], Path(__file__).resolve().parents[2] / "results" / "studies"
+    rows, (plain, ours) = read_rows(study, results / f"{name}.csv"), study.points
+    for column in (SCORE, *study.sizes.values()):
+        found = difference(rows, ours, plain, column)
+        assert len(found.values) == study.seeds
+        assert abs(found.mean) <= found.std, column
 
 
 def test_unknown():

@@ -16,7 +16,7 @@ from res2net.bench.options import SUBJECTS
 from res2net.cli.parser import Parser, add_fields, portable, read_options
 from res2net.cli.progress import track
 from res2net.cli.tables import new_table, show
-from res2net.errors import UserError, did_you_mean
+from res2net.errors import UserError, did_you_mean, single_values_explained
 from res2net.files import check_file_to_write
 
 RENAMED = {"dense": "tasks"}  # old name → new name
@@ -104,15 +104,12 @@ def measure(subject: str, options: Any) -> list[dict[str, object]]:
     kind = SUBJECTS[subject]
     given = kind(**{each.name: options[each.name] for each in fields(kind)})
     module = importlib.import_module(f"res2net.bench.{subject.replace('-', '_')}")
-    try:
+    advice = (
+        f"--batch {options.get('batch')} at --size {options.get('size')} leaves a batch norm one "
+        "value per channel, which cannot be trained; raise one of them"
+    )
+    with single_values_explained(advice):
         found = module.run(given, track)
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise UserError(
-            f"--batch {options.batch} at --size {options.size} leaves a batch norm one value per "
-            "channel, which cannot be trained; raise one of them"
-        ) from None
     if found.columns:
         from res2net.bench.protocol import RATIOS, shown
 

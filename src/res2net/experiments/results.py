@@ -107,10 +107,10 @@ def spread(rows: Sequence[Row], point: Point, column: str = SCORE) -> Spread:
     return Spread(values=tuple(float(row[column]) for row in own))
 
 
-def difference(rows: Sequence[Row], point: Point, base: Point) -> Spread:
-    """Score differences between two points, paired by seed."""
+def difference(rows: Sequence[Row], point: Point, base: Point, column: str = SCORE) -> Spread:
+    """Differences of a column between two points, paired by seed."""
     by_seed = [
-        {row["seed"]: float(row[SCORE]) for row in rows if row["point"] == p.label}
+        {row["seed"]: float(row[column]) for row in rows if row["point"] == p.label}
         for p in (point, base)
     ]
     both = [seed for seed in by_seed[0] if seed in by_seed[1]]

@@ -199,7 +199,7 @@ def evaluate(
     say(f"measuring {words}: {counted(len(part), 'image')}")
     how = Measuring(precision=precision, skip_bad=skip_bad, track=track, finding=kept, **own)
     scores = task.measure()(network, card, images, part, how)
-    assert isinstance(scores, Comparable), "of a network that predicts"
+    assert isinstance(scores, Comparable)  # pretrained features are refused when they are opened
     usual = opened.home / "evaluation" if opened.trained else Path(f"runs/{target}-published")
     folder = usual if out is None else Path(out)
     with alone_in(folder, "--out"):

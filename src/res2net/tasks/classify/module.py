@@ -5,8 +5,7 @@ Legend: B batch · S side in pixels · N classes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from res2net.config import RunConfig
 from res2net.data.dataset import ImageDataset, batched
 from res2net.data.labelled import LabelledImages, counts_of
 from res2net.data.transforms import eval_transform, mix
-from res2net.errors import UserError
+from res2net.errors import UserError, single_values_explained
 from res2net.models.network import Network, whiten
 from res2net.tasks.classify.multilabel import average_precisions
 from res2net.tasks.losses import class_weights, focal, of_labels
@@ -38,18 +37,11 @@ class TopError(MulticlassAccuracy):
         return 100 * (1 - super().compute())
 
 
-@contextmanager
-def one_image_explained() -> Iterator[None]:
-    """Turn batch norm's error on a single value per channel into advice."""
-    try:
-        yield
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise UserError(
-            "a batch of one image is too small for batch normalisation at this size: increase "
-            "--train.batch or --input.size, or set --net.norm group"
-        ) from None
+one_image_explained = partial(
+    single_values_explained,
+    "a batch of one image is too small for batch normalisation at this size: increase "
+    "--train.batch or --input.size, or set --net.norm group",
+)
 
 
 class ClassifierModule(TaskModule):
