@@ -67,13 +67,10 @@ SHIPPED = _on_cifar(
 # base has a quarter of the planes and cardinality 2. The steps of the three dimensions are those
 # whose parameters are nearest to each other.
 _BASE = {"net.width": 24, "net.cardinality": 2}
-_GROWN: dict[str, tuple[tuple[str, dict[str, int]], ...]] = {
-    "scale": (("scale_2", {"net.scale": 2}), ("scale_3", {"net.scale": 3})),
-    "cardinality": (
-        ("cardinality_4", {"net.cardinality": 4}),
-        ("cardinality_6", {"net.cardinality": 6}),
-    ),
-    "depth": (("depth_47", {"net.depth": 47}), ("depth_74", {"net.depth": 74})),
+_GROWN = {
+    "scale": (2, 3, 4, 5, 6),
+    "cardinality": (4, 6, 8, 12),
+    "depth": (47, 74),
 }
 
 FIGURE5 = _on_cifar(
@@ -83,13 +80,16 @@ FIGURE5 = _on_cifar(
         Point(label="base", network="resnet29_small", settings=_BASE),
         *(
             Point(
-                label=label, network="resnet29_small", group=group, settings={**_BASE, **settings}
+                label=f"{group}_{value}",
+                network="resnet29_small",
+                group=group,
+                settings={**_BASE, f"net.{group}": value},
             )
-            for group, steps in _GROWN.items()
-            for label, settings in steps
+            for group, values in _GROWN.items()
+            for value in values
         ),
     ),
-    seeds=2,
+    seeds=3,
     settings=BRIEF,
     drawing="lines",
 )
@@ -199,7 +199,7 @@ FIGURE4 = _on_scenes(
     question="Do activation maps of Res2Net fit small and large objects better?",
     points=(_OF_EQUAL_COST[1], _OF_EQUAL_COST[4]),
     seeds=3,
-    settings={"train.precision": "bf16", "train.epochs": 4},
+    settings={"train.precision": "bf16"},
     measure=maps_by_length,
     drawing="maps",
 )
