@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,56 @@ def test_values_that_the_list_does_not_name_are_refused(tmp_path: Path) -> None:
     data = read("pairs", tmp_path)
     with pytest.raises(UserError, match=r"value 0 \(36 pixels\), which the list of classes"):
         counts(data)
+
+
+WHITE = np.zeros((40, 48), np.uint8)
+WHITE[11:30, 9:31] = 255
+
+
+@pytest.mark.parametrize(
+    ("ending", "values"),
+    [
+        ("png", WHITE),
+        ("png", WHITE // 255),
+        ("png", np.stack([WHITE] * 3, 2)),
+        ("png", WHITE[..., None] // 255 * np.uint8([200, 30, 10])),
+        ("jpg", WHITE),
+        ("jpg", np.stack([WHITE] * 3, 2)),
+    ],
+    ids=["255", "1", "RGB", "red", "JPEG", "RGB JPEG"],
+)
+def test_maps_of_two_values_need_no_list(tmp_path: Path, ending: str, values: Any) -> None:
+    for i in range(4):
+        add(tmp_path, f"images/{i}.jpg", f"masks/{i}.{ending}", values if i else 0 * values)
+        Image.new("RGB", (48, 40)).save(tmp_path / f"images/{i}.jpg")
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        data = read("pairs", tmp_path)
+    told = " ".join(str(note.message) for note in notes)
+    assert "background and foreground" in told and ("JPEG" in told) == (ending == "jpg")
+    assert data.classes == ("background", "foreground")
+    first = next(scene for scene in data.train if "0" not in scene.name)
+    shown = SceneDataset((first,), "classes", 2, as_it_is, legend=data.legend)[0][1]["map"].numpy()
+    wrong = (shown != (WHITE > 0)).sum()
+    assert wrong == 0 if ending == "png" else wrong < 15  # of 1,920 pixels, all at the border
+
+
+@pytest.mark.parametrize(
+    "values", [WHITE // 2, WHITE // 255 * 2, MAP, WHITE + MAP[:1, :1] + np.uint8(3)]
+)
+def test_maps_of_other_values_need_a_list(tmp_path: Path, values: Any) -> None:
+    for i in range(3):
+        add(tmp_path, f"images/{i}.jpg", f"masks/{i}.png", values)
+    with pytest.raises(UserError, match=r"classes.txt: missing"):
+        read("pairs", tmp_path)
+
+
+@pytest.mark.parametrize("values", [np.where(WHITE, 255, 96), WHITE // 255, WHITE // 2])
+def test_a_jpeg_that_is_not_black_and_white_is_refused(tmp_path: Path, values: Any) -> None:
+    add(tmp_path, "images/0.jpg", "masks/0.jpg", values)
+    (tmp_path / "classes.txt").write_text("ground\ncat\n")
+    with pytest.raises(UserError, match="JPEG changes values"):
+        read("pairs", tmp_path)
 
 
 def test_255_of_two_meanings_is_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 from res2net.data import photo
 from res2net.data.files import spread
 from res2net.data.scene import IGNORED, Colour, Legend, Pixels, Scene
+from res2net.data.scenes.legend import Classes
 from res2net.data.scenes.options import Marks
 from res2net.errors import UserError
 
@@ -27,6 +28,7 @@ LOOKED = 128  # maps read to find the meaning of the values
 _BORDER = (224, 224, 192)  # VOC's colour of ignored pixels
 _GREY_UNITS = {"L;2": 85, "L;4": 17}  # 2- and 4-bit grey, which Pillow spreads over 0..255
 _NOISE = 24  # difference in levels between the channels of a grey map after JPEG
+_CLEAR = 0.9  # share of the pixels of a black-and-white JPEG that are near 0 or 255
 _MOST_LABELS = 20  # values up to this, with at most 255 besides, are class indices, not brightness
 _HOW_COLOURS = (
     "name the colours in classes.txt (a line: name r g b), labelmap.txt (name:r,g,b::) or "
@@ -89,8 +91,7 @@ def class_map(source: Path | Pixels, classes: int, legend: Legend) -> Pixels:
         return numbers[own]
     if not isinstance(source, Path):
         return _checked(source.astype(np.int64), classes, legend, "a map")
-    raw = _read(source)
-    _check_exact(raw, source)
+    raw = _exact(_read(source), classes, source)
     if legend.colours:
         return _by_colour(_packed(raw), legend.colours, source)
     if raw.values is None:
@@ -149,6 +150,9 @@ def choose_legend(
     """
     looked = at_once(lambda path: _facts(path, classes), spread(maps, LOOKED))
     facts = [each for each in looked if not isinstance(each, UserError)]
+    if lossy := sum(each.lossy for each in facts):
+        text = f"{lossy} of {len(looked)} class maps are JPEG: pixels above {FOREGROUND} are the"
+        warnings.warn(f"{where}: {text} second class", stacklevel=3)
     if looked and not facts:
         raise UserError(f"{where}: none of {len(looked)} class maps can be used; {looked[0]}")
     if facts and not table and all(each.values is None for each in facts):
@@ -179,6 +183,26 @@ def choose_legend(
             stacklevel=3,
         )
     return Legend()
+
+
+def two_classes(maps: Sequence[Path]) -> Classes | None:
+    """Background and foreground, if that is what maps without a list of classes show.
+
+    Up to 128 of them hold only 0 and 1, 0 and 255, or black and one other colour.
+    """
+    looked = at_once(lambda path: _facts(path, 2), spread(maps, LOOKED))
+    facts = [each for each in looked if not isinstance(each, UserError)]
+    names = ("background", "foreground")
+    if len(facts) < len(looked):
+        return None
+    if all(each.values is not None for each in facts):
+        grey = frozenset[int]().union(*(each.values or () for each in facts))
+        return Classes(names=names) if grey in ({0, 1}, {0, IGNORED}) else None
+    black, *others = sorted(frozenset[int]().union(*(each.colours for each in facts)))
+    if black or len(others) != 1:
+        return None
+    red, green, blue = (others[0] >> shift & 255 for shift in (16, 8, 0))
+    return Classes(names=names, colours=((0, 0, 0), (red, green, blue)))
 
 
 def held_values(path: Path) -> frozenset[int]:
@@ -227,20 +251,22 @@ class _Facts:
     values: frozenset[int] | None  # None: in colours
     colours: frozenset[int]  # as numbers
     bits: bool  # one bit a pixel
+    lossy: bool  # JPEG, black and white
 
 
 def _facts(path: Path, classes: int) -> _Facts | UserError:
     """The content of a map, or why it is not a class map."""
     values = None
     try:
-        raw = _read(path)
-        _check_exact(raw, path)
+        stored = _read(path)
+        raw = _exact(stored, classes, path)
         if raw.values is not None:
             values = frozenset(_present(_indices(raw, classes, Legend(), path)).tolist())
     except UserError as error:
         return error
     colours = _packed(raw)[:: 1 if raw.colours is None else 3]  # a third of the rows is enough
-    return _Facts(values, frozenset(_present(colours).tolist()), raw.unit == 255)
+    held = frozenset(_present(colours).tolist())
+    return _Facts(values, held, bits=raw.unit == 255, lossy=stored.lossy)
 
 
 def _read(path: Path) -> _Raw:
@@ -373,21 +399,31 @@ def _number(colour: Any) -> Any:
     return colour[..., 0] << 16 | colour[..., 1] << 8 | colour[..., 2]
 
 
-def _check_exact(raw: _Raw, path: Path) -> None:
-    """Refuse JPEG, and transparent pixels with a value other than 0."""
+def _exact(raw: _Raw, classes: int, path: Path) -> _Raw:
+    """The map as stored, or the 0 and 255 of a black-and-white JPEG if there are two classes.
+
+    Raises:
+        UserError: any other JPEG, or transparent pixels with a value other than 0.
+    """
     if raw.lossy:
+        grey = _grey(raw, path) if classes == 2 else np.full(1, _NOISE)
+        clear = (np.abs(grey - 127.5) > 127.5 - _NOISE).mean() > _CLEAR
+        if clear and not 0 < grey.max() <= FOREGROUND:
+            white = np.where(grey > FOREGROUND, np.uint8(255), np.uint8(0))
+            return replace(raw, values=white, colours=None)
         raise UserError(
             f"{path}: JPEG changes values ({_levels(raw)} levels in this map), so they cannot be "
             "classes; save class maps as PNG"
         )
     if raw.alpha is None:
-        return
+        return raw
     unclear = (raw.alpha < 255) & ((_packed(raw) != 0) | (raw.alpha > 0))
     if unclear.any():
         raise UserError(
             f"{path}: {int(unclear.sum())} transparent pixels have a value; save the map "
             "without an alpha channel"
         )
+    return raw
 
 
 def _grey(raw: _Raw, path: Path) -> Numbers:

@@ -16,7 +16,7 @@ from res2net.data.scene import IGNORED, Legend, Scene, Scenes
 from res2net.data.scenes.checks import Tally, parted
 from res2net.data.scenes.legend import Classes, cityscapes, find_classes
 from res2net.data.scenes.lookup import read_list
-from res2net.data.scenes.mapfile import LOOKED, at_once, map_of
+from res2net.data.scenes.mapfile import LOOKED, at_once, map_of, two_classes
 from res2net.data.scenes.options import Marks, SceneOptions
 from res2net.data.scenes.pairing import find_pairs, of_folder, pairs_of, variant
 from res2net.data.scenes.voc import with_classes
@@ -63,21 +63,28 @@ def read_pairs(root: Path, options: SceneOptions) -> Scenes:
     """Folders ``images`` and ``masks``, inside ``train`` and ``val``, around them, or alone.
 
     Without a validation part, one is held out of training. Class maps need a list of classes
-    (``legend.FILES``): one name per line, the first for value 0.
+    (``legend.FILES``): one name per line, the first for value 0. Without a list, maps of two values
+    have the classes background and foreground.
 
     Raises:
-        UserError: another layout, or no list of classes.
+        UserError: another layout, or no list of classes for maps of more values.
     """
     found = _in_parts(root, options)
     found = {part or "train": scenes for part, scenes in found.items()}
     if options.marks == "salient":
         return _salient(root, parted(root, found, options))
-    listed = _classes_of(root, found)
+    files = [scene.classes for scenes in found.values() for scene in scenes]
+    maps = [file for file in files if isinstance(file, Path)]
+    listed = _classes_of(root, maps)
     if listed is None:
-        raise UserError(
-            f"{root / 'classes.txt'}: missing; write one class name per line, the first for value "
-            "0, or '1 NAME', '2 NAME' ... if the maps have no 0"
-        )
+        listed = two_classes(maps)
+        if listed is None:
+            raise UserError(
+                f"{root / 'classes.txt'}: missing; write one class name per line, the first for "
+                "value 0, or '1 NAME', '2 NAME' ... if the maps have no 0"
+            )
+        text = "maps of two values without a list of classes: background and foreground"
+        warnings.warn(f"{root}: {text}", stacklevel=2)
     return with_classes(root, listed, parted(root, found, options))
 
 
@@ -193,10 +200,8 @@ def _in_parts(root: Path, options: SceneOptions) -> dict[str, tuple[Scene, ...]]
     return {"": everything}
 
 
-def _classes_of(root: Path, parts: Mapping[str, Sequence[Scene]]) -> Classes | None:
+def _classes_of(root: Path, maps: Sequence[Path]) -> Classes | None:
     """The classes of a list beside the images or maps, or those of Cityscapes."""
-    files = [scene.classes for part in parts.values() for scene in part]
-    maps = [file for file in files if isinstance(file, Path)]
     folders = dict.fromkeys(above for file in maps for above in file.parents)
     homes = [folder for folder in folders if folder.is_relative_to(root) and folder != root]
     listed = find_classes(root, *homes)
