@@ -40,6 +40,19 @@ def test_split_here(manifest: Callable[[str], Path], header: str) -> None:
     assert data.train.images[0].parent == file.parent / "img"
 
 
+@pytest.mark.parametrize(
+    "names", [("train_list.txt", "val_list.txt"), ("trainLabels.csv", "valid_labels.csv")]
+)
+def test_tables_named_after_their_parts(make_tree: MakeTree, names: tuple[str, str]) -> None:
+    root = make_tree({"img": 4})
+    for name, rows in zip(names, (ROWS, ROWS[: ROWS.index("img/2")]), strict=True):
+        (root / name).write_text(rows.replace(",", " ") if name.endswith("txt") else rows)
+    (root / "sample_submission.csv").write_text("path,label\nimg/0.png,cat\n")
+    with pytest.warns(UserWarning, match="2 images"):
+        data = read(root, ReadOptions())
+    assert (len(data.train.images), len(data.val.images)) == (4, 2)
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_split_column(manifest: Callable[[str], Path], separator: str) -> None:
     text = "label,note,split,path\n" + "".join(

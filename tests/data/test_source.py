@@ -77,12 +77,14 @@ def test_two_data_sets_in_one_folder(tmp_path: Path) -> None:
         ("folder:PETS/vall", "no such file or folder. Did you mean 'val'"),
         ("PETS/zzz/zzz", "no such file or folder.$"),
         ("PETS/val/0.png", "not a data set"),
+        ("PETS/photos.zip", "an archive, not of CIFAR; unpack it"),
         ("PETS/list.txt", "a .txt of lines with the path of an image"),
     ],
 )
 def test_faults(make_tree: MakeTree, text: str, reason: str) -> None:
     root = make_tree({"train": 1, "val": 1})
     (root / "list.txt").write_text("Abyssinian_1 1 1 1\n")
+    (root / "photos.zip").write_bytes(b"PK")
     with pytest.raises(UserError, match=reason) as caught:
         parse_source(text.replace("PETS", str(root)))
     assert "\n" not in str(caught.value)

@@ -197,9 +197,10 @@ def tables_of(path: Path) -> dict[Path, str]:
     }
     if "train" in below.values():
         return below
-    here = [each for each in list_tables(path) if "submission" not in each.stem.lower()]
-    parts = {each: PARTS[each.stem.lower()] for each in here if each.stem.lower() in PARTS}
-    if "train" in parts.values():
+    here = list_tables(path)
+    exact = {each: PARTS[each.stem.lower()] for each in here if each.stem.lower() in PARTS}
+    parts = exact or {each: part for each in here if (part := part_named(each.stem))}
+    if "train" in parts.values() and len({*parts.values()}) == len(parts):
         return {each: part for each, part in parts.items() if part == "train" or _labelled(each)}
     if len(here) != 1:
         raise UserError(
@@ -220,8 +221,11 @@ def _labelled(table: Path) -> bool:
 
 
 def list_tables(folder: Path) -> list[Path]:
-    """The table files, sorted: CSV, else JSON lines, else lists of path and label."""
-    files = sorted(folder.iterdir())
+    """The table files, sorted: CSV, else JSON lines, else lists of path and label.
+
+    Tables for submitting predictions are left out.
+    """
+    files = [each for each in sorted(folder.iterdir()) if "submission" not in each.stem.lower()]
     for endings in ((".csv", ".tsv"), (".jsonl", ".ndjson"), (".txt",)):
         found = [each for each in files if each.suffix.lower() in endings]
         if endings[0] == ".jsonl":

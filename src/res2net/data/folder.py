@@ -25,7 +25,9 @@ from res2net.data.photo import EXTENSIONS
 from res2net.errors import UserError, counted
 
 # words allowed next to the name of a part
-_BESIDE = frozenset({"set", "data", "dataset", "images", "imgs", "img", "seg", "split"})
+_BESIDE = frozenset(
+    {*("set", "data", "dataset", "images", "imgs", "img", "seg", "split"), "list", "labels"}
+)
 
 
 def read(root: Path, options: ReadOptions) -> LabelledImages:
@@ -153,7 +155,7 @@ def _read_one(root: Path, named: Mapping[str, str], options: ReadOptions) -> Lab
 
 
 def part_named(folder: str) -> str:
-    """The part named by a folder: ``Training_set`` is "train"; "" if none."""
+    """The part that a folder's or file's name gives: ``Training_set`` is "train"; "" if none."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder)
     plain = [word for word in re.split(r"[\W_\d]+", words.lower()) if word]
     named = {PARTS[word] for word in plain if word in PARTS}

@@ -138,7 +138,10 @@ def _recognise(path: Path, holds: str | None) -> Source:
         )
     if path.is_dir():
         return Source(format="folder", path=path, guessed=True)
-    text = path.suffix.lower() == ".txt"
+    ending = path.suffix.lower()
+    if ending in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"):
+        raise UserError(f"{path}: an archive, not of CIFAR; unpack it and give its folder")
+    text = ending == ".txt"
     lines = (
         ", a .txt of lines with the path of an image (with its suffix) and a label" if text else ""
     )

@@ -228,11 +228,11 @@ def _columns(path: Path, header: list[str], rows: list[Cells], group: str) -> Co
             "classes; write 0 or 1, or delete the column"
         )
     if image is None or (label is None and len(one_hot) < 2):
-        missing = "path" if image is None else "label"
+        hint = did_you_mean("path" if image is None else "label", header)
         raise UserError(
             f"{path}: line 1 must name the columns path and label; it has "
             f"{some(header) or 'nothing'}, none of which is clearly the "
-            f"{'image' if image is None else 'label'}.{did_you_mean(missing, header)}"
+            f"{'image' if image is None else 'label'}{'.' if hint else ''}{hint}"
         )
     _note_choice(path, header, (image, label, split), one_hot)
     lower = [name.lower() for name in header]
