@@ -251,7 +251,8 @@ def test_maps_of_two_values_need_no_list(tmp_path: Path, ending: str, values: An
         warnings.simplefilter("always")
         data = read("pairs", tmp_path)
     told = " ".join(str(note.message) for note in notes)
-    assert "background and foreground" in told and ("JPEG" in told) == (ending == "jpg")
+    assert "background and foreground" in told
+    assert ("JPEG" in told) == (ending == "jpg")
     assert data.classes == ("background", "foreground")
     first = next(scene for scene in data.train if "0" not in scene.name)
     shown = SceneDataset((first,), "classes", 2, as_it_is, legend=data.legend)[0][1]["map"].numpy()
