@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from res2net.capture import (
     capture,
     fold_batchnorm,
     pad_splits,
+    record_cuda,
     with_epilogues,
 )
 from res2net.errors import UserError
@@ -377,3 +380,20 @@ def test_a_compiled_network(small):
         warnings.simplefilter("ignore")  # of the compiler
         found = capture(small, compiled="default")(images)
     torch.testing.assert_close(found, small(images), rtol=1e-4, atol=1e-4)
+
+
+def test_cudnn_is_on_while_a_graph_is_prepared_and_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("Stream", "current_stream", "CUDAGraph"):
+        monkeypatch.setattr(torch.cuda, name, MagicMock())
+    for name in ("stream", "graph"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, **__: nullcontext())
+    told: list[tuple[bool, bool]] = []
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        told.append((torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark))
+        return x
+
+    record_cuda(run, torch.zeros(1))
+    assert told == [(True, True)] * 3 + [(True, False)]

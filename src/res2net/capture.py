@@ -295,15 +295,17 @@ def record_cuda(run: Callable[[Tensor], Any], images: Tensor) -> Recording:
     """A CUDA graph of a call, which is replayed by one launch."""
     with torch.inference_mode(False):
         images = images.clone()
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side), torch.backends.cudnn.flags(benchmark=True):
-        for _ in range(3):  # warm-up of cuDNN and the allocator
-            run(images)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # loaders pin memory meanwhile
-        found = run(images)
+    with torch.cuda.device_of(images):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        # ``flags`` turns cuDNN off unless told otherwise
+        with torch.cuda.stream(side), torch.backends.cudnn.flags(enabled=True, benchmark=True):
+            for _ in range(3):  # warm-up of cuDNN and the allocator
+                run(images)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # loaders pin memory
+            found = run(images)
     return Recording(images, found, graph.replay)
 
 
