@@ -346,6 +346,23 @@ def _tensors(found):
     return [tensor for value in values for tensor in _tensors(value)]
 
 
+@pytest.fixture(scope="session")
+def lively() -> Callable[[Any], Any]:
+    """The network in float64, with norms as training leaves them."""
+    return _lively
+
+
+def _lively(net: Any) -> Any:
+    chance = torch.Generator().manual_seed(0)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=chance)
+            module.running_var.uniform_(0.5, 1.5, generator=chance)
+            torch.nn.init.uniform_(module.weight, 0.3, 0.9, generator=chance)
+            torch.nn.init.normal_(module.bias, 0, 0.1, generator=chance)
+    return net.double().eval()
+
+
 @pytest.fixture
 def tape() -> Tape:
     """In place of ``record_cuda``."""

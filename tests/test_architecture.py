@@ -26,7 +26,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": GROUND,
     "metrics": {"data", "errors"},
     "nn": {"paper"},
-    "capture": {"nn", "errors"},
+    "rewrite": {"nn"},
+    "capture": {"nn", "rewrite", "errors"},
     "optionfile": {"errors"},
     "config": {"data", "paper", "optionfile", *GROUND},
     "card": {"data", "paper", "errors"},
@@ -41,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("prediction", *GROUND),
     },
     "training": {
-        *("card", "capture", "nn"),
+        *("card", "nn"),
         *("paper", "models", "data", "weights", "tasks", "config", "optionfile", *GROUND),
     },
     "native": {"errors", "processor"},  # no torch
@@ -54,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *GROUND,
     },
     "deploy": {
-        *("card", "capture"),
+        *("card", "rewrite"),
         *("paper", "nn", "models", "weights", "data", "tasks", "config", "runtime", "native"),
         *GROUND,
     },
@@ -63,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("config", *GROUND),
     },
     "bench": {
-        *("card", "capture"),
+        *("card", "capture", "rewrite"),
         *("paper", "models", "heads", "data", "metrics", "tasks", "training", "deploy", "runtime"),
         *("config", "serve", "native", "weights", *GROUND),
     },

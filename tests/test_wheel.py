@@ -37,7 +37,7 @@ if unsupported_reason("fp32") is None:
     import torch
     from res2net import create_model
     from res2net.data.preprocess import default_preprocess
-    from res2net.capture import fold_batchnorm
+    from res2net.rewrite import fold_batchnorm
     from res2net.deploy.native_walk import walk
     from res2net.deploy.program import Program
     from res2net.native.network import NativeNetwork

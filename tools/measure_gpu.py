@@ -31,15 +31,7 @@ from torch.nn import functional as F
 
 from res2net import machine
 from res2net.bench.protocol import append_rows, versions_of
-from res2net.capture import (
-    COMPILED,
-    Captured,
-    fold_batchnorm,
-    lowered,
-    pad_splits,
-    record_cuda,
-    with_epilogues,
-)
+from res2net.capture import COMPILED, Captured, record_cuda
 from res2net.data.cifar import read_cifar100
 from res2net.data.dataset import ImageDataset
 from res2net.data.feed import gathered
@@ -53,6 +45,7 @@ from res2net.models.factory import create_model
 from res2net.models.network import whiten
 from res2net.nn.layers import count_on_host
 from res2net.paper.published import published
+from res2net.rewrite import fold_batchnorm, lowered, pad_splits, with_epilogues
 from res2net.training.configure import configure
 from res2net.training.optimise import make_optimiser
 from res2net.training.whole_step import WholeStep

@@ -9,12 +9,12 @@ import pytest
 
 import res2net.runtime
 from res2net import create_model
-from res2net.capture import fold_batchnorm
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy import coreml
 from res2net.deploy.export import export
 from res2net.deploy.program import Program
 from res2net.errors import UserError
+from res2net.rewrite import fold_batchnorm
 
 
 @pytest.mark.parametrize(("precision", "size"), [("fp32", 4), ("fp16", 2)])

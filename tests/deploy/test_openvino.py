@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from res2net import create_model
-from res2net.capture import fold_batchnorm
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy import openvino
 from res2net.deploy.program import Program
 from res2net.deploy.quantise import sensitivity
 from res2net.deploy.verify import eager
 from res2net.heads.detector import make_detector
+from res2net.rewrite import fold_batchnorm
 from res2net.tasks.detect.graph import Detector, compare
 
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from res2net import create_model
-from res2net.capture import fold_batchnorm
 from res2net.data.labelled import Split
 from res2net.data.preprocess import default_preprocess
 from res2net.data.readers import read
@@ -25,6 +24,7 @@ from res2net.deploy.quantise import quantise, quantise_with_control, sensitivity
 from res2net.deploy.subject import open_subject
 from res2net.deploy.verify import eager
 from res2net.processor import bytes_saturate
+from res2net.rewrite import fold_batchnorm
 from res2net.runtime.engines import openvino_core
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from res2net.capture import fold_batchnorm
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy.program import Program
 from res2net.models.network import Network
 from res2net.native.binding import TYPES, library, unsupported_reason
 from res2net.processor import LEVEL
+from res2net.rewrite import fold_batchnorm
 
 TOLERANCE = {"bf16": 2e-2, "fp32": 1e-5}  # relative L2, the contract's
 RUNS = tuple(

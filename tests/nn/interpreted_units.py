@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from res2net.capture import fold_batchnorm
 from res2net.nn import fused
 from res2net.nn.block import Res2NetUnit
+from res2net.rewrite import fold_batchnorm
 
 
 def error_of(options: dict[str, Any], shape: tuple[int, int, int], kind: str) -> tuple[float, bool]:

@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from res2net import create_model
-from res2net.capture import fold_batchnorm
 from res2net.nn import fused
 from res2net.nn.block import Res2NetBottleneck, Res2NetUnit
 from res2net.paper.networks import NETWORKS
 from res2net.paper.variant import FirstBlock, ResNetVariant
+from res2net.rewrite import fold_batchnorm
 
 SCRIPT = Path(__file__).with_name("interpreted_units.py")
 TOLERANCE = {"float64": 1e-12, "float32": 1e-6, "float16": 2e-3, "bfloat16": 2e-2}

@@ -8,11 +8,11 @@ import torch
 
 from res2net import machine
 from res2net.api import load
-from res2net.capture import fold_batchnorm
 from res2net.card import ModelCard
 from res2net.data.preprocess import Preprocess
 from res2net.errors import UserError
 from res2net.heads.detector import make_detector
+from res2net.rewrite import fold_batchnorm
 from res2net.serve.answer import Query
 from res2net.serve.networks import NO_GRADIENTS, Network, open_networks, seen_square
 from res2net.tasks.detect.task import DETECT

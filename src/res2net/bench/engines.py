@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from res2net import machine
 from res2net.bench.makers import builder
-from res2net.capture import Captured, fold_batchnorm
+from res2net.capture import Captured
 from res2net.data.preprocess import default_preprocess
 from res2net.deploy.engine import find_engine
 from res2net.deploy.native_int8 import in_int8
@@ -35,6 +35,7 @@ from res2net.native.program import NativeProgram
 from res2net.paper.networks import find_variant
 from res2net.paper.variant import ResNetVariant
 from res2net.processor import bytes_saturate
+from res2net.rewrite import fold_batchnorm
 from res2net.runtime.engines import openvino_core, openvino_has_bf16, openvino_hint
 
 Call = Callable[[], object]

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import torch
 
-from res2net.capture import fold_batchnorm
 from res2net.card import CARD_NAME
 from res2net.deploy import views
 from res2net.deploy.engine import Engine, Images, Mixable, Quantisable, Run, Runnable, find_engine
@@ -30,6 +29,7 @@ from res2net.machine import hardware_bf16
 from res2net.native.binding import unsupported_reason
 from res2net.paper.tasks import CLASSIFY
 from res2net.processor import bytes_saturate
+from res2net.rewrite import fold_batchnorm
 from res2net.runtime.engines import openvino_has_bf16
 from res2net.tasks.network import Size
 

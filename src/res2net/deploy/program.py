@@ -27,7 +27,7 @@ class Program(nn.Module):
 
     Args:
         net: a network, a backbone for maps, or the graph of a task; used unchanged (see
-            ``res2net.capture``).
+            ``res2net.rewrite``).
         preprocess: its mean and std.
         outputs: names of the graph's outputs, in order; None: logits, or a backbone's levels.
         rows_vary: its number of output rows varies; it takes one image at a time.

@@ -29,7 +29,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 class LastConv2d(nn.Conv2d):
     """A last convolution: outside of autocast, in the dtype of its weights."""
 
-    keeps_type = True  # ``res2net.capture`` leaves its weights as they are
+    keeps_type = True  # ``res2net.rewrite`` leaves its weights as they are
 
     def forward(self, x: Tensor) -> Tensor:
         if not torch.is_autocast_enabled(x.device.type):
