@@ -130,6 +130,14 @@ def ratio_column(
 
 def about(rows: Sequence[Mapping[str, str]], libraries: Sequence[str] = ()) -> str:
     """The conditions of a measured table: machine, versions as recorded, all commands."""
+    made = (f"{where}: {', '.join(known)}" for where, known in conditions(rows, libraries).items())
+    return f"\nMeasured on {'; '.join(made)}\n{older_rows(rows)}"
+
+
+def conditions(
+    rows: Sequence[Mapping[str, str]], libraries: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """Machine and versions as recorded → the commands that were measured there."""
     commands: dict[str, list[str]] = {}
     held: dict[str, dict[str, None]] = {}  # precisions of each measurement
     for row in rows:
@@ -142,11 +150,10 @@ def about(rows: Sequence[Mapping[str, str]], libraries: Sequence[str] = ()) -> s
             known.append(command)
         held.setdefault(where, {})[row.get("precision") or ""] = None
     apart = len({tuple(each) for each in held.values()}) > 1  # such as bf16 on another processor
-    made = "; ".join(
-        f"{where}{' (' + ', '.join(held[where]) + ')' if apart else ''}: {', '.join(known)}"
+    return {
+        f"{where}{' (' + ', '.join(held[where]) + ')' if apart else ''}": known
         for where, known in commands.items()
-    )
-    return f"\nMeasured on {made}\n{older_rows(rows)}"
+    }
 
 
 def older_rows(rows: Sequence[Mapping[str, str]]) -> str:

@@ -6,7 +6,7 @@ import re
 
 from doc_tables.markup import (
     RESULTS,
-    about,
+    conditions,
     every_row,
     kind_of_processor,
     markdown,
@@ -105,7 +105,10 @@ def networks_short() -> str:
         *("network", "parameters, M", "MACs, G", "published top-1 error, %", "latency, ms"),
         "published weights",
     )
-    return markdown(head, cells) + about(list(timed.values()), ("openvino",))
+    measured = [*timed.values()]
+    made = "; ".join(conditions(measured, ("openvino",)))
+    more = "[commands and more rows](docs/benchmarks.md)"
+    return f"{markdown(head, cells)}\nMeasured on {made}; {more}\n{older_rows(measured)}"
 
 
 def recipes() -> str:
