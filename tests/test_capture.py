@@ -222,11 +222,12 @@ def test_cudnn_is_on_while_a_graph_is_prepared_and_recorded(
         monkeypatch.setattr(torch.cuda, name, MagicMock())
     for name in ("stream", "graph"):
         monkeypatch.setattr(torch.cuda, name, lambda *_, **__: nullcontext())
-    told: list[tuple[bool, bool]] = []
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    flags: list[tuple[bool, bool]] = []
 
     def run(x: torch.Tensor) -> torch.Tensor:
-        told.append((torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark))
+        flags.append((torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark))
         return x
 
     record_cuda(run, torch.zeros(1))
-    assert told == [(True, True)] * 3 + [(True, False)]
+    assert flags == [(True, True)] * 3 + [(True, False)]

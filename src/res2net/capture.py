@@ -49,7 +49,7 @@ def record_cuda(run: Callable[[Tensor], Any], images: Tensor) -> Recording:
     with torch.cuda.device_of(images):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        # ``flags`` turns cuDNN off unless told otherwise
+        # by default ``flags`` turns cuDNN off
         with torch.cuda.stream(side), torch.backends.cudnn.flags(enabled=True, benchmark=True):
             for _ in range(3):  # warm-up of cuDNN and the allocator
                 run(images)
