@@ -270,6 +270,17 @@ def test_maps_of_other_values_need_a_list(tmp_path: Path, values: Any) -> None:
         read("pairs", tmp_path)
 
 
+def test_a_damaged_map_of_two_values_is_named(tmp_path: Path) -> None:
+    for i in range(4):
+        add(tmp_path, f"images/{i}.jpg", f"masks/{i}.png", WHITE)
+        Image.new("RGB", (48, 40)).save(tmp_path / f"images/{i}.jpg")
+    (tmp_path / "masks/2.png").write_bytes(b"\x89PNG")
+    with pytest.warns(UserWarning, match="background and foreground"):
+        data = read("pairs", tmp_path)
+    with pytest.raises(UserError, match=r"masks/2\.png"):
+        check_maps("x", data, "classes")
+
+
 @pytest.mark.parametrize("values", [np.where(WHITE, 255, 96), WHITE // 255, WHITE // 2])
 def test_a_jpeg_that_is_not_black_and_white_is_refused(tmp_path: Path, values: Any) -> None:
     add(tmp_path, "images/0.jpg", "masks/0.jpg", values)

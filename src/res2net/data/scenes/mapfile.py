@@ -193,7 +193,7 @@ def two_classes(maps: Sequence[Path]) -> Classes | None:
     looked = at_once(lambda path: _facts(path, 2), spread(maps, LOOKED))
     facts = [each for each in looked if not isinstance(each, UserError)]
     names = ("background", "foreground")
-    if len(facts) < len(looked):
+    if not facts:
         return None
     if all(each.values is not None for each in facts):
         grey = frozenset[int]().union(*(each.values or () for each in facts))
