@@ -12,7 +12,7 @@ from res2net.data.csvfile import list_tables
 from res2net.data.files import PARTS, SKIPPED_FOLDERS
 from res2net.data.scenes.boxlists import box_columns
 from res2net.data.scenes.checks import Tally
-from res2net.data.scenes.forms import files_with, form_of, is_via_table, is_voc
+from res2net.data.scenes.forms import files_with, form_of, is_via_table, is_voc, lists_objects
 from res2net.data.scenes.legend import FILES
 from res2net.data.scenes.pairing import Found, find_pairs, of_folder
 from res2net.data.shardindex import is_shard
@@ -60,6 +60,8 @@ def _of_file(path: Path) -> str:
         return "via"
     if ending in (".csv", ".tsv"):
         return "csv-boxes" if box_columns(path) else "csv"
+    if lists_objects(path):
+        return "csv-boxes"
     if (ending in (".jsonl", ".ndjson") and is_json_table(path)) or is_list(path):
         return "csv"
     if ending == ".tar" and is_shard(path):
@@ -81,6 +83,9 @@ def _lists(path: Path) -> dict[str, str]:
             found.setdefault("csv-boxes", f"{file.relative_to(path)} lists boxes")
         if is_via_table(file):
             found.setdefault("via", f"{file.relative_to(path)} lists regions")
+    for file in islice(files_with(path, ".jsonl"), _FEW):
+        if lists_objects(file):
+            found.setdefault("csv-boxes", f"{file.relative_to(path)} lists objects")
     return found
 
 

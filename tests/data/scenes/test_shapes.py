@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import io
 import json
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from res2net.data.outlines import to_mask
@@ -282,6 +285,58 @@ def test_tables_of_boxes_state_the_size_of_the_image(
     assert scene.size == size  # another one than the image's is refused by ``check_sizes``
 
 
+_SEVERAL = {"bbox": [[10, 12, 20, 28], [0, 0, 5, 0]], "categories": [4, 0]}
+_ALONE = [{"bbox": [10.0, 12.0, 20.0, 28.0], "category": 4}]
+
+
+@pytest.mark.parametrize("objects", [_SEVERAL, _ALONE], ids=["lists", "one by one"])
+@pytest.mark.parametrize("place", ["train", "."])
+def test_metadata_of_hugging_face(
+    tmp_path: Path, reads: Reads, draw: Made, boxes: Made, objects: Any, place: str
+) -> None:
+    folder = tmp_path / place
+    rows = [{"file_name": "a.png", "objects": objects}, {"file_name": "b.png", "objects": []}]
+    for row in rows:
+        draw(folder / row["file_name"])
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    assert parse_source(str(tmp_path), "boxes").format == "csv-boxes"
+    assert parse_source(str(folder / "metadata.jsonl"), "boxes").format == "csv-boxes"
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        data = reads("csv-boxes", tmp_path, val_fraction=0)
+        alone = reads("csv-boxes", folder / "metadata.jsonl", val_fraction=0)
+    assert boxes(alone.train) == boxes(data.train)
+    told = [str(note.message) for note in notes]
+    assert any("no area" in line for line in told) == (objects is _SEVERAL)
+    assert data.classes == ("4",)
+    assert boxes(data.train) == [[(0, [10, 12, 30, 40])], []]
+
+
+def test_corners_in_metadata_of_hugging_face_are_refused(
+    tmp_path: Path, reads: Reads, draw: Made
+) -> None:
+    draw(tmp_path / "a.png")
+    held = {"bbox": [[60, 50, 120, 90], [70, 60, 110, 80]], "categories": ["cat", "cat"]}
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "a.png", "objects": held}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(UserError, match="look like left, top, right, bottom"):
+            reads("csv-boxes", tmp_path, val_fraction=0)
+
+
+@given(st.binary(max_size=60), st.integers(0, 120))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_metadata_gives_images_or_a_user_error(
+    tmp_path: Path, reads: Reads, draw: Made, junk: bytes, place: int
+) -> None:
+    draw(tmp_path / "a.png")
+    row = json.dumps({"file_name": "a.png", "objects": _SEVERAL}).encode()
+    (tmp_path / "metadata.jsonl").write_bytes(row[:place] + junk + row[place:])
+    with warnings.catch_warnings(), contextlib.suppress(UserError):
+        warnings.simplefilter("ignore")
+        reads("csv-boxes", tmp_path, val_fraction=0)
+
+
 def test_createml_has_centres(tmp_path: Path, reads: Reads, draw: Made, boxes: Made) -> None:
     draw(tmp_path / "a.png")
     where = {"x": 20, "y": 26, "width": 20, "height": 28}
@@ -333,6 +388,10 @@ def test_tables_of_boxes(
         ("createml", "a.json", '[{"image": "a.png", "annotations": [{"coordinates": 7}]}]'),
         ("csv-boxes", "a.csv", "filename,xmin,ymin,xmax,ymax\na.png,1,2,3,x\n"),
         ("csv-boxes", "a.csv", "filename,label\na.png,cat\n"),
+        ("csv-boxes", "a.jsonl", '{"file_name": "a.png", "objects": {"bbox": [[1, 2, 3, 4]]}}'),
+        ("csv-boxes", "a.jsonl", '{"file_name": "a.png", "objects": [{"bbox": 1, "label": "x"}]}'),
+        ("csv-boxes", "a.jsonl", '{"file_name": 1, "objects": []}'),
+        ("csv-boxes", "a.jsonl", '{"file_name": "a.png", "objects": [7]}'),
         ("csv-boxes", "a.csv", "filename,class,xmin,ymin,xmax,ymax\na.png,,1,2,3,4\n"),
         (
             *("csv-boxes", "a.csv"),

@@ -1,9 +1,10 @@
-"""Lists of boxes: CSV as written by Roboflow, Kaggle and others; CreateML's JSON."""
+"""Lists of boxes: CSV of Roboflow, Kaggle and others, Hugging Face's metadata, CreateML's JSON."""
 
 from __future__ import annotations
 
 import codecs
 import csv
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from pathlib import Path
 from res2net.data.files import PARTS
 from res2net.data.scene import Scenes
 from res2net.data.scenes.checks import Corners, Tally, shown
-from res2net.data.scenes.forms import files_below
+from res2net.data.scenes.forms import files_below, lists_objects
 from res2net.data.scenes.options import SceneOptions
 from res2net.data.scenes.shapes import (
     Drawing,
@@ -63,7 +64,8 @@ def read_csv(root: Path, options: SceneOptions) -> Scenes:
     """One box per line: image name, class, and xmin, ymin, xmax, ymax (or x, y, width, height).
 
     A ``bbox`` of four numbers is x, y, width, height. The name of the file or of its folder gives
-    the part. A line without numbers is an image without objects.
+    the part. A line without numbers is an image without objects. Also Hugging Face's
+    ``metadata.jsonl``: an image per line, with ``objects`` of boxes x, y, width, height.
 
     Raises:
         UserError: missing columns or numbers, or no image exists.
@@ -71,15 +73,18 @@ def read_csv(root: Path, options: SceneOptions) -> Scenes:
     tally, corners = Tally(), Corners()
     files = [root] if root.is_file() else files_below(root, ".csv")
     columns = {file: found for file in files if (found := box_columns(file))}
-    if not columns:
+    lines = [root] if root.is_file() else files_below(root, ".jsonl")
+    listed = [file for file in lines if lists_objects(file)]
+    if not columns and not listed:
         raise UserError(
             f"{root}: no CSV file with a column of images (filename, image_id) and boxes "
             "(xmin, ymin, xmax, ymax, or x, y, width, height, or bbox)"
         )
-    sided = any("left" not in names for names in columns.values())
+    sided = bool(listed) or any("left" not in names for names in columns.values())
     drawings = [
         drawing for file in columns for drawing in _of_csv(file, columns[file], root, tally)
     ]
+    drawings += [drawing for file in listed for drawing in _of_lines(file, root, tally)]
     return read_drawings(root, drawings, options, tally, corners=corners if sided else None)
 
 
@@ -172,6 +177,55 @@ def _of_csv(file: Path, columns: Mapping[str, int], root: Path, tally: Tally) ->
     if "class" not in columns:
         tally.add(f"files have no class column: all boxes get the class {_ONE!r}", file.name)
     return [replace(each, size=sizes.get(image)) for image, each in drawings.items()]
+
+
+_BOXES = ("bbox", "bboxes", "box", "boxes")
+_NAMES = ("category", "categories", "label", "labels", "class", "classes", "name", "names")
+
+
+def _of_lines(file: Path, root: Path, tally: Tally) -> list[Drawing]:
+    """The images of a file with a JSON object per line."""
+    drawings = []
+    for line, text in enumerate(file.read_text("utf-8-sig", "replace").split("\n"), 1):
+        where = f"{file}, line {line}"
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError):
+            row = None
+        image = row.get("file_name") if isinstance(row, dict) else None
+        if not isinstance(image, str):
+            raise UserError(f"{where}: not a JSON object with a file_name")
+        drawing = Drawing(image=image, file=file, part=part_of_file(file, root))
+        drawings.append(drawing)
+        for four, name in _objects(row.get("objects"), where):
+            if not isinstance(four, list) or len(four) != 4:
+                raise UserError(f"{where}: a bbox is four numbers, not {shown(four)}")
+            if isinstance(name, bool) or not isinstance(name, int | str) or name == "":
+                raise UserError(f"{where}: has a box, but no class")
+            x, y, width, height = numbers(four, where)
+            tally.add("boxes left out that have no area", where, min(width, height) <= 0)
+            if min(width, height) > 0:
+                points = box(x, y, x + width, y + height)
+                drawing.shapes.append(Shape(label=str(name), points=points))
+    return drawings
+
+
+def _objects(held: object, where: str) -> list[tuple[object, object]]:
+    """Box and class of each object, given as lists of both or one by one."""
+    each = held if isinstance(held, list) else [held] if isinstance(held, dict) else []
+    found: list[tuple[object, object]] = []
+    for row in each:
+        known = row if isinstance(row, dict) else {}
+        boxes = next((known[key] for key in _BOXES if key in known), None)
+        names = next((known[key] for key in _NAMES if key in known), None)
+        if isinstance(held, list):
+            boxes, names = [boxes], [names]
+        if not isinstance(boxes, list) or not isinstance(names, list) or len(boxes) != len(names):
+            raise UserError(f"{where}: objects needs a bbox and a category for each object")
+        found += zip(boxes, names, strict=True)
+    return found
 
 
 def read_createml(root: Path, options: SceneOptions) -> Scenes:

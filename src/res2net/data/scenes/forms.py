@@ -82,6 +82,12 @@ def is_via_table(path: Path) -> bool:
     return path.suffix.lower() == ".csv" and VIA_COLUMNS[0].encode() in _ends(path)[:1000]
 
 
+def lists_objects(path: Path) -> bool:
+    """Whether a file of JSON lines holds boxes of images, as Hugging Face's metadata.jsonl."""
+    text = _ends(path) if path.suffix.lower() == ".jsonl" else b""
+    return b'"file_name"' in text and b'"objects"' in text
+
+
 def is_cvat(path: Path) -> bool:
     """Whether an XML file is CVAT's own: all images within ``<annotations>``."""
     return b"<annotations>" in _ends(path)[:2000]
