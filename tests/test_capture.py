@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from res2net import create_model
-from res2net.capture import Captured, capture, record_cuda
+from res2net.capture import Captured, Recording, capture, record_cuda
 from res2net.errors import UserError
 from res2net.nn.fused import FusedUnit
 
@@ -34,13 +34,13 @@ def test_a_batch_size_is_recorded_when_it_comes_again(small, tape):
     net = Captured(small, recorder=tape)
     for batch, made, replayed in (
         (4, [], []),
-        (4, [4], [4]),
-        (3, [4], [4, 4]),  # filled up
-        (2, [4], [4, 4, 4]),
-        (1, [4], [4, 4, 4]),  # less than half: as it is
-        (1, [4, 1], [4, 4, 4, 1]),
-        (3, [4, 1, 3], [4, 4, 4, 1, 3]),
-        (4, [4, 1, 3], [4, 4, 4, 1, 3, 4]),
+        (4, [4], [4, 4]),  # once to check the recording
+        (3, [4], [4, 4, 4]),  # filled up
+        (2, [4], [4, 4, 4, 4]),
+        (1, [4], [4, 4, 4, 4]),  # less than half: as it is
+        (1, [4, 1], [4, 4, 4, 4, 1, 1]),
+        (3, [4, 1, 3], [4, 4, 4, 4, 1, 1, 3, 3]),
+        (4, [4, 1, 3], [4, 4, 4, 4, 1, 1, 3, 3, 4]),
     ):
         images = _images(batch)
         torch.testing.assert_close(net(images), small(images), rtol=1e-4, atol=1e-4)
@@ -81,6 +81,22 @@ def test_what_cannot_be_recorded_runs_as_it_is(small):
         found = net(images)
     torch.testing.assert_close(found, small(images), rtol=1e-4, atol=1e-4)
     net(images)  # told once
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("value", [0.0, torch.nan])
+def test_a_recording_with_other_results_is_not_used(small, value):
+    def spoilt(run, images):
+        found = run(images)
+        return Recording(images, found, lambda: found.fill_(value))
+
+    net = Captured(small, recorder=spoilt)
+    images = _images(2)
+    net(images)
+    with pytest.warns(UserWarning, match="recorded: the results of a recording differ"):
+        net(images)
+    for _ in range(3):
+        torch.testing.assert_close(net(images), small(images), rtol=1e-4, atol=1e-4)
 
 
 def test_changed_weights_are_captured_anew(small, tape):

@@ -23,6 +23,7 @@ from res2net.rewrite import fold_batchnorm, lowered, pad_splits, with_epilogues
 
 CHOICES = ("auto", "on", "off", "triton")
 ALONE = {"off": "leaves the network as it is", "triton": "has kernels of its own"}
+ROUNDING = 0.05  # relative L2 between algorithms of 16 bits, at most
 COMPILED = ("default", "reduce-overhead", "max-autotune")  # modes of torch.compile
 
 
@@ -65,8 +66,9 @@ class Captured(nn.Module):
 
     Under autocast it computes in autocast's 16-bit type, else in the type of its weights; the
     weights are copied for each type, and again when they change. On a GPU all launches of a batch
-    size are recorded at its second use, for up to ``SIZES`` sizes; a smaller batch is padded to a
-    recorded size of at most twice its own, others run unrecorded.
+    size are recorded at its second use, for up to ``SIZES`` sizes, and the recording is compared
+    with the network once. A smaller batch is padded to a recorded size of at most twice its own,
+    others run unrecorded.
 
     Args:
         net: any network. One that ``torch.fx`` cannot trace runs unchanged, with a warning.
@@ -168,11 +170,16 @@ class Captured(nn.Module):
 
     def _record(self, run: Callable[[Tensor], Any], x: Tensor) -> Recording | None:
         try:
-            return self.recorder(run, x)
+            recording = self.recorder(run, x)
+            recording.replay()
+            if _agree(recording.found, run(x)):
+                return recording
+            reason = "the results of a recording differ from those of the network"
         except RuntimeError as error:  # no memory, or an operation that cannot be recorded
-            self.SIZES = 0
-            warnings.warn(f"no further batch sizes are recorded: {one_line(error)}", stacklevel=2)
-            return None
+            reason = one_line(error)
+        self.SIZES = 0
+        warnings.warn(f"no further batch sizes are recorded: {reason}", stacklevel=2)
+        return None
 
     def _number(self) -> int:
         recorded = (each for sizes in self._recorded.values() for each in sizes.values())
@@ -229,6 +236,16 @@ def _stamp(weights: list[Tensor]) -> tuple[int, int] | None:
         return None
     versions = sum(0 if each.is_inference() else each._version for each in weights)
     return versions, weights[0].data_ptr()
+
+
+def _agree(found: Any, wanted: Any) -> bool:
+    """Whether two results are equal up to the rounding of 16 bits."""
+    if isinstance(found, Tensor):
+        one, two = found.float(), wanted.float()
+        return bool((one - two).norm() <= ROUNDING * two.norm())
+    if isinstance(found, dict):
+        found, wanted = found.values(), wanted.values()
+    return all(map(_agree, found, wanted))
 
 
 def _first(found: Any, batch: int) -> Any:
