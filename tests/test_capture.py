@@ -59,6 +59,18 @@ def test_results_are_not_written_over(small, tape):
 
 
 @torch.inference_mode()
+def test_results_of_a_compiled_network_are_not_written_over(small, monkeypatch):
+    """The modes of ``torch.compile`` that record launches keep one memory for the results."""
+    memory = torch.zeros(2, 3)
+    monkeypatch.setattr(torch, "compile", lambda net, mode: lambda x: memory.copy_(net(x)))  # noqa: ARG005
+    net = Captured(small, compiled="reduce-overhead")
+    kept = net(_images(2))
+    before = kept.clone()
+    assert not torch.equal(net(_images(2)), before)
+    assert torch.equal(kept, before)
+
+
+@torch.inference_mode()
 def test_so_many_sizes_are_recorded_and_no_more(small, tape):
     net = Captured(small, recorder=tape)
     net.SIZES = 3

@@ -1,0 +1,46 @@
+"""Draw class activation maps of two runs on generated objects of each length, as in Fig. 4.
+
+``python tools/draw_maps.py 48w=RUN 18w_4s=RUN --out results/studies/figure4-maps.png``: runs of
+``res2net study figure4`` of one seed. The first validation images of each length are drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from res2net.config import RunConfig
+from res2net.data.scenes.single import LENGTHS, TRAIN, length_of, scene_of
+from res2net.explain.sheets import Sheet, draw_sheet
+from res2net.explain.subject import open_subject
+
+
+def main() -> None:
+    """Draw the maps of the true class."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs=2, metavar="NAME=RUN")
+    parser.add_argument("--each", type=int, default=2, help="images of each length")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    runs = dict(each.split("=", 1) for each in given.runs)
+    subjects = [open_subject(run) for run in runs.values()]
+    seed = RunConfig.read(Path(next(iter(runs.values()))) / "config.yaml").seed
+    sheets = []
+    for index in sorted(range(given.each * len(LENGTHS)), key=length_of):
+        scene = scene_of(TRAIN + index, seed)
+        assert scene.objects is not None
+        assert scene.objects.segments is not None
+        image, inside = np.asarray(scene.image), np.asarray(scene.objects.segments[0])
+        pixels = torch.from_numpy(image).permute(2, 0, 1).contiguous()
+        wanted = int(scene.objects.labels[0])
+        maps = [subject.explain(pixels, wanted=wanted) for subject in subjects]
+        name = f"{length_of(index):.3g} pixels"
+        sheets.append(Sheet(name=name, image=image, maps=maps, inside=inside))
+    draw_sheet(sheets, list(runs), given.out, images=len(sheets), note="")
+
+
+if __name__ == "__main__":
+    main()
