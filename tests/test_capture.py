@@ -62,7 +62,7 @@ def test_results_are_not_written_over(small, tape):
 def test_results_of_a_compiled_network_are_not_written_over(small, monkeypatch):
     """The modes of ``torch.compile`` that record launches keep one memory for the results."""
     memory = torch.zeros(2, 3)
-    monkeypatch.setattr(torch, "compile", lambda net, mode: lambda x: memory.copy_(net(x)))  # noqa: ARG005
+    monkeypatch.setattr(torch, "compile", lambda net, mode: lambda x: memory.copy_(net(x)))
     net = Captured(small, compiled="reduce-overhead")
     kept = net(_images(2))
     before = kept.clone()
