@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from res2net.data.scenes.single import LENGTHS
 from res2net.errors import UserError
 from res2net.experiments.results import SCORE, difference, read_rows
-from res2net.experiments.studies import STUDIES, find_study
+from res2net.experiments.studies import STUDIES, column_of, find_study
 from res2net.experiments.study import as_trial
 from res2net.models.factory import create_model
 
@@ -82,6 +83,23 @@ def test_the_pairs_differ_by_no_more_than_their_spread_as_the_page_states(name):
         found = difference(rows, ours, plain, column)
         assert len(found.values) == study.seeds
         assert abs(found.mean) <= found.std, column
+
+
+def test_the_maps_differ_as_the_page_states():
+    study, results = STUDIES["figure4"], Path(__file__).resolve().parents[2] / "results" / "studies"
+    rows, (plain, ours) = read_rows(study, results / "figure4.csv"), study.points
+
+    def found(measure, lengths):
+        columns = [column_of(length, f"{measure}_") for length in lengths]
+        return [difference(rows, ours, plain, column) for column in columns]
+
+    errors = difference(rows, ours, plain)
+    assert len(errors.values) == study.seeds
+    assert abs(errors.mean) <= errors.std
+    assert all(each.mean > each.std for each in found("covered", LENGTHS[3:]))
+    assert all(each.mean > each.std for each in found("iou", LENGTHS[-1:]))
+    for measure in ("energy", "iou"):
+        assert all(-each.mean > each.std for each in found(measure, LENGTHS[:5])), measure
 
 
 def test_unknown():
