@@ -7,14 +7,12 @@
 from __future__ import annotations
 
 import argparse
+from operator import itemgetter
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from res2net.config import RunConfig
-from res2net.data.scenes.single import LENGTHS, TRAIN, length_of, scene_of
 from res2net.explain.sheets import Sheet, draw_sheet
+from res2net.explain.study import single_objects
 from res2net.explain.subject import open_subject
 
 
@@ -29,16 +27,11 @@ def main() -> None:
     subjects = [open_subject(run) for run in runs.values()]
     seed = RunConfig.read(Path(next(iter(runs.values()))) / "config.yaml").seed
     sheets = []
-    for index in sorted(range(given.each * len(LENGTHS)), key=length_of):
-        scene = scene_of(TRAIN + index, seed)
-        assert scene.objects is not None
-        assert scene.objects.segments is not None
-        image, inside = np.asarray(scene.image), np.asarray(scene.objects.segments[0])
-        pixels = torch.from_numpy(image).permute(2, 0, 1).contiguous()
-        wanted = int(scene.objects.labels[0])
-        maps = [subject.explain(pixels, wanted=wanted) for subject in subjects]
-        name = f"{length_of(index):.3g} pixels"
-        sheets.append(Sheet(name=name, image=image, maps=maps, inside=inside))
+    objects = sorted(single_objects(seed, given.each), key=itemgetter(0))
+    for length, pixels, inside, label in objects:
+        maps = [subject.explain(pixels, wanted=label) for subject in subjects]
+        image = pixels.permute(1, 2, 0).numpy()
+        sheets.append(Sheet(name=f"{length:.3g} pixels", image=image, maps=maps, inside=inside))
     draw_sheet(sheets, list(runs), given.out, images=len(sheets), note="")
 
 

@@ -189,22 +189,19 @@ class ConvReLU(nn.Module):
 
 
 @functools.cache
-def _has_epilogue(
-    device: torch.device, dtype: torch.dtype, shape: torch.Size, *how: Any, side: int = 9
-) -> bool:
+def _has_epilogue(device: torch.device, dtype: torch.dtype, shape: torch.Size, *how: Any) -> bool:
     """Whether cuDNN computes a convolution with addition and ReLU in one call, correctly.
 
     Args:
         shape: of the weight.
         how: stride, padding, dilation, groups.
-        side: of the image that it is tried on.
     """
 
     def waves(*shape: int) -> Tensor:
         numbers = torch.arange(prod(shape), device=device, dtype=torch.float64)
         return numbers.sin().reshape(shape).to(dtype)
 
-    x = waves(2, shape[1] * how[-1], side, side).contiguous(memory_format=torch.channels_last)
+    x = waves(2, shape[1] * how[-1], 9, 9).contiguous(memory_format=torch.channels_last)
     weight = waves(*shape) / prod(shape[1:]) ** 0.5
     weight, bias = weight.contiguous(memory_format=torch.channels_last), waves(shape[0])
     try:

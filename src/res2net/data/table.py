@@ -155,8 +155,13 @@ def _head(path: Path) -> str:
     return ""
 
 
-def _of_json(path: Path, several: bool) -> tuple[list[str], list[Cells]]:
-    """The keys and the values of objects, without those with several values."""
+def json_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Line and content of each object, of a list or one per line.
+
+    Raises:
+        UserError: not JSON, or not objects; names the line.
+        UnicodeError: not UTF-8.
+    """
     text = path.read_text(encoding="utf-8-sig")
     texts = {1: text}
     if path.suffix.lower() in _JSON_LINES:
@@ -171,6 +176,12 @@ def _of_json(path: Path, several: bool) -> tuple[list[str], list[Cells]]:
         if not all(isinstance(row, dict) for row in held):
             raise UserError(f"{path}: line {line}: not an object with an image and its label")
         rows += [(line if len(held) == 1 else k, row) for k, row in enumerate(held, 1)]
+    return rows
+
+
+def _of_json(path: Path, several: bool) -> tuple[list[str], list[Cells]]:
+    """The keys and the values of objects, without those with several values."""
+    rows = json_rows(path)
     for _, row in rows if several else ():
         row.update({k: json.dumps(v) for k, v in row.items() if isinstance(v, list)})
     names = dict.fromkeys(key for _, row in rows for key in row)

@@ -296,6 +296,19 @@ def as_csv(rows: Sequence[Any]) -> str:
 COVERED = 0.2  # threshold relative to a map's maximum (Zhou et al. 2016)
 
 
+def single_objects(
+    seed: int, per_length: int
+) -> Iterator[tuple[float, Tensor, npt.NDArray[np.bool_], int]]:
+    """Length, image uint8 (3, H, W), mask (H, W) and class of generated validation objects."""
+    for index in range(per_length * len(LENGTHS)):
+        scene = scene_of(TRAIN + index, seed)
+        assert scene.objects is not None
+        assert scene.objects.segments is not None
+        image = torch.from_numpy(np.asarray(scene.image)).permute(2, 0, 1).contiguous()
+        inside = np.asarray(scene.objects.segments[0])
+        yield length_of(index), image, inside, int(scene.objects.labels[0])
+
+
 def on_single_objects(run: Path, per_length: int) -> dict[float, dict[str, float]]:
     """Measure maps of a classifier trained on generated single-object images, by object length.
 
@@ -318,16 +331,11 @@ def on_single_objects(run: Path, per_length: int) -> dict[float, dict[str, float
     subject = open_subject(str(run))
     seed = RunConfig.read(run / "config.yaml").seed
     rows: dict[float, list[dict[str, float]]] = {}
-    for index in range(per_length * len(LENGTHS)):
-        scene = scene_of(TRAIN + index, seed)
-        assert scene.objects is not None
-        assert scene.objects.segments is not None
-        image = torch.from_numpy(np.asarray(scene.image)).permute(2, 0, 1).contiguous()
-        inside = np.asarray(scene.objects.segments[0])
+    for length, image, inside, label in single_objects(seed, per_length):
         each = dict.fromkeys(("energy", "pointing", "covered", "iou"), 0.0)  # for a map of zeros
         each["area"] = float(inside.mean())
         with suppress(UnexplainedError):
-            found = subject.explain(image, wanted=int(scene.objects.labels[0]))
+            found = subject.explain(image, wanted=label)
             measured = concentration(found.heat, inside, found.seen)
             assert measured is not None  # the object neither fills the image nor is left out
             hot = found.heat >= COVERED
@@ -338,7 +346,7 @@ def on_single_objects(run: Path, per_length: int) -> dict[float, dict[str, float
                 "covered": float(hot[inside].mean()),
                 "iou": float((hot & inside).sum() / (hot | inside).sum()),
             }
-        rows.setdefault(length_of(index), []).append(each)
+        rows.setdefault(length, []).append(each)
     return {
         length: {name: 100 * statistics.fmean(row[name] for row in own) for name in own[0]}
         for length, own in rows.items()

@@ -392,6 +392,7 @@ def test_tables_of_boxes(
         ("csv-boxes", "a.jsonl", '{"file_name": "a.png", "objects": [{"bbox": 1, "label": "x"}]}'),
         ("csv-boxes", "a.jsonl", '{"file_name": 1, "objects": []}'),
         ("csv-boxes", "a.jsonl", '{"file_name": "a.png", "objects": [7]}'),
+        ("csv-boxes", "a.jsonl", '{"file_name": "a.png", "objects": "cat"}'),
         ("csv-boxes", "a.csv", "filename,class,xmin,ymin,xmax,ymax\na.png,,1,2,3,4\n"),
         (
             *("csv-boxes", "a.csv"),

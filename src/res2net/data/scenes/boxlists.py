@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +26,7 @@ from res2net.data.scenes.shapes import (
     read_drawings,
     stated_size,
 )
-from res2net.data.table import SPLITS
+from res2net.data.table import SPLITS, json_rows
 from res2net.errors import UserError
 
 _COLUMNS = {  # content of a column → its usual names
@@ -186,17 +185,14 @@ _NAMES = ("category", "categories", "label", "labels", "class", "classes", "name
 def _of_lines(file: Path, root: Path, tally: Tally) -> list[Drawing]:
     """The images of a file with a JSON object per line."""
     drawings = []
-    for line, text in enumerate(file.read_text("utf-8-sig", "replace").split("\n"), 1):
-        where = f"{file}, line {line}"
-        if not text.strip():
-            continue
-        try:
-            row = json.loads(text)
-        except (ValueError, RecursionError):
-            row = None
-        image = row.get("file_name") if isinstance(row, dict) else None
+    try:
+        rows = json_rows(file)
+    except UnicodeError as error:
+        raise UserError(f"{file}: cannot be read as JSON in UTF-8 ({error})") from None
+    for line, row in rows:
+        where, image = f"{file}, line {line}", row.get("file_name")
         if not isinstance(image, str):
-            raise UserError(f"{where}: not a JSON object with a file_name")
+            raise UserError(f"{where}: an image without a file_name")
         drawing = Drawing(image=image, file=file, part=part_of_file(file, root))
         drawings.append(drawing)
         for four, name in _objects(row.get("objects"), where):
@@ -214,7 +210,9 @@ def _of_lines(file: Path, root: Path, tally: Tally) -> list[Drawing]:
 
 def _objects(held: object, where: str) -> list[tuple[object, object]]:
     """Box and class of each object, given as lists of both or one by one."""
-    each = held if isinstance(held, list) else [held] if isinstance(held, dict) else []
+    if held is not None and not isinstance(held, list | dict):
+        raise UserError(f"{where}: objects needs a bbox and a category for each object")
+    each = held if isinstance(held, list) else [] if held is None else [held]
     found: list[tuple[object, object]] = []
     for row in each:
         known = row if isinstance(row, dict) else {}
