@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from res2net.data.files import PARTS, SKIPPED_FOLDERS
 from res2net.data.scenes.boxlists import box_columns
 from res2net.data.scenes.checks import Tally
 from res2net.data.scenes.forms import files_with, form_of, is_via_table, is_voc, lists_objects
-from res2net.data.scenes.legend import FILES
+from res2net.data.scenes.instances import numbers_objects, of_each
+from res2net.data.scenes.legend import FILES, read_classes
 from res2net.data.scenes.pairing import Found, find_pairs, of_folder
 from res2net.data.shardindex import is_shard
 from res2net.data.table import is_json_table, is_list
@@ -38,7 +39,7 @@ def candidates(path: Path) -> dict[str, str]:
     if imagenet.recognise(path):
         found["imagenet"] = "folders of WordNet ids, and the devkit's or Kaggle's files"
     found |= _lists(path)
-    checks = {"yolo": _yolo, "voc": _voc, "camvid": _camvid}
+    checks = {"yolo": _yolo, "voc": _voc, "camvid": _camvid, "instance-maps": of_each}
     found |= {name: why for name, check in checks.items() if (why := check(path))}
     if "camvid" not in found and found.get("voc", BOXES_ALONE).endswith(BOXES_ALONE):
         found |= _pairs(path)
@@ -130,20 +131,40 @@ def _camvid(path: Path) -> str:
 def _pairs(path: Path) -> dict[str, str]:
     """Photos and maps with matching names, in separate folders or distinguished by a suffix."""
     names = sorted(_sample(path))
+    objects = _numbered(path, names)
     try:
         found = find_pairs(names, Tally())
     except UserError:  # two maps of an image: the reader reports them
         found = Found(pairs={"": [("images", "maps")]})
     if not found.pairs:
-        return {}
+        return objects
     image, mapped = next(iter(found.pairs.values()))[0]
     why = f"{mapped} is a map of {image}"
-    homes = [path, *((path / mapped).parents)[: len(Path(mapped).parts) - 1]]
-    if any((home / name).is_file() for home in homes for name in FILES):
-        return {"pairs": why}
+    if objects or _class_lists(path, mapped):
+        return objects | {"pairs": why}
     # saliency sets: published with a training and a test part, or for evaluation only
     published = found.pairs.keys() - {""} or any(each in mapped.lower() for each in _EVALUATED)
     return {"ecssd" if published else "pairs": why}
+
+
+def _numbered(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """Maps whose values number objects, without a list of several classes."""
+    try:
+        found = find_pairs(names, Tally(), of_objects=True)
+        maps = [each for own in found.pairs.values() for _, each in own]
+        if any(len(read_classes(each).names) > 2 for each in _class_lists(path, *maps[:1])):
+            return {}
+    except UserError:  # the reader of pairs reports it
+        return {}
+    if not numbers_objects([path / each for each in maps]):
+        return {}
+    return {"instance-maps": f"the values of {maps[0]} number objects"}
+
+
+def _class_lists(path: Path, *maps: str) -> list[Path]:
+    """Lists of classes in a folder, or beside or above one of its maps."""
+    homes = dict.fromkeys(path / above for each in maps for above in Path(each).parents)
+    return [home / name for home in (homes or [path]) for name in FILES if (home / name).is_file()]
 
 
 def _sample(path: Path) -> Iterator[str]:

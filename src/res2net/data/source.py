@@ -23,6 +23,7 @@ HOLDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("labelme", "labelstudio"), ("boxes", "masks", "keypoints")),
     "via": ("boxes", "masks"),
     **dict.fromkeys(("createml", "csv-boxes"), ("boxes",)),
+    "instance-maps": ("boxes", "masks"),
     "camvid": ("classes",),
     "pairs": ("classes", "salient"),
     "msra-b": ("salient",),

@@ -127,6 +127,21 @@ def salient_map(source: Path | Pixels) -> Pixels:
     return found
 
 
+def object_map(path: Path) -> npt.NDArray[np.int64]:
+    """The number of the object at each pixel, 0 for none: (H, W).
+
+    Raises:
+        UserError: a map in colours, in JPEG or with values that are not whole numbers from 0.
+    """
+    raw = _read(path)
+    if raw.lossy or raw.values is None or raw.alpha is not None:
+        raise UserError(f"{path}: numbers of objects need a grey or palette PNG or TIFF")
+    whole = np.isfinite(raw.values) & (raw.values >= 0) & (raw.values == np.rint(raw.values))
+    if not whole.all() or raw.values.max() >= 2**31:
+        raise UserError(f"{path}: has values that are not whole numbers of objects")
+    return raw.values.astype(np.int64) // raw.unit
+
+
 def choose_legend(
     where: Path,
     maps: Sequence[Path],

@@ -69,7 +69,7 @@ def read_pairs(root: Path, options: SceneOptions) -> Scenes:
     Raises:
         UserError: another layout, or no list of classes for maps of more values.
     """
-    found = _in_parts(root, options)
+    found = in_parts(root, options)
     found = {part or "train": scenes for part, scenes in found.items()}
     if options.marks == "salient":
         return _salient(root, parted(root, found, options))
@@ -94,7 +94,7 @@ def read_salient(root: Path, options: SceneOptions) -> Scenes:
     Raises:
         UserError: no pairs of images and masks.
     """
-    parts = _in_parts(root, options)
+    parts = in_parts(root, options)
     if "" in parts:
         parts = {"val": parts[""]}
         return _salient(root, {**parted(root, parts, options), "validation": "test"})
@@ -108,7 +108,7 @@ def read_msra(root: Path, options: SceneOptions) -> Scenes:
         UserError: a training list longer than 2,500: the one released with the paper's baseline
             also has test images of ECSSD, HKU-IS and DUT-OMRON.
     """
-    found = _by_protocol(root, _in_parts(root, options), options)
+    found = _by_protocol(root, in_parts(root, options), options)
     count = len(found.train)
     if count > MSRA_TRAIN:
         raise UserError(
@@ -162,14 +162,23 @@ def _salient(root: Path, parts: dict[str, Any]) -> Scenes:
     return Scenes(name=root.resolve().name, classes=classes, palette=palette, **parts)
 
 
-def _in_parts(root: Path, options: SceneOptions) -> dict[str, tuple[Scene, ...]]:
-    """Part → its images with their maps; only "" if neither folders nor lists name parts."""
+def in_parts(
+    root: Path, options: SceneOptions, *, of_objects: bool = False
+) -> dict[str, tuple[Scene, ...]]:
+    """Part → its images with their maps; only "" if neither folders nor lists name parts.
+
+    Args:
+        of_objects: maps in folders of instances are preferred, else unused.
+
+    Raises:
+        UserError: no image has a map, or some have two.
+    """
     tally = Tally()
     told = {name: of_folder(name.rpartition("/")[0]).part for name in _image_names(root)}
     needed = options.needed(sorted(set(told.values()) - {""}))
     names = [name for name, part in told.items() if part in ("", *needed)]
     try:
-        found = find_pairs(names, tally)
+        found = find_pairs(names, tally, of_objects=of_objects)
     except UserError as error:
         raise UserError(f"{root}: {error}") from None
     if not found.pairs:

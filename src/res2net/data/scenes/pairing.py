@@ -19,7 +19,7 @@ from res2net.data.photo import EXTENSIONS
 from res2net.data.scenes.checks import Tally
 from res2net.errors import UserError
 
-Role = Literal["image", "map", "none", ""]  # "none": neither; "": unknown
+Role = Literal["image", "map", "object", "none", ""]  # "none": not used; "": unknown
 
 _DUTS = {"TR": "train", "TE": "test"}
 _IMAGES = frozenset(
@@ -38,9 +38,10 @@ _MAPS = frozenset(
         *("matte", "mattes"),
     }
 )
-_NEITHER = frozenset(  # visualisations, or maps of single objects
+_OBJECTS = frozenset({"object", "objects", "instance", "instances"})  # of maps of objects
+_NEITHER = frozenset(
     {
-        *("object", "instance", "instances", "visualization", "visualisation", "visualizations"),
+        *("visualization", "visualisation", "visualizations"),
         *("vis", "viz", "overlay", "overlays", "preview", "previews"),
     }
 )
@@ -84,7 +85,7 @@ class Found:
     maps: Sequence[File] = ()
 
 
-def find_pairs(names: Sequence[str], tally: Tally) -> Found:
+def find_pairs(names: Sequence[str], tally: Tally, *, of_objects: bool = False) -> Found:
     """Pair the image files of a data set as images and maps; part "" if unknown.
 
     Maps are in a separate folder, or beside their images with a word in their name (``x_mask.png``)
@@ -93,16 +94,18 @@ def find_pairs(names: Sequence[str], tally: Tally) -> Found:
     Args:
         names: relative to the root, sorted.
         tally: counts images without a map and maps without an image.
+        of_objects: use maps of objects if there are any.
     """
     files = [(name, *name.rpartition("/")[::2]) for name in names]
     folders = {folder: of_folder(folder) for _, folder, _ in files}
-    by_role: dict[Role, list[File]] = {"image": [], "map": [], "none": [], "": []}
+    by_role: dict[Role, list[File]] = {"image": [], "map": [], "object": [], "none": [], "": []}
     for name, folder, own in files:
         role, part, place = folders[folder]
         stem = own[: -len(PurePosixPath(own).suffix)]
-        role = "none" if _OF_OBJECTS.search(stem) else role
+        role = "object" if _OF_OBJECTS.search(stem) else role
         by_role[role].append(File(name, part, place, stem))
     images, maps = by_role["image"], by_role["map"]
+    maps = (of_objects and by_role["object"]) or maps
     # next to train_masks, train holds images; next to masks, the root does
     places = {file.place for file in maps}
     images = images or [file for file in by_role[""] if file.place in places]
@@ -158,8 +161,8 @@ def of_folder(folder: str) -> Folder:
         if stem and not named and not {*map(str.lower, _WORD.findall(stem))} & (_MAPS | _IMAGES):
             place.append(stem)
         role = own or role
-        if role == "map" and low & _NEITHER:
-            role = "none"
+        if role == "map" and low & (_OBJECTS | _NEITHER):
+            role = "none" if low & _NEITHER else "object"
         if len(named) == 1 or named == {"train", "val"}:  # of train_val a part is held out
             part = part or min(named)
     return Folder(role, part, tuple(place))

@@ -1,0 +1,254 @@
+"""Images with maps of objects: pixels numbered by object, or a mask for each object."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from res2net.data import photo
+from res2net.data.files import image_names, spread
+from res2net.data.outlines import pack, placed
+from res2net.data.scene import RLE, Objects, Scene, Scenes, no_objects
+from res2net.data.scenes.checks import Tally, parted, scene_of
+from res2net.data.scenes.legend import FILES, read_classes
+from res2net.data.scenes.mapfile import FOREGROUND, at_once, object_map, salient_map
+from res2net.data.scenes.maps import in_parts
+from res2net.data.scenes.options import SceneOptions
+from res2net.data.scenes.pairing import of_folder
+from res2net.errors import UserError
+
+OBJECT = "object"  # the class if no list names it
+_LOOKED = 32  # maps that show whether values are numbers of objects
+_FEW = 50  # subfolders that are inspected
+_BORDER = 255  # value between objects in 8-bit maps, as in VOC
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    name: str
+    image: Path
+    maps: tuple[Path, ...]  # the map of all objects, or the mask of each
+    numbered: bool  # a map of all objects
+
+
+def read(root: Path, options: SceneOptions) -> Scenes:
+    """Maps whose values number the objects (0: none), or a folder per image with a mask for each.
+
+    Maps and images are matched as for ``pairs``. In folders per image, one folder has the image
+    (``images``) and another the masks (``masks``). All objects have one class: the one in
+    ``classes.txt``, else "object".
+
+    Raises:
+        UserError: another layout, maps that cannot be read or mark no separate objects, or a list
+            of several classes.
+    """
+    tally = Tally()
+    rows = _by_folder(root, tally)
+    if rows is None:
+        pairs = in_parts(root, replace(options, marks="classes"), of_objects=True)
+        rows = {part or "train": [*map(_pair, scenes)] for part, scenes in pairs.items()}
+    rows = {part: rows[part] for part in options.needed(rows)}
+    every = [row for own in rows.values() for row in own]
+    decoded = at_once(partial(_decoded, outlined=options.marks == "masks"), every)
+    if faults := [each for each in decoded if isinstance(each, UserError)]:
+        count = f"{len(faults)} of {len(every)} maps cannot be used; the first: "
+        raise UserError(f"{root}: {count if len(faults) > 1 else ''}{faults[0]}")
+    numbered = options.measured is None and all(row.numbered for row in every)
+    if numbered and max(map(len, decoded), default=2) < 2:
+        raise UserError(
+            f"{root}: none of {len(every)} maps has two values besides 0, so they mark pixels, not "
+            "objects; number the objects of each map 1, 2, 3 ..."
+        )
+    name = _class_of(root)
+    if name is None:
+        text = f"maps of objects without a list of classes: all objects are {OBJECT!r}"
+        warnings.warn(f"{root}: {text}; write another name to classes.txt", stacklevel=2)
+    found = dict(zip(every, decoded, strict=True))
+    parts = {part: [_scene(row, found[row], tally) for row in own] for part, own in rows.items()}
+    tally.warn(root)
+    return Scenes(
+        name=root.resolve().name, classes=(name or OBJECT,), **parted(root, parts, options)
+    )
+
+
+def numbers_objects(maps: Sequence[Path]) -> bool:
+    """Whether the values of maps look like numbers of objects.
+
+    Up to 32 of them hold 0, 1, 2 ... without a gap, up to at least three different numbers. Class
+    maps would lack a class somewhere.
+    """
+    most = set()
+    for each in at_once(_values, spread(maps, _LOOKED)):
+        if each is None or not _is_counted(each):
+            return False
+        most.add(each[-1])
+    return len(most) > 2
+
+
+def of_each(path: Path) -> str:
+    """Evidence for a folder per image with a mask for each object; "" if there is none."""
+    folders = [path, *_inside(path), *(sub for each in _inside(path)[:8] for sub in _inside(each))]
+    for home in folders:
+        own = _inside(home)
+        images = [each for each in own if of_folder(each.name).role == "image"]
+        masks = [each for each in own if of_folder(each.name).role in ("map", "object")]
+        if home != path and len(images) == len(masks) == 1:
+            numbers = [len(image_names(each)) for each in (*images, *masks)]
+            if numbers[0] == 1 and numbers[1] > 1:
+                return f"{masks[0].relative_to(path)} has a mask for each object"
+    return ""
+
+
+def _inside(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        names = sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+    return [folder / name for name in names[:_FEW]]
+
+
+def _by_folder(root: Path, tally: Tally) -> dict[str, list[_Row]] | None:
+    """Part → its images with a mask for each object; None in another layout."""
+    rooms: dict[str, dict[str, list[str]]] = {}
+    for name in image_names(root):
+        folder = PurePosixPath(name).parent
+        role = of_folder(folder.name).role
+        rooms.setdefault(str(folder.parent), {}).setdefault(
+            {"image": "image", "map": "map", "object": "map"}.get(role, ""), []
+        ).append(name)
+    held = {room: own for room, own in rooms.items() if "image" in own}
+    if not any(len(own.get("map", ())) > 1 for own in held.values()):
+        return None
+    if any(len(own["image"]) > 1 for own in held.values()):
+        return None
+    rows: dict[str, list[_Row]] = {}
+    for room, own in held.items():
+        image, masks = own["image"][0], own.get("map", [])
+        if not masks:
+            tally.add("images without masks are left out", image)
+            continue
+        part = of_folder(room).part or "train"
+        row = _Row(image, root / image, tuple(root / each for each in masks), numbered=False)
+        rows.setdefault(part, []).append(row)
+    return rows
+
+
+def _pair(scene: Scene) -> _Row:
+    assert isinstance(scene.image, Path)
+    assert isinstance(scene.classes, Path)
+    if re.search(r"instanceids$", scene.classes.stem, re.IGNORECASE):
+        raise UserError(
+            f"{scene.classes}: Cityscapes' instance maps hold classes and objects in one number; "
+            "convert them to COCO"
+        )
+    return _Row(scene.name, scene.image, (scene.classes,), numbered=True)
+
+
+def _class_of(root: Path) -> str | None:
+    """The class of the objects, if a list names it.
+
+    Raises:
+        UserError: the list has more than a background and a class.
+    """
+    file = next((root / name for name in FILES if (root / name).is_file()), None)
+    if file is None:
+        return None
+    names = read_classes(file).names
+    if len(names) > 2:
+        raise UserError(
+            f"{file}: lists {len(names)} classes, but maps of objects have one: they do not hold "
+            "the class of an object"
+        )
+    return names[-1]
+
+
+def _scene(row: _Row, objects: Objects, tally: Tally) -> Scene:
+    return scene_of(row.name, row.image, None, lambda _: objects, tally)
+
+
+def _decoded(row: _Row, *, outlined: bool) -> Objects | UserError:
+    """The objects of an image, or why its maps cannot be used."""
+    try:
+        size = photo.image_size(row.image)
+    except UserError:  # reported by the check of all images
+        return no_objects()
+    of = _of_numbers if row.numbered else _of_masks
+    try:
+        found = [*of(row.maps, size, outlined=outlined)]
+    except UserError as error:
+        return error
+    if not found:
+        return no_objects()
+    boxes, areas, outlines = zip(*found, strict=True)
+    return Objects(
+        boxes=np.array(boxes, np.float64),
+        labels=np.zeros(len(found), np.int64),
+        ignored=np.zeros(len(found), bool),
+        areas=np.array(areas, np.float64),
+        segments=outlines if outlined else None,
+    )
+
+
+_Object = tuple[tuple[int, int, int, int], int, RLE | None]  # box, pixels, outline
+
+
+def _of_numbers(
+    maps: Sequence[Path], size: tuple[int, int], *, outlined: bool
+) -> Iterator[_Object]:
+    """The objects of a map, by number; 255 is a border after 0, 1, 2 ... to less than 254."""
+    values = object_map(maps[0])
+    _check_size(values.shape, size, maps[0])
+    present = np.unique(values).tolist()
+    if present[-1] == _BORDER and len(present) < _BORDER and _is_counted(present[:-1]):
+        values[values == _BORDER] = 0
+    y, x = np.nonzero(values)
+    number = values[y, x]
+    order = np.argsort(number, kind="stable")
+    for own in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
+        if len(own):
+            yield _object(y[own], x[own], size, outlined=outlined)
+
+
+def _of_masks(maps: Sequence[Path], size: tuple[int, int], *, outlined: bool) -> Iterator[_Object]:
+    """The objects of masks that each have one; an empty mask has none."""
+    for path in maps:
+        mask = salient_map(path) > FOREGROUND
+        _check_size(mask.shape, size, path)
+        y, x = np.nonzero(mask)
+        if len(y):
+            yield _object(y, x, size, outlined=outlined)
+
+
+def _object(
+    y: npt.NDArray[np.int64], x: npt.NDArray[np.int64], size: tuple[int, int], *, outlined: bool
+) -> _Object:
+    left, top, right, bottom = int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1
+    outline = None
+    if outlined:
+        inside = np.zeros((bottom - top, right - left), np.uint8)
+        inside[y - top, x - left] = 1
+        outline = placed(pack(inside), (left, top), size)
+    return (left, top, right, bottom), len(y), outline
+
+
+def _check_size(found: tuple[int, ...], size: tuple[int, int], path: Path) -> None:
+    if found != size:
+        raise UserError(f"{path}: is {found} (H, W), its image {size}")
+
+
+def _values(path: Path) -> list[int] | None:
+    try:
+        return [int(each) for each in np.unique(object_map(path))]
+    except UserError:
+        return None
+
+
+def _is_counted(present: Sequence[int]) -> bool:
+    """Whether sorted values are 0, 1, 2 ... without a gap, or 1, 2 ... in a map without 0."""
+    return bool(present) and present[0] in (0, 1) and present[-1] - present[0] + 1 == len(present)
