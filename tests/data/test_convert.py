@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -99,6 +101,19 @@ def test_images_are_linked_or_copied(tmp_path):
     assert len(linked) == len(copied) == 6  # two classes have files of the same names
     assert all(each.is_symlink() for each in linked)
     assert not any(each.is_symlink() for each in copied)
+
+
+def test_images_are_copied_where_links_are_impossible(tmp_path, monkeypatch):
+    for name in ("a/cat", "a/dog"):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (4, 4)).save(tmp_path / name / f"{number}.png")
+    monkeypatch.setattr(Path, "symlink_to", Mock(side_effect=PermissionError(1, "not permitted")))
+    with pytest.warns(UserWarning, match="images are copied, since links"):
+        convert(read(parse_source(str(tmp_path / "a"))), "labels", tmp_path / "out", "folder")
+    written = sorted((tmp_path / "out").rglob("*.png"))
+    assert len(written) == 6
+    assert not any(each.is_symlink() for each in written)
 
 
 @pytest.mark.parametrize("layout", ["folder", "pairs"])

@@ -8,6 +8,7 @@ import json
 import pickle
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +320,18 @@ def test_batches_of_loader_processes_are_those_of_one(tmp_path: Path) -> None:
     ]
     for one, other in zip(*runs, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_threads_without_pread_read_their_own_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(tmp_path / "train.tar", samples([0, 1] * 20))
+    images = ImageDataset(taken(tmp_path, val_fraction=0).train, torch.clone, min_side=None)
+    wanted = [images[i][0] for i in range(40)]
+    monkeypatch.delattr("os.pread")
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(lambda i: images[i % 40][0], range(400))]
+    assert all(torch.equal(each, wanted[i % 40]) for i, each in enumerate(found))
 
 
 def test_a_million_images_are_two_arrays(tmp_path: Path) -> None:

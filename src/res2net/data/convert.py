@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,11 @@ class _Out:
         elif self.copy:
             shutil.copyfile(image.image, target)
         else:
-            target.symlink_to(image.image.resolve())
+            try:
+                target.symlink_to(image.image.resolve())
+            except (OSError, NotImplementedError):  # exFAT; Windows without the right
+                shutil.copyfile(image.image, target)
+                warnings.warn("images are copied, since links are not possible here", stacklevel=2)
 
     def text(self, below: str, text: str) -> None:
         """Write a text file."""

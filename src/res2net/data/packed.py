@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,6 +179,7 @@ class _Handle:
 
     def __init__(self, shard: Shard) -> None:
         self.number = os.open(shard.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self.turn = threading.Lock()
         found = os.fstat(self.number)
         if (found.st_size, found.st_mtime_ns) != (shard.size, shard.time):
             raise _changed(shard)
@@ -187,5 +189,9 @@ class _Handle:
             os.close(self.number)
 
     def read(self, size: int, offset: int) -> bytes:
-        """Read up to ``size`` bytes without a file position, which threads would share."""
-        return os.pread(self.number, size, offset)
+        """Read up to ``size`` bytes at a position; threads may read at the same time."""
+        if hasattr(os, "pread"):
+            return os.pread(self.number, size, offset)
+        with self.turn:  # Windows: threads share the position of the file
+            os.lseek(self.number, offset, os.SEEK_SET)
+            return os.read(self.number, size)
