@@ -14,7 +14,7 @@ from res2net.data.labelled import (
     warn_shared_groups,
 )
 from res2net.data.scenes import single
-from res2net.data.source import HOLDS, LABELS, Source
+from res2net.data.source import Source
 from res2net.data.split import column_of, no_columns, note_unused
 from res2net.errors import UserError
 
@@ -47,12 +47,10 @@ def read(source: Source, options: ReadOptions | None = None) -> LabelledImages:
     """
     options = options or ReadOptions()
     if source.format not in READERS:
-        labelled = (name for name in READERS if LABELS in HOLDS[name])
         raise UserError(
             f"{source}: annotated inside images, for --task detect, instances, segment, saliency "
-            "or pose; classification needs a folder of each class or a .csv of path,label (one of "
-            f"{', '.join(labelled)}), pretraining also the "
-            "folder of the images alone, images:FOLDER"
+            "or pose; classification needs a folder of each class or a .csv of path,label, "
+            "pretraining images:FOLDER"
         )
     if options.multi_label and source.format != "csv":
         raise UserError(

@@ -337,7 +337,7 @@ def test_images_without_labels_are_for_pretraining_alone(cli: Any, tmp_path: Pat
     save_photos(tmp_path / "photos", 1)
     assert "fewer than 2 images" in cli("pretrain", data, *words).line
     annotated = f"voc:{tmp_path / 'photos'}"
-    assert cli("pretrain", annotated, *words).line.endswith("the images alone, images:FOLDER")
+    assert cli("pretrain", annotated, *words).line.endswith("pretraining images:FOLDER")
 
 
 def test_nothing_reaches_for_an_address() -> None:
