@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -80,6 +81,21 @@ def test_losses_are_finite_and_reach_the_backbone(network: str, form: Any) -> No
     first = next(p for p in detector.backbone.parameters())
     assert first.grad is not None
     assert first.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("classes", [1, 80])
+def test_fresh_masks_are_undecided(classes: int) -> None:
+    """With torchvision's start the first loss is up to 6, and training from scratch diverges."""
+    torch.manual_seed(0)
+    model = make_detector("resnet50", classes, masks=True, regions=16, **SMALL).train()
+    target = {
+        "boxes": torch.tensor([[10.0, 10, 60, 70]]),
+        "labels": torch.tensor([1]),
+        "masks": torch.zeros(1, 96, 128, dtype=torch.uint8),
+    }
+    target["masks"][0, 10:70, 10:60] = 1
+    losses = model([torch.rand(3, 96, 128)] * 2, [target] * 2)
+    assert losses["loss_mask"].item() == pytest.approx(math.log(2), abs=0.1)
 
 
 def test_c4_settings_are_those_of_the_papers_base() -> None:

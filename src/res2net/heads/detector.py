@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from torch import nn
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 
 from res2net.data.preprocess import IMAGENET_MEAN, IMAGENET_STD
@@ -17,6 +18,7 @@ from res2net.models.backbone import Backbone, create_backbone, freeze_norms
 
 Form = Literal["fpn", "c4"]
 FPN_ANCHORS = (32, 64, 128, 256, 512)  # pixels, one size a level
+LOGITS = 0.001  # deviation of the weights of fresh mask logits, as in Detectron2
 FPN_REGIONS = 512  # of an image, from which the heads learn in a step
 
 
@@ -84,6 +86,8 @@ def make_detector(
             rpn_anchor_generator=Anchors(tuple((side,) for side in sides), (RATIOS,) * len(sides)),
             **common,
         )
+        if masks:
+            nn.init.normal_(detector.roi_heads.mask_predictor.mask_fcn_logits.weight, std=LOGITS)
     place_in_float32(detector)
     if frozen_norm:
         freeze_norms(detector)
