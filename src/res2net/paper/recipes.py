@@ -129,7 +129,7 @@ _SMOKE = Recipe(
     },
 )
 _SMOKE_OBJECTS = replace(  # most of the work is per region in the heads
-    _SMOKE, settings={**_SMOKE.settings, "head.regions": 16}
+    _SMOKE, settings={**_SMOKE.settings, "head.regions": 16, "train.clip": 1.0}
 )
 
 # ---------------------------------------------------------------- the recipes of each task
