@@ -91,6 +91,16 @@ def test_each_number_is_an_object(tmp_path: Path, layout: str) -> None:
             assert scene.objects.areas[k - 1] == mask.sum()
 
 
+def test_dense_maps_are_numbered_though_their_counts_are_equal(tmp_path: Path) -> None:
+    for i in range(3):
+        photo(tmp_path / f"images/{i}.png")
+        save(
+            tmp_path / f"masks/{i}.png",
+            np.arange(SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint16),
+        )
+    assert parse_source(str(tmp_path), "masks").format == "instance-maps"
+
+
 def test_parts_come_from_folders_and_the_class_from_a_list(tmp_path: Path) -> None:
     for part in ("train", "test"):
         for i, count in enumerate(COUNTS):
@@ -130,7 +140,8 @@ def test_maps_of_pixels_are_refused(tmp_path: Path, white: int) -> None:
     for i in range(4):
         photo(tmp_path / f"images/{i}.png")
         save(tmp_path / f"masks/{i}.png", (numbered(3) > 0).astype(np.uint8) * np.uint8(white))
-    assert parse_source(str(tmp_path), "masks").format == "pairs"  # whose reader has no objects
+    with pytest.raises(UserError, match=r"number objects, use instance-maps:"):
+        read_scenes(parse_source(str(tmp_path), "masks"), SceneOptions(marks="masks"))
     with pytest.raises(UserError, match="none of 4 maps has two values besides 0"):
         read(tmp_path)
 

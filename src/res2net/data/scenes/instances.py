@@ -28,6 +28,7 @@ from res2net.errors import UserError
 OBJECT = "object"  # the class if no list names it
 _LOOKED = 32  # maps that show whether values are numbers of objects
 _FEW = 50  # subfolders that are inspected
+_DENSE = 20  # objects of an image
 _BORDER = 255  # value between objects in 8-bit maps, as in VOC
 
 
@@ -82,15 +83,15 @@ def read(root: Path, options: SceneOptions) -> Scenes:
 def numbers_objects(maps: Sequence[Path]) -> bool:
     """Whether the values of maps look like numbers of objects.
 
-    Up to 32 of them hold 0, 1, 2 ... without a gap, up to at least three different numbers. Class
-    maps would lack a class somewhere.
+    Up to 32 of them hold 0, 1, 2 ... without a gap, up to at least three different numbers, or up
+    to more than 20 each. Class maps would lack a class somewhere.
     """
     most = set()
     for each in at_once(_values, spread(maps, _LOOKED)):
         if each is None or not _is_counted(each):
             return False
         most.add(each[-1])
-    return len(most) > 2
+    return len(most) > 2 or min(most, default=0) > _DENSE
 
 
 def of_each(path: Path) -> str:

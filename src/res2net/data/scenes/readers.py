@@ -60,7 +60,10 @@ def read_scenes(source: Source, options: SceneOptions) -> Scenes:
         whole = "classes of whole images, no" if LABELS in HOLDS[source.format] else "no"
         named = {"classes": "class maps", "salient": "salient objects"}
         what = named.get(options.marks, options.marks)
-        raise UserError(f"{source}: has {whole} {what}; formats with them: {formats}")
+        hint = ""
+        if source.format == "pairs" and options.marks in HOLDS["instance-maps"]:
+            hint = f"; if the values of its maps number objects, use instance-maps:{source.path}"
+        raise UserError(f"{source}: has {whole} {what}; formats with them: {formats}{hint}")
     path, by = source.path or Path(), options.group_by
     if column_of(by):
         raise no_columns(source, by)
