@@ -13,9 +13,12 @@ from torch import Tensor
 from res2net.card import ModelCard
 from res2net.data.preprocess import default_preprocess
 from res2net.data.scene import Objects, Scene, Scenes
+from res2net.data.scenes.readers import READERS
+from res2net.data.source import HOLDS
 from res2net.errors import UserError
 from res2net.explain.sheets import draw_concentration
 from res2net.explain.study import (
+    MARKS,
     Case,
     Row,
     as_csv,
@@ -214,3 +217,8 @@ def test_maps_of_generated_images_by_the_length_of_the_object(
         assert each["area"] < each["energy"] < 100
     nothing = measured(lambda index, _: 0 * objects[index])
     assert nothing[64.0]["energy"] == nothing[64.0]["covered"] == 0
+
+
+def test_every_format_of_annotated_images_can_be_measured() -> None:
+    assert MARKS.keys() == READERS.keys()
+    assert all(MARKS[name] in HOLDS[name] for name in MARKS)

@@ -315,8 +315,8 @@ def explain_data(subjects: Sequence[Subject], options: Any) -> None:
     source = parse_source(options.data)
     if source.format not in MARKS:
         raise UserError(
-            f"--data {options.data}: {source.format} has image labels but no boxes or masks; "
-            f"formats with them are {', '.join(MARKS)}"
+            f"--data {options.data}: {source.format} has labels of whole images only; "
+            f"formats of annotated images are {', '.join(MARKS)}"
         )
     marks = MARKS[source.format]
     scenes = read_scenes(source, SceneOptions(marks=marks))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from res2net.data.scenes.dataset import SceneDataset
 from res2net.data.scenes.options import Marks
 from res2net.data.scenes.single import LENGTHS, TRAIN, length_of, scene_of
 from res2net.data.scenes.transforms import as_it_is
+from res2net.data.source import HOLDS, LABELS, NONE
 from res2net.errors import UserError
 from res2net.explain.concentration import box_mask, concentration, half_area
 from res2net.explain.subject import (
@@ -38,15 +39,11 @@ from res2net.explain.subject import (
 from res2net.metrics.sizes import SIZES, size_index
 from res2net.tasks.network import in_colours
 
-MARKS: dict[str, Marks] = {  # format → annotations to measure on
-    "coco": "masks",
-    "scenes": "masks",
-    "voc": "boxes",
-    "yolo": "boxes",
-    "camvid": "classes",
-    "pairs": "classes",
-    "ecssd": "salient",
-    "msra-b": "salient",
+# format → annotations to measure on: masks, but boxes of YOLO, whose labels rarely have outlines
+MARKS: dict[str, Marks] = {
+    name: cast(Marks, "masks" if "masks" in held and name != "yolo" else held[0])
+    for name, held in HOLDS.items()
+    if not {LABELS, NONE}.issuperset(held)
 }
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
