@@ -135,6 +135,16 @@ def test_255_after_counted_numbers_is_a_border(tmp_path: Path) -> None:
     assert len(scene.objects) == 4
 
 
+def test_a_single_object_of_255_is_no_border(tmp_path: Path) -> None:
+    write(tmp_path, "StarDist")
+    save(tmp_path / "masks/0.tif", (numbered(1) * 255).astype(np.uint16))
+    (tmp_path / "classes.txt").write_text("cell\n")
+    found = {Path(each.name).stem: each.objects for each in read(tmp_path).everything}
+    assert {name: len(each or ()) for name, each in found.items()} == {
+        str(i): count for i, count in enumerate(COUNTS)
+    }
+
+
 @pytest.mark.parametrize("white", [1, 255])
 def test_maps_of_pixels_are_refused(tmp_path: Path, white: int) -> None:
     for i in range(4):

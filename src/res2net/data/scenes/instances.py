@@ -96,12 +96,12 @@ def numbers_objects(maps: Sequence[Path]) -> bool:
 
 def of_each(path: Path) -> str:
     """Evidence for a folder per image with a mask for each object; "" if there is none."""
-    folders = [path, *_inside(path), *(sub for each in _inside(path)[:8] for sub in _inside(each))]
-    for home in folders:
+    children = _inside(path)
+    for home in (*children, *(below for each in children[:8] for below in _inside(each))):
         own = _inside(home)
         images = [each for each in own if of_folder(each.name).role == "image"]
         masks = [each for each in own if of_folder(each.name).role in ("map", "object")]
-        if home != path and len(images) == len(masks) == 1:
+        if len(images) == len(masks) == 1:
             numbers = [len(image_names(each)) for each in (*images, *masks)]
             if numbers[0] == 1 and numbers[1] > 1:
                 return f"{masks[0].relative_to(path)} has a mask for each object"
@@ -202,11 +202,12 @@ _Object = tuple[tuple[int, int, int, int], int, RLE | None]  # box, pixels, outl
 def _of_numbers(
     maps: Sequence[Path], size: tuple[int, int], *, outlined: bool
 ) -> Iterator[_Object]:
-    """The objects of a map, by number; 255 is a border after 0, 1, 2 ... to less than 254."""
+    """The objects of a map, by number; beside 1, 2 ... to less than 254, 255 is a border."""
     values = object_map(maps[0])
     _check_size(values.shape, size, maps[0])
     present = np.unique(values).tolist()
-    if present[-1] == _BORDER and len(present) < _BORDER and _is_counted(present[:-1]):
+    others = [each for each in present if 0 < each < _BORDER]
+    if present[-1] == _BORDER and others == [*range(1, len(others) + 1)] and 0 < len(others) < 254:
         values[values == _BORDER] = 0
     y, x = np.nonzero(values)
     number = values[y, x]
