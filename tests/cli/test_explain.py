@@ -106,7 +106,7 @@ def test_images_alone_use_the_shipped_network(
         (("RUN", "PHOTO", "--box", "5,5,5,9"), "must lie beyond"),
         (("RUN", "PHOTO", "--box", "900,900,990,990"), "lies outside the image of 36x40"),
         (("RUN", "PHOTO", "--data", "scenes"), "--data provides the images"),
-        (("RUN", "--data", "digits"), "formats with them are coco"),
+        (("RUN", "--data", "digits"), "formats of annotated images are voc"),
         (("RUN", "--data", "scenes", "--box", "1,1,2,2"), "for single images"),
         (("RUN", "--data", "scenes", "--limit", "0"), "--limit is 0"),
         (("RUN", "PHOTO", "--against", "res2net29_smal"), "Did you mean 'res2net29_small'"),
