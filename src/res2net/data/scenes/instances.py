@@ -87,7 +87,7 @@ def numbers_objects(maps: Sequence[Path]) -> bool:
     to more than 20 each. Class maps would lack a class somewhere.
     """
     most = set()
-    for each in at_once(_values, spread(maps, _LOOKED)):
+    for each in map(_values, spread(maps, _LOOKED)):  # most maps end this at the first
         if each is None or not _is_counted(each):
             return False
         most.add(each[-1])
