@@ -1,12 +1,15 @@
-"""Pure Python; with RES2NET_NATIVE=1, as in a clone, the native engine inside it (see native/)."""
+"""Pure Python; with RES2NET_NATIVE=1, as in a clone, with the native engine (see native/)."""
 
 import os
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 from setuptools import Extension, setup
 
-NATIVE = Path(__file__).resolve().parent / "src" / "res2net" / "native"
+ROOT = Path(__file__).resolve().parent
+NATIVE = ROOT / "src" / "res2net" / "native"
 WINDOWS = sys.platform == "win32"
 
 
@@ -37,6 +40,22 @@ def engine(name: str, *, optional: bool) -> Extension:
     )
 
 
+def readme(repository: str, version: str) -> str:
+    """README for a package index: links lead to the files of this version in the repository."""
+
+    def absolute(link: re.Match[str]) -> str:
+        kind = "raw" if link[1].startswith("!") else "blob"
+        return f"{link[1]}{repository}/{kind}/v{version}/{link[2]}"
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.sub(r"(!?\[[^\]]*\]\()(?!\w+:|#)(.+?\))", absolute, text) if repository else text
+
+
 if __name__ == "__main__":
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = os.environ.get("RES2NET_NATIVE") == "1"
-    setup(ext_modules=[engine("res2net.native._res2net", optional=True)] if wanted else [])
+    setup(
+        long_description=readme(project.get("urls", {}).get("Repository", ""), project["version"]),
+        long_description_content_type="text/markdown",
+        ext_modules=[engine("res2net.native._res2net", optional=True)] if wanted else [],
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import site
 import subprocess
@@ -12,6 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
+from runpy import run_path
 from zipfile import ZipFile
 
 import pytest
@@ -86,6 +88,20 @@ def test_the_version_is_one() -> None:
     assert project["version"] == res2net.__version__ == cited["version"]
     assert project["license"] == cited["license"]
     assert f"## {res2net.__version__} " in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_readme_leads_to_the_repository_from_a_package_index() -> None:
+    readme = run_path(str(ROOT / "setup.py"))["readme"]
+    assert readme("", "1.2.3") == (ROOT / "README.md").read_text()
+    links = re.findall(r"(!?)\[[^\]]*\]\(([^)]+)\)", readme("https://example.org/us/it", "1.2.3"))
+    base = "https://example.org/us/it/"
+    own = [(mark, link.removeprefix(base)) for mark, link in links if link.startswith(base)]
+    assert {mark for mark, _ in own} == {"", "!"}
+    for mark, link in own:
+        kind, version, path = link.split("/", 2)
+        assert (kind, version) == ("raw" if mark else "blob", "v1.2.3")
+        assert (ROOT / path.partition("#")[0]).exists(), link
+    assert all(link.startswith(("https://", "#")) for _, link in links)
 
 
 def run(*words: object, cwd: Path, **extra: str) -> str:
