@@ -15,7 +15,7 @@ from res2net.data.scenes.checks import Tally
 from res2net.data.scenes.forms import files_with, form_of, is_via_table, is_voc, lists_objects
 from res2net.data.scenes.instances import numbers_objects, of_each
 from res2net.data.scenes.legend import FILES, read_classes
-from res2net.data.scenes.pairing import Found, find_pairs, of_folder
+from res2net.data.scenes.pairing import OF_CITYSCAPES, Found, find_pairs, of_folder
 from res2net.data.shardindex import is_shard
 from res2net.data.table import is_json_table, is_list
 from res2net.errors import UserError
@@ -156,6 +156,8 @@ def _numbered(path: Path, names: Sequence[str]) -> dict[str, str]:
             return {}
     except UserError:  # the reader of pairs reports it
         return {}
+    if maps and OF_CITYSCAPES.search(Path(maps[0]).stem):
+        return {"instance-maps": f"{maps[0]} holds Cityscapes' numbers of objects"}
     if not numbers_objects([path / each for each in maps]):
         return {}
     return {"instance-maps": f"the values of {maps[0]} number objects"}

@@ -46,7 +46,7 @@ def _written(path: Path, content: object) -> Path:
         ([{"ID": 1, "External ID": "a.png", "Label": {}}], "Labelbox"),
         ([{"task_id": 1, "response": {}}], "Scale"),
         ([{"name": "a.png", "labels": [{"box2d": {}}]}], "BDD100K"),
-        ({"project": {"data_format_version": "3.1"}}, "VIA 3"),
+        ({"project": {"data_format_version": "3.1", "vid_list": []}}, "via"),
         ({"dm_format_version": "1.0", "items": []}, "Datumaro"),
         ({"learning_rate": 0.1}, ""),
     ],

@@ -182,10 +182,41 @@ def test_faulty_maps_are_counted_and_named(tmp_path: Path, fault: Any, text: str
         read(tmp_path)
 
 
-def test_cityscapes_numbers_are_refused(tmp_path: Path) -> None:
-    for i in range(2):
-        photo(tmp_path / f"leftImg8bit/train/a/a_{i}_leftImg8bit.png")
-        values = np.where(numbered(3) > 0, 26000 + numbered(3, np.uint16), 7).astype(np.uint16)
-        save(tmp_path / f"gtFine/train/a/a_{i}_gtFine_instanceIds.png", values)
-    with pytest.raises(UserError, match="convert them to COCO"):
+def write_cityscapes(root: Path) -> Any:
+    """A road with a car, two persons, a group of persons and a caravan, which is not a class."""
+    values = np.full(SIZE, 7, np.uint16)
+    for value, rows in ((26000, 0), (24000, 5), (24001, 10), (24, 15), (29000, 20)):
+        values[rows : rows + 4, 3:9] = value
+    for part in ("train", "val"):
+        for i in range(2):
+            home = f"{part}/ulm/ulm_{i}"
+            photo(root / f"leftImg8bit/{home}_leftImg8bit.png")
+            save(root / f"gtFine/{home}_gtFine_instanceIds.png", values)
+            save(root / f"gtFine/{home}_gtFine_labelIds.png", np.uint8(values % 999))
+    return values
+
+
+def test_numbers_of_cityscapes_hold_the_class_and_groups_are_crowds(tmp_path: Path) -> None:
+    values = write_cityscapes(tmp_path)
+    for marks in ("boxes", "masks"):
+        assert parse_source(str(tmp_path), marks).format == "instance-maps"
+    assert parse_source(str(tmp_path), "classes").format == "pairs"
+    found = read(tmp_path)
+    assert (len(found.train), len(found.val)) == (2, 2)
+    own = found.train[0].objects
+    assert own is not None
+    assert own.crowds is not None
+    names = [found.classes[label] for label in own.labels]
+    assert names == ["person", "person", "person", "car"]
+    assert own.ignored.tolist() == own.crowds.tolist() == [True, False, False, False]
+    assert own.boxes[:, 1].tolist() == [15, 5, 10, 0]
+    for value, outline in zip((24, 24000, 24001, 26000), own.segments or (), strict=True):
+        assert (to_mask(outline, *SIZE) == (values == value)).all()
+
+
+def test_some_maps_of_cityscapes_are_refused(tmp_path: Path) -> None:
+    write_cityscapes(tmp_path)
+    photo(tmp_path / "leftImg8bit/train/ulm/x.png")
+    save(tmp_path / "gtFine/instances/train/ulm/x.png", numbered(3))
+    with pytest.raises(UserError, match="only some maps are Cityscapes' instanceIds"):
         read(tmp_path)

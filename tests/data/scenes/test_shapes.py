@@ -144,57 +144,6 @@ def test_label_studio_tasks_that_are_not_done_are_left_out(
     assert [scene.name for scene in data.train] == ["a.png"]
 
 
-@pytest.mark.parametrize("project", [False, True])
-def test_via_regions_and_their_class(
-    tmp_path: Path, reads: Reads, draw: Made, boxes: Made, project: bool
-) -> None:
-    draw(tmp_path / "a.png")
-    rect = {"name": "rect", "x": 10, "y": 12, "width": 20, "height": 28}
-    outline = {"name": "polygon", "all_points_x": [10, 30, 30], "all_points_y": [12, 12, 40]}
-    regions = [
-        {"shape_attributes": rect, "region_attributes": {"kind": "cat"}},
-        {"shape_attributes": outline, "region_attributes": {"kind": {"dog": True}}},
-    ]
-    rows = {"a.png9": {"filename": "a.png", "size": 9, "regions": regions}}
-    content = {"_via_settings": {}, "_via_img_metadata": rows} if project else rows
-    (tmp_path / "via.json").write_text(json.dumps(content))
-    assert parse_source(str(tmp_path), "boxes").format == "via"
-    data = reads("via", tmp_path, val_fraction=0)
-    assert data.classes == ("cat", "dog")
-    assert boxes(data.train) == [[(0, [10, 12, 30, 40]), (1, [10, 12, 30, 40])]]
-
-
-def test_a_via_region_of_several_classes_is_an_object_of_each(
-    tmp_path: Path, reads: Reads, draw: Made, boxes: Made
-) -> None:
-    draw(tmp_path / "a.png")
-    rect = {"name": "rect", "x": 10, "y": 12, "width": 20, "height": 28}
-    ticked = {"type": {"cat": True, "eel": False, "dog": True}}
-    rows = [{"shape_attributes": rect, "region_attributes": ticked}]
-    rows += [{"shape_attributes": rect, "region_attributes": {"type": {"cat": False}}}]
-    content = {"a.png9": {"filename": "a.png", "size": 9, "regions": rows}}
-    (tmp_path / "via.json").write_text(json.dumps(content))
-    with (
-        pytest.warns(UserWarning, match="1 regions have several classes: one object for each"),
-        pytest.warns(UserWarning, match="1 regions without a class are left out"),
-    ):
-        data = reads("via", tmp_path, val_fraction=0)
-    assert boxes(data.train) == [[(0, [10, 12, 30, 40]), (1, [10, 12, 30, 40])]]
-    assert data.classes == ("cat", "dog")
-
-
-def test_a_choice_among_attributes_of_via_is_noted(
-    tmp_path: Path, reads: Reads, draw: Made
-) -> None:
-    draw(tmp_path / "a.png")
-    rect = {"name": "rect", "x": 10, "y": 12, "width": 20, "height": 28}
-    row = {"shape_attributes": rect, "region_attributes": {"type": "cat", "name": "Tom"}}
-    content = {"a.png9": {"filename": "a.png", "size": 9, "regions": [row]}}
-    (tmp_path / "via.json").write_text(json.dumps(content))
-    with pytest.warns(UserWarning, match="come from the attribute name; not used: type"):
-        assert reads("via", tmp_path, val_fraction=0).classes == ("Tom",)
-
-
 def test_unfinished_polygons_of_label_studio_are_left_out(
     tmp_path: Path, reads: Reads, draw: Made, boxes: Made
 ) -> None:
@@ -548,24 +497,3 @@ def test_label_studio_key_points_belong_to_their_parent(
     np.testing.assert_allclose(
         data.train[0].objects.keypoints, [[[38.4, 57.6, 2], [51.2, 57.6, 2]]]
     )
-
-
-def test_regions_of_a_via_table(
-    tmp_path: Path, reads: Reads, told: Made, draw: Made, boxes: Made
-) -> None:
-    for name in ("a", "b"):
-        draw(tmp_path / f"{name}.png")
-    shape = {"name": "rect", "x": 10, "y": 12, "width": 20, "height": 28}
-    columns = ("filename", "file_size", "file_attributes", "region_count", "region_id")
-    with (tmp_path / "via.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow([*columns, "region_shape_attributes", "region_attributes"])
-        table.writerow(["a.png", 9, "{}", 1, 0, json.dumps(shape), '{"class": "cat"}'])
-        table.writerow(["b.png", 9, "{}", 0, 0, "{}", "{}"])
-    for path in (tmp_path, tmp_path / "via.csv"):
-        assert parse_source(str(path), "boxes").format == "via"
-        found = reads("via", path, val_fraction=0)
-        assert (found.classes, boxes(found.train)) == (("cat",), [[(0, [10, 12, 30, 40])], []])
-    text = (tmp_path / "via.csv").read_text()
-    (tmp_path / "via.csv").write_text(text.replace('""class""', "class"))
-    assert "via.csv, line 2: not a region of VIA's CSV" in told("via", tmp_path)

@@ -17,7 +17,7 @@ _BLANK = b"\xef\xbb\xbf\xff\xfe \t\r\n"  # bytes allowed before JSON
 # format of a JSON file → sets of keys, one of which must be present; the first match counts
 _KEYS = {
     "labelme": ({"shapes", "imagePath"}, {"shapes", "imageData"}, {"shapes", "version"}),
-    "via": ({"_via_img_metadata"}, {"filename", "regions"}),
+    "via": ({"_via_img_metadata"}, {"filename", "regions"}, {"data_format_version", "vid_list"}),
     "labelstudio": (
         *({"rectanglelabels"}, {"polygonlabels"}, {"ellipselabels"}, {"brushlabels"}),
         *({"keypointlabels"}, {"original_width"}, {"file_upload"}, {"completed_by", "result"}),
@@ -40,7 +40,6 @@ _KEYS = {
     "BDD100K": ({"box2d"}, {"poly2d"}),
     "VoTT": ({"assets", "tags"}, {"asset", "regions"}),
     "MPII": ({"joints", "joints_vis"},),
-    "VIA 3": ({"data_format_version", "project"},),
 }
 _OTHERS = {  # suffix → description
     ".tfrecord": "a TFRecord file",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,11 @@ from res2net.data.files import image_names, spread
 from res2net.data.outlines import pack, placed
 from res2net.data.scene import RLE, Objects, Scene, Scenes, no_objects
 from res2net.data.scenes.checks import Tally, parted, scene_of
-from res2net.data.scenes.legend import FILES, read_classes
+from res2net.data.scenes.legend import CITYSCAPES_OBJECTS, FILES, read_classes
 from res2net.data.scenes.mapfile import FOREGROUND, at_once, object_map, salient_map
 from res2net.data.scenes.maps import in_parts
 from res2net.data.scenes.options import SceneOptions
-from res2net.data.scenes.pairing import of_folder
+from res2net.data.scenes.pairing import OF_CITYSCAPES, of_folder
 from res2net.errors import UserError
 
 OBJECT = "object"  # the class if no list names it
@@ -30,6 +30,7 @@ _LOOKED = 32  # maps that show whether values are numbers of objects
 _FEW = 50  # subfolders that are inspected
 _DENSE = 20  # objects of an image
 _BORDER = 255  # value between objects in 8-bit maps, as in VOC
+_CLASS = 1000  # in Cityscapes' maps: 1000 * class + number of the object; below: class alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class _Row:
     name: str
     image: Path
     maps: tuple[Path, ...]  # the map of all objects, or the mask of each
-    numbered: bool  # a map of all objects
+    kind: Literal["numbers", "masks", "cityscapes"]
 
 
 def read(root: Path, options: SceneOptions) -> Scenes:
@@ -45,7 +46,7 @@ def read(root: Path, options: SceneOptions) -> Scenes:
 
     Maps and images are matched as for ``pairs``. In folders per image, one folder has the image
     (``images``) and another the masks (``masks``). All objects have one class: the one in
-    ``classes.txt``, else "object".
+    ``classes.txt``, else "object". In Cityscapes' ``instanceIds``, numbers hold the class too.
 
     Raises:
         UserError: another layout, maps that cannot be read or mark no separate objects, or a list
@@ -62,22 +63,22 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     if faults := [each for each in decoded if isinstance(each, UserError)]:
         count = f"{len(faults)} of {len(every)} maps cannot be used; the first: "
         raise UserError(f"{root}: {count if len(faults) > 1 else ''}{faults[0]}")
-    numbered = options.measured is None and all(row.numbered for row in every)
+    kinds = {row.kind for row in every}
+    numbered = options.measured is None and kinds == {"numbers"}
     if numbered and max(map(len, decoded), default=2) < 2:
         raise UserError(
             f"{root}: none of {len(every)} maps has two values besides 0, so they mark pixels, not "
             "objects; number the objects of each map 1, 2, 3 ..."
         )
-    name = _class_of(root)
-    if name is None:
-        text = f"maps of objects without a list of classes: all objects are {OBJECT!r}"
-        warnings.warn(f"{root}: {text}; write another name to classes.txt", stacklevel=2)
+    classes = (*CITYSCAPES_OBJECTS.values(),)
+    if "cityscapes" not in kinds:
+        classes = (_class_of(root),)
+    elif len(kinds) > 1:
+        raise UserError(f"{root}: only some maps are Cityscapes' instanceIds; give them alone")
     found = dict(zip(every, decoded, strict=True))
     parts = {part: [_scene(row, found[row], tally) for row in own] for part, own in rows.items()}
     tally.warn(root)
-    return Scenes(
-        name=root.resolve().name, classes=(name or OBJECT,), **parted(root, parts, options)
-    )
+    return Scenes(name=root.resolve().name, classes=classes, **parted(root, parts, options))
 
 
 def numbers_objects(maps: Sequence[Path]) -> bool:
@@ -135,7 +136,7 @@ def _by_folder(root: Path, tally: Tally) -> dict[str, list[_Row]] | None:
             tally.add("images without masks are left out", image)
             continue
         part = of_folder(room).part or "train"
-        row = _Row(image, root / image, tuple(root / each for each in masks), numbered=False)
+        row = _Row(image, root / image, tuple(root / each for each in masks), "masks")
         rows.setdefault(part, []).append(row)
     return rows
 
@@ -143,23 +144,23 @@ def _by_folder(root: Path, tally: Tally) -> dict[str, list[_Row]] | None:
 def _pair(scene: Scene) -> _Row:
     assert isinstance(scene.image, Path)
     assert isinstance(scene.classes, Path)
-    if re.search(r"instanceids$", scene.classes.stem, re.IGNORECASE):
-        raise UserError(
-            f"{scene.classes}: Cityscapes' instance maps hold classes and objects in one number; "
-            "convert them to COCO"
-        )
-    return _Row(scene.name, scene.image, (scene.classes,), numbered=True)
+    cityscapes = OF_CITYSCAPES.search(scene.classes.stem)
+    return _Row(
+        scene.name, scene.image, (scene.classes,), "cityscapes" if cityscapes else "numbers"
+    )
 
 
-def _class_of(root: Path) -> str | None:
-    """The class of the objects, if a list names it.
+def _class_of(root: Path) -> str:
+    """The class of the objects: the one in a list, else "object", with a warning.
 
     Raises:
         UserError: the list has more than a background and a class.
     """
     file = next((root / name for name in FILES if (root / name).is_file()), None)
     if file is None:
-        return None
+        text = f"maps of objects without a list of classes: all objects are {OBJECT!r}"
+        warnings.warn(f"{root}: {text}; write another name to classes.txt", stacklevel=3)
+        return OBJECT
     names = read_classes(file).names
     if len(names) > 2:
         raise UserError(
@@ -179,29 +180,29 @@ def _decoded(row: _Row, *, outlined: bool) -> Objects | UserError:
         size = photo.image_size(row.image)
     except UserError:  # reported by the check of all images
         return no_objects()
-    of = _of_numbers if row.numbered else _of_masks
     try:
-        found = [*of(row.maps, size, outlined=outlined)]
+        found = [*_OF[row.kind](row.maps, size)]
     except UserError as error:
         return error
     if not found:
         return no_objects()
-    boxes, areas, outlines = zip(*found, strict=True)
+    crowds, labels, pixels = zip(*found, strict=True)
+    ends = [(x.min(), y.min(), x.max() + 1, y.max() + 1) for y, x in pixels]
     return Objects(
-        boxes=np.array(boxes, np.float64),
-        labels=np.zeros(len(found), np.int64),
-        ignored=np.zeros(len(found), bool),
-        areas=np.array(areas, np.float64),
-        segments=outlines if outlined else None,
+        boxes=np.array(ends, np.float64),
+        labels=np.array(labels, np.int64),
+        ignored=np.array(crowds, bool),
+        crowds=np.array(crowds, bool),
+        areas=np.array([len(y) for y, _ in pixels], np.float64),
+        segments=tuple(_outline(y, x, size) for y, x in pixels) if outlined else None,
     )
 
 
-_Object = tuple[tuple[int, int, int, int], int, RLE | None]  # box, pixels, outline
+_Indices = npt.NDArray[np.int64]
+_Object = tuple[bool, int, tuple[_Indices, _Indices]]  # a crowd?, class, pixels y, x
 
 
-def _of_numbers(
-    maps: Sequence[Path], size: tuple[int, int], *, outlined: bool
-) -> Iterator[_Object]:
+def _of_numbers(maps: Sequence[Path], size: tuple[int, int]) -> Iterator[_Object]:
     """The objects of a map, by number; beside 1, 2 ... to less than 254, 255 is a border."""
     values = object_map(maps[0])
     _check_size(values.shape, size, maps[0])
@@ -209,34 +210,48 @@ def _of_numbers(
     others = [each for each in present if 0 < each < _BORDER]
     if present[-1] == _BORDER and others == [*range(1, len(others) + 1)] and 0 < len(others) < 254:
         values[values == _BORDER] = 0
+    for _, pixels in _split(values):
+        yield False, 0, pixels
+
+
+def _of_cityscapes(maps: Sequence[Path], size: tuple[int, int]) -> Iterator[_Object]:
+    """The objects of a map of Cityscapes; a class without a number is a group of objects."""
+    values = object_map(maps[0])
+    _check_size(values.shape, size, maps[0])
+    numbers = [*CITYSCAPES_OBJECTS]
+    values[~np.isin(np.where(values < _CLASS, values, values // _CLASS), numbers)] = 0
+    for value, pixels in _split(values):
+        yield value < _CLASS, numbers.index(value // _CLASS or value), pixels
+
+
+def _split(values: _Indices) -> Iterator[tuple[int, tuple[_Indices, _Indices]]]:
+    """Each value but 0, with its pixels."""
     y, x = np.nonzero(values)
     number = values[y, x]
     order = np.argsort(number, kind="stable")
     for own in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
         if len(own):
-            yield _object(y[own], x[own], size, outlined=outlined)
+            yield int(number[own[0]]), (y[own], x[own])
 
 
-def _of_masks(maps: Sequence[Path], size: tuple[int, int], *, outlined: bool) -> Iterator[_Object]:
+def _of_masks(maps: Sequence[Path], size: tuple[int, int]) -> Iterator[_Object]:
     """The objects of masks that each have one; an empty mask has none."""
     for path in maps:
         mask = salient_map(path) > FOREGROUND
         _check_size(mask.shape, size, path)
         y, x = np.nonzero(mask)
         if len(y):
-            yield _object(y, x, size, outlined=outlined)
+            yield False, 0, (y, x)
 
 
-def _object(
-    y: npt.NDArray[np.int64], x: npt.NDArray[np.int64], size: tuple[int, int], *, outlined: bool
-) -> _Object:
-    left, top, right, bottom = int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1
-    outline = None
-    if outlined:
-        inside = np.zeros((bottom - top, right - left), np.uint8)
-        inside[y - top, x - left] = 1
-        outline = placed(pack(inside), (left, top), size)
-    return (left, top, right, bottom), len(y), outline
+_OF = {"numbers": _of_numbers, "masks": _of_masks, "cityscapes": _of_cityscapes}
+
+
+def _outline(y: _Indices, x: _Indices, size: tuple[int, int]) -> RLE:
+    top, left = y.min(), x.min()
+    inside = np.zeros((y.max() + 1 - top, x.max() + 1 - left), np.uint8)
+    inside[y - top, x - left] = 1
+    return placed(pack(inside), (int(left), int(top)), size)
 
 
 def _check_size(found: tuple[int, ...], size: tuple[int, int], path: Path) -> None:

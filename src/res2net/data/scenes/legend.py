@@ -219,6 +219,9 @@ _CITYSCAPES = (  # name, value in labelIds, colour
     ("bicycle", 33, (119, 11, 32)),
 )
 
+# Value → class of the classes with objects.
+CITYSCAPES_OBJECTS = {number: name for name, number, _ in _CITYSCAPES if number >= 24}
+
 _CITYSCAPES_VOID = (
     *((0, 0, 0), (111, 74, 0), (81, 0, 81), (250, 170, 160), (230, 150, 140), (180, 165, 180)),
     *((150, 100, 100), (150, 120, 90), (0, 0, 90), (0, 0, 110)),

@@ -52,7 +52,7 @@ _MAP_AFFIX = (
     r"(?:gt(?:fine|coarse)?|labeltrainids|(?:label|instance)ids|labels?|masks?|segmentations?|seg|"
     r"annotations?|annot|ground_?truth|target|trimap|lab|colou?r|matte)"
 )
-_OF_OBJECTS = re.compile(rf"{_GAP}instanceids$", re.IGNORECASE)
+OF_CITYSCAPES = re.compile(rf"{_GAP}instanceids$", re.IGNORECASE)  # maps of objects
 _LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff")  # suffixes of maps among photos
 
 
@@ -102,7 +102,7 @@ def find_pairs(names: Sequence[str], tally: Tally, *, of_objects: bool = False) 
     for name, folder, own in files:
         role, part, place = folders[folder]
         stem = own[: -len(PurePosixPath(own).suffix)]
-        role = "object" if _OF_OBJECTS.search(stem) else role
+        role = "object" if OF_CITYSCAPES.search(stem) else role
         by_role[role].append(File(name, part, place, stem))
     images, maps = by_role["image"], by_role["map"]
     maps = (of_objects and by_role["object"]) or maps

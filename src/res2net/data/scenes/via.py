@@ -1,4 +1,4 @@
-"""The VGG Image Annotator (VIA): a JSON project, or regions as JSON or CSV."""
+"""The VGG Image Annotator (VIA): a JSON project of VIA 2 or 3, or regions as JSON or CSV."""
 
 from __future__ import annotations
 
@@ -29,9 +29,17 @@ from res2net.data.scenes.shapes import (
     part_of_file,
     read_drawings,
 )
-from res2net.errors import UserError
+from res2net.errors import UserError, one_line
 
 _KEYS = ("shape_attributes", "region_attributes")  # keys of a region in JSON
+_IMAGE, _CHECKBOX = 2, 2  # VIA 3's types of files and attributes
+_CORNERS, _POLYGON = 8, 7  # VIA 3's shapes: a rectangle by its extreme points, a polygon
+_SHAPES = {  # other shapes of VIA 3 → as in VIA 2
+    1: ("point", ("cx", "cy")),
+    2: ("rect", ("x", "y", "width", "height")),
+    3: ("circle", ("cx", "cy", "r")),
+    4: ("ellipse", ("cx", "cy", "rx", "ry")),
+}
 _USUAL = ("class", "label", "name", "category", "type", "object")  # usual attributes for the class
 
 
@@ -44,7 +52,7 @@ def read(root: Path, options: SceneOptions) -> Scenes:
         UserError: another format, no attribute for the class, or no image exists.
     """
     tally = Tally()
-    files = {file: _entries(file) for file in _files(root, tally)}
+    files = {file: _entries(file, tally) for file in _files(root, tally)}
     key = _class_key(root, [row for own in files.values() for row in own])
     drawings = [
         Drawing(
@@ -85,18 +93,65 @@ def _of_table(file: Path) -> list[dict[str, Any]]:
     return [*entries.values()]
 
 
-def _entries(file: Path) -> list[dict[str, Any]]:
-    found = _of_table(file) if is_via_table(file) else _of_project(file)
+def _entries(file: Path, tally: Tally) -> list[dict[str, Any]]:
+    found = _of_table(file) if is_via_table(file) else _of_project(file, tally)
     if not found or not all(isinstance(row, dict) and row.get("filename") for row in found):
         raise UserError(f"{file}: not VIA's format (filename and regions of each image)")
     return found
 
 
-def _of_project(file: Path) -> list[dict[str, Any]]:
+def _of_project(file: Path, tally: Tally) -> list[dict[str, Any]]:
     content = load(file)
+    if isinstance(content, dict) and {"view", "file", "attribute", "metadata"} <= content.keys():
+        try:
+            found = [*_of_version_3(content, file, tally)]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{file}: a damaged project of VIA 3 ({one_line(error)})") from None
+        if not found:
+            raise UserError(f"{file}: a project of VIA 3 without images; videos are not read")
+        return found
     if isinstance(content, dict):
         content = content.get("_via_img_metadata", content)
     return [*content.values()] if isinstance(content, dict) else []
+
+
+def _of_version_3(content: Mapping[str, Any], file: Path, tally: Tally) -> Iterator[dict[str, Any]]:
+    """The images of a project of VIA 3 with their regions, as in VIA 2."""
+    regions: dict[str, list[dict[str, Any]]] = {}
+    for row in content["metadata"].values():
+        if row["xy"]:  # else of the whole image
+            chosen = {
+                content["attribute"][key]["aname"]: _chosen(content["attribute"][key], value)
+                for key, value in row["av"].items()
+                if key in content["attribute"]
+            }
+            held = dict(zip(_KEYS, (_shape_of_version_3(row["xy"]), chosen), strict=True))
+            regions.setdefault(str(row["vid"]), []).append(held)
+    for vid, view in content["view"].items():
+        shown = [content["file"][str(each)] for each in view["fid_list"]]
+        if len(shown) == 1 and shown[0]["type"] == _IMAGE:
+            yield {"filename": shown[0]["fname"], "regions": regions.get(vid, [])}
+        else:
+            tally.add("views of videos or of several files are left out", file.name)
+
+
+def _chosen(attribute: Mapping[str, Any], value: str) -> str | dict[str, bool]:
+    """The text of an attribute of VIA 3; of a checkbox each chosen option."""
+    options = attribute["options"]
+    if attribute["type"] == _CHECKBOX:
+        return {str(options[key]): True for key in value.split(",") if key}
+    return str(options.get(value, value))
+
+
+def _shape_of_version_3(values: list[Any]) -> dict[str, Any]:
+    kind, *xy = values
+    if kind == _POLYGON:
+        return {"name": "polygon", "all_points_x": xy[::2], "all_points_y": xy[1::2]}
+    if kind == _CORNERS:
+        (left, right), (top, bottom) = ((min(each), max(each)) for each in (xy[::2], xy[1::2]))
+        kind, xy = 2, [left, top, right - left, bottom - top]
+    name, keys = _SHAPES.get(kind, (f"VIA 3's shape {kind}", ()))
+    return {"name": name, **dict(zip(keys, xy, strict=bool(keys)))}
 
 
 def _regions(row: Mapping[str, Any]) -> list[dict[str, Any]]:
