@@ -27,7 +27,7 @@ BOXES = [
     *(("supervision/createml", "createml"), ("supervision/labelme", "labelme")),
     *(("datumaro/coco", "coco"), ("datumaro/coco_instances_masks", "coco")),
     *(("datumaro/coco_person_keypoints", "coco"), ("datumaro/voc_detection", "voc")),
-    *(("datumaro/yolo", "yolo"), ("datumaro/yolo_ultralytics", "yolo")),
+    *(("datumaro/yolo", "yolo"), ("datumaro/yolo_ultralytics", "yolo"), ("datumaro/cvat", "cvat")),
     *(("label-studio/json", "labelstudio"), ("label-studio/json_polygons", "labelstudio")),
     *(("label-studio/coco", "coco"), ("label-studio/coco_polygons", "coco")),
     *(("label-studio/voc", "voc"), ("label-studio/yolo", "yolo")),
@@ -92,7 +92,6 @@ def test_key_points_names_and_partners() -> None:
     ("folder", "what"),
     [
         ("datumaro/datumaro", r"annotations/train.json is an export of Datumaro"),
-        ("datumaro/cvat", r"train.xml is CVAT's own XML"),
         ("label-studio/csv", "holds no object annotations"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Untrusted files: plain files of bounded size, and values of the JSON in them.
+"""Untrusted files: plain files of bounded size, XML, and values of the JSON in them.
 
 Reading a named pipe can block and a device never ends, and a few bytes of JSON or of an archive
 can exhaust the memory: each is refused before it is read.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import stat
 from pathlib import Path
 from typing import Any, TypeGuard
+from xml.etree import ElementTree
 
 from res2net.data.packed import File, Packed
 from res2net.errors import UserError, one_line
@@ -74,6 +76,49 @@ def read_json(path: Path, what: str) -> Any:
     except (OSError, ValueError, RecursionError) as error:
         reason = one_line(error)[:120]
         raise UserError(f"{path}: cannot be read as {what} ({reason})") from None
+
+
+def read_xml(path: Path, tag: str, what: str) -> ElementTree.Element:
+    """The root element of an XML file.
+
+    Args:
+        tag: the tag of the root.
+        what: the kind of file, for errors: "a VOC XML annotation".
+
+    Raises:
+        UserError: not a plain file, not XML, another root, or XML with entity definitions, which
+            a few bytes can expand to gigabytes.
+    """
+    check_file(path)
+    try:
+        text = _decoded(path.read_bytes())
+        if "<!ENTITY" in text or "<!DOCTYPE" in text:
+            raise UserError(f"{path}: XML with entity definitions is not supported")
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
+        raise UserError(f"{path}: not {what} ({error})") from None
+    if root.tag != tag:
+        fault = f"its first element is {root.tag[:40]!r}, not {tag}"
+        raise UserError(f"{path}: not {what} ({fault})")
+    return root
+
+
+def _decoded(data: bytes) -> str:
+    """Decode XML by its byte order mark or its declaration, since expat has few encodings."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding)
+    declared = re.match(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([\w.:-]+)["']""", data)
+    encoding = declared[1].decode("ascii", "replace") if declared else "utf-8"
+    return data.decode(encoding)
+
+
+_MARKS = (  # start of a file → its encoding
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    *((b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32")),
+    *((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")),
+    *((b"<\x00?\x00", "utf-16-le"), (b"\x00<\x00?", "utf-16-be")),
+)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -12,7 +12,14 @@ from res2net.data.csvfile import list_tables
 from res2net.data.files import PARTS, SKIPPED_FOLDERS
 from res2net.data.scenes.boxlists import box_columns
 from res2net.data.scenes.checks import Tally
-from res2net.data.scenes.forms import files_with, form_of, is_via_table, is_voc, lists_objects
+from res2net.data.scenes.forms import (
+    files_with,
+    form_of,
+    is_cvat,
+    is_via_table,
+    is_voc,
+    lists_objects,
+)
 from res2net.data.scenes.instances import numbers_objects, of_each
 from res2net.data.scenes.legend import FILES, read_classes
 from res2net.data.scenes.pairing import OF_CITYSCAPES, Found, find_pairs, of_folder
@@ -59,6 +66,8 @@ def _of_file(path: Path) -> str:
         return "csv" if not form and is_json_table(path) else form if form in SCENE_JSON else "coco"
     if is_via_table(path):
         return "via"
+    if ending == ".xml" and is_cvat(path):
+        return "cvat"
     if ending in (".csv", ".tsv"):
         return "csv-boxes" if box_columns(path) else "csv"
     if lists_objects(path):
@@ -71,7 +80,7 @@ def _of_file(path: Path) -> str:
 
 
 def _lists(path: Path) -> dict[str, str]:
-    """Formats of the JSON and CSV files of annotations."""
+    """Formats of the JSON, XML and CSV files of annotations."""
     found: dict[str, str] = {}
     for file in islice(files_with(path, ".json"), _SNIFFED):
         form = form_of(file)
@@ -79,6 +88,9 @@ def _lists(path: Path) -> dict[str, str]:
             form = "coco"
         if form in SCENE_JSON:
             found.setdefault(form, f"{file.relative_to(path)} has this format")
+    for file in islice(files_with(path, ".xml"), _SNIFFED):
+        if is_cvat(file):
+            found.setdefault("cvat", f"{file.relative_to(path)} is CVAT's own XML")
     for file in islice(files_with(path, ".csv"), _FEW):
         if box_columns(file):
             found.setdefault("csv-boxes", f"{file.relative_to(path)} lists boxes")

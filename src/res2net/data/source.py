@@ -20,7 +20,7 @@ HOLDS: Mapping[str, tuple[str, ...]] = {
     "voc": ("boxes", "classes"),
     "coco": ("boxes", "masks", "keypoints"),
     "yolo": ("boxes", "masks", "keypoints"),
-    **dict.fromkeys(("labelme", "labelstudio"), ("boxes", "masks", "keypoints")),
+    **dict.fromkeys(("cvat", "labelme", "labelstudio"), ("boxes", "masks", "keypoints")),
     "via": ("boxes", "masks"),
     **dict.fromkeys(("createml", "csv-boxes"), ("boxes",)),
     "instance-maps": ("boxes", "masks"),

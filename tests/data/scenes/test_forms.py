@@ -61,7 +61,6 @@ def test_json_files_show_their_tool(tmp_path: Path, content: object, form: str) 
     [
         ("out/a.json", {"data_units": {}}, "out/a.json is an export of Encord"),
         ("captions.json", {"caption": "x", "image_id": 1}, "captions.json holds COCO's captions"),
-        ("annotations.xml", "<annotations><version>1.1", "annotations.xml is CVAT's own XML"),
         ("a.odgt", "{}", "a.odgt is a JSON Lines file"),
         ("output.manifest", "{}", "output.manifest is a JSON Lines file"),
         ("train/a.tfrecord", "x", "train/a.tfrecord is a TFRecord file"),

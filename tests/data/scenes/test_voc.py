@@ -341,4 +341,4 @@ def test_a_box_of_one_pixel_has_equal_corners(
 def test_cvats_own_xml_is_told(tmp_path: Path, told: Made, draw: Made) -> None:
     draw(tmp_path / "images" / "a.png")
     (tmp_path / "annotations.xml").write_text("<annotations><version>1.1</version></annotations>")
-    assert told("voc", tmp_path).endswith("annotations.xml is CVAT's own XML: export PASCAL VOC")
+    assert told("voc", tmp_path).endswith(f"annotations.xml is CVAT's own XML: use cvat:{tmp_path}")

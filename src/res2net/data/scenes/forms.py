@@ -143,9 +143,6 @@ def other_tool(path: Path) -> str:
         if form[:1].isupper():
             kind = "holds" if form.startswith("COCO's") else "is an export of"
             return f"{_shown(file, path)} {kind} {form}"
-    for file in islice(_files_of(path, ".xml"), 5):
-        if is_cvat(file):
-            return f"{_shown(file, path)} is CVAT's own XML"
     for ending, kind in _OTHERS.items():
         for file in islice(_files_of(path, ending), 1):
             return f"{_shown(file, path)} is {kind}"

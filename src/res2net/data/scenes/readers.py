@@ -11,6 +11,7 @@ from res2net.data.scene import Scenes
 from res2net.data.scenes import (
     boxlists,
     coco,
+    cvat,
     generated,
     instances,
     labelme,
@@ -34,6 +35,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "voc": voc.read,
         "coco": coco.read,
         "yolo": yolo.read,
+        "cvat": cvat.read,
         "labelme": labelme.read,
         "labelstudio": labelstudio.read,
         "via": via.read,

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from res2net.data.files import PARTS, some
+from res2net.data.foreign import read_xml
 from res2net.data.photo import EXTENSIONS
 from res2net.data.scene import Objects, Scene, Scenes, no_objects
 from res2net.data.scenes.checks import (
@@ -236,7 +237,7 @@ def _unlisted(root: Path, tally: Tally, options: SceneOptions) -> dict[str, list
     if len(needed) < len(images):
         files = [each for each in files if part_of(each.relative_to(root)) in (None, *needed)]
     if not files or is_cvat(files[0]):
-        other = f"; {files[0].name} is CVAT's own XML: export PASCAL VOC" if files else ""
+        other = f"; {files[0].name} is CVAT's own XML: use cvat:{root}" if files else ""
         raise UserError(f"{root}: not the VOC layout (JPEGImages, Annotations, ImageSets){other}")
     read = [image for paths in needed.values() for image in paths]
     own = _matched(root, read, files)
@@ -288,7 +289,7 @@ def _by_content(images: Sequence[Path], files: Sequence[Path], tally: Tally) -> 
     own: dict[Path, Path] = {}
     for file in files:
         try:
-            stated = (_parsed(file).findtext("filename") or "").strip()
+            stated = (read_xml(file, *_XML).findtext("filename") or "").strip()
         except UserError:  # of another tool
             continue
         fitting = names.get(PurePosixPath(stated.replace("\\", "/")).name, [])
@@ -303,7 +304,7 @@ def _read_xml(path: Path, image: Path, tally: Tally) -> _Row:
     if not path.is_file():
         tally.add("images have no annotation and count as empty", path.name)
         return _Row(image=image, size=(0, 0), labels=[], boxes=[], difficult=[])
-    tree = _parsed(path)
+    tree = read_xml(path, *_XML)
     try:
         size = _whole(tree.findtext("size/height")), _whole(tree.findtext("size/width"))
         row = _Row(image=image, size=size, labels=[], boxes=[], difficult=[], file=path)
@@ -341,47 +342,13 @@ def _rotation(element: ElementTree.Element) -> float:
     return float(next(stated, None) or 0) % 360
 
 
-def _parsed(path: Path) -> ElementTree.Element:
-    """The annotation of a file.
-
-    Raises:
-        UserError: not XML, or not in VOC's format.
-    """
-    try:
-        text = _decoded(path.read_bytes())
-        if "<!ENTITY" in text or "<!DOCTYPE" in text:
-            raise UserError(f"{path}: XML with entity definitions is not supported")
-        tree = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
-        raise UserError(f"{path}: not a VOC XML annotation ({error})") from None
-    if tree.tag != "annotation":
-        fault = f"its first element is {tree.tag[:40]!r}, not annotation"
-        raise UserError(f"{path}: not a VOC XML annotation ({fault})")
-    return tree
-
-
-def _decoded(data: bytes) -> str:
-    """Decode XML by its byte order mark or its declaration, since expat has few encodings."""
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return data.decode(encoding)
-    declared = re.match(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([\w.:-]+)["']""", data)
-    encoding = declared[1].decode("ascii", "replace") if declared else "utf-8"
-    return data.decode(encoding)
-
-
 def _whole(text: str | None) -> int:
     """A number of pixels; 0 if none is stated."""
     number = float(text) if text and text.strip() else 0.0
     return int(number) if 0 < number < 1e9 else 0
 
 
-_MARKS = (  # start of a file → its encoding
-    (b"\xef\xbb\xbf", "utf-8-sig"),
-    *((b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32")),
-    *((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")),
-    *((b"<\x00?\x00", "utf-16-le"), (b"\x00<\x00?", "utf-16-be")),
-)
+_XML = ("annotation", "a VOC XML annotation")  # root element, what the file is
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _ZERO = re.compile(rb"<[xy]min>\s*0+(\.0*)?\s*</")
 _KINDS = frozenset(  # folders for all images or all annotations
