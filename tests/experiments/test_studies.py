@@ -85,6 +85,30 @@ def test_the_pairs_differ_by_no_more_than_their_spread_as_the_page_states(name):
         assert abs(found.mean) <= found.std, column
 
 
+def test_the_dimensions_of_figure_5_rank_as_the_page_states():
+    study, results = STUDIES["figure5"], Path(__file__).resolve().parents[2] / "results" / "studies"
+    rows, points = read_rows(study, results / "figure5.csv"), {p.label: p for p in study.points}
+
+    def found(label, other):
+        paired = difference(rows, points[label], points[other])
+        assert len(paired.values) == study.seeds
+        return paired
+
+    for label, point in points.items():
+        if point.group in ("scale", "cardinality"):
+            assert max(found(label, "base").values) < 0, label
+        if point.group == "depth":
+            assert min(found(label, "base").values) > 0, label
+    for scale, cardinality in ((2, 4), (3, 6), (4, 8)):
+        one, other = (f"scale_{scale}", f"cardinality_{cardinality}")
+        assert min(found(one, other).values) > 0, one
+        ours, theirs = (study.count(points[each]) for each in (one, other))
+        assert abs(theirs.params / ours.params - 1) < 0.1
+        assert abs(theirs.macs / ours.macs - 1) < 0.1
+    largest = found("scale_6", "cardinality_12")
+    assert abs(largest.mean) < largest.std
+
+
 def test_the_maps_differ_as_the_page_states():
     study, results = STUDIES["figure4"], Path(__file__).resolve().parents[2] / "results" / "studies"
     rows, (plain, ours) = read_rows(study, results / "figure4.csv"), study.points
