@@ -43,7 +43,8 @@ def test_boxes_polygons_and_images_without_objects(
         data = reads("cvat", path, val_fraction=0)
         assert data.classes == ("cat", "dog")
         assert boxes(data.train) == [[(0, [10, 12, 30, 40]), (1, [10, 12, 30, 40])], []]
-    (scene, _) = reads("cvat", tmp_path, "masks", val_fraction=0).train
+    with pytest.warns(UserWarning, match="1 objects have only a box, which is used as outline"):
+        (scene, _) = reads("cvat", tmp_path, "masks", val_fraction=0).train
     assert scene.objects.segments[1] == [[10, 12, 30, 12, 30, 40]]
     assert scene.objects.areas.tolist() == [560, 280]
 
@@ -106,6 +107,7 @@ def test_skeletons(tmp_path: Path, reads: Reads, draw: Made, boxes: Made) -> Non
     write(tmp_path / "annotations.xml", image(one, BOX))
     data = reads("cvat", tmp_path, val_fraction=0)
     assert boxes(data.train) == [[(0, [20, 14, 30, 40]), (0, [10, 12, 30, 40])]]
+    write(tmp_path / "annotations.xml", image(one, POLYGON))
     with pytest.warns(UserWarning, match="skeletons are left out: they have no outline"):
         assert len(reads("cvat", tmp_path, "masks", val_fraction=0).train[0].objects) == 1
     all_there = one.replace('outside="1"', 'outside="0"')

@@ -120,7 +120,8 @@ def test_a_project_of_version_3(tmp_path: Path, reads: Reads, draw: Made, boxes:
     (tmp_path / "p.json").write_text(json.dumps(project()))
     for path in (tmp_path, tmp_path / "p.json"):
         assert parse_source(str(path), "masks").format == "via"
-        data = reads("via", path, "masks", val_fraction=0)
+        with pytest.warns(UserWarning, match="1 objects have only a box, which is used as outl"):
+            data = reads("via", path, "masks", val_fraction=0)
         assert data.classes == ("cat", "dog")
         assert boxes(data.train) == [[(0, [10, 12, 30, 40]), (1, [10, 12, 30, 40])], []]
     assert data.train[0].objects.segments[1] == [[10, 12, 30, 12, 30, 40]]

@@ -30,6 +30,8 @@ from res2net.data.split import (
 )
 from res2net.errors import UserError
 
+BOXES_ALONE = "objects have only a box, which is used as outline"
+
 
 @dataclass(kw_only=True)
 class Tally:

@@ -21,6 +21,7 @@ from res2net.data.foreign import check_file
 from res2net.data.outlines import area, pack, to_mask
 from res2net.data.scene import COCO_PERSON, RLE, Objects, Scene, Scenes, Segment, no_objects
 from res2net.data.scenes.checks import (
+    BOXES_ALONE,
     Corners,
     Tally,
     check_names,
@@ -185,6 +186,8 @@ def read_drawings(
         if image in scenes:
             tally.add("images are annotated more than once; the first is kept", each.image)
             continue
+        if options.marks == "masks":
+            tally.add(BOXES_ALONE, each.image, sum(map(_is_box, each.shapes)))
         name = str(image.relative_to(home))
         objects = partial(_objects, each, classes, names, options, tally, corners)
         scenes[image] = scene_of(name, image, each.size, objects, tally)
@@ -209,6 +212,13 @@ def read_drawings(
         skeleton=skeleton,
         **parted(root, named, options),
     )
+
+
+def _is_box(shape: Shape) -> bool:
+    """Whether the outline of an object is an upright box."""
+    corners = box(*shape.points.min(0), *shape.points.max(0))
+    whole = not shape.seen and shape.mask is None and shape.group is None
+    return whole and np.array_equal(shape.points, corners)
 
 
 def _point_names(names: set[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import yaml
 from res2net.data.files import PART_WORDS, PARTS, some, whether
 from res2net.data.scene import Objects, Scene, Scenes, Skeleton, no_objects
 from res2net.data.scenes.checks import (
+    BOXES_ALONE,
     Corners,
     Tally,
     check_different,
@@ -41,7 +42,6 @@ from res2net.errors import UserError
 _MOST = 2.0  # larger coordinates are not normalised
 CLASS_LISTS = ("classes.txt", ".names", "_darknet.labels")  # endings of class lists
 _POINT_NAMES = ("kpt_names", "keypoint_names", "keypoints")
-_BOXES_ALONE = "objects have only a box, which is used as outline"
 _QUAD = 8  # numbers of a rotated box or an outline of four corners
 
 Values = npt.NDArray[np.float64]
@@ -104,7 +104,7 @@ def _check_outlines(root: Path, scenes: Sequence[Scene], tally: Tally) -> None:
         UserError: there is no outline.
     """
     number = sum(len(scene.objects) for scene in scenes if scene.objects is not None)
-    if number and tally.faults.get(_BOXES_ALONE, (0, ""))[0] >= number:
+    if number and tally.faults.get(BOXES_ALONE, (0, ""))[0] >= number:
         raise UserError(f"{root}: its labels are boxes; this --task needs outlines (polygons)")
 
 
@@ -370,7 +370,7 @@ def _objects(
     quads *= form.points is None and form.marks == "boxes"  # masks keep the corners
     tally.add("lines of 8 numbers are replaced by the boxes around them", path.name, quads)
     if form.marks == "masks":
-        tally.add(_BOXES_ALONE, path.name, sum(len(words) == 5 for words in lines))
+        tally.add(BOXES_ALONE, path.name, sum(len(words) == 5 for words in lines))
     labels, boxes, rest = zip(*found, strict=True)
     read = np.array(boxes)
     if all(len(words) == 5 for words in lines if words):
