@@ -43,7 +43,7 @@ def test_what_is_copied_is_there_and_travels() -> None:
         assert (ROOT / source).exists(), source
     assert {line[1:] for line in ignored if line.startswith("!")} == set(copied)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert {project["readme"], *project["license-files"], "pyproject.toml", "setup.py", "src"} <= {
+    assert {"README.md", *project["license-files"], "pyproject.toml", "setup.py", "src"} <= {
         *copied
     }
 
