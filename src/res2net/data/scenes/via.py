@@ -128,9 +128,9 @@ def _of_version_3(content: Mapping[str, Any], file: Path, tally: Tally) -> Itera
             held = dict(zip(_KEYS, (_shape_of_version_3(row["xy"]), chosen), strict=True))
             regions.setdefault(str(row["vid"]), []).append(held)
     for vid, view in content["view"].items():
-        shown = [content["file"][str(each)] for each in view["fid_list"]]
-        if len(shown) == 1 and shown[0]["type"] == _IMAGE:
-            yield {"filename": shown[0]["fname"], "regions": regions.get(vid, [])}
+        files = [content["file"][str(each)] for each in view["fid_list"]]
+        if len(files) == 1 and files[0]["type"] == _IMAGE:
+            yield {"filename": files[0]["fname"], "regions": regions.get(vid, [])}
         else:
             tally.add("views of videos or of several files are left out", file.name)
 
