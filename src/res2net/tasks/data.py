@@ -147,15 +147,9 @@ class Annotated:
 
     marks: Marks
 
-    def read(
-        self,
-        data: str,
-        holdout: Holdout,
-        *,
-        skip_bad: bool = False,  # noqa: ARG002  annotated images are decoded when they are used
-    ) -> Scenes:
+    def read(self, data: str, holdout: Holdout, *, skip_bad: bool = False) -> Scenes:
         """The images of FORMAT:PATH with the annotations that the task uses."""
-        options = SceneOptions(marks=self.marks, **vars(holdout))
+        options = SceneOptions(marks=self.marks, skip_bad=skip_bad, **vars(holdout))
         return read_scenes(parse_source(data), options)
 
     def of_run(self, config: RunConfig, say: Say | None = None) -> Scenes:
@@ -176,7 +170,9 @@ class Annotated:
         partners = given.partners if self.marks == "keypoints" else ""
         pastes = self.marks == "boxes" and config.augment.copy_paste
         marks: Marks = "masks" if pastes else self.marks
-        options = SceneOptions(marks=marks, partners=partners, **vars(config.holdout))
+        options = SceneOptions(
+            marks=marks, partners=partners, skip_bad=given.skip_bad, **vars(config.holdout)
+        )
         with noted() as notes:
             try:
                 found = read_scenes(source, options)

@@ -178,8 +178,19 @@ def test_faulty_maps_are_counted_and_named(tmp_path: Path, fault: Any, text: str
     write(tmp_path, "StarDist")
     for name in ("1", "3"):
         save(tmp_path / f"masks/{name}.tif", fault())
-    with pytest.raises(UserError, match=f"2 of 6 maps cannot be used.*{text}"):
+    with pytest.raises(UserError, match=f"2 of 6 maps cannot be used.*{text}.*--skip-bad"):
         read(tmp_path)
+    (tmp_path / "classes.txt").write_text("cell\n")
+    kinds: tuple[Marks, ...] = ("boxes", "masks")
+    for marks in kinds:
+        with pytest.warns(UserWarning, match=f"2 of 6 maps cannot be used.*{text}.*are left out"):
+            left = read(tmp_path, marks, skip_bad=True)
+        names = {Path(scene.name).stem for scene in (*left.train, *left.val)}
+        assert names == {"0", "2", "4", "5"}
+    for name in ("0", "2", "4", "5"):
+        save(tmp_path / f"masks/{name}.tif", fault())
+    with pytest.raises(UserError, match="6 of 6 maps cannot be used"):
+        read(tmp_path, skip_bad=True)
 
 
 def write_cityscapes(root: Path) -> Any:

@@ -61,13 +61,21 @@ def read(root: Path, options: SceneOptions) -> Scenes:
     every = [row for own in rows.values() for row in own]
     decoded = at_once(partial(_decoded, outlined=options.marks == "masks"), every)
     if faults := [each for each in decoded if isinstance(each, UserError)]:
-        count = f"{len(faults)} of {len(every)} maps cannot be used; the first: "
-        raise UserError(f"{root}: {count if len(faults) > 1 else ''}{faults[0]}")
-    kinds = {row.kind for row in every}
+        text = f"{root}: {len(faults)} of {len(every)} maps cannot be used; the first: {faults[0]}"
+        if len(faults) == len(every):
+            raise UserError(text)
+        if not options.skip_bad:
+            raise UserError(
+                f"{text}; fix or delete them, or leave their images out (--input.skip-bad true; "
+                "--skip-bad of evaluate)"
+            )
+        warnings.warn(f"{text}; their images are left out", stacklevel=2)
+    found = {row: own for row, own in zip(every, decoded, strict=True) if isinstance(own, Objects)}
+    kinds = {row.kind for row in found}
     numbered = options.measured is None and kinds == {"numbers"}
-    if numbered and max(map(len, decoded), default=2) < 2:
+    if numbered and max(map(len, found.values())) < 2:
         raise UserError(
-            f"{root}: none of {len(every)} maps has two values besides 0, so they mark pixels, not "
+            f"{root}: none of {len(found)} maps has two values besides 0, so they mark pixels, not "
             "objects; number the objects of each map 1, 2, 3 ..."
         )
     classes = (*CITYSCAPES_OBJECTS.values(),)
@@ -75,8 +83,10 @@ def read(root: Path, options: SceneOptions) -> Scenes:
         classes = (_class_of(root),)
     elif len(kinds) > 1:
         raise UserError(f"{root}: only some maps are Cityscapes' instanceIds; give them alone")
-    found = dict(zip(every, decoded, strict=True))
-    parts = {part: [_scene(row, found[row], tally) for row in own] for part, own in rows.items()}
+    parts = {
+        part: [_scene(row, found[row], tally) for row in own if row in found]
+        for part, own in rows.items()
+    }
     tally.warn(root)
     return Scenes(name=root.resolve().name, classes=classes, **parted(root, parts, options))
 

@@ -17,6 +17,7 @@ class SceneOptions(Holdout):
 
     marks: Marks  # kind of annotation
     partners: str = ""  # mirror partners of key-points: see ``pairs_of``
+    skip_bad: bool = False  # leave out maps of objects that cannot be used, with a warning
 
 
 def pairs_of(partners: str) -> list[tuple[str, str]]:
