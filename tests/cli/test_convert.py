@@ -67,7 +67,7 @@ def test_both_are_trained_alike_compared_and_found_again(
         (("timm:resnet50", "--scle", "4"), "unknown option '--scle'"),
         (("timm:resnet50",), "--data is missing"),
         (("timm:nope", "--data", "digits"), "unknown model timm:nope"),
-        (("resnet18", "--data", "digits"), "nothing to replace in resnet18: no sequence"),
+        (("resnet18", "--data", "digits"), "resnet18: nothing to replace in ResNet: no sequence"),
         (("timm:resnet50", "--data", "digits", "--scale", "1"), "at least 2 splits"),
         (("timm:resnet50", "--data", "digits", "--folds", "3"), "--folds is not an option of conv"),
     ],

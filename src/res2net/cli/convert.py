@@ -83,9 +83,7 @@ def main(argv: Sequence[str]) -> None:
     try:
         _, report = convert(net, scale=options.scale, width=width)
     except UserError as error:
-        raise UserError(
-            str(error).replace(f"in {type(net).__name__}:", f"in {options.model}:")
-        ) from None
+        raise UserError(f"{options.model}: {error}") from None
     units = ["--net.scale", str(options.scale), "--net.width", str(report.width)]
     named = ["--data", config.data]  # recognised, and noted, once
     asked.append(resolve([*first, *named, *units, "--out", str(out / CONVERTED)]))
