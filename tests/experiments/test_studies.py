@@ -75,19 +75,36 @@ def test_a_trial_changes_how_long_a_study_is_and_not_what():
         assert as_trial(study).work(tried) == study.count(point).macs * 2 * 8  # two steps of 8
 
 
+def published(name):
+    """A study with its rows in this repository."""
+    study = STUDIES[name]
+    home = Path(__file__).resolve().parents[2] / "results" / "studies"
+    return study, read_rows(study, home / f"{name}.csv")
+
+
 @pytest.mark.parametrize("name", ["bccd-twins", "camvid-twins", "ecssd-twins", "pose-twins"])
 def test_the_pairs_differ_by_no_more_than_their_spread_as_the_page_states(name):
-    study, results = STUDIES[name], Path(__file__).resolve().parents[2] / "results" / "studies"
-    rows, (plain, ours) = read_rows(study, results / f"{name}.csv"), study.points
+    study, rows = published(name)
+    plain, ours = study.points
     for column in (SCORE, *study.sizes.values()):
         found = difference(rows, ours, plain, column)
         assert len(found.values) == study.seeds
         assert abs(found.mean) <= found.std, column
 
 
+def test_res2net_is_behind_on_instance_masks_as_the_page_states():
+    study, rows = published("instances-twins")
+    plain, ours = study.points
+    errors = difference(rows, ours, plain)
+    assert len(errors.values) == study.seeds
+    assert min(errors.values) > 0
+    for column in study.sizes.values():  # AP
+        assert max(difference(rows, ours, plain, column).values) < 0, column
+
+
 def test_the_dimensions_of_figure_5_rank_as_the_page_states():
-    study, results = STUDIES["figure5"], Path(__file__).resolve().parents[2] / "results" / "studies"
-    rows, points = read_rows(study, results / "figure5.csv"), {p.label: p for p in study.points}
+    study, rows = published("figure5")
+    points = {point.label: point for point in study.points}
 
     def found(label, other):
         paired = difference(rows, points[label], points[other])
@@ -110,8 +127,8 @@ def test_the_dimensions_of_figure_5_rank_as_the_page_states():
 
 
 def test_the_maps_differ_as_the_page_states():
-    study, results = STUDIES["figure4"], Path(__file__).resolve().parents[2] / "results" / "studies"
-    rows, (plain, ours) = read_rows(study, results / "figure4.csv"), study.points
+    study, rows = published("figure4")
+    plain, ours = study.points
 
     def found(measure, lengths):
         columns = [column_of(length, f"{measure}_") for length in lengths]
