@@ -48,7 +48,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "measures": of_results.measures,
     "parity": of_results.parity,
     "serve": of_results.serve,
-    "trainings": of_results.trainings,
     "study-pretrain": of_results.pretraining,
     "widths": of_paper.widths,
     "weights": of_paper.weights,

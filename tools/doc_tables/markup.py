@@ -13,7 +13,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 RESULTS = ROOT / "results"
 BLANK = "–"
 Table = Callable[[Sequence[dict[str, str]]], str]
-APART = "trainings.csv"  # each of its rows is a training and its own case
 PAIRED = "median of per-round ratios (quartiles)"  # other ratios are of the medians
 
 
@@ -46,8 +45,6 @@ def read_results(name: str) -> list[dict[str, str]]:
     rows in bf16 that holds for rows of one kind of processor, see ``kind_of_processor``.
     """
     rows = every_row(name)
-    if name == APART:
-        return rows
     kinds = any("bf16" in (row.get("precision") or row.get("case") or "") for row in rows)
     newest = {
         (kind_of_processor(row) if kinds else "", *(row.get(column) for column in CASE)): row

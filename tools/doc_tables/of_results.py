@@ -399,25 +399,6 @@ def measures() -> str:
     return markdown(head, cells)
 
 
-def trainings() -> str:
-    """Trained classifiers and their errors."""
-    rows = [row for row in read_results("trainings.csv") if row["top1_error"]]
-    cells = [
-        (
-            row["network"],
-            row["data"],
-            row["pixels"],
-            row["epochs"],
-            f"{float(row['top1_error']):.2f}",
-            f"{float(row['top5_error']):.2f}",
-            f"[curves](../{row['folder']}/curves.png)",
-        )
-        for row in rows
-    ]
-    head = ("network", "data", "pixels", "epochs", "top-1 error, %", "top-5 error, %", "")
-    return markdown(head, cells)
-
-
 def study(name: str) -> str:
     """A study: network, cost and results of each point so far."""
     asked = find_study(name)
