@@ -21,6 +21,12 @@ def test_every_number_has_a_source(page: str) -> None:
     assert prose.faults(page, TEXTS[page]) == []
 
 
+@pytest.mark.parametrize("page", TEXTS)
+def test_no_line_begins_with_the_comment_of_a_number(page: str) -> None:
+    """Markdown ends a paragraph there, and shows links in that line as they are typed."""
+    assert re.findall(r"^\s*(?:<!-- [=.]|-->).*", TEXTS[page], re.MULTILINE) == []
+
+
 @pytest.mark.parametrize(
     ("sentence", "number"),
     [

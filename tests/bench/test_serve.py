@@ -61,7 +61,7 @@ def test_64_clients_and_1000_requests(cli, tiny_run: Path, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_server_that_does_not_start(cli) -> None:
     line = cli("bench", "serve", "--artifact", "nowhere").line
-    assert line.startswith("the server did not start: res2net: nowhere: no such run")
+    assert line.startswith("the server did not start: nowhere: no such run")
 
 
 def test_mistakes(cli) -> None:
