@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,9 +18,13 @@ PAIRED = "median of per-round ratios (quartiles)"  # other ratios are of the med
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; the first column is left-aligned, the others right."""
-    lines = [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
+    """A Markdown table; columns of numbers are right-aligned."""
+    cells = list(rows)
+    numbers = [
+        all(re.match(r"[+-]?\d|–?$", cell) for cell in own) for own in zip(*cells, strict=True)
+    ]
+    marks = ("---:" if each else "---" for each in numbers or [False] * len(head))
+    lines = [f"| {' | '.join(each)} |" for each in (head, marks, *cells)]
     return "\n".join(lines) + "\n"
 
 
