@@ -18,7 +18,7 @@ from res2net.errors import UserError
     ("task", "case"), [(task, case) for task, cases in tasks.CASES.items() for case in cases]
 )
 def test_every_case_trains_and_infers(task: str, case: str) -> None:
-    running = tasks.make(task, case, batch=1, size=64)
+    running = tasks.make(task, case, batch=2, size=64)
     running["train"]()
     running["infer"]()
 
