@@ -2,8 +2,8 @@
 
 ``python tools/draw_showcase.py TITLE=RUN=IMAGE ... --out docs/pictures/showcase.png``. An image is
 a file, or ``scene:N`` for scene N of the generated ones, where poses are predicted in the annotated
-boxes. ``TITLE=explain:RUN=IMAGE`` draws the class activation map of the predicted class instead of
-the prediction.
+boxes and overlapping instances are suppressed across classes. ``TITLE=explain:RUN=IMAGE`` draws the
+class activation map of the predicted class instead of the prediction.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def panel(run: str, place: str) -> Picture:
         pose = predictor.task == "pose"
         scene = generate(int(place.removeprefix("scene:")), 0, SceneRules(tips=pose))
         boxes = [scene.objects.boxes] if pose and scene.objects is not None else None
-        (shown,) = predictor.predict(np.asarray(scene.image), boxes=boxes)
+        once = {"class_agnostic": True} if predictor.task == "instances" else {}
+        (shown,) = predictor.predict(np.asarray(scene.image), boxes=boxes, **once)
     else:
         (shown,) = predictor.predict(Path(place))
     pictures = shown.pictures()
