@@ -193,6 +193,15 @@ def test_faulty_maps_are_counted_and_named(tmp_path: Path, fault: Any, text: str
         read(tmp_path, skip_bad=True)
 
 
+def test_damaged_maps_do_not_hide_that_the_others_number_objects(tmp_path: Path) -> None:
+    write(tmp_path, "StarDist")
+    for name in ("0", "3"):
+        (tmp_path / f"masks/{name}.tif").write_bytes(b"no image")
+    assert parse_source(str(tmp_path), "masks").format == "instance-maps"
+    with pytest.raises(UserError, match="2 of 6 maps cannot be used"):
+        read(tmp_path)
+
+
 def write_cityscapes(root: Path) -> Any:
     """A road with a car, two persons, a group of persons and a caravan, which is not a class."""
     values = np.full(SIZE, 7, np.uint16)

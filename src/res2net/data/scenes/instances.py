@@ -27,6 +27,7 @@ from res2net.errors import UserError
 
 OBJECT = "object"  # the class if no list names it
 _LOOKED = 32  # maps that show whether values are numbers of objects
+_DAMAGED = 2  # of them that may be unreadable; maps in colours are unreadable too
 _FEW = 50  # subfolders that are inspected
 _DENSE = 20  # objects of an image
 _BORDER = 255  # value between objects in 8-bit maps, as in VOC
@@ -66,8 +67,8 @@ def read(root: Path, options: SceneOptions) -> Scenes:
             raise UserError(text)
         if not options.skip_bad:
             raise UserError(
-                f"{text}; fix or delete them, or leave their images out (--input.skip-bad true; "
-                "--skip-bad of evaluate)"
+                f"{text}; to leave such images out, give --input.skip-bad true (--skip-bad of "
+                "evaluate)"
             )
         warnings.warn(f"{text}; their images are left out", stacklevel=2)
     found = {row: own for row, own in zip(every, decoded, strict=True) if isinstance(own, Objects)}
@@ -97,11 +98,13 @@ def numbers_objects(maps: Sequence[Path]) -> bool:
     Up to 32 of them hold 0, 1, 2 ... without a gap, up to at least three different numbers, or up
     to more than 20 each. Class maps would lack a class somewhere.
     """
-    most = set()
-    for each in map(_values, spread(maps, _LOOKED)):  # most maps end this at the first
-        if each is None or not _is_counted(each):
+    most, damaged = set(), 0
+    for each in map(_values, spread(maps, _LOOKED)):  # most maps end this at the first few
+        damaged += each is None
+        if damaged > _DAMAGED or (each is not None and not _is_counted(each)):
             return False
-        most.add(each[-1])
+        if each is not None:
+            most.add(each[-1])
     return len(most) > 2 or min(most, default=0) > _DENSE
 
 
