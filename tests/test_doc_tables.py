@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import subprocess
 import sys
@@ -341,3 +342,14 @@ def test_kinds_of_processors_have_tables_of_their_own(
     ]
     assert [row["median_ms"] for row in markup.of_best_kind(found)] == ["4", "3"]
     assert markup.by_processor(lambda own: str(len(own)), found[:2]) == "2"
+
+
+@pytest.mark.parametrize("file", sorted(markup.RESULTS.rglob("*.csv")), ids=lambda file: file.stem)
+def test_every_row_is_of_a_commit_of_the_history(file: Path) -> None:
+    with file.open(newline="") as opened:
+        commits = {row["commit"] for row in csv.DictReader(opened)}
+    assert all(re.fullmatch("[0-9a-f]{12}", commit) for commit in commits), commits
+    if not (ROOT / ".git").exists() or git("rev-parse", "--is-shallow-repository") != "false":
+        pytest.skip("without its history")
+    history = git("rev-list", "HEAD")
+    assert [commit for commit in commits if f"\n{commit}" not in f"\n{history}"] == []
