@@ -20,8 +20,13 @@ from .conftest import ENOUGH, TOLERANCE, eager, random_images, relative
 
 pytestmark = pytest.mark.usefixtures("engine")
 ROWS = [name for name, row in NETWORKS.items() if isinstance(row, ResNetVariant)]
-# groups, a unit in a block that is not the first, squeeze-and-excitation on small images, 3×3 first
-QUICK = ("res2next50", "res2net26_small", "res2next29_6c24w_4s_se", "res2net18")
+QUICK = (
+    "res2next50",  # groups
+    "res2net26_small",  # a unit in a block that is not the first
+    "res2next29_6c24w_4s_se",  # squeeze-and-excitation on small images
+    "res2net18",  # 3×3 first
+    "parallel29_small",  # no additions, but a split that passes
+)
 
 
 def _check(program, precision, *shapes, threads=2):

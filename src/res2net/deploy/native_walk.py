@@ -258,7 +258,7 @@ class _Walk:
         first = block.convs[0]
         t = self.make(s * w, _level(x, block.conv1), _reach(first))
         y = self.make(s * w, _level(t, first))
-        if block.grouped or not block.hierarchical:
+        if block.grouped or block.pool is not None:
             self.conv(f"{name}.conv1", block.conv1, x, t, relu=1)
         else:  # the last split is only passed on
             last = (s - 1) * w
