@@ -6,7 +6,7 @@ import random
 import warnings
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from res2net.data.split import (
@@ -158,6 +158,7 @@ def test_a_share_out_of_range(fraction: float) -> None:
     seed=st.integers(0, 100),
     grouped=st.booleans(),
 )
+@example(counts=[6, 6], folds=6, seed=99, grouped=True)  # groups of very different sizes
 def test_folds_part_the_images_evenly(
     counts: list[int], folds: int, seed: int, grouped: bool
 ) -> None:

@@ -250,8 +250,11 @@ def _fold(held: Sequence[Collection[int]], options: Holdout, keys: Keys | None) 
         part = list(range(len(left)))
         if k < count:
             share = replace(options, fold="", val_fraction=1 / (count - k + 1))
-            own = keys and [keys[i] for i in left]
-            part = hold_out([held[i] for i in left], share, own)
+            own = [keys[i] if keys else None for i in left]
+            drawn = {*hold_out([held[i] for i in left], share, own if keys else None)}
+            units = _units(own)
+            most = max(1, len(units) - (count - k))  # leaves one for each part behind it
+            part = sorted(i for unit in [u for u in units if u[0] in drawn][:most] for i in unit)
         if not part:  # of any: known before the first network is trained
             raise UserError(f"{count} folds: part {k} would be empty; use fewer")
         parts.append([left[i] for i in part])
