@@ -100,11 +100,14 @@ def numbers_objects(maps: Sequence[Path]) -> bool:
     """
     most, damaged = set(), 0
     for each in map(_values, spread(maps, _LOOKED)):  # most maps end this at the first few
-        damaged += each is None
-        if damaged > _DAMAGED or (each is not None and not _is_counted(each)):
-            return False
-        if each is not None:
+        if each is None:
+            damaged += 1
+        elif _is_counted(each):
             most.add(each[-1])
+        else:
+            return False
+        if damaged > _DAMAGED:
+            return False
     return len(most) > 2 or min(most, default=0) > _DENSE
 
 
